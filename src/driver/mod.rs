@@ -1,0 +1,1 @@
+//! What a daemon serves: the `Driver` trait and the in-memory hypervisor.

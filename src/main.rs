@@ -1,0 +1,3 @@
+//! `eventryd`: options, signals and exit status.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The daemon: servers, services and clients on one event loop.

@@ -1,0 +1,55 @@
+//! Time as a plain value: no clock is read here.
+//!
+//! A [`Time`] is a number of nanoseconds since an origin that only the owner of the clock knows. The
+//! pure layers receive it as an argument, so that tests, the model checker and the fuzzer decide what
+//! time it is.
+
+use std::time::Duration;
+
+/// A point on a monotonic clock, in nanoseconds since that clock's origin.
+///
+/// Arithmetic saturates: adding [`Duration::MAX`] gives [`Time::FAR_FUTURE`], never a wrapped value
+/// (EV-810).
+///
+/// ```
+/// use std::time::Duration;
+/// use eventry::Time;
+///
+/// let now = Time::from_nanos(1_000);
+/// assert_eq!(now.after(Duration::from_nanos(5)), Time::from_nanos(1_005));
+/// assert_eq!(now.after(Duration::MAX), Time::FAR_FUTURE);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(u64);
+
+impl Time {
+    /// The origin of the clock.
+    pub const ZERO: Time = Time(0);
+    /// The last representable point, about 584 years after the origin.
+    pub const FAR_FUTURE: Time = Time(u64::MAX);
+
+    /// The point `nanos` nanoseconds after the origin.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Time {
+        Time(nanos)
+    }
+
+    /// Nanoseconds since the origin.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The point `interval` later, or [`Time::FAR_FUTURE`] if that cannot be represented.
+    #[must_use]
+    pub fn after(self, interval: Duration) -> Time {
+        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        Time(self.0.saturating_add(nanos))
+    }
+
+    /// How long after `earlier` this is; zero if it is not later.
+    #[must_use]
+    pub const fn since(self, earlier: Time) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}

@@ -1,0 +1,1 @@
+//! The wire protocol of libvirt: framing, header, XDR and the procedure tables.
