@@ -1,0 +1,154 @@
+//! One record per file descriptor: which handles watch it, what they want together, and what the poller
+//! has been told.
+//!
+//! A poller takes one registration per descriptor, the event API any number of handles (EV-403); this is
+//! where the two meet. Records are found by the descriptor's number, so a token leads to its handles
+//! without hashing.
+
+use super::slots::NONE;
+use crate::events::Events;
+use crate::id::Token;
+use crate::planted::{Defect, planted};
+use std::os::fd::RawFd;
+
+#[derive(Clone, Debug)]
+pub(super) struct Descriptor {
+    /// The first handle on this descriptor; the others follow by [`next`](super::handles::Handle).
+    pub(super) first: u32,
+    /// What the poller has been told, and the serial of that registration.
+    told: Option<(u32, Events)>,
+    /// The union of the handles' interests.
+    union: Events,
+    /// Whether the record stands on the list of those to look at.
+    listed: bool,
+    /// The handle whose change put it there: its source can name the descriptor to the poller, also
+    /// when that handle has just been removed.
+    pub(super) via: u32,
+}
+
+/// What the poller must be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Difference {
+    Register { token: Token, interest: Events },
+    Reregister { token: Token, interest: Events },
+    Deregister,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Descriptors {
+    by_fd: Vec<Descriptor>,
+    listed: Vec<RawFd>,
+    registrations: u32,
+}
+
+impl Default for Descriptor {
+    fn default() -> Descriptor {
+        Descriptor {
+            first: NONE,
+            told: None,
+            union: Events::NONE,
+            listed: false,
+            via: NONE,
+        }
+    }
+}
+
+impl Descriptors {
+    /// The record of `fd`, made if there is none.
+    pub(super) fn entry(&mut self, fd: RawFd) -> &mut Descriptor {
+        let index = index(fd);
+        if index >= self.by_fd.len() {
+            self.by_fd.resize_with(index + 1, Descriptor::default);
+        }
+        &mut self.by_fd[index]
+    }
+
+    /// The first handle on the descriptor that `token` was registered for, or `None` if that
+    /// registration is over.
+    pub(super) fn first_of(&self, token: Token) -> Option<u32> {
+        let descriptor = self.by_fd.get(index(token.fd()))?;
+        let (registration, _) = descriptor.told?;
+        (registration == token.registration() || planted(Defect::StaleTokenAccepted))
+            .then_some(descriptor.first)
+    }
+
+    /// Notes what the handles of `fd` want together, after a change of the handle in slot `via`.
+    pub(super) fn set_union(&mut self, fd: RawFd, union: Events, via: u32) {
+        let descriptor = self.entry(fd);
+        descriptor.union = union;
+        descriptor.via = via;
+        if descriptor.told.map_or(Events::NONE, |(_, told)| told) != union && !descriptor.listed {
+            descriptor.listed = true;
+            self.listed.push(fd);
+        }
+    }
+
+    /// The next difference between what the poller was told and what it must know, taken as told.
+    pub(super) fn next_difference(&mut self) -> Option<(RawFd, u32, Difference)> {
+        while let Some(fd) = self.listed.pop() {
+            let descriptor = &mut self.by_fd[index(fd)];
+            descriptor.listed = false;
+            let union = descriptor.union;
+            let difference = match descriptor.told {
+                None if union.is_empty() => continue,
+                None => {
+                    self.registrations = self.registrations.wrapping_add(1);
+                    let token = Token::new(fd, self.registrations);
+                    descriptor.told = Some((self.registrations, union));
+                    Difference::Register {
+                        token,
+                        interest: union,
+                    }
+                }
+                Some(_) if union.is_empty() => {
+                    descriptor.told = None;
+                    Difference::Deregister
+                }
+                Some((_, told)) if told == union => continue,
+                Some((registration, _)) => {
+                    descriptor.told = Some((registration, union));
+                    Difference::Reregister {
+                        token: Token::new(fd, registration),
+                        interest: union,
+                    }
+                }
+            };
+            return Some((fd, descriptor.via, difference));
+        }
+        None
+    }
+
+    /// Forgets a descriptor that the poller refused and that nobody watches.
+    pub(super) fn forget(&mut self, fd: RawFd) {
+        let descriptor = self.entry(fd);
+        descriptor.told = None;
+        descriptor.union = Events::NONE;
+    }
+
+    /// Forgets everything: the poller is about to go.
+    pub(super) fn clear(&mut self) {
+        self.by_fd.clear();
+        self.listed.clear();
+    }
+
+    /// The records that have handles or are registered, with their descriptor, union and registration.
+    pub(super) fn iter(
+        &self,
+    ) -> impl Iterator<Item = (RawFd, &Descriptor, Events, Option<Events>)> {
+        (0..).zip(&self.by_fd).map(|(fd, descriptor)| {
+            let told = descriptor.told.map(|(_, events)| events);
+            (fd, descriptor, descriptor.union, told)
+        })
+    }
+
+    /// Whether some difference has not been taken yet.
+    pub(super) fn has_differences(&self) -> bool {
+        !self.listed.is_empty()
+    }
+}
+
+/// A descriptor's number as an index. Negative numbers lead past the end of any table: they are refused
+/// when a handle is added, and a foreign token may carry one.
+fn index(fd: RawFd) -> usize {
+    usize::try_from(fd).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,157 @@
+//! What must hold between any two operations.
+
+use super::lifecycle::Lifecycle;
+use super::{Core, Freed};
+use crate::events::Events;
+use std::collections::BTreeSet;
+
+/// An invariant does not hold: a bug in the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invariant violated: {0}")]
+pub struct Violation(pub &'static str);
+
+impl<P, S> Core<P, S> {
+    /// Checks the table against itself, in time proportional to its size: for tests and debug builds.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Violation`] found.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        self.check_storage()?;
+        self.check_frees()?;
+        self.check_timeouts()?;
+        if self.closed {
+            return Ok(());
+        }
+        self.check_descriptors()
+    }
+
+    fn check_storage(&self) -> Result<(), Violation> {
+        holds(
+            self.handles.vacant_listed().is_some() && self.timeouts.vacant_listed().is_some(),
+            "every slot is occupied or on the list of vacant ones",
+        )?;
+        let handles = self.handles.iter().map(|(_, entry)| entry.serial);
+        let timeouts = self.timeouts.iter().map(|(_, entry)| entry.serial);
+        let mut serials: Vec<u64> = handles.chain(timeouts).collect();
+        let entries = serials.len();
+        serials.sort_unstable();
+        serials.dedup();
+        holds(serials.len() == entries, "I1: no serial names two entries")?;
+        holds(
+            serials.last().is_none_or(|last| *last <= self.serials),
+            "I1: no entry is ahead of the serials",
+        )?;
+        let running = |running: bool| usize::from(running);
+        let out: usize = self
+            .handles
+            .iter()
+            .map(|(_, entry)| running(is_out(&entry.lifecycle)))
+            .chain(
+                self.timeouts
+                    .iter()
+                    .map(|(_, entry)| running(is_out(&entry.lifecycle))),
+            )
+            .sum();
+        holds(
+            out == usize::from(self.turn.outstanding),
+            "I8: exactly the outstanding call has its payload out",
+        )
+    }
+
+    fn check_frees(&self) -> Result<(), Violation> {
+        let mut queued = BTreeSet::new();
+        for freed in &self.frees {
+            let (kind, slot, removed) = match *freed {
+                Freed::Handle(slot) => (
+                    0,
+                    slot,
+                    self.handles.get(slot).map(|e| e.lifecycle.is_registered()),
+                ),
+                Freed::Timeout(slot) => (
+                    1,
+                    slot,
+                    self.timeouts.get(slot).map(|e| e.lifecycle.is_registered()),
+                ),
+            };
+            holds(
+                removed == Some(false),
+                "I7: what waits to be freed is removed",
+            )?;
+            holds(queued.insert((kind, slot)), "I5: nothing is freed twice")?;
+        }
+        let handles = self.handles.iter();
+        let timeouts = self.timeouts.iter();
+        let removed = handles
+            .filter(|(_, e)| !e.lifecycle.is_registered())
+            .count()
+            + timeouts
+                .filter(|(_, e)| !e.lifecycle.is_registered())
+                .count();
+        holds(
+            removed == queued.len(),
+            "I7: what is removed waits to be freed",
+        )
+    }
+
+    fn check_timeouts(&self) -> Result<(), Violation> {
+        holds(self.deadlines.is_consistent(), "the heap is a heap")?;
+        let mut armed = 0;
+        for (slot, entry) in self.timeouts.iter() {
+            let is_armed = self.deadlines.due(slot).is_some();
+            armed += usize::from(is_armed);
+            holds(
+                is_armed == (entry.lifecycle.is_registered() && entry.interval.is_some()),
+                "I12: armed are exactly the registered timeouts with an interval",
+            )?;
+        }
+        holds(
+            armed == self.deadlines.len(),
+            "I12: every armed timeout is in the table",
+        )
+    }
+
+    fn check_descriptors(&self) -> Result<(), Violation> {
+        let mut linked = 0;
+        for (fd, descriptor, union, told) in self.descriptors.iter() {
+            let mut wanted = Events::NONE;
+            let mut at = descriptor.first;
+            let mut age = 0;
+            while let Some(entry) = self.handles.get(at) {
+                holds(entry.fd == fd, "a handle is linked to its own descriptor")?;
+                holds(
+                    entry.lifecycle.is_registered(),
+                    "only registered handles are linked",
+                )?;
+                holds(entry.serial > age, "handles of one descriptor stand by age")?;
+                age = entry.serial;
+                wanted |= entry.interest;
+                linked += 1;
+                at = entry.next;
+            }
+            holds(wanted == union, "I13: the union is that of the handles")?;
+            holds(
+                self.descriptors.has_differences() || told.unwrap_or(Events::NONE) == union,
+                "I13: the poller was told the union",
+            )?;
+        }
+        let registered = self.handles.iter();
+        let registered = registered.filter(|(_, entry)| entry.lifecycle.is_registered());
+        holds(
+            linked == registered.count(),
+            "every registered handle is linked to its descriptor",
+        )
+    }
+}
+
+fn is_out<P>(lifecycle: &Lifecycle<P>) -> bool {
+    matches!(lifecycle, Lifecycle::Running | Lifecycle::Cancelled)
+}
+
+fn holds(condition: bool, rule: &'static str) -> Result<(), Violation> {
+    if condition {
+        Ok(())
+    } else {
+        Err(Violation(rule))
+    }
+}

@@ -1,0 +1,205 @@
+//! The table of handles and timeouts: every decision of the event API, without I/O, clock or lock.
+//!
+//! [`Core`] is a plain value. Time and readiness are arguments, what the poller must be told is a return
+//! value ([`Core::next_change`]), and so is every callback to make ([`Core::next_call`]). The registry
+//! makes each call atomic with one lock, so whatever threads do is *some* sequence of these calls, and
+//! sequences can be searched exhaustively, generated and fuzzed without a thread.
+//!
+//! | | absent | Idle | Running | Cancelled | Removed |
+//! |---|---|---|---|---|---|
+//! | add | → Idle | – | – | – | – |
+//! | update | `NotRegistered` | Idle | Running | `NotRegistered` | `NotRegistered` |
+//! | remove | `NotRegistered` | → Removed, [`Removal::Idle`] | → Cancelled, [`Removal::InFlight`] | `NotRegistered` | `NotRegistered` |
+//! | begin | skip | → Running, payload out | skip | skip | skip |
+//! | finish | bug | bug | → Idle | → Removed | bug |
+//! | free | – | – | – | – | → absent, payload out |
+//!
+//! The row is the same whether the call comes from another thread, another callback or the callback
+//! itself: the core cannot tell and need not.
+//!
+//! The module deliberately knows nothing of callbacks, descriptors' readiness or waking: a payload is
+//! whatever the caller wants back.
+
+mod deadlines;
+mod descriptors;
+mod handles;
+mod invariants;
+mod lifecycle;
+mod slots;
+mod timeouts;
+mod turn;
+
+pub use handles::Change;
+pub use invariants::Violation;
+pub use lifecycle::Removal;
+pub use turn::Call;
+
+use crate::time::Time;
+use deadlines::Deadlines;
+use descriptors::Descriptors;
+use handles::Handle;
+use slots::Slots;
+use std::collections::VecDeque;
+use timeouts::Timeout;
+use turn::Turn;
+
+/// The table of handles and timeouts.
+///
+/// `P` is the payload of an entry, handed out for each call and at the end for good; `S` is what names a
+/// handle's descriptor to the poller, which stays in the table until the entry is freed.
+///
+/// ```
+/// use eventry::core::{Call, Change, Core, Removal};
+/// use eventry::{Events, Time};
+///
+/// let mut core: Core<&str> = Core::new(0);
+/// let id = core.add_handle(3, (), Events::READABLE, "three").unwrap();
+/// let Some(Change::Register { token, .. }) = core.next_change() else { panic!() };
+///
+/// // The poller reports descriptor 3 as readable.
+/// core.begin_turn(Time::ZERO, [(token, Events::READABLE)]);
+/// let Some(Call::Handle { id: called, payload, .. }) = core.next_call() else { panic!() };
+/// assert_eq!((called, payload), (id, "three"));
+///
+/// // Removed while its callback runs: one last call is in flight, then it is freed.
+/// assert_eq!(core.remove_handle(id).unwrap(), Removal::InFlight);
+/// core.finish_handle(called, payload);
+/// assert!(matches!(core.next_call(), Some(Call::Free { payload: "three", .. })));
+/// assert!(core.next_call().is_none());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Core<P, S = ()> {
+    number: u32,
+    serials: u64,
+    handles: Slots<Handle<P, S>>,
+    descriptors: Descriptors,
+    timeouts: Slots<Timeout<P>>,
+    deadlines: Deadlines,
+    /// The latest time anybody mentioned; it never runs backwards.
+    now: Time,
+    /// How many times a timeout has been armed; orders those that are due at the same time.
+    armed: u64,
+    turn: Turn,
+    /// What was removed and waits for its free call, in the order of removal (EV-710).
+    frees: VecDeque<Freed>,
+    closed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Freed {
+    Handle(u32),
+    Timeout(u32),
+}
+
+/// The id names no registered entry: it was removed, or never issued, or by another loop (EV-205, EV-206).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such handle or timeout is registered")]
+pub struct NotRegistered;
+
+/// Why an entry was not added. The caller keeps what he offered (EV-207).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// A descriptor is a number from 0 upward (EV-208).
+    #[error("{0} is not a file descriptor")]
+    NotADescriptor(std::os::fd::RawFd),
+    /// All 2³²−1 slots are in use.
+    #[error("the table is full")]
+    Full,
+    /// The loop this table belonged to is gone (EV-714).
+    #[error("the event loop is gone")]
+    Closed,
+}
+
+impl<P, S> Core<P, S> {
+    /// An empty table. `number` tells its ids from those of other tables (EV-1103).
+    #[must_use]
+    pub fn new(number: u32) -> Core<P, S> {
+        Core {
+            number,
+            serials: 0,
+            handles: Slots::new(),
+            descriptors: Descriptors::default(),
+            timeouts: Slots::new(),
+            deadlines: Deadlines::default(),
+            now: Time::ZERO,
+            armed: 0,
+            turn: Turn::default(),
+            frees: VecDeque::new(),
+            closed: false,
+        }
+    }
+
+    /// How many handles are registered or wait for their free call.
+    #[must_use]
+    pub fn handle_count(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// How many timeouts are registered or wait for their free call.
+    #[must_use]
+    pub fn timeout_count(&self) -> usize {
+        self.timeouts.len()
+    }
+
+    /// How many entries were removed and wait for their free call.
+    #[must_use]
+    pub fn pending_frees(&self) -> usize {
+        self.frees.len()
+    }
+
+    /// Removes every entry and refuses new ones: the loop is about to go (EV-714).
+    ///
+    /// What was removed is handed out for its free call by [`next_call`](Core::next_call) after
+    /// [`begin_frees`](Core::begin_frees); no callback is called any more. The poller is told nothing.
+    pub fn close(&mut self) {
+        self.closed = true;
+        let handles = self.handles.iter().map(|(slot, entry)| {
+            (
+                entry.serial,
+                Freed::Handle(slot),
+                entry.lifecycle.is_registered(),
+            )
+        });
+        let timeouts = self.timeouts.iter().map(|(slot, entry)| {
+            (
+                entry.serial,
+                Freed::Timeout(slot),
+                entry.lifecycle.is_registered(),
+            )
+        });
+        let mut registered: Vec<(u64, Freed)> = handles
+            .chain(timeouts)
+            .filter_map(|(serial, freed, registered)| registered.then_some((serial, freed)))
+            .collect();
+        registered.sort_unstable_by_key(|(serial, _)| *serial);
+        for (_, freed) in registered {
+            match freed {
+                Freed::Handle(slot) => {
+                    let entry = self.handles.get_mut(slot);
+                    entry.and_then(|entry| entry.lifecycle.remove());
+                }
+                Freed::Timeout(slot) => {
+                    self.deadlines.disarm(slot);
+                    let entry = self.timeouts.get_mut(slot);
+                    entry.and_then(|entry| entry.lifecycle.remove());
+                }
+            }
+            self.frees.push_back(freed);
+        }
+        self.descriptors.clear();
+    }
+
+    /// The serial of the next entry; it never repeats.
+    fn next_serial(&mut self) -> u64 {
+        self.serials += 1;
+        self.serials
+    }
+
+    /// Takes note of the time; it never runs backwards, so what is armed now is never due before what
+    /// was armed earlier with the same interval.
+    fn advance(&mut self, now: Time) -> Time {
+        self.now = self.now.max(now);
+        self.now
+    }
+}

@@ -1,0 +1,130 @@
+//! Storage with stable slot numbers: a vector and a list of vacant slots.
+
+/// Entries in numbered slots; a vacated slot is used again, the last one first.
+#[derive(Clone, Debug)]
+pub(super) struct Slots<T> {
+    slots: Vec<Slot<T>>,
+    vacant: Option<u32>,
+    occupied: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Slot<T> {
+    Vacant { next: Option<u32> },
+    Occupied(T),
+}
+
+impl<T> Slots<T> {
+    pub(super) const fn new() -> Slots<T> {
+        Slots {
+            slots: Vec::new(),
+            vacant: None,
+            occupied: 0,
+        }
+    }
+
+    /// The slot that the next [`insert`](Slots::insert) uses, or `None` when all numbers are taken.
+    pub(super) fn next_slot(&self) -> Option<u32> {
+        self.vacant
+            .or_else(|| u32::try_from(self.slots.len()).ok().filter(|n| *n < NONE))
+    }
+
+    /// Stores `entry` in the slot that [`next_slot`](Slots::next_slot) named.
+    pub(super) fn insert(&mut self, entry: T) {
+        match self.vacant {
+            Some(slot) => {
+                let place = &mut self.slots[slot as usize];
+                let Slot::Vacant { next } = *place else {
+                    unreachable!("I1: the list of vacant slots names an occupied one")
+                };
+                self.vacant = next;
+                *place = Slot::Occupied(entry);
+            }
+            None => self.slots.push(Slot::Occupied(entry)),
+        }
+        self.occupied += 1;
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) -> Option<T> {
+        let place = self.slots.get_mut(slot as usize)?;
+        if matches!(place, Slot::Vacant { .. }) {
+            return None;
+        }
+        let vacated = Slot::Vacant { next: self.vacant };
+        let Slot::Occupied(entry) = std::mem::replace(place, vacated) else {
+            return None;
+        };
+        self.vacant = Some(slot);
+        self.occupied -= 1;
+        Some(entry)
+    }
+
+    pub(super) fn get(&self, slot: u32) -> Option<&T> {
+        match self.slots.get(slot as usize) {
+            Some(Slot::Occupied(entry)) => Some(entry),
+            _ => None,
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        match self.slots.get_mut(slot as usize) {
+            Some(Slot::Occupied(entry)) => Some(entry),
+            _ => None,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.occupied
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        (0..)
+            .zip(&self.slots)
+            .filter_map(|(number, slot)| match slot {
+                Slot::Occupied(entry) => Some((number, entry)),
+                Slot::Vacant { .. } => None,
+            })
+    }
+
+    /// How many slots are on the list of vacant ones, or `None` if the list is broken.
+    pub(super) fn vacant_listed(&self) -> Option<usize> {
+        let mut listed = 0;
+        let mut at = self.vacant;
+        while let Some(slot) = at {
+            let Some(Slot::Vacant { next }) = self.slots.get(slot as usize) else {
+                return None;
+            };
+            listed += 1;
+            if listed > self.slots.len() {
+                return None;
+            }
+            at = *next;
+        }
+        (listed + self.occupied == self.slots.len()).then_some(listed)
+    }
+}
+
+/// No slot; as a link it takes four bytes where an `Option` would take eight.
+pub(super) const NONE: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vacated_slot_is_used_again() {
+        let mut slots = Slots::new();
+        for entry in 0..3 {
+            slots.insert(entry);
+        }
+        assert_eq!(slots.remove(1), Some(1));
+        assert_eq!(slots.remove(1), None);
+        assert_eq!(slots.vacant_listed(), Some(1));
+        assert_eq!(slots.next_slot(), Some(1));
+        slots.insert(7);
+        assert_eq!(slots.get(1), Some(&7));
+        assert_eq!(slots.len(), 3);
+        assert_eq!(slots.vacant_listed(), Some(0));
+        assert_eq!(slots.remove(3), None);
+    }
+}

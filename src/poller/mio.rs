@@ -1,0 +1,228 @@
+//! The backend of real programs: mio's poll and waker, with level-triggered registrations of our own on
+//! mio's epoll descriptor.
+//!
+//! mio registers edge-triggered and asks for `EPOLLRDHUP`, which it then reports as a hang-up. The event
+//! API promises level-triggered readiness and an exact hang-up, so descriptors are registered here by
+//! `epoll_ctl` without `EPOLLET` and `EPOLLRDHUP`. Level semantics then cost nothing per event, and as a
+//! half-close is never reported, mio's accessors say exactly what `poll(2)` would.
+
+use super::always_ready::AlwaysReady;
+use super::{Poller, Registrar, Source};
+use crate::events::Events;
+use crate::id::Token;
+use crate::time::Time;
+use mio::{Poll, Registry, Waker};
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// No registration has this token: its descriptor would be −1.
+const WAKE: mio::Token = mio::Token(usize::MAX);
+
+// A token's 64 bits travel through mio as a pointer-sized number.
+const _: () = assert!(usize::BITS >= 64);
+
+/// How many events one wait takes at first; doubled whenever a wait fills it, so that in the long run
+/// every ready descriptor is reported in every turn (EV-508).
+const EVENTS_AT_FIRST: usize = 1024;
+
+/// An open descriptor, shared by the table and whoever uses it.
+#[derive(Clone)]
+pub struct MioSource(Arc<dyn AsFd + Send + Sync>);
+
+/// Waits with mio.
+#[derive(Debug)]
+pub struct MioPoller {
+    poll: Poll,
+    events: mio::Events,
+    /// The always-ready descriptors of the last wait; keeps its storage.
+    always_ready: Vec<(Token, Events)>,
+    registrar: MioRegistrar,
+}
+
+/// Registers on mio's epoll descriptor, wakes with mio's waker.
+#[derive(Debug, Clone)]
+pub struct MioRegistrar(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    registry: Registry,
+    waker: Waker,
+    always_ready: AlwaysReady,
+    origin: Instant,
+}
+
+impl MioSource {
+    /// Keeps `source` open until the handle it is added with has been freed.
+    pub fn new(source: impl AsFd + Send + Sync + 'static) -> MioSource {
+        MioSource(Arc::new(source))
+    }
+
+    /// As [`new`](MioSource::new), for a source that is shared already.
+    pub(crate) fn shared<S: AsFd + Send + Sync + 'static>(source: Arc<S>) -> MioSource {
+        MioSource(source)
+    }
+}
+
+impl std::fmt::Debug for MioSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("MioSource").field(&self.fd()).finish()
+    }
+}
+
+impl Source for MioSource {
+    fn fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl MioPoller {
+    /// A poller with an epoll descriptor and a waker of its own.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system reports, for example that there are no descriptors left.
+    pub fn new() -> io::Result<MioPoller> {
+        let poll = Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = Waker::new(&registry, WAKE)?;
+        Ok(MioPoller {
+            poll,
+            events: mio::Events::with_capacity(EVENTS_AT_FIRST),
+            always_ready: Vec::new(),
+            registrar: MioRegistrar(Arc::new(Shared {
+                registry,
+                waker,
+                always_ready: AlwaysReady::new(),
+                origin: monotonic_now(),
+            })),
+        })
+    }
+}
+
+impl Poller for MioPoller {
+    type Source = MioSource;
+    type Registrar = MioRegistrar;
+
+    fn registrar(&self) -> &MioRegistrar {
+        &self.registrar
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if self.events.iter().count() == self.events.capacity() {
+            self.events = mio::Events::with_capacity(self.events.capacity() * 2);
+        }
+        self.always_ready.clear();
+        let always_ready = &self.registrar.0.always_ready;
+        let timeout = if always_ready.is_ready() {
+            Some(Duration::ZERO)
+        } else {
+            timeout
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) => {
+                self.events.clear();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+        always_ready.append_to(&mut self.always_ready);
+        Ok(())
+    }
+
+    fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
+        let polled = self.events.iter().filter(|event| event.token() != WAKE);
+        polled
+            .map(|event| (Token::from_bits(event.token().0 as u64), events_of(event)))
+            .chain(self.always_ready.iter().copied())
+    }
+}
+
+impl Registrar for MioRegistrar {
+    type Source = MioSource;
+
+    fn register(&self, source: &MioSource, token: Token, interest: Events) -> io::Result<()> {
+        let shared = &*self.0;
+        let data = EventData::new_u64(token.into_bits());
+        match epoll::add(&shared.registry, &*source.0, data, flags_of(interest)) {
+            Err(Errno::PERM) => {
+                shared.always_ready.insert(token, interest);
+                self.wake()
+            }
+            // The number was registered before, closed without a removal and opened again, while a
+            // duplicate keeps the old registration alive: it is replaced (EV-1002).
+            Err(Errno::EXIST) => Ok(epoll::modify(
+                &shared.registry,
+                &*source.0,
+                data,
+                flags_of(interest),
+            )?),
+            result => Ok(result?),
+        }
+    }
+
+    fn reregister(&self, source: &MioSource, token: Token, interest: Events) -> io::Result<()> {
+        let shared = &*self.0;
+        if shared.always_ready.update(token, interest) {
+            return self.wake();
+        }
+        let data = EventData::new_u64(token.into_bits());
+        match epoll::modify(&shared.registry, &*source.0, data, flags_of(interest)) {
+            // The descriptor was closed and opened again without a removal; the kernel has forgotten it.
+            Err(Errno::NOENT) => self.register(source, token, interest),
+            result => Ok(result?),
+        }
+    }
+
+    fn deregister(&self, source: &MioSource) {
+        let shared = &*self.0;
+        if !shared.always_ready.remove(source.fd()) {
+            // Fails if the descriptor was closed too early, and then the kernel has forgotten it.
+            let _ = epoll::delete(&shared.registry, &*source.0);
+        }
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        self.0.waker.wake()
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO.after(monotonic_now().duration_since(self.0.origin))
+    }
+}
+
+/// The loop's clock: the only place that reads one.
+#[allow(clippy::disallowed_methods, reason = "this is the loop's clock")]
+fn monotonic_now() -> Instant {
+    Instant::now()
+}
+
+fn flags_of(interest: Events) -> EventFlags {
+    let mut flags = EventFlags::empty();
+    flags.set(EventFlags::IN, interest.contains(Events::READABLE));
+    flags.set(EventFlags::OUT, interest.contains(Events::WRITABLE));
+    flags
+}
+
+/// What was reported. Without `EPOLLRDHUP`, mio's "read closed" is exactly `EPOLLHUP`.
+fn events_of(event: &mio::event::Event) -> Events {
+    let mut events = Events::NONE;
+    if event.is_readable() {
+        events |= Events::READABLE;
+    }
+    if event.is_writable() {
+        events |= Events::WRITABLE;
+    }
+    if event.is_error() {
+        events |= Events::ERROR;
+    }
+    if event.is_read_closed() {
+        events |= Events::HANGUP;
+    }
+    events
+}

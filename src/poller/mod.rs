@@ -1,0 +1,108 @@
+//! The outside world: which descriptors are ready, what time it is, and how to wake whoever waits.
+//!
+//! A backend is a [`Poller`], which waits, and a [`Registrar`], which everybody else uses meanwhile. What
+//! a backend must promise:
+//!
+//! - **Level-triggered.** A descriptor that is ready is reported by every wait until it is not (EV-308).
+//! - **One registration per descriptor**, made, changed and ended by the registry's lock holder, in order.
+//! - **At once.** A registration made while another thread waits counts for that wait; nothing needs to
+//!   wake it. After `deregister` returns, the backend does not know the descriptor (EV-713).
+//! - **Exact.** Reported is what `poll(2)` would say: a half-close is not a hang-up, errors and hang-ups
+//!   come whatever the interest, descriptors that cannot be polled are always readable and writable
+//!   (EV-302…305, EV-1004).
+//! - **Tokens are opaque.** An event of a registration that has ended since may be reported; its token
+//!   says so to the core.
+//! - **Wakes are latched.** A wake that comes before the wait ends the next wait; several may count as
+//!   one; a wait may return with nothing to report (EV-513, EV-902, EV-903).
+//! - **Never early.** A wait with a timeout ends early only for an event or a wake, and the clock does
+//!   not run backwards (EV-806, EV-807).
+//!
+//! [`MioPoller`] is the backend of real programs, [`model::ModelPoller`] one without a kernel: its time
+//! and readiness are set by hand, and it runs under the loom model checker.
+
+#[cfg(not(loom))]
+mod always_ready;
+#[cfg(not(loom))]
+mod mio;
+pub mod model;
+
+#[cfg(not(loom))]
+pub use self::mio::{MioPoller, MioRegistrar, MioSource};
+
+/// The poller of loops that do not choose another.
+#[cfg(not(loom))]
+pub type DefaultPoller = MioPoller;
+/// The poller of loops that do not choose another.
+#[cfg(loom)]
+pub type DefaultPoller = model::ModelPoller;
+
+use crate::events::Events;
+use crate::id::Token;
+use crate::time::Time;
+use std::fmt::Debug;
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+/// Waits for readiness: the half of a backend that the loop owns.
+pub trait Poller: Send + Sized + 'static {
+    /// What names a descriptor to this backend, and keeps it open while it is registered.
+    type Source: Source;
+    /// The other half.
+    type Registrar: Registrar<Source = Self::Source>;
+
+    /// The half that other threads use while this one waits.
+    fn registrar(&self) -> &Self::Registrar;
+
+    /// Waits until a registered descriptor is ready, somebody wakes it, or `timeout` has passed; none
+    /// waits for ever. What is ready is then told by [`ready`](Poller::ready).
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system reports, except an interruption by a signal, which is a wait that
+    /// found nothing (EV-905).
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// What the last wait found. Each registration is named at most once.
+    fn ready(&self) -> impl Iterator<Item = (Token, Events)>;
+}
+
+/// Registers, wakes and tells the time: the half of a backend that is shared.
+pub trait Registrar: Clone + Send + Sync + Debug + 'static {
+    /// What names a descriptor to this backend.
+    type Source: Source;
+
+    /// Begins to report the descriptor under `token` when it is ready for `interest`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system reports, for example that the descriptor is not open.
+    fn register(&self, source: &Self::Source, token: Token, interest: Events) -> io::Result<()>;
+
+    /// Changes the interest of a registration.
+    ///
+    /// # Errors
+    ///
+    /// As [`register`](Registrar::register).
+    fn reregister(&self, source: &Self::Source, token: Token, interest: Events) -> io::Result<()>;
+
+    /// Ends a registration. It cannot fail in a way that matters: a descriptor that was closed too early
+    /// is unknown to the backend already.
+    fn deregister(&self, source: &Self::Source);
+
+    /// Makes the wait that runs, or else the next one, return soon.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system reports.
+    fn wake(&self) -> io::Result<()>;
+
+    /// The monotonic clock.
+    fn now(&self) -> Time;
+}
+
+/// Names a file descriptor.
+pub trait Source: Send + 'static {
+    /// The descriptor's number.
+    fn fd(&self) -> RawFd;
+}

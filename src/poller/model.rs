@@ -1,0 +1,223 @@
+//! A poller without a kernel: readiness and time are set by hand.
+//!
+//! The registry and the loop run on it unchanged, in tests without a sleep and under the loom model
+//! checker. It is strict: what a kernel would forgive, such as a second registration of one descriptor,
+//! is an error here, and every registration change is kept for inspection.
+//!
+//! ```
+//! use eventry::poller::model::{ModelPoller, ModelSource};
+//! use eventry::{EventLoop, Events};
+//! use std::time::Duration;
+//!
+//! let (poller, model) = ModelPoller::new();
+//! let mut event_loop = EventLoop::with_poller(poller);
+//! let registry = event_loop.registry();
+//! registry.add_source(ModelSource(3), Events::READABLE, |event| {
+//!     assert_eq!(event.events, Events::READABLE);
+//! })?;
+//! model.set_ready(3, Events::READABLE);
+//! event_loop.run_once(Some(Duration::ZERO))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use super::{Poller, Registrar, Source};
+use crate::events::Events;
+use crate::id::Token;
+use crate::sync::{Arc, Condvar, Mutex};
+use crate::time::Time;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+/// A wait of this length or longer is treated as one without a timeout: it ends by an event or a wake.
+/// Shorter ones let that much time pass and end at once. So a model in which a wake is lost hangs, which
+/// the model checker reports.
+pub const FOR_EVER: Duration = Duration::from_secs(3600);
+
+/// Names a descriptor by its number alone; nothing is opened or closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelSource(pub RawFd);
+
+/// The world the poller looks at, held by the test.
+#[derive(Clone, Debug)]
+pub struct Model(Arc<Shared>);
+
+/// Waits in the model.
+#[derive(Debug)]
+pub struct ModelPoller {
+    found: Vec<(Token, Events)>,
+    registrar: Model,
+}
+
+#[derive(Debug)]
+struct Shared {
+    world: Mutex<World>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    registered: BTreeMap<RawFd, (Token, Events)>,
+    ready: BTreeMap<RawFd, Events>,
+    woken: bool,
+    wakes: usize,
+    now: Time,
+    refuse: Option<io::ErrorKind>,
+    fail_wait: Option<io::ErrorKind>,
+}
+
+impl ModelPoller {
+    /// A poller, and the world it looks at.
+    #[must_use]
+    pub fn new() -> (ModelPoller, Model) {
+        let model = Model(Arc::new(Shared {
+            world: Mutex::new(World::default()),
+            changed: Condvar::new(),
+        }));
+        let poller = ModelPoller {
+            found: Vec::new(),
+            registrar: model.clone(),
+        };
+        (poller, model)
+    }
+}
+
+impl Model {
+    /// Sets what `fd` is ready for from now on, whether it is registered or not.
+    pub fn set_ready(&self, fd: RawFd, events: Events) {
+        self.0.world.lock().ready.insert(fd, events);
+        self.0.changed.notify_one();
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        let mut world = self.0.world.lock();
+        world.now = world.now.after(by);
+    }
+
+    /// How often somebody woke the poller.
+    #[must_use]
+    pub fn wakes(&self) -> usize {
+        self.0.world.lock().wakes
+    }
+
+    /// What is registered: descriptor and interest, by descriptor.
+    #[must_use]
+    pub fn registered(&self) -> Vec<(RawFd, Events)> {
+        let world = self.0.world.lock();
+        let registered = world.registered.iter();
+        registered.map(|(fd, (_, events))| (*fd, *events)).collect()
+    }
+
+    /// Makes every registration fail with this error, or none.
+    pub fn refuse_registrations(&self, error: Option<io::ErrorKind>) {
+        self.0.world.lock().refuse = error;
+    }
+
+    /// Makes the next wait fail with this error.
+    pub fn fail_next_wait(&self, error: io::ErrorKind) {
+        self.0.world.lock().fail_wait = Some(error);
+    }
+}
+
+impl World {
+    fn found(&self) -> impl Iterator<Item = (Token, Events)> {
+        self.registered
+            .iter()
+            .filter_map(|(fd, (token, interest))| {
+                let events = interest.share_of(*self.ready.get(fd)?);
+                (!events.is_empty()).then_some((*token, events))
+            })
+    }
+}
+
+impl Source for ModelSource {
+    fn fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+impl Poller for ModelPoller {
+    type Source = ModelSource;
+    type Registrar = Model;
+
+    fn registrar(&self) -> &Model {
+        &self.registrar
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let shared = &self.registrar.0;
+        let mut world = shared.world.lock();
+        self.found.clear();
+        if let Some(error) = world.fail_wait.take() {
+            return Err(error.into());
+        }
+        let timeout = timeout.filter(|timeout| *timeout < FOR_EVER);
+        while timeout.is_none() && !world.woken && world.found().next().is_none() {
+            world = shared.changed.wait(world);
+        }
+        self.found.extend(world.found());
+        if let Some(timeout) = timeout
+            && self.found.is_empty()
+            && !world.woken
+        {
+            world.now = world.now.after(timeout);
+        }
+        world.woken = false;
+        Ok(())
+    }
+
+    fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
+        self.found.iter().copied()
+    }
+}
+
+impl Registrar for Model {
+    type Source = ModelSource;
+
+    fn register(&self, source: &ModelSource, token: Token, interest: Events) -> io::Result<()> {
+        let mut world = self.0.world.lock();
+        if let Some(error) = world.refuse {
+            return Err(error.into());
+        }
+        if world.registered.contains_key(&source.0) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        world.registered.insert(source.0, (token, interest));
+        drop(world);
+        self.0.changed.notify_one();
+        Ok(())
+    }
+
+    fn reregister(&self, source: &ModelSource, token: Token, interest: Events) -> io::Result<()> {
+        let mut world = self.0.world.lock();
+        if let Some(error) = world.refuse {
+            return Err(error.into());
+        }
+        match world.registered.get_mut(&source.0) {
+            Some(registration) if registration.0 == token => registration.1 = interest,
+            _ => return Err(io::ErrorKind::NotFound.into()),
+        }
+        drop(world);
+        self.0.changed.notify_one();
+        Ok(())
+    }
+
+    fn deregister(&self, source: &ModelSource) {
+        self.0.world.lock().registered.remove(&source.0);
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        let mut world = self.0.world.lock();
+        world.woken = true;
+        world.wakes += 1;
+        drop(world);
+        self.0.changed.notify_one();
+        Ok(())
+    }
+
+    fn now(&self) -> Time {
+        self.0.world.lock().now
+    }
+}

@@ -1,0 +1,163 @@
+//! Handles, from any thread.
+
+use super::{AddError, AddErrorKind, Callback, Registry, UpdateError};
+use crate::core::{NotRegistered, Removal};
+use crate::events::Events;
+use crate::id::HandleId;
+use crate::poller::{DefaultPoller, Poller, Source};
+use std::os::fd::RawFd;
+
+/// What a handle's callback is called with (EV-310).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct HandleEvent<'a, S, P: Poller = DefaultPoller> {
+    /// The handle.
+    pub id: HandleId,
+    /// Its share of what is pending; never empty.
+    pub events: Events,
+    /// What the handle was added with.
+    pub source: &'a S,
+    /// The registry the handle belongs to; every operation may be called on it.
+    pub registry: &'a Registry<P>,
+}
+
+impl<P: Poller> Registry<P> {
+    /// Adds a handle by what the poller knows descriptors by. Real programs use
+    /// [`add_handle`](Registry::add_handle); this serves every poller.
+    ///
+    /// # Errors
+    ///
+    /// [`AddError`], with `source`.
+    pub fn add_source<F>(
+        &self,
+        source: P::Source,
+        interest: Events,
+        mut callback: F,
+    ) -> Result<HandleId, AddError<P::Source>>
+    where
+        F: FnMut(HandleEvent<'_, RawFd, P>) + Send + 'static,
+    {
+        let fd = source.fd();
+        let callback: Callback<P> = Box::new(move |registry, key, events| {
+            callback(HandleEvent {
+                id: HandleId(key),
+                events,
+                source: &fd,
+                registry,
+            });
+        });
+        let added = self.insert_handle(source, interest, callback);
+        added.map_err(|(error, _callback)| error)
+    }
+
+    /// Changes what a handle wants; [`Events::NONE`] disables it until the next update (EV-401, EV-402).
+    ///
+    /// Everything dispatched after the return obeys it; a call that has begun already may still run
+    /// (EV-615).
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]
+    pub fn update_handle(&self, id: HandleId, interest: Events) -> Result<(), UpdateError> {
+        self.change(|state| {
+            state.core.update_handle(id, interest)?;
+            let applied = state.apply_changes(self.registrar());
+            applied.map_err(UpdateError::Poller)
+        })
+    }
+
+    /// Removes a handle: no call of its callback begins after this returns (EV-702, EV-703).
+    ///
+    /// After [`Removal::Idle`] none is running either, so what the callback uses may be reused at once.
+    /// After [`Removal::InFlight`] the last call is still running on the loop's thread, which may be
+    /// this one. The callback and its source are dropped later, exactly once, by the loop and never
+    /// inside this call (EV-704…708); the descriptor may be closed as soon as this returns (EV-713).
+    ///
+    /// # Errors
+    ///
+    /// [`NotRegistered`], also if it was removed before (EV-701).
+    pub fn remove_handle(&self, id: HandleId) -> Result<Removal, NotRegistered> {
+        self.change(|state| {
+            let removal = state.core.remove_handle(id)?;
+            // What is left on the descriptor keeps its place even if the poller minds.
+            let _ = state.apply_changes(self.registrar());
+            Ok(removal)
+        })
+    }
+
+    /// Adds a handle, or gives everything back: what was offered, and the callback to be dropped after
+    /// the lock has been released.
+    fn insert_handle(
+        &self,
+        source: P::Source,
+        interest: Events,
+        callback: Callback<P>,
+    ) -> Result<HandleId, (AddError<P::Source>, Callback<P>)> {
+        self.change(|state| {
+            let fd = source.fd();
+            let added = state.core.add_handle(fd, source, interest, callback);
+            let id = added.map_err(|(refused, callback, offered)| {
+                let kind = AddErrorKind::Refused(refused);
+                (AddError { kind, offered }, callback)
+            })?;
+            state.apply_changes(self.registrar()).map_err(|error| {
+                let (callback, offered) = state.core.withdraw_handle(id);
+                // The others on the descriptor go back to what they had.
+                let _ = state.apply_changes(self.registrar());
+                let kind = AddErrorKind::Poller(error);
+                (AddError { kind, offered }, callback)
+            })?;
+            Ok(id)
+        })
+    }
+}
+
+#[cfg(not(loom))]
+mod with_descriptor {
+    use super::*;
+    use crate::poller::{MioPoller, MioSource};
+    use std::os::fd::AsFd;
+    use std::sync::Arc;
+
+    impl Registry<MioPoller> {
+        /// Adds a handle on `source`, which stays open until the handle has been removed and its last
+        /// call is over. With an empty `interest` it is added disabled.
+        ///
+        /// The callback is called by the loop's thread, once per turn in which the descriptor is ready
+        /// for the interest, or has an error or hang-up pending whether asked for or not (EV-303,
+        /// EV-308); the first time in the next turn. Any number of handles may watch one descriptor
+        /// (EV-403). A descriptor that cannot be polled, such as a regular file, is always ready, and
+        /// keeps the loop from sleeping while its handle is enabled (EV-1004).
+        ///
+        /// # Errors
+        ///
+        /// [`AddError`], with `source`; the callback is dropped uncalled.
+        pub fn add_handle<S, F>(
+            &self,
+            source: S,
+            interest: Events,
+            mut callback: F,
+        ) -> Result<HandleId, AddError<Arc<S>>>
+        where
+            S: AsFd + Send + Sync + 'static,
+            F: FnMut(HandleEvent<'_, Arc<S>, MioPoller>) + Send + 'static,
+        {
+            let source = Arc::new(source);
+            let kept = Arc::clone(&source);
+            let callback: Callback<MioPoller> = Box::new(move |registry, key, events| {
+                callback(HandleEvent {
+                    id: HandleId(key),
+                    events,
+                    source: &kept,
+                    registry,
+                });
+            });
+            let named = MioSource::shared(Arc::clone(&source));
+            let added = self.insert_handle(named, interest, callback);
+            added.map_err(|(AddError { kind, .. }, _callback)| AddError {
+                kind,
+                offered: source,
+            })
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The lock around the table, and what every thread may call.
+//!
+//! A [`Registry`] is a cheap handle to one loop's table: clone it, send it, call it from any thread and
+//! from inside any callback. Each call takes the one lock, decides in the [`Core`], tells the poller and
+//! lets go; a callback is never called, freed or waited for here. The loop is woken only if it sleeps
+//! past the change, and at most once per sleep.
+
+mod error;
+mod handle;
+mod timeout;
+
+pub use error::{AddError, AddErrorKind, UpdateError};
+pub use handle::HandleEvent;
+pub use timeout::TimeoutEvent;
+
+use crate::core::{Change, Core};
+use crate::events::Events;
+use crate::id::Key;
+use crate::planted::{Defect, planted};
+use crate::poller::{DefaultPoller, Poller, Registrar};
+use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::time::Time;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A callback as the table keeps it: called with the registry, the entry's key and, for a handle, the
+/// events; dropping it is its free call.
+pub(crate) type Callback<P> = Box<dyn FnMut(&Registry<P>, Key, Events) + Send>;
+
+/// Adds, updates and removes handles and timeouts of one event loop, from any thread and from inside
+/// callbacks (EV-613, EV-1104).
+///
+/// ```
+/// use eventry::{EventLoop, Events};
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+///
+/// let mut event_loop = EventLoop::new()?;
+/// let registry = event_loop.registry();
+/// let (near, mut far) = UnixStream::pair()?;
+/// near.set_nonblocking(true)?;
+///
+/// registry.add_handle(near, Events::READABLE, |event| {
+///     let mut line = [0; 16];
+///     let got = event.source.as_ref().read(&mut line).unwrap();
+///     assert_eq!(&line[..got], b"hello");
+///     event.registry.remove_handle(event.id).unwrap();
+/// })?;
+///
+/// far.write_all(b"hello")?;
+/// event_loop.run_once(None)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Registry<P: Poller = DefaultPoller> {
+    shared: Arc<Shared<P>>,
+}
+
+struct Shared<P: Poller> {
+    state: Mutex<State<P>>,
+    registrar: P::Registrar,
+}
+
+/// What the lock guards.
+pub(crate) struct State<P: Poller> {
+    pub(crate) core: Core<Callback<P>, P::Source>,
+    sleep: Sleep,
+    /// Whether somebody asked the loop to stop; stays set until a run has ended by it (EV-907).
+    pub(crate) stop: bool,
+}
+
+/// What the loop is doing, as far as waking it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sleep {
+    /// It will look at the table before it sleeps again.
+    Awake,
+    /// It waits, or is about to, until this time at most.
+    Until(Option<Time>),
+}
+
+impl<P: Poller> Registry<P> {
+    pub(crate) fn new(registrar: P::Registrar) -> Registry<P> {
+        static LOOPS: AtomicU32 = AtomicU32::new(0);
+        let number = LOOPS.fetch_add(1, Ordering::Relaxed);
+        Registry {
+            shared: Arc::new(Shared {
+                state: Mutex::new(State {
+                    core: Core::new(number),
+                    sleep: Sleep::Awake,
+                    stop: false,
+                }),
+                registrar,
+            }),
+        }
+    }
+
+    /// The lock. No callback is called or freed while it is held.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<P>> {
+        self.shared.state.lock()
+    }
+
+    /// Makes one change to the table and everything that follows from it: tells the poller before the
+    /// lock is released, and wakes the loop afterwards if it sleeps past the change.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let wake = state.must_wake();
+        drop(state);
+        if wake {
+            self.wake();
+        }
+        result
+    }
+
+    /// Wakes the loop. A wake that cannot be sent is lost on a poller that is beyond help: the loop's
+    /// own wait reports what is wrong with it.
+    fn wake(&self) {
+        let _ = self.shared.registrar.wake();
+    }
+
+    pub(crate) fn registrar(&self) -> &P::Registrar {
+        &self.shared.registrar
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.shared.registrar.now()
+    }
+}
+
+impl<P: Poller> State<P> {
+    /// Notes that the loop goes to sleep until `until` at most.
+    pub(crate) fn fall_asleep(&mut self, until: Option<Time>) {
+        self.sleep = Sleep::Until(until);
+    }
+
+    /// Notes that the loop looks at the table again.
+    pub(crate) fn wake_up(&mut self) {
+        self.sleep = Sleep::Awake;
+    }
+
+    /// Tells the poller what it must know. The first error is returned; the others are tried all the
+    /// same, so that one bad descriptor keeps none from being served.
+    pub(crate) fn apply_changes(&mut self, registrar: &P::Registrar) -> io::Result<()> {
+        let mut result = Ok(());
+        while let Some(change) = self.core.next_change() {
+            let applied = match change {
+                Change::Register {
+                    source,
+                    token,
+                    interest,
+                    ..
+                } => registrar.register(source, token, interest),
+                Change::Reregister {
+                    source,
+                    token,
+                    interest,
+                    ..
+                } => registrar.reregister(source, token, interest),
+                Change::Deregister { source, .. } => {
+                    registrar.deregister(source);
+                    Ok(())
+                }
+            };
+            result = result.and(applied);
+        }
+        result
+    }
+
+    /// Whether the loop sleeps past something it should do now. Answers once per sleep: one wake is
+    /// enough.
+    fn must_wake(&mut self) -> bool {
+        let Sleep::Until(until) = self.sleep else {
+            return false;
+        };
+        let deadline = self.core.next_deadline();
+        let nearer = match (deadline, until) {
+            (Some(deadline), Some(until)) => deadline < until,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        let nearer = nearer && !planted(Defect::NoWakeForNearerDeadline);
+        let wake = nearer || self.stop || self.core.pending_frees() > 0;
+        if wake {
+            self.sleep = Sleep::Awake;
+        }
+        wake
+    }
+}
+
+impl<P: Poller> Clone for Registry<P> {
+    fn clone(&self) -> Registry<P> {
+        Registry {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<P: Poller> fmt::Debug for Registry<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Registry")
+            .field("handles", &state.core.handle_count())
+            .field("timeouts", &state.core.timeout_count())
+            .field("pending_frees", &state.core.pending_frees())
+            .field("sleep", &state.sleep)
+            .finish()
+    }
+}

@@ -1,0 +1,93 @@
+//! Timeouts, from any thread.
+
+use super::{AddError, Callback, Registry};
+use crate::core::{NotRegistered, Removal};
+use crate::id::TimeoutId;
+use crate::poller::{DefaultPoller, Poller};
+use std::time::Duration;
+
+/// What a timeout's callback is called with (EV-811).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TimeoutEvent<'a, P: Poller = DefaultPoller> {
+    /// The timeout.
+    pub id: TimeoutId,
+    /// The registry it belongs to; every operation may be called on it.
+    pub registry: &'a Registry<P>,
+}
+
+impl<P: Poller> Registry<P> {
+    /// Adds a timeout that is called every `interval`, for the first time one interval from now; zero
+    /// calls it in every turn, `None` adds it disabled (EV-801, EV-802).
+    ///
+    /// It is never called early. A loop that comes late calls it once and counts the next interval from
+    /// there: missed periods are lost (EV-804, EV-806).
+    ///
+    /// ```
+    /// use eventry::EventLoop;
+    /// use std::time::Duration;
+    ///
+    /// let mut event_loop = EventLoop::new()?;
+    /// let stopper = event_loop.stopper();
+    /// event_loop.registry().add_timeout(Duration::from_millis(1), move |_| stopper.stop())?;
+    /// event_loop.run()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AddError`]; the callback is dropped uncalled.
+    pub fn add_timeout<F>(
+        &self,
+        interval: impl Into<Option<Duration>>,
+        mut callback: F,
+    ) -> Result<TimeoutId, AddError<()>>
+    where
+        F: FnMut(TimeoutEvent<'_, P>) + Send + 'static,
+    {
+        let interval = interval.into();
+        let callback: Callback<P> = Box::new(move |registry, key, _| {
+            callback(TimeoutEvent {
+                id: TimeoutId(key),
+                registry,
+            });
+        });
+        let now = self.now();
+        let added = self.change(|state| state.core.add_timeout(now, interval, callback));
+        added.map_err(|(refused, callback)| {
+            drop(callback);
+            AddError {
+                kind: refused.into(),
+                offered: (),
+            }
+        })
+    }
+
+    /// Starts the interval anew, also with the same value (EV-805); `None` disables the timeout.
+    ///
+    /// A timeout that is due but not called yet is not called before the new interval has passed
+    /// (EV-607).
+    ///
+    /// # Errors
+    ///
+    /// [`NotRegistered`]
+    pub fn update_timeout(
+        &self,
+        id: TimeoutId,
+        interval: impl Into<Option<Duration>>,
+    ) -> Result<(), NotRegistered> {
+        let interval = interval.into();
+        let now = self.now();
+        self.change(|state| state.core.update_timeout(id, now, interval))
+    }
+
+    /// Removes a timeout: no call of its callback begins after this returns; as
+    /// [`remove_handle`](Registry::remove_handle).
+    ///
+    /// # Errors
+    ///
+    /// [`NotRegistered`], also if it was removed before (EV-701).
+    pub fn remove_timeout(&self, id: TimeoutId) -> Result<Removal, NotRegistered> {
+        self.change(|state| state.core.remove_timeout(id))
+    }
+}

@@ -1,0 +1,55 @@
+//! The lock and its companions, and the only place that names loom.
+//!
+//! Under `--cfg loom` the same names are loom's, so that the model checker sees every step. The lock
+//! never reports poisoning: no user code runs while it is held, so a panic inside it could only be our
+//! own bug, and what it guards is checked by `check_invariants`.
+
+#[cfg(loom)]
+use loom::sync as imp;
+#[cfg(not(loom))]
+use std::sync as imp;
+
+pub(crate) use imp::Arc;
+
+/// A mutual exclusion lock without poisoning.
+#[allow(clippy::disallowed_types, reason = "this is the facade over it")]
+#[derive(Debug)]
+pub(crate) struct Mutex<T>(imp::Mutex<T>);
+
+#[allow(clippy::disallowed_types, reason = "this is the facade over it")]
+pub(crate) type MutexGuard<'a, T> = imp::MutexGuard<'a, T>;
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Mutex<T> {
+        #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
+        Mutex(imp::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A condition variable that goes with [`Mutex`].
+#[allow(clippy::disallowed_types, reason = "this is the facade over it")]
+#[derive(Debug)]
+pub(crate) struct Condvar(imp::Condvar);
+
+impl Condvar {
+    pub(crate) fn new() -> Condvar {
+        #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
+        Condvar(imp::Condvar::new())
+    }
+
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.0
+            .wait(guard)
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+}
