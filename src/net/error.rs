@@ -1,0 +1,59 @@
+//! Why a socket or the place for it could not be had.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A listening socket, its directory or the daemon's lock could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetError {
+    /// Another daemon of this kind holds the run directory.
+    #[error(
+        "another eventryd{} already serves {}; stop it, or choose another directory with --run-dir",
+        .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
+        .run_dir.display()
+    )]
+    AlreadyRunning {
+        /// The directory.
+        run_dir: PathBuf,
+        /// The other daemon's process, if its pid file says so.
+        pid: Option<u32>,
+    },
+    /// Something answers on the socket already.
+    #[error("{} is in use by another program; stop it, or choose another --run-dir or --prefix", .0.display())]
+    InUse(PathBuf),
+    /// The path is taken by something that is not a socket, which is not ours to delete.
+    #[error("{} exists and is not a socket; move it away, or choose another --run-dir or --prefix", .0.display())]
+    NotASocket(PathBuf),
+    /// The path does not fit into a socket address.
+    #[error("{} is too long for a socket address (107 bytes at most); choose a shorter --run-dir", .0.display())]
+    PathTooLong(PathBuf),
+    /// The directory can be changed by other users.
+    #[error("{} belongs to somebody else or is open to others; choose another --run-dir", .0.display())]
+    NotPrivate(PathBuf),
+    /// The operating system refused.
+    #[error("cannot {doing} {}: {source}", .path.display())]
+    Os {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl NetError {
+    /// Adds what was tried, and on what, to an error of the operating system.
+    pub(super) fn os<E: Into<io::Error>>(
+        doing: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(E) -> NetError {
+        let path = path.to_owned();
+        move |source| NetError::Os {
+            doing,
+            path,
+            source: source.into(),
+        }
+    }
+}

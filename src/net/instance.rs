@@ -1,0 +1,113 @@
+//! One daemon per run directory.
+
+use super::NetError;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The lock of a run directory, held as long as this lives: the pid file, locked and written, and removed
+/// at the end (DM-108).
+#[derive(Debug)]
+pub struct Instance {
+    path: PathBuf,
+    /// Holds the lock; the kernel lets go of it even if the process is killed.
+    _locked: File,
+}
+
+impl Instance {
+    /// Takes the lock of `run_dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::AlreadyRunning`] if somebody holds it, [`NetError::Os`] if the file cannot be made.
+    pub fn lock(run_dir: &Path) -> Result<Instance, NetError> {
+        let path = run_dir.join("eventryd.pid");
+        loop {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o644)
+                .open(&path)
+                .map_err(NetError::os("open the pid file", &path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut content = String::new();
+                    let read = file.read_to_string(&mut content);
+                    return Err(NetError::AlreadyRunning {
+                        run_dir: run_dir.to_owned(),
+                        pid: read.ok().and_then(|_| content.trim().parse().ok()),
+                    });
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(NetError::os("lock the pid file", &path)(error));
+                }
+            }
+            // Its last holder may have removed the file between the opening and the locking; then this
+            // lock protects nothing.
+            if !is_still_at(&file, &path) {
+                continue;
+            }
+            let pid = std::process::id();
+            file.set_len(0)
+                .and_then(|()| writeln!(file, "{pid}"))
+                .map_err(NetError::os("write the pid file", &path))?;
+            return Ok(Instance {
+                path,
+                _locked: file,
+            });
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // Removed while it is locked, so never that of a successor. If it stays, the next daemon takes
+        // it over all the same.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn is_still_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(opened), Ok(found)) => opened.dev() == found.dev() && opened.ino() == found.ino(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_directory_has_one_daemon_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Instance::lock(dir.path()).unwrap();
+        let pid = std::process::id();
+        let content = fs::read_to_string(dir.path().join("eventryd.pid")).unwrap();
+        assert_eq!(content, format!("{pid}\n"));
+
+        let second = Instance::lock(dir.path()).unwrap_err();
+        let NetError::AlreadyRunning { pid: told, .. } = second else {
+            panic!("{second}");
+        };
+        assert_eq!(told, Some(pid));
+
+        drop(first);
+        assert!(!dir.path().join("eventryd.pid").exists());
+        Instance::lock(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_pid_file_left_by_a_killed_daemon_is_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("eventryd.pid"), "99999999999\nrest").unwrap();
+        let instance = Instance::lock(dir.path()).unwrap();
+        let content = fs::read_to_string(dir.path().join("eventryd.pid")).unwrap();
+        assert_eq!(content, format!("{}\n", std::process::id()));
+        drop(instance);
+    }
+}

@@ -1,0 +1,14 @@
+//! Listening sockets and where they live.
+//!
+//! A listener made here is bound and listening, with its mode set before its name can be reached, but
+//! nobody accepts on it: that begins when the server enables the service it belongs to (DM-501).
+
+mod error;
+mod instance;
+mod run_dir;
+mod unix;
+
+pub use error::NetError;
+pub use instance::Instance;
+pub use run_dir::{RunDir, default_run_dir};
+pub use unix::UnixSocket;
