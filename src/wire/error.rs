@@ -85,7 +85,7 @@ super::xdr_struct! {
         /// The severity: 1 is a warning, 2 an error.
         level: i32,
         /// The domain concerned; a server leaves it out.
-        dom: Option<DomainRef>,
+        dom: Option<Box<DomainRef>>,
         /// The text before the variable part was put in.
         str1: Option<WireString>,
         /// The variable part.
@@ -97,7 +97,7 @@ super::xdr_struct! {
         /// Another one.
         int2: i32,
         /// The network concerned; a server leaves it out.
-        net: Option<NetworkRef>,
+        net: Option<Box<NetworkRef>>,
     }
 }
 

@@ -9,7 +9,7 @@ use super::{DecodeError, Decoder, Encoder, Xdr};
 ///
 /// Displayed with U+FFFD in the place of what is not UTF-8; compare the bytes, never the display.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct WireString(Vec<u8>);
+pub struct WireString(Box<[u8]>);
 
 impl WireString {
     /// The bytes.
@@ -27,7 +27,7 @@ impl WireString {
 
 impl<T: Into<String>> From<T> for WireString {
     fn from(text: T) -> Self {
-        Self(text.into().into_bytes())
+        Self(text.into().into_bytes().into())
     }
 }
 
@@ -47,7 +47,7 @@ impl Xdr for WireString {
     const MIN_LEN: usize = 4;
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        from.string().map(|text| Self(text.to_vec()))
+        from.string().map(|text| Self(text.into()))
     }
 
     fn encode(&self, to: &mut Encoder<'_>) {

@@ -70,6 +70,18 @@ impl Xdr for Uuid {
     }
 }
 
+impl<T: Xdr> Xdr for Box<T> {
+    const MIN_LEN: usize = T::MIN_LEN;
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        T::decode(from).map(Box::new)
+    }
+
+    fn encode(&self, to: &mut Encoder<'_>) {
+        T::encode(self, to);
+    }
+}
+
 /// A flag word and, unless it is zero, the value. Some clients send flags other than 0 and 1.
 impl<T: Xdr> Xdr for Option<T> {
     const MIN_LEN: usize = 4;
