@@ -1,1 +1,460 @@
 //! One client as a pure value: bytes and `now` in, bytes and calls out.
+//!
+//! A [`Session`] holds what the protocol knows of one client: what of its input is not yet a whole
+//! message, which calls are in progress, what is not yet sent, and what it may do. It performs no I/O,
+//! reads no clock and takes no lock. Its invariants:
+//!
+//! - nothing is decoded while the client does not read its answers, or while it has as many calls in
+//!   progress as it may, so what it can make a daemon hold is bounded;
+//! - a client that is throttled is still heard: its pings are answered (DM-905);
+//! - once the client has ended the session, or broken the framing, nothing it sent after that has any
+//!   effect.
+//!
+//! It deliberately does not know what a call does, which connection is open, or when a peer is dead.
+
+mod check;
+mod config;
+mod event;
+#[cfg(test)]
+mod tests;
+
+use std::mem;
+
+use check::{Checks, Verdict};
+
+pub use config::{Access, Auth, Limits, SessionConfig};
+pub use event::{DropReason, Event, Refusal, Request, Ticket};
+
+use crate::time::Time;
+use crate::wire::{
+    AuthListRet, Buffer, Call, Encoder, FlagRet, Frame, FrameSplitter, Header, RemoteError, Reply,
+    Status, Xdr, write_message,
+};
+
+/// The feature that says "this server answers pings" (DM-901).
+const FEATURE_KEEPALIVE: i32 = 10;
+
+/// The bit of the flags of an open that asks for read-only. Clients leak other bits into the word.
+const OPEN_READ_ONLY: u32 = 1;
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// Calls are taken.
+    Serving,
+    /// The client has closed the session: calls in progress end and answers drain, nothing is taken.
+    Closing,
+    /// The client has broken the protocol. There is nothing left to do but close.
+    Broken,
+}
+
+/// One client's protocol state.
+///
+/// The owner moves bytes and calls, in this order, and over again whenever one of them has changed
+/// something: [`receive`](Self::receive) what arrived, [`poll`](Self::poll) until it returns `None`,
+/// carrying out each [`Request`] and handing its result to [`reply`](Self::reply), then send
+/// [`output`](Self::output) and tell [`advance_output`](Self::advance_output) how much went. It closes when
+/// [`should_close`](Self::should_close) says so, and reads only while [`wants_read`](Self::wants_read) does.
+///
+/// ```
+/// use eventry::Time;
+/// use eventry::session::{Event, Session, SessionConfig};
+/// use eventry::wire::{Call, Header, Reply, TypeRet, write_message};
+///
+/// let mut session = Session::new(SessionConfig::default());
+/// let call = Call::ConnectGetType(());
+/// let mut bytes = Vec::new();
+/// write_message(&mut bytes, Header::call(call.procedure(), 1), |to| call.encode(to))?;
+///
+/// session.receive(Time::ZERO, &bytes);
+/// while let Some(event) = session.poll() {
+///     if let Event::Request(request) = event {
+///         let reply = Reply::ConnectGetType(TypeRet { name: "TEST".into() });
+///         session.reply(request.ticket, Ok(reply));
+///     }
+/// }
+/// assert_eq!(session.output().len(), 28 + 8);
+/// session.advance_output(36);
+/// assert!(!session.wants_write() && !session.should_close());
+/// # Ok::<(), eventry::wire::Oversize>(())
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    limits: Limits,
+    auth: Auth,
+    checks: Checks,
+    state: SessionState,
+    splitter: FrameSplitter,
+    /// The one message that was read past while the client was throttled.
+    parked: Option<(Header, Vec<u8>)>,
+    in_progress: Vec<Pending>,
+    next_ticket: u64,
+    output: Buffer,
+    /// What stopped the last poll.
+    halt: Halt,
+    input_ended: bool,
+    throttle_reported: bool,
+    last_heard: Time,
+}
+
+/// A call handed out and not answered.
+#[derive(Debug)]
+struct Pending {
+    ticket: Ticket,
+    header: Header,
+    /// For an open: whether the connection is read-only once it has succeeded.
+    opens: Option<Access>,
+}
+
+/// Why there was nothing to hand out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Halt {
+    /// No complete message is left.
+    NoInput,
+    /// A complete message waits for a call to end or for output to go.
+    Waiting,
+}
+
+impl Session {
+    /// The session of a client that was just accepted.
+    #[must_use]
+    pub fn new(config: SessionConfig) -> Self {
+        let SessionConfig {
+            access,
+            auth,
+            limits,
+        } = config;
+        let authenticated = auth == Auth::None;
+        let limit = if authenticated {
+            limits.max_frame
+        } else {
+            limits.max_frame_before_auth
+        };
+        Self {
+            limits,
+            auth,
+            checks: Checks {
+                authenticated,
+                access,
+            },
+            state: SessionState::Serving,
+            splitter: FrameSplitter::new(limit),
+            parked: None,
+            in_progress: Vec::new(),
+            next_ticket: 0,
+            output: Buffer::default(),
+            halt: Halt::NoInput,
+            input_ended: false,
+            throttle_reported: false,
+            last_heard: Time::ZERO,
+        }
+    }
+
+    /// Takes bytes as they arrived at `now`. They count as a sign of life, whatever they are (DM-905).
+    ///
+    /// Bytes of a session that no longer serves are dropped.
+    pub fn receive(&mut self, now: Time, bytes: &[u8]) {
+        self.last_heard = now;
+        if self.state == SessionState::Serving && !bytes.is_empty() {
+            self.splitter.push(bytes);
+            self.halt = Halt::Waiting;
+        }
+    }
+
+    /// Says that the client sends no more. What it sent is still answered (DM-809).
+    pub fn end_of_input(&mut self) {
+        self.input_ended = true;
+    }
+
+    /// The next thing to do or to log; `None` if there is nothing before more bytes arrive, a call is
+    /// answered or output is sent.
+    ///
+    /// Pings, and the calls that concern the protocol itself, are answered on the way.
+    pub fn poll(&mut self) -> Option<Event> {
+        while self.state == SessionState::Serving {
+            if self.output.len() >= self.limits.max_output.get() {
+                self.halt = Halt::Waiting;
+                return None;
+            }
+            if !self.is_busy()
+                && let Some((header, payload)) = self.parked.take()
+            {
+                let verdict = self.checks.judge(&Frame {
+                    header,
+                    payload: &payload,
+                });
+                if let Some(event) = self.carry_out(header, verdict) {
+                    return Some(event);
+                }
+                continue;
+            }
+            let frame = match self.splitter.head() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => {
+                    self.halt = if self.parked.is_some() {
+                        Halt::Waiting
+                    } else {
+                        Halt::NoInput
+                    };
+                    return None;
+                }
+                Err(violation) => {
+                    self.abandon(SessionState::Broken);
+                    return Some(Event::Violation(violation));
+                }
+            };
+            let header = frame.header;
+            if self.is_busy() && !check::is_keepalive(&header) {
+                if self.parked.is_some() {
+                    self.halt = Halt::Waiting;
+                    return None;
+                }
+                self.parked = Some((header, frame.payload.to_vec()));
+                self.splitter.consume();
+                if self.is_throttled() && !mem::replace(&mut self.throttle_reported, true) {
+                    return Some(Event::Throttled {
+                        in_progress: self.in_progress.len(),
+                    });
+                }
+                continue;
+            }
+            let verdict = self.checks.judge(&frame);
+            self.splitter.consume();
+            if let Some(event) = self.carry_out(header, verdict) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    /// Answers the call of `ticket`. Call [`poll`](Self::poll) afterwards: another call may now be due.
+    ///
+    /// A reply that is longer than the protocol allows is answered with an error in its place. An answer to
+    /// a broken session is dropped (DM-810), and so is a second answer to the same call.
+    ///
+    /// # Panics
+    /// If the reply is of another procedure than the call: the client would misread it.
+    pub fn reply(&mut self, ticket: Ticket, result: Result<Reply, RemoteError>) {
+        let Some(index) = self
+            .in_progress
+            .iter()
+            .position(|pending| pending.ticket == ticket)
+        else {
+            return;
+        };
+        let pending = self.in_progress.swap_remove(index);
+        match result {
+            Ok(reply) => {
+                let procedure = reply.procedure();
+                assert_eq!(
+                    procedure.number, pending.header.procedure,
+                    "reply of {}",
+                    procedure.name
+                );
+                if let Some(access) = pending.opens {
+                    self.checks.access = access;
+                }
+                self.send_reply(pending.header, &reply);
+            }
+            Err(error) => self.send_error(pending.header, &error),
+        }
+    }
+
+    /// Says that the client has proved who it is. Calls are open to it from now on, and the limit for its
+    /// messages is the ordinary one.
+    pub fn mark_authenticated(&mut self) {
+        self.checks.authenticated = true;
+        self.splitter.set_limit(self.limits.max_frame);
+    }
+
+    /// The bytes to send.
+    #[must_use]
+    pub fn output(&self) -> &[u8] {
+        self.output.as_slice()
+    }
+
+    /// Says that the first `count` bytes of [`output`](Self::output) were sent. Call
+    /// [`poll`](Self::poll) afterwards: input may have waited for the room.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn advance_output(&mut self, count: usize) {
+        self.output.consume(count);
+    }
+
+    /// Whether to read from the client. If not, it has to read first, or wait for a call of its own.
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        let stalled = self.halt == Halt::Waiting && !self.is_parked_only();
+        self.state == SessionState::Serving
+            && !self.input_ended
+            && !stalled
+            && self.output.len() < self.limits.max_output.get()
+    }
+
+    /// Whether there is anything to send.
+    #[must_use]
+    pub const fn wants_write(&self) -> bool {
+        self.output.len() > 0
+    }
+
+    /// Whether to close the connection now. Valid once [`poll`](Self::poll) has returned `None`.
+    ///
+    /// So it is after a violation at once (DM-801), and after a close or the end of the input when all
+    /// calls are answered and all answers sent (DM-809, DM-811).
+    #[must_use]
+    pub fn should_close(&self) -> bool {
+        let drained = self.in_progress.is_empty() && !self.wants_write();
+        match self.state {
+            SessionState::Serving => self.input_ended && drained && self.halt == Halt::NoInput,
+            SessionState::Closing => drained,
+            SessionState::Broken => true,
+        }
+    }
+
+    /// Where the session stands.
+    #[must_use]
+    pub const fn state(&self) -> SessionState {
+        self.state
+    }
+
+    /// What the client may do: as configured, and read-only from the moment it opened so (DM-1101).
+    #[must_use]
+    pub const fn access(&self) -> Access {
+        self.checks.access
+    }
+
+    /// How many calls are handed out and not answered.
+    #[must_use]
+    pub const fn calls_in_progress(&self) -> usize {
+        self.in_progress.len()
+    }
+
+    /// When bytes last arrived; [`Time::ZERO`] if none have.
+    #[must_use]
+    pub const fn last_heard(&self) -> Time {
+        self.last_heard
+    }
+
+    /// Whether the next call has to wait for one in progress: there are as many as may be (DM-806), or
+    /// one of them opens the connection, and until it ends nobody knows what the next may do.
+    fn is_busy(&self) -> bool {
+        self.is_throttled()
+            || self
+                .in_progress
+                .iter()
+                .any(|pending| pending.opens.is_some())
+    }
+
+    fn is_throttled(&self) -> bool {
+        self.in_progress.len() >= self.limits.max_client_requests.get()
+    }
+
+    /// Whether only the parked message waits, so that a ping behind it can still be read (DM-905).
+    fn is_parked_only(&self) -> bool {
+        self.parked.is_some() && matches!(self.splitter.head(), Ok(None))
+    }
+
+    fn carry_out(&mut self, header: Header, verdict: Verdict) -> Option<Event> {
+        match verdict {
+            Verdict::Ping => {
+                self.send(Header::pong(), |_| {});
+                None
+            }
+            Verdict::Pong => None,
+            Verdict::Drop(reason) => Some(Event::Dropped { header, reason }),
+            Verdict::Refuse(refusal) => Some(self.refuse(header, refusal)),
+            Verdict::Call(call) => self.take_call(header, call),
+        }
+    }
+
+    /// Answers what concerns the protocol itself, and hands out the rest.
+    fn take_call(&mut self, header: Header, mut call: Call) -> Option<Event> {
+        let mut opens = None;
+        match &mut call {
+            Call::AuthList(()) => {
+                let scheme = if self.checks.authenticated {
+                    Auth::None
+                } else {
+                    self.auth
+                };
+                let types = vec![scheme.number()].into();
+                self.send_reply(header, &Reply::AuthList(AuthListRet { types }));
+                return None;
+            }
+            Call::ConnectSupportsFeature(args) if args.feature == FEATURE_KEEPALIVE => {
+                let yes = FlagRet { value: 1 };
+                self.send_reply(header, &Reply::ConnectSupportsFeature(yes));
+                return None;
+            }
+            Call::ConnectClose(()) => {
+                self.send_reply(header, &Reply::ConnectClose(()));
+                self.abandon(SessionState::Closing);
+                return None;
+            }
+            Call::ConnectOpen(args) => {
+                let asked = args.flags & OPEN_READ_ONLY != 0;
+                let access = if asked {
+                    Access::ReadOnly
+                } else {
+                    self.checks.access
+                };
+                args.flags = if access == Access::ReadOnly {
+                    OPEN_READ_ONLY
+                } else {
+                    0
+                };
+                opens = Some(access);
+            }
+            _ => {}
+        }
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.in_progress.push(Pending {
+            ticket,
+            header,
+            opens,
+        });
+        Some(Event::Request(Request {
+            ticket,
+            serial: header.serial,
+            call,
+        }))
+    }
+
+    fn refuse(&mut self, header: Header, refusal: Refusal) -> Event {
+        self.send_error(header, &RemoteError::from(&refusal));
+        Event::Refused { header, refusal }
+    }
+
+    /// Takes nothing more: what waits as input is dropped, and so are the calls of a broken session.
+    fn abandon(&mut self, state: SessionState) {
+        self.state = state;
+        self.splitter.clear();
+        self.parked = None;
+        if state == SessionState::Broken {
+            self.in_progress.clear();
+        }
+    }
+
+    fn send_reply(&mut self, header: Header, reply: &Reply) {
+        let answer = header.reply(Status::Ok);
+        if write_message(self.output.tail(), answer, |to| reply.encode(to)).is_err() {
+            self.send_error(
+                header,
+                &RemoteError::rpc("Unable to encode message payload"),
+            );
+        }
+    }
+
+    fn send_error(&mut self, header: Header, error: &RemoteError) {
+        self.send(header.reply(Status::Error), |to| error.encode(to));
+    }
+
+    /// Sends a message of bounded size.
+    fn send(&mut self, header: Header, payload: impl FnOnce(&mut Encoder<'_>)) {
+        if write_message(self.output.tail(), header, payload).is_err() {
+            unreachable!("the text of an error has a limit far below that of a message");
+        }
+    }
+}

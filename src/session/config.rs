@@ -1,0 +1,85 @@
+//! What a session is told when its client is accepted.
+
+use std::num::NonZeroUsize;
+
+use crate::wire::MAX_FRAME;
+
+/// What a client may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Everything.
+    #[default]
+    ReadWrite,
+    /// Only what the table of procedures allows (DM-1103).
+    ReadOnly,
+}
+
+/// How a client proves who it is (DM-1001).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// It need not: being accepted is enough (DM-1002).
+    #[default]
+    None,
+    /// By SASL.
+    Sasl,
+    /// By polkit.
+    Polkit,
+}
+
+impl Auth {
+    /// The scheme's number in the reply to AUTH_LIST.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        match self {
+            Auth::None => 0,
+            Auth::Sasl => 1,
+            Auth::Polkit => 2,
+        }
+    }
+}
+
+/// What one client may use.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use eventry::session::Limits;
+///
+/// let one_at_a_time = Limits { max_client_requests: NonZeroUsize::MIN, ..Limits::default() };
+/// assert_eq!(Limits::default().max_client_requests.get(), 5);
+/// assert_eq!(one_at_a_time.max_client_requests.get(), 1);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls in progress; then the next waits (DM-806). Default 5.
+    pub max_client_requests: NonZeroUsize,
+    /// The longest message in bytes before the client has authenticated (DM-803). Default 256 KiB.
+    pub max_frame_before_auth: u32,
+    /// The longest message in bytes afterwards. Default, and at most, [`MAX_FRAME`].
+    pub max_frame: u32,
+    /// Unsent bytes at which nothing more is taken from the client. One answer may go beyond it. Default
+    /// 256 KiB.
+    pub max_output: NonZeroUsize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const KIB_256: NonZeroUsize = NonZeroUsize::new(256 << 10).unwrap();
+        Self {
+            max_client_requests: const { NonZeroUsize::new(5).unwrap() },
+            max_frame_before_auth: 256 << 10,
+            max_frame: MAX_FRAME,
+            max_output: KIB_256,
+        }
+    }
+}
+
+/// What a session is told when its client is accepted. By default it may do everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// What the service that accepted the client allows.
+    pub access: Access,
+    /// How the client has to authenticate.
+    pub auth: Auth,
+    /// What it may use.
+    pub limits: Limits,
+}

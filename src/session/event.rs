@@ -1,0 +1,101 @@
+//! What a session hands out.
+
+use thiserror::Error;
+
+use crate::wire::{Call, DecodeError, Header, Procedure, RemoteError, Violation};
+
+/// A call's identity within its session. Serials do not serve: the client chooses them, and may repeat them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(pub(super) u64);
+
+/// A call to carry out; exactly one [`Session::reply`](super::Session::reply) is due for it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What to answer it with.
+    pub ticket: Ticket,
+    /// The client's number for it, for the log.
+    pub serial: u32,
+    /// What to do; [`Call::procedure`] is its line in the table.
+    ///
+    /// The flags of an open are 1 for read-only, be it asked for or forced, or 0.
+    pub call: Call,
+}
+
+/// What there is to do or to log.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A call to carry out.
+    Request(Request),
+    /// A message was answered with an error. Worth a line in the log.
+    Refused {
+        /// The message's header.
+        header: Header,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A message was dropped in silence. Worth a line in the log.
+    Dropped {
+        /// The message's header.
+        header: Header,
+        /// Why.
+        reason: DropReason,
+    },
+    /// The client sends calls faster than they are answered. Said once per session (DM-806).
+    Throttled {
+        /// The calls in progress.
+        in_progress: usize,
+    },
+    /// The client has broken the framing. The session is over, without an answer (DM-801).
+    Violation(Violation),
+}
+
+/// Why a message was dropped in silence (DM-804).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DropReason {
+    /// It is not a call, and its program is not served.
+    #[error("unknown program")]
+    UnknownProgram,
+    /// It is not a call.
+    #[error("not a call")]
+    NotACall,
+    /// It is of the keepalive program, but neither ping nor pong.
+    #[error("neither ping nor pong")]
+    UnknownKeepalive,
+}
+
+/// Why a call was answered with an error before anybody carried it out. The text is what the client sees.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// The program, or this version of it, is not served.
+    #[error("Cannot find program {program} version {version}")]
+    UnknownProgram {
+        /// The program's number.
+        program: u32,
+        /// The version.
+        version: u32,
+    },
+    /// A call's status must be 0.
+    #[error("Unexpected message status {0}")]
+    Status(u32),
+    /// The program has no such procedure, or it is not served.
+    #[error("unknown procedure: {0}")]
+    UnknownProcedure(i32),
+    /// The client has not said who it is (DM-805).
+    #[error("authentication required")]
+    AuthenticationRequired,
+    /// The arguments do not decode.
+    #[error("Unable to decode message payload")]
+    Undecodable(#[source] DecodeError),
+    /// The client is read-only (DM-1103).
+    #[error("operation forbidden: read only access prevents {}", .0.api)]
+    ReadOnly(&'static Procedure),
+}
+
+impl From<&Refusal> for RemoteError {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::ReadOnly(procedure) => RemoteError::read_only(procedure.api),
+            other => RemoteError::rpc(&other.to_string()),
+        }
+    }
+}

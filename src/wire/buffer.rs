@@ -1,0 +1,89 @@
+//! A byte queue that costs linear time and gives its memory back.
+
+/// The memory a queue keeps when it has little to hold, in bytes: the size of a first receive buffer in
+/// libvirt (DM-802).
+const RETAINED: usize = 65_536;
+
+/// Bytes that are appended at the back and consumed at the front.
+///
+/// Consumed bytes are skipped, and moved away only once they are at least as many as the rest: each byte
+/// is moved a bounded number of times, however many messages one write held. Memory above four times the
+/// need is released then, so that one large message does not cost its size for the client's whole life.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    /// The bytes not yet consumed.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// How many bytes are not yet consumed.
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// Where to append: the caller may only push to the end of this vector.
+    pub(crate) const fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Takes `count` bytes off the front.
+    ///
+    /// # Panics
+    /// If fewer bytes are left.
+    pub(crate) fn consume(&mut self, count: usize) {
+        assert!(count <= self.len(), "more bytes consumed than there are");
+        self.start += count;
+        if self.start >= self.len() {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+            if self.bytes.capacity() > RETAINED && self.bytes.len() <= self.bytes.capacity() / 4 {
+                self.bytes.shrink_to(RETAINED.max(2 * self.bytes.len()));
+            }
+        }
+    }
+
+    /// The memory held, in bytes.
+    #[cfg(test)]
+    pub(crate) const fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consuming_in_small_steps_yields_the_bytes_in_order() {
+        let mut buffer = Buffer::default();
+        let input: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        let mut output = Vec::new();
+        for chunk in input.chunks(37) {
+            buffer.tail().extend_from_slice(chunk);
+            let step = buffer.len().min(29);
+            output.extend_from_slice(&buffer.as_slice()[..step]);
+            buffer.consume(step);
+        }
+        output.extend_from_slice(buffer.as_slice());
+        assert_eq!(output, input);
+    }
+
+    #[test]
+    fn memory_is_released_after_a_large_message_even_if_a_small_one_follows() {
+        let mut buffer = Buffer::default();
+        buffer.tail().extend_from_slice(&vec![7; 8 << 20]);
+        assert!(buffer.capacity() >= 8 << 20);
+        buffer.consume((8 << 20) - 3);
+        assert_eq!(buffer.as_slice(), [7; 3]);
+        assert!(
+            buffer.capacity() <= 2 * RETAINED,
+            "{} bytes are kept",
+            buffer.capacity()
+        );
+    }
+}
