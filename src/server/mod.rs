@@ -1,5 +1,22 @@
-//! The daemon: servers, services and clients on one event loop.
+//! The daemon: services and clients on one event loop.
+//!
+//! This is the only place where the loop and the protocol meet. [`run`] is the start-up order of libvirt's
+//! daemon as one function; a service is a listening socket with what its clients may do, a client a
+//! connection with its [`Session`](crate::session::Session). Every socket is a handle of the one registry,
+//! and everything that happens to it happens in that handle's callback, on the loop's thread.
 
+mod client;
+mod config;
 mod dispatch;
+mod error;
+mod hub;
+mod service;
+mod shutdown;
+mod signals;
+mod startup;
 
+pub use config::Config;
 pub use dispatch::Dispatcher;
+pub use error::DaemonError;
+pub use shutdown::Shutdown;
+pub use startup::{Endpoint, Ready, run};

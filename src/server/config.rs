@@ -1,0 +1,72 @@
+//! What a daemon is told at its start.
+
+use crate::net::RunDir;
+use crate::session::Limits;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a daemon is told at its start. Everything has a default but the place of its sockets.
+///
+/// ```
+/// use eventry::net::RunDir;
+/// use eventry::server::Config;
+///
+/// let config = Config::new(RunDir::Chosen("/tmp/example".into()));
+/// assert_eq!(config.socket_path().to_str(), Some("/tmp/example/eventry-sock"));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where the sockets live.
+    pub run_dir: RunDir,
+    /// What the names of the sockets begin with; `libvirt` makes the daemon stand in for libvirtd
+    /// (DM-201). Default `eventry`.
+    pub prefix: String,
+    /// Who may connect to the read-write socket. Default 0700 (DM-203).
+    pub rw_mode: u32,
+    /// Who may connect to the read-only socket. Default 0777 (DM-203).
+    pub ro_mode: u32,
+    /// Connections that may wait to be accepted, per socket. Default 1000 (DM-205).
+    pub max_queued_clients: u32,
+    /// Connections served at the same time; then none is accepted until one ends. Default 5000 (DM-601).
+    pub max_clients: NonZeroUsize,
+    /// What one client may use.
+    pub client_limits: Limits,
+    /// How long an orderly stop waits for clients that have not read their last answers. Default 5 s
+    /// (DM-1303).
+    pub shutdown_grace: Duration,
+    /// Whether SIGINT, SIGQUIT and SIGTERM stop the daemon (DM-1301). Default no: signals belong to the
+    /// whole process.
+    pub handle_signals: bool,
+}
+
+impl Config {
+    /// The defaults, with sockets in `run_dir`.
+    #[must_use]
+    pub fn new(run_dir: RunDir) -> Config {
+        Config {
+            run_dir,
+            prefix: "eventry".to_owned(),
+            rw_mode: 0o700,
+            ro_mode: 0o777,
+            max_queued_clients: 1000,
+            max_clients: const { NonZeroUsize::new(5000).unwrap() },
+            client_limits: Limits::default(),
+            shutdown_grace: Duration::from_secs(5),
+            handle_signals: false,
+        }
+    }
+
+    /// The path of the read-write socket.
+    #[must_use]
+    pub fn socket_path(&self) -> PathBuf {
+        self.run_dir.path().join(format!("{}-sock", self.prefix))
+    }
+
+    /// The path of the read-only socket.
+    #[must_use]
+    pub fn read_only_socket_path(&self) -> PathBuf {
+        self.run_dir.path().join(format!("{}-sock-ro", self.prefix))
+    }
+}

@@ -1,0 +1,52 @@
+//! Why a daemon ended other than in order.
+
+use crate::event_loop::RunError;
+use crate::net::NetError;
+use std::error::Error;
+use std::io;
+
+/// Why a daemon did not start, or ended. Each has the exit status that libvirt's daemons have for it
+/// (DM-106).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DaemonError {
+    /// Another daemon holds the run directory, or its lock cannot be taken.
+    #[error(transparent)]
+    Instance(NetError),
+    /// The run directory cannot be made or used.
+    #[error(transparent)]
+    RunDir(NetError),
+    /// There is no event loop to be had.
+    #[error("cannot start the event loop: {0}")]
+    EventLoop(#[source] io::Error),
+    /// The signals cannot be watched.
+    #[error("cannot watch for signals: {0}")]
+    Signals(#[source] io::Error),
+    /// A listening socket cannot be made.
+    #[error(transparent)]
+    Network(NetError),
+    /// A listening socket cannot be watched.
+    #[error("cannot watch a listening socket: {0}")]
+    Enable(String),
+    /// The driver cannot be initialised.
+    #[error("cannot initialise the driver: {0}")]
+    Driver(#[source] Box<dyn Error + Send + Sync>),
+    /// The event loop gave up.
+    #[error("the event loop has failed: {0}")]
+    Loop(#[source] RunError),
+}
+
+impl DaemonError {
+    /// The status to exit with.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            DaemonError::Instance(_) => 1,
+            DaemonError::RunDir(_) => 2,
+            DaemonError::EventLoop(_) | DaemonError::Loop(_) => 3,
+            DaemonError::Signals(_) => 4,
+            DaemonError::Network(_) | DaemonError::Enable(_) => 6,
+            DaemonError::Driver(_) => 11,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What the services and clients of one daemon share.
+
+use super::client::Client;
+use super::service::{Service, Suspension};
+use super::{Config, DaemonError, Endpoint};
+use crate::driver::Driver;
+use crate::event_loop::{EventLoop, Stopper};
+use crate::events::Events;
+use crate::net::UnixSocket;
+use crate::registry::Registry;
+use crate::session::{Access, SessionConfig};
+use crate::sync::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many connections one event of a listening socket accepts at most, so that others get their turn
+/// (DM-502).
+const ACCEPT_BUDGET: usize = 16;
+
+/// The services and clients of one daemon.
+pub(super) struct Hub {
+    pub(super) registry: Registry,
+    stopper: Stopper,
+    max_clients: NonZeroUsize,
+    session: SessionConfig,
+    grace: Duration,
+    /// Never held while a client's own lock is taken, nor across a call of a driver.
+    state: Mutex<State>,
+}
+
+struct State {
+    phase: Phase,
+    services: Vec<Service>,
+    clients: BTreeMap<u64, Arc<Client>>,
+    /// Counts from 1, never repeats (DM-608).
+    last_client: u64,
+}
+
+/// Where a daemon is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Clients come and go.
+    Serving,
+    /// Nobody is accepted; the clients that are there read their last answers.
+    Draining,
+}
+
+impl Hub {
+    pub(super) fn new(event_loop: &EventLoop, config: &Config) -> Arc<Hub> {
+        Arc::new(Hub {
+            registry: event_loop.registry(),
+            stopper: event_loop.stopper(),
+            max_clients: config.max_clients,
+            session: SessionConfig {
+                limits: config.client_limits,
+                ..SessionConfig::default()
+            },
+            grace: config.shutdown_grace,
+            state: Mutex::new(State {
+                phase: Phase::Serving,
+                services: Vec::new(),
+                clients: BTreeMap::new(),
+                last_client: 0,
+            }),
+        })
+    }
+
+    /// Adds a service, on which nobody is accepted yet.
+    pub(super) fn add_service(&self, socket: UnixSocket, access: Access) {
+        let service = Service::new(socket, access);
+        self.state.lock().services.push(service);
+    }
+
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        let state = self.state.lock();
+        state.services.iter().map(Service::endpoint).collect()
+    }
+
+    /// Begins to accept: every listening socket becomes a handle for READABLE, ERROR and HANGUP (DM-501).
+    /// Returns whether it did: a daemon that is being stopped accepts nobody any more.
+    pub(super) fn enable_services(
+        self: &Arc<Hub>,
+        driver: &Arc<dyn Driver>,
+    ) -> Result<bool, DaemonError> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Serving {
+            return Ok(false);
+        }
+        for (index, service) in state.services.iter_mut().enumerate() {
+            let (hub, driver) = (Arc::clone(self), Arc::clone(driver));
+            let enabled = service.enable(&self.registry, move |socket, events| {
+                hub.accept(index, socket, events, &driver);
+            });
+            enabled.map_err(|error| DaemonError::Enable(error.to_string()))?;
+        }
+        Ok(true)
+    }
+
+    /// Accepts who waits on the service `index`.
+    fn accept(
+        self: &Arc<Hub>,
+        index: usize,
+        socket: &UnixSocket,
+        events: Events,
+        driver: &Arc<dyn Driver>,
+    ) {
+        if events.intersects(Events::UNCONDITIONAL) {
+            tracing::error!("{} is broken; closing it", socket.path().display());
+            self.state.lock().services[index].disable(&self.registry);
+            return;
+        }
+        for _ in 0..ACCEPT_BUDGET {
+            if self.is_full() {
+                self.suspend(index, Suspension::ClientLimit);
+                return;
+            }
+            match socket.accept() {
+                Ok(Some(stream)) => self.add_client(index, stream, driver),
+                Ok(None) => return,
+                Err(error) => {
+                    self.back_off(index, socket, &error);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.state.lock().clients.len() >= self.max_clients.get()
+    }
+
+    fn add_client(self: &Arc<Hub>, index: usize, stream: UnixStream, driver: &Arc<dyn Driver>) {
+        let client = {
+            let mut state = self.state.lock();
+            let service = &mut state.services[index];
+            service.accepted();
+            let session = SessionConfig {
+                access: service.access(),
+                ..self.session
+            };
+            state.last_client += 1;
+            let id = state.last_client;
+            let client = Arc::new(Client::new(id, session, Arc::clone(driver)));
+            state.clients.insert(id, Arc::clone(&client));
+            client
+        };
+        if let Err(error) = client.enable(self, stream) {
+            tracing::error!("cannot watch client {}: {error}", client.id());
+            self.client_closed(client.id());
+        }
+    }
+
+    /// Takes note that a client is gone: there is room for another one, or nobody is left to wait for.
+    pub(super) fn client_closed(&self, id: u64) {
+        let mut state = self.state.lock();
+        let gone = state.clients.remove(&id);
+        for service in &mut state.services {
+            service.resume(&self.registry, Suspension::ClientLimit);
+            service.resume(&self.registry, Suspension::OutOfDescriptors);
+        }
+        let is_over = state.phase == Phase::Draining && state.clients.is_empty();
+        drop(state);
+        drop(gone);
+        if is_over {
+            self.stopper.stop();
+        }
+    }
+
+    /// Lets the service rest when a connection cannot be accepted: it would be reported as ready again at
+    /// once, and again in vain (DM-503, DM-505).
+    fn back_off(self: &Arc<Hub>, index: usize, socket: &UnixSocket, error: &io::Error) {
+        let pause = self.state.lock().services[index].next_pause();
+        tracing::warn!(
+            "cannot accept on {}: {error}; trying again in {pause:?}",
+            socket.path().display()
+        );
+        self.suspend(index, Suspension::OutOfDescriptors);
+        let hub = Arc::clone(self);
+        let added = self.registry.add_timeout(pause, move |event| {
+            // It is called once; it can only be registered while it is called.
+            let _ = event.registry.remove_timeout(event.id);
+            let mut state = hub.state.lock();
+            state.services[index].resume(&hub.registry, Suspension::OutOfDescriptors);
+        });
+        if let Err(error) = added {
+            tracing::error!("{error}");
+        }
+    }
+
+    fn suspend(&self, index: usize, reason: Suspension) {
+        let mut state = self.state.lock();
+        state.services[index].suspend(&self.registry, reason);
+    }
+
+    /// Ends the daemon in order: nobody is accepted any more, clients read their last answers, for as long
+    /// as the grace lasts. A second time, or once the grace is over, at once (DM-1302…1304).
+    pub(super) fn drain(self: &Arc<Hub>) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Draining {
+            drop(state);
+            self.stop_now();
+            return;
+        }
+        state.phase = Phase::Draining;
+        for service in &mut state.services {
+            service.disable(&self.registry);
+        }
+        let clients: Vec<Arc<Client>> = state.clients.values().cloned().collect();
+        drop(state);
+        if clients.is_empty() {
+            self.stopper.stop();
+            return;
+        }
+        tracing::info!("waiting for {} clients to finish", clients.len());
+        for client in clients {
+            client.finish(self);
+        }
+        let hub = Arc::clone(self);
+        let added = self
+            .registry
+            .add_timeout(self.grace, move |_| hub.stop_now());
+        if added.is_err() {
+            self.stop_now();
+        }
+    }
+
+    /// Ends the daemon at once. What clients have not read is lost.
+    pub(super) fn stop_now(&self) {
+        self.close_sockets();
+        self.stopper.stop();
+    }
+
+    /// Takes the sockets' names away and stops listening.
+    pub(super) fn close_sockets(&self) {
+        let mut state = self.state.lock();
+        state.phase = Phase::Draining;
+        for service in &mut state.services {
+            service.disable(&self.registry);
+        }
+        // The connections that clients still have open go with the event loop.
+        let clients = std::mem::take(&mut state.clients);
+        let services = std::mem::take(&mut state.services);
+        drop(state);
+        drop((clients, services));
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        f.debug_struct("Hub")
+            .field("phase", &state.phase)
+            .field("services", &state.services.len())
+            .field("clients", &state.clients.len())
+            .finish_non_exhaustive()
+    }
+}

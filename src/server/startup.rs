@@ -1,0 +1,163 @@
+//! The start of a daemon, in the order of libvirt's, and its end.
+
+use super::hub::Hub;
+use super::shutdown::Shutdown;
+use super::{Config, DaemonError, signals};
+use crate::driver::Driver;
+use crate::event_loop::{EventLoop, RunError};
+use crate::net::{Instance, NetError, UnixSocket};
+use crate::session::Access;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// A daemon that serves.
+#[derive(Debug)]
+pub struct Ready {
+    /// What it listens on.
+    pub endpoints: Vec<Endpoint>,
+    /// Stops it.
+    pub shutdown: Shutdown,
+}
+
+/// A socket that clients may connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The path of the socket.
+    pub path: PathBuf,
+    /// What its clients may do.
+    pub access: Access,
+}
+
+/// Runs a daemon until it is stopped.
+///
+/// The order is that of libvirt's socket layer (DM-101…105): the sockets exist, and clients may connect,
+/// before anybody accepts; the loop runs before the driver is initialised, which may need its events; a
+/// socket is accepted on once everything behind it works.
+///
+/// `initialise_driver` is called on this thread, `on_ready` when all services are enabled.
+///
+/// # Errors
+///
+/// [`DaemonError`]; whatever was begun has been ended in order then: the loop is stopped, the sockets and
+/// the pid file are gone.
+pub fn run<E: Into<Box<dyn Error + Send + Sync>>>(
+    config: &Config,
+    initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
+    on_ready: impl FnOnce(Ready),
+) -> Result<(), DaemonError> {
+    let _instance = initialise(config)?;
+    let event_loop = register_event_implementation()?;
+    let hub = Hub::new(&event_loop, config);
+    let shutdown = Shutdown::new(Arc::clone(&hub));
+    let _signals = watch_signals(config, &event_loop, &shutdown)?;
+    create_sockets(config, &hub)?;
+    let loop_thread = start_event_loop(event_loop)?;
+
+    let started = initialise_driver()
+        .map_err(|error| DaemonError::Driver(error.into()))
+        .and_then(|driver| hub.enable_services(&driver))
+        .map(|enabled| {
+            if enabled {
+                on_ready(Ready {
+                    endpoints: hub.endpoints(),
+                    shutdown: shutdown.clone(),
+                });
+            }
+        });
+    if started.is_err() {
+        shutdown.now();
+    }
+    let ended = loop_thread.join();
+    hub.close_sockets();
+    started.and(ended)
+}
+
+/// Takes the run directory for this daemon alone, and as many descriptors as there may be (DM-110).
+fn initialise(config: &Config) -> Result<Instance, DaemonError> {
+    config.run_dir.create().map_err(DaemonError::RunDir)?;
+    let instance = Instance::lock(config.run_dir.path()).map_err(|error| match error {
+        NetError::AlreadyRunning { .. } => DaemonError::Instance(error),
+        other => DaemonError::RunDir(other),
+    })?;
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
+    Ok(instance)
+}
+
+/// The event implementation everything below registers with.
+fn register_event_implementation() -> Result<EventLoop, DaemonError> {
+    EventLoop::new().map_err(DaemonError::EventLoop)
+}
+
+/// Makes the signals events of the loop.
+fn watch_signals(
+    config: &Config,
+    event_loop: &EventLoop,
+    shutdown: &Shutdown,
+) -> Result<Option<signals::Watched>, DaemonError> {
+    if !config.handle_signals {
+        return Ok(None);
+    }
+    signals::watch(&event_loop.registry(), shutdown)
+        .map(Some)
+        .map_err(DaemonError::Signals)
+}
+
+/// Makes the sockets, with their names and modes: clients may connect from here on, and wait (DM-104).
+fn create_sockets(config: &Config, hub: &Arc<Hub>) -> Result<(), DaemonError> {
+    let read_write = (config.socket_path(), config.rw_mode, Access::ReadWrite);
+    let read_only = (
+        config.read_only_socket_path(),
+        config.ro_mode,
+        Access::ReadOnly,
+    );
+    for (path, mode, access) in [read_write, read_only] {
+        let socket = UnixSocket::bind(&path, mode, config.max_queued_clients)
+            .map_err(DaemonError::Network)?;
+        hub.add_service(socket, access);
+    }
+    Ok(())
+}
+
+/// The thread of the event loop.
+struct LoopThread(JoinHandle<Result<(), RunError>>);
+
+fn start_event_loop(mut event_loop: EventLoop) -> Result<LoopThread, DaemonError> {
+    let run = move || {
+        loop {
+            match event_loop.run() {
+                // Its handle or timeout is gone; everybody else's is served.
+                Err(RunError::CallbackPanicked(panics)) => {
+                    for panic in panics {
+                        tracing::error!("{} panicked: {}", panic.callback, panic.message);
+                    }
+                }
+                ended => return ended,
+            }
+        }
+    };
+    thread::Builder::new()
+        .name("event-loop".to_owned())
+        .spawn(run)
+        .map(LoopThread)
+        .map_err(DaemonError::EventLoop)
+}
+
+impl LoopThread {
+    /// Waits until the loop has been stopped.
+    fn join(self) -> Result<(), DaemonError> {
+        match self.0.join() {
+            Ok(ended) => ended.map_err(DaemonError::Loop),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
