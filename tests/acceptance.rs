@@ -1,0 +1,178 @@
+//! The real virsh against the real daemon, measured by what virsh printed against libvirt's own.
+
+#![allow(clippy::print_stdout, reason = "the figures are part of the result")]
+
+mod support;
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::Output;
+use std::thread;
+use support::{Daemon, virsh};
+
+/// The recorded sessions that are run again, word for word, on the read-write socket.
+const READ_WRITE: [&str; 20] = [
+    "virsh-version-daemon",
+    "virsh-version",
+    "virsh-uri",
+    "virsh-hostname",
+    "virsh-nodeinfo",
+    "virsh-list",
+    "virsh-list-all",
+    "virsh-list-uuid-name",
+    "virsh-domstate-test",
+    "virsh-domstate-test-reason",
+    "virsh-domid-test",
+    "virsh-domuuid-test",
+    "virsh-domname-1",
+    "virsh-ro-on-rw-sock-destroy-denied",
+    "virsh-name-override",
+    "virsh-keepalive-0",
+    "virsh-interactive",
+    "virsh-interactive-reconnect",
+    "virsh-open-bad-uri",
+    "virsh-echo-nodomain",
+];
+
+/// The same for the read-only socket.
+const READ_ONLY: [&str; 2] = ["virsh-ro-list-all", "virsh-ro-destroy-denied"];
+
+/// What virsh printed and how it ended, with what may differ taken out.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    exit: i64,
+    stdout: String,
+    stderr: String,
+}
+
+/// Takes out what may differ: the name of the machine, the time a domain has used, the client's version,
+/// and the sockets' paths.
+fn normalise(text: &str, hostname: &str) -> String {
+    let line = |line: &str| -> String {
+        match line {
+            _ if line == hostname => "HOSTNAME".to_owned(),
+            _ if line.starts_with("CPU time:") => "CPU time: …".to_owned(),
+            _ if line.starts_with("Compiled against library:")
+                || line.starts_with("Using library:")
+                || line.starts_with("Using API:") =>
+            {
+                let end = line.rfind(' ').unwrap_or(line.len());
+                line[..end].to_owned()
+            }
+            _ => line.to_owned(),
+        }
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn recorded(session: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/traces")
+        .join(format!("{session}.json"));
+    let text = std::fs::read_to_string(&path);
+    let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+fn run_recorded(trace: &Value, socket: &Path) -> Output {
+    let argv = trace["argv"].as_array().unwrap();
+    let arguments: Vec<String> = argv[1..]
+        .iter()
+        .map(|word| {
+            let word = word.as_str().unwrap();
+            word.replace("SOCKET", &socket.display().to_string())
+        })
+        .collect();
+    virsh(&arguments, trace["stdin"].as_str())
+}
+
+#[test]
+fn recorded_sessions_of_virsh_end_and_print_as_with_libvirt() {
+    let daemon = Daemon::start();
+    let hostname = rustix::system::uname()
+        .nodename()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let read_write = READ_WRITE.map(|session| (session, daemon.socket()));
+    let read_only = READ_ONLY.map(|session| (session, daemon.read_only_socket()));
+    for (session, socket) in read_write.into_iter().chain(read_only) {
+        let trace = recorded(session);
+        let output = run_recorded(&trace, &socket);
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            normalise(
+                &text.replace(&socket.display().to_string(), "SOCKET"),
+                &hostname,
+            )
+        };
+        let seen = Seen {
+            exit: i64::from(output.status.code().unwrap()),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        };
+        let expected = Seen {
+            exit: trace["exit"].as_i64().unwrap(),
+            stdout: normalise(trace["stdout"].as_str().unwrap(), "vm"),
+            stderr: normalise(trace["stderr"].as_str().unwrap(), "vm"),
+        };
+        assert_eq!(seen, expected, "{session}");
+    }
+    println!(
+        "{} recorded sessions equal",
+        READ_WRITE.len() + READ_ONLY.len()
+    );
+}
+
+#[test]
+fn the_printed_line_works_as_it_is() {
+    let daemon = Daemon::start();
+    let line = daemon.announced().last().unwrap().trim();
+    let output = std::process::Command::new("sh")
+        .args(["-c", line])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("running"));
+}
+
+fn list_all(daemon: &Daemon) -> Output {
+    let uri = format!("test+unix:///default?socket={}", daemon.socket().display());
+    let arguments = ["-c", &uri, "list", "--all"].map(str::to_owned);
+    virsh(&arguments, None)
+}
+
+#[test]
+fn sixty_four_at_once_all_succeed() {
+    let daemon = Daemon::start();
+    let expected = recorded("virsh-list-all")["stdout"].clone();
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..64).map(|_| scope.spawn(|| list_all(&daemon))).collect();
+        for client in clients {
+            let output = client.join().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            assert_eq!(
+                String::from_utf8_lossy(&output.stdout),
+                expected.as_str().unwrap()
+            );
+        }
+    });
+}
+
+#[test]
+fn a_thousand_in_a_row_leave_descriptors_and_memory_where_they_were() {
+    let daemon = Daemon::start();
+    // The first ones fill what is kept for the next.
+    for _ in 0..20 {
+        assert!(list_all(&daemon).status.success());
+    }
+    let (descriptors, memory) = (daemon.settled_descriptors(), daemon.resident_kib());
+    for _ in 0..1000 {
+        assert!(list_all(&daemon).status.success());
+    }
+    let grown = daemon.resident_kib().saturating_sub(memory);
+    println!("descriptors {descriptors}, resident {memory} KiB, grown by {grown} KiB");
+    assert_eq!(daemon.settled_descriptors(), descriptors);
+    assert!(grown <= 256, "{grown} KiB more after 1,000 clients");
+    assert_eq!(daemon.stop().left_behind, [""; 0]);
+}

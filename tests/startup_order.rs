@@ -1,0 +1,149 @@
+//! The start-up order of the daemon's socket layer (DM-101…105).
+
+mod support;
+
+use eventry::driver::{Driver, MemoryDriver};
+use eventry::net::RunDir;
+use eventry::server::{Config, DaemonError, Ready, run};
+use std::convert::Infallible;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use support::{AUTH_LIST, RawClient, message};
+
+fn config(dir: &tempfile::TempDir) -> Config {
+    Config::new(RunDir::Chosen(dir.path().to_owned()))
+}
+
+fn driver() -> Arc<dyn Driver> {
+    Arc::new(MemoryDriver::with_hostname("example"))
+}
+
+/// DM-104: between the creation of the sockets and the enabling of the services a client may connect and
+/// send, but is not answered; then it is.
+#[test]
+fn a_client_that_comes_early_is_served_once_the_services_are_enabled() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir);
+    let (initialising, held): (Sender<()>, Receiver<()>) = channel();
+    let (go_on, gate): (Sender<()>, Receiver<()>) = channel();
+    let (ready, is_ready) = channel();
+    let daemon = thread::spawn({
+        let config = config.clone();
+        move || {
+            let initialise = move || {
+                initialising.send(()).unwrap();
+                gate.recv().unwrap();
+                Ok::<_, Infallible>(driver())
+            };
+            run(&config, initialise, move |state| ready.send(state).unwrap())
+        }
+    });
+
+    held.recv().unwrap();
+    // The driver is being initialised: both sockets exist and take connections.
+    let mut early = RawClient::connect(&config.socket_path());
+    let mut early_reader = RawClient::connect(&config.read_only_socket_path());
+    for client in [&mut early, &mut early_reader] {
+        let call = message(AUTH_LIST, 7, &[]);
+        client.stream.write_all(&call).unwrap();
+    }
+    assert!(early.is_kept_waiting() && early_reader.is_kept_waiting());
+    assert!(is_ready.try_recv().is_err());
+
+    go_on.send(()).unwrap();
+    let state: Ready = is_ready.recv().unwrap();
+    for client in [&mut early, &mut early_reader] {
+        let (header, _) = client.read_message().unwrap();
+        assert_eq!((header[4], header[5]), (7, 0));
+    }
+    state.shutdown.request();
+    daemon.join().unwrap().unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+/// DM-105: a driver that cannot be initialised ends the daemon in order.
+#[test]
+fn a_driver_that_fails_ends_the_daemon_with_a_status_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let ended = run(
+        &config(&dir),
+        || Err("no hypervisor today"),
+        |_| panic!("it must not serve"),
+    );
+    let error = ended.unwrap_err();
+    assert!(matches!(error, DaemonError::Driver(_)));
+    assert_eq!(error.exit_status(), 11);
+    assert!(error.to_string().contains("no hypervisor today"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_client_that_came_early_sees_the_end_when_the_driver_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir);
+    let mut early = None;
+    let ended = run(
+        &config,
+        || {
+            early = Some(RawClient::connect(&config.socket_path()));
+            Err::<Arc<dyn Driver>, _>("no hypervisor today")
+        },
+        |_| panic!("it must not serve"),
+    );
+    assert!(ended.is_err());
+    assert!(early.unwrap().is_closed());
+}
+
+#[test]
+fn a_socket_that_cannot_be_made_ends_the_daemon_with_a_status() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir);
+    std::fs::write(config.read_only_socket_path(), "not a socket").unwrap();
+    let ended = run(
+        &config,
+        || Ok::<_, Infallible>(driver()),
+        |_| panic!("it must not serve"),
+    );
+    let error = ended.unwrap_err();
+    assert_eq!(error.exit_status(), 6, "{error}");
+    let left: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert_eq!(left, [config.read_only_socket_path()]);
+}
+
+/// The limit of clients holds, and a place that gets free is taken by who waits (DM-601, DM-605).
+#[test]
+fn a_client_beyond_the_limit_waits_until_one_leaves() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&dir);
+    config.max_clients = 2.try_into().unwrap();
+    let (ready, is_ready) = channel();
+    let daemon = thread::spawn({
+        let config = config.clone();
+        move || {
+            run(
+                &config,
+                || Ok::<_, Infallible>(driver()),
+                move |state| ready.send(state).unwrap(),
+            )
+        }
+    });
+    let state: Ready = is_ready.recv().unwrap();
+    let mut clients: Vec<RawClient> = (0..2)
+        .map(|_| RawClient::connect(&config.socket_path()))
+        .collect();
+    clients.iter_mut().for_each(RawClient::open);
+
+    let mut third = RawClient::connect(&config.socket_path());
+    third.stream.write_all(&message(AUTH_LIST, 1, &[])).unwrap();
+    assert!(third.is_kept_waiting());
+
+    drop(clients.pop());
+    assert!(third.read_message().is_some());
+    state.shutdown.request();
+    daemon.join().unwrap().unwrap();
+}

@@ -1,0 +1,262 @@
+//! What the tests of the daemon share: a running `eventryd` and raw clients.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file has this as a module of its own and uses its part"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long a client waits for an answer before the test fails. Never reached when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running daemon in a directory of its own; killed if the test does not stop it.
+pub struct Daemon {
+    child: Child,
+    dir: TempDir,
+    announced: Vec<String>,
+}
+
+/// What a daemon left behind.
+pub struct Ended {
+    pub status: Option<i32>,
+    pub log: String,
+    pub left_behind: Vec<String>,
+}
+
+/// The program under test, with a clean environment.
+pub fn eventryd() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_eventryd"));
+    command.env_remove("XDG_RUNTIME_DIR").stdin(Stdio::null());
+    command
+}
+
+impl Daemon {
+    /// Starts a daemon and waits until it says that it serves.
+    pub fn start() -> Daemon {
+        Daemon::start_in(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// Starts a daemon with sockets in `dir`.
+    pub fn start_in(dir: TempDir, options: &[&str]) -> Daemon {
+        let mut child = eventryd()
+            .arg("--run-dir")
+            .arg(dir.path())
+            .args(options)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut announced = Vec::new();
+        for line in BufReader::new(child.stdout.as_mut().unwrap()).lines() {
+            announced.push(line.unwrap());
+            if announced.last().unwrap().contains("virsh") {
+                return Daemon {
+                    child,
+                    dir,
+                    announced,
+                };
+            }
+        }
+        let ended = child.wait_with_output().unwrap();
+        panic!("eventryd did not start: {ended:?}");
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("eventry-sock")
+    }
+
+    pub fn read_only_socket(&self) -> PathBuf {
+        self.dir.path().join("eventry-sock-ro")
+    }
+
+    pub fn run_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What it printed when it was ready.
+    pub fn announced(&self) -> &[String] {
+        &self.announced
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.pid());
+        std::fs::read_dir(path).unwrap().count()
+    }
+
+    /// How much memory it has resident, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.unwrap().split_whitespace().nth(1);
+        number.unwrap().parse().unwrap()
+    }
+
+    /// How many descriptors it has open once everything that happened before has been dealt with: the
+    /// answer to a fresh client comes after that.
+    pub fn settled_descriptors(&self) -> usize {
+        let mut probe = self.connect();
+        assert_eq!(probe.call(AUTH_LIST, &[]), [0, 0, 0, 1, 0, 0, 0, 0]);
+        self.descriptors()
+    }
+
+    /// A raw client of the read-write socket.
+    pub fn connect(&self) -> RawClient {
+        RawClient::connect(&self.socket())
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the daemon's end.
+    pub fn wait(mut self) -> Ended {
+        let mut log = String::new();
+        let stderr = self.child.stderr.take();
+        stderr.unwrap().read_to_string(&mut log).unwrap();
+        let status = self.child.wait().unwrap().code();
+        let left = std::fs::read_dir(self.dir.path()).unwrap();
+        Ended {
+            status,
+            log,
+            left_behind: left
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect(),
+        }
+    }
+
+    /// Stops the daemon in order.
+    pub fn stop(self) -> Ended {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait()
+    }
+
+    /// Kills it, so that it leaves its sockets behind, and gives its directory away.
+    pub fn kill(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub const REMOTE: u32 = 0x2000_8086;
+pub const AUTH_LIST: i32 = 66;
+pub const CONNECT_OPEN: i32 = 1;
+pub const GET_HOSTNAME: i32 = 59;
+
+/// A client that speaks in bytes.
+pub struct RawClient {
+    pub stream: UnixStream,
+    serial: u32,
+}
+
+impl RawClient {
+    pub fn connect(path: &Path) -> RawClient {
+        let stream = UnixStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        RawClient { stream, serial: 0 }
+    }
+
+    /// Sends a call and returns the payload of its reply, which must be a success.
+    pub fn call(&mut self, procedure: i32, arguments: &[u8]) -> Vec<u8> {
+        self.serial += 1;
+        let message = message(procedure, self.serial, arguments);
+        self.stream.write_all(&message).unwrap();
+        let (header, payload) = self.read_message().expect("a reply");
+        assert_eq!(header[5], 0, "status of the reply to {procedure}");
+        assert_eq!(header[4], self.serial, "serial of the reply");
+        payload
+    }
+
+    /// Opens `test:///default`.
+    pub fn open(&mut self) {
+        self.call(CONNECT_OPEN, &open_arguments());
+    }
+
+    /// The next message: the six words of its header, and its payload. `None` at the end.
+    pub fn read_message(&mut self) -> Option<([u32; 6], Vec<u8>)> {
+        let mut length = [0; 4];
+        if let Err(error) = self.stream.read_exact(&mut length) {
+            use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
+            let end = [ConnectionReset, UnexpectedEof].contains(&error.kind());
+            assert!(end, "waiting for a message: {error}");
+            return None;
+        }
+        let mut rest = vec![0; u32::from_be_bytes(length) as usize - 4];
+        self.stream.read_exact(&mut rest).unwrap();
+        let word = |at: usize| u32::from_be_bytes(rest[at * 4..at * 4 + 4].try_into().unwrap());
+        let header = [word(0), word(1), word(2), word(3), word(4), word(5)];
+        Some((header, rest.split_off(24)))
+    }
+
+    /// Whether nothing arrives for a fifth of a second, long after a daemon that would answer has.
+    pub fn is_kept_waiting(&mut self) -> bool {
+        let moment = Duration::from_millis(200);
+        self.stream.set_read_timeout(Some(moment)).unwrap();
+        let answer = self.stream.read(&mut [0]);
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        answer.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the daemon has closed the connection without a byte.
+    pub fn is_closed(&mut self) -> bool {
+        self.read_message().is_none()
+    }
+}
+
+/// A call of the remote program.
+pub fn message(procedure: i32, serial: u32, arguments: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(28 + arguments.len()).unwrap();
+    let words = [length, REMOTE, 1, procedure.cast_unsigned(), 0, serial, 0];
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+    bytes.extend_from_slice(arguments);
+    bytes
+}
+
+/// The arguments of an open of `test:///default`.
+pub fn open_arguments() -> Vec<u8> {
+    let mut bytes = vec![0, 0, 0, 1, 0, 0, 0, 15];
+    bytes.extend_from_slice(b"test:///default\0");
+    bytes.extend_from_slice(&[0; 4]);
+    bytes
+}
+
+/// Runs the real virsh; the test fails if there is none.
+pub fn virsh(arguments: &[String], stdin: Option<&str>) -> Output {
+    let mut child = Command::new("virsh")
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .env_remove("VIRSH_DEFAULT_CONNECT_URI")
+        .env_remove("LIBVIRT_DEFAULT_URI")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("virsh is needed: install libvirt-clients, or run tests/run, which does");
+    let input = child.stdin.take().unwrap();
+    (&input)
+        .write_all(stdin.unwrap_or_default().as_bytes())
+        .unwrap();
+    drop(input);
+    child.wait_with_output().unwrap()
+}
