@@ -1,4 +1,68 @@
-//! A property-tested, formally-checked event registry, and the listener daemon that lives on it.
+//! A callback event loop whose handles and timeouts may be added, updated and removed from any thread and
+//! from inside callbacks, with a strict answer to "may I free this now?".
+//!
+//! It re-creates libvirt's event API: level-triggered handles on file descriptors, repeating timeouts, and
+//! free callbacks that run from a clean stack. What it adds is [`Removal`](core::Removal): a removal tells
+//! whether one last call is still running, and if it says [`Idle`](core::Removal::Idle), none runs and none
+//! will begin, on any thread.
+//!
+//! ```
+//! use eventry::core::Removal;
+//! use eventry::{EventLoop, Events};
+//! use std::io::{Read, Write};
+//! use std::os::unix::net::UnixStream;
+//! use std::time::Duration;
+//!
+//! let mut event_loop = EventLoop::new()?;
+//! let registry = event_loop.registry();
+//! let stopper = event_loop.stopper();
+//!
+//! // A handle: called whenever its descriptor is ready.
+//! let (near, mut far) = UnixStream::pair()?;
+//! let handle = registry.add_handle(near, Events::READABLE, move |event| {
+//!     let mut word = [0; 4];
+//!     event.source.as_ref().read_exact(&mut word).unwrap();
+//!     assert_eq!(&word, b"ping");
+//!     stopper.stop();
+//! })?;
+//!
+//! // A timeout: called every interval. Both may be added and removed from any thread.
+//! let from_another_thread = registry.clone();
+//! std::thread::spawn(move || {
+//!     from_another_thread
+//!         .add_timeout(Duration::from_millis(1), move |_| far.write_all(b"ping").unwrap())
+//!         .unwrap();
+//! });
+//!
+//! event_loop.run()?;
+//! assert_eq!(registry.remove_handle(handle)?, Removal::Idle);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Who does what
+//!
+//! | type | role |
+//! |---|---|
+//! | [`EventLoop`] | owns the wait, runs the callbacks |
+//! | [`Registry`] | adds, updates and removes; clone it, send it, use it anywhere |
+//! | [`Stopper`] | makes the loop return |
+//! | [`core::Core`] | every decision, as a pure value without I/O, clock or lock |
+//! | [`poller::Poller`] | readiness, time and waking: the operating system's, or a model of it |
+//!
+//! # What may be called from where
+//!
+//! | | other threads | a callback | the drop of a callback |
+//! |---|---|---|---|
+//! | add, update, remove | yes | yes, also on itself | yes |
+//! | [`Stopper::stop`] | yes | yes | yes |
+//! | [`EventLoop::run`] | needs the loop itself, so one at a time | no | no |
+//!
+//! None of them waits for a callback, and none calls or drops one.
+//!
+//! # Features
+//!
+//! `daemon` (default): the wire protocol of libvirt, the embedded hypervisor and `eventryd`. Without default
+//! features this is the event loop alone, on mio, rustix and thiserror.
 
 pub mod core;
 mod event_loop;
