@@ -1,5 +1,6 @@
 //! A property-tested, formally-checked event registry, and the listener daemon that lives on it.
 
+#[cfg(feature = "daemon")]
 mod sync;
 pub mod time;
 

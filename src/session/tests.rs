@@ -2,8 +2,11 @@
 
 use std::num::NonZeroUsize;
 
+use super::answer::FEATURE_KEEPALIVE;
 use super::*;
-use crate::wire::{FeatureArgs, HostnameRet, MAX_FRAME, MIN_FRAME};
+use crate::wire::{
+    AuthListRet, Call, FeatureArgs, HostnameRet, MAX_FRAME, MIN_FRAME, Xdr, write_message,
+};
 
 const CALLS: usize = 2;
 
@@ -177,6 +180,25 @@ fn no_call_overtakes_the_open_that_decides_what_it_may_do() {
     session.reply(opening.ticket, Ok(Reply::ConnectOpen(())));
     assert_eq!(session.access(), Access::ReadOnly);
     assert_eq!(request(&mut session).unwrap().serial, 1);
+}
+
+#[test]
+fn an_open_is_handed_out_with_the_flags_that_apply() {
+    for (access, flags, expected) in [
+        (Access::ReadWrite, 0xffff_fffe, 0),
+        (Access::ReadWrite, 0xffff_ffff, 1),
+        (Access::ReadOnly, 0, 1),
+    ] {
+        let mut session = Session::new(SessionConfig {
+            access,
+            ..SessionConfig::default()
+        });
+        session.receive(Time::ZERO, &open(flags));
+        match request(&mut session).unwrap().call {
+            Call::ConnectOpen(args) => assert_eq!(args.flags, expected, "{access:?} {flags:#x}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]
