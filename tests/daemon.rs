@@ -86,16 +86,20 @@ fn flood(client: &mut RawClient) {
     let calls: Vec<u8> = (0..512)
         .flat_map(|serial| message(GET_HOSTNAME, serial, &[]))
         .collect();
-    let mut refused = 0;
+    let (mut refused, mut sent) = (0, 0);
     while refused < 1000 {
         match client.stream.write(&calls) {
-            Ok(_) => refused = 0,
+            Ok(written) => {
+                refused = 0;
+                sent += written;
+            }
             Err(_) => {
                 refused += 1;
                 std::thread::yield_now();
             }
         }
     }
+    assert!(sent > calls.len(), "it took {sent} bytes only");
     client.stream.set_nonblocking(false).unwrap();
 }
 

@@ -289,10 +289,6 @@ mod tests {
     fn a_filter_refuses_what_has_none_of_a_groups_bits() {
         for bit in [0x2, 0x8, 0x20, 0x40, 0x80, 0x100, 0x400, 0x1000, 0x4000] {
             assert!(!ListFilter::from_bits(bit).admits(TRAITS), "{bit:#x}");
-            assert!(
-                !ListFilter::from_bits(bit | 0x8000).admits(TRAITS),
-                "{bit:#x}"
-            );
         }
     }
 

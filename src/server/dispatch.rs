@@ -310,3 +310,79 @@ impl From<SecurityLabel> for SecurityLabelRet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::MemoryDriver;
+    use crate::wire::{DomainArgs, LookupByIdArgs, LookupByNameArgs};
+
+    fn opened() -> Dispatcher {
+        let mut dispatcher = Dispatcher::new(Arc::new(MemoryDriver::with_hostname("host")));
+        assert!(!dispatcher.is_open());
+        let open = ConnectOpenArgs {
+            name: Some("test:///default".into()),
+            flags: 0,
+        };
+        let opened = dispatcher.dispatch(Time::ZERO, Call::ConnectOpen(open));
+        assert_eq!(opened, Ok(Reply::ConnectOpen(())));
+        assert!(dispatcher.is_open());
+        dispatcher
+    }
+
+    fn test_domain(dispatcher: &mut Dispatcher) -> DomainRef {
+        let by_name = Call::DomainLookupByName(LookupByNameArgs {
+            name: "test".into(),
+        });
+        match dispatcher.dispatch(Time::ZERO, by_name) {
+            Ok(Reply::DomainLookupByName(found)) => found.dom,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_list_without_results_still_counts_them() {
+        let mut dispatcher = opened();
+        let test = test_domain(&mut dispatcher);
+        for (need_results, expected) in [(0, vec![]), (1, vec![test.clone()]), (-1, vec![test])] {
+            let list = Call::ConnectListAllDomains(ListAllDomainsArgs {
+                need_results,
+                flags: 0,
+            });
+            let reply = ListAllDomainsRet {
+                domains: Array(expected),
+                ret: 1,
+            };
+            let listed = dispatcher.dispatch(Time::ZERO, list);
+            assert_eq!(listed, Ok(Reply::ConnectListAllDomains(reply)));
+        }
+    }
+
+    #[test]
+    fn a_domain_that_is_off_has_the_number_minus_one_which_finds_nothing() {
+        let mut dispatcher = opened();
+        let dom = test_domain(&mut dispatcher);
+        assert_eq!(dom.id, 1);
+        let destroy = Call::DomainDestroy(DomainArgs { dom });
+        assert_eq!(
+            dispatcher.dispatch(Time::ZERO, destroy),
+            Ok(Reply::DomainDestroy(()))
+        );
+        assert_eq!(test_domain(&mut dispatcher).id, -1);
+
+        let by_id = Call::DomainLookupById(LookupByIdArgs { id: -1 });
+        let error = dispatcher.dispatch(Time::ZERO, by_id).unwrap_err();
+        assert_eq!(error.code, ErrorCode::NO_DOMAIN);
+    }
+
+    #[test]
+    fn the_processor_time_follows_the_time_of_the_call() {
+        let mut dispatcher = opened();
+        let dom = test_domain(&mut dispatcher);
+        let info = Call::DomainGetInfo(DomainArgs { dom });
+        match dispatcher.dispatch(Time::from_nanos(77), info) {
+            Ok(Reply::DomainGetInfo(info)) => assert_eq!(info.cpu_time, 77),
+            other => panic!("{other:?}"),
+        }
+    }
+}

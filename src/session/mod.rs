@@ -12,6 +12,7 @@
 //!
 //! It deliberately does not know what a call does, which connection is open, or when a peer is dead.
 
+mod answer;
 mod check;
 mod config;
 mod event;
@@ -20,22 +21,13 @@ mod tests;
 
 use std::mem;
 
-use check::{Checks, Verdict};
+use check::Checks;
 
 pub use config::{Access, Auth, Limits, SessionConfig};
 pub use event::{DropReason, Event, Refusal, Request, Ticket};
 
 use crate::time::Time;
-use crate::wire::{
-    AuthListRet, Buffer, Call, Encoder, FlagRet, Frame, FrameSplitter, Header, RemoteError, Reply,
-    Status, Xdr, write_message,
-};
-
-/// The feature that says "this server answers pings" (DM-901).
-const FEATURE_KEEPALIVE: i32 = 10;
-
-/// The bit of the flags of an open that asks for read-only. Clients leak other bits into the word.
-const OPEN_READ_ONLY: u32 = 1;
+use crate::wire::{Buffer, Frame, FrameSplitter, Header, RemoteError, Reply};
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -353,108 +345,5 @@ impl Session {
     /// Whether only the parked message waits, so that a ping behind it can still be read (DM-905).
     fn is_parked_only(&self) -> bool {
         self.parked.is_some() && matches!(self.splitter.head(), Ok(None))
-    }
-
-    fn carry_out(&mut self, header: Header, verdict: Verdict) -> Option<Event> {
-        match verdict {
-            Verdict::Ping => {
-                self.send(Header::pong(), |_| {});
-                None
-            }
-            Verdict::Pong => None,
-            Verdict::Drop(reason) => Some(Event::Dropped { header, reason }),
-            Verdict::Refuse(refusal) => Some(self.refuse(header, refusal)),
-            Verdict::Call(call) => self.take_call(header, call),
-        }
-    }
-
-    /// Answers what concerns the protocol itself, and hands out the rest.
-    fn take_call(&mut self, header: Header, mut call: Call) -> Option<Event> {
-        let mut opens = None;
-        match &mut call {
-            Call::AuthList(()) => {
-                let scheme = if self.checks.authenticated {
-                    Auth::None
-                } else {
-                    self.auth
-                };
-                let types = vec![scheme.number()].into();
-                self.send_reply(header, &Reply::AuthList(AuthListRet { types }));
-                return None;
-            }
-            Call::ConnectSupportsFeature(args) if args.feature == FEATURE_KEEPALIVE => {
-                let yes = FlagRet { value: 1 };
-                self.send_reply(header, &Reply::ConnectSupportsFeature(yes));
-                return None;
-            }
-            Call::ConnectClose(()) => {
-                self.send_reply(header, &Reply::ConnectClose(()));
-                self.abandon(SessionState::Closing);
-                return None;
-            }
-            Call::ConnectOpen(args) => {
-                let asked = args.flags & OPEN_READ_ONLY != 0;
-                let access = if asked {
-                    Access::ReadOnly
-                } else {
-                    self.checks.access
-                };
-                args.flags = if access == Access::ReadOnly {
-                    OPEN_READ_ONLY
-                } else {
-                    0
-                };
-                opens = Some(access);
-            }
-            _ => {}
-        }
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        self.in_progress.push(Pending {
-            ticket,
-            header,
-            opens,
-        });
-        Some(Event::Request(Request {
-            ticket,
-            serial: header.serial,
-            call,
-        }))
-    }
-
-    fn refuse(&mut self, header: Header, refusal: Refusal) -> Event {
-        self.send_error(header, &RemoteError::from(&refusal));
-        Event::Refused { header, refusal }
-    }
-
-    /// Takes nothing more: what waits as input is dropped, and so are the calls of a broken session.
-    fn abandon(&mut self, state: SessionState) {
-        self.state = state;
-        self.splitter.clear();
-        self.parked = None;
-        if state == SessionState::Broken {
-            self.in_progress.clear();
-        }
-    }
-
-    fn send_reply(&mut self, header: Header, reply: &Reply) {
-        let answer = header.reply(Status::Ok);
-        if write_message(self.output.tail(), answer, |to| reply.encode(to)).is_err() {
-            self.send_error(
-                header,
-                &RemoteError::rpc("Unable to encode message payload"),
-            );
-        }
-    }
-
-    fn send_error(&mut self, header: Header, error: &RemoteError) {
-        self.send(header.reply(Status::Error), |to| error.encode(to));
-    }
-
-    /// Sends a message of bounded size.
-    fn send(&mut self, header: Header, payload: impl FnOnce(&mut Encoder<'_>)) {
-        if write_message(self.output.tail(), header, payload).is_err() {
-            unreachable!("the text of an error has a limit far below that of a message");
-        }
     }
 }

@@ -1,1 +1,377 @@
+//! Calls that are not answered at once: what waits, what passes by, and when a session ends.
 
+use std::num::NonZeroUsize;
+
+use super::answer::FEATURE_KEEPALIVE;
+use super::*;
+use crate::wire::{
+    AuthListRet, Call, FeatureArgs, HostnameRet, MAX_FRAME, MIN_FRAME, Xdr, write_message,
+};
+
+const CALLS: usize = 2;
+
+/// A session in which two calls may be in progress and little may be unsent.
+fn session(max_output: usize) -> Session {
+    let limits = Limits {
+        max_client_requests: NonZeroUsize::new(CALLS).unwrap(),
+        max_output: NonZeroUsize::new(max_output).unwrap(),
+        ..Limits::default()
+    };
+    Session::new(SessionConfig {
+        limits,
+        ..SessionConfig::default()
+    })
+}
+
+fn frame(call: &Call, serial: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let header = Header::call(call.procedure(), serial);
+    write_message(&mut bytes, header, |to| call.encode(to)).unwrap();
+    bytes
+}
+
+fn hostname(serial: u32) -> Vec<u8> {
+    frame(&Call::ConnectGetHostname(()), serial)
+}
+
+fn ping() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let header = Header {
+        procedure: Header::PING,
+        ..Header::pong()
+    };
+    write_message(&mut bytes, header, |_| {}).unwrap();
+    bytes
+}
+
+fn open(flags: u32) -> Vec<u8> {
+    let name = Some("test:///default".into());
+    frame(
+        &Call::ConnectOpen(crate::wire::ConnectOpenArgs { name, flags }),
+        0,
+    )
+}
+
+fn request(session: &mut Session) -> Option<Request> {
+    match session.poll() {
+        Some(Event::Request(request)) => Some(request),
+        None => None,
+        Some(other) => panic!("{other:?}"),
+    }
+}
+
+fn answer(session: &mut Session, request: &Request) {
+    let reply = Reply::ConnectGetHostname(HostnameRet {
+        hostname: "host".into(),
+    });
+    session.reply(request.ticket, Ok(reply));
+}
+
+/// The procedures and serials of what was sent.
+fn sent(session: &mut Session) -> Vec<(i32, u32)> {
+    let mut splitter = FrameSplitter::new(MAX_FRAME);
+    splitter.push(session.output());
+    session.advance_output(session.output().len());
+    let mut seen = Vec::new();
+    while let Some(frame) = splitter.head().unwrap() {
+        seen.push((frame.header.procedure, frame.header.serial));
+        splitter.consume();
+    }
+    seen
+}
+
+#[test]
+fn a_call_above_the_limit_waits_for_one_to_end() {
+    let mut session = session(1 << 20);
+    session.receive(
+        Time::ZERO,
+        &[hostname(1), hostname(2), hostname(3), hostname(4)].concat(),
+    );
+    let first = request(&mut session).unwrap();
+    let second = request(&mut session).unwrap();
+    assert_eq!(
+        session.poll(),
+        Some(Event::Throttled { in_progress: CALLS })
+    );
+    assert_eq!(session.poll(), None);
+    assert!(
+        !session.wants_read(),
+        "a whole call waits behind the parked one"
+    );
+
+    answer(&mut session, &second);
+    let third = request(&mut session).unwrap();
+    assert_eq!(third.serial, 3);
+    assert_eq!(request(&mut session), None, "throttling is said once only");
+    assert!(
+        session.wants_read(),
+        "the fourth is parked now, and nothing is behind it"
+    );
+    answer(&mut session, &first);
+    answer(&mut session, &third);
+    let fourth = request(&mut session).unwrap();
+    answer(&mut session, &fourth);
+    assert_eq!(request(&mut session), None);
+    assert_eq!(sent(&mut session), [(59, 2), (59, 1), (59, 3), (59, 4)]);
+}
+
+#[test]
+fn a_ping_passes_by_the_calls_and_the_one_parked() {
+    let mut session = session(1 << 20);
+    session.receive(
+        Time::ZERO,
+        &[hostname(1), hostname(2), ping(), hostname(3)].concat(),
+    );
+    let calls = [
+        request(&mut session).unwrap(),
+        request(&mut session).unwrap(),
+    ];
+    assert_eq!(
+        session.poll(),
+        Some(Event::Throttled { in_progress: CALLS })
+    );
+    assert_eq!(request(&mut session), None);
+    assert_eq!(sent(&mut session), [(Header::PONG, 0)]);
+    assert!(session.wants_read(), "another ping may come");
+
+    let twice = [ping(), ping()].concat();
+    let (head, rest) = twice.split_at(40);
+    session.receive(Time::ZERO, head);
+    assert_eq!(request(&mut session), None);
+    assert!(session.wants_read(), "half a message may be a ping");
+    session.receive(Time::ZERO, rest);
+    assert_eq!(request(&mut session), None);
+    assert_eq!(sent(&mut session), [(Header::PONG, 0); 2]);
+
+    session.receive(Time::ZERO, &hostname(4));
+    assert_eq!(request(&mut session), None);
+    assert!(!session.wants_read(), "one call is parked, no more");
+    calls.iter().for_each(|call| answer(&mut session, call));
+    assert_eq!(request(&mut session).unwrap().serial, 3);
+    assert_eq!(request(&mut session).unwrap().serial, 4);
+}
+
+#[test]
+fn what_the_session_answers_itself_waits_its_turn_too() {
+    let mut session = session(1 << 20);
+    session.receive(
+        Time::ZERO,
+        &[hostname(1), hostname(2), frame(&Call::AuthList(()), 3)].concat(),
+    );
+    let first = request(&mut session).unwrap();
+    request(&mut session).unwrap();
+    assert_eq!(
+        session.poll(),
+        Some(Event::Throttled { in_progress: CALLS })
+    );
+    assert_eq!(sent(&mut session), []);
+    answer(&mut session, &first);
+    assert_eq!(request(&mut session), None);
+    assert_eq!(sent(&mut session), [(59, 1), (66, 3)]);
+}
+
+#[test]
+fn no_call_overtakes_the_open_that_decides_what_it_may_do() {
+    let mut session = session(1 << 20);
+    session.receive(Time::ZERO, &[open(1), hostname(1)].concat());
+    let opening = request(&mut session).unwrap();
+    assert_eq!(request(&mut session), None);
+    assert_eq!(session.access(), Access::ReadWrite);
+    session.reply(opening.ticket, Ok(Reply::ConnectOpen(())));
+    assert_eq!(session.access(), Access::ReadOnly);
+    assert_eq!(request(&mut session).unwrap().serial, 1);
+}
+
+#[test]
+fn an_open_is_handed_out_with_the_flags_that_apply() {
+    for (access, flags, expected) in [
+        (Access::ReadWrite, 0xffff_fffe, 0),
+        (Access::ReadWrite, 0xffff_ffff, 1),
+        (Access::ReadOnly, 0, 1),
+    ] {
+        let mut session = Session::new(SessionConfig {
+            access,
+            ..SessionConfig::default()
+        });
+        session.receive(Time::ZERO, &open(flags));
+        match request(&mut session).unwrap().call {
+            Call::ConnectOpen(args) => assert_eq!(args.flags, expected, "{access:?} {flags:#x}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_open_that_fails_leaves_the_access_as_it_was() {
+    let mut session = session(1 << 20);
+    session.receive(Time::ZERO, &open(1));
+    let opening = request(&mut session).unwrap();
+    session.reply(opening.ticket, Err(RemoteError::rpc("no")));
+    assert_eq!(session.access(), Access::ReadWrite);
+}
+
+#[test]
+fn a_client_that_does_not_read_stalls_itself() {
+    let mut session = session(100);
+    let flood = ping().repeat(1_000);
+    session.receive(Time::ZERO, &flood);
+    assert_eq!(request(&mut session), None);
+    assert!(!session.wants_read());
+    assert_eq!(
+        session.output().len(),
+        112,
+        "the limit, and the one answer that passed it"
+    );
+
+    // One answer read makes room for one more.
+    session.advance_output(28);
+    assert_eq!(request(&mut session), None);
+    assert_eq!(session.output().len(), 112);
+
+    let mut pongs = 0;
+    while session.wants_write() {
+        pongs += sent(&mut session).len();
+        assert_eq!(request(&mut session), None);
+    }
+    assert_eq!(pongs, 999, "one was taken before");
+    assert!(session.wants_read());
+}
+
+#[test]
+fn a_backlog_stops_reading_even_if_answers_come_late() {
+    let mut session = session(50);
+    session.receive(Time::ZERO, &[hostname(1), hostname(2)].concat());
+    let calls = [
+        request(&mut session).unwrap(),
+        request(&mut session).unwrap(),
+    ];
+    assert_eq!(request(&mut session), None);
+    assert!(session.wants_read());
+    calls.iter().for_each(|call| answer(&mut session, call));
+    assert!(!session.wants_read());
+    sent(&mut session);
+    assert!(session.wants_read());
+}
+
+#[test]
+fn the_end_of_the_input_lets_everything_before_it_finish() {
+    let mut session = session(1 << 20);
+    let half = &hostname(9)[..20];
+    session.receive(
+        Time::ZERO,
+        &[&hostname(1)[..], &hostname(2), &hostname(3), half].concat(),
+    );
+    session.end_of_input();
+    assert!(!session.wants_read());
+    assert!(!session.should_close(), "nothing has been polled yet");
+    let calls = [
+        request(&mut session).unwrap(),
+        request(&mut session).unwrap(),
+    ];
+    session.poll();
+    calls.iter().for_each(|call| answer(&mut session, call));
+    sent(&mut session);
+    assert!(!session.should_close(), "one call is parked");
+    let third = request(&mut session).unwrap();
+    assert_eq!(request(&mut session), None);
+    assert!(!session.should_close(), "it is in progress");
+    answer(&mut session, &third);
+    assert!(!session.should_close(), "its answer is not sent");
+    assert_eq!(sent(&mut session), [(59, 3)]);
+    assert!(session.should_close());
+}
+
+#[test]
+fn a_close_lets_calls_in_progress_finish_and_their_answers_drain() {
+    let mut session = session(1 << 20);
+    session.receive(
+        Time::ZERO,
+        &[hostname(1), frame(&Call::ConnectClose(()), 2)].concat(),
+    );
+    let first = request(&mut session).unwrap();
+    assert_eq!(request(&mut session), None);
+    assert_eq!(session.state(), SessionState::Closing);
+    assert_eq!(sent(&mut session), [(2, 2)]);
+    assert!(!session.should_close());
+    answer(&mut session, &first);
+    assert_eq!(sent(&mut session), [(59, 1)]);
+    assert!(session.should_close());
+}
+
+#[test]
+fn an_answer_to_a_broken_session_is_dropped() {
+    let mut session = session(1 << 20);
+    session.receive(Time::ZERO, &[&hostname(1)[..], &[0; 4]].concat());
+    let first = request(&mut session).unwrap();
+    assert!(matches!(session.poll(), Some(Event::Violation(_))));
+    answer(&mut session, &first);
+    assert_eq!(session.output(), []);
+    assert!(session.should_close());
+}
+
+#[test]
+fn calls_with_the_same_serial_are_kept_apart() {
+    let mut session = session(1 << 20);
+    session.receive(Time::ZERO, &[hostname(7), hostname(7)].concat());
+    let calls = [
+        request(&mut session).unwrap(),
+        request(&mut session).unwrap(),
+    ];
+    assert_ne!(calls[0].ticket, calls[1].ticket);
+    calls.iter().for_each(|call| answer(&mut session, call));
+    answer(&mut session, &calls[0]);
+    assert_eq!(
+        sent(&mut session),
+        [(59, 7), (59, 7)],
+        "a second answer to one call is dropped"
+    );
+}
+
+#[test]
+fn a_reply_too_long_for_the_protocol_becomes_an_error() {
+    let mut session = session(1 << 20);
+    session.receive(Time::ZERO, &hostname(1));
+    let call = request(&mut session).unwrap();
+    let hostname = "x".repeat(crate::wire::STRING_MAX + 1).into();
+    session.reply(
+        call.ticket,
+        Ok(Reply::ConnectGetHostname(HostnameRet { hostname })),
+    );
+    let mut from = crate::wire::Decoder::new(&session.output()[MIN_FRAME as usize..]);
+    let error = RemoteError::decode(&mut from).unwrap();
+    assert_eq!(error, RemoteError::rpc("Unable to encode message payload"));
+}
+
+#[test]
+#[should_panic(expected = "reply of AUTH_LIST")]
+fn a_reply_of_another_procedure_is_a_bug() {
+    let mut session = session(1 << 20);
+    session.receive(Time::ZERO, &hostname(1));
+    let call = request(&mut session).unwrap();
+    let types = vec![0].into();
+    session.reply(call.ticket, Ok(Reply::AuthList(AuthListRet { types })));
+}
+
+#[test]
+fn any_byte_is_a_sign_of_life() {
+    let mut session = session(1 << 20);
+    assert_eq!(session.last_heard(), Time::ZERO);
+    session.receive(Time::from_nanos(5), &[0]);
+    assert_eq!(session.last_heard(), Time::from_nanos(5));
+}
+
+#[test]
+fn the_keepalive_feature_is_there_before_an_open() {
+    let mut session = session(1 << 20);
+    session.receive(
+        Time::ZERO,
+        &frame(
+            &Call::ConnectSupportsFeature(FeatureArgs {
+                feature: FEATURE_KEEPALIVE,
+            }),
+            1,
+        ),
+    );
+    assert_eq!(request(&mut session), None);
+    assert_eq!(sent(&mut session), [(60, 1)]);
+}

@@ -24,7 +24,7 @@ pub enum Permission {
 }
 
 /// A procedure of [`Program::Remote`](super::Program::Remote): one line of the table.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Procedure {
     /// The number in the header.
     pub number: i32,

@@ -311,7 +311,10 @@ mod tests {
         let connection = open(&driver);
         let domain = test_domain(&*connection);
         let (active, inactive) = (ListFilter::from_bits(1), ListFilter::from_bits(2));
-        assert_eq!(connection.domains(active).unwrap(), [domain.clone()]);
+        assert_eq!(
+            connection.domains(active).unwrap(),
+            std::slice::from_ref(&domain)
+        );
         assert_eq!(connection.domains(inactive).unwrap(), []);
 
         connection.destroy(&domain).unwrap();

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Make seeds for the fuzz target `frame` from the recorded sessions in tests/traces.
+
+A seed is a byte that chooses the configuration, then pieces of the client's bytes, each behind its length,
+with a call answered (0xc0) and output sent (0xbf) in between. Run it from anywhere; the seeds go to
+fuzz/corpus/frame.
+"""
+
+import json
+import pathlib
+
+FUZZ = pathlib.Path(__file__).resolve().parent
+CORPUS = FUZZ / "corpus" / "frame"
+CONFIGURATIONS = {"rw": 0x10, "ro": 0x11, "sasl": 0x12, "slow": 0x00}
+PIECES = {"bytes": 1, "cut": 27, "long": 127}
+
+
+def client_bytes(trace):
+    messages = json.loads(trace.read_text())["messages"]
+    return b"".join(bytes.fromhex(m["hex"]) for m in messages if m["dir"] == "c2s" and m["conn"] == 0)
+
+
+def seed(configuration, sent, size):
+    out = bytearray([configuration])
+    for at in range(0, len(sent), size):
+        piece = sent[at : at + size]
+        out += bytes([len(piece)]) + piece
+        if size > 1 or at % 28 == 27:
+            out += b"\xc0\xbf"
+    return bytes(out)
+
+
+def main():
+    CORPUS.mkdir(parents=True, exist_ok=True)
+    for trace in sorted((FUZZ.parent / "tests" / "traces").glob("*.json")):
+        sent = client_bytes(trace)
+        for configuration, choice in CONFIGURATIONS.items():
+            for cut, size in PIECES.items():
+                (CORPUS / f"{trace.stem}-{configuration}-{cut}").write_bytes(seed(choice, sent, size))
+
+
+if __name__ == "__main__":
+    main()

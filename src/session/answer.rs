@@ -1,0 +1,119 @@
+//! What a session does with a message, and what it sends.
+
+use super::check::Verdict;
+use super::{Access, Auth, Event, Pending, Refusal, Request, Session, SessionState, Ticket};
+use crate::wire::{
+    AuthListRet, Call, Encoder, FlagRet, Header, RemoteError, Reply, Status, Xdr, write_message,
+};
+
+/// The feature that says "this server answers pings" (DM-901).
+pub(super) const FEATURE_KEEPALIVE: i32 = 10;
+
+/// The bit of the flags of an open that asks for read-only. Clients leak other bits into the word.
+const OPEN_READ_ONLY: u32 = 1;
+
+impl Session {
+    /// Does what was decided about a message; an event if somebody else has to know.
+    pub(super) fn carry_out(&mut self, header: Header, verdict: Verdict) -> Option<Event> {
+        match verdict {
+            Verdict::Ping => {
+                self.send(Header::pong(), |_| {});
+                None
+            }
+            Verdict::Pong => None,
+            Verdict::Drop(reason) => Some(Event::Dropped { header, reason }),
+            Verdict::Refuse(refusal) => Some(self.refuse(header, refusal)),
+            Verdict::Call(call) => self.take_call(header, call),
+        }
+    }
+
+    /// Answers what concerns the protocol itself, and hands out the rest.
+    fn take_call(&mut self, header: Header, mut call: Call) -> Option<Event> {
+        let mut opens = None;
+        match &mut call {
+            Call::AuthList(()) => {
+                let scheme = if self.checks.authenticated {
+                    Auth::None
+                } else {
+                    self.auth
+                };
+                let types = vec![scheme.number()].into();
+                self.send_reply(header, &Reply::AuthList(AuthListRet { types }));
+                return None;
+            }
+            Call::ConnectSupportsFeature(args) if args.feature == FEATURE_KEEPALIVE => {
+                let yes = FlagRet { value: 1 };
+                self.send_reply(header, &Reply::ConnectSupportsFeature(yes));
+                return None;
+            }
+            Call::ConnectClose(()) => {
+                self.send_reply(header, &Reply::ConnectClose(()));
+                self.abandon(SessionState::Closing);
+                return None;
+            }
+            Call::ConnectOpen(args) => {
+                let asked = args.flags & OPEN_READ_ONLY != 0;
+                let access = if asked {
+                    Access::ReadOnly
+                } else {
+                    self.checks.access
+                };
+                args.flags = if access == Access::ReadOnly {
+                    OPEN_READ_ONLY
+                } else {
+                    0
+                };
+                opens = Some(access);
+            }
+            _ => {}
+        }
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.in_progress.push(Pending {
+            ticket,
+            header,
+            opens,
+        });
+        Some(Event::Request(Request {
+            ticket,
+            serial: header.serial,
+            call,
+        }))
+    }
+
+    fn refuse(&mut self, header: Header, refusal: Refusal) -> Event {
+        self.send_error(header, &RemoteError::from(&refusal));
+        Event::Refused { header, refusal }
+    }
+
+    /// Takes nothing more: what waits as input is dropped, and so are the calls of a broken session.
+    pub(super) fn abandon(&mut self, state: SessionState) {
+        self.state = state;
+        self.splitter.clear();
+        self.parked = None;
+        if state == SessionState::Broken {
+            self.in_progress.clear();
+        }
+    }
+
+    pub(super) fn send_reply(&mut self, header: Header, reply: &Reply) {
+        let answer = header.reply(Status::Ok);
+        if write_message(self.output.tail(), answer, |to| reply.encode(to)).is_err() {
+            self.send_error(
+                header,
+                &RemoteError::rpc("Unable to encode message payload"),
+            );
+        }
+    }
+
+    pub(super) fn send_error(&mut self, header: Header, error: &RemoteError) {
+        self.send(header.reply(Status::Error), |to| error.encode(to));
+    }
+
+    /// Sends a message of bounded size.
+    fn send(&mut self, header: Header, payload: impl FnOnce(&mut Encoder<'_>)) {
+        if write_message(self.output.tail(), header, payload).is_err() {
+            unreachable!("the text of an error has a limit far below that of a message");
+        }
+    }
+}
