@@ -30,8 +30,8 @@ Examples:
   eventryd --run-dir /run/libvirt --prefix libvirt
                                     stand in for libvirtd: `virsh -c test+unix:///default` finds it
 
-Exit status: 0 after an orderly stop, 1 another eventryd serves the directory, 2 the directory cannot be
-used, 3 event loop, 4 signals, 6 a socket cannot be made, 11 driver. 2 also stands for wrong options."
+Exit status: 0 after an orderly stop; 1 another eventryd serves the directory; 2 the directory
+cannot be used, or wrong options; 3 event loop; 4 signals; 6 a socket cannot be made; 11 driver."
 )]
 struct Options {
     /// Directory of the sockets. Default: /run/eventry for root, $XDG_RUNTIME_DIR/eventry for a user, else
