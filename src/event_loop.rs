@@ -180,7 +180,8 @@ impl<P: Poller> EventLoop<P> {
     /// sleep past.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut state = self.registry.lock();
-        if state.stop || state.core.pending_frees() > 0 {
+        state.apply_changes(self.registry.registrar());
+        if state.stop || state.core.is_busy() {
             drop(state);
             return self.poller.wait(Some(Duration::ZERO));
         }

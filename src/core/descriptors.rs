@@ -9,6 +9,7 @@ use super::slots::NONE;
 use crate::events::Events;
 use crate::id::Token;
 use crate::planted::{Defect, planted};
+use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
 #[derive(Clone, Debug)]
@@ -21,9 +22,6 @@ pub(super) struct Descriptor {
     union: Events,
     /// Whether the record stands on the list of those to look at.
     listed: bool,
-    /// The handle whose change put it there: its source can name the descriptor to the poller, also
-    /// when that handle has just been removed.
-    pub(super) via: u32,
 }
 
 /// What the poller must be told.
@@ -37,7 +35,8 @@ pub(super) enum Difference {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Descriptors {
     by_fd: Vec<Descriptor>,
-    listed: Vec<RawFd>,
+    /// The records to look at, in the order in which they were changed.
+    listed: VecDeque<RawFd>,
     registrations: u32,
 }
 
@@ -48,7 +47,6 @@ impl Default for Descriptor {
             told: None,
             union: Events::NONE,
             listed: false,
-            via: NONE,
         }
     }
 }
@@ -72,20 +70,19 @@ impl Descriptors {
             .then_some(descriptor.first)
     }
 
-    /// Notes what the handles of `fd` want together, after a change of the handle in slot `via`.
-    pub(super) fn set_union(&mut self, fd: RawFd, union: Events, via: u32) {
+    /// Notes what the handles of `fd` want together.
+    pub(super) fn set_union(&mut self, fd: RawFd, union: Events) {
         let descriptor = self.entry(fd);
         descriptor.union = union;
-        descriptor.via = via;
         if descriptor.told.map_or(Events::NONE, |(_, told)| told) != union && !descriptor.listed {
             descriptor.listed = true;
-            self.listed.push(fd);
+            self.listed.push_back(fd);
         }
     }
 
     /// The next difference between what the poller was told and what it must know, taken as told.
-    pub(super) fn next_difference(&mut self) -> Option<(RawFd, u32, Difference)> {
-        while let Some(fd) = self.listed.pop() {
+    pub(super) fn next_difference(&mut self) -> Option<(RawFd, Difference)> {
+        while let Some(fd) = self.listed.pop_front() {
             let descriptor = &mut self.by_fd[index(fd)];
             descriptor.listed = false;
             let union = descriptor.union;
@@ -113,16 +110,24 @@ impl Descriptors {
                     }
                 }
             };
-            return Some((fd, descriptor.via, difference));
+            return Some((fd, difference));
         }
         None
     }
 
-    /// Forgets a descriptor that the poller refused and that nobody watches.
-    pub(super) fn forget(&mut self, fd: RawFd) {
+    /// Ends the registration of a descriptor that nobody wants anything of any more; returns whether
+    /// there was one. This difference cannot wait: the descriptor may be closed next (EV-713).
+    pub(super) fn end_unwanted(&mut self, fd: RawFd) -> bool {
+        let descriptor = self.entry(fd);
+        descriptor.union.is_empty() && descriptor.told.take().is_some()
+    }
+
+    /// Notes that the poller refused the descriptor, so it knows nothing of it; returns the first handle
+    /// on it.
+    pub(super) fn refused(&mut self, fd: RawFd) -> u32 {
         let descriptor = self.entry(fd);
         descriptor.told = None;
-        descriptor.union = Events::NONE;
+        descriptor.first
     }
 
     /// Forgets everything: the poller is about to go.

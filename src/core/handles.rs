@@ -21,10 +21,11 @@ pub(super) struct Handle<P, S> {
     pub(super) next: u32,
 }
 
-/// What the poller must be told about one descriptor, and the source that names it.
+/// What the poller must be told about one descriptor, and a source that names it.
 ///
-/// Changes are taken in order and applied before the lock is released; a deregistration in particular
-/// before the removal returns, since the caller may close the descriptor next (EV-713).
+/// Registrations and changes of interest may wait until the loop next sleeps, so that those which cancel
+/// each other out cost nothing. The end of a registration that follows from a removal may not: the caller
+/// may close the descriptor next (EV-713).
 #[derive(Debug)]
 pub enum Change<'a, S> {
     /// The descriptor is new to the poller.
@@ -57,6 +58,18 @@ pub enum Change<'a, S> {
         /// Its number.
         fd: RawFd,
     },
+}
+
+impl<S> Change<'_, S> {
+    /// The number of the descriptor.
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        match *self {
+            Change::Register { fd, .. }
+            | Change::Reregister { fd, .. }
+            | Change::Deregister { fd, .. } => fd,
+        }
+    }
 }
 
 impl<P, S> Core<P, S> {
@@ -95,30 +108,9 @@ impl<P, S> Core<P, S> {
             next: NONE,
         });
         self.link(fd, slot);
-        self.unite(fd, slot);
+        self.unite(fd);
         let core = self.number;
         Ok(HandleId(Key { serial, core, slot }))
-    }
-
-    /// Takes back a handle that was added under the same lock and that the poller then refused, as if it
-    /// had never been added (EV-207). Apply the changes afterwards as always.
-    ///
-    /// # Panics
-    ///
-    /// If the handle is not registered and idle: the lock was released in between.
-    pub fn withdraw_handle(&mut self, id: HandleId) -> (P, S) {
-        let slot = id.0.slot;
-        let fd = self.handle(id).expect("I6: withdrawn as it was added").fd;
-        self.unlink(fd, slot);
-        match self.descriptors.entry(fd).first {
-            NONE => self.descriptors.forget(fd),
-            other => self.unite(fd, other),
-        }
-        let entry = self.handles.remove(slot);
-        match entry.map(|entry| (entry.lifecycle, entry.source)) {
-            Some((Lifecycle::Idle(payload), source)) => (payload, source),
-            _ => unreachable!("I6: a handle was withdrawn after it had been used"),
-        }
     }
 
     /// Changes what a handle wants; an empty `interest` disables it (EV-401, EV-402).
@@ -132,7 +124,7 @@ impl<P, S> Core<P, S> {
         let entry = self.handle_mut(id)?;
         entry.interest = interest;
         let fd = entry.fd;
-        self.unite(fd, id.0.slot);
+        self.unite(fd);
         Ok(())
     }
 
@@ -147,7 +139,10 @@ impl<P, S> Core<P, S> {
         let removal = entry.lifecycle.remove().ok_or(NotRegistered)?;
         let fd = entry.fd;
         self.unlink(fd, id.0.slot);
-        self.unite(fd, id.0.slot);
+        self.unite(fd);
+        if self.descriptors.end_unwanted(fd) {
+            self.urgent = Some(id.0.slot);
+        }
         self.frees.push_back(Freed::Handle(id.0.slot));
         if planted(Defect::FreeWhileRunning) {
             return Ok(Removal::Idle);
@@ -155,16 +150,29 @@ impl<P, S> Core<P, S> {
         Ok(removal)
     }
 
-    /// The next thing the poller must be told, taken as told. To be called after every operation until
-    /// there is none.
-    ///
-    /// # Panics
-    ///
-    /// If the handle that caused a change was freed before the change was taken.
+    /// The end of a registration that the last operation brought about: to be taken, and told to the
+    /// poller, before the lock is released.
+    pub fn urgent_change(&mut self) -> Option<Change<'_, S>> {
+        let slot = self.urgent.take()?;
+        let entry = self.handles.get(slot);
+        let entry = entry.expect("I13: an urgent change outlived its handle");
+        Some(Change::Deregister {
+            source: &entry.source,
+            fd: entry.fd,
+        })
+    }
+
+    /// The next thing the poller must be told, urgent or not, taken as told. To be called before the loop
+    /// sleeps until there is none.
     pub fn next_change(&mut self) -> Option<Change<'_, S>> {
-        let (fd, via, difference) = self.descriptors.next_difference()?;
-        let entry = self.handles.get(via);
-        let source = &entry.expect("I13: a change outlived its handle").source;
+        if self.urgent.is_some() {
+            return self.urgent_change();
+        }
+        let (fd, difference) = self.descriptors.next_difference()?;
+        let entry = self.handles.get(self.descriptors.entry(fd).first);
+        // The last handle to go ends the registration at once, so where one is to be changed or ended
+        // later, there are handles.
+        let source = &entry.expect("I13: a change outlived its handles").source;
         Some(match difference {
             Difference::Register { token, interest } => Change::Register {
                 source,
@@ -182,14 +190,25 @@ impl<P, S> Core<P, S> {
         })
     }
 
-    /// The registered handle that `id` names.
-    pub(super) fn handle(&self, id: HandleId) -> Result<&Handle<P, S>, NotRegistered> {
-        self.handles
-            .get(id.0.slot)
-            .filter(|entry| entry.is_named_by(id.0, self.number))
-            .ok_or(NotRegistered)
+    /// Whether there is something to tell the poller.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.urgent.is_some() || self.descriptors.has_differences()
     }
 
+    /// Says that the poller refused the descriptor of a change just taken. Every enabled handle on it is
+    /// called once more in the next turn, with [`Events::ERROR`], and disabled (EV-1001).
+    pub fn refused(&mut self, fd: RawFd) {
+        let mut at = self.descriptors.refused(fd);
+        while let Some(entry) = self.handles.get(at) {
+            if !entry.interest.is_empty() {
+                self.turn.refused.push((entry.serial, at));
+            }
+            at = entry.next;
+        }
+    }
+
+    /// The registered handle that `id` names.
     fn handle_mut(&mut self, id: HandleId) -> Result<&mut Handle<P, S>, NotRegistered> {
         let number = self.number;
         self.handles
@@ -236,15 +255,15 @@ impl<P, S> Core<P, S> {
         }
     }
 
-    /// Works out anew what the handles of `fd` want together, after a change of the handle in `via`.
-    fn unite(&mut self, fd: RawFd, via: u32) {
+    /// Works out anew what the handles of `fd` want together.
+    pub(super) fn unite(&mut self, fd: RawFd) {
         let mut union = Events::NONE;
         let mut at = self.descriptors.entry(fd).first;
         while let Some(entry) = self.handles.get(at) {
             union |= entry.interest;
             at = entry.next;
         }
-        self.descriptors.set_union(fd, union, via);
+        self.descriptors.set_union(fd, union);
     }
 }
 

@@ -131,7 +131,9 @@ impl<P, S> Core<P, S> {
             }
             holds(wanted == union, "I13: the union is that of the handles")?;
             holds(
-                self.descriptors.has_differences() || told.unwrap_or(Events::NONE) == union,
+                self.has_changes()
+                    || !self.turn.refused.is_empty()
+                    || told.unwrap_or(Events::NONE) == union,
                 "I13: the poller was told the union",
             )?;
         }

@@ -73,6 +73,8 @@ pub struct Core<P, S = ()> {
     serials: u64,
     handles: Slots<Handle<P, S>>,
     descriptors: Descriptors,
+    /// The removed handle whose descriptor the poller must forget before anything else happens.
+    urgent: Option<u32>,
     timeouts: Slots<Timeout<P>>,
     deadlines: Deadlines,
     /// The latest time anybody mentioned; it never runs backwards.
@@ -120,6 +122,7 @@ impl<P, S> Core<P, S> {
             serials: 0,
             handles: Slots::new(),
             descriptors: Descriptors::default(),
+            urgent: None,
             timeouts: Slots::new(),
             deadlines: Deadlines::default(),
             now: Time::ZERO,
@@ -146,6 +149,12 @@ impl<P, S> Core<P, S> {
     #[must_use]
     pub fn pending_frees(&self) -> usize {
         self.frees.len()
+    }
+
+    /// Whether a turn has something to do whatever the poller reports: the loop must not sleep.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.frees.is_empty() || !self.turn.refused.is_empty()
     }
 
     /// Removes every entry and refuses new ones: the loop is about to go (EV-714).
@@ -188,6 +197,8 @@ impl<P, S> Core<P, S> {
             self.frees.push_back(freed);
         }
         self.descriptors.clear();
+        self.urgent = None;
+        self.turn.refused.clear();
     }
 
     /// The serial of the next entry; it never repeats.

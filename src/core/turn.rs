@@ -17,7 +17,9 @@ pub(super) struct Turn {
     armed: u64,
     /// The handles whose descriptor was ready when the turn began.
     ready: Vec<Ready>,
-    /// How many of them have been looked at.
+    /// The handles whose descriptor the poller refused, by serial and slot: called in the next turn.
+    pub(super) refused: Vec<(u64, u32)>,
+    /// How many of the ready ones have been looked at.
     looked_at: usize,
     /// How many free calls the turn may still make; set once nothing is left to call.
     frees: Option<usize>,
@@ -32,6 +34,8 @@ struct Ready {
     serial: u64,
     slot: u32,
     events: Events,
+    /// Whether this is the last call before the handle is disabled: the poller refused its descriptor.
+    refused: bool,
 }
 
 /// A callback to make, with the payload it is made with.
@@ -96,9 +100,18 @@ impl<P, S> Core<P, S> {
                     serial: entry.serial,
                     slot: at,
                     events,
+                    refused: false,
                 });
                 at = entry.next;
             }
+        }
+        for (serial, slot) in self.turn.refused.drain(..) {
+            self.turn.ready.push(Ready {
+                serial,
+                slot,
+                events: Events::ERROR,
+                refused: true,
+            });
         }
     }
 
@@ -212,6 +225,10 @@ impl<P, S> Core<P, S> {
                     slot: ready.slot,
                 });
                 let fd = entry.fd;
+                if ready.refused {
+                    entry.interest = Events::NONE;
+                    self.unite(fd);
+                }
                 return Some(Call::Handle {
                     id,
                     fd,

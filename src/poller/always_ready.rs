@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(super) struct AlwaysReady {
     /// A second lock, always taken after the registry's and never held across anything else.
     registered: Mutex<Vec<(Token, Events)>>,
-    /// Their number, so that the wait need not take the lock when there is none. A registration that
-    /// comes too late for a wait wakes it.
+    /// Their number, so that the wait need not take the lock when there is none.
     count: AtomicUsize,
 }
 

@@ -152,7 +152,7 @@ impl Registrar for MioRegistrar {
         match epoll::add(&shared.registry, &*source.0, data, flags_of(interest)) {
             Err(Errno::PERM) => {
                 shared.always_ready.insert(token, interest);
-                self.wake()
+                Ok(())
             }
             // The number was registered before, closed without a removal and opened again, while a
             // duplicate keeps the old registration alive: it is replaced (EV-1002).
@@ -169,7 +169,7 @@ impl Registrar for MioRegistrar {
     fn reregister(&self, source: &MioSource, token: Token, interest: Events) -> io::Result<()> {
         let shared = &*self.0;
         if shared.always_ready.update(token, interest) {
-            return self.wake();
+            return Ok(());
         }
         let data = EventData::new_u64(token.into_bits());
         match epoll::modify(&shared.registry, &*source.0, data, flags_of(interest)) {

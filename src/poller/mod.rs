@@ -4,9 +4,9 @@
 //! a backend must promise:
 //!
 //! - **Level-triggered.** A descriptor that is ready is reported by every wait until it is not (EV-308).
-//! - **One registration per descriptor**, made, changed and ended by the registry's lock holder, in order.
-//! - **At once.** A registration made while another thread waits counts for that wait; nothing needs to
-//!   wake it. After `deregister` returns, the backend does not know the descriptor (EV-713).
+//! - **One registration per descriptor.** Registrations are made and changed between two waits, on the
+//!   thread that waits; they are ended by any thread, also during a wait, with the registry's lock held.
+//! - **At once.** After `deregister` returns, the backend does not know the descriptor (EV-713).
 //! - **Exact.** Reported is what `poll(2)` would say: a half-close is not a hang-up, errors and hang-ups
 //!   come whatever the interest, descriptors that cannot be polled are always readable and writable
 //!   (EV-302…305, EV-1004).

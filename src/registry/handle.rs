@@ -1,6 +1,6 @@
 //! Handles, from any thread.
 
-use super::{AddError, AddErrorKind, Callback, Registry, UpdateError};
+use super::{AddError, Callback, Registry};
 use crate::core::{NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::HandleId;
@@ -57,13 +57,9 @@ impl<P: Poller> Registry<P> {
     ///
     /// # Errors
     ///
-    /// [`UpdateError`]
-    pub fn update_handle(&self, id: HandleId, interest: Events) -> Result<(), UpdateError> {
-        self.change(|state| {
-            state.core.update_handle(id, interest)?;
-            let applied = state.apply_changes(self.registrar());
-            applied.map_err(UpdateError::Poller)
-        })
+    /// [`NotRegistered`]
+    pub fn update_handle(&self, id: HandleId, interest: Events) -> Result<(), NotRegistered> {
+        self.change(|state| state.core.update_handle(id, interest))
     }
 
     /// Removes a handle: no call of its callback begins after this returns (EV-702, EV-703).
@@ -77,12 +73,7 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_handle(&self, id: HandleId) -> Result<Removal, NotRegistered> {
-        self.change(|state| {
-            let removal = state.core.remove_handle(id)?;
-            // What is left on the descriptor keeps its place even if the poller minds.
-            let _ = state.apply_changes(self.registrar());
-            Ok(removal)
-        })
+        self.change(|state| state.core.remove_handle(id))
     }
 
     /// Adds a handle, or gives everything back: what was offered, and the callback to be dropped after
@@ -96,18 +87,7 @@ impl<P: Poller> Registry<P> {
         self.change(|state| {
             let fd = source.fd();
             let added = state.core.add_handle(fd, source, interest, callback);
-            let id = added.map_err(|(refused, callback, offered)| {
-                let kind = AddErrorKind::Refused(refused);
-                (AddError { kind, offered }, callback)
-            })?;
-            state.apply_changes(self.registrar()).map_err(|error| {
-                let (callback, offered) = state.core.withdraw_handle(id);
-                // The others on the descriptor go back to what they had.
-                let _ = state.apply_changes(self.registrar());
-                let kind = AddErrorKind::Poller(error);
-                (AddError { kind, offered }, callback)
-            })?;
-            Ok(id)
+            added.map_err(|(reason, callback, offered)| (AddError { reason, offered }, callback))
         })
     }
 }
@@ -154,8 +134,8 @@ mod with_descriptor {
             });
             let named = MioSource::shared(Arc::clone(&source));
             let added = self.insert_handle(named, interest, callback);
-            added.map_err(|(AddError { kind, .. }, _callback)| AddError {
-                kind,
+            added.map_err(|(AddError { reason, .. }, _callback)| AddError {
+                reason,
                 offered: source,
             })
         }

@@ -9,7 +9,7 @@ mod error;
 mod handle;
 mod timeout;
 
-pub use error::{AddError, AddErrorKind, UpdateError};
+pub use error::AddError;
 pub use handle::HandleEvent;
 pub use timeout::TimeoutEvent;
 
@@ -104,6 +104,7 @@ impl<P: Poller> Registry<P> {
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> T {
         let mut state = self.lock();
         let result = change(&mut state);
+        state.apply_urgent_change(self.registrar());
         let wake = state.must_wake();
         drop(state);
         if wake {
@@ -138,32 +139,22 @@ impl<P: Poller> State<P> {
         self.sleep = Sleep::Awake;
     }
 
-    /// Tells the poller what it must know. The first error is returned; the others are tried all the
-    /// same, so that one bad descriptor keeps none from being served.
-    pub(crate) fn apply_changes(&mut self, registrar: &P::Registrar) -> io::Result<()> {
-        let mut result = Ok(());
+    /// Tells the poller everything it must know before the loop sleeps.
+    pub(crate) fn apply_changes(&mut self, registrar: &P::Registrar) {
         while let Some(change) = self.core.next_change() {
-            let applied = match change {
-                Change::Register {
-                    source,
-                    token,
-                    interest,
-                    ..
-                } => registrar.register(source, token, interest),
-                Change::Reregister {
-                    source,
-                    token,
-                    interest,
-                    ..
-                } => registrar.reregister(source, token, interest),
-                Change::Deregister { source, .. } => {
-                    registrar.deregister(source);
-                    Ok(())
-                }
-            };
-            result = result.and(applied);
+            let fd = change.fd();
+            if apply(registrar, change).is_err() {
+                self.core.refused(fd);
+            }
         }
-        result
+    }
+
+    /// Tells the poller what cannot wait.
+    fn apply_urgent_change(&mut self, registrar: &P::Registrar) {
+        if let Some(change) = self.core.urgent_change() {
+            // Only ends of registrations are urgent, and those do not fail.
+            let _ = apply(registrar, change);
+        }
     }
 
     /// Whether the loop sleeps past something it should do now. Answers once per sleep: one wake is
@@ -179,11 +170,32 @@ impl<P: Poller> State<P> {
             (None, _) => false,
         };
         let nearer = nearer && !planted(Defect::NoWakeForNearerDeadline);
-        let wake = nearer || self.stop || self.core.pending_frees() > 0;
+        let wake = nearer || self.stop || self.core.is_busy() || self.core.has_changes();
         if wake {
             self.sleep = Sleep::Awake;
         }
         wake
+    }
+}
+
+fn apply<R: Registrar>(registrar: &R, change: Change<'_, R::Source>) -> io::Result<()> {
+    match change {
+        Change::Register {
+            source,
+            token,
+            interest,
+            ..
+        } => registrar.register(source, token, interest),
+        Change::Reregister {
+            source,
+            token,
+            interest,
+            ..
+        } => registrar.reregister(source, token, interest),
+        Change::Deregister { source, .. } => {
+            registrar.deregister(source);
+            Ok(())
+        }
     }
 }
 

@@ -54,12 +54,9 @@ impl<P: Poller> Registry<P> {
         });
         let now = self.now();
         let added = self.change(|state| state.core.add_timeout(now, interval, callback));
-        added.map_err(|(refused, callback)| {
-            drop(callback);
-            AddError {
-                kind: refused.into(),
-                offered: (),
-            }
+        added.map_err(|(reason, _callback)| AddError {
+            reason,
+            offered: (),
         })
     }
 

@@ -2,10 +2,10 @@
 
 use super::Dispatcher;
 use super::hub::Hub;
+use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
 use crate::id::HandleId;
-use crate::registry::AddErrorKind;
 use crate::session::{Event, Request, Session, SessionConfig};
 use crate::sync::Mutex;
 use crate::time::Time;
@@ -69,7 +69,7 @@ impl Client {
         self: &Arc<Client>,
         hub: &Arc<Hub>,
         stream: UnixStream,
-    ) -> Result<(), AddErrorKind> {
+    ) -> Result<(), Refused> {
         let (client, served_by) = (Arc::clone(self), Arc::clone(hub));
         // Held until the handle is known, so that its first call finds it.
         let mut state = self.state.lock();
@@ -78,7 +78,7 @@ impl Client {
             .add_handle(stream, state.interest, move |event| {
                 client.serve(&served_by, event.source, event.events);
             });
-        state.handle = Some(added.map_err(|error| error.kind)?);
+        state.handle = Some(added.map_err(|error| error.reason)?);
         tracing::debug!("client {} connected", self.id);
         Ok(())
     }

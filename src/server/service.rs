@@ -1,10 +1,11 @@
 //! A listening socket, what its clients may do, and whether anybody is accepted on it.
 
 use super::Endpoint;
+use crate::core::Refused;
 use crate::events::Events;
 use crate::id::HandleId;
 use crate::net::UnixSocket;
-use crate::registry::{AddErrorKind, Registry};
+use crate::registry::Registry;
 use crate::session::Access;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,12 +66,12 @@ impl Service {
         &mut self,
         registry: &Registry,
         mut accept: impl FnMut(&UnixSocket, Events) + Send + 'static,
-    ) -> Result<(), AddErrorKind> {
+    ) -> Result<(), Refused> {
         let socket = Arc::clone(&self.socket);
         let added = registry.add_handle(socket, INTEREST, move |event| {
             accept(event.source, event.events);
         });
-        self.handle = Some(added.map_err(|error| error.kind)?);
+        self.handle = Some(added.map_err(|error| error.reason)?);
         Ok(())
     }
 
