@@ -11,7 +11,7 @@ use eventry::{EventLoop, Events, Registry, Stopper};
 use loom::sync::Mutex;
 use loom::thread;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
 /// A small program, explored in all its executions.
@@ -47,8 +47,10 @@ models! {
     "L5" disable_x_dispatch 80,
     "L6" stop_x_sleep 30,
     "L7" remove_inside_x_remove_outside 120,
-    "L10" drop_loop_x_add 40,
+    "L8" add_inside_x_remove_outside 100,
+    "L10" drop_loop_x_add 20,
     "L12" remove_under_the_callbacks_lock 400,
+    "L13" add_x_first_call 70,
 }
 
 const FD: ModelSource = ModelSource(3);
@@ -262,12 +264,45 @@ fn remove_inside_x_remove_outside() {
     assert_eq!(freed.load(SeqCst), 1, "I5: freed once");
 }
 
+/// A callback adds while another thread removes it: what was added is not called in the same turn, and
+/// in the next one it is (EV-506, EV-612).
+fn add_inside_x_remove_outside() {
+    let (mut event_loop, registry, _world) = new_loop();
+    let (added, calls) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+    let (adds, called) = (added.clone(), calls.clone());
+    let callback = move |event: eventry::registry::TimeoutEvent<'_>| {
+        let called = called.clone();
+        let second = move |_: eventry::registry::TimeoutEvent<'_>| {
+            called.fetch_add(1, SeqCst);
+        };
+        event.registry.add_timeout(Duration::ZERO, second).unwrap();
+        adds.fetch_add(1, SeqCst);
+    };
+    let id = registry.add_timeout(Duration::ZERO, callback).unwrap();
+    let remover = thread::spawn(move || registry.remove_timeout(id).unwrap());
+    turn(&mut event_loop);
+    assert_eq!(
+        calls.load(SeqCst),
+        0,
+        "I10: called in the turn it was added in"
+    );
+    let _either = remover.join().unwrap();
+    turn(&mut event_loop);
+    let (added, calls) = (added.load(SeqCst), calls.load(SeqCst));
+    assert_eq!(
+        calls, added,
+        "I4: what was added is called in the next turn"
+    );
+}
+
 /// A loop that is dropped frees what was added before; what comes later is refused and comes back
 /// (EV-714, EV-207).
 fn drop_loop_x_add() {
     let (event_loop, registry, _world) = new_loop();
     let freed = Arc::<AtomicUsize>::default();
     let guard = Freed(freed.clone());
+    // Or the table would be dropped, and free everything, with the adder's registry.
+    let _kept = registry.clone();
     let adder = thread::spawn(move || {
         let callback = move |_: eventry::registry::TimeoutEvent<'_>| {
             let _owned = &guard;
@@ -298,4 +333,26 @@ fn remove_under_the_callbacks_lock() {
     turn(&mut event_loop);
     remover.join().unwrap();
     turn(&mut event_loop);
+}
+
+/// The first call sees everything that the adding thread wrote before (EV-614).
+fn add_x_first_call() {
+    let (mut event_loop, registry, _world) = new_loop();
+    let stopper = event_loop.stopper();
+    // Relaxed on both sides: only the table can order them.
+    let written = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
+    let adder = thread::spawn(move || {
+        written.store(1, Relaxed);
+        let callback = move |_: eventry::registry::TimeoutEvent<'_>| {
+            assert_eq!(
+                written.load(Relaxed),
+                1,
+                "the call is ordered after the add"
+            );
+            stopper.stop();
+        };
+        registry.add_timeout(Duration::ZERO, callback).unwrap();
+    });
+    event_loop.run().unwrap();
+    adder.join().unwrap();
 }
