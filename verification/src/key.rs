@@ -214,7 +214,7 @@ impl Form {
             form.literal(u64::from(fd.cast_unsigned()));
             form.report(&(*token, *interest));
         });
-        world.oracle.write_form(self);
+        world.oracle.write_form(self, world.sampled.is_some());
     }
 
     pub(crate) fn literal(&mut self, number: u64) {

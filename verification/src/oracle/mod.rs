@@ -4,78 +4,15 @@
 //! up, no order is kept by a structure: the oracle shares no cleverness with the core, so that it does not
 //! share its mistakes either. It sees neither ids nor tokens: a [`Label`] names a registration for ever.
 
-use crate::key::Form;
+mod entry;
+mod form;
+
+pub use entry::{Answer, Label, Registration, What};
+
 use eventry::core::{Refused, Removal};
 use eventry::{Events, Time};
 use std::os::fd::RawFd;
 use std::time::Duration;
-
-/// Names a registration for ever. It is also the payload that the core is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Label(pub u32);
-
-/// One successful add.
-#[derive(Clone, Debug)]
-pub struct Registration {
-    /// Its name.
-    pub label: Label,
-    /// What was added.
-    pub what: What,
-    /// Whether it has not been removed.
-    pub registered: bool,
-    /// Whether a call of it has begun and not finished.
-    pub running: bool,
-    /// Whether its free call was made.
-    pub freed: bool,
-}
-
-/// What was added.
-#[derive(Clone, Copy, Debug)]
-pub enum What {
-    /// A handle.
-    Handle {
-        /// Its descriptor.
-        fd: RawFd,
-        /// What it wants.
-        interest: Events,
-    },
-    /// A timeout.
-    Timeout {
-        /// Its interval.
-        interval: Option<u64>,
-        /// When it is due; none if it is disabled.
-        deadline: Option<Time>,
-    },
-}
-
-/// What an op was answered with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The op made no sense and nothing was done.
-    Skipped,
-    /// There is nothing to answer.
-    Done,
-    /// An entry was added.
-    Added(Label),
-    /// It was not.
-    Refused(Refused),
-    /// It was not, because the poller refused its descriptor.
-    Withdrawn,
-    /// The id names no registered entry.
-    NotRegistered,
-    /// The entry was removed.
-    Removed(Removal),
-    /// When the next timeout is due.
-    Deadline(Option<Time>),
-    /// A handle is called.
-    Handle(Label, RawFd, Events),
-    /// A timeout is called.
-    Timeout(Label),
-    /// An entry is freed.
-    Free(Label),
-    /// The turn is over.
-    Nothing,
-}
 
 /// The naive model.
 #[derive(Clone, Debug, Default)]
@@ -335,38 +272,6 @@ impl Oracle {
         frees.is_some_and(Vec::is_empty)
     }
 
-    /// Writes down everything the future depends on.
-    pub(crate) fn write_form(&self, form: &mut Form) {
-        form.literal(self.closed.into());
-        form.all(&self.registrations, |form, entry| {
-            form.labelled(entry.freed.into(), entry.label);
-            if !entry.freed {
-                form.literal(entry.running.into());
-                let wanted = entry.registered.then_some(&entry.what);
-                form.option(wanted, |form, what| what.write_form(form));
-            }
-        });
-        form.all(&self.removed, |form, label| form.labelled(0, *label));
-        let is_armed = |label: &&Label| {
-            let entry = self.registration(**label);
-            entry.is_some_and(|entry| entry.registered && entry.deadline().is_some())
-        };
-        for label in self.armed.iter().filter(is_armed) {
-            form.labelled(0, *label);
-        }
-        let turn = &self.turn;
-        form.option(turn.frees.as_ref(), |form, frees| {
-            form.all(frees, |form, label| form.labelled(0, *label));
-        });
-        if turn.frees.is_none() {
-            form.time(turn.now);
-            form.all(&turn.due, |form, label| form.labelled(0, *label));
-            form.all(&turn.ready, |form, (label, events)| {
-                form.labelled(events.bits().into(), *label);
-            });
-        }
-    }
-
     fn add(&mut self, what: What) -> Answer {
         let label = Label(self.added);
         self.added += 1;
@@ -414,30 +319,6 @@ impl Oracle {
     fn advance(&mut self, now: Time) -> Time {
         self.clock = self.clock.max(now);
         self.clock
-    }
-}
-
-impl What {
-    fn write_form(&self, form: &mut Form) {
-        match *self {
-            What::Handle { fd, interest } => {
-                form.literal(u64::from(fd.cast_unsigned()));
-                form.literal(interest.bits().into());
-            }
-            What::Timeout { interval, deadline } => {
-                form.option(interval, Form::literal);
-                form.option(deadline, Form::time);
-            }
-        }
-    }
-}
-
-impl Registration {
-    fn deadline(&self) -> Option<Time> {
-        match self.what {
-            What::Timeout { deadline, .. } => deadline,
-            What::Handle { .. } => None,
-        }
     }
 }
 
