@@ -103,3 +103,22 @@ fn a_drop_that_panics_is_reported_and_the_others_are_freed() {
     assert_eq!(heard.take(), ["free"]);
     event_loop.run_once(AT_ONCE).unwrap();
 }
+
+// EV-512: an error of the wait is reported, calls nothing, and leaves the loop as it was.
+#[test]
+fn a_wait_that_fails_leaves_the_loop_usable() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.set_ready(3, R);
+    registry
+        .add_source(ModelSource(3), R, move |_| log.note("called"))
+        .unwrap();
+    model.fail_next_wait(std::io::ErrorKind::OutOfMemory);
+    assert!(matches!(
+        event_loop.run_once(None),
+        Err(RunError::Wait(error)) if error.kind() == std::io::ErrorKind::OutOfMemory
+    ));
+    assert_eq!(heard.take(), [""; 0]);
+    event_loop.run_once(None).unwrap();
+    assert_eq!(heard.take(), ["called"]);
+}
