@@ -4,7 +4,7 @@ use crate::support::{AT_ONCE, R, W, log, model_loop};
 use eventry::EventLoop;
 use eventry::core::{NotRegistered, Refused};
 use eventry::poller::model::ModelSource;
-use eventry::registry::AddErrorKind;
+use eventry::registry::{AddErrorKind, UpdateError};
 use rustix::fs::{Mode, OFlags, open};
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
@@ -94,6 +94,29 @@ fn a_negative_number_is_not_a_descriptor() {
             AddErrorKind::Refused(Refused::NotADescriptor(number)) if number == fd
         ));
         assert_eq!(heard.take(), ["free"]);
+    }
+}
+
+// EV-512: an update that the poller refuses changes nothing and can be tried again.
+#[test]
+fn an_update_that_was_refused_succeeds_when_it_is_repeated() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.set_ready(3, R | W);
+    let id = registry
+        .add_source(ModelSource(3), eventry::Events::NONE, move |event| {
+            log.note(format!("{:?}", event.events));
+        })
+        .unwrap();
+    for interest in [R, R | W] {
+        model.refuse_registrations(Some(ErrorKind::StorageFull));
+        let refused = registry.update_handle(id, interest);
+        assert!(matches!(refused, Err(UpdateError::Poller(_))));
+        model.refuse_registrations(None);
+        registry.update_handle(id, interest).unwrap();
+        assert_eq!(model.registered(), [(3, interest)]);
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), [format!("{interest:?}")]);
     }
 }
 
