@@ -11,6 +11,7 @@
     clippy::disallowed_methods,
     reason = "how long it runs is the only thing the clock decides"
 )]
+#![allow(clippy::print_stdout, reason = "the figures are of interest")]
 
 use eventry::core::Removal;
 use eventry::{EventLoop, Events, Registry};
@@ -88,9 +89,14 @@ fn cycle(registry: &Registry, ready: &Arc<OwnedFd>, counts: &Arc<Counts>, number
         registration: Arc::clone(&registration),
         counts: Arc::clone(counts),
     };
-    // From none at all to long enough for a turn of the loop, so that the removal meets the call at
-    // every moment.
-    let pause = || (0..number % 256).for_each(|_| std::hint::spin_loop());
+    // From none at all to long enough for a turn of the loop, and now and then until a call is seen, so
+    // that the removal meets the call at every moment.
+    let pause = || match number % 256 {
+        254 | 255 => (0..10_000)
+            .take_while(|_| !registration.running.load(Ordering::SeqCst))
+            .for_each(|_| std::hint::spin_loop()),
+        length => (0..length).for_each(|_| std::hint::spin_loop()),
+    };
     let removal = if number.is_multiple_of(2) {
         let added = registry.add_handle(Arc::clone(ready), Events::READABLE, move |_| entry.call());
         let id = added.unwrap();
