@@ -136,6 +136,15 @@ impl<P, S> Core<P, S> {
         Ok(())
     }
 
+    /// What a handle wants.
+    ///
+    /// # Errors
+    ///
+    /// [`NotRegistered`]
+    pub fn interest(&self, id: HandleId) -> Result<Events, NotRegistered> {
+        self.handle(id).map(|entry| entry.interest)
+    }
+
     /// Removes a handle. From now on no call of it begins; its payload is handed out for its free call
     /// once nothing is left to call.
     ///

@@ -35,7 +35,7 @@ pub enum UpdateError {
     #[error(transparent)]
     NotRegistered(#[from] NotRegistered),
     /// The poller refused the new interest, for example because the descriptor was closed. The handle
-    /// stays registered with the new interest.
+    /// stays registered with the interest it had.
     #[error("the descriptor cannot be polled: {0}")]
     Poller(#[source] io::Error),
 }

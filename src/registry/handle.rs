@@ -60,9 +60,14 @@ impl<P: Poller> Registry<P> {
     /// [`UpdateError`]
     pub fn update_handle(&self, id: HandleId, interest: Events) -> Result<(), UpdateError> {
         self.change(|state| {
+            let before = state.core.interest(id)?;
             state.core.update_handle(id, interest)?;
-            let applied = state.apply_changes(self.registrar());
-            applied.map_err(UpdateError::Poller)
+            state.apply_changes(self.registrar()).map_err(|error| {
+                // Else the table would take the poller for told, and a second try for done.
+                let _ = state.core.update_handle(id, before);
+                let _ = state.apply_changes(self.registrar());
+                UpdateError::Poller(error)
+            })
         })
     }
 
