@@ -160,7 +160,9 @@ impl<P: Poller> EventLoop<P> {
         if waited.is_ok() {
             let now = self.registry.now();
             state.core.begin_turn(now, self.poller.ready());
-            drop(state);
+        }
+        drop(state);
+        if waited.is_ok() {
             self.dispatch(&mut panics);
         }
         if cfg!(debug_assertions)

@@ -1,0 +1,141 @@
+//! Which events a handle is called with, as the kernel reports them.
+
+use crate::support::{AT_ONCE, E, H, R, W, log, streams};
+use eventry::{EventLoop, Events};
+use std::io::{Read, Write, pipe};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+
+/// The events that a handle on `source` is called with in `turns` turns.
+fn called_with(
+    source: impl AsFd + Send + Sync + 'static,
+    interest: Events,
+    turns: usize,
+) -> Vec<String> {
+    let (log, heard) = log();
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    registry
+        .add_handle(source, interest, move |event| {
+            log.note(format!("{:?}", event.events));
+        })
+        .unwrap();
+    for _ in 0..turns {
+        event_loop.run_once(AT_ONCE).unwrap();
+    }
+    heard.take()
+}
+
+// EV-301
+#[test]
+fn the_bits_are_those_of_libvirt() {
+    assert_eq!([R, W, E, H].map(Events::bits), [1, 2, 4, 8]);
+    assert_eq!(Events::from_bits_truncate(15), R | W | E | H);
+}
+
+// EV-302, EV-303: the four cases measured on both of libvirt's loops.
+#[test]
+fn errors_and_hangups_come_unasked() {
+    let reader_at_eof = || {
+        let (reader, _) = pipe().unwrap();
+        reader
+    };
+    let (_, writer_unread) = pipe().unwrap();
+    assert_eq!(called_with(reader_at_eof(), R, 1), ["HANGUP"]);
+    assert_eq!(called_with(writer_unread, W, 1), ["WRITABLE|ERROR"]);
+    assert_eq!(called_with(reader_at_eof(), E, 1), ["HANGUP"]);
+    assert_eq!(called_with(reader_at_eof(), H, 1), ["HANGUP"]);
+}
+
+// EV-304
+#[test]
+fn what_was_not_asked_for_is_not_delivered() {
+    let (near, mut far) = streams();
+    far.write_all(b"unread").unwrap();
+    assert_eq!(
+        called_with(near.try_clone().unwrap(), E | H, 3),
+        [""; 0],
+        "data pending, only errors and hang-ups wanted"
+    );
+    assert_eq!(called_with(near, W, 1), ["WRITABLE"]);
+}
+
+// EV-305: RDHUP is not HUP, whatever the backend calls it.
+#[test]
+fn a_half_close_is_not_a_hangup() {
+    let (near, far) = streams();
+    far.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(called_with(near.try_clone().unwrap(), R, 1), ["READABLE"]);
+    assert_eq!(
+        called_with(near.try_clone().unwrap(), R | W, 1),
+        ["READABLE|WRITABLE"]
+    );
+    assert_eq!(called_with(near, H, 3), [""; 0]);
+}
+
+// EV-305
+#[test]
+fn a_full_close_is_a_hangup_beside_the_data() {
+    let (near, mut far) = streams();
+    far.write_all(b"last words").unwrap();
+    drop(far);
+    assert_eq!(
+        called_with(near.try_clone().unwrap(), R, 1),
+        ["READABLE|HANGUP"]
+    );
+    assert_eq!(called_with(near, H, 1), ["HANGUP"]);
+}
+
+// EV-306
+#[test]
+fn an_interest_in_unknown_bits_alone_is_none() {
+    let (near, far) = streams();
+    drop(far);
+    assert_eq!(
+        called_with(near, Events::from_bits_truncate(16), 3),
+        [""; 0]
+    );
+}
+
+// EV-307
+#[test]
+fn one_call_carries_all_events() {
+    let (near, mut far) = streams();
+    far.write_all(b"x").unwrap();
+    assert_eq!(called_with(near, R | W, 1), ["READABLE|WRITABLE"]);
+}
+
+// EV-308
+#[test]
+fn a_condition_that_persists_is_delivered_in_every_turn() {
+    let (near, _far) = streams();
+    assert_eq!(called_with(near, W, 5), ["WRITABLE"; 5]);
+}
+
+// EV-308: an edge-triggered backend would deliver the first byte only.
+#[test]
+fn what_a_callback_leaves_unread_calls_it_again() {
+    let (log, heard) = log();
+    let (near, mut far) = streams();
+    far.write_all(b"ab").unwrap();
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    registry
+        .add_handle(near, R, move |event| {
+            let mut byte = [0];
+            event.source.as_ref().read_exact(&mut byte).unwrap();
+            log.note(char::from(byte[0]));
+        })
+        .unwrap();
+    for _ in 0..4 {
+        event_loop.run_once(AT_ONCE).unwrap();
+    }
+    assert_eq!(heard.take(), ["a", "b"]);
+}
+
+// EV-309
+#[test]
+fn a_hangup_that_nobody_handles_repeats() {
+    let (reader, _) = pipe().unwrap();
+    assert_eq!(called_with(reader, R, 3), ["HANGUP"; 3]);
+}

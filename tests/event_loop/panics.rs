@@ -1,0 +1,124 @@
+//! Callbacks that panic.
+
+use crate::support::{AT_ONCE, R, log, model_loop, ms};
+use eventry::poller::model::ModelSource;
+use eventry::{CallbackPanic, PanickedCallback, RunError};
+
+fn panics_of(result: Result<(), RunError>) -> Vec<CallbackPanic> {
+    match result {
+        Err(RunError::CallbackPanicked(panics)) => panics,
+        other => panic!("no panic was reported: {other:?}"),
+    }
+}
+
+// EV-514: removed, freed once, the turn goes on, and so does the loop.
+#[test]
+fn a_callback_that_panics_is_removed_and_the_others_are_called() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    let (timeout_freed, handle_freed) = (log.on_drop("free t"), log.on_drop("free h"));
+    let timeout = registry
+        .add_timeout(ms(0), move |_| {
+            timeout_freed.keep();
+            panic!("no time");
+        })
+        .unwrap();
+    model.set_ready(3, R);
+    model.set_ready(4, R);
+    let handle = registry
+        .add_source(ModelSource(3), R, move |_| {
+            handle_freed.keep();
+            panic!("descriptor {}", 3);
+        })
+        .unwrap();
+    let other = log.clone();
+    registry
+        .add_source(ModelSource(4), R, move |_| other.note("other"))
+        .unwrap();
+
+    let panics = panics_of(event_loop.run_once(AT_ONCE));
+    let expected = [
+        (PanickedCallback::Timeout(timeout), "no time"),
+        (PanickedCallback::Handle(handle), "descriptor 3"),
+    ]
+    .map(|(callback, message)| CallbackPanic {
+        callback,
+        message: message.to_owned(),
+    });
+    assert_eq!(panics, expected);
+    assert_eq!(heard.take(), ["other", "free t", "free h"]);
+    assert!(registry.remove_handle(handle).is_err());
+    assert!(registry.remove_timeout(timeout).is_err());
+
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["other"]);
+}
+
+// EV-514
+#[test]
+fn a_callback_that_removes_itself_and_panics_is_freed_once() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.set_ready(3, R);
+    let freed = log.on_drop("free");
+    registry
+        .add_source(ModelSource(3), R, move |event| {
+            freed.keep();
+            let _ = event.registry.remove_handle(event.id).unwrap();
+            panic!("after the removal");
+        })
+        .unwrap();
+    assert_eq!(panics_of(event_loop.run_once(AT_ONCE)).len(), 1);
+    drop(event_loop);
+    assert_eq!(heard.take(), ["free"]);
+}
+
+struct PanicsWhenDropped;
+
+impl PanicsWhenDropped {
+    fn keep(&self) {}
+}
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+// EV-514: the free call of one does not keep the next from being freed.
+#[test]
+fn a_drop_that_panics_is_reported_and_the_others_are_freed() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, _model) = model_loop();
+    let bomb = PanicsWhenDropped;
+    let bad = registry.add_timeout(ms(1), move |_| bomb.keep()).unwrap();
+    let freed = log.on_drop("free");
+    let good = registry.add_timeout(ms(1), move |_| freed.keep()).unwrap();
+    let _ = registry.remove_timeout(bad).unwrap();
+    let _ = registry.remove_timeout(good).unwrap();
+    let panics = panics_of(event_loop.run_once(AT_ONCE));
+    assert_eq!(panics.len(), 1);
+    assert_eq!(panics[0].callback, PanickedCallback::Free);
+    assert_eq!(panics[0].message, "dropped");
+    assert_eq!(heard.take(), ["free"]);
+    event_loop.run_once(AT_ONCE).unwrap();
+}
+
+// EV-512: an error of the wait is reported, calls nothing, and leaves the loop as it was.
+#[test]
+fn a_wait_that_fails_leaves_the_loop_usable() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.set_ready(3, R);
+    registry
+        .add_source(ModelSource(3), R, move |_| log.note("called"))
+        .unwrap();
+    model.fail_next_wait(std::io::ErrorKind::OutOfMemory);
+    assert!(matches!(
+        event_loop.run_once(None),
+        Err(RunError::Wait(error)) if error.kind() == std::io::ErrorKind::OutOfMemory
+    ));
+    assert_eq!(heard.take(), [""; 0]);
+    event_loop.run_once(None).unwrap();
+    assert_eq!(heard.take(), ["called"]);
+}

@@ -1,0 +1,132 @@
+//! Registrations that are refused.
+
+use crate::support::{AT_ONCE, R, W, log, model_loop};
+use eventry::EventLoop;
+use eventry::core::{NotRegistered, Refused, Removal};
+use eventry::poller::model::ModelSource;
+use rustix::fs::{Mode, OFlags, open};
+use std::io::ErrorKind;
+
+// EV-1001: registrations are told to the poller when the loop next sleeps; a handle whose descriptor is
+// refused then hears of it once, and is disabled.
+#[test]
+fn a_handle_whose_descriptor_is_refused_is_called_with_an_error_once() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.set_ready(3, R);
+    model.refuse_registrations(Some(ErrorKind::PermissionDenied));
+    let id = registry
+        .add_source(ModelSource(3), R, move |event| {
+            log.note(format!("{:?}", event.events));
+        })
+        .unwrap();
+    for _ in 0..4 {
+        event_loop.run_once(AT_ONCE).unwrap();
+    }
+    assert_eq!(heard.take(), ["ERROR"]);
+    assert_eq!(model.registered(), []);
+
+    // It can be enabled again, and is called when the poller takes it.
+    registry.update_handle(id, R).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["ERROR"]);
+    model.refuse_registrations(None);
+    registry.update_handle(id, R).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["READABLE"]);
+}
+
+// A loop that would sleep for ever is told by the poller's refusal that there is something to do.
+#[test]
+fn a_refusal_keeps_the_loop_from_sleeping() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.refuse_registrations(Some(ErrorKind::OutOfMemory));
+    registry
+        .add_source(ModelSource(3), R, move |_| log.note("called"))
+        .unwrap();
+    event_loop.run_once(None).unwrap();
+    assert_eq!(heard.take(), ["called"]);
+}
+
+// Every handle of the descriptor hears of it, removed and disabled ones excepted.
+#[test]
+fn a_refusal_reaches_every_enabled_handle_of_the_descriptor() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.refuse_registrations(Some(ErrorKind::OutOfMemory));
+    let add = |name: &'static str, interest| {
+        let log = log.clone();
+        registry
+            .add_source(ModelSource(3), interest, move |_| log.note(name))
+            .unwrap()
+    };
+    add("first", R);
+    add("disabled", eventry::Events::NONE);
+    let removed = add("removed", R);
+    add("last", W);
+    assert_eq!(registry.remove_handle(removed), Ok(Removal::Idle));
+    event_loop.run_once(AT_ONCE).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["first", "last"]);
+}
+
+// The same by the kernel: an O_PATH descriptor cannot be polled.
+#[test]
+fn a_descriptor_that_the_kernel_refuses_is_an_error_once() {
+    let (log, heard) = log();
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    let path = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    registry
+        .add_handle(path, R, move |event| {
+            log.note(format!("{:?}", event.events));
+        })
+        .unwrap();
+    for _ in 0..3 {
+        event_loop.run_once(AT_ONCE).unwrap();
+    }
+    assert_eq!(heard.take(), ["ERROR"]);
+}
+
+// Two changes that cancel each other out within a turn cost the poller nothing.
+#[test]
+fn changes_that_cancel_out_are_not_told_to_the_poller() {
+    let (mut event_loop, registry, model) = model_loop();
+    // Whatever reached the poller would be refused, and heard of.
+    model.refuse_registrations(Some(ErrorKind::OutOfMemory));
+    let (log, heard) = log();
+    let id = registry
+        .add_source(ModelSource(3), R, move |_| log.note("called"))
+        .unwrap();
+    assert_eq!(registry.remove_handle(id), Ok(Removal::Idle));
+    event_loop.run_once(AT_ONCE).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), [""; 0]);
+}
+
+// EV-208
+#[test]
+fn a_negative_number_is_not_a_descriptor() {
+    let (log, heard) = log();
+    let (_event_loop, registry, _model) = model_loop();
+    for fd in [-1, i32::MIN] {
+        let freed = log.on_drop("free");
+        let refused = registry.add_source(ModelSource(fd), R, move |_| freed.keep());
+        assert!(matches!(
+            refused.unwrap_err().reason,
+            Refused::NotADescriptor(number) if number == fd
+        ));
+        assert_eq!(heard.take(), ["free"]);
+    }
+}
+
+// EV-205: nothing was ever issued.
+#[test]
+fn an_empty_table_knows_no_id() {
+    let (_event_loop, registry, _model) = model_loop();
+    let (_other_loop, other, _model) = model_loop();
+    let handle = other.add_source(ModelSource(3), R, |_| {}).unwrap();
+    assert_eq!(registry.remove_handle(handle), Err(NotRegistered));
+}

@@ -1,0 +1,97 @@
+//! Stopping a loop.
+
+use crate::support::{LONG, R, Told, log, model_loop, ms, probe_loop};
+use eventry::EventLoop;
+use eventry::poller::model::ModelSource;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+// EV-907: the turn is completed, what another callback was called for is not lost.
+#[test]
+fn a_callback_stops_the_loop_after_its_turn() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    let stopper = event_loop.stopper();
+    model.set_ready(3, R);
+    let handle = log.clone();
+    registry
+        .add_source(ModelSource(3), R, move |_| handle.note("handle"))
+        .unwrap();
+    let freed = log.on_drop("free");
+    registry
+        .add_timeout(ms(0), move |event| {
+            freed.keep();
+            log.note("stop");
+            stopper.stop();
+            let _ = event.registry.remove_timeout(event.id).unwrap();
+        })
+        .unwrap();
+    event_loop.run().unwrap();
+    assert_eq!(heard.take(), ["stop", "handle", "free"]);
+}
+
+// EV-907: latched: one turn that does not wait, then the latch is open again.
+#[test]
+fn a_stop_that_comes_before_the_run_ends_it_after_one_turn() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, probe) = probe_loop();
+    let stopper = event_loop.stopper();
+    probe.model.set_ready(3, R);
+    registry
+        .add_source(ModelSource(3), R, move |_| log.note("turn"))
+        .unwrap();
+    stopper.stop();
+    stopper.stop();
+    event_loop.run().unwrap();
+    assert_eq!(heard.take(), ["turn"]);
+    assert!(probe.told().ends_with(&[Told::Wait(Some(Duration::ZERO))]));
+
+    // It was cleared: the next run goes on until it is stopped again.
+    let stop_later = stopper.clone();
+    registry
+        .add_timeout(ms(10), move |_| stop_later.stop())
+        .unwrap();
+    probe.model.set_ready(3, eventry::Events::NONE);
+    event_loop.run().unwrap();
+    assert_eq!(probe.told(), [Told::Wait(Some(ms(10)))]);
+}
+
+// EV-902, EV-907: at the moment a stop is lost most easily.
+#[test]
+fn a_stop_ends_the_sleep() {
+    let (mut event_loop, _registry, probe) = probe_loop();
+    let stopper = event_loop.stopper();
+    probe.during_a_wait(move || stopper.stop());
+    event_loop.run().unwrap();
+    assert_eq!(probe.told(), [Told::Wait(None), Told::Wake]);
+}
+
+// EV-907, on the kernel.
+#[test]
+fn another_thread_stops_the_loop_whenever_it_comes() {
+    let (ask, asked) = channel();
+    let other = thread::spawn(move || {
+        for stopper in asked {
+            let stopper: eventry::Stopper = stopper;
+            stopper.stop();
+        }
+    });
+    for _ in 0..200 {
+        let mut event_loop = EventLoop::new().unwrap();
+        ask.send(event_loop.stopper()).unwrap();
+        event_loop.run().unwrap();
+    }
+    drop(ask);
+    other.join().unwrap();
+}
+
+// EV-907: the latch is `run`'s; a single turn leaves it.
+#[test]
+fn a_single_turn_does_not_take_the_stop_from_the_run() {
+    let (mut event_loop, _registry, probe) = probe_loop();
+    event_loop.stopper().stop();
+    event_loop.run_once(LONG).unwrap();
+    event_loop.run().unwrap();
+    assert_eq!(probe.wakes_and_waits(), (0, 2));
+}

@@ -1,0 +1,221 @@
+//! What the tests share: a log of what happened, loops on the model poller, and a poller that tells what
+//! the loop did with it.
+
+use eventry::poller::model::{Model, ModelPoller, ModelSource};
+use eventry::poller::{Poller, Registrar};
+use eventry::{EventLoop, Events, Registry, Time, Token};
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+pub(crate) const R: Events = Events::READABLE;
+pub(crate) const W: Events = Events::WRITABLE;
+pub(crate) const E: Events = Events::ERROR;
+pub(crate) const H: Events = Events::HANGUP;
+
+/// A turn that does not wait.
+pub(crate) const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+/// A wait that ends a test which would otherwise hang; none that passes waits this long.
+pub(crate) const LONG: Option<Duration> = Some(Duration::from_secs(60));
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Notes what happens, in order, from any thread.
+#[derive(Clone)]
+pub(crate) struct Log(Sender<String>);
+
+/// What has been noted.
+pub(crate) struct Heard(Receiver<String>);
+
+/// Notes its name when it is dropped. Moved into a callback, it tells when that was freed.
+pub(crate) struct NotesDrop {
+    log: Log,
+    name: String,
+}
+
+pub(crate) fn log() -> (Log, Heard) {
+    let (sender, receiver) = channel();
+    (Log(sender), Heard(receiver))
+}
+
+impl Log {
+    pub(crate) fn note(&self, what: impl Into<String>) {
+        // Callbacks that outlive the test have nobody to tell.
+        let _ = self.0.send(what.into());
+    }
+
+    pub(crate) fn on_drop(&self, name: &str) -> NotesDrop {
+        NotesDrop {
+            log: self.clone(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+impl Heard {
+    /// What was noted since the last time.
+    pub(crate) fn take(&self) -> Vec<String> {
+        self.0.try_iter().collect()
+    }
+}
+
+impl Drop for NotesDrop {
+    fn drop(&mut self) {
+        self.log.note(std::mem::take(&mut self.name));
+    }
+}
+
+impl NotesDrop {
+    /// Makes the closure that calls this own the value.
+    pub(crate) fn keep(&self) {}
+}
+
+/// A loop on the model poller, its registry and its world.
+pub(crate) fn model_loop() -> (EventLoop<ModelPoller>, Registry<ModelPoller>, Model) {
+    let (poller, model) = ModelPoller::new();
+    let event_loop = EventLoop::with_poller(poller);
+    let registry = event_loop.registry();
+    (event_loop, registry, model)
+}
+
+/// Two connected sockets that do not block.
+pub(crate) fn streams() -> (UnixStream, UnixStream) {
+    let (near, far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    far.set_nonblocking(true).unwrap();
+    (near, far)
+}
+
+/// What the loop did with its poller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Register(RawFd, Events),
+    Reregister(RawFd, Events),
+    Deregister(RawFd),
+    Wait(Option<Duration>),
+    Wake,
+}
+
+type Step = Box<dyn FnOnce() + Send>;
+
+/// The model poller, with a record of what it was told, and with something to happen during a wait: a
+/// change made there is one made by another thread while the loop sleeps, without the thread.
+pub(crate) struct ProbePoller {
+    inner: ModelPoller,
+    registrar: ProbeRegistrar,
+    steps: Receiver<Step>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ProbeRegistrar {
+    model: Model,
+    told: Sender<Told>,
+}
+
+/// The test's side of a [`ProbePoller`].
+pub(crate) struct Probe {
+    pub(crate) model: Model,
+    told: Receiver<Told>,
+    steps: Sender<Step>,
+}
+
+pub(crate) fn probe_loop() -> (EventLoop<ProbePoller>, Registry<ProbePoller>, Probe) {
+    let (inner, model) = ModelPoller::new();
+    let (tell, told) = channel();
+    let (plan, steps) = channel();
+    let registrar = ProbeRegistrar {
+        model: model.clone(),
+        told: tell,
+    };
+    let event_loop = EventLoop::with_poller(ProbePoller {
+        inner,
+        registrar,
+        steps,
+    });
+    let registry = event_loop.registry();
+    let probe = Probe {
+        model,
+        told,
+        steps: plan,
+    };
+    (event_loop, registry, probe)
+}
+
+impl Probe {
+    /// What the poller was told since the last time.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        self.told.try_iter().collect()
+    }
+
+    /// How many wakes and how many waits there were since the last time.
+    pub(crate) fn wakes_and_waits(&self) -> (usize, usize) {
+        let told = self.told();
+        let wakes = told.iter().filter(|told| **told == Told::Wake).count();
+        let waits = told.iter().filter(|told| matches!(told, Told::Wait(_)));
+        (wakes, waits.count())
+    }
+
+    /// Does `step` during the next wait that has none yet.
+    pub(crate) fn during_a_wait(&self, step: impl FnOnce() + Send + 'static) {
+        self.steps.send(Box::new(step)).unwrap();
+    }
+}
+
+impl Poller for ProbePoller {
+    type Source = ModelSource;
+    type Registrar = ProbeRegistrar;
+
+    fn registrar(&self) -> &ProbeRegistrar {
+        &self.registrar
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.registrar.tell(Told::Wait(timeout));
+        if let Ok(step) = self.steps.try_recv() {
+            step();
+        }
+        self.inner.wait(timeout)
+    }
+
+    fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
+        self.inner.ready()
+    }
+}
+
+impl ProbeRegistrar {
+    fn tell(&self, told: Told) {
+        let _ = self.told.send(told);
+    }
+}
+
+impl Registrar for ProbeRegistrar {
+    type Source = ModelSource;
+
+    fn register(&self, source: &ModelSource, token: Token, interest: Events) -> io::Result<()> {
+        self.tell(Told::Register(source.0, interest));
+        self.model.register(source, token, interest)
+    }
+
+    fn reregister(&self, source: &ModelSource, token: Token, interest: Events) -> io::Result<()> {
+        self.tell(Told::Reregister(source.0, interest));
+        self.model.reregister(source, token, interest)
+    }
+
+    fn deregister(&self, source: &ModelSource) {
+        self.tell(Told::Deregister(source.0));
+        self.model.deregister(source);
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        self.tell(Told::Wake);
+        self.model.wake()
+    }
+
+    fn now(&self) -> Time {
+        self.model.now()
+    }
+}

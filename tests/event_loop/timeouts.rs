@@ -1,0 +1,221 @@
+//! When timeouts fire.
+
+use crate::support::{AT_ONCE, LONG, Told, log, model_loop, ms, probe_loop};
+use eventry::poller::{MioPoller, Poller, Registrar};
+use eventry::{EventLoop, Time};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+fn at(millis: u64) -> Time {
+    Time::ZERO.after(ms(millis))
+}
+
+// EV-801, EV-802: first after one interval, then every interval.
+#[test]
+fn a_timeout_fires_every_interval() {
+    let (mut event_loop, registry, model) = model_loop();
+    let (tell, told) = channel();
+    let clock = model.clone();
+    registry
+        .add_timeout(ms(100), move |_| tell.send(clock.now()).unwrap())
+        .unwrap();
+    for _ in 0..4 {
+        event_loop.run_once(None).unwrap();
+    }
+    let fired: Vec<Time> = told.try_iter().collect();
+    assert_eq!(fired, [at(100), at(200), at(300), at(400)]);
+}
+
+// EV-801
+#[test]
+fn a_disabled_timeout_never_fires_until_it_is_enabled() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    let (added_disabled, disabled_later) = (log.clone(), log.clone());
+    let first = registry
+        .add_timeout(None, move |_| added_disabled.note("first"))
+        .unwrap();
+    let second = registry
+        .add_timeout(ms(0), move |_| disabled_later.note("second"))
+        .unwrap();
+    registry.update_timeout(second, None).unwrap();
+    model.advance(Duration::from_secs(1_000_000));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), [""; 0]);
+    registry.update_timeout(first, ms(10)).unwrap();
+    model.advance(ms(10));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["first"]);
+}
+
+// EV-801, case O4
+#[test]
+fn a_zero_timeout_fires_in_every_turn() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    registry
+        .add_timeout(ms(0), move |_| log.note("zero"))
+        .unwrap();
+    for _ in 0..10 {
+        event_loop.run_once(None).unwrap();
+    }
+    assert_eq!(heard.take(), ["zero"; 10]);
+    assert_eq!(model.now(), Time::ZERO, "the loop waited");
+}
+
+// EV-803: the next interval counts from the turn that fired, not from the deadline.
+#[test]
+fn a_late_timeout_counts_its_next_interval_from_the_turn() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    registry
+        .add_timeout(ms(100), move |_| log.note("fired"))
+        .unwrap();
+    model.advance(ms(130));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["fired"]);
+    model.advance(ms(99));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), [""; 0]);
+    model.advance(ms(1));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["fired"]);
+}
+
+// EV-804, case O2: an interval of 100 ms, a callback of 250 ms.
+#[test]
+fn missed_periods_are_lost() {
+    let (mut event_loop, registry, model) = model_loop();
+    let (tell, told) = channel();
+    let slow = model.clone();
+    registry
+        .add_timeout(ms(100), move |_| {
+            tell.send(slow.now()).unwrap();
+            slow.advance(ms(250));
+        })
+        .unwrap();
+    while model.now() < at(1_600) {
+        event_loop.run_once(None).unwrap();
+    }
+    let fired: Vec<Time> = told.try_iter().collect();
+    assert_eq!(fired, [100, 350, 600, 850, 1_100, 1_350].map(at));
+}
+
+// EV-805, case Q: also with the same value.
+#[test]
+fn an_update_starts_the_interval_anew() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    let id = registry
+        .add_timeout(ms(100), move |_| log.note("fired"))
+        .unwrap();
+    for _ in 0..12 {
+        model.advance(ms(50));
+        event_loop.run_once(AT_ONCE).unwrap();
+        registry.update_timeout(id, ms(100)).unwrap();
+    }
+    assert_eq!(heard.take(), [""; 0]);
+    model.advance(ms(100));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["fired"]);
+}
+
+// EV-806, case O3: not even by a nanosecond, though the loop is awake.
+#[test]
+fn a_timeout_never_fires_early() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    registry
+        .add_timeout(ms(50), move |_| log.note("fired"))
+        .unwrap();
+    for step in [
+        ms(35),
+        ms(14),
+        Duration::from_nanos(999_999),
+        Duration::ZERO,
+    ] {
+        model.advance(step);
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), [""; 0], "at {:?}", model.now());
+    }
+    model.advance(Duration::from_nanos(1));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["fired"]);
+}
+
+// EV-806, EV-808: the kernel waits in whole milliseconds. Rounding them down would fire early, or spin
+// until the time has come.
+#[test]
+fn a_fraction_of_a_millisecond_neither_fires_early_nor_spins() {
+    const INTERVAL: Duration = Duration::from_micros(5_300);
+    let poller = MioPoller::new().unwrap();
+    let clock = poller.registrar().clone();
+    let mut event_loop = EventLoop::with_poller(poller);
+    let registry = event_loop.registry();
+    let (tell, told) = channel();
+    let fired_by = clock.clone();
+    let added = clock.now();
+    registry
+        .add_timeout(INTERVAL, move |_| tell.send(fired_by.now()).unwrap())
+        .unwrap();
+    let mut turns = 0;
+    let fired = loop {
+        event_loop.run_once(LONG).unwrap();
+        turns += 1;
+        if let Ok(fired) = told.try_recv() {
+            break fired;
+        }
+    };
+    assert!(fired.since(added) >= INTERVAL, "{:?}", fired.since(added));
+    assert!(turns <= 3, "{turns} turns for one timeout");
+}
+
+// EV-809: the loop waits for the nearest deadline, and no longer than it was asked to.
+#[test]
+fn the_wait_ends_at_the_nearest_deadline() {
+    let (mut event_loop, registry, probe) = probe_loop();
+    let near = registry.add_timeout(ms(30), |_| {}).unwrap();
+    registry.add_timeout(ms(70), |_| {}).unwrap();
+    event_loop.run_once(Some(ms(10))).unwrap();
+    event_loop.run_once(None).unwrap();
+    let _ = registry.remove_timeout(near).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    event_loop.run_once(None).unwrap();
+    assert_eq!(
+        probe.told(),
+        [ms(10), ms(20), ms(0), ms(40)].map(|timeout| Told::Wait(Some(timeout)))
+    );
+}
+
+// EV-810
+#[test]
+fn an_interval_beyond_the_end_of_time_never_fires() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.advance(Duration::from_secs(3));
+    let id = registry
+        .add_timeout(Duration::MAX, move |_| log.note("fired"))
+        .unwrap();
+    model.advance(Duration::from_secs(400 * 365 * 86_400));
+    event_loop.run_once(AT_ONCE).unwrap();
+    registry.update_timeout(id, Duration::MAX).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), [""; 0]);
+}
+
+// EV-801: the longest interval of libvirt, 24.8 days.
+#[test]
+fn an_interval_of_weeks_fires_on_time() {
+    let interval = ms(i32::MAX as u64);
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    registry
+        .add_timeout(interval, move |_| log.note("fired"))
+        .unwrap();
+    model.advance(interval - ms(1));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), [""; 0]);
+    model.advance(ms(1));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["fired"]);
+}

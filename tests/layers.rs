@@ -1,0 +1,318 @@
+//! The architecture, checked: who may use whom, what is named where, and how long a file may be.
+
+#[path = "layers/source.rs"]
+mod source;
+
+use source::{code_of, names_below, words};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each layer may use those of lower rank; modules of one rank know nothing of each other.
+const LAYERS: &[(u8, &[&str])] = &[
+    (0, &["events", "id", "planted", "sync", "time"]),
+    (1, &["core", "wire"]),
+    (2, &["poller", "session"]),
+    (3, &["registry"]),
+    (4, &["event_loop"]),
+    (5, &["capi", "net"]),
+    (6, &["driver"]),
+    (7, &["server"]),
+    (8, &["main"]),
+];
+
+/// Where code is.
+const FOLDERS: &[&str] = &[
+    "src",
+    "tests",
+    "benches",
+    "examples",
+    "verification",
+    "fuzz/fuzz_targets",
+];
+
+const LONGEST_FILE: usize = 500;
+
+fn rank_of(module: &str) -> Option<u8> {
+    let layer = LAYERS.iter().find(|(_, modules)| modules.contains(&module));
+    layer.map(|(rank, _)| *rank)
+}
+
+/// What the library's root passes on: public name to module.
+type Exports = BTreeMap<String, String>;
+
+fn exports_of(lib: &str) -> Exports {
+    let code = code_of(lib);
+    let modules = LAYERS.iter().flat_map(|(_, modules)| modules.iter());
+    modules
+        .flat_map(|module| {
+            let names = names_below(&code, module);
+            names
+                .into_iter()
+                .map(|name| (name.to_owned(), (*module).to_owned()))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// The module at the crate's root that a file below `src/` belongs to.
+fn module_of(path: &Path) -> String {
+    let first = path.components().next().expect("a path below src/");
+    let first = Path::new(first.as_os_str());
+    first.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// What one file of the source uses and must not.
+fn upward_edges(path: &Path, source: &str, exports: &Exports) -> Vec<String> {
+    let module = module_of(path);
+    let Some(rank) = rank_of(&module) else {
+        return vec![format!("{}: `{module}` is in no layer", path.display())];
+    };
+    let code = code_of(source);
+    // One `super` for each folder, and one for a file that does not stand for its folder.
+    let nested = path.components().count() > 1;
+    let depth = path.components().count() - usize::from(path.ends_with("mod.rs"));
+    let up = vec!["super"; depth].join("::");
+    let mut used = names_below(&code, "crate");
+    used.extend(names_below(&code, "eventry"));
+    if nested {
+        let from_root = code.match_indices(&up).flat_map(|(at, _)| {
+            let rest = &code[at..];
+            names_below(&rest[up.len() - "super".len()..], "super")
+                .into_iter()
+                .take(1)
+        });
+        used.extend(from_root.filter(|name| rank_of(name).is_some()));
+    }
+    used.into_iter()
+        .map(|name| exports.get(name).map_or(name, String::as_str))
+        .filter(|used| *used != module)
+        .filter(|used| rank_of(used).is_none_or(|below| below >= rank))
+        .map(|used| format!("{}: `{module}` uses `{used}`", path.display()))
+        .collect()
+}
+
+/// Where `loom` is named outside `sync`, other than in a `cfg` of the modules that have one.
+fn loom_named_in(path: &Path, source: &str) -> Vec<String> {
+    let module = module_of(path);
+    if module == "sync" {
+        return Vec::new();
+    }
+    let with_cfg = ["lib", "poller", "registry", "event_loop"].contains(&module.as_str());
+    let code = code_of(source);
+    words(&code)
+        .filter(|(_, word)| *word == "loom")
+        .filter(|(at, _)| {
+            let before = &code[..*at];
+            let line = before.rsplit('\n').next().unwrap_or(before).trim_start();
+            !(with_cfg && (line.starts_with("#[cfg(") || line.starts_with("#![cfg(")))
+        })
+        .map(|_| format!("{}: names loom", path.display()))
+        .collect()
+}
+
+fn unsafe_in(path: &Path, source: &str) -> Vec<String> {
+    let code = code_of(source);
+    let found = words(&code).filter(|(_, word)| *word == "unsafe");
+    found
+        .map(|_| format!("{}: unsafe", path.display()))
+        .collect()
+}
+
+/// Marks of unfinished work, and of the machine it was written on.
+fn unwanted_words_in(path: &Path, text: &str) -> Vec<String> {
+    let unwanted = [
+        "FIXME",
+        "XXX:",
+        "TODO",
+        "/home/",
+        "/work/",
+        "/tmp/wt",
+        "static.crates.",
+        "index.crates.",
+    ];
+    unwanted
+        .into_iter()
+        .filter(|word| text.contains(word))
+        .map(|word| format!("{}: contains {word:?}", path.display()))
+        .collect()
+}
+
+fn too_long(path: &Path, text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    (lines > LONGEST_FILE).then(|| format!("{}: {lines} lines", path.display()))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of a kind below a folder of the repository, with their text; none if it is not there.
+fn files(folder: &str, kinds: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(folder) else {
+            continue;
+        };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            let kind = path.extension().unwrap_or_default().to_string_lossy();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if kinds.contains(&&*kind) && path.is_file() {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The sources of the library and the daemon, by their path below `src/`.
+fn sources() -> Vec<(PathBuf, String)> {
+    let below = root().join("src");
+    let sources: Vec<_> = files("src", &["rs"])
+        .into_iter()
+        .map(|(path, text)| (path.strip_prefix(&below).unwrap().to_owned(), text))
+        .collect();
+    assert!(sources.len() > 20, "the sources were not found");
+    sources
+}
+
+#[test]
+fn no_layer_uses_one_above_it() {
+    let sources = sources();
+    let (_, lib) = sources
+        .iter()
+        .find(|(path, _)| path.ends_with("lib.rs"))
+        .unwrap();
+    let exports = exports_of(lib);
+    assert_eq!(
+        exports.get("EventLoop").map(String::as_str),
+        Some("event_loop")
+    );
+    let upward: Vec<String> = sources
+        .iter()
+        .filter(|(path, _)| !path.ends_with("lib.rs"))
+        .flat_map(|(path, text)| upward_edges(path, text, &exports))
+        .collect();
+    assert_eq!(upward, [""; 0]);
+}
+
+#[test]
+fn only_sync_names_loom_and_nothing_is_unsafe() {
+    let found: Vec<String> = sources()
+        .iter()
+        .flat_map(|(path, text)| [loom_named_in(path, text), unsafe_in(path, text)].concat())
+        .collect();
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let sources = FOLDERS.iter().flat_map(|folder| files(folder, &["rs"]));
+    let scripts = files("tests", &["", "sh"]);
+    let found: Vec<String> = sources
+        .chain(scripts)
+        .filter_map(|(path, text)| too_long(&path, &text))
+        .collect();
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn nothing_tells_of_unfinished_work_or_of_one_machine() {
+    let kinds = ["", "md", "rs", "sh", "toml"];
+    let texts = FOLDERS.iter().chain(&["docs", ".ci"]);
+    let texts = texts.flat_map(|folder| files(folder, &kinds));
+    let documents = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "DESIGN.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+    ];
+    let documents = documents.iter().filter_map(|name| {
+        let path = root().join(name);
+        Some((path.clone(), fs::read_to_string(path).ok()?))
+    });
+    let found: Vec<String> = texts
+        .chain(documents)
+        // This file names them all.
+        .filter(|(path, _)| !path.ends_with("tests/layers.rs"))
+        .flat_map(|(path, text)| unwanted_words_in(&path, &text))
+        .collect();
+    assert_eq!(found, [""; 0]);
+}
+
+// The checks themselves: what is planted is found.
+
+#[test]
+fn a_planted_upward_edge_is_found() {
+    let exports = exports_of("pub use event_loop::{EventLoop, RunError};\npub use id::HandleId;");
+    let edges = |path: &str, source: &str| upward_edges(Path::new(path), source, &exports).len();
+    for (path, source) in [
+        ("core/mod.rs", "use crate::registry::Registry;"),
+        (
+            "core/mod.rs",
+            "use crate::{\n    events::Events,\n    wire::Xdr,\n};",
+        ),
+        ("core/turn.rs", "fn f() { crate::event_loop::g() }"),
+        ("poller/model.rs", "use crate::EventLoop;"),
+        ("poller/mod.rs", "use super::registry::Registry;"),
+        ("poller/model.rs", "use super::super::{registry::Registry};"),
+        ("wire/mod.rs", "use crate::core::Core;"),
+        ("session/mod.rs", "use crate::poller::Poller;"),
+        ("id.rs", "use crate::events::Events;"),
+        ("somewhere/mod.rs", ""),
+    ] {
+        assert_eq!(edges(path, source), 1, "{path}: {source}");
+    }
+    for (path, source) in [
+        (
+            "core/mod.rs",
+            "//! [`Registry`](crate::registry::Registry)\nuse crate::{events::Events, HandleId};",
+        ),
+        (
+            "core/turn.rs",
+            "use super::{Core, Freed}; use crate::core::lifecycle::Lifecycle;",
+        ),
+        (
+            "registry/handle.rs",
+            "mod inner { use super::*; use crate::poller::MioPoller; }",
+        ),
+        (
+            "main.rs",
+            "use eventry::server::run; use eventry::session::Access;",
+        ),
+    ] {
+        assert_eq!(edges(path, source), 0, "{path}: {source}");
+    }
+}
+
+#[test]
+fn a_planted_mention_of_loom_or_unsafe_is_found() {
+    let loom = |path: &str, source: &str| loom_named_in(Path::new(path), source).len();
+    assert_eq!(loom("core/mod.rs", "#[cfg(loom)]\nuse loom::sync;"), 2);
+    assert_eq!(loom("registry/mod.rs", "use loom::sync::Arc;"), 1);
+    assert_eq!(
+        loom("registry/mod.rs", "// loom\n#[cfg(not(loom))]\nmod m {}"),
+        0
+    );
+    assert_eq!(loom("sync.rs", "use loom::sync as imp;"), 0);
+    let path = Path::new("core/mod.rs");
+    assert_eq!(unsafe_in(path, "fn f() { unsafe { g() } }").len(), 1);
+    assert_eq!(
+        unsafe_in(path, "// unsafe\n#![forbid(unsafe_code)]").len(),
+        0
+    );
+}
+
+#[test]
+fn a_planted_long_file_or_unwanted_word_is_found() {
+    let path = Path::new("core/mod.rs");
+    assert!(too_long(path, &"\n".repeat(LONGEST_FILE + 1)).is_some());
+    assert!(too_long(path, &"\n".repeat(LONGEST_FILE)).is_none());
+    assert_eq!(unwanted_words_in(path, "// TODO: in /home/me").len(), 2);
+    assert_eq!(unwanted_words_in(path, "// done").len(), 0);
+}

@@ -1,0 +1,187 @@
+//! After `remove` has returned `Removal::Idle`, no call of the callback begins (EV-702).
+//!
+//! One thread adds and removes handles and timeouts that are always ready, as fast as it can, while
+//! another runs the loop. A flag is set right after the removal has returned, and the first thing a
+//! callback does is look at it. libvirt's two loops under the same stress began 10 and 170 such calls in
+//! four seconds.
+//!
+//! `EVENTRY_STRICT_SECONDS` sets how long it runs.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "how long it runs is the only thing the clock decides"
+)]
+#![allow(clippy::print_stdout, reason = "the figures are of interest")]
+
+use eventry::core::Removal;
+use eventry::{EventLoop, Events, Registry};
+use rustix::event::{EventfdFlags, eventfd};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How many registrations per second are too few to call it stress. Unoptimised code with its checks of
+/// the whole table between the turns is far slower.
+const FLOOR_PER_SECOND: u64 = if cfg!(debug_assertions) {
+    1_000
+} else {
+    25_000
+};
+
+/// What one registration went through.
+#[derive(Default)]
+struct Registration {
+    /// Set right before `remove` is called.
+    removing: AtomicBool,
+    /// Set right after `remove` has returned `Idle`.
+    idle: AtomicBool,
+    running: AtomicBool,
+    freed: AtomicU8,
+}
+
+#[derive(Default)]
+struct Counts {
+    called: AtomicU64,
+    late: AtomicU64,
+    freed_too_early: AtomicU64,
+}
+
+/// Moved into the callback, so that its drop is the free call.
+struct Entry {
+    registration: Arc<Registration>,
+    counts: Arc<Counts>,
+}
+
+impl Entry {
+    fn call(&self) {
+        if self.registration.idle.load(Ordering::SeqCst) {
+            self.counts.late.fetch_add(1, Ordering::SeqCst);
+        }
+        self.registration.running.store(true, Ordering::SeqCst);
+        self.counts.called.fetch_add(1, Ordering::Relaxed);
+        self.registration.running.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let removing = self.registration.removing.load(Ordering::SeqCst);
+        if !removing || self.registration.running.load(Ordering::SeqCst) {
+            self.counts.freed_too_early.fetch_add(1, Ordering::SeqCst);
+        }
+        self.registration.freed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// What the removals found.
+#[derive(Default)]
+struct Removals {
+    idle: u64,
+    in_flight: u64,
+}
+
+/// Adds an entry, lets the loop have a go at it, and removes it: handles and timeouts in turn.
+fn cycle(registry: &Registry, ready: &Arc<OwnedFd>, counts: &Arc<Counts>, number: u64) -> Cycle {
+    let registration = Arc::new(Registration::default());
+    let entry = Entry {
+        registration: Arc::clone(&registration),
+        counts: Arc::clone(counts),
+    };
+    // From none at all to long enough for a turn of the loop, and now and then until a call is seen, so
+    // that the removal meets the call at every moment.
+    let pause = || match number % 256 {
+        254 | 255 => (0..10_000)
+            .take_while(|_| !registration.running.load(Ordering::SeqCst))
+            .for_each(|_| std::hint::spin_loop()),
+        length => (0..length).for_each(|_| std::hint::spin_loop()),
+    };
+    let removal = if number.is_multiple_of(2) {
+        let added = registry.add_handle(Arc::clone(ready), Events::READABLE, move |_| entry.call());
+        let id = added.unwrap();
+        pause();
+        registration.removing.store(true, Ordering::SeqCst);
+        registry.remove_handle(id).unwrap()
+    } else {
+        let id = registry
+            .add_timeout(Duration::ZERO, move |_| entry.call())
+            .unwrap();
+        pause();
+        registration.removing.store(true, Ordering::SeqCst);
+        registry.remove_timeout(id).unwrap()
+    };
+    registration
+        .idle
+        .store(removal == Removal::Idle, Ordering::SeqCst);
+    Cycle {
+        registration,
+        removal,
+    }
+}
+
+struct Cycle {
+    registration: Arc<Registration>,
+    removal: Removal,
+}
+
+#[test]
+fn no_call_begins_after_a_removal_has_returned_idle() {
+    let seconds = std::env::var("EVENTRY_STRICT_SECONDS")
+        .map_or(4, |text| text.parse().expect("a number of seconds"));
+    let counts = Arc::new(Counts::default());
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    let stopper = event_loop.stopper();
+    let runner = thread::spawn(move || {
+        event_loop.run().unwrap();
+        event_loop
+    });
+
+    let ready = Arc::new(eventfd(1, EventfdFlags::NONBLOCK).unwrap());
+    let mut registrations = Vec::new();
+    let mut removals = Removals::default();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    for number in 0.. {
+        let Cycle {
+            registration,
+            removal,
+        } = cycle(&registry, &ready, &counts, number);
+        registrations.push(registration);
+        match removal {
+            Removal::Idle => removals.idle += 1,
+            Removal::InFlight => removals.in_flight += 1,
+        }
+        if number % 64 == 0 && Instant::now() >= end {
+            break;
+        }
+    }
+    stopper.stop();
+    let mut event_loop = runner.join().unwrap();
+    event_loop.run_once(Some(Duration::ZERO)).unwrap();
+
+    let cycles = registrations.len() as u64;
+    let called = counts.called.load(Ordering::SeqCst);
+    let late = counts.late.load(Ordering::SeqCst);
+    println!(
+        "strict removal: {cycles} cycles in {seconds} s, {called} calls, {} removals met a running \
+         call, {late} calls began after a removal had returned Idle",
+        removals.in_flight
+    );
+    assert_eq!(late, 0);
+    assert_eq!(counts.freed_too_early.load(Ordering::SeqCst), 0);
+    let freed_once =
+        |registration: &&Arc<Registration>| registration.freed.load(Ordering::SeqCst) == 1;
+    assert_eq!(
+        registrations.iter().filter(freed_once).count() as u64,
+        cycles,
+        "each callback is dropped exactly once"
+    );
+    assert_eq!(removals.idle + removals.in_flight, cycles);
+    assert!(cycles >= FLOOR_PER_SECOND * seconds, "{cycles} cycles");
+    assert!(called > 0, "the loop never met an entry");
+    assert!(
+        removals.in_flight > 0 || cfg!(debug_assertions),
+        "no removal ever met a running call"
+    );
+}
