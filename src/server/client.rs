@@ -128,14 +128,20 @@ impl State {
     ) -> Result<(), End> {
         self.carry_out_and_flush(id, stream, now)?;
         if events.intersects(Events::READABLE | Events::UNCONDITIONAL) {
+            // A short read has emptied the socket, unless the peer is gone and its end is still to be read.
+            let peer_is_gone = events.intersects(Events::UNCONDITIONAL);
+            let mut may_have_more = true;
             let mut buffer = [0; READ_SIZE];
             for _ in 0..READ_BUDGET {
-                if !self.session.wants_read() {
+                if !may_have_more || !self.session.wants_read() {
                     break;
                 }
                 match stream.read(&mut buffer) {
                     Ok(0) => self.session.end_of_input(),
-                    Ok(count) => self.session.receive(now, &buffer[..count]),
+                    Ok(count) => {
+                        self.session.receive(now, &buffer[..count]);
+                        may_have_more = count == buffer.len() || peer_is_gone;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(End::Failed(error)),

@@ -1,0 +1,206 @@
+//! How often a run came to where mistakes hide.
+//!
+//! A generator that never gets there proves nothing, however many cases it runs. The tests print these
+//! counts and fail below their floors.
+
+use crate::oracle::{Answer, Label, What};
+use crate::{Op, Violation, World};
+use eventry::Events;
+use eventry::core::Removal;
+use std::os::fd::RawFd;
+
+/// Counts of rare situations.
+#[derive(Clone, Debug, Default)]
+pub struct Situations {
+    /// A callback was called.
+    pub calls: usize,
+    /// A payload was freed.
+    pub frees: usize,
+    /// An entry was removed after its turn had meant to call it, and before it did.
+    pub removed_before_its_call: usize,
+    /// An entry was removed while its callback ran.
+    pub removed_while_running: usize,
+    /// A handle was added on a descriptor whose handle was removed earlier in the same turn.
+    pub descriptor_reused_in_turn: usize,
+    /// The same, and the removed handle had been disabled before (EV-606).
+    pub disabled_then_reused: usize,
+    /// A turn began with an event of an earlier registration of a descriptor that is registered again.
+    pub stale_event_of_reused_descriptor: usize,
+    /// A timeout was updated after its turn had meant to call it, and before it did.
+    pub updated_while_due: usize,
+    /// An id was used that no longer names anything.
+    pub stale_ids: usize,
+    /// An entry was removed while others were being freed.
+    pub removed_while_freeing: usize,
+    /// A timeout was armed with a time that was over.
+    pub late_clock: usize,
+    /// The loop was dropped while a callback ran.
+    pub closed_in_call: usize,
+    seen: Seen,
+}
+
+/// What happened since the turn began.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    disabled: Vec<Label>,
+    removed: Vec<RawFd>,
+    removed_disabled: Vec<RawFd>,
+}
+
+impl Situations {
+    /// Applies `op` to `world` and counts.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::apply`].
+    pub fn apply(&mut self, world: &mut World, op: Op) -> Result<(), Violation> {
+        self.look_before(world, op);
+        world.apply(op)?;
+        self.look_after(world, op);
+        Ok(())
+    }
+
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Situations) {
+        for (count, more) in self
+            .counts_mut()
+            .into_iter()
+            .zip(other.clone().counts_mut())
+        {
+            *count += *more;
+        }
+    }
+
+    /// The names of the situations that were met less often than `floor`.
+    #[must_use]
+    pub fn below(&self, floor: usize) -> Vec<&'static str> {
+        let counts = self.clone().counts_mut().map(|count| *count);
+        let rare = NAMES
+            .into_iter()
+            .zip(counts)
+            .filter(|(_, count)| *count < floor);
+        rare.map(|(name, _)| name).collect()
+    }
+
+    fn look_before(&mut self, world: &World, op: Op) {
+        let meant = |label: Option<Label>| {
+            usize::from(label.is_some_and(|label| world.oracle().means_to_call(label)))
+        };
+        match op {
+            Op::RemoveHandle { nth } => {
+                let label = world.nth_handle(nth);
+                self.removed_before_its_call += meant(label);
+                self.note_removal(world, label);
+            }
+            Op::RemoveTimeout { nth } => {
+                self.removed_before_its_call += meant(world.nth_timeout(nth));
+            }
+            Op::UpdateTimeout { nth, .. } => {
+                self.updated_while_due += meant(world.nth_timeout(nth));
+                self.late_clock += usize::from(world.sampled.is_some_and(|then| then < world.now));
+            }
+            Op::Turn if !world.is_in_call() && world.has_batch() => {
+                self.stale_event_of_reused_descriptor += world.stale_events_of_reused_descriptors();
+                self.seen = Seen::default();
+            }
+            Op::Close => self.closed_in_call += usize::from(world.is_in_call()),
+            _ => {}
+        }
+    }
+
+    fn look_after(&mut self, world: &World, op: Op) {
+        match (op, world.last()) {
+            (_, Answer::NotRegistered) => self.stale_ids += 1,
+            (_, Answer::Handle(..) | Answer::Timeout(_)) => self.calls += 1,
+            (_, Answer::Free(_)) => self.frees += 1,
+            (
+                Op::UpdateHandle {
+                    nth,
+                    interest: Events::NONE,
+                },
+                _,
+            ) => {
+                self.seen.disabled.extend(world.nth_handle(nth));
+            }
+            (Op::AddHandle { fd, .. }, Answer::Added(_)) => {
+                self.descriptor_reused_in_turn += usize::from(self.seen.removed.contains(&fd));
+                let disabled = self.seen.removed_disabled.contains(&fd);
+                self.disabled_then_reused += usize::from(disabled);
+            }
+            (_, Answer::Removed(removal)) => {
+                self.removed_while_running += usize::from(*removal == Removal::InFlight);
+                self.removed_while_freeing += usize::from(world.oracle().is_freeing());
+            }
+            _ => {}
+        }
+    }
+
+    fn note_removal(&mut self, world: &World, label: Option<Label>) {
+        let entry = label.and_then(|label| world.oracle().registration(label));
+        if let Some(entry) = entry.filter(|entry| entry.registered)
+            && let What::Handle { fd, .. } = entry.what
+        {
+            self.seen.removed.push(fd);
+            if self.seen.disabled.contains(&entry.label) {
+                self.seen.removed_disabled.push(fd);
+            }
+        }
+    }
+
+    fn counts_mut(&mut self) -> [&mut usize; NAMES.len()] {
+        [
+            &mut self.calls,
+            &mut self.frees,
+            &mut self.removed_before_its_call,
+            &mut self.removed_while_running,
+            &mut self.descriptor_reused_in_turn,
+            &mut self.disabled_then_reused,
+            &mut self.stale_event_of_reused_descriptor,
+            &mut self.updated_while_due,
+            &mut self.stale_ids,
+            &mut self.removed_while_freeing,
+            &mut self.late_clock,
+            &mut self.closed_in_call,
+        ]
+    }
+}
+
+impl std::fmt::Display for Situations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, count) in NAMES.into_iter().zip(self.clone().counts_mut()) {
+            writeln!(f, "{count:>9} {name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl World {
+    /// How many events of the batch belong to a registration that is over, of a descriptor that has a
+    /// new one.
+    fn stale_events_of_reused_descriptors(&self) -> usize {
+        let batch = self.batch.iter().flatten();
+        let stale = batch.filter(|(token, _)| self.mirror.fd_of(*token).is_none());
+        let is_reused = |bits: u64| {
+            let mut registered = self.mirror.registered().iter();
+            registered.any(|(_, token, _)| token.into_bits() as u32 == bits as u32)
+        };
+        stale
+            .filter(|(token, _)| is_reused(token.into_bits()))
+            .count()
+    }
+}
+
+const NAMES: [&str; 12] = [
+    "calls",
+    "frees",
+    "removed before its call",
+    "removed while running",
+    "descriptor reused in turn",
+    "disabled, removed, reused in turn",
+    "stale event of a reused descriptor",
+    "updated while due",
+    "stale ids",
+    "removed while freeing",
+    "late clock",
+    "closed in a call",
+];

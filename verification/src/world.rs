@@ -1,0 +1,384 @@
+//! The table and the oracle in lock-step.
+
+use crate::mirror::{Mirror, Source};
+use crate::op::Interval;
+use crate::oracle::{Answer, Label, Oracle};
+use crate::{Op, Violation};
+use eventry::core::{Call, Core};
+use eventry::{Events, HandleId, Time, TimeoutId, Token};
+use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+/// The table, everything around it, and the oracle that says what must come of it.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub(crate) core: Core<Label, Source>,
+    pub(crate) oracle: Oracle,
+    pub(crate) mirror: Mirror,
+    pub(crate) now: Time,
+    /// What a thread read from the clock before it came to take the lock.
+    pub(crate) sampled: Option<Time>,
+    /// What was fetched from the poller for the next turn.
+    pub(crate) batch: Option<Vec<(Token, Events)>>,
+    /// The call that runs, with its payload.
+    pub(crate) out: Option<Out>,
+    /// Every handle id ever issued, and what it was issued for.
+    pub(crate) handles: Vec<(Label, HandleId)>,
+    /// The same for timeouts.
+    pub(crate) timeouts: Vec<(Label, TimeoutId)>,
+    /// Labels from here on were added since the turn began.
+    pub(crate) turn_began: u32,
+    last: Answer,
+}
+
+/// A payload that the table handed out.
+#[derive(Clone, Debug)]
+pub(crate) enum Out {
+    Handle(HandleId, Label),
+    Timeout(TimeoutId, Label),
+}
+
+impl Default for World {
+    fn default() -> World {
+        World::new()
+    }
+}
+
+impl World {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> World {
+        World {
+            core: Core::new(0),
+            oracle: Oracle::default(),
+            mirror: Mirror::default(),
+            now: Time::ZERO,
+            sampled: None,
+            batch: None,
+            out: None,
+            handles: Vec::new(),
+            timeouts: Vec::new(),
+            turn_began: 0,
+            last: Answer::Done,
+        }
+    }
+
+    /// Lets `op` happen, in the table and in the oracle, and compares.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Violation`] seen; a panic of the core is one. The world is of no use afterwards.
+    pub fn apply(&mut self, op: Op) -> Result<(), Violation> {
+        let applied = catch_unwind(AssertUnwindSafe(|| self.apply_unguarded(op)));
+        applied.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            let detail = text.unwrap_or("without a message").to_owned();
+            Err(Violation {
+                rule: "panic",
+                detail,
+            })
+        })
+    }
+
+    /// Ends everything: the call that runs returns, the loop is dropped, and what is left is freed.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](World::apply); `I16` if something is left.
+    pub fn wind_up(&mut self) -> Result<(), Violation> {
+        self.apply(Op::Finish)?;
+        self.apply(Op::Close)?;
+        self.apply(Op::Frees)?;
+        while self.last != Answer::Nothing {
+            self.apply(Op::Step)?;
+        }
+        let left = self.core.handle_count() + self.core.timeout_count();
+        let freed = self.oracle.registrations().iter().all(|entry| entry.freed);
+        let rule = "I16";
+        Violation::unless(left == 0 && freed, rule, || {
+            format!("{left} entries are left")
+        })
+    }
+
+    /// What the last op was answered with.
+    #[must_use]
+    pub fn last(&self) -> &Answer {
+        &self.last
+    }
+
+    /// What must be.
+    #[must_use]
+    pub fn oracle(&self) -> &Oracle {
+        &self.oracle
+    }
+
+    /// The handle that an op with this number speaks of.
+    #[must_use]
+    pub fn nth_handle(&self, nth: usize) -> Option<Label> {
+        nth_of(&self.handles, nth).map(|(label, _)| label)
+    }
+
+    /// The timeout that an op with this number speaks of.
+    #[must_use]
+    pub fn nth_timeout(&self, nth: usize) -> Option<Label> {
+        nth_of(&self.timeouts, nth).map(|(label, _)| label)
+    }
+
+    /// Whether a batch was fetched and not used yet.
+    #[must_use]
+    pub fn has_batch(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    /// Whether a callback runs.
+    #[must_use]
+    pub fn is_in_call(&self) -> bool {
+        self.out.is_some()
+    }
+
+    fn apply_unguarded(&mut self, op: Op) -> Result<(), Violation> {
+        let (rule, expected, answer) = match op {
+            Op::AddHandle { fd, interest } => self.add_handle(fd, interest, false)?,
+            Op::AddRefused { fd, interest } => self.add_handle(fd, interest, true)?,
+            Op::UpdateHandle { nth, interest } => self.update_handle(nth, interest),
+            Op::RemoveHandle { nth } => self.remove_handle(nth),
+            Op::Sample => {
+                self.sampled = Some(self.now);
+                DONE
+            }
+            Op::AddTimeout { interval } => self.add_timeout(interval)?,
+            Op::UpdateTimeout { nth, interval } => self.update_timeout(nth, interval),
+            Op::RemoveTimeout { nth } => self.remove_timeout(nth),
+            Op::Poll { ready } => {
+                self.batch = Some(self.mirror.report(&ready));
+                let expected = Answer::Deadline(self.oracle.deadline());
+                ("I12", expected, Answer::Deadline(self.core.next_deadline()))
+            }
+            Op::Turn if self.out.is_none() => self.begin_turn(),
+            Op::Frees if self.out.is_none() => {
+                self.core.begin_frees();
+                self.oracle.begin_frees();
+                DONE
+            }
+            Op::Step if self.out.is_none() => self.step()?,
+            Op::Finish => self.finish(),
+            Op::Tick(by) => {
+                self.now = self.now.after(Duration::from_nanos(by));
+                DONE
+            }
+            Op::Close => {
+                self.core.close();
+                self.oracle.close();
+                self.mirror.clear();
+                DONE
+            }
+            Op::Turn | Op::Frees | Op::Step => SKIPPED,
+        };
+        Violation::unless(expected == answer, rule, || {
+            format!("{op:?} was answered with {answer:?}, but {expected:?} is right")
+        })?;
+        self.last = answer;
+        self.settle()
+    }
+
+    fn add_handle(
+        &mut self,
+        fd: RawFd,
+        interest: Events,
+        refuse: bool,
+    ) -> Result<Verdict, Violation> {
+        let label = Label(self.oracle.added());
+        let source = Source { label, fd };
+        let before = self.oracle.union(fd);
+        let mut expected = self.oracle.add_handle(fd, interest);
+        let id = match self.core.add_handle(fd, source, interest, label) {
+            Ok(id) => id,
+            Err((refused, payload, back)) => {
+                let kept = payload == label && back == source;
+                Violation::unless(kept, "I6", || format!("{payload:?} and {back:?} came back"))?;
+                return Ok(("I2", expected, Answer::Refused(refused)));
+            }
+        };
+        let new = self.handles.iter().all(|(_, issued)| *issued != id);
+        Violation::unless(new, "I1", || format!("{id:?} was issued twice"))?;
+        let told_something = refuse && before != self.oracle.union(fd);
+        if told_something {
+            self.withdraw(id, label, source)?;
+            expected = Answer::Withdrawn;
+            return Ok(("I2", expected, Answer::Withdrawn));
+        }
+        self.handles.push((label, id));
+        Ok(("I2", expected, Answer::Added(label)))
+    }
+
+    /// The poller refuses what it is told about a new handle, which is taken back.
+    fn withdraw(&mut self, id: HandleId, label: Label, source: Source) -> Result<(), Violation> {
+        while let Some(change) = self.core.next_change() {
+            self.mirror.refuse(&change)?;
+        }
+        let (payload, back) = self.core.withdraw_handle(id);
+        let kept = payload == label && back == source;
+        Violation::unless(kept, "I6", || format!("{payload:?} and {back:?} came back"))?;
+        self.oracle.withdraw(label);
+        Ok(())
+    }
+
+    fn update_handle(&mut self, nth: usize, interest: Events) -> Verdict {
+        let Some((label, id)) = nth_of(&self.handles, nth) else {
+            return SKIPPED;
+        };
+        let updated = self.core.update_handle(id, interest);
+        let answer = updated.map_or(Answer::NotRegistered, |()| Answer::Done);
+        ("I2", self.oracle.update_handle(label, interest), answer)
+    }
+
+    fn remove_handle(&mut self, nth: usize) -> Verdict {
+        let Some((label, id)) = nth_of(&self.handles, nth) else {
+            return SKIPPED;
+        };
+        let removed = self.core.remove_handle(id);
+        let answer = removed.map_or(Answer::NotRegistered, Answer::Removed);
+        removal(self.oracle.remove(label), answer)
+    }
+
+    fn add_timeout(&mut self, interval: Interval) -> Result<Verdict, Violation> {
+        let now = self.sampled.take().unwrap_or(self.now);
+        let label = Label(self.oracle.added());
+        let expected = self.oracle.add_timeout(now, interval);
+        let id = match self.core.add_timeout(now, duration(interval), label) {
+            Ok(id) => id,
+            Err((refused, payload)) => {
+                Violation::unless(payload == label, "I6", || format!("{payload:?} came back"))?;
+                return Ok(("I2", expected, Answer::Refused(refused)));
+            }
+        };
+        let new = self.timeouts.iter().all(|(_, issued)| *issued != id);
+        Violation::unless(new, "I1", || format!("{id:?} was issued twice"))?;
+        self.timeouts.push((label, id));
+        Ok(("I2", expected, Answer::Added(label)))
+    }
+
+    fn update_timeout(&mut self, nth: usize, interval: Interval) -> Verdict {
+        let now = self.sampled.take().unwrap_or(self.now);
+        let Some((label, id)) = nth_of(&self.timeouts, nth) else {
+            return SKIPPED;
+        };
+        let updated = self.core.update_timeout(id, now, duration(interval));
+        let answer = updated.map_or(Answer::NotRegistered, |()| Answer::Done);
+        let expected = self.oracle.update_timeout(label, now, interval);
+        ("I2", expected, answer)
+    }
+
+    fn remove_timeout(&mut self, nth: usize) -> Verdict {
+        let Some((label, id)) = nth_of(&self.timeouts, nth) else {
+            return SKIPPED;
+        };
+        let removed = self.core.remove_timeout(id);
+        let answer = removed.map_or(Answer::NotRegistered, Answer::Removed);
+        removal(self.oracle.remove(label), answer)
+    }
+
+    fn begin_turn(&mut self) -> Verdict {
+        let Some(batch) = self.batch.take() else {
+            return SKIPPED;
+        };
+        let fresh = batch.iter().filter_map(|(token, events)| {
+            let fd = self.mirror.fd_of(*token)?;
+            Some((fd, *events))
+        });
+        let fresh: Vec<(RawFd, Events)> = fresh.collect();
+        self.oracle.begin_turn(self.now, &fresh);
+        self.core.begin_turn(self.now, batch);
+        self.turn_began = self.oracle.added();
+        DONE
+    }
+
+    /// The next call of both must be the same. What goes wrong here is named as closely as possible.
+    fn step(&mut self) -> Result<Verdict, Violation> {
+        let expected = self.oracle.next_call();
+        let answer = match self.core.next_call() {
+            Some(Call::Handle {
+                id,
+                fd,
+                events,
+                payload,
+            }) => {
+                let label = label_of(&self.handles, id, payload)?;
+                self.check_call(label)?;
+                self.check_events(label, events)?;
+                self.out = Some(Out::Handle(id, payload));
+                Answer::Handle(label, fd, events)
+            }
+            Some(Call::Timeout { id, payload }) => {
+                let label = label_of(&self.timeouts, id, payload)?;
+                self.check_call(label)?;
+                self.out = Some(Out::Timeout(id, payload));
+                Answer::Timeout(label)
+            }
+            Some(Call::Free { payload, source }) => {
+                let own = source.is_none_or(|source| source.label == payload);
+                Violation::unless(own, "I6", || format!("{payload:?} came with {source:?}"))?;
+                let answer = Answer::Free(payload);
+                Violation::unless(expected == answer, "I5", || {
+                    format!("{answer:?}, but {expected:?} is right")
+                })?;
+                answer
+            }
+            None => Answer::Nothing,
+        };
+        Ok(("I4", expected, answer))
+    }
+
+    fn finish(&mut self) -> Verdict {
+        match self.out.take() {
+            Some(Out::Handle(id, label)) => {
+                self.core.finish_handle(id, label);
+                self.oracle.finish(label);
+            }
+            Some(Out::Timeout(id, label)) => {
+                self.core.finish_timeout(id, label);
+                self.oracle.finish(label);
+            }
+            None => return SKIPPED,
+        }
+        DONE
+    }
+}
+
+/// Under which rule, what is right, and what the core said.
+type Verdict = (&'static str, Answer, Answer);
+
+const DONE: Verdict = ("I4", Answer::Done, Answer::Done);
+const SKIPPED: Verdict = ("I4", Answer::Skipped, Answer::Skipped);
+
+/// A wrong kind of removal is another mistake than a wrong success.
+fn removal(expected: Answer, answer: Answer) -> Verdict {
+    let both = matches!(
+        (&expected, &answer),
+        (Answer::Removed(_), Answer::Removed(_))
+    );
+    (if both { "I3" } else { "I2" }, expected, answer)
+}
+
+fn nth_of<T: Copy>(issued: &[T], nth: usize) -> Option<T> {
+    let nth = nth.checked_rem(issued.len())?;
+    issued.get(nth).copied()
+}
+
+/// The label that `id` was issued for; the payload must say the same.
+fn label_of<I: PartialEq + Copy + std::fmt::Debug>(
+    issued: &[(Label, I)],
+    id: I,
+    payload: Label,
+) -> Result<Label, Violation> {
+    let own = issued.iter().find(|(_, issued)| *issued == id);
+    let fits = own.is_some_and(|(label, _)| *label == payload);
+    Violation::unless(fits, "I6", || format!("{id:?} was called with {payload:?}"))?;
+    Ok(payload)
+}
+
+fn duration(interval: Interval) -> Option<Duration> {
+    interval.map(Duration::from_nanos)
+}

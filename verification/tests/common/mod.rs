@@ -1,0 +1,156 @@
+//! Long sequences of ops, and the run that checks one.
+
+use eventry::Events;
+use eventry_verification::op::{FDS, Interval};
+use eventry_verification::oracle::What;
+use eventry_verification::situations::Situations;
+use eventry_verification::{Op, Violation, World};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+use std::cell::RefCell;
+use std::os::fd::RawFd;
+
+/// One step of a generated run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Move {
+    /// This happens.
+    Happens(Op),
+    /// A handle is removed and its descriptor's number used for a new one, as when a descriptor is closed
+    /// and the next one opened; it may be disabled before.
+    Replace {
+        nth: usize,
+        disable: bool,
+        interest: Events,
+    },
+    /// The loop does what comes next: its callback returns, the next one is called, or when the turn is
+    /// over the next one begins.
+    Loop([Events; FDS]),
+}
+
+impl Move {
+    /// What the move means in `world`.
+    pub(crate) fn ops(self, world: &World) -> Vec<Op> {
+        match self {
+            Move::Happens(op) => vec![op],
+            Move::Replace {
+                nth,
+                disable,
+                interest,
+            } => {
+                let label = world.nth_handle(nth);
+                let entry = label.and_then(|label| world.oracle().registration(label));
+                let Some(What::Handle { fd, .. }) = entry.map(|entry| entry.what) else {
+                    return Vec::new();
+                };
+                let disable = disable.then_some(Op::UpdateHandle {
+                    nth,
+                    interest: Events::NONE,
+                });
+                let replace = [Op::RemoveHandle { nth }, Op::AddHandle { fd, interest }];
+                disable.into_iter().chain(replace).collect()
+            }
+            Move::Loop(_) if world.is_in_call() => vec![Op::Finish],
+            Move::Loop(_) if !world.oracle().turn_is_over() => vec![Op::Step],
+            Move::Loop(_) if world.has_batch() => vec![Op::Turn],
+            Move::Loop(ready) => vec![Op::Poll { ready }],
+        }
+    }
+}
+
+/// Up to `longest` moves; most are the loop's, so that turns get somewhere.
+pub(crate) fn moves(longest: usize) -> impl Strategy<Value = Vec<Move>> {
+    proptest::collection::vec(one_move(), 0..longest)
+}
+
+/// Runs `cases` generated sequences, the same ones every time unless `EVENTRY_CASES` asks for another
+/// number of fresh ones, and returns what they met.
+pub(crate) fn run(cases: u32, longest: usize) -> Result<Situations, TestError<Vec<Move>>> {
+    let asked = std::env::var("EVENTRY_CASES").ok();
+    let asked = asked.map(|cases| cases.parse().expect("EVENTRY_CASES is a number"));
+    let config = Config {
+        cases: asked.unwrap_or(cases),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let mut runner = match asked {
+        Some(_) => TestRunner::new(config),
+        None => {
+            let same = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+            TestRunner::new_with_rng(config, same)
+        }
+    };
+    let met = RefCell::new(Situations::default());
+    runner.run(&moves(longest), |moves| {
+        let of_one =
+            check(&moves).map_err(|violation| TestCaseError::fail(violation.to_string()))?;
+        met.borrow_mut().add(&of_one);
+        Ok(())
+    })?;
+    Ok(met.into_inner())
+}
+
+/// Checks one sequence from the empty table to the end of the loop.
+fn check(moves: &[Move]) -> Result<Situations, Violation> {
+    let mut world = World::new();
+    let mut situations = Situations::default();
+    for step in moves {
+        for op in step.ops(&world) {
+            situations.apply(&mut world, op)?;
+        }
+    }
+    world.wind_up()?;
+    Ok(situations)
+}
+
+fn one_move() -> impl Strategy<Value = Move> {
+    let loops = ready().prop_map(Move::Loop);
+    let replaces = (0..64usize, any::<bool>(), events());
+    let replaces = replaces.prop_map(|(nth, disable, interest)| Move::Replace {
+        nth,
+        disable,
+        interest,
+    });
+    prop_oneof![13 => loops, 1 => replaces, 10 => any_op().prop_map(Move::Happens)]
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let fd = -1..FDS as RawFd;
+    let nth = 0..64usize;
+    prop_oneof![
+        6 => (fd.clone(), events()).prop_map(|(fd, interest)| Op::AddHandle { fd, interest }),
+        1 => (fd, events()).prop_map(|(fd, interest)| Op::AddRefused { fd, interest }),
+        4 => (nth.clone(), events()).prop_map(|(nth, interest)| Op::UpdateHandle { nth, interest }),
+        4 => nth.clone().prop_map(|nth| Op::RemoveHandle { nth }),
+        1 => Just(Op::Sample),
+        4 => interval().prop_map(|interval| Op::AddTimeout { interval }),
+        3 => (nth.clone(), interval()).prop_map(|(nth, interval)| Op::UpdateTimeout { nth, interval }),
+        3 => nth.prop_map(|nth| Op::RemoveTimeout { nth }),
+        2 => ready().prop_map(|ready| Op::Poll { ready }),
+        1 => Just(Op::Turn),
+        1 => Just(Op::Frees),
+        4 => (0..20u64).prop_map(Op::Tick),
+        // All that follows is about a loop that is gone.
+        1 => proptest::bool::weighted(0.05).prop_map(|close| if close { Op::Close } else { Op::Step }),
+    ]
+}
+
+fn events() -> impl Strategy<Value = Events> {
+    prop_oneof![
+        2 => Just(Events::NONE),
+        3 => Just(Events::READABLE),
+        4 => (0..16u32).prop_map(Events::from_bits_truncate),
+    ]
+}
+
+fn ready() -> impl Strategy<Value = [Events; FDS]> {
+    proptest::array::uniform8(events())
+}
+
+fn interval() -> impl Strategy<Value = Interval> {
+    prop_oneof![
+        1 => Just(None),
+        1 => Just(Some(u64::MAX)),
+        3 => Just(Some(0)),
+        9 => (1..50u64).prop_map(Some),
+    ]
+}

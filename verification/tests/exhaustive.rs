@@ -1,0 +1,107 @@
+//! Every sequence of ops within stated bounds.
+
+use eventry::Events;
+use eventry_verification::explore::{Adds, Bounds, explore};
+use std::time::Instant;
+
+/// Two descriptors; readable, writable, or disabled; found readable, or writable and hung up; intervals
+/// of none, zero and one tick.
+fn bounds(adds: Adds) -> Bounds {
+    let (readable, writable) = (Events::READABLE, Events::WRITABLE);
+    Bounds {
+        adds,
+        fds: vec![0, 1],
+        interests: vec![Events::NONE, readable, writable],
+        ready: vec![Events::NONE, readable, writable | Events::HANGUP],
+        intervals: vec![None, Some(0), Some(1)],
+        refusals: false,
+        samples: false,
+        abandon: false,
+        depth: usize::MAX,
+    }
+}
+
+/// The same, with everything that can happen: refused descriptors, late clocks, abandoned turns.
+fn all(adds: Adds) -> Bounds {
+    Bounds {
+        refusals: true,
+        samples: true,
+        abandon: true,
+        ..bounds(adds)
+    }
+}
+
+/// Searches to the end of the bounds, prints the figures, and fails on a violation, on a search that
+/// does not end, and on one that found suspiciously little.
+fn search(name: &str, bounds: &Bounds, states: usize, transitions: usize) {
+    let begun = Instant::now();
+    let found = explore(bounds);
+    println!(
+        "{name}: {} states, {} transitions, depth {}, fixpoint {}, {:.1?}",
+        found.states,
+        found.transitions,
+        found.depth,
+        found.fixpoint,
+        begun.elapsed()
+    );
+    assert_eq!(found.violation, None);
+    assert!(found.fixpoint, "the search did not come to its end");
+    assert!(
+        found.states >= states && found.transitions >= transitions,
+        "found too little"
+    );
+}
+
+#[test]
+fn every_sequence_over_one_entry_is_right() {
+    search("one entry", &all(Adds::Ever(1)), 15_000, 150_000);
+}
+
+#[test]
+fn every_sequence_over_one_entry_at_a_time_is_right() {
+    let adds = Adds::AtOnce {
+        entries: 1,
+        stale: 1,
+    };
+    search(
+        "one entry at a time, storage reused",
+        &all(adds),
+        150_000,
+        2_500_000,
+    );
+}
+
+#[test]
+fn every_sequence_over_two_entries_is_right() {
+    search("two entries", &bounds(Adds::Ever(2)), 300_000, 3_500_000);
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn every_sequence_over_two_handles_at_a_time_is_right() {
+    let adds = Adds::AtOnce {
+        entries: 2,
+        stale: 1,
+    };
+    let handles = Bounds {
+        intervals: Vec::new(),
+        ..bounds(adds)
+    };
+    search(
+        "two handles at a time, storage reused",
+        &handles,
+        150_000,
+        2_500_000,
+    );
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn every_sequence_over_two_entries_with_everything_is_right() {
+    search(
+        "two entries, everything",
+        &all(Adds::Ever(2)),
+        1_000_000,
+        10_000_000,
+    );
+}

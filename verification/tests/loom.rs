@@ -1,0 +1,23 @@
+//! The shell around the table: the lock, the sleep and the wake, in every interleaving of small programs.
+//!
+//! `RUSTFLAGS="--cfg loom --cfg eventry_verification" cargo test --release --test loom`, best with a
+//! target directory of its own. Each model runs in a process of its own, since a deadlock that loom finds
+//! ends the process; with `--model NAME` this binary is that process, with `--plant DEFECT` it first
+//! plants a defect, which the model must then notice.
+
+#[cfg(not(loom))]
+fn main() {
+    println!("0 models: run with RUSTFLAGS=\"--cfg loom --cfg eventry_verification\"");
+}
+
+#[cfg(loom)]
+#[path = "loom/harness.rs"]
+mod harness;
+#[cfg(loom)]
+#[path = "loom/models.rs"]
+mod models;
+
+#[cfg(loom)]
+fn main() -> std::process::ExitCode {
+    harness::main()
+}
