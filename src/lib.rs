@@ -88,6 +88,8 @@ pub mod session;
 #[cfg(feature = "daemon")]
 pub mod wire;
 
+#[cfg(not(loom))]
+pub use event_loop::LoopThread;
 pub use event_loop::{CallbackPanic, EventLoop, PanickedCallback, RunError, Stopper};
 pub use events::Events;
 pub use id::{HandleId, TimeoutId, Token};

@@ -5,11 +5,17 @@
 //! own bug, and what it guards is checked by `check_invariants`.
 
 #[cfg(loom)]
-use loom::sync as imp;
+use loom::{sync as imp, thread};
 #[cfg(not(loom))]
-use std::sync as imp;
+use std::{sync as imp, thread};
 
 pub(crate) use imp::Arc;
+pub(crate) use thread::ThreadId;
+
+/// Which thread this is.
+pub(crate) fn current_thread() -> ThreadId {
+    thread::current().id()
+}
 
 /// A mutual exclusion lock without poisoning.
 #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
@@ -51,5 +57,9 @@ impl Condvar {
 
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
     }
 }

@@ -1,6 +1,5 @@
 //! What must hold between any two operations.
 
-use super::lifecycle::Lifecycle;
 use super::{Core, Freed};
 use crate::events::Events;
 use std::collections::BTreeSet;
@@ -46,11 +45,11 @@ impl<P, S> Core<P, S> {
         let out: usize = self
             .handles
             .iter()
-            .map(|(_, entry)| running(is_out(&entry.lifecycle)))
+            .map(|(_, entry)| running(entry.lifecycle.is_in_flight()))
             .chain(
                 self.timeouts
                     .iter()
-                    .map(|(_, entry)| running(is_out(&entry.lifecycle))),
+                    .map(|(_, entry)| running(entry.lifecycle.is_in_flight())),
             )
             .sum();
         holds(
@@ -144,10 +143,6 @@ impl<P, S> Core<P, S> {
             "every registered handle is linked to its descriptor",
         )
     }
-}
-
-fn is_out<P>(lifecycle: &Lifecycle<P>) -> bool {
-    matches!(lifecycle, Lifecycle::Running | Lifecycle::Cancelled)
 }
 
 fn holds(condition: bool, rule: &'static str) -> Result<(), Violation> {

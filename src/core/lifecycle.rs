@@ -44,6 +44,11 @@ impl<P> Lifecycle<P> {
         matches!(self, Lifecycle::Idle(_) | Lifecycle::Running)
     }
 
+    /// Whether the payload is with the loop: a call runs.
+    pub(super) fn is_in_flight(&self) -> bool {
+        matches!(self, Lifecycle::Running | Lifecycle::Cancelled)
+    }
+
     /// Marks a registered entry as removed.
     pub(super) fn remove(&mut self) -> Option<Removal> {
         let (next, removal) = match std::mem::replace(self, Lifecycle::Cancelled) {

@@ -34,6 +34,7 @@ pub use invariants::Violation;
 pub use lifecycle::Removal;
 pub use turn::Call;
 
+use crate::id::{HandleId, TimeoutId};
 use crate::time::Time;
 use deadlines::Deadlines;
 use descriptors::Descriptors;
@@ -151,6 +152,20 @@ impl<P, S> Core<P, S> {
         self.frees.len()
     }
 
+    /// Whether a call of the handle runs, be it removed or not.
+    #[must_use]
+    pub fn is_handle_in_flight(&self, id: HandleId) -> bool {
+        let entry = self.handles.get(id.0.slot);
+        entry.is_some_and(|entry| entry.serial == id.0.serial && entry.lifecycle.is_in_flight())
+    }
+
+    /// Whether a call of the timeout runs, be it removed or not.
+    #[must_use]
+    pub fn is_timeout_in_flight(&self, id: TimeoutId) -> bool {
+        let entry = self.timeouts.get(id.0.slot);
+        entry.is_some_and(|entry| entry.serial == id.0.serial && entry.lifecycle.is_in_flight())
+    }
+
     /// Whether a turn has something to do whatever the poller reports: the loop must not sleep.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -205,6 +220,11 @@ impl<P, S> Core<P, S> {
     fn next_serial(&mut self) -> u64 {
         self.serials += 1;
         self.serials
+    }
+
+    /// The latest time anybody mentioned.
+    pub(crate) fn latest_time(&self) -> Time {
+        self.now
     }
 
     /// Takes note of the time; it never runs backwards, so what is armed now is never due before what

@@ -15,7 +15,7 @@ use mio::{Poll, Registry, Waker};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -116,12 +116,6 @@ impl Poller for MioPoller {
             self.events = mio::Events::with_capacity(self.events.capacity() * 2);
         }
         self.always_ready.clear();
-        let always_ready = &self.registrar.0.always_ready;
-        let timeout = if always_ready.is_ready() {
-            Some(Duration::ZERO)
-        } else {
-            timeout
-        };
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) => {
@@ -131,8 +125,17 @@ impl Poller for MioPoller {
                 }
             }
         }
+        let always_ready = &self.registrar.0.always_ready;
         always_ready.append_to(&mut self.always_ready);
         Ok(())
+    }
+
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.registrar.0.registry.as_fd())
+    }
+
+    fn is_always_ready(&self) -> bool {
+        self.registrar.0.always_ready.is_ready()
     }
 
     fn ready(&self) -> impl Iterator<Item = (Token, Events)> {

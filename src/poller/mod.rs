@@ -41,7 +41,7 @@ use crate::id::Token;
 use crate::time::Time;
 use std::fmt::Debug;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// Waits for readiness: the half of a backend that the loop owns.
@@ -62,6 +62,17 @@ pub trait Poller: Send + Sized + 'static {
     /// Whatever the operating system reports, except an interruption by a signal, which is a wait that
     /// found nothing (EV-905).
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// A descriptor that is readable when a wait would find something, for those who wait for several
+    /// pollers at once. None if the backend has none.
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Whether something is ready that [`poll_fd`](Poller::poll_fd) does not show: a wait must not sleep.
+    fn is_always_ready(&self) -> bool {
+        false
+    }
 
     /// What the last wait found. Each registration is named at most once.
     fn ready(&self) -> impl Iterator<Item = (Token, Events)>;

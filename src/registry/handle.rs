@@ -1,6 +1,6 @@
 //! Handles, from any thread.
 
-use super::{AddError, Callback, Registry};
+use super::{AddError, Callback, Next, Registry, RemoveError};
 use crate::core::{NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::HandleId;
@@ -28,14 +28,15 @@ impl<P: Poller> Registry<P> {
     /// # Errors
     ///
     /// [`AddError`], with `source`.
-    pub fn add_source<F>(
+    pub fn add_source<F, R>(
         &self,
         source: P::Source,
         interest: Events,
         mut callback: F,
     ) -> Result<HandleId, AddError<P::Source>>
     where
-        F: FnMut(HandleEvent<'_, RawFd, P>) + Send + 'static,
+        F: FnMut(HandleEvent<'_, RawFd, P>) -> R + Send + 'static,
+        R: Into<Next>,
     {
         let fd = source.fd();
         let callback: Callback<P> = Box::new(move |registry, key, events| {
@@ -44,7 +45,8 @@ impl<P: Poller> Registry<P> {
                 events,
                 source: &fd,
                 registry,
-            });
+            })
+            .into()
         });
         let added = self.insert_handle(source, interest, callback);
         added.map_err(|(error, _callback)| error)
@@ -74,6 +76,20 @@ impl<P: Poller> Registry<P> {
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_handle(&self, id: HandleId) -> Result<Removal, NotRegistered> {
         self.change(|state| state.core.remove_handle(id))
+    }
+
+    /// Removes a handle and waits until its last call is over: then no call runs and none will begin.
+    ///
+    /// For callers who hold nothing that the callback may be waiting for, such as a lock it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoveError`]: the id names nothing, or the callback itself is the caller.
+    pub fn remove_handle_and_wait(&self, id: HandleId) -> Result<(), RemoveError> {
+        self.remove_and_wait(
+            |state| state.core.remove_handle(id),
+            |state| state.core.is_handle_in_flight(id),
+        )
     }
 
     /// Adds a handle, or gives everything back: what was offered, and the callback to be dropped after
@@ -112,7 +128,7 @@ mod with_descriptor {
         /// # Errors
         ///
         /// [`AddError`], with `source`; the callback is dropped uncalled.
-        pub fn add_handle<S, F>(
+        pub fn add_handle<S, F, R>(
             &self,
             source: S,
             interest: Events,
@@ -120,7 +136,8 @@ mod with_descriptor {
         ) -> Result<HandleId, AddError<Arc<S>>>
         where
             S: AsFd + Send + Sync + 'static,
-            F: FnMut(HandleEvent<'_, Arc<S>, MioPoller>) + Send + 'static,
+            F: FnMut(HandleEvent<'_, Arc<S>, MioPoller>) -> R + Send + 'static,
+            R: Into<Next>,
         {
             let source = Arc::new(source);
             let kept = Arc::clone(&source);
@@ -130,7 +147,8 @@ mod with_descriptor {
                     events,
                     source: &kept,
                     registry,
-                });
+                })
+                .into()
             });
             let named = MioSource::shared(Arc::clone(&source));
             let added = self.insert_handle(named, interest, callback);

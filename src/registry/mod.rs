@@ -7,26 +7,30 @@
 
 mod error;
 mod handle;
+mod next;
+mod stats;
 mod timeout;
 
-pub use error::AddError;
+pub use error::{AddError, RemoveError};
 pub use handle::HandleEvent;
+pub use next::Next;
+pub use stats::Stats;
 pub use timeout::TimeoutEvent;
 
-use crate::core::{Change, Core};
+use crate::core::{Change, Core, NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::Key;
 use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A callback as the table keeps it: called with the registry, the entry's key and, for a handle, the
-/// events; dropping it is its free call.
-pub(crate) type Callback<P> = Box<dyn FnMut(&Registry<P>, Key, Events) + Send>;
+/// events, it says what to do next; dropping it is its free call.
+pub(crate) type Callback<P> = Box<dyn FnMut(&Registry<P>, Key, Events) -> Next + Send>;
 
 /// Adds, updates and removes handles and timeouts of one event loop, from any thread and from inside
 /// callbacks (EV-613, EV-1104).
@@ -58,6 +62,8 @@ pub struct Registry<P: Poller = DefaultPoller> {
 
 struct Shared<P: Poller> {
     state: Mutex<State<P>>,
+    /// Told when a call is over that somebody waits for.
+    finished: Condvar,
     registrar: P::Registrar,
 }
 
@@ -67,6 +73,11 @@ pub(crate) struct State<P: Poller> {
     sleep: Sleep,
     /// Whether somebody asked the loop to stop; stays set until a run has ended by it (EV-907).
     pub(crate) stop: bool,
+    /// The thread that runs the loop, or ran it last. While a call is in flight, it is the former.
+    runner: Option<ThreadId>,
+    /// How many threads wait for a call to be over.
+    waiters: usize,
+    pub(crate) stats: Stats,
 }
 
 /// What the loop is doing, as far as waking it goes.
@@ -88,7 +99,11 @@ impl<P: Poller> Registry<P> {
                     core: Core::new(number),
                     sleep: Sleep::Awake,
                     stop: false,
+                    runner: None,
+                    waiters: 0,
+                    stats: Stats::default(),
                 }),
+                finished: Condvar::new(),
                 registrar,
             }),
         }
@@ -111,6 +126,56 @@ impl<P: Poller> Registry<P> {
             self.wake();
         }
         result
+    }
+
+    /// Whether nothing is registered and nothing waits to be freed: everything that callbacks hold has
+    /// been given back.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.core.handle_count() == 0 && state.core.timeout_count() == 0
+    }
+
+    /// How much there is and what the loop has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let state = self.lock();
+        Stats {
+            handles: state.core.handle_count(),
+            timeouts: state.core.timeout_count(),
+            pending_frees: state.core.pending_frees(),
+            ..state.stats
+        }
+    }
+
+    /// Removes an entry and waits until its last call is over.
+    fn remove_and_wait(
+        &self,
+        remove: impl FnOnce(&mut State<P>) -> Result<Removal, NotRegistered>,
+        is_in_flight: impl Fn(&State<P>) -> bool,
+    ) -> Result<(), RemoveError> {
+        let removal = self.change(|state| {
+            if is_in_flight(state) && state.runner == Some(current_thread()) {
+                return Err(RemoveError::WouldDeadlock);
+            }
+            Ok(remove(state)?)
+        })?;
+        if removal == Removal::InFlight {
+            let mut state = self.lock();
+            state.waiters += 1;
+            while is_in_flight(&state) {
+                state = self.shared.finished.wait(state);
+            }
+            state.waiters -= 1;
+        }
+        Ok(())
+    }
+
+    /// Tells those who wait for it that a call is over.
+    pub(crate) fn call_is_over(&self, state: &State<P>) {
+        if state.waiters > 0 {
+            self.shared.finished.notify_all();
+        }
     }
 
     /// Wakes the loop. A wake that cannot be sent is lost on a poller that is beyond help: the loop's
@@ -149,8 +214,14 @@ impl<P: Poller> State<P> {
         }
     }
 
+    /// Notes that the current thread runs the loop.
+    pub(crate) fn begin_run(&mut self) {
+        self.runner = Some(current_thread());
+        self.stats.turns += 1;
+    }
+
     /// Tells the poller what cannot wait.
-    fn apply_urgent_change(&mut self, registrar: &P::Registrar) {
+    pub(crate) fn apply_urgent_change(&mut self, registrar: &P::Registrar) {
         if let Some(change) = self.core.urgent_change() {
             // Only ends of registrations are urgent, and those do not fail.
             let _ = apply(registrar, change);
@@ -173,6 +244,7 @@ impl<P: Poller> State<P> {
         let wake = nearer || self.stop || self.core.is_busy() || self.core.has_changes();
         if wake {
             self.sleep = Sleep::Awake;
+            self.stats.wakes += 1;
         }
         wake
     }

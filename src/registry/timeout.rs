@@ -1,6 +1,6 @@
 //! Timeouts, from any thread.
 
-use super::{AddError, Callback, Registry};
+use super::{AddError, Callback, Next, Registry, RemoveError};
 use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
@@ -37,20 +37,22 @@ impl<P: Poller> Registry<P> {
     /// # Errors
     ///
     /// [`AddError`]; the callback is dropped uncalled.
-    pub fn add_timeout<F>(
+    pub fn add_timeout<F, R>(
         &self,
         interval: impl Into<Option<Duration>>,
         mut callback: F,
     ) -> Result<TimeoutId, AddError<()>>
     where
-        F: FnMut(TimeoutEvent<'_, P>) + Send + 'static,
+        F: FnMut(TimeoutEvent<'_, P>) -> R + Send + 'static,
+        R: Into<Next>,
     {
         let interval = interval.into();
         let callback: Callback<P> = Box::new(move |registry, key, _| {
             callback(TimeoutEvent {
                 id: TimeoutId(key),
                 registry,
-            });
+            })
+            .into()
         });
         let now = self.now();
         let added = self.change(|state| state.core.add_timeout(now, interval, callback));
@@ -86,5 +88,18 @@ impl<P: Poller> Registry<P> {
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_timeout(&self, id: TimeoutId) -> Result<Removal, NotRegistered> {
         self.change(|state| state.core.remove_timeout(id))
+    }
+
+    /// Removes a timeout and waits until its last call is over; as
+    /// [`remove_handle_and_wait`](Registry::remove_handle_and_wait).
+    ///
+    /// # Errors
+    ///
+    /// [`RemoveError`]
+    pub fn remove_timeout_and_wait(&self, id: TimeoutId) -> Result<(), RemoveError> {
+        self.remove_and_wait(
+            |state| state.core.remove_timeout(id),
+            |state| state.core.is_timeout_in_flight(id),
+        )
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::support::{AT_ONCE, R, log, model_loop, ms};
 use eventry::poller::model::ModelSource;
+use eventry::registry::Next;
 use eventry::{CallbackPanic, PanickedCallback, RunError};
 
 fn panics_of(result: Result<(), RunError>) -> Vec<CallbackPanic> {
@@ -18,7 +19,7 @@ fn a_callback_that_panics_is_removed_and_the_others_are_called() {
     let (mut event_loop, registry, model) = model_loop();
     let (timeout_freed, handle_freed) = (log.on_drop("free t"), log.on_drop("free h"));
     let timeout = registry
-        .add_timeout(ms(0), move |_| {
+        .add_timeout(ms(0), move |_| -> Next {
             timeout_freed.keep();
             panic!("no time");
         })
@@ -26,7 +27,7 @@ fn a_callback_that_panics_is_removed_and_the_others_are_called() {
     model.set_ready(3, R);
     model.set_ready(4, R);
     let handle = registry
-        .add_source(ModelSource(3), R, move |_| {
+        .add_source(ModelSource(3), R, move |_| -> Next {
             handle_freed.keep();
             panic!("descriptor {}", 3);
         })
@@ -62,7 +63,7 @@ fn a_callback_that_removes_itself_and_panics_is_freed_once() {
     model.set_ready(3, R);
     let freed = log.on_drop("free");
     registry
-        .add_source(ModelSource(3), R, move |event| {
+        .add_source(ModelSource(3), R, move |event| -> Next {
             freed.keep();
             let _ = event.registry.remove_handle(event.id).unwrap();
             panic!("after the removal");

@@ -1,16 +1,22 @@
 //! The loop: waits for what is due or ready, and calls it.
 
-use crate::core::Call;
-use crate::id::{HandleId, TimeoutId};
+mod dispatch;
+mod error;
+#[cfg(not(loom))]
+mod thread;
+
+pub use error::{CallbackPanic, PanickedCallback, RunError};
+#[cfg(not(loom))]
+pub use thread::LoopThread;
+
 #[cfg(not(loom))]
 use crate::poller::MioPoller;
 use crate::poller::{DefaultPoller, Poller};
 use crate::registry::Registry;
 use crate::time::Time;
-use std::any::Any;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// Runs the callbacks of one table: the owner of the wait.
@@ -32,60 +38,20 @@ use std::time::Duration;
 /// event_loop.run_once(None)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct EventLoop<P: Poller = DefaultPoller> {
     registry: Registry<P>,
     poller: P,
+    before_wait: Option<Hook>,
+    after_dispatch: Option<Hook>,
 }
+
+/// What is called in every turn.
+type Hook = Box<dyn FnMut() + Send>;
 
 /// Stops a loop, from any thread and from inside callbacks.
 #[derive(Debug)]
 pub struct Stopper<P: Poller = DefaultPoller> {
     registry: Registry<P>,
-}
-
-/// Why a turn of the loop ended with an error. The loop may be run again after each (EV-512).
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// The wait failed for a reason other than a signal. Nothing was called; trying again at once is
-    /// likely to fail again.
-    #[error("cannot wait for events: {0}")]
-    Wait(#[source] io::Error),
-    /// Callbacks panicked. Each was removed and dropped, the other callbacks of the turn were called
-    /// (EV-514).
-    #[error("{} panicked: {}", .0[0].callback, .0[0].message)]
-    CallbackPanicked(Vec<CallbackPanic>),
-}
-
-/// A callback that panicked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallbackPanic {
-    /// Which one.
-    pub callback: PanickedCallback,
-    /// What it said.
-    pub message: String,
-}
-
-/// Which callback panicked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PanickedCallback {
-    /// The callback of this handle.
-    Handle(HandleId),
-    /// The callback of this timeout.
-    Timeout(TimeoutId),
-    /// The drop of a removed callback.
-    Free,
-}
-
-impl fmt::Display for PanickedCallback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PanickedCallback::Handle(_) => "a handle's callback",
-            PanickedCallback::Timeout(_) => "a timeout's callback",
-            PanickedCallback::Free => "the drop of a removed callback",
-        })
-    }
 }
 
 #[cfg(not(loom))]
@@ -107,6 +73,8 @@ impl<P: Poller> EventLoop<P> {
         EventLoop {
             registry: Registry::new(poller.registrar().clone()),
             poller,
+            before_wait: None,
+            after_dispatch: None,
         }
     }
 
@@ -151,9 +119,17 @@ impl<P: Poller> EventLoop<P> {
     /// [`RunError`]
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<(), RunError> {
         let mut panics = Vec::new();
-        self.registry.lock().core.begin_frees();
+        {
+            let mut state = self.registry.lock();
+            state.begin_run();
+            state.core.begin_frees();
+        }
         self.dispatch(&mut panics);
-        let waited = self.wait(timeout);
+        if let Some(hook) = &mut self.before_wait {
+            hook();
+        }
+        let timeout = self.prepare_to_wait(timeout);
+        let waited = self.poller.wait(timeout);
 
         let mut state = self.registry.lock();
         state.wake_up();
@@ -164,6 +140,9 @@ impl<P: Poller> EventLoop<P> {
         drop(state);
         if waited.is_ok() {
             self.dispatch(&mut panics);
+            if let Some(hook) = &mut self.after_dispatch {
+                hook();
+            }
         }
         if cfg!(debug_assertions)
             && let Err(violation) = self.registry.lock().core.check_invariants()
@@ -178,88 +157,105 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Sleeps until something is ready or due. From here on others must wake the loop for what it would
-    /// sleep past.
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Frees what has been removed, and what that removes, until nothing waits; calls nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::CallbackPanicked`] if a drop panicked; the others are done.
+    pub fn drain(&mut self) -> Result<(), RunError> {
+        let mut panics = Vec::new();
+        while self.registry.lock().core.pending_frees() > 0 {
+            self.registry.lock().core.begin_frees();
+            self.dispatch(&mut panics);
+        }
+        if panics.is_empty() {
+            Ok(())
+        } else {
+            Err(RunError::CallbackPanicked(panics))
+        }
+    }
+
+    /// Sets what is called in every turn before the loop waits: the place for work that collects what
+    /// callbacks have left to do. It may use the registry.
+    pub fn set_before_wait(&mut self, hook: impl FnMut() + Send + 'static) {
+        self.before_wait = Some(Box::new(hook));
+    }
+
+    /// Sets what is called in every turn after the last callback and free call. It may use the registry.
+    pub fn set_after_dispatch(&mut self, hook: impl FnMut() + Send + 'static) {
+        self.after_dispatch = Some(Box::new(hook));
+    }
+
+    /// Prepares the loop to be waited for by another one: tells its poller what there is to wait for, and
+    /// returns how long to wait at most. When that has passed, or [`poll_fd`](EventLoop::poll_fd) is
+    /// readable, call [`run_once`](EventLoop::run_once) with a timeout of zero, and prepare again.
+    ///
+    /// ```
+    /// use eventry::EventLoop;
+    /// use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Duration;
+    ///
+    /// let mut inner = EventLoop::new()?;
+    /// let (tell, told) = channel();
+    /// inner.registry().add_timeout(Duration::from_millis(1), move |_| tell.send(()).unwrap())?;
+    /// while told.try_recv().is_err() {
+    ///     // The outer loop, here a bare poll(2).
+    ///     let timeout = inner.prepare().map(Timespec::try_from).transpose()?;
+    ///     let fd = inner.poll_fd().expect("this poller has one");
+    ///     poll(&mut [PollFd::new(&fd, PollFlags::IN)], timeout.as_ref())?;
+    ///     inner.run_once(Some(Duration::ZERO))?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn prepare(&mut self) -> Option<Duration> {
+        self.prepare_to_wait(None)
+    }
+
+    /// The descriptor that is readable when the loop has something to do, if the poller has one.
+    #[must_use]
+    pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.poller.poll_fd()
+    }
+
+    /// Tells the poller what has changed, works out how long to wait, and notes that others must wake
+    /// the loop for what it would sleep past.
+    fn prepare_to_wait(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         let mut state = self.registry.lock();
         state.apply_changes(self.registry.registrar());
-        if state.stop || state.core.is_busy() {
-            drop(state);
-            return self.poller.wait(Some(Duration::ZERO));
+        if state.stop || state.core.is_busy() || self.poller.is_always_ready() {
+            return Some(Duration::ZERO);
         }
         let deadline = state.core.next_deadline();
         if timeout.is_none() && deadline.is_none() {
             state.fall_asleep(None);
-            drop(state);
-            return self.poller.wait(None);
+            return None;
         }
         let now = self.registry.now();
         let limit = timeout.map_or(Time::FAR_FUTURE, |timeout| now.after(timeout));
         let until = deadline.map_or(limit, |deadline| deadline.min(limit));
         state.fall_asleep(Some(until));
-        drop(state);
-        self.poller.wait(Some(until.since(now)))
-    }
-
-    /// Makes the calls of the turn, one by one, each without the lock.
-    fn dispatch(&mut self, panics: &mut Vec<CallbackPanic>) {
-        let mut state = self.registry.lock();
-        while let Some(call) = state.core.next_call() {
-            drop(state);
-            match call {
-                Call::Handle {
-                    id,
-                    events,
-                    mut payload,
-                    ..
-                } => {
-                    let called = catch(|| payload(&self.registry, id.0, events));
-                    if let Err(message) = called {
-                        let callback = PanickedCallback::Handle(id);
-                        panics.push(CallbackPanic { callback, message });
-                        // It may have removed itself before it panicked.
-                        let _ = self.registry.remove_handle(id);
-                    }
-                    state = self.registry.lock();
-                    state.core.finish_handle(id, payload);
-                }
-                Call::Timeout { id, mut payload } => {
-                    let none = crate::events::Events::NONE;
-                    let called = catch(|| payload(&self.registry, id.0, none));
-                    if let Err(message) = called {
-                        let callback = PanickedCallback::Timeout(id);
-                        panics.push(CallbackPanic { callback, message });
-                        let _ = self.registry.remove_timeout(id);
-                    }
-                    state = self.registry.lock();
-                    state.core.finish_timeout(id, payload);
-                }
-                Call::Free { payload, source } => {
-                    let freed = catch(|| drop(payload)).and(catch(|| drop(source)));
-                    if let Err(message) = freed {
-                        let callback = PanickedCallback::Free;
-                        panics.push(CallbackPanic { callback, message });
-                    }
-                    state = self.registry.lock();
-                }
-            }
-        }
+        Some(until.since(now))
     }
 }
 
 impl<P: Poller> Drop for EventLoop<P> {
     fn drop(&mut self) {
-        let mut panics = Vec::new();
         self.registry.lock().core.close();
-        while self.registry.lock().core.pending_frees() > 0 {
-            self.registry.lock().core.begin_frees();
-            self.dispatch(&mut panics);
-        }
-        if let Some(panic) = panics.first()
+        if let Err(RunError::CallbackPanicked(panics)) = self.drain()
             && !std::thread::panicking()
         {
-            std::panic::resume_unwind(Box::new(panic.message.clone()));
+            std::panic::resume_unwind(Box::new(panics[0].message.clone()));
         }
+    }
+}
+
+impl<P: Poller + fmt::Debug> fmt::Debug for EventLoop<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("registry", &self.registry)
+            .field("poller", &self.poller)
+            .finish_non_exhaustive()
     }
 }
 
@@ -277,15 +273,4 @@ impl<P: Poller> Clone for Stopper<P> {
             registry: self.registry.clone(),
         }
     }
-}
-
-/// Calls `call`, and turns a panic into its message.
-fn catch(call: impl FnOnce()) -> Result<(), String> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| message_of(&*panic))
-}
-
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message").to_owned()
 }

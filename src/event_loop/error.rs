@@ -1,0 +1,49 @@
+//! Why a turn of the loop ended with an error.
+
+use crate::id::{HandleId, TimeoutId};
+use std::fmt;
+use std::io;
+
+/// Why a turn of the loop ended with an error. The loop may be run again after each (EV-512).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The wait failed for a reason other than a signal. Nothing was called; trying again at once is
+    /// likely to fail again.
+    #[error("cannot wait for events: {0}")]
+    Wait(#[source] io::Error),
+    /// Callbacks panicked. Each was removed and dropped, the other callbacks of the turn were called
+    /// (EV-514).
+    #[error("{} panicked: {}", .0[0].callback, .0[0].message)]
+    CallbackPanicked(Vec<CallbackPanic>),
+}
+
+/// A callback that panicked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallbackPanic {
+    /// Which one.
+    pub callback: PanickedCallback,
+    /// What it said.
+    pub message: String,
+}
+
+/// Which callback panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PanickedCallback {
+    /// The callback of this handle.
+    Handle(HandleId),
+    /// The callback of this timeout.
+    Timeout(TimeoutId),
+    /// The drop of a removed callback.
+    Free,
+}
+
+impl fmt::Display for PanickedCallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PanickedCallback::Handle(_) => "a handle's callback",
+            PanickedCallback::Timeout(_) => "a timeout's callback",
+            PanickedCallback::Free => "the drop of a removed callback",
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! A loop on a thread of its own.
+
+use super::{EventLoop, RunError, Stopper};
+use crate::poller::{DefaultPoller, Poller};
+use crate::registry::Registry;
+use std::io;
+use std::thread::{self, JoinHandle};
+
+/// A loop that runs on a thread of its own, until it is stopped or dropped.
+///
+/// Dropping it stops the loop and waits for the thread, so nothing of it is left then: callbacks that hold
+/// a lock the dropper holds too must not be waited for.
+#[derive(Debug)]
+pub struct LoopThread<P: Poller = DefaultPoller> {
+    stopper: Stopper<P>,
+    /// Taken when the thread is joined.
+    thread: Option<JoinHandle<Result<(), RunError>>>,
+}
+
+impl<P: Poller> EventLoop<P> {
+    /// Moves the loop to a thread of its own, named `name`, and runs it there until it is stopped.
+    ///
+    /// ```
+    /// use eventry::EventLoop;
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Duration;
+    ///
+    /// let thread = EventLoop::new()?.spawn("events")?;
+    /// let (tell, told) = channel();
+    /// thread.registry().add_timeout(Duration::ZERO, move |_| {
+    ///     let _ = tell.send(std::thread::current().name().map(str::to_owned));
+    /// })?;
+    /// assert_eq!(told.recv()?.as_deref(), Some("events"));
+    /// thread.join()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system reports; the loop is gone then, and its callbacks are dropped.
+    pub fn spawn(mut self, name: &str) -> io::Result<LoopThread<P>> {
+        let stopper = self.stopper();
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || self.run())?;
+        Ok(LoopThread {
+            stopper,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl<P: Poller> LoopThread<P> {
+    /// The registry of the loop.
+    #[must_use]
+    pub fn registry(&self) -> Registry<P> {
+        self.stopper.registry.clone()
+    }
+
+    /// A stopper of the loop.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper<P> {
+        self.stopper.clone()
+    }
+
+    /// Stops the loop and waits until it has ended. Called by one of its own callbacks, it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// What ended the loop, if it was not stopped.
+    pub fn join(mut self) -> Result<(), RunError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), RunError> {
+        self.stopper.stop();
+        match self.thread.take() {
+            Some(thread) if thread.thread().id() != thread::current().id() => match thread.join() {
+                Ok(ended) => ended,
+                // A drop that panicked while the loop was dropped.
+                Err(panic) => std::panic::resume_unwind(panic),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<P: Poller> Drop for LoopThread<P> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.stopper.stop();
+        } else {
+            // Whoever wants to know calls `join`.
+            let _ = self.end();
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What a callback says about what happens next.
+
+use crate::support::{AT_ONCE, R, log, model_loop, ms};
+use eventry::core::{NotRegistered, Removal};
+use eventry::poller::model::ModelSource;
+use eventry::registry::Next;
+
+// EV-401, EV-402
+#[test]
+fn a_handle_that_disables_itself_is_called_again_after_an_update() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.set_ready(3, R);
+    let id = registry
+        .add_source(ModelSource(3), R, move |_| {
+            log.note("called");
+            Next::Disable
+        })
+        .unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["called"]);
+    assert_eq!(model.registered(), []);
+    registry.update_handle(id, R).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["called"]);
+}
+
+// EV-610, EV-707: removed and freed in the turn of its last call.
+#[test]
+fn an_entry_that_removes_itself_is_freed_in_the_same_turn() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.set_ready(3, R);
+    let (of_handle, of_timeout) = (log.on_drop("free h"), log.on_drop("free t"));
+    let handle = registry
+        .add_source(ModelSource(3), R, move |_| {
+            of_handle.keep();
+            Next::Remove
+        })
+        .unwrap();
+    let timeout = registry
+        .add_timeout(ms(0), move |_| {
+            of_timeout.keep();
+            Next::Remove
+        })
+        .unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["free t", "free h"]);
+    assert_eq!(registry.remove_handle(handle), Err(NotRegistered));
+    assert_eq!(registry.remove_timeout(timeout), Err(NotRegistered));
+    assert_eq!(model.registered(), []);
+    assert!(registry.is_idle());
+}
+
+// A one-shot timeout that can be armed again.
+#[test]
+fn a_timeout_that_disables_itself_fires_once_until_it_is_updated() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, _model) = model_loop();
+    let id = registry
+        .add_timeout(ms(10), move |_| {
+            log.note("fired");
+            Next::Disable
+        })
+        .unwrap();
+    event_loop.run_once(None).unwrap();
+    assert_eq!(heard.take(), ["fired"]);
+    event_loop.run_once(Some(ms(100))).unwrap();
+    assert_eq!(heard.take(), [""; 0]);
+    registry.update_timeout(id, ms(10)).unwrap();
+    event_loop.run_once(None).unwrap();
+    assert_eq!(heard.take(), ["fired"]);
+}
+
+// A callback that has removed its own entry cannot bring it back by what it returns.
+#[test]
+fn what_a_removed_entry_returns_is_ignored() {
+    for next in [Next::Keep, Next::Disable, Next::Remove] {
+        let (log, heard) = log();
+        let (mut event_loop, registry, model) = model_loop();
+        model.set_ready(3, R);
+        let freed = log.on_drop("free");
+        registry
+            .add_source(ModelSource(3), R, move |event| {
+                freed.keep();
+                let removal = event.registry.remove_handle(event.id);
+                assert_eq!(removal, Ok(Removal::InFlight));
+                next
+            })
+            .unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), ["free"]);
+    }
+}

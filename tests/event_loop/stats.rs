@@ -1,0 +1,115 @@
+//! What a loop tells of itself, what it calls in every turn, and how it is emptied.
+
+use crate::support::{AT_ONCE, R, log, model_loop, ms, probe_loop};
+use eventry::poller::model::ModelSource;
+
+#[test]
+fn the_snapshot_counts_what_there_is_and_what_was_done() {
+    let (mut event_loop, registry, probe) = probe_loop();
+    probe.model.set_ready(3, R);
+    let handle = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
+    registry.add_timeout(ms(0), |_| {}).unwrap();
+    event_loop.run_once(None).unwrap();
+    let stats = registry.stats();
+    assert_eq!((stats.handles, stats.timeouts), (1, 1));
+    assert_eq!((stats.turns, stats.calls, stats.frees), (1, 2, 0));
+
+    let _ = registry.remove_handle(handle).unwrap();
+    assert_eq!(registry.stats().pending_frees, 1);
+    event_loop.run_once(None).unwrap();
+    let stats = registry.stats();
+    assert_eq!((stats.handles, stats.pending_frees), (0, 0));
+    assert_eq!((stats.turns, stats.calls, stats.frees), (2, 3, 1));
+}
+
+#[test]
+fn a_wake_is_counted_when_it_was_needed() {
+    let (mut event_loop, registry, probe) = probe_loop();
+    let other = registry.clone();
+    probe.during_a_wait(move || {
+        other.add_timeout(ms(5), |_| {}).unwrap();
+        other.add_timeout(ms(3), |_| {}).unwrap();
+    });
+    event_loop.run_once(None).unwrap();
+    assert_eq!(registry.stats().wakes, 1);
+}
+
+#[test]
+fn the_hooks_are_called_around_the_wait_in_every_turn() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, _model) = model_loop();
+    let (before, after, called) = (log.clone(), log.clone(), log.clone());
+    let freed = log.on_drop("free");
+    event_loop.set_before_wait(move || before.note("before"));
+    event_loop.set_after_dispatch(move || after.note("after"));
+    registry
+        .add_timeout(ms(0), move |event| {
+            freed.keep();
+            called.note("called");
+            let _ = event.registry.remove_timeout(event.id).unwrap();
+        })
+        .unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["before", "called", "free", "after"]);
+}
+
+// A change made by the hook counts for the wait that follows.
+#[test]
+fn what_the_hook_adds_is_waited_for() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, _model) = model_loop();
+    event_loop.set_before_wait(move || {
+        if registry.is_idle() {
+            let log = log.clone();
+            registry
+                .add_timeout(ms(7), move |_| log.note("fired"))
+                .unwrap();
+        }
+    });
+    event_loop.run_once(None).unwrap();
+    assert_eq!(heard.take(), ["fired"]);
+}
+
+// EV-709: what is freed removes another, which removes another; all are freed and nothing is called.
+#[test]
+fn draining_frees_what_frees_remove_and_calls_nothing() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, _model) = model_loop();
+    let mut next = None;
+    for name in ["third", "second", "first"] {
+        let freed = log.on_drop(name);
+        let called = log.clone();
+        let chained = RemovesOnDrop(next.map(|id| (registry.clone(), id)));
+        next = Some(
+            registry
+                .add_timeout(ms(0), move |_| {
+                    freed.keep();
+                    chained.keep();
+                    called.note("called");
+                })
+                .unwrap(),
+        );
+    }
+    let _ = registry.remove_timeout(next.unwrap()).unwrap();
+    assert!(!registry.is_idle());
+    event_loop.drain().unwrap();
+    assert_eq!(heard.take(), ["first", "second", "third"]);
+    assert!(registry.is_idle());
+}
+
+type Registry = eventry::Registry<eventry::poller::model::ModelPoller>;
+
+/// Removes a timeout when it is dropped.
+struct RemovesOnDrop(Option<(Registry, eventry::TimeoutId)>);
+
+impl RemovesOnDrop {
+    fn keep(&self) {}
+}
+
+impl Drop for RemovesOnDrop {
+    fn drop(&mut self) {
+        if let Some((registry, id)) = self.0.take() {
+            let _ = registry.remove_timeout(id).unwrap();
+        }
+    }
+}
