@@ -85,23 +85,28 @@ fn every_sequence_over_two_handles_at_a_time_is_right() {
     };
     let handles = Bounds {
         intervals: Vec::new(),
-        ..bounds(adds)
+        ..all(adds)
     };
     search(
         "two handles at a time, storage reused",
         &handles,
-        150_000,
-        2_500_000,
+        1_300_000,
+        20_000_000,
     );
 }
 
 #[test]
 #[ignore = "deep: minutes"]
-fn every_sequence_over_two_entries_with_everything_is_right() {
+fn every_sequence_over_two_timeouts_with_late_clocks_is_right() {
+    let timeouts = Bounds {
+        interests: Vec::new(),
+        samples: true,
+        ..bounds(Adds::Ever(2))
+    };
     search(
-        "two entries, everything",
-        &all(Adds::Ever(2)),
-        1_000_000,
-        10_000_000,
+        "two timeouts, late clocks",
+        &timeouts,
+        1_200_000,
+        15_000_000,
     );
 }

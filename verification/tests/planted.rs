@@ -1,5 +1,9 @@
 //! The checks are alive: each planted mistake is caught by the check that is named here, and without
 //! one all are silent.
+//!
+//! Both the search and the properties must notice the four mistakes of the table. `tests/loom.rs` plants
+//! as well: there L3 and L3b must notice the fifth, L1 a free while the callback runs, and L4 a lost
+//! cancel.
 
 #[cfg(not(eventry_verification))]
 compile_error!(

@@ -12,7 +12,6 @@ pub use entry::{Answer, Label, Registration, What};
 use eventry::core::{Refused, Removal};
 use eventry::{Events, Time};
 use std::os::fd::RawFd;
-use std::time::Duration;
 
 /// The naive model.
 #[derive(Clone, Debug, Default)]
@@ -299,7 +298,7 @@ impl Oracle {
     }
 
     fn arm(&mut self, label: Label, now: Time, interval: Option<u64>) {
-        let due = interval.map(|interval| now.after(Duration::from_nanos(interval)));
+        let due = interval.map(|interval| sum(now, interval));
         if let Some(entry) = self.registered(label) {
             let deadline = due;
             entry.what = What::Timeout { interval, deadline };
@@ -329,6 +328,12 @@ pub(crate) fn share(interest: Events, ready: Events) -> Events {
     }
     let asked = interest.bits() | Events::ERROR.bits() | Events::HANGUP.bits();
     Events::from_bits_truncate(ready.bits() & asked)
+}
+
+/// A point in time beyond the last one is the last one (EV-810).
+fn sum(now: Time, interval: u64) -> Time {
+    let nanos = u128::from(now.as_nanos()) + u128::from(interval);
+    Time::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 fn pop_front<T>(list: &mut Vec<T>) -> Option<T> {
