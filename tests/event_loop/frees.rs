@@ -1,10 +1,10 @@
 //! Removal, and when what was removed is dropped.
 
-use crate::support::{AT_ONCE, R, log, model_loop, ms};
+use crate::support::{AT_ONCE, OnDrop, R, log, model_loop, ms};
 use eventry::core::{NotRegistered, Refused, Removal};
 use eventry::poller::model::ModelSource;
-use std::sync::mpsc::channel;
-use std::thread;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, ThreadId};
 
 // EV-701
 #[test]
@@ -84,27 +84,16 @@ fn what_is_removed_while_it_runs_is_freed_after_its_last_call() {
     assert_eq!(heard.take(), ["removed", "last call ends", "free"]);
 }
 
-/// Tells on which thread it is dropped.
-struct TellsThread(std::sync::mpsc::Sender<thread::ThreadId>);
-
-impl TellsThread {
-    fn keep(&self) {}
-}
-
-impl Drop for TellsThread {
-    fn drop(&mut self) {
-        self.0.send(thread::current().id()).unwrap();
-    }
-}
-
 // EV-706: the loop's thread, whoever removed it; the dropping thread, if the loop is dropped.
 #[test]
 fn what_was_removed_is_freed_by_the_loops_thread() {
     let (mut event_loop, registry, _model) = model_loop();
     let (tell, told) = channel();
-    let tells = TellsThread(tell.clone());
+    let tells_thread =
+        |tell: Sender<ThreadId>| OnDrop(move || tell.send(thread::current().id()).unwrap());
+    let tells = tells_thread(tell.clone());
     let removed = registry.add_timeout(ms(1), move |_| tells.keep()).unwrap();
-    let tells = TellsThread(tell);
+    let tells = tells_thread(tell);
     registry.add_timeout(ms(1), move |_| tells.keep()).unwrap();
 
     let remover = thread::spawn(move || registry.remove_timeout(removed).unwrap());
@@ -152,19 +141,6 @@ fn a_busy_loop_frees_in_the_turn_of_the_removal() {
     for _ in 0..10 {
         event_loop.run_once(AT_ONCE).unwrap();
         assert_eq!(heard.take(), ["free"]);
-    }
-}
-
-/// Calls `F` when it is dropped.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> OnDrop<F> {
-    fn keep(&self) {}
-}
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }
 

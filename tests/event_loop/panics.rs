@@ -1,6 +1,6 @@
 //! Callbacks that panic.
 
-use crate::support::{AT_ONCE, R, log, model_loop, ms};
+use crate::support::{AT_ONCE, OnDrop, R, log, model_loop, ms};
 use eventry::poller::model::ModelSource;
 use eventry::registry::Next;
 use eventry::{CallbackPanic, PanickedCallback, RunError};
@@ -74,24 +74,12 @@ fn a_callback_that_removes_itself_and_panics_is_freed_once() {
     assert_eq!(heard.take(), ["free"]);
 }
 
-struct PanicsWhenDropped;
-
-impl PanicsWhenDropped {
-    fn keep(&self) {}
-}
-
-impl Drop for PanicsWhenDropped {
-    fn drop(&mut self) {
-        panic!("dropped");
-    }
-}
-
 // EV-514: the free call of one does not keep the next from being freed.
 #[test]
 fn a_drop_that_panics_is_reported_and_the_others_are_freed() {
     let (log, heard) = log();
     let (mut event_loop, registry, _model) = model_loop();
-    let bomb = PanicsWhenDropped;
+    let bomb = OnDrop(|| panic!("dropped"));
     let bad = registry.add_timeout(ms(1), move |_| bomb.keep()).unwrap();
     let freed = log.on_drop("free");
     let good = registry.add_timeout(ms(1), move |_| freed.keep()).unwrap();

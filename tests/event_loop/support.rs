@@ -31,11 +31,8 @@ pub(crate) struct Log(Sender<String>);
 /// What has been noted.
 pub(crate) struct Heard(Receiver<String>);
 
-/// Notes its name when it is dropped. Moved into a callback, it tells when that was freed.
-pub(crate) struct NotesDrop {
-    log: Log,
-    name: String,
-}
+/// Calls `F` when it is dropped: moved into a callback, when that is freed.
+pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
 
 pub(crate) fn log() -> (Log, Heard) {
     let (sender, receiver) = channel();
@@ -48,11 +45,10 @@ impl Log {
         let _ = self.0.send(what.into());
     }
 
-    pub(crate) fn on_drop(&self, name: &str) -> NotesDrop {
-        NotesDrop {
-            log: self.clone(),
-            name: name.to_owned(),
-        }
+    /// Notes `name` when it is dropped.
+    pub(crate) fn on_drop(&self, name: &str) -> OnDrop<impl FnMut() + use<>> {
+        let (log, name) = (self.clone(), name.to_owned());
+        OnDrop(move || log.note(&*name))
     }
 }
 
@@ -63,15 +59,15 @@ impl Heard {
     }
 }
 
-impl Drop for NotesDrop {
-    fn drop(&mut self) {
-        self.log.note(std::mem::take(&mut self.name));
-    }
-}
-
-impl NotesDrop {
+impl<F: FnMut()> OnDrop<F> {
     /// Makes the closure that calls this own the value.
     pub(crate) fn keep(&self) {}
+}
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 /// A loop on the model poller, its registry and its world.

@@ -3,7 +3,7 @@
 //! A change made inside the probe's wait is one that another thread makes after the loop has looked at
 //! its table and before it blocks: the moment at which a wake is lost most easily.
 
-use crate::support::{AT_ONCE, LONG, R, Told, W, log, ms, probe_loop};
+use crate::support::{AT_ONCE, LONG, OnDrop, R, Told, W, log, ms, probe_loop};
 use eventry::poller::model::ModelSource;
 use eventry::poller::{MioPoller, Registrar};
 use eventry::{EventLoop, Events, Time};
@@ -254,4 +254,22 @@ fn a_wake_that_comes_before_the_wait_ends_it() {
     let before = registrar.now();
     event_loop.run_once(LONG).unwrap();
     assert!(registrar.now().since(before) < LONG.unwrap());
+}
+
+// EV-707, EV-902: a free call before the wait removes another entry; that one is freed in the same turn.
+#[test]
+fn the_loop_does_not_sleep_on_what_a_free_call_removed() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, probe) = probe_loop();
+    let freed = log.on_drop("free");
+    let other = registry.add_timeout(None, move |_| freed.keep()).unwrap();
+    let inner = registry.clone();
+    let on_drop = OnDrop(move || {
+        let _ = inner.remove_timeout(other).unwrap();
+    });
+    let id = registry.add_timeout(None, move |_| on_drop.keep());
+    let _ = registry.remove_timeout(id.unwrap()).unwrap();
+    event_loop.run_once(None).unwrap();
+    assert_eq!(probe.told(), [Told::Wait(AT_ONCE)]);
+    assert_eq!(heard.take(), ["free"]);
 }
