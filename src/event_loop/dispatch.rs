@@ -68,14 +68,25 @@ impl<P: Poller> EventLoop<P> {
                     self.registry.call_is_over(&state);
                 }
                 Call::Free { payload, source } => {
-                    state.stats.frees += 1;
-                    drop(state);
-                    let freed = catch(|| drop(payload)).and(catch(|| drop(source)));
-                    if let Err(message) = freed {
-                        let callback = PanickedCallback::Free;
-                        panics.push(CallbackPanic { callback, message });
+                    // Nothing but free calls is left in the turn: they are taken together, so that a loop
+                    // which has much to free does not take the lock for each.
+                    self.freed.push((payload, source));
+                    while let Some(call) = state.core.next_call() {
+                        let Call::Free { payload, source } = call else {
+                            unreachable!("I14: a turn ends with its free calls");
+                        };
+                        self.freed.push((payload, source));
                     }
-                    state = self.registry.lock();
+                    state.stats.frees += self.freed.len() as u64;
+                    drop(state);
+                    for (payload, source) in self.freed.drain(..) {
+                        let freed = catch(|| drop(payload)).and(catch(|| drop(source)));
+                        if let Err(message) = freed {
+                            let callback = PanickedCallback::Free;
+                            panics.push(CallbackPanic { callback, message });
+                        }
+                    }
+                    return;
                 }
             }
         }

@@ -12,7 +12,7 @@ pub use thread::LoopThread;
 #[cfg(not(loom))]
 use crate::poller::MioPoller;
 use crate::poller::{DefaultPoller, Poller};
-use crate::registry::Registry;
+use crate::registry::{Callback, Registry};
 use crate::time::Time;
 use std::fmt;
 use std::io;
@@ -41,6 +41,8 @@ use std::time::Duration;
 pub struct EventLoop<P: Poller = DefaultPoller> {
     registry: Registry<P>,
     poller: P,
+    /// What is being freed; keeps its storage.
+    freed: Vec<(Callback<P>, Option<P::Source>)>,
     before_wait: Option<Hook>,
     after_dispatch: Option<Hook>,
 }
@@ -73,6 +75,7 @@ impl<P: Poller> EventLoop<P> {
         EventLoop {
             registry: Registry::new(poller.registrar().clone()),
             poller,
+            freed: Vec::new(),
             before_wait: None,
             after_dispatch: None,
         }

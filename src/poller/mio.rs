@@ -14,6 +14,7 @@ use crate::time::Time;
 use mio::{Poll, Registry, Waker};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct MioSource(Arc<dyn AsFd + Send + Sync>);
 pub struct MioPoller {
     poll: Poll,
     events: mio::Events,
+    /// How many events were handed out since the last wait.
+    handed_out: Cell<usize>,
     /// The always-ready descriptors of the last wait; keeps its storage.
     always_ready: Vec<(Token, Events)>,
     registrar: MioRegistrar,
@@ -92,6 +95,7 @@ impl MioPoller {
         Ok(MioPoller {
             poll,
             events: mio::Events::with_capacity(EVENTS_AT_FIRST),
+            handed_out: Cell::new(0),
             always_ready: Vec::new(),
             registrar: MioRegistrar(Arc::new(Shared {
                 registry,
@@ -112,7 +116,7 @@ impl Poller for MioPoller {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if self.events.iter().count() == self.events.capacity() {
+        if self.handed_out.replace(0) >= self.events.capacity() {
             self.events = mio::Events::with_capacity(self.events.capacity() * 2);
         }
         self.always_ready.clear();
@@ -139,7 +143,10 @@ impl Poller for MioPoller {
     }
 
     fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
-        let polled = self.events.iter().filter(|event| event.token() != WAKE);
+        let polled = self.events.iter().filter(|event| {
+            self.handed_out.set(self.handed_out.get() + 1);
+            event.token() != WAKE
+        });
         polled
             .map(|event| (Token::from_bits(event.token().0 as u64), events_of(event)))
             .chain(self.always_ready.iter().copied())
