@@ -7,6 +7,7 @@ mod descriptors;
 mod disabled;
 mod embedding;
 mod frees;
+mod identity;
 mod loop_thread;
 mod loops;
 mod masks;

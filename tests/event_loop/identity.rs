@@ -1,0 +1,82 @@
+//! Who is who: registrations of the same thing, and the thread that runs the loop.
+
+use crate::support::{AT_ONCE, R, log, model_loop, ms, streams};
+use eventry::EventLoop;
+use eventry::core::Removal;
+use eventry::poller::model::ModelSource;
+use std::sync::mpsc::channel;
+use std::thread;
+
+// EV-711: what an earlier registration of the same descriptor owned is freed with it, whatever has been
+// registered since.
+#[test]
+fn a_registration_keeps_what_belongs_to_it() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.set_ready(3, R);
+    let add = |name: &'static str| {
+        let freed = log.on_drop(&format!("free {name}"));
+        let called = log.clone();
+        registry
+            .add_source(ModelSource(3), R, move |_| {
+                freed.keep();
+                called.note(name);
+            })
+            .unwrap()
+    };
+    let first = add("first");
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(registry.remove_handle(first), Ok(Removal::Idle));
+    let second = add("second");
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["first", "free first", "second"]);
+    assert_eq!(registry.remove_handle(second), Ok(Removal::Idle));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["free second"]);
+}
+
+// EV-1101, EV-1106: the loop may move between threads; the one that ran it last is not its runner any
+// more, and may wait for a call that another one makes.
+#[test]
+fn the_thread_that_ran_the_loop_before_may_wait_for_its_call_now() {
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    event_loop.run_once(AT_ONCE).unwrap();
+    let (entered, is_entered) = channel();
+    let (go_on, gate) = channel::<()>();
+    let id = registry
+        .add_timeout(ms(0), move |_| {
+            entered.send(()).unwrap();
+            gate.recv().unwrap();
+        })
+        .unwrap();
+    let elsewhere = thread::spawn(move || event_loop.run_once(None).unwrap());
+    is_entered.recv().unwrap();
+    go_on.send(()).unwrap();
+    assert_eq!(registry.remove_timeout_and_wait(id), Ok(()));
+    elsewhere.join().unwrap();
+}
+
+// EV-1007: two numbers for one open file are two descriptors.
+#[test]
+fn duplicates_of_a_descriptor_are_watched_independently() {
+    let (log, heard) = log();
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    let (near, far) = streams();
+    let twin = near.try_clone().unwrap();
+    std::io::Write::write_all(&mut &far, b"x").unwrap();
+    let mut ids = Vec::new();
+    for (name, stream) in [("one", near), ("two", twin)] {
+        let log = log.clone();
+        let added = registry.add_handle(stream, R, move |_| log.note(name));
+        ids.push(added.unwrap());
+    }
+    event_loop.run_once(AT_ONCE).unwrap();
+    let mut called = heard.take();
+    called.sort();
+    assert_eq!(called, ["one", "two"]);
+    assert_eq!(registry.remove_handle(ids[0]), Ok(Removal::Idle));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["two"]);
+}
