@@ -46,6 +46,7 @@
 //! | [`EventLoop`] | owns the wait, runs the callbacks |
 //! | [`Registry`] | adds, updates and removes; clone it, send it, use it anywhere |
 //! | [`Stopper`] | makes the loop return |
+//! | [`LoopThread`] | a loop on a thread of its own |
 //! | [`core::Core`] | every decision, as a pure value without I/O, clock or lock |
 //! | [`poller::Poller`] | readiness, time and waking: the operating system's, or a model of it |
 //!
@@ -54,10 +55,11 @@
 //! | | other threads | a callback | the drop of a callback |
 //! |---|---|---|---|
 //! | add, update, remove | yes | yes, also on itself | yes |
+//! | remove and wait | yes, holding nothing the callback takes | yes, but not for itself | yes |
 //! | [`Stopper::stop`] | yes | yes | yes |
 //! | [`EventLoop::run`] | needs the loop itself, so one at a time | no | no |
 //!
-//! None of them waits for a callback, and none calls or drops one.
+//! None of them calls or drops a callback, and none but the removals that say so waits for one.
 //!
 //! # Features
 //!
