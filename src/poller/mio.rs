@@ -1,4 +1,4 @@
-//! The backend of real programs: mio's poll and waker, with level-triggered registrations of our own on
+//! The default backend, on `epoll(7)`: mio's poll and waker, with level-triggered registrations of our own on
 //! mio's epoll descriptor.
 //!
 //! mio registers edge-triggered and asks for `EPOLLRDHUP`, which it then reports as a hang-up. The event
@@ -7,6 +7,8 @@
 //! half-close is never reported, mio's accessors say exactly what `poll(2)` would.
 
 use super::always_ready::AlwaysReady;
+use super::clock::Clock;
+use super::source::OsSource;
 use super::{Poller, Registrar, Source};
 use crate::events::Events;
 use crate::id::Token;
@@ -15,9 +17,8 @@ use mio::{Poll, Registry, Waker};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// No registration has this token: its descriptor would be −1.
 const WAKE: mio::Token = mio::Token(usize::MAX);
@@ -28,10 +29,6 @@ const _: () = assert!(usize::BITS >= 64);
 /// How many events one wait takes at first; doubled whenever a wait fills it, so that in the long run
 /// every ready descriptor is reported in every turn (EV-508).
 const EVENTS_AT_FIRST: usize = 1024;
-
-/// An open descriptor, shared by the table and whoever uses it.
-#[derive(Clone)]
-pub struct MioSource(Arc<dyn AsFd + Send + Sync>);
 
 /// Waits with mio.
 #[derive(Debug)]
@@ -52,31 +49,7 @@ struct Shared {
     registry: Registry,
     waker: Waker,
     always_ready: AlwaysReady,
-    origin: Instant,
-}
-
-impl MioSource {
-    /// Keeps `source` open until the handle it is added with has been freed.
-    pub fn new(source: impl AsFd + Send + Sync + 'static) -> MioSource {
-        MioSource(Arc::new(source))
-    }
-
-    /// As [`new`](MioSource::new), for a source that is shared already.
-    pub(crate) fn shared<S: AsFd + Send + Sync + 'static>(source: Arc<S>) -> MioSource {
-        MioSource(source)
-    }
-}
-
-impl std::fmt::Debug for MioSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("MioSource").field(&self.fd()).finish()
-    }
-}
-
-impl Source for MioSource {
-    fn fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
+    clock: Clock,
 }
 
 impl MioPoller {
@@ -97,14 +70,14 @@ impl MioPoller {
                 registry,
                 waker,
                 always_ready: AlwaysReady::new(),
-                origin: monotonic_now(),
+                clock: Clock::new(),
             })),
         })
     }
 }
 
 impl Poller for MioPoller {
-    type Source = MioSource;
+    type Source = OsSource;
     type Registrar = MioRegistrar;
 
     fn registrar(&self) -> &MioRegistrar {
@@ -144,12 +117,12 @@ impl Poller for MioPoller {
 }
 
 impl Registrar for MioRegistrar {
-    type Source = MioSource;
+    type Source = OsSource;
 
-    fn register(&self, source: &MioSource, token: Token, interest: Events) -> io::Result<()> {
+    fn register(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
         let shared = &*self.0;
         let data = EventData::new_u64(token.into_bits());
-        match epoll::add(&shared.registry, &*source.0, data, flags_of(interest)) {
+        match epoll::add(&shared.registry, source, data, flags_of(interest)) {
             Err(Errno::PERM) => {
                 shared.always_ready.insert(token, interest);
                 Ok(())
@@ -158,7 +131,7 @@ impl Registrar for MioRegistrar {
             // duplicate keeps the old registration alive: it is replaced (EV-1002).
             Err(Errno::EXIST) => Ok(epoll::modify(
                 &shared.registry,
-                &*source.0,
+                source,
                 data,
                 flags_of(interest),
             )?),
@@ -166,24 +139,24 @@ impl Registrar for MioRegistrar {
         }
     }
 
-    fn reregister(&self, source: &MioSource, token: Token, interest: Events) -> io::Result<()> {
+    fn reregister(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
         let shared = &*self.0;
         if shared.always_ready.update(token, interest) {
             return Ok(());
         }
         let data = EventData::new_u64(token.into_bits());
-        match epoll::modify(&shared.registry, &*source.0, data, flags_of(interest)) {
+        match epoll::modify(&shared.registry, source, data, flags_of(interest)) {
             // The descriptor was closed and opened again without a removal; the kernel has forgotten it.
             Err(Errno::NOENT) => self.register(source, token, interest),
             result => Ok(result?),
         }
     }
 
-    fn deregister(&self, source: &MioSource) {
+    fn deregister(&self, source: &OsSource) {
         let shared = &*self.0;
         if !shared.always_ready.remove(source.fd()) {
             // Fails if the descriptor was closed too early, and then the kernel has forgotten it.
-            let _ = epoll::delete(&shared.registry, &*source.0);
+            let _ = epoll::delete(&shared.registry, source);
         }
     }
 
@@ -192,14 +165,8 @@ impl Registrar for MioRegistrar {
     }
 
     fn now(&self) -> Time {
-        Time::ZERO.after(monotonic_now().duration_since(self.0.origin))
+        self.0.clock.now()
     }
-}
-
-/// The loop's clock: the only place that reads one.
-#[allow(clippy::disallowed_methods, reason = "this is the loop's clock")]
-fn monotonic_now() -> Instant {
-    Instant::now()
 }
 
 fn flags_of(interest: Events) -> EventFlags {

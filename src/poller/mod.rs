@@ -23,11 +23,17 @@
 #[cfg(not(loom))]
 mod always_ready;
 #[cfg(not(loom))]
+mod clock;
+#[cfg(not(loom))]
 mod mio;
 pub mod model;
+#[cfg(not(loom))]
+mod source;
 
 #[cfg(not(loom))]
-pub use self::mio::{MioPoller, MioRegistrar, MioSource};
+pub use self::mio::{MioPoller, MioRegistrar};
+#[cfg(not(loom))]
+pub use self::source::OsSource;
 
 /// The poller of loops that do not choose another.
 #[cfg(not(loom))]

@@ -95,11 +95,11 @@ impl<P: Poller> Registry<P> {
 #[cfg(not(loom))]
 mod with_descriptor {
     use super::*;
-    use crate::poller::{MioPoller, MioSource};
+    use crate::poller::OsSource;
     use std::os::fd::AsFd;
     use std::sync::Arc;
 
-    impl Registry<MioPoller> {
+    impl<P: Poller<Source = OsSource>> Registry<P> {
         /// Adds a handle on `source`, which stays open until the handle has been removed and its last
         /// call is over. With an empty `interest` it is added disabled.
         ///
@@ -120,11 +120,11 @@ mod with_descriptor {
         ) -> Result<HandleId, AddError<Arc<S>>>
         where
             S: AsFd + Send + Sync + 'static,
-            F: FnMut(HandleEvent<'_, Arc<S>, MioPoller>) + Send + 'static,
+            F: FnMut(HandleEvent<'_, Arc<S>, P>) + Send + 'static,
         {
             let source = Arc::new(source);
             let kept = Arc::clone(&source);
-            let callback: Callback<MioPoller> = Box::new(move |registry, key, events| {
+            let callback: Callback<P> = Box::new(move |registry, key, events| {
                 callback(HandleEvent {
                     id: HandleId(key),
                     events,
@@ -132,7 +132,7 @@ mod with_descriptor {
                     registry,
                 });
             });
-            let named = MioSource::shared(Arc::clone(&source));
+            let named = OsSource::shared(Arc::clone(&source));
             let added = self.insert_handle(named, interest, callback);
             added.map_err(|(AddError { reason, .. }, _callback)| AddError {
                 reason,
