@@ -159,6 +159,9 @@ impl<P: Poller> EventLoop<P> {
         state.wake_up();
         if waited.is_ok() {
             let now = self.registry.now();
+            for token in self.poller.lost() {
+                state.core.lost(token);
+            }
             state.core.begin_turn(now, self.poller.ready());
         }
         drop(state);

@@ -71,6 +71,14 @@ pub trait Poller: Send + Sized + 'static {
 
     /// What the last wait found. Each registration is named at most once.
     fn ready(&self) -> impl Iterator<Item = (Token, Events)>;
+
+    /// The registrations that the last wait ended because their descriptor is not open any more: closed
+    /// by a caller who should have removed it first (EV-1001). None of them is among the ready ones.
+    ///
+    /// A backend that cannot tell has none.
+    fn lost(&self) -> impl Iterator<Item = Token> {
+        std::iter::empty()
+    }
 }
 
 /// Registers, wakes and tells the time: the half of a backend that is shared.

@@ -1,9 +1,9 @@
 //! Registrations that are refused.
 
-use crate::support::{AT_ONCE, R, W, log, model_loop};
-use eventry::EventLoop;
-use eventry::core::{NotRegistered, Refused, Removal};
+use crate::support::{AT_ONCE, E, R, W, log, model_loop};
+use eventry::core::{Call, Change, Core, NotRegistered, Refused, Removal};
 use eventry::poller::model::ModelSource;
+use eventry::{EventLoop, Time};
 use rustix::fs::{Mode, OFlags, open};
 use std::io::ErrorKind;
 
@@ -88,6 +88,38 @@ fn a_descriptor_that_the_kernel_refuses_is_an_error_once() {
         event_loop.run_once(AT_ONCE).unwrap();
     }
     assert_eq!(heard.take(), ["ERROR"]);
+}
+
+// EV-1001: a poller may find out later than when it was told, and then it says so by the token.
+#[test]
+fn a_registration_that_the_poller_lost_is_an_error_once() {
+    let mut core = Core::new(0);
+    let id = core.add_handle(3, (), R, "handle").unwrap();
+    let Some(Change::Register { token, .. }) = core.next_change() else {
+        panic!("nothing to register");
+    };
+    core.lost(token);
+    core.begin_turn(Time::ZERO, []);
+    match core.next_call() {
+        Some(Call::Handle {
+            events, payload, ..
+        }) => {
+            assert_eq!(events, E);
+            core.finish_handle(id, payload);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(core.next_call().is_none());
+    assert!(!core.has_changes(), "it is disabled");
+
+    // Enabled again, it is registered anew, and what is said of the old registration means nothing.
+    core.update_handle(id, R).unwrap();
+    assert!(
+        matches!(core.next_change(), Some(Change::Register { token: new, .. }) if new != token)
+    );
+    core.lost(token);
+    core.begin_turn(Time::ZERO, []);
+    assert!(core.next_call().is_none());
 }
 
 // Two changes that cancel each other out within a turn cost the poller nothing.
