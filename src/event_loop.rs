@@ -1,9 +1,13 @@
 //! The loop: waits for what is due or ready, and calls it.
 
+#[cfg(not(loom))]
+mod builder;
+
+#[cfg(not(loom))]
+pub use builder::EventLoopBuilder;
+
 use crate::core::Call;
 use crate::id::{HandleId, TimeoutId};
-#[cfg(not(loom))]
-use crate::poller::MioPoller;
 use crate::poller::{DefaultPoller, Poller};
 use crate::registry::Registry;
 use crate::time::Time;
@@ -85,18 +89,6 @@ impl fmt::Display for PanickedCallback {
             PanickedCallback::Timeout(_) => "a timeout's callback",
             PanickedCallback::Free => "the drop of a removed callback",
         })
-    }
-}
-
-#[cfg(not(loom))]
-impl EventLoop<MioPoller> {
-    /// A loop on the operating system's poller.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the operating system reports, for example that there are no descriptors left.
-    pub fn new() -> io::Result<EventLoop<MioPoller>> {
-        MioPoller::new().map(EventLoop::with_poller)
     }
 }
 

@@ -47,7 +47,7 @@
 //! | [`Registry`] | adds, updates and removes; clone it, send it, use it anywhere |
 //! | [`Stopper`] | makes the loop return |
 //! | [`core::Core`] | every decision, as a pure value without I/O, clock or lock |
-//! | [`poller::Poller`] | readiness, time and waking: the operating system's, or a model of it |
+//! | [`poller::Poller`] | readiness, time and waking: by epoll, by `poll(2)` ([`Backend`]), or by a model of them |
 //!
 //! # What may be called from where
 //!
@@ -88,8 +88,12 @@ pub mod session;
 #[cfg(feature = "daemon")]
 pub mod wire;
 
+#[cfg(not(loom))]
+pub use event_loop::EventLoopBuilder;
 pub use event_loop::{CallbackPanic, EventLoop, PanickedCallback, RunError, Stopper};
 pub use events::Events;
 pub use id::{HandleId, TimeoutId, Token};
+#[cfg(not(loom))]
+pub use poller::Backend;
 pub use registry::Registry;
 pub use time::Time;

@@ -5,6 +5,10 @@
 //! API promises level-triggered readiness and an exact hang-up, so descriptors are registered here by
 //! `epoll_ctl` without `EPOLLET` and `EPOLLRDHUP`. Level semantics then cost nothing per event, and as a
 //! half-close is never reported, mio's accessors say exactly what `poll(2)` would.
+//!
+//! A descriptor that is closed while it is registered is noticed at best: epoll forgets it silently when
+//! its last duplicate is closed, and goes on reporting the file until then. It is heard of when epoll is
+//! next told of it, which then refuses it (EV-1001).
 
 use super::always_ready::AlwaysReady;
 use super::clock::Clock;

@@ -6,6 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
 /// An open descriptor, shared by the table, the poller and whoever uses it.
+///
+/// Where several handles with sources of their own watch one descriptor, a poller may keep the source it
+/// was registered with until the last of them has been removed.
 #[derive(Clone)]
 pub struct OsSource(Arc<dyn AsFd + Send + Sync>);
 
@@ -18,6 +21,11 @@ impl OsSource {
     /// As [`new`](OsSource::new), for a source that is shared already.
     pub(crate) fn shared<S: AsFd + Send + Sync + 'static>(source: Arc<S>) -> OsSource {
         OsSource(source)
+    }
+
+    /// Whether both share one value, so that dropping one of them drops nothing else.
+    pub(super) fn is_shared_with(&self, other: &OsSource) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

@@ -109,6 +109,11 @@ mod with_descriptor {
         /// (EV-403). A descriptor that cannot be polled, such as a regular file, is always ready, and
         /// keeps the loop from sleeping while its handle is enabled (EV-1004).
         ///
+        /// Do not close the descriptor before the handle has been removed. If that is noticed, every
+        /// handle on it is called with [`Events::ERROR`] once and disabled. With
+        /// [`Backend::Poll`](crate::Backend::Poll) the next wait notices, unless the number has been
+        /// opened again by then; epoll only when it is next told of the descriptor (EV-1001).
+        ///
         /// # Errors
         ///
         /// [`AddError`], with `source`; the callback is dropped uncalled.
