@@ -1,9 +1,9 @@
 //! Registrations that are refused.
 
-use crate::support::{AT_ONCE, E, R, W, log, model_loop};
+use crate::support::{AT_ONCE, E, R, W, log, model_loop, on_each_backend, os_loop};
+use eventry::Time;
 use eventry::core::{Call, Change, Core, NotRegistered, Refused, Removal};
 use eventry::poller::model::ModelSource;
-use eventry::{EventLoop, Time};
 use rustix::fs::{Mode, OFlags, open};
 use std::io::ErrorKind;
 
@@ -75,19 +75,21 @@ fn a_refusal_reaches_every_enabled_handle_of_the_descriptor() {
 // The same by the kernel: an O_PATH descriptor cannot be polled.
 #[test]
 fn a_descriptor_that_the_kernel_refuses_is_an_error_once() {
-    let (log, heard) = log();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let path = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
-    registry
-        .add_handle(path, R, move |event| {
-            log.note(format!("{:?}", event.events));
-        })
-        .unwrap();
-    for _ in 0..3 {
-        event_loop.run_once(AT_ONCE).unwrap();
-    }
-    assert_eq!(heard.take(), ["ERROR"]);
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let path = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        registry
+            .add_handle(path, R, move |event| {
+                log.note(format!("{:?}", event.events));
+            })
+            .unwrap();
+        for _ in 0..3 {
+            event_loop.run_once(AT_ONCE).unwrap();
+        }
+        assert_eq!(heard.take(), ["ERROR"]);
+    });
 }
 
 // EV-1001: a poller may find out later than when it was told, and then it says so by the token.
