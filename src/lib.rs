@@ -48,7 +48,7 @@
 //! | [`Stopper`] | makes the loop return |
 //! | [`LoopThread`] | a loop on a thread of its own |
 //! | [`core::Core`] | every decision, as a pure value without I/O, clock or lock |
-//! | [`poller::Poller`] | readiness, time and waking: the operating system's, or a model of it |
+//! | [`poller::Poller`] | readiness, time and waking: by epoll, by `poll(2)` ([`Backend`]), or by a model of them |
 //!
 //! # What may be called from where
 //!
@@ -90,10 +90,12 @@ pub mod session;
 #[cfg(feature = "daemon")]
 pub mod wire;
 
-#[cfg(not(loom))]
-pub use event_loop::LoopThread;
 pub use event_loop::{CallbackPanic, EventLoop, PanickedCallback, RunError, Stopper};
+#[cfg(not(loom))]
+pub use event_loop::{EventLoopBuilder, LoopThread};
 pub use events::Events;
 pub use id::{HandleId, TimeoutId, Token};
+#[cfg(not(loom))]
+pub use poller::Backend;
 pub use registry::Registry;
 pub use time::Time;

@@ -208,6 +208,15 @@ impl<P, S> Core<P, S> {
         }
     }
 
+    /// Says that the poller ended a registration by itself, because its descriptor is not open any more;
+    /// what follows is as if it had [refused](Core::refused) the descriptor. To be said before the turn
+    /// begins. A token that is no longer registered is passed over.
+    pub fn lost(&mut self, token: Token) {
+        if self.descriptors.first_of(token).is_some() {
+            self.refused(token.fd());
+        }
+    }
+
     /// The registered handle that `id` names.
     fn handle_mut(&mut self, id: HandleId) -> Result<&mut Handle<P, S>, NotRegistered> {
         let number = self.number;

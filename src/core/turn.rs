@@ -90,9 +90,10 @@ impl<P, S> Core<P, S> {
         self.turn.frees = None;
         self.turn.looked_at = 0;
         self.turn.ready.clear();
-        for (token, events) in ready {
+        // Internal iteration: a poller of several backends then asks once which one it is.
+        ready.into_iter().for_each(|(token, events)| {
             let Some(first) = self.descriptors.first_of(token) else {
-                continue;
+                return;
             };
             let mut at = first;
             while let Some(entry) = self.handles.get(at) {
@@ -104,7 +105,7 @@ impl<P, S> Core<P, S> {
                 });
                 at = entry.next;
             }
-        }
+        });
         for (serial, slot) in self.turn.refused.drain(..) {
             self.turn.ready.push(Ready {
                 serial,

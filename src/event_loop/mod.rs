@@ -1,21 +1,22 @@
 //! The loop: waits for what is due or ready, and calls it.
 
+#[cfg(not(loom))]
+mod builder;
 mod dispatch;
 mod error;
 #[cfg(not(loom))]
 mod thread;
 
+#[cfg(not(loom))]
+pub use builder::EventLoopBuilder;
 pub use error::{CallbackPanic, PanickedCallback, RunError};
 #[cfg(not(loom))]
 pub use thread::LoopThread;
 
-#[cfg(not(loom))]
-use crate::poller::MioPoller;
 use crate::poller::{DefaultPoller, Poller};
 use crate::registry::{Callback, Registry};
 use crate::time::Time;
 use std::fmt;
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -54,18 +55,6 @@ type Hook = Box<dyn FnMut() + Send>;
 #[derive(Debug)]
 pub struct Stopper<P: Poller = DefaultPoller> {
     registry: Registry<P>,
-}
-
-#[cfg(not(loom))]
-impl EventLoop<MioPoller> {
-    /// A loop on the operating system's poller.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the operating system reports, for example that there are no descriptors left.
-    pub fn new() -> io::Result<EventLoop<MioPoller>> {
-        MioPoller::new().map(EventLoop::with_poller)
-    }
 }
 
 impl<P: Poller> EventLoop<P> {
@@ -138,6 +127,9 @@ impl<P: Poller> EventLoop<P> {
         state.wake_up();
         if waited.is_ok() {
             let now = self.registry.now();
+            for token in self.poller.lost() {
+                state.core.lost(token);
+            }
             state.core.begin_turn(now, self.poller.ready());
         }
         drop(state);

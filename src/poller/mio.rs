@@ -1,12 +1,18 @@
-//! The backend of real programs: mio's poll and waker, with level-triggered registrations of our own on
+//! The default backend, on `epoll(7)`: mio's poll and waker, with level-triggered registrations of our own on
 //! mio's epoll descriptor.
 //!
 //! mio registers edge-triggered and asks for `EPOLLRDHUP`, which it then reports as a hang-up. The event
 //! API promises level-triggered readiness and an exact hang-up, so descriptors are registered here by
 //! `epoll_ctl` without `EPOLLET` and `EPOLLRDHUP`. Level semantics then cost nothing per event, and as a
 //! half-close is never reported, mio's accessors say exactly what `poll(2)` would.
+//!
+//! A descriptor that is closed while it is registered is noticed at best: epoll forgets it silently when
+//! its last duplicate is closed, and goes on reporting the file until then. It is heard of when epoll is
+//! next told of it, which then refuses it (EV-1001).
 
 use super::always_ready::AlwaysReady;
+use super::clock::Clock;
+use super::source::OsSource;
 use super::{Poller, Registrar, Source};
 use crate::events::Events;
 use crate::id::Token;
@@ -16,9 +22,9 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// No registration has this token: its descriptor would be −1.
 const WAKE: mio::Token = mio::Token(usize::MAX);
@@ -29,10 +35,6 @@ const _: () = assert!(usize::BITS >= 64);
 /// How many events one wait takes at first; doubled whenever a wait fills it, so that in the long run
 /// every ready descriptor is reported in every turn (EV-508).
 const EVENTS_AT_FIRST: usize = 1024;
-
-/// An open descriptor, shared by the table and whoever uses it.
-#[derive(Clone)]
-pub struct MioSource(Arc<dyn AsFd + Send + Sync>);
 
 /// Waits with mio.
 #[derive(Debug)]
@@ -55,31 +57,7 @@ struct Shared {
     registry: Registry,
     waker: Waker,
     always_ready: AlwaysReady,
-    origin: Instant,
-}
-
-impl MioSource {
-    /// Keeps `source` open until the handle it is added with has been freed.
-    pub fn new(source: impl AsFd + Send + Sync + 'static) -> MioSource {
-        MioSource(Arc::new(source))
-    }
-
-    /// As [`new`](MioSource::new), for a source that is shared already.
-    pub(crate) fn shared<S: AsFd + Send + Sync + 'static>(source: Arc<S>) -> MioSource {
-        MioSource(source)
-    }
-}
-
-impl std::fmt::Debug for MioSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("MioSource").field(&self.fd()).finish()
-    }
-}
-
-impl Source for MioSource {
-    fn fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
+    clock: Clock,
 }
 
 impl MioPoller {
@@ -101,14 +79,14 @@ impl MioPoller {
                 registry,
                 waker,
                 always_ready: AlwaysReady::new(),
-                origin: monotonic_now(),
+                clock: Clock::new(),
             })),
         })
     }
 }
 
 impl Poller for MioPoller {
-    type Source = MioSource;
+    type Source = OsSource;
     type Registrar = MioRegistrar;
 
     fn registrar(&self) -> &MioRegistrar {
@@ -154,12 +132,12 @@ impl Poller for MioPoller {
 }
 
 impl Registrar for MioRegistrar {
-    type Source = MioSource;
+    type Source = OsSource;
 
-    fn register(&self, source: &MioSource, token: Token, interest: Events) -> io::Result<()> {
+    fn register(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
         let shared = &*self.0;
         let data = EventData::new_u64(token.into_bits());
-        match epoll::add(&shared.registry, &*source.0, data, flags_of(interest)) {
+        match epoll::add(&shared.registry, source, data, flags_of(interest)) {
             Err(Errno::PERM) => {
                 shared.always_ready.insert(token, interest);
                 Ok(())
@@ -168,7 +146,7 @@ impl Registrar for MioRegistrar {
             // duplicate keeps the old registration alive: it is replaced (EV-1002).
             Err(Errno::EXIST) => Ok(epoll::modify(
                 &shared.registry,
-                &*source.0,
+                source,
                 data,
                 flags_of(interest),
             )?),
@@ -176,24 +154,24 @@ impl Registrar for MioRegistrar {
         }
     }
 
-    fn reregister(&self, source: &MioSource, token: Token, interest: Events) -> io::Result<()> {
+    fn reregister(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
         let shared = &*self.0;
         if shared.always_ready.update(token, interest) {
             return Ok(());
         }
         let data = EventData::new_u64(token.into_bits());
-        match epoll::modify(&shared.registry, &*source.0, data, flags_of(interest)) {
+        match epoll::modify(&shared.registry, source, data, flags_of(interest)) {
             // The descriptor was closed and opened again without a removal; the kernel has forgotten it.
             Err(Errno::NOENT) => self.register(source, token, interest),
             result => Ok(result?),
         }
     }
 
-    fn deregister(&self, source: &MioSource) {
+    fn deregister(&self, source: &OsSource) {
         let shared = &*self.0;
         if !shared.always_ready.remove(source.fd()) {
             // Fails if the descriptor was closed too early, and then the kernel has forgotten it.
-            let _ = epoll::delete(&shared.registry, &*source.0);
+            let _ = epoll::delete(&shared.registry, source);
         }
     }
 
@@ -202,14 +180,8 @@ impl Registrar for MioRegistrar {
     }
 
     fn now(&self) -> Time {
-        Time::ZERO.after(monotonic_now().duration_since(self.0.origin))
+        self.0.clock.now()
     }
-}
-
-/// The loop's clock: the only place that reads one.
-#[allow(clippy::disallowed_methods, reason = "this is the loop's clock")]
-fn monotonic_now() -> Instant {
-    Instant::now()
 }
 
 fn flags_of(interest: Events) -> EventFlags {

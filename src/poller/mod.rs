@@ -6,32 +6,56 @@
 //! - **Level-triggered.** A descriptor that is ready is reported by every wait until it is not (EV-308).
 //! - **One registration per descriptor.** Registrations are made and changed between two waits, on the
 //!   thread that waits; they are ended by any thread, also during a wait, with the registry's lock held.
-//! - **At once.** After `deregister` returns, the backend does not know the descriptor (EV-713).
+//!   A number that is registered again while it is known, because it was closed and opened in between,
+//!   counts for its new registration (EV-1002).
+//! - **At once.** After `deregister` returns, the backend does not know the descriptor, and the caller
+//!   may close it (EV-713). The wait that runs meanwhile need not return for that; the registry wakes it,
+//!   so it may hold on to the open file until then, as `poll(2)` does.
 //! - **Exact.** Reported is what `poll(2)` would say: a half-close is not a hang-up, errors and hang-ups
 //!   come whatever the interest, descriptors that cannot be polled are always readable and writable
-//!   (EV-302…305, EV-1004).
+//!   (EV-302…305, EV-1004). In which order is up to the backend.
+//! - **Closed is over.** A descriptor that is closed while it is registered, or was not open to begin
+//!   with, does not make waits return. If the backend can tell, it refuses the registration or ends it and
+//!   names it among the [`lost`](Poller::lost); the handles then hear of it once (EV-1001).
 //! - **Tokens are opaque.** An event of a registration that has ended since may be reported; its token
 //!   says so to the core.
+//! - **Sources are the user's.** A registrar is called under a lock and drops no source that may be the
+//!   last share of it; a poller may, in a wait or when it is dropped.
 //! - **Wakes are latched.** A wake that comes before the wait ends the next wait; several may count as
 //!   one; a wait may return with nothing to report (EV-513, EV-902, EV-903).
 //! - **Never early.** A wait with a timeout ends early only for an event or a wake, and the clock does
 //!   not run backwards (EV-806, EV-807).
 //!
-//! [`MioPoller`] is the backend of real programs, [`model::ModelPoller`] one without a kernel: its time
+//! [`OsPoller`] is the backend of real programs. It is one of two, chosen when it is made: [`MioPoller`]
+//! on `epoll(7)` or [`PollPoller`] on `poll(2)`. [`model::ModelPoller`] is one without a kernel: its time
 //! and readiness are set by hand, and it runs under the loom model checker.
 
 #[cfg(not(loom))]
 mod always_ready;
 #[cfg(not(loom))]
+mod clock;
+#[cfg(not(loom))]
 mod mio;
 pub mod model;
+#[cfg(not(loom))]
+mod os;
+#[cfg(not(loom))]
+mod poll;
+#[cfg(not(loom))]
+mod source;
 
 #[cfg(not(loom))]
-pub use self::mio::{MioPoller, MioRegistrar, MioSource};
+pub use self::mio::{MioPoller, MioRegistrar};
+#[cfg(not(loom))]
+pub use self::os::{Backend, OsPoller, OsRegistrar};
+#[cfg(not(loom))]
+pub use self::poll::{PollPoller, PollRegistrar};
+#[cfg(not(loom))]
+pub use self::source::OsSource;
 
 /// The poller of loops that do not choose another.
 #[cfg(not(loom))]
-pub type DefaultPoller = MioPoller;
+pub type DefaultPoller = OsPoller;
 /// The poller of loops that do not choose another.
 #[cfg(loom)]
 pub type DefaultPoller = model::ModelPoller;
@@ -76,6 +100,14 @@ pub trait Poller: Send + Sized + 'static {
 
     /// What the last wait found. Each registration is named at most once.
     fn ready(&self) -> impl Iterator<Item = (Token, Events)>;
+
+    /// The registrations that the last wait ended because their descriptor is not open any more: closed
+    /// by a caller who should have removed it first (EV-1001). None of them is among the ready ones.
+    ///
+    /// A backend that cannot tell has none.
+    fn lost(&self) -> impl Iterator<Item = Token> {
+        std::iter::empty()
+    }
 }
 
 /// Registers, wakes and tells the time: the half of a backend that is shared.
@@ -87,7 +119,8 @@ pub trait Registrar: Clone + Send + Sync + Debug + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever the operating system reports, for example that the descriptor is not open.
+    /// Whatever the operating system reports, for example that the descriptor is not open. A backend that
+    /// does not ask it here has the next wait [lose](Poller::lost) the registration instead.
     fn register(&self, source: &Self::Source, token: Token, interest: Events) -> io::Result<()>;
 
     /// Changes the interest of a registration.

@@ -111,11 +111,11 @@ impl<P: Poller> Registry<P> {
 #[cfg(not(loom))]
 mod with_descriptor {
     use super::*;
-    use crate::poller::{MioPoller, MioSource};
+    use crate::poller::OsSource;
     use std::os::fd::AsFd;
     use std::sync::Arc;
 
-    impl Registry<MioPoller> {
+    impl<P: Poller<Source = OsSource>> Registry<P> {
         /// Adds a handle on `source`, which stays open until the handle has been removed and its last
         /// call is over. With an empty `interest` it is added disabled.
         ///
@@ -124,6 +124,11 @@ mod with_descriptor {
         /// EV-308); the first time in the next turn. Any number of handles may watch one descriptor
         /// (EV-403). A descriptor that cannot be polled, such as a regular file, is always ready, and
         /// keeps the loop from sleeping while its handle is enabled (EV-1004).
+        ///
+        /// Do not close the descriptor before the handle has been removed. If that is noticed, every
+        /// handle on it is called with [`Events::ERROR`] once and disabled. With
+        /// [`Backend::Poll`](crate::Backend::Poll) the next wait notices, unless the number has been
+        /// opened again by then; epoll only when it is next told of the descriptor (EV-1001).
         ///
         /// # Errors
         ///
@@ -136,12 +141,12 @@ mod with_descriptor {
         ) -> Result<HandleId, AddError<Arc<S>>>
         where
             S: AsFd + Send + Sync + 'static,
-            F: FnMut(HandleEvent<'_, Arc<S>, MioPoller>) -> R + Send + 'static,
+            F: FnMut(HandleEvent<'_, Arc<S>, P>) -> R + Send + 'static,
             R: Into<Next>,
         {
             let source = Arc::new(source);
             let kept = Arc::clone(&source);
-            let callback: Callback<MioPoller> = Box::new(move |registry, key, events| {
+            let callback: Callback<P> = Box::new(move |registry, key, events| {
                 callback(HandleEvent {
                     id: HandleId(key),
                     events,
@@ -150,7 +155,7 @@ mod with_descriptor {
                 })
                 .into()
             });
-            let named = MioSource::shared(Arc::clone(&source));
+            let named = OsSource::shared(Arc::clone(&source));
             let added = self.insert_handle(named, interest, callback);
             added.map_err(|(AddError { reason, .. }, _callback)| AddError {
                 reason,

@@ -1,7 +1,6 @@
 //! What a callback is called with, and how ids are given out.
 
-use crate::support::{AT_ONCE, R, W, log, model_loop, ms, streams};
-use eventry::EventLoop;
+use crate::support::{AT_ONCE, R, W, log, model_loop, ms, on_each_backend, os_loop, streams};
 use eventry::poller::model::ModelSource;
 use std::collections::BTreeSet;
 use std::os::fd::AsRawFd;
@@ -10,19 +9,21 @@ use std::sync::mpsc::channel;
 // EV-310
 #[test]
 fn a_callback_gets_its_id_its_descriptor_and_what_is_pending() {
-    let (near, _far) = streams();
-    let fd = near.as_raw_fd();
-    let (tell, told) = channel();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let id = registry
-        .add_handle(near, R | W, move |event| {
-            let seen = (event.id, event.source.as_raw_fd(), event.events);
-            tell.send(seen).unwrap();
-        })
-        .unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), [(id, fd, W)]);
+    on_each_backend(|backend| {
+        let (near, _far) = streams();
+        let fd = near.as_raw_fd();
+        let (tell, told) = channel();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let id = registry
+            .add_handle(near, R | W, move |event| {
+                let seen = (event.id, event.source.as_raw_fd(), event.events);
+                tell.send(seen).unwrap();
+            })
+            .unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [(id, fd, W)]);
+    });
 }
 
 // EV-811

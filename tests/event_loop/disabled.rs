@@ -1,7 +1,7 @@
 //! Handles that are disabled, and enabled again.
 
-use crate::support::{AT_ONCE, LONG, R, W, log, ms, streams};
-use eventry::{EventLoop, Events};
+use crate::support::{AT_ONCE, LONG, R, W, log, ms, on_each_backend, os_loop, streams};
+use eventry::Events;
 use std::io::pipe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,84 +9,92 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 // EV-401
 #[test]
 fn a_disabled_handle_is_not_called_even_for_a_hangup() {
-    let (log, heard) = log();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let (reader, _) = pipe().unwrap();
-    let id = registry
-        .add_handle(reader, R, move |_| log.note("called"))
-        .unwrap();
-    registry.update_handle(id, Events::NONE).unwrap();
-    for _ in 0..3 {
-        event_loop.run_once(AT_ONCE).unwrap();
-    }
-    assert_eq!(heard.take(), [""; 0]);
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let (reader, _) = pipe().unwrap();
+        let id = registry
+            .add_handle(reader, R, move |_| log.note("called"))
+            .unwrap();
+        registry.update_handle(id, Events::NONE).unwrap();
+        for _ in 0..3 {
+            event_loop.run_once(AT_ONCE).unwrap();
+        }
+        assert_eq!(heard.take(), [""; 0]);
+    });
 }
 
 // EV-401, EV-908: epoll reports a hang-up whatever the mask, so a disabled descriptor must be unknown to
 // it. If it were not, every wait would end at once, and it would take a great many to come to 50 ms.
 #[test]
 fn a_hangup_on_a_disabled_handle_does_not_end_the_wait() {
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let (added_disabled, _) = pipe().unwrap();
-    let (disabled_later, _) = pipe().unwrap();
-    registry
-        .add_handle(added_disabled, Events::NONE, |_| {})
-        .unwrap();
-    let id = registry.add_handle(disabled_later, R, |_| {}).unwrap();
-    registry.update_handle(id, Events::NONE).unwrap();
+    on_each_backend(|backend| {
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let (added_disabled, _) = pipe().unwrap();
+        let (disabled_later, _) = pipe().unwrap();
+        registry
+            .add_handle(added_disabled, Events::NONE, |_| {})
+            .unwrap();
+        let id = registry.add_handle(disabled_later, R, |_| {}).unwrap();
+        registry.update_handle(id, Events::NONE).unwrap();
 
-    let fired = Arc::new(AtomicUsize::new(0));
-    let firing = Arc::clone(&fired);
-    registry
-        .add_timeout(ms(50), move |_| {
-            firing.fetch_add(1, Ordering::Relaxed);
-        })
-        .unwrap();
-    let mut turns = 0;
-    while fired.load(Ordering::Relaxed) == 0 {
-        event_loop.run_once(LONG).unwrap();
-        turns += 1;
-    }
-    assert!(turns <= 5, "{turns} turns for one timeout");
+        let fired = Arc::new(AtomicUsize::new(0));
+        let firing = Arc::clone(&fired);
+        registry
+            .add_timeout(ms(50), move |_| {
+                firing.fetch_add(1, Ordering::Relaxed);
+            })
+            .unwrap();
+        let mut turns = 0;
+        while fired.load(Ordering::Relaxed) == 0 {
+            event_loop.run_once(LONG).unwrap();
+            turns += 1;
+        }
+        assert!(turns <= 5, "{turns} turns for one timeout");
+    });
 }
 
 // EV-402
 #[test]
 fn an_enabled_handle_is_called_again_under_its_old_id() {
-    let (log, heard) = log();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let (near, _far) = streams();
-    let mut calls = 0;
-    let id = registry
-        .add_handle(near, W, move |event| {
-            calls += 1;
-            log.note(format!("{:?} {calls}", event.id));
-        })
-        .unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    registry.update_handle(id, Events::NONE).unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    registry.update_handle(id, W).unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), [format!("{id:?} 1"), format!("{id:?} 2")]);
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let (near, _far) = streams();
+        let mut calls = 0;
+        let id = registry
+            .add_handle(near, W, move |event| {
+                calls += 1;
+                log.note(format!("{:?} {calls}", event.id));
+            })
+            .unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        registry.update_handle(id, Events::NONE).unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        registry.update_handle(id, W).unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), [format!("{id:?} 1"), format!("{id:?} 2")]);
+    });
 }
 
 // EV-402: added disabled.
 #[test]
 fn a_handle_added_disabled_can_be_enabled() {
-    let (log, heard) = log();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let (near, _far) = streams();
-    let id = registry
-        .add_handle(near, Events::NONE, move |_| log.note("called"))
-        .unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), [""; 0]);
-    registry.update_handle(id, W).unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["called"]);
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let (near, _far) = streams();
+        let id = registry
+            .add_handle(near, Events::NONE, move |_| log.note("called"))
+            .unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), [""; 0]);
+        registry.update_handle(id, W).unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), ["called"]);
+    });
 }

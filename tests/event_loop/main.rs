@@ -3,6 +3,7 @@
 
 mod arguments;
 mod changes;
+mod closed;
 mod descriptors;
 mod disabled;
 mod embedding;

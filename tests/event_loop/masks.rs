@@ -1,29 +1,35 @@
 //! Which events a handle is called with, as the kernel reports them.
 
-use crate::support::{AT_ONCE, E, H, R, W, log, streams};
-use eventry::{EventLoop, Events};
+use crate::support::{AT_ONCE, BACKENDS, E, H, R, W, log, on_each_backend, os_loop, streams};
+use eventry::Events;
 use std::io::{Read, Write, pipe};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
-/// The events that a handle on `source` is called with in `turns` turns.
+/// The events that a handle on `source` is called with in `turns` turns, on every backend the same.
 fn called_with(
     source: impl AsFd + Send + Sync + 'static,
     interest: Events,
     turns: usize,
 ) -> Vec<String> {
-    let (log, heard) = log();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    registry
-        .add_handle(source, interest, move |event| {
-            log.note(format!("{:?}", event.events));
-        })
-        .unwrap();
-    for _ in 0..turns {
-        event_loop.run_once(AT_ONCE).unwrap();
-    }
-    heard.take()
+    let source = Arc::new(source);
+    let [epoll, poll] = BACKENDS.map(|backend| {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        registry
+            .add_handle(Arc::clone(&source), interest, move |event| {
+                log.note(format!("{:?}", event.events));
+            })
+            .unwrap();
+        for _ in 0..turns {
+            event_loop.run_once(AT_ONCE).unwrap();
+        }
+        heard.take()
+    });
+    assert_eq!(epoll, poll, "the backends differ");
+    epoll
 }
 
 // EV-301
@@ -115,22 +121,24 @@ fn a_condition_that_persists_is_delivered_in_every_turn() {
 // EV-308: an edge-triggered backend would deliver the first byte only.
 #[test]
 fn what_a_callback_leaves_unread_calls_it_again() {
-    let (log, heard) = log();
-    let (near, mut far) = streams();
-    far.write_all(b"ab").unwrap();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    registry
-        .add_handle(near, R, move |event| {
-            let mut byte = [0];
-            event.source.as_ref().read_exact(&mut byte).unwrap();
-            log.note(char::from(byte[0]));
-        })
-        .unwrap();
-    for _ in 0..4 {
-        event_loop.run_once(AT_ONCE).unwrap();
-    }
-    assert_eq!(heard.take(), ["a", "b"]);
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let (near, mut far) = streams();
+        far.write_all(b"ab").unwrap();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        registry
+            .add_handle(near, R, move |event| {
+                let mut byte = [0];
+                event.source.as_ref().read_exact(&mut byte).unwrap();
+                log.note(char::from(byte[0]));
+            })
+            .unwrap();
+        for _ in 0..4 {
+            event_loop.run_once(AT_ONCE).unwrap();
+        }
+        assert_eq!(heard.take(), ["a", "b"]);
+    });
 }
 
 // EV-309

@@ -1,8 +1,8 @@
 //! Registrations that are refused.
 
-use crate::support::{AT_ONCE, R, W, log, model_loop};
-use eventry::EventLoop;
-use eventry::core::{NotRegistered, Refused, Removal};
+use crate::support::{AT_ONCE, E, R, W, log, model_loop, on_each_backend, os_loop};
+use eventry::Time;
+use eventry::core::{Call, Change, Core, NotRegistered, Refused, Removal};
 use eventry::poller::model::ModelSource;
 use rustix::fs::{Mode, OFlags, open};
 use std::io::ErrorKind;
@@ -75,19 +75,53 @@ fn a_refusal_reaches_every_enabled_handle_of_the_descriptor() {
 // The same by the kernel: an O_PATH descriptor cannot be polled.
 #[test]
 fn a_descriptor_that_the_kernel_refuses_is_an_error_once() {
-    let (log, heard) = log();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let path = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
-    registry
-        .add_handle(path, R, move |event| {
-            log.note(format!("{:?}", event.events));
-        })
-        .unwrap();
-    for _ in 0..3 {
-        event_loop.run_once(AT_ONCE).unwrap();
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let path = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        registry
+            .add_handle(path, R, move |event| {
+                log.note(format!("{:?}", event.events));
+            })
+            .unwrap();
+        for _ in 0..3 {
+            event_loop.run_once(AT_ONCE).unwrap();
+        }
+        assert_eq!(heard.take(), ["ERROR"]);
+    });
+}
+
+// EV-1001: a poller may find out later than when it was told, and then it says so by the token.
+#[test]
+fn a_registration_that_the_poller_lost_is_an_error_once() {
+    let mut core = Core::new(0);
+    let id = core.add_handle(3, (), R, "handle").unwrap();
+    let Some(Change::Register { token, .. }) = core.next_change() else {
+        panic!("nothing to register");
+    };
+    core.lost(token);
+    core.begin_turn(Time::ZERO, []);
+    match core.next_call() {
+        Some(Call::Handle {
+            events, payload, ..
+        }) => {
+            assert_eq!(events, E);
+            core.finish_handle(id, payload);
+        }
+        other => panic!("{other:?}"),
     }
-    assert_eq!(heard.take(), ["ERROR"]);
+    assert!(core.next_call().is_none());
+    assert!(!core.has_changes(), "it is disabled");
+
+    // Enabled again, it is registered anew, and what is said of the old registration means nothing.
+    core.update_handle(id, R).unwrap();
+    assert!(
+        matches!(core.next_change(), Some(Change::Register { token: new, .. }) if new != token)
+    );
+    core.lost(token);
+    core.begin_turn(Time::ZERO, []);
+    assert!(core.next_call().is_none());
 }
 
 // Two changes that cancel each other out within a turn cost the poller nothing.

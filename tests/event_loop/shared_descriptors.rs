@@ -1,8 +1,10 @@
 //! Several handles on one descriptor.
 
-use crate::support::{AT_ONCE, E, H, Log, R, W, log, model_loop, streams};
+use crate::support::{
+    AT_ONCE, E, H, Log, R, W, log, model_loop, on_each_backend, os_loop, streams,
+};
 use eventry::poller::model::ModelSource;
-use eventry::{EventLoop, Events, HandleId, Registry};
+use eventry::{Events, HandleId, Registry};
 use proptest::prelude::*;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -34,63 +36,69 @@ fn ready_stream() -> (Arc<UnixStream>, UnixStream) {
 // EV-403, cases A and B: one reads, one writes; two read; three with mixed interests.
 #[test]
 fn each_handle_on_a_descriptor_gets_its_own_share() {
-    let cases: [(&[Events], &[&str]); 3] = [
-        (&[R, W], &["0 READABLE", "1 WRITABLE"]),
-        (&[R, R], &["0 READABLE", "1 READABLE"]),
-        (&[R | W, E, R], &["0 READABLE|WRITABLE", "2 READABLE"]),
-    ];
-    for (interests, expected) in cases {
-        let (log, heard) = log();
-        let (near, _far) = ready_stream();
-        let mut event_loop = EventLoop::new().unwrap();
-        let registry = event_loop.registry();
-        for (name, interest) in ["0", "1", "2"].into_iter().zip(interests) {
-            watch(&registry, &near, *interest, name, &log);
+    on_each_backend(|backend| {
+        let cases: [(&[Events], &[&str]); 3] = [
+            (&[R, W], &["0 READABLE", "1 WRITABLE"]),
+            (&[R, R], &["0 READABLE", "1 READABLE"]),
+            (&[R | W, E, R], &["0 READABLE|WRITABLE", "2 READABLE"]),
+        ];
+        for (interests, expected) in cases {
+            let (log, heard) = log();
+            let (near, _far) = ready_stream();
+            let mut event_loop = os_loop(backend);
+            let registry = event_loop.registry();
+            for (name, interest) in ["0", "1", "2"].into_iter().zip(interests) {
+                watch(&registry, &near, *interest, name, &log);
+            }
+            for turn in 0..3 {
+                event_loop.run_once(AT_ONCE).unwrap();
+                assert_eq!(heard.take(), expected, "{interests:?}, turn {turn}");
+            }
         }
-        for turn in 0..3 {
-            event_loop.run_once(AT_ONCE).unwrap();
-            assert_eq!(heard.take(), expected, "{interests:?}, turn {turn}");
-        }
-    }
+    });
 }
 
 // EV-403: errors and hang-ups go to all of them.
 #[test]
 fn a_hangup_reaches_every_handle_of_the_descriptor() {
-    let (log, heard) = log();
-    let (near, far) = ready_stream();
-    drop(far);
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    watch(&registry, &near, R, "reads", &log);
-    watch(&registry, &near, E, "minds errors", &log);
-    watch(&registry, &near, Events::NONE, "disabled", &log);
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(
-        heard.take(),
-        ["reads READABLE|HANGUP", "minds errors HANGUP"]
-    );
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let (near, far) = ready_stream();
+        drop(far);
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        watch(&registry, &near, R, "reads", &log);
+        watch(&registry, &near, E, "minds errors", &log);
+        watch(&registry, &near, Events::NONE, "disabled", &log);
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(
+            heard.take(),
+            ["reads READABLE|HANGUP", "minds errors HANGUP"]
+        );
+    });
 }
 
 // EV-404
 #[test]
 fn changing_one_handle_leaves_the_others_of_the_descriptor_alone() {
-    let (log, heard) = log();
-    let (near, _far) = ready_stream();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let changed = watch(&registry, &near, R | W, "changed", &log);
-    watch(&registry, &near, R, "other", &log);
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let (near, _far) = ready_stream();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let changed = watch(&registry, &near, R | W, "changed", &log);
+        watch(&registry, &near, R, "other", &log);
 
-    registry.update_handle(changed, W).unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["changed WRITABLE", "other READABLE"]);
-    registry.update_handle(changed, Events::NONE).unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["other READABLE"]);
-    let _ = registry.remove_handle(changed).unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["other READABLE"]);
+        registry.update_handle(changed, W).unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), ["changed WRITABLE", "other READABLE"]);
+        registry.update_handle(changed, Events::NONE).unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), ["other READABLE"]);
+        let _ = registry.remove_handle(changed).unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), ["other READABLE"]);
+    });
 }
 
 /// One step on the handles of a single descriptor; numbers are taken modulo how many there are.

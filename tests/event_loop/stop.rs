@@ -1,7 +1,6 @@
 //! Stopping a loop.
 
-use crate::support::{LONG, R, Told, log, model_loop, ms, probe_loop};
-use eventry::EventLoop;
+use crate::support::{LONG, R, Told, log, model_loop, ms, on_each_backend, os_loop, probe_loop};
 use eventry::poller::model::ModelSource;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -70,20 +69,22 @@ fn a_stop_ends_the_sleep() {
 // EV-907, on the kernel.
 #[test]
 fn another_thread_stops_the_loop_whenever_it_comes() {
-    let (ask, asked) = channel();
-    let other = thread::spawn(move || {
-        for stopper in asked {
-            let stopper: eventry::Stopper = stopper;
-            stopper.stop();
+    on_each_backend(|backend| {
+        let (ask, asked) = channel();
+        let other = thread::spawn(move || {
+            for stopper in asked {
+                let stopper: eventry::Stopper = stopper;
+                stopper.stop();
+            }
+        });
+        for _ in 0..200 {
+            let mut event_loop = os_loop(backend);
+            ask.send(event_loop.stopper()).unwrap();
+            event_loop.run().unwrap();
         }
+        drop(ask);
+        other.join().unwrap();
     });
-    for _ in 0..200 {
-        let mut event_loop = EventLoop::new().unwrap();
-        ask.send(event_loop.stopper()).unwrap();
-        event_loop.run().unwrap();
-    }
-    drop(ask);
-    other.join().unwrap();
 }
 
 // EV-907: the latch is `run`'s; a single turn leaves it.

@@ -3,7 +3,7 @@
 
 use eventry::poller::model::{Model, ModelPoller, ModelSource};
 use eventry::poller::{Poller, Registrar};
-use eventry::{EventLoop, Events, Registry, Time, Token};
+use eventry::{Backend, EventLoop, Events, Registry, Time, Token};
 use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
@@ -76,6 +76,34 @@ pub(crate) fn model_loop() -> (EventLoop<ModelPoller>, Registry<ModelPoller>, Mo
     let event_loop = EventLoop::with_poller(poller);
     let registry = event_loop.registry();
     (event_loop, registry, model)
+}
+
+/// The backends of the operating system's poller.
+pub(crate) const BACKENDS: [Backend; 2] = [Backend::Epoll, Backend::Poll];
+
+/// A loop on the operating system's poller.
+pub(crate) fn os_loop(backend: Backend) -> EventLoop {
+    EventLoop::builder().backend(backend).build().unwrap()
+}
+
+/// Runs a test on each backend in turn. If it fails, the last line says on which.
+pub(crate) fn on_each_backend(test: impl Fn(Backend)) {
+    for backend in BACKENDS {
+        let named = NamesBackend(backend);
+        test(backend);
+        drop(named);
+    }
+}
+
+struct NamesBackend(Backend);
+
+impl Drop for NamesBackend {
+    fn drop(&mut self) {
+        #[allow(clippy::print_stderr, reason = "a test that fails says why")]
+        if std::thread::panicking() {
+            eprintln!("on the backend {:?}", self.0);
+        }
+    }
 }
 
 /// Two connected sockets that do not block.

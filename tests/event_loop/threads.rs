@@ -1,6 +1,6 @@
 //! Other threads, on the operating system's poller.
 
-use crate::support::{AT_ONCE, LONG, R, W, log, model_loop, ms, streams};
+use crate::support::{AT_ONCE, LONG, R, W, log, model_loop, ms, on_each_backend, os_loop, streams};
 use eventry::core::{NotRegistered, Removal};
 use eventry::{EventLoop, Events, Registry, Stopper};
 use std::sync::mpsc::channel;
@@ -32,88 +32,94 @@ fn use_everything(registry: &Registry) {
 // EV-510, EV-613, EV-708: none of them waits for the callback that runs meanwhile.
 #[test]
 fn every_operation_returns_while_a_callback_runs() {
-    let (log, heard) = log();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let (started, has_started) = channel();
-    let (done, is_done) = channel::<()>();
-    let id = registry
-        .add_timeout(ms(0), move |_| {
-            started.send(()).unwrap();
-            is_done.recv().unwrap();
-            log.note("end of the call");
-        })
-        .unwrap();
-    let other = thread::spawn(move || {
-        has_started.recv().unwrap();
-        use_everything(&registry);
-        registry.update_timeout(id, ms(5)).unwrap();
-        assert_eq!(registry.remove_timeout(id), Ok(Removal::InFlight));
-        assert_eq!(registry.remove_timeout(id), Err(NotRegistered));
-        done.send(()).unwrap();
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let (started, has_started) = channel();
+        let (done, is_done) = channel::<()>();
+        let id = registry
+            .add_timeout(ms(0), move |_| {
+                started.send(()).unwrap();
+                is_done.recv().unwrap();
+                log.note("end of the call");
+            })
+            .unwrap();
+        let other = thread::spawn(move || {
+            has_started.recv().unwrap();
+            use_everything(&registry);
+            registry.update_timeout(id, ms(5)).unwrap();
+            assert_eq!(registry.remove_timeout(id), Ok(Removal::InFlight));
+            assert_eq!(registry.remove_timeout(id), Err(NotRegistered));
+            done.send(()).unwrap();
+        });
+        event_loop.run_once(LONG).unwrap();
+        other.join().unwrap();
+        assert_eq!(heard.take(), ["end of the call"]);
     });
-    event_loop.run_once(LONG).unwrap();
-    other.join().unwrap();
-    assert_eq!(heard.take(), ["end of the call"]);
 }
 
 // EV-510: and neither does the callback itself.
 #[test]
 fn every_operation_can_be_called_by_a_callback() {
-    let (log, heard) = log();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let (near, _far) = streams();
-    registry
-        .add_handle(near, W, move |event| {
-            use_everything(event.registry);
-            event.registry.update_handle(event.id, R).unwrap();
-            assert!(event.registry.remove_handle(event.id).is_ok());
-            log.note("called");
-        })
-        .unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["called"]);
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let (near, _far) = streams();
+        registry
+            .add_handle(near, W, move |event| {
+                use_everything(event.registry);
+                event.registry.update_handle(event.id, R).unwrap();
+                assert!(event.registry.remove_handle(event.id).is_ok());
+                log.note("called");
+            })
+            .unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), ["called"]);
+    });
 }
 
 // EV-613, EV-614, case Z: whether the loop sleeps already or is about to.
 #[test]
 fn a_sleeping_loop_serves_what_another_thread_adds() {
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let (entered, has_entered) = channel();
-    let (called, was_called) = channel();
-    let other = thread::spawn(move || {
+    on_each_backend(|backend| {
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let (entered, has_entered) = channel();
+        let (called, was_called) = channel();
+        let other = thread::spawn(move || {
+            for round in 0..200 {
+                has_entered.recv().unwrap();
+                let called = called.clone();
+                if round % 2 == 0 {
+                    let (near, _far) = streams();
+                    let added = registry.add_handle(near, W, move |event| {
+                        called.send(round).unwrap();
+                        let _ = event.registry.remove_handle(event.id).unwrap();
+                    });
+                    added.unwrap();
+                } else {
+                    let added = registry.add_timeout(ms(0), move |event| {
+                        called.send(round).unwrap();
+                        let _ = event.registry.remove_timeout(event.id).unwrap();
+                    });
+                    added.unwrap();
+                }
+            }
+        });
         for round in 0..200 {
-            has_entered.recv().unwrap();
-            let called = called.clone();
-            if round % 2 == 0 {
-                let (near, _far) = streams();
-                let added = registry.add_handle(near, W, move |event| {
-                    called.send(round).unwrap();
-                    let _ = event.registry.remove_handle(event.id).unwrap();
-                });
-                added.unwrap();
-            } else {
-                let added = registry.add_timeout(ms(0), move |event| {
-                    called.send(round).unwrap();
-                    let _ = event.registry.remove_timeout(event.id).unwrap();
-                });
-                added.unwrap();
-            }
+            entered.send(()).unwrap();
+            let called = loop {
+                event_loop.run_once(None).unwrap();
+                if let Ok(called) = was_called.try_recv() {
+                    break called;
+                }
+            };
+            assert_eq!(called, round);
         }
+        other.join().unwrap();
     });
-    for round in 0..200 {
-        entered.send(()).unwrap();
-        let called = loop {
-            event_loop.run_once(None).unwrap();
-            if let Ok(called) = was_called.try_recv() {
-                break called;
-            }
-        };
-        assert_eq!(called, round);
-    }
-    other.join().unwrap();
 }
 
 // EV-701
@@ -140,19 +146,21 @@ fn of_many_removers_exactly_one_succeeds() {
 // EV-1101, EV-1102: any thread may run the loop, one after the other, and the callbacks run there.
 #[test]
 fn callbacks_run_on_the_thread_that_runs_the_loop() {
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let (tell, told) = channel();
-    registry
-        .add_timeout(ms(0), move |_| tell.send(thread::current().id()).unwrap())
-        .unwrap();
-    for _ in 0..3 {
-        let runner = thread::spawn(move || {
-            event_loop.run_once(AT_ONCE).unwrap();
-            event_loop
-        });
-        let ran_on = runner.thread().id();
-        event_loop = runner.join().unwrap();
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), [ran_on]);
-    }
+    on_each_backend(|backend| {
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let (tell, told) = channel();
+        registry
+            .add_timeout(ms(0), move |_| tell.send(thread::current().id()).unwrap())
+            .unwrap();
+        for _ in 0..3 {
+            let runner = thread::spawn(move || {
+                event_loop.run_once(AT_ONCE).unwrap();
+                event_loop
+            });
+            let ran_on = runner.thread().id();
+            event_loop = runner.join().unwrap();
+            assert_eq!(told.try_iter().collect::<Vec<_>>(), [ran_on]);
+        }
+    });
 }

@@ -1,7 +1,7 @@
 //! When timeouts fire.
 
-use crate::support::{AT_ONCE, LONG, Told, log, model_loop, ms, probe_loop};
-use eventry::poller::{MioPoller, Poller, Registrar};
+use crate::support::{AT_ONCE, LONG, Told, log, model_loop, ms, on_each_backend, probe_loop};
+use eventry::poller::{OsPoller, Poller, Registrar};
 use eventry::{EventLoop, Time};
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -143,31 +143,33 @@ fn a_timeout_never_fires_early() {
     assert_eq!(heard.take(), ["fired"]);
 }
 
-// EV-806, EV-808: the kernel waits in whole milliseconds. Rounding them down would fire early, or spin
+// EV-806, EV-808: mio waits in whole milliseconds. Rounding them down would fire early, or spin
 // until the time has come.
 #[test]
 fn a_fraction_of_a_millisecond_neither_fires_early_nor_spins() {
     const INTERVAL: Duration = Duration::from_micros(5_300);
-    let poller = MioPoller::new().unwrap();
-    let clock = poller.registrar().clone();
-    let mut event_loop = EventLoop::with_poller(poller);
-    let registry = event_loop.registry();
-    let (tell, told) = channel();
-    let fired_by = clock.clone();
-    let added = clock.now();
-    registry
-        .add_timeout(INTERVAL, move |_| tell.send(fired_by.now()).unwrap())
-        .unwrap();
-    let mut turns = 0;
-    let fired = loop {
-        event_loop.run_once(LONG).unwrap();
-        turns += 1;
-        if let Ok(fired) = told.try_recv() {
-            break fired;
-        }
-    };
-    assert!(fired.since(added) >= INTERVAL, "{:?}", fired.since(added));
-    assert!(turns <= 3, "{turns} turns for one timeout");
+    on_each_backend(|backend| {
+        let poller = OsPoller::new(backend).unwrap();
+        let clock = poller.registrar().clone();
+        let mut event_loop = EventLoop::with_poller(poller);
+        let registry = event_loop.registry();
+        let (tell, told) = channel();
+        let fired_by = clock.clone();
+        let added = clock.now();
+        registry
+            .add_timeout(INTERVAL, move |_| tell.send(fired_by.now()).unwrap())
+            .unwrap();
+        let mut turns = 0;
+        let fired = loop {
+            event_loop.run_once(LONG).unwrap();
+            turns += 1;
+            if let Ok(fired) = told.try_recv() {
+                break fired;
+            }
+        };
+        assert!(fired.since(added) >= INTERVAL, "{:?}", fired.since(added));
+        assert!(turns <= 3, "{turns} turns for one timeout");
+    });
 }
 
 // EV-809: the loop waits for the nearest deadline, and no longer than it was asked to.

@@ -1,6 +1,8 @@
 //! One turn: what is called, in which order, how often.
 
-use crate::support::{AT_ONCE, R, Told, W, log, model_loop, ms, probe_loop, streams};
+use crate::support::{
+    AT_ONCE, R, Told, W, log, model_loop, ms, on_each_backend, os_loop, probe_loop, streams,
+};
 use eventry::poller::model::ModelSource;
 use eventry::{EventLoop, Events};
 use rustix::event::{EventfdFlags, eventfd};
@@ -200,58 +202,62 @@ fn what_is_added_in_a_turn_is_not_called_in_it() {
 // EV-508, case AJ
 #[test]
 fn a_busy_handle_keeps_no_other_from_being_called() {
-    let (log, heard) = log();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let (busy, _peer) = streams();
-    let (fed, mut feeder) = streams();
-    let always = log.clone();
-    registry
-        .add_handle(busy, W, move |_| always.note("busy"))
-        .unwrap();
-    registry
-        .add_handle(fed, R, move |event| {
-            event.source.as_ref().read_exact(&mut [0]).unwrap();
-            log.note("fed");
-        })
-        .unwrap();
-    for _ in 0..100 {
-        feeder.write_all(b"x").unwrap();
-        event_loop.run_once(AT_ONCE).unwrap();
-        let mut calls = heard.take();
-        calls.sort();
-        assert_eq!(calls, ["busy", "fed"]);
-    }
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let (busy, _peer) = streams();
+        let (fed, mut feeder) = streams();
+        let always = log.clone();
+        registry
+            .add_handle(busy, W, move |_| always.note("busy"))
+            .unwrap();
+        registry
+            .add_handle(fed, R, move |event| {
+                event.source.as_ref().read_exact(&mut [0]).unwrap();
+                log.note("fed");
+            })
+            .unwrap();
+        for _ in 0..100 {
+            feeder.write_all(b"x").unwrap();
+            event_loop.run_once(AT_ONCE).unwrap();
+            let mut calls = heard.take();
+            calls.sort();
+            assert_eq!(calls, ["busy", "fed"]);
+        }
+    });
 }
 
 // EV-508: also with more ready descriptors than one wait of the backend takes at first; it grows once,
 // and meanwhile the kernel hands out in turn what is ready.
 #[test]
 fn every_ready_handle_is_called_however_many_there_are() {
-    const HANDLES: usize = 1_500;
-    allow_descriptors(HANDLES as u64 + 200);
-    let (tell, told) = channel();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    for handle in 0..HANDLES {
-        let tell = tell.clone();
-        let always_readable = eventfd(1, EventfdFlags::NONBLOCK).unwrap();
-        registry
-            .add_handle(always_readable, R, move |_| tell.send(handle).unwrap())
-            .unwrap();
-    }
-    let called_in_a_turn = |event_loop: &mut EventLoop| {
-        event_loop.run_once(AT_ONCE).unwrap();
-        told.try_iter().collect::<Vec<_>>()
-    };
-    let mut called = called_in_a_turn(&mut event_loop);
-    called.extend(called_in_a_turn(&mut event_loop));
-    assert_eq!(BTreeSet::from_iter(called).len(), HANDLES);
-    for _ in 0..3 {
-        let called = called_in_a_turn(&mut event_loop);
-        assert_eq!(called.len(), HANDLES);
+    on_each_backend(|backend| {
+        const HANDLES: usize = 1_500;
+        allow_descriptors(HANDLES as u64 + 200);
+        let (tell, told) = channel();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        for handle in 0..HANDLES {
+            let tell = tell.clone();
+            let always_readable = eventfd(1, EventfdFlags::NONBLOCK).unwrap();
+            registry
+                .add_handle(always_readable, R, move |_| tell.send(handle).unwrap())
+                .unwrap();
+        }
+        let called_in_a_turn = |event_loop: &mut EventLoop| {
+            event_loop.run_once(AT_ONCE).unwrap();
+            told.try_iter().collect::<Vec<_>>()
+        };
+        let mut called = called_in_a_turn(&mut event_loop);
+        called.extend(called_in_a_turn(&mut event_loop));
         assert_eq!(BTreeSet::from_iter(called).len(), HANDLES);
-    }
+        for _ in 0..3 {
+            let called = called_in_a_turn(&mut event_loop);
+            assert_eq!(called.len(), HANDLES);
+            assert_eq!(BTreeSet::from_iter(called).len(), HANDLES);
+        }
+    });
 }
 
 fn allow_descriptors(wanted: u64) {
@@ -268,25 +274,27 @@ fn allow_descriptors(wanted: u64) {
 // EV-509
 #[test]
 fn a_zero_timeout_does_not_keep_handles_waiting() {
-    let (log, heard) = log();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let (near, mut far) = streams();
-    let zero = log.clone();
-    registry
-        .add_timeout(Duration::ZERO, move |_| zero.note("zero"))
-        .unwrap();
-    registry
-        .add_handle(near, R, move |event| {
-            event.source.as_ref().read_exact(&mut [0]).unwrap();
-            log.note("handle");
-        })
-        .unwrap();
-    for _ in 0..10 {
-        far.write_all(b"x").unwrap();
-        event_loop.run_once(None).unwrap();
-        assert_eq!(heard.take(), ["zero", "handle"]);
-    }
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let (near, mut far) = streams();
+        let zero = log.clone();
+        registry
+            .add_timeout(Duration::ZERO, move |_| zero.note("zero"))
+            .unwrap();
+        registry
+            .add_handle(near, R, move |event| {
+                event.source.as_ref().read_exact(&mut [0]).unwrap();
+                log.note("handle");
+            })
+            .unwrap();
+        for _ in 0..10 {
+            far.write_all(b"x").unwrap();
+            event_loop.run_once(None).unwrap();
+            assert_eq!(heard.take(), ["zero", "handle"]);
+        }
+    });
 }
 
 // EV-501, EV-509: a turn makes one wait, and a zero timeout makes that one not wait.

@@ -3,9 +3,11 @@
 //! A change made inside the probe's wait is one that another thread makes after the loop has looked at
 //! its table and before it blocks: the moment at which a wake is lost most easily.
 
-use crate::support::{AT_ONCE, LONG, OnDrop, R, Told, W, log, ms, probe_loop};
+use crate::support::{
+    AT_ONCE, LONG, OnDrop, R, Told, W, log, ms, on_each_backend, os_loop, probe_loop,
+};
 use eventry::poller::model::ModelSource;
-use eventry::poller::{MioPoller, Registrar};
+use eventry::poller::{OsPoller, Poller, Registrar};
 use eventry::{EventLoop, Events, Time};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -169,36 +171,38 @@ fn many_changes_during_one_sleep_wake_it_once() {
 // EV-903, case AO, on the kernel: 501 changes by another thread while a callback runs.
 #[test]
 fn many_changes_during_a_callback_cost_no_extra_turns() {
-    let (log, heard) = log();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    let (started, has_started) = channel();
-    let (changed, was_changed) = channel::<()>();
-    registry
-        .add_timeout(ms(0), move |event| {
-            started.send(()).unwrap();
-            was_changed.recv().unwrap();
-            event.registry.update_timeout(event.id, None).unwrap();
-        })
-        .unwrap();
-    let other = registry.clone();
-    let changer = thread::spawn(move || {
-        has_started.recv().unwrap();
-        let id = other
-            .add_timeout(ms(50), move |_| log.note("fired"))
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(backend);
+        let registry = event_loop.registry();
+        let (started, has_started) = channel();
+        let (changed, was_changed) = channel::<()>();
+        registry
+            .add_timeout(ms(0), move |event| {
+                started.send(()).unwrap();
+                was_changed.recv().unwrap();
+                event.registry.update_timeout(event.id, None).unwrap();
+            })
             .unwrap();
-        for _ in 0..500 {
-            other.update_timeout(id, ms(50)).unwrap();
+        let other = registry.clone();
+        let changer = thread::spawn(move || {
+            has_started.recv().unwrap();
+            let id = other
+                .add_timeout(ms(50), move |_| log.note("fired"))
+                .unwrap();
+            for _ in 0..500 {
+                other.update_timeout(id, ms(50)).unwrap();
+            }
+            changed.send(()).unwrap();
+        });
+        let mut turns = 0;
+        while heard.take().is_empty() {
+            event_loop.run_once(LONG).unwrap();
+            turns += 1;
         }
-        changed.send(()).unwrap();
+        changer.join().unwrap();
+        assert!(turns <= 5, "{turns} turns");
     });
-    let mut turns = 0;
-    while heard.take().is_empty() {
-        event_loop.run_once(LONG).unwrap();
-        turns += 1;
-    }
-    changer.join().unwrap();
-    assert!(turns <= 5, "{turns} turns");
 }
 
 // EV-908: what is left behind by callbacks does not end the wait or shorten it.
@@ -246,14 +250,37 @@ fn an_idle_loop_sleeps_without_end() {
 // EV-513, EV-902: a wake of the kernel's poller is latched, ends one wait, and calls nothing.
 #[test]
 fn a_wake_that_comes_before_the_wait_ends_it() {
-    let poller = MioPoller::new().unwrap();
-    let registrar = eventry::poller::Poller::registrar(&poller).clone();
-    let mut event_loop = EventLoop::with_poller(poller);
-    registrar.wake().unwrap();
-    registrar.wake().unwrap();
-    let before = registrar.now();
-    event_loop.run_once(LONG).unwrap();
-    assert!(registrar.now().since(before) < LONG.unwrap());
+    on_each_backend(|backend| {
+        let poller = OsPoller::new(backend).unwrap();
+        let registrar = poller.registrar().clone();
+        let mut event_loop = EventLoop::with_poller(poller);
+        registrar.wake().unwrap();
+        registrar.wake().unwrap();
+        let before = registrar.now();
+        event_loop.run_once(LONG).unwrap();
+        assert!(registrar.now().since(before) < LONG.unwrap());
+    });
+}
+
+// EV-903: the second of them would end the wait for the timeout before that is due.
+#[test]
+fn several_wakes_end_one_wait() {
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let poller = OsPoller::new(backend).unwrap();
+        let registrar = poller.registrar().clone();
+        let mut event_loop = EventLoop::with_poller(poller);
+        for _ in 0..3 {
+            registrar.wake().unwrap();
+        }
+        event_loop.run_once(LONG).unwrap();
+        let registry = event_loop.registry();
+        registry
+            .add_timeout(ms(20), move |_| log.note("fired"))
+            .unwrap();
+        event_loop.run_once(LONG).unwrap();
+        assert_eq!(heard.take(), ["fired"]);
+    });
 }
 
 // EV-707, EV-902: a free call before the wait removes another entry; that one is freed in the same turn.

@@ -1,0 +1,180 @@
+//! The operating system's pollers as one type, so that the type of a loop says nothing of its backend.
+//!
+//! Which backend it is, is asked a few times per turn and once per walk over what is ready, not per event.
+
+use super::mio::{MioPoller, MioRegistrar};
+use super::poll::{PollPoller, PollRegistrar};
+use super::source::OsSource;
+use super::{Poller, Registrar};
+use crate::events::Events;
+use crate::id::Token;
+use crate::time::Time;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// A way to wait for descriptors. What a loop promises does not depend on it, only what it costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Backend {
+    /// `epoll(7)`: a wait costs as much as there are ready descriptors (EV-1005).
+    #[default]
+    Epoll,
+    /// `poll(2)`: a wait costs as much as there are enabled descriptors, and fails with `EINVAL` if these
+    /// are more than `RLIMIT_NOFILE` (EV-906), but an addition or update costs less, and a descriptor
+    /// that is closed while it is watched is noticed (EV-1001).
+    Poll,
+}
+
+/// Waits with the [`Backend`] chosen.
+#[derive(Debug)]
+pub struct OsPoller {
+    poller: Either<MioPoller, PollPoller>,
+    registrar: OsRegistrar,
+}
+
+/// Registers, wakes and tells the time for an [`OsPoller`].
+#[derive(Clone, Debug)]
+pub struct OsRegistrar(Either<MioRegistrar, PollRegistrar>);
+
+/// Something of one of the two backends.
+#[derive(Clone, Debug)]
+enum Either<E, P> {
+    Epoll(E),
+    Poll(P),
+}
+
+impl OsPoller {
+    /// A poller with `backend`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system reports, for example that there are no descriptors left.
+    pub fn new(backend: Backend) -> io::Result<OsPoller> {
+        Ok(match backend {
+            Backend::Epoll => {
+                let poller = MioPoller::new()?;
+                OsPoller {
+                    registrar: OsRegistrar(Either::Epoll(poller.registrar().clone())),
+                    poller: Either::Epoll(poller),
+                }
+            }
+            Backend::Poll => {
+                let poller = PollPoller::new()?;
+                OsPoller {
+                    registrar: OsRegistrar(Either::Poll(poller.registrar().clone())),
+                    poller: Either::Poll(poller),
+                }
+            }
+        })
+    }
+}
+
+impl<T, E: Iterator<Item = T>, P: Iterator<Item = T>> Iterator for Either<E, P> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        match self {
+            Either::Epoll(found) => found.next(),
+            Either::Poll(found) => found.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            Either::Epoll(found) => found.size_hint(),
+            Either::Poll(found) => found.size_hint(),
+        }
+    }
+
+    /// What `for_each` comes down to: asks once which backend it is.
+    fn fold<A, F: FnMut(A, T) -> A>(self, init: A, step: F) -> A {
+        match self {
+            Either::Epoll(found) => found.fold(init, step),
+            Either::Poll(found) => found.fold(init, step),
+        }
+    }
+}
+
+impl Poller for OsPoller {
+    type Source = OsSource;
+    type Registrar = OsRegistrar;
+
+    fn registrar(&self) -> &OsRegistrar {
+        &self.registrar
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match &mut self.poller {
+            Either::Epoll(poller) => poller.wait(timeout),
+            Either::Poll(poller) => poller.wait(timeout),
+        }
+    }
+
+    fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
+        match &self.poller {
+            Either::Epoll(poller) => Either::Epoll(poller.ready()),
+            Either::Poll(poller) => Either::Poll(poller.ready()),
+        }
+    }
+
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.poller {
+            Either::Epoll(poller) => poller.poll_fd(),
+            Either::Poll(poller) => poller.poll_fd(),
+        }
+    }
+
+    fn is_always_ready(&self) -> bool {
+        match &self.poller {
+            Either::Epoll(poller) => poller.is_always_ready(),
+            Either::Poll(poller) => poller.is_always_ready(),
+        }
+    }
+
+    fn lost(&self) -> impl Iterator<Item = Token> {
+        match &self.poller {
+            Either::Epoll(poller) => Either::Epoll(poller.lost()),
+            Either::Poll(poller) => Either::Poll(poller.lost()),
+        }
+    }
+}
+
+impl Registrar for OsRegistrar {
+    type Source = OsSource;
+
+    fn register(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
+        match &self.0 {
+            Either::Epoll(registrar) => registrar.register(source, token, interest),
+            Either::Poll(registrar) => registrar.register(source, token, interest),
+        }
+    }
+
+    fn reregister(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
+        match &self.0 {
+            Either::Epoll(registrar) => registrar.reregister(source, token, interest),
+            Either::Poll(registrar) => registrar.reregister(source, token, interest),
+        }
+    }
+
+    fn deregister(&self, source: &OsSource) {
+        match &self.0 {
+            Either::Epoll(registrar) => registrar.deregister(source),
+            Either::Poll(registrar) => registrar.deregister(source),
+        }
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        match &self.0 {
+            Either::Epoll(registrar) => registrar.wake(),
+            Either::Poll(registrar) => registrar.wake(),
+        }
+    }
+
+    fn now(&self) -> Time {
+        match &self.0 {
+            Either::Epoll(registrar) => registrar.now(),
+            Either::Poll(registrar) => registrar.now(),
+        }
+    }
+}

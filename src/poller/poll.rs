@@ -1,0 +1,319 @@
+//! A backend on `poll(2)`: what is watched is a table here, not in the kernel.
+//!
+//! `poll(2)` is level-triggered, exact and takes every kind of descriptor, so there is nothing to make up
+//! for. What it costs is that each wait shows the whole table to the kernel.
+//!
+//! A wait takes the registrations out of the table, because it borrows their descriptors while it blocks,
+//! and puts them back. What others tell the table meanwhile is noted and carried out when the wait
+//! returns, before it reports anything.
+
+use super::clock::Clock;
+use super::source::OsSource;
+use super::{Poller, Registrar, Source};
+use crate::events::Events;
+use crate::id::Token;
+use crate::sync::Mutex;
+use crate::time::Time;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Waits with `poll(2)`.
+#[derive(Debug)]
+pub struct PollPoller {
+    /// What the kernel is shown; empty between two waits, keeps its storage.
+    polled: Vec<PollFd<'static>>,
+    ready: Vec<(Token, Events)>,
+    lost: Vec<Token>,
+    registrar: PollRegistrar,
+}
+
+/// Registers in a table, wakes with an eventfd.
+#[derive(Clone, Debug)]
+pub struct PollRegistrar(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// A second lock, always taken after the registry's and never held across anything else.
+    table: Mutex<Table>,
+    wake: OwnedFd,
+    clock: Clock,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// By descriptor; with the wait while it blocks.
+    registered: BTreeMap<RawFd, Registration>,
+    /// Whether a wait has the registrations.
+    is_waiting: bool,
+    /// What was told to the table during the wait.
+    told: Vec<Told>,
+    /// Sources that nobody else may hold any more. To drop them is to run code of the user's, so it waits
+    /// until no lock is held.
+    released: Vec<OsSource>,
+    /// Whether the poller is gone: nobody will wait again.
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+struct Registration {
+    token: Token,
+    interest: Events,
+    source: OsSource,
+}
+
+/// One change of the table.
+#[derive(Debug)]
+enum Told {
+    Register(Registration),
+    Deregister(RawFd),
+}
+
+impl PollPoller {
+    /// A poller with a wake descriptor of its own.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system reports, for example that there are no descriptors left.
+    pub fn new() -> io::Result<PollPoller> {
+        Ok(PollPoller {
+            polled: Vec::new(),
+            ready: Vec::new(),
+            lost: Vec::new(),
+            registrar: PollRegistrar(Arc::new(Shared {
+                table: Mutex::new(Table::default()),
+                wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+                clock: Clock::new(),
+            })),
+        })
+    }
+
+    /// Shows `registered` to the kernel, and sorts what it says. Closed descriptors, and those that cannot
+    /// be polled at all (`O_PATH`), are lost.
+    fn poll(
+        &mut self,
+        registered: &BTreeMap<RawFd, Registration>,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        self.ready.clear();
+        self.lost.clear();
+        let wake = &self.registrar.0.wake;
+        let mut polled: Vec<PollFd<'_>> = std::mem::take(&mut self.polled);
+        polled.push(PollFd::new(wake, PollFlags::IN));
+        polled.extend(registered.values().map(|registration| {
+            PollFd::from_borrowed_fd(registration.source.as_fd(), flags_of(registration.interest))
+        }));
+        // In nanoseconds, so it is not rounded. One too long for that lasts for ever.
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let result = poll(&mut polled, timeout.as_ref());
+        if let Ok(mut left) = result {
+            let mut found = polled.iter().map(PollFd::revents);
+            if found.next().is_some_and(|flags| !flags.is_empty()) {
+                left -= 1;
+                drain(wake);
+            }
+            let found = registered.values().zip(found);
+            let found = found.filter(|(_, flags)| !flags.is_empty()).take(left);
+            for (registration, flags) in found {
+                if flags.contains(PollFlags::NVAL) {
+                    self.lost.push(registration.token);
+                } else {
+                    self.ready.push((registration.token, events_of(flags)));
+                }
+            }
+        }
+        self.polled = emptied(polled);
+        match result {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts `registered` back, and reports nothing of what has ended meanwhile.
+    fn settle(&mut self, registered: BTreeMap<RawFd, Registration>) {
+        let mut table = self.registrar.0.table.lock();
+        if table.end_wait(registered, &self.lost) {
+            self.ready.retain(|(token, _)| table.knows(*token));
+        }
+    }
+}
+
+impl Poller for PollPoller {
+    type Source = OsSource;
+    type Registrar = PollRegistrar;
+
+    fn registrar(&self) -> &PollRegistrar {
+        &self.registrar
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        drop(self.registrar.released());
+        let registered = self.registrar.0.table.lock().begin_wait();
+        let result = self.poll(&registered, timeout);
+        self.settle(registered);
+        drop(self.registrar.released());
+        result
+    }
+
+    fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
+        self.ready.iter().copied()
+    }
+
+    fn lost(&self) -> impl Iterator<Item = Token> {
+        self.lost.iter().copied()
+    }
+}
+
+impl Drop for PollPoller {
+    /// Lets go of the sources: a registrar may live on in some registry.
+    fn drop(&mut self) {
+        let mut table = self.registrar.0.table.lock();
+        table.is_closed = true;
+        let registered = std::mem::take(&mut table.registered);
+        drop(table);
+        drop(registered);
+        drop(self.registrar.released());
+    }
+}
+
+impl PollRegistrar {
+    fn tell(&self, told: Told) {
+        let mut table = self.0.table.lock();
+        if table.is_closed {
+            return;
+        }
+        if table.is_waiting {
+            table.told.push(told);
+        } else {
+            table.carry_out(told);
+        }
+    }
+
+    /// What is to be dropped without a lock.
+    fn released(&self) -> Vec<OsSource> {
+        std::mem::take(&mut self.0.table.lock().released)
+    }
+}
+
+impl Registrar for PollRegistrar {
+    type Source = OsSource;
+
+    fn register(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
+        self.tell(Told::Register(Registration {
+            token,
+            interest,
+            source: source.clone(),
+        }));
+        Ok(())
+    }
+
+    fn reregister(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
+        self.register(source, token, interest)
+    }
+
+    fn deregister(&self, source: &OsSource) {
+        let fd = source.fd();
+        let mut table = self.0.table.lock();
+        let known = table.registered.get(&fd);
+        if known.is_some_and(|registration| registration.source.is_shared_with(source)) {
+            // The caller has a share of it too, so this is not the last.
+            table.registered.remove(&fd);
+            return;
+        }
+        drop(table);
+        self.tell(Told::Deregister(fd));
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        match rustix::io::write(&self.0.wake, &1_u64.to_ne_bytes()) {
+            // Full with wakes: one of them is enough.
+            Ok(_) | Err(Errno::AGAIN) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.0.clock.now()
+    }
+}
+
+impl Table {
+    fn begin_wait(&mut self) -> BTreeMap<RawFd, Registration> {
+        self.is_waiting = true;
+        std::mem::take(&mut self.registered)
+    }
+
+    /// Takes the registrations back, without those that are lost, and with what was told meanwhile;
+    /// returns whether there was any of that.
+    fn end_wait(&mut self, registered: BTreeMap<RawFd, Registration>, lost: &[Token]) -> bool {
+        self.is_waiting = false;
+        self.registered = registered;
+        for token in lost {
+            self.carry_out(Told::Deregister(token.fd()));
+        }
+        let has_changed = !self.told.is_empty();
+        let mut told = std::mem::take(&mut self.told);
+        for told in told.drain(..) {
+            self.carry_out(told);
+        }
+        self.told = told;
+        has_changed
+    }
+
+    fn carry_out(&mut self, told: Told) {
+        let replaced = match told {
+            Told::Register(registration) => self
+                .registered
+                .insert(registration.token.fd(), registration),
+            Told::Deregister(fd) => self.registered.remove(&fd),
+        };
+        self.released
+            .extend(replaced.map(|registration| registration.source));
+    }
+
+    fn knows(&self, token: Token) -> bool {
+        let registration = self.registered.get(&token.fd());
+        registration.is_some_and(|registration| registration.token == token)
+    }
+}
+
+/// Takes back all wakes that were sent.
+fn drain(wake: &OwnedFd) {
+    // Nothing is there if it was not a wake that was reported.
+    let _ = rustix::io::read(wake, &mut [0_u8; 8]);
+}
+
+/// The vector's storage, for borrows of another lifetime: the library collects in place.
+fn emptied<'new>(mut polled: Vec<PollFd<'_>>) -> Vec<PollFd<'new>> {
+    polled.clear();
+    polled
+        .into_iter()
+        .map(|_| unreachable!("the vector is empty"))
+        .collect()
+}
+
+fn flags_of(interest: Events) -> PollFlags {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, interest.contains(Events::READABLE));
+    flags.set(PollFlags::OUT, interest.contains(Events::WRITABLE));
+    flags
+}
+
+fn events_of(flags: PollFlags) -> Events {
+    [
+        (PollFlags::IN, Events::READABLE),
+        (PollFlags::OUT, Events::WRITABLE),
+        (PollFlags::ERR, Events::ERROR),
+        (PollFlags::HUP, Events::HANGUP),
+    ]
+    .into_iter()
+    .filter(|(flag, _)| flags.contains(*flag))
+    .fold(Events::NONE, |events, (_, event)| events | event)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! What names a descriptor to the operating system's pollers.
+
+use super::Source;
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+
+/// An open descriptor, shared by the table, the poller and whoever uses it.
+///
+/// Where several handles with sources of their own watch one descriptor, a poller may keep the source it
+/// was registered with until the last of them has been removed.
+#[derive(Clone)]
+pub struct OsSource(Arc<dyn AsFd + Send + Sync>);
+
+impl OsSource {
+    /// Keeps `source` open until the handle it is added with has been freed.
+    pub fn new(source: impl AsFd + Send + Sync + 'static) -> OsSource {
+        OsSource(Arc::new(source))
+    }
+
+    /// As [`new`](OsSource::new), for a source that is shared already.
+    pub(crate) fn shared<S: AsFd + Send + Sync + 'static>(source: Arc<S>) -> OsSource {
+        OsSource(source)
+    }
+
+    /// Whether both share one value, so that dropping one of them drops nothing else.
+    pub(super) fn is_shared_with(&self, other: &OsSource) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl AsFd for OsSource {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl fmt::Debug for OsSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OsSource").field(&self.fd()).finish()
+    }
+}
+
+impl Source for OsSource {
+    fn fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
