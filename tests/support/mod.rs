@@ -229,6 +229,14 @@ impl RawClient {
     }
 }
 
+impl Drop for RawClient {
+    /// Ends the connection now. Another test that starts a daemon at this moment holds a copy of the socket
+    /// until its `exec`, and closing ours alone would not be noticed before that.
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+}
+
 /// A call of the remote program.
 pub fn message(procedure: i32, serial: u32, arguments: &[u8]) -> Vec<u8> {
     let length = u32::try_from(28 + arguments.len()).unwrap();
