@@ -3,6 +3,7 @@
 use super::descriptors::Difference;
 use super::lifecycle::Lifecycle;
 use super::slots::NONE;
+use super::turn::Refusal;
 use super::{Core, Freed, NotRegistered, Refused, Removal};
 use crate::events::Events;
 use crate::id::{HandleId, Key, Token};
@@ -17,6 +18,8 @@ pub(super) struct Handle<P, S> {
     pub(super) source: S,
     pub(super) fd: RawFd,
     pub(super) interest: Events,
+    /// Whether its descriptor was refused and it has not been called for it yet.
+    pub(super) refused: bool,
     /// The next handle on the same descriptor, older ones first; only registered ones are linked.
     pub(super) next: u32,
 }
@@ -105,6 +108,7 @@ impl<P, S> Core<P, S> {
             source,
             fd,
             interest,
+            refused: false,
             next: NONE,
         });
         self.link(fd, slot);
@@ -200,9 +204,10 @@ impl<P, S> Core<P, S> {
     /// called once more in the next turn, with [`Events::ERROR`], and disabled (EV-1001).
     pub fn refused(&mut self, fd: RawFd) {
         let mut at = self.descriptors.refused(fd);
-        while let Some(entry) = self.handles.get(at) {
-            if !entry.interest.is_empty() {
-                self.turn.refused.push((entry.serial, at));
+        while let Some(entry) = self.handles.get_mut(at) {
+            if !entry.interest.is_empty() && !std::mem::replace(&mut entry.refused, true) {
+                let serial = entry.serial;
+                self.turn.refused.push_back(Refusal { serial, slot: at });
             }
             at = entry.next;
         }
