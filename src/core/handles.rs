@@ -157,6 +157,13 @@ impl<P, S> Core<P, S> {
     /// The end of a registration that the last operation brought about: to be taken, and told to the
     /// poller, before the lock is released.
     pub fn urgent_change(&mut self) -> Option<Change<'_, S>> {
+        if planted(Defect::DeregistrationDeferred) {
+            return None;
+        }
+        self.take_urgent()
+    }
+
+    fn take_urgent(&mut self) -> Option<Change<'_, S>> {
         let slot = self.urgent.take()?;
         let entry = self.handles.get(slot);
         let entry = entry.expect("I13: an urgent change outlived its handle");
@@ -170,7 +177,7 @@ impl<P, S> Core<P, S> {
     /// sleeps until there is none.
     pub fn next_change(&mut self) -> Option<Change<'_, S>> {
         if self.urgent.is_some() {
-            return self.urgent_change();
+            return self.take_urgent();
         }
         let (fd, difference) = self.descriptors.next_difference()?;
         let entry = self.handles.get(self.descriptors.entry(fd).first);
@@ -204,6 +211,9 @@ impl<P, S> Core<P, S> {
     /// called once more in the next turn, with [`Events::ERROR`], and disabled (EV-1001).
     pub fn refused(&mut self, fd: RawFd) {
         let mut at = self.descriptors.refused(fd);
+        if planted(Defect::RefusalForgotten) {
+            return;
+        }
         while let Some(entry) = self.handles.get_mut(at) {
             if !entry.interest.is_empty() && !std::mem::replace(&mut entry.refused, true) {
                 let serial = entry.serial;
