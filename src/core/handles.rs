@@ -141,7 +141,10 @@ impl<P, S> Core<P, S> {
     pub fn remove_handle(&mut self, id: HandleId) -> Result<Removal, NotRegistered> {
         let entry = self.handle_mut(id)?;
         let removal = entry.lifecycle.remove().ok_or(NotRegistered)?;
-        let fd = entry.fd;
+        let (fd, refused) = (entry.fd, entry.refused);
+        if refused {
+            self.turn.forget_refusal(id.0.serial);
+        }
         self.unlink(fd, id.0.slot);
         self.unite(fd);
         if self.descriptors.end_unwanted(fd) {

@@ -81,6 +81,17 @@ pub enum Call<P, S = ()> {
     },
 }
 
+impl Turn {
+    /// The refused handle with this serial was removed: it is not to be called any more.
+    pub(super) fn forget_refusal(&mut self, serial: u64) {
+        let mut refused = self.refused.iter();
+        if let Some(at) = refused.position(|refusal| refusal.serial == serial) {
+            self.refused.remove(at);
+            self.refusals -= usize::from(at < self.refusals);
+        }
+    }
+}
+
 impl<P, S> Core<P, S> {
     /// Begins a turn at `now` with what the poller reported.
     ///

@@ -174,3 +174,17 @@ fn a_refusal_outlives_a_turn_that_is_given_up() {
     core.begin_turn(Time::ZERO, []);
     assert!(core.next_call().is_none());
 }
+
+// Nothing is left of a refusal when its handle goes before it was called, or a loop whose wait fails
+// would collect them.
+#[test]
+fn a_removed_handle_leaves_no_refusal_behind() {
+    let mut core: Core<&str> = Core::new(0);
+    let id = core.add_handle(3, (), R, "removed").unwrap();
+    assert_eq!(core.next_change().unwrap().fd(), 3);
+    core.refused(3);
+    assert_eq!(core.remove_handle(id), Ok(Removal::Idle));
+    core.begin_frees();
+    assert!(matches!(core.next_call(), Some(Call::Free { .. })));
+    assert!(!core.is_busy());
+}
