@@ -18,6 +18,13 @@ pub enum Defect {
     NoWakeForNearerDeadline,
     /// An event of an earlier registration of the same descriptor is taken for a fresh one.
     StaleTokenAccepted,
+    /// The end of a registration that follows from a removal waits until the loop next sleeps, when the
+    /// descriptor may be closed and its number used for another.
+    DeregistrationDeferred,
+    /// A poller's refusal is not reported to the handles of the descriptor.
+    RefusalForgotten,
+    /// A change that the poller must be told of does not wake the loop.
+    NoWakeForChange,
 }
 
 #[cfg(eventry_verification)]

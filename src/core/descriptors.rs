@@ -21,7 +21,7 @@ pub(super) struct Descriptor {
     /// The union of the handles' interests.
     union: Events,
     /// Whether the record stands on the list of those to look at.
-    listed: bool,
+    pub(super) listed: bool,
 }
 
 /// What the poller must be told.

@@ -3,6 +3,7 @@
 use super::descriptors::Difference;
 use super::lifecycle::Lifecycle;
 use super::slots::NONE;
+use super::turn::Refusal;
 use super::{Core, Freed, NotRegistered, Refused, Removal};
 use crate::events::Events;
 use crate::id::{HandleId, Key, Token};
@@ -17,6 +18,8 @@ pub(super) struct Handle<P, S> {
     pub(super) source: S,
     pub(super) fd: RawFd,
     pub(super) interest: Events,
+    /// Whether its descriptor was refused and it has not been called for it yet.
+    pub(super) refused: bool,
     /// The next handle on the same descriptor, older ones first; only registered ones are linked.
     pub(super) next: u32,
 }
@@ -105,6 +108,7 @@ impl<P, S> Core<P, S> {
             source,
             fd,
             interest,
+            refused: false,
             next: NONE,
         });
         self.link(fd, slot);
@@ -137,7 +141,10 @@ impl<P, S> Core<P, S> {
     pub fn remove_handle(&mut self, id: HandleId) -> Result<Removal, NotRegistered> {
         let entry = self.handle_mut(id)?;
         let removal = entry.lifecycle.remove().ok_or(NotRegistered)?;
-        let fd = entry.fd;
+        let (fd, refused) = (entry.fd, entry.refused);
+        if refused {
+            self.turn.forget_refusal(id.0.serial);
+        }
         self.unlink(fd, id.0.slot);
         self.unite(fd);
         if self.descriptors.end_unwanted(fd) {
@@ -153,6 +160,13 @@ impl<P, S> Core<P, S> {
     /// The end of a registration that the last operation brought about: to be taken, and told to the
     /// poller, before the lock is released.
     pub fn urgent_change(&mut self) -> Option<Change<'_, S>> {
+        if planted(Defect::DeregistrationDeferred) {
+            return None;
+        }
+        self.take_urgent()
+    }
+
+    fn take_urgent(&mut self) -> Option<Change<'_, S>> {
         let slot = self.urgent.take()?;
         let entry = self.handles.get(slot);
         let entry = entry.expect("I13: an urgent change outlived its handle");
@@ -166,7 +180,7 @@ impl<P, S> Core<P, S> {
     /// sleeps until there is none.
     pub fn next_change(&mut self) -> Option<Change<'_, S>> {
         if self.urgent.is_some() {
-            return self.urgent_change();
+            return self.take_urgent();
         }
         let (fd, difference) = self.descriptors.next_difference()?;
         let entry = self.handles.get(self.descriptors.entry(fd).first);
@@ -200,9 +214,13 @@ impl<P, S> Core<P, S> {
     /// called once more in the next turn, with [`Events::ERROR`], and disabled (EV-1001).
     pub fn refused(&mut self, fd: RawFd) {
         let mut at = self.descriptors.refused(fd);
-        while let Some(entry) = self.handles.get(at) {
-            if !entry.interest.is_empty() {
-                self.turn.refused.push((entry.serial, at));
+        if planted(Defect::RefusalForgotten) {
+            return;
+        }
+        while let Some(entry) = self.handles.get_mut(at) {
+            if !entry.interest.is_empty() && !std::mem::replace(&mut entry.refused, true) {
+                let serial = entry.serial;
+                self.turn.refused.push_back(Refusal { serial, slot: at });
             }
             at = entry.next;
         }

@@ -116,6 +116,7 @@ impl<P, S> Core<P, S> {
             let mut wanted = Events::NONE;
             let mut at = descriptor.first;
             let mut age = 0;
+            let mut all_refused = true;
             while let Some(entry) = self.handles.get(at) {
                 holds(entry.fd == fd, "a handle is linked to its own descriptor")?;
                 holds(
@@ -125,15 +126,16 @@ impl<P, S> Core<P, S> {
                 holds(entry.serial > age, "handles of one descriptor stand by age")?;
                 age = entry.serial;
                 wanted |= entry.interest;
+                all_refused &= entry.refused || entry.interest.is_empty();
                 linked += 1;
                 at = entry.next;
             }
             holds(wanted == union, "I13: the union is that of the handles")?;
             holds(
-                self.has_changes()
-                    || !self.turn.refused.is_empty()
-                    || told.unwrap_or(Events::NONE) == union,
-                "I13: the poller was told the union",
+                told.unwrap_or(Events::NONE) == union
+                    || descriptor.listed
+                    || told.is_none() && all_refused,
+                "I13: the poller was told the union, or will be, or refused it",
             )?;
         }
         let registered = self.handles.iter();

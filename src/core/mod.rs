@@ -214,6 +214,7 @@ impl<P, S> Core<P, S> {
         self.descriptors.clear();
         self.urgent = None;
         self.turn.refused.clear();
+        self.turn.refusals = 0;
     }
 
     /// The serial of the next entry; it never repeats.

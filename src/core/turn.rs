@@ -6,6 +6,7 @@ use crate::events::Events;
 use crate::id::{HandleId, Key, TimeoutId, Token};
 use crate::planted::{Defect, planted};
 use crate::time::Time;
+use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
 /// The turn that runs. Its vector keeps its storage from turn to turn.
@@ -17,10 +18,14 @@ pub(super) struct Turn {
     armed: u64,
     /// The handles whose descriptor was ready when the turn began.
     ready: Vec<Ready>,
-    /// The handles whose descriptor the poller refused, by serial and slot: called in the next turn.
-    pub(super) refused: Vec<(u64, u32)>,
-    /// How many of the ready ones have been looked at.
+    /// How many of them have been looked at.
     looked_at: usize,
+    /// The handles whose descriptor the poller refused and that have not been called for it. They stay
+    /// if the turn is given up: nobody reports a refusal again.
+    pub(super) refused: VecDeque<Refusal>,
+    /// How many of those are still to be called in this turn; what is refused meanwhile waits for the
+    /// next one.
+    pub(super) refusals: usize,
     /// How many free calls the turn may still make; set once nothing is left to call.
     frees: Option<usize>,
     /// Whether a call is out.
@@ -34,8 +39,13 @@ struct Ready {
     serial: u64,
     slot: u32,
     events: Events,
-    /// Whether this is the last call before the handle is disabled: the poller refused its descriptor.
-    refused: bool,
+}
+
+/// A handle whose descriptor the poller refused: called once with [`Events::ERROR`] and disabled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal {
+    pub(super) serial: u64,
+    pub(super) slot: u32,
 }
 
 /// A callback to make, with the payload it is made with.
@@ -71,6 +81,17 @@ pub enum Call<P, S = ()> {
     },
 }
 
+impl Turn {
+    /// The refused handle with this serial was removed: it is not to be called any more.
+    pub(super) fn forget_refusal(&mut self, serial: u64) {
+        let mut refused = self.refused.iter();
+        if let Some(at) = refused.position(|refusal| refusal.serial == serial) {
+            self.refused.remove(at);
+            self.refusals -= usize::from(at < self.refusals);
+        }
+    }
+}
+
 impl<P, S> Core<P, S> {
     /// Begins a turn at `now` with what the poller reported.
     ///
@@ -78,7 +99,7 @@ impl<P, S> Core<P, S> {
     /// the next turn (EV-506). Events with a token that is no longer registered are dropped.
     ///
     /// What an earlier turn left uncalled is given up: a descriptor that is still ready will be reported
-    /// again, a timeout that is still due fires in this turn.
+    /// again, a timeout that is still due fires in this turn, and a refusal that was not reported is reported.
     ///
     /// # Panics
     ///
@@ -101,19 +122,11 @@ impl<P, S> Core<P, S> {
                     serial: entry.serial,
                     slot: at,
                     events,
-                    refused: false,
                 });
                 at = entry.next;
             }
         });
-        for (serial, slot) in self.turn.refused.drain(..) {
-            self.turn.ready.push(Ready {
-                serial,
-                slot,
-                events: Events::ERROR,
-                refused: true,
-            });
-        }
+        self.turn.refusals = self.turn.refused.len();
     }
 
     /// Begins a turn that only makes the free calls that are pending.
@@ -125,11 +138,13 @@ impl<P, S> Core<P, S> {
         assert!(!self.turn.outstanding, "I8: a turn began during a call");
         self.turn.ready.clear();
         self.turn.looked_at = 0;
+        self.turn.refusals = 0;
         self.turn.frees = Some(self.frees.len());
     }
 
     /// The next call of the turn: due timeouts by deadline, then ready handles in the order reported,
-    /// then what was removed, in the order of removal (EV-502, EV-710).
+    /// then those whose descriptor was refused, then what was removed, in the order of removal (EV-502,
+    /// EV-710).
     ///
     /// A free call is made only when nothing else is left to call in the turn. Entries removed by a free
     /// call are freed in the next turn, so a turn makes boundedly many calls.
@@ -146,7 +161,9 @@ impl<P, S> Core<P, S> {
             return Some(self.free(freed));
         }
         if self.turn.frees.is_none() {
-            let call = self.next_timeout().or_else(|| self.next_handle());
+            let call = self.next_timeout();
+            let call = call.or_else(|| self.next_handle());
+            let call = call.or_else(|| self.next_refusal());
             if call.is_some() {
                 self.turn.outstanding = true;
                 return call;
@@ -226,14 +243,40 @@ impl<P, S> Core<P, S> {
                     slot: ready.slot,
                 });
                 let fd = entry.fd;
-                if ready.refused {
-                    entry.interest = Events::NONE;
-                    self.unite(fd);
-                }
                 return Some(Call::Handle {
                     id,
                     fd,
                     events,
+                    payload,
+                });
+            }
+        }
+        None
+    }
+
+    /// The next handle whose descriptor was refused, if it is still registered and enabled. It is
+    /// disabled before it is called, so that an update inside its callback wins and is tried anew.
+    fn next_refusal(&mut self) -> Option<Call<P, S>> {
+        while let Some(left) = self.turn.refusals.checked_sub(1) {
+            self.turn.refusals = left;
+            let Refusal { serial, slot } = self.turn.refused.pop_front()?;
+            let entry = self.handles.get_mut(slot);
+            let Some(entry) = entry.filter(|entry| entry.serial == serial) else {
+                continue;
+            };
+            entry.refused = false;
+            if entry.interest.is_empty() {
+                continue;
+            }
+            if let Some(payload) = entry.lifecycle.begin() {
+                entry.interest = Events::NONE;
+                let fd = entry.fd;
+                self.unite(fd);
+                let core = self.number;
+                return Some(Call::Handle {
+                    id: HandleId(Key { serial, core, slot }),
+                    fd,
+                    events: Events::ERROR,
                     payload,
                 });
             }

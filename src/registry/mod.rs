@@ -241,7 +241,8 @@ impl<P: Poller> State<P> {
             (None, _) => false,
         };
         let nearer = nearer && !planted(Defect::NoWakeForNearerDeadline);
-        let wake = nearer || self.stop || self.core.is_busy() || self.core.has_changes();
+        let changed = self.core.has_changes() && !planted(Defect::NoWakeForChange);
+        let wake = nearer || changed || self.stop || self.core.is_busy();
         if wake {
             self.sleep = Sleep::Awake;
             self.stats.wakes += 1;

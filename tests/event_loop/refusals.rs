@@ -164,3 +164,61 @@ fn an_empty_table_knows_no_id() {
     let handle = other.add_source(ModelSource(3), R, |_| {}).unwrap();
     assert_eq!(registry.remove_handle(handle), Err(NotRegistered));
 }
+
+// EV-1001: a second refusal before the first was reported is not reported on its own.
+#[test]
+fn two_refusals_before_a_turn_are_one_call() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.refuse_registrations(Some(ErrorKind::OutOfMemory));
+    let id = registry
+        .add_source(ModelSource(3), R, move |event| {
+            log.note(format!("{:?}", event.events));
+            event.registry.update_handle(event.id, R).unwrap();
+        })
+        .unwrap();
+    model.fail_next_wait(ErrorKind::OutOfMemory);
+    event_loop.run_once(AT_ONCE).unwrap_err();
+    registry.update_handle(id, R).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["ERROR"]);
+}
+
+// EV-1001: a turn that is given up takes no refusal with it, and what waits for its call is no
+// contradiction at any time.
+#[test]
+fn a_refusal_outlives_a_turn_that_is_given_up() {
+    let mut core: Core<&str> = Core::new(0);
+    core.add_handle(3, (), R, "first").unwrap();
+    core.add_handle(3, (), R, "second").unwrap();
+    assert_eq!(core.next_change().unwrap().fd(), 3);
+    core.refused(3);
+    for name in ["first", "second"] {
+        assert!(core.is_busy());
+        core.begin_turn(Time::ZERO, []);
+        core.check_invariants().unwrap();
+        let called = core.next_call();
+        let Some(Call::Handle { id, payload, .. }) = called else {
+            panic!("{called:?}");
+        };
+        assert_eq!(payload, name);
+        core.finish_handle(id, payload);
+    }
+    assert!(!core.is_busy());
+    core.begin_turn(Time::ZERO, []);
+    assert!(core.next_call().is_none());
+}
+
+// Nothing is left of a refusal when its handle goes before it was called, or a loop whose wait fails
+// would collect them.
+#[test]
+fn a_removed_handle_leaves_no_refusal_behind() {
+    let mut core: Core<&str> = Core::new(0);
+    let id = core.add_handle(3, (), R, "removed").unwrap();
+    assert_eq!(core.next_change().unwrap().fd(), 3);
+    core.refused(3);
+    assert_eq!(core.remove_handle(id), Ok(Removal::Idle));
+    core.begin_frees();
+    assert!(matches!(core.next_call(), Some(Call::Free { .. })));
+    assert!(!core.is_busy());
+}

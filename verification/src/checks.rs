@@ -3,7 +3,7 @@
 use crate::oracle::{Label, What};
 use crate::{Violation, World};
 use eventry::Events;
-use std::os::fd::RawFd;
+use eventry::core::Change;
 
 impl World {
     /// A call begins: may it?
@@ -34,13 +34,11 @@ impl World {
         })
     }
 
-    /// Tells the mirror what the poller is told, and checks what must hold after every op.
+    /// Tells the mirror what cannot wait, and checks what must hold after every op.
     pub(crate) fn settle(&mut self) -> Result<(), Violation> {
-        while let Some(change) = self.core.next_change() {
-            self.mirror.apply(&change)?;
-        }
-        self.mirror.refused_is_settled();
-        self.check_unions()?;
+        self.settle_urgent()?;
+        self.check_told()?;
+        self.check_sleep()?;
         self.core.check_invariants().map_err(|broken| {
             let rule = broken
                 .0
@@ -75,23 +73,49 @@ impl World {
         })
     }
 
-    fn check_unions(&self) -> Result<(), Violation> {
-        let registered = self.mirror.registered();
-        let told = |fd: RawFd| {
-            let own = registered.iter().find(|(own, ..)| *own == fd);
-            own.map_or(Events::NONE, |(.., interest)| *interest)
-        };
-        let handles = self.oracle.registrations().iter();
-        let wanted = handles.filter_map(|entry| match entry.what {
-            What::Handle { fd, .. } => Some(fd),
-            What::Timeout { .. } => None,
-        });
-        for fd in wanted.chain(registered.iter().map(|(fd, ..)| *fd)) {
-            let (told, right) = (told(fd), self.oracle.union(fd));
+    /// The poller forgets a descriptor before the next op exactly if a removal left nobody who wants
+    /// something of it: it may be closed next.
+    fn settle_urgent(&mut self) -> Result<(), Violation> {
+        let right = self.oracle.take_urgent();
+        let mut urgent = None;
+        if let Some(change) = self.core.urgent_change() {
+            let ends = matches!(change, Change::Deregister { .. });
+            Violation::unless(ends, "I13", || format!("{change:?} is not urgent"))?;
+            self.mirror.apply(&change)?;
+            urgent = Some(change.fd());
+        }
+        Violation::unless(urgent == right, "I13", || {
+            format!("{urgent:?} is urgent, {right:?} is right")
+        })?;
+        let more = self.core.urgent_change();
+        Violation::unless(more.is_none(), "I13", || format!("{more:?} is urgent too"))
+    }
+
+    /// The poller was told what the oracle says, and where that is not what the handles want together,
+    /// it will be told when the loop sleeps, or it refused and all of them are to hear of it.
+    fn check_told(&self) -> Result<(), Violation> {
+        let told = self.mirror.registered().iter().map(|(fd, ..)| *fd);
+        for fd in told.chain(self.oracle.descriptors()) {
+            let (told, right) = (self.mirror.interest(fd), self.oracle.told(fd));
             Violation::unless(told == right, "I13", || {
                 format!("the poller was told {told:?} of {fd}, {right:?} is right")
             })?;
+            let union = self.oracle.union(fd);
+            let refused = told == Events::NONE && self.oracle.all_are_to_hear(fd);
+            let cared_for = told == union || refused || self.oracle.changed().contains(&fd);
+            Violation::unless(cared_for, "I13", || {
+                format!("the poller was told {told:?} of {fd} for good, {union:?} is wanted")
+            })?;
         }
         Ok(())
+    }
+
+    /// The loop is kept from sleeping, or woken, exactly if it has something to do.
+    fn check_sleep(&self) -> Result<(), Violation> {
+        let core = (self.core.is_busy(), self.core.has_changes());
+        let right = (self.oracle.is_busy(), !self.oracle.changed().is_empty());
+        Violation::unless(core == right, "I17", || {
+            format!("busy and changed: {core:?}, but {right:?} is right")
+        })
     }
 }

@@ -24,8 +24,8 @@ pub struct Bounds {
     pub refusals: bool,
     /// Whether a thread may come with a time that is over.
     pub samples: bool,
-    /// Whether a turn may be given up for the next, and a batch fetched during a turn. The loop does
-    /// neither, but the table allows both.
+    /// Whether a turn may be given up for the next, a batch fetched during a turn, and the poller told
+    /// what can wait while a callback runs. The loop does nothing of it, but the table allows it.
     pub abandon: bool,
     /// States further away than this many ops are not visited.
     pub depth: usize,
@@ -173,9 +173,6 @@ impl Bounds {
         for &fd in &self.fds {
             for &interest in &self.interests {
                 ops.push(Op::AddHandle { fd, interest });
-                if self.refusals {
-                    ops.push(Op::AddRefused { fd, interest });
-                }
             }
         }
         let add = |interval: &Interval| Op::AddTimeout {
@@ -188,6 +185,9 @@ impl Bounds {
     fn loop_ops(&self, world: &World, ops: &mut Vec<Op>) {
         if world.is_in_call() {
             ops.push(Op::Finish);
+            if self.abandon {
+                self.flush_ops(world, ops);
+            }
             return;
         }
         ops.push(Op::Step);
@@ -198,6 +198,7 @@ impl Bounds {
         if world.has_batch() {
             ops.push(Op::Turn);
         }
+        self.flush_ops(world, ops);
         let mut reports = Vec::new();
         for ready in self.readiness() {
             let report = world.mirror.report(&ready);
@@ -206,6 +207,18 @@ impl Bounds {
                 ops.push(Op::Poll { ready });
             }
         }
+    }
+
+    /// The loop is about to sleep; the poller may refuse any of the descriptors it is told of.
+    fn flush_ops(&self, world: &World, ops: &mut Vec<Op>) {
+        let mut all = vec![0];
+        for change in world.oracle.pending() {
+            if self.refusals && change.after != Events::NONE {
+                let bit = 1u8.checked_shl(change.fd.cast_unsigned()).unwrap_or(0);
+                all.extend(all.clone().iter().map(|refused| refused | bit));
+            }
+        }
+        ops.extend(all.into_iter().map(|refused| Op::Flush { refused }));
     }
 
     /// Every combination of what the descriptors can be ready for.

@@ -11,9 +11,8 @@
 //! everything present is how they are used, and for serials an invariant checked after every op.
 //!
 //! **What is overwritten before it is read**, by inspection of the core: when a disarmed timeout was due;
-//! through which handle a descriptor was last changed, once the changes have been taken; the ready list
-//! up to where it was looked at; the time and the snapshot of a turn that has come to its free calls; and
-//! the latest time spoken of, unless a thread still holds an earlier one.
+//! the ready list up to where it was looked at; the time and the snapshot of a turn that has come to its
+//! free calls; and the latest time spoken of, unless a thread still holds an earlier one.
 //!
 //! Left out as well are the list of all tokens ever used and the label from which on entries are new in
 //! the turn. Only checks read them. The first can hide a token that repeats after it has left every place
@@ -135,7 +134,9 @@ impl Form {
         let (_, rest) = split(rest, ", turn: Turn { ");
         let (snapshot, rest) = split(rest, ", ready: [");
         let (ready, rest) = split(rest, "], looked_at: ");
-        let (looked_at, rest) = split(rest, ", frees: ");
+        let (looked_at, rest) = split(rest, ", refused: ");
+        let (refused, rest) = split(rest, ", frees: ");
+        self.text(refused);
         self.text(tables);
         if with_latest_time {
             self.text(latest);
@@ -193,7 +194,7 @@ impl Form {
             (_, b"armed") => Class::Arming,
             (_, b"Label") => Class::Label,
             (b"told", b"Some") => Class::Registration,
-            (_, b"serials" | b"registrations" | b"via") => return,
+            (_, b"serials" | b"registrations") => return,
             _ => Class::Literal,
         };
         self.numbers.push((class, number));

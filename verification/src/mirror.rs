@@ -21,9 +21,6 @@ pub struct Mirror {
     registered: Vec<(RawFd, Token, Events)>,
     /// Every token ever seen.
     used: Vec<Token>,
-    /// The descriptor of the change that was just refused. The core need not know which change failed,
-    /// so it may end a registration that never began, or go back to what is still so.
-    refused: Option<RawFd>,
 }
 
 impl Mirror {
@@ -52,41 +49,25 @@ impl Mirror {
                 token,
                 interest,
             } => {
-                let may_repeat = self.refused == Some(fd);
                 let known = self.position(fd).map(|at| &mut self.registered[at]);
                 let fits = known.is_some_and(|(_, own, told)| {
                     let news = std::mem::replace(told, interest) != interest;
-                    *own == token && (news || may_repeat)
+                    *own == token && news
                 });
                 !fits || interest.is_empty() || source.fd != fd
             }
             Change::Deregister { source, fd } => {
                 let known = self.position(fd).map(|at| self.registered.remove(at));
-                known.is_none() && self.refused != Some(fd) || source.fd != fd
+                known.is_none() || source.fd != fd
             }
         };
         Violation::unless(!fault, "I13", || format!("{change:?} contradicts {self:?}"))
     }
 
-    /// Refuses one change, as a poller does when the descriptor is not open.
-    ///
-    /// # Errors
-    ///
-    /// As [`apply`](Mirror::apply).
-    pub fn refuse(&mut self, change: &Change<'_, Source>) -> Result<(), Violation> {
-        let before = self.registered.clone();
-        self.apply(change)?;
-        self.registered = before;
-        let (Change::Register { fd, .. }
-        | Change::Reregister { fd, .. }
-        | Change::Deregister { fd, .. }) = change;
-        self.refused = Some(*fd);
-        Ok(())
-    }
-
-    /// Forgives nothing again.
-    pub fn refused_is_settled(&mut self) {
-        self.refused = None;
+    /// Refuses what was said last of `fd`, as a poller does when the descriptor is not open: it knows
+    /// nothing of it.
+    pub fn refuse(&mut self, fd: RawFd) {
+        self.registered.retain(|(own, ..)| *own != fd);
     }
 
     /// The poller is gone.
@@ -102,6 +83,13 @@ impl Mirror {
             .filter(|(_, own, _)| *own == token)
             .map(|(fd, ..)| *fd)
             .next()
+    }
+
+    /// What is reported of `fd`.
+    #[must_use]
+    pub fn interest(&self, fd: RawFd) -> Events {
+        let at = self.position(fd).map(|at| self.registered[at].2);
+        at.unwrap_or(Events::NONE)
     }
 
     /// What is registered: descriptor, token and interest.

@@ -20,13 +20,6 @@ pub enum Op {
         /// What it wants.
         interest: Events,
     },
-    /// Any thread adds a handle, and the poller refuses whatever it is told about it.
-    AddRefused {
-        /// The descriptor.
-        fd: RawFd,
-        /// What it would want.
-        interest: Events,
-    },
     /// Any thread updates a handle.
     UpdateHandle {
         /// Which of the ids ever issued.
@@ -59,6 +52,12 @@ pub enum Op {
         /// Which of the ids ever issued.
         nth: usize,
     },
+    /// The loop tells the poller what it must know before it sleeps. What cannot wait so long is told at
+    /// once after every op and is not an op of its own.
+    Flush {
+        /// The descriptors 0, 1, … that the poller refuses, by bit.
+        refused: u8,
+    },
     /// The loop asks for the next deadline and fetches from the poller what is ready. Things may change
     /// before the turn begins with that batch.
     Poll {
@@ -80,7 +79,7 @@ pub enum Op {
     Close,
 }
 
-/// How many descriptors [`Op::Poll`] speaks of.
+/// How many descriptors [`Op::Poll`] and [`Op::Flush`] speak of.
 pub const FDS: usize = 8;
 
 #[cfg(feature = "arbitrary")]
@@ -90,14 +89,14 @@ mod from_bytes {
 
     impl<'a> Arbitrary<'a> for Op {
         fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Op> {
-            Ok(match bytes.int_in_range(0..=18u8)? {
+            Ok(match bytes.int_in_range(0..=19u8)? {
                 0 | 1 => Op::AddHandle {
                     fd: bytes.int_in_range(-1..=FDS as RawFd - 1)?,
                     interest: events(bytes)?,
                 },
-                2 => Op::AddRefused {
-                    fd: bytes.int_in_range(0..=FDS as RawFd - 1)?,
-                    interest: events(bytes)?,
+                2 => Op::Flush { refused: 0 },
+                18 => Op::Flush {
+                    refused: bytes.arbitrary()?,
                 },
                 3 => Op::UpdateHandle {
                     nth: nth(bytes)?,

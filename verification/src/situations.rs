@@ -24,10 +24,19 @@ pub struct Situations {
     pub descriptor_reused_in_turn: usize,
     /// The same, and the removed handle had been disabled before (EV-606).
     pub disabled_then_reused: usize,
-    /// A turn began with an event of an earlier registration of a descriptor that is registered again.
+    /// A turn began with an event of an earlier registration of a descriptor that handles were added on
+    /// again.
     pub stale_event_of_reused_descriptor: usize,
     /// A timeout was updated after its turn had meant to call it, and before it did.
     pub updated_while_due: usize,
+    /// The poller was not told of a descriptor whose changes had cancelled each other out.
+    pub cancelled_changes: usize,
+    /// A descriptor was refused while a callback of one of its handles ran.
+    pub refused_while_running: usize,
+    /// A handle that had heard of a refusal was enabled again.
+    pub refused_then_enabled: usize,
+    /// A registration was ended at once while an event of it waited for the turn to begin.
+    pub urgent_with_stale_batch: usize,
     /// An id was used that no longer names anything.
     pub stale_ids: usize,
     /// An entry was removed while others were being freed.
@@ -37,6 +46,10 @@ pub struct Situations {
     /// The loop was dropped while a callback ran.
     pub closed_in_call: usize,
     seen: Seen,
+    /// Those that heard of a refusal and have not been enabled since.
+    heard: Vec<Label>,
+    /// How many events of the batch belonged to no registration before the op.
+    stale_before: usize,
 }
 
 /// What happened since the turn began.
@@ -91,6 +104,18 @@ impl Situations {
                 let label = world.nth_handle(nth);
                 self.removed_before_its_call += meant(label);
                 self.note_removal(world, label);
+                self.stale_before = world.stale_events();
+            }
+            Op::Flush { refused } => {
+                let oracle = world.oracle();
+                self.cancelled_changes += oracle.changed().len() - oracle.pending().len();
+                self.refused_while_running += usize::from(world.refuses_the_running(refused));
+            }
+            Op::UpdateHandle { nth, interest } if interest != Events::NONE => {
+                let label = world.nth_handle(nth);
+                let heard = self.heard.len();
+                self.heard.retain(|own| Some(*own) != label);
+                self.refused_then_enabled += heard - self.heard.len();
             }
             Op::RemoveTimeout { nth } => {
                 self.removed_before_its_call += meant(world.nth_timeout(nth));
@@ -109,6 +134,15 @@ impl Situations {
     }
 
     fn look_after(&mut self, world: &World, op: Op) {
+        if let (Op::Step, Answer::Handle(label, ..)) = (op, world.last())
+            && world.wants_nothing(*label)
+        {
+            self.heard.push(*label);
+        }
+        if let (Op::RemoveHandle { nth }, Answer::Removed(_)) = (op, world.last()) {
+            self.heard.retain(|own| Some(*own) != world.nth_handle(nth));
+            self.urgent_with_stale_batch += world.stale_events() - self.stale_before;
+        }
         match (op, world.last()) {
             (_, Answer::NotRegistered) => self.stale_ids += 1,
             (_, Answer::Handle(..) | Answer::Timeout(_)) => self.calls += 1,
@@ -157,6 +191,10 @@ impl Situations {
             &mut self.disabled_then_reused,
             &mut self.stale_event_of_reused_descriptor,
             &mut self.updated_while_due,
+            &mut self.cancelled_changes,
+            &mut self.refused_while_running,
+            &mut self.refused_then_enabled,
+            &mut self.urgent_with_stale_batch,
             &mut self.stale_ids,
             &mut self.removed_while_freeing,
             &mut self.late_clock,
@@ -180,17 +218,57 @@ impl World {
     fn stale_events_of_reused_descriptors(&self) -> usize {
         let batch = self.batch.iter().flatten();
         let stale = batch.filter(|(token, _)| self.mirror.fd_of(*token).is_none());
-        let is_reused = |bits: u64| {
-            let mut registered = self.mirror.registered().iter();
-            registered.any(|(_, token, _)| token.into_bits() as u32 == bits as u32)
+        let is_reused = |fd: RawFd| {
+            let mut entries = self.oracle.registrations().iter();
+            entries.any(|entry| {
+                entry.registered && matches!(entry.what, What::Handle { fd: own, .. } if own == fd)
+            })
         };
         stale
-            .filter(|(token, _)| is_reused(token.into_bits()))
+            .filter(|(token, _)| is_reused(token.into_bits() as u32 as RawFd))
             .count()
+    }
+
+    /// How many events of the batch belong to a registration that is over.
+    fn stale_events(&self) -> usize {
+        let batch = self.batch.iter().flatten();
+        batch
+            .filter(|(token, _)| self.mirror.fd_of(*token).is_none())
+            .count()
+    }
+
+    /// Whether the poller refuses what it will be told of the descriptor of the handle that runs.
+    fn refuses_the_running(&self, refused: u8) -> bool {
+        let mut entries = self.oracle.registrations().iter();
+        entries.any(|entry| {
+            let What::Handle { fd, interest } = entry.what else {
+                return false;
+            };
+            let mut pending = self.oracle.pending().into_iter();
+            entry.registered
+                && entry.running
+                && interest != Events::NONE
+                && refused.checked_shr(fd.cast_unsigned()).unwrap_or(0) & 1 == 1
+                && pending.any(|change| change.fd == fd)
+        })
+    }
+
+    /// Whether `label` is a disabled handle.
+    fn wants_nothing(&self, label: Label) -> bool {
+        let entry = self.oracle.registration(label);
+        entry.is_some_and(|entry| {
+            matches!(
+                entry.what,
+                What::Handle {
+                    interest: Events::NONE,
+                    ..
+                }
+            )
+        })
     }
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 16] = [
     "calls",
     "frees",
     "removed before its call",
@@ -199,6 +277,10 @@ const NAMES: [&str; 12] = [
     "disabled, removed, reused in turn",
     "stale event of a reused descriptor",
     "updated while due",
+    "changes cancelled before the sleep",
+    "refused while running",
+    "refused, then enabled",
+    "registration ended under a batch",
     "stale ids",
     "removed while freeing",
     "late clock",

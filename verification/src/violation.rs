@@ -16,8 +16,13 @@ pub struct Violation {
     /// - `I9` what is delivered is asked for or unconditional, and never empty
     /// - `I10` what was added in a turn is not called in it
     /// - `I12` the next deadline is the nearest armed one
-    /// - `I13` the poller is told exactly the unions, without contradiction; tokens never repeat
+    /// - `I13` before the loop sleeps the poller is told exactly what makes its registrations the unions,
+    ///   in the order of the first changes, each by a source that is still registered; the end of one is
+    ///   told at once if a removal leaves nobody who wants something; without contradiction; tokens never
+    ///   repeat
     /// - `I16` nothing is left when the loop is gone
+    /// - `I17` the loop is kept from sleeping exactly if something waits to be freed or a refusal to be
+    ///   heard of, and woken also if the poller is to be told something
     /// - `invariant` the core's own check of itself failed
     /// - `panic` the core panicked
     ///

@@ -2,9 +2,9 @@
 
 use crate::mirror::{Mirror, Source};
 use crate::op::Interval;
-use crate::oracle::{Answer, Label, Oracle};
+use crate::oracle::{Answer, Label, Oracle, Told};
 use crate::{Op, Violation};
-use eventry::core::{Call, Core};
+use eventry::core::{Call, Change, Core};
 use eventry::{Events, HandleId, Time, TimeoutId, Token};
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -140,8 +140,7 @@ impl World {
 
     fn apply_unguarded(&mut self, op: Op) -> Result<(), Violation> {
         let (rule, expected, answer) = match op {
-            Op::AddHandle { fd, interest } => self.add_handle(fd, interest, false)?,
-            Op::AddRefused { fd, interest } => self.add_handle(fd, interest, true)?,
+            Op::AddHandle { fd, interest } => self.add_handle(fd, interest)?,
             Op::UpdateHandle { nth, interest } => self.update_handle(nth, interest),
             Op::RemoveHandle { nth } => self.remove_handle(nth),
             Op::Sample => {
@@ -151,6 +150,7 @@ impl World {
             Op::AddTimeout { interval } => self.add_timeout(interval)?,
             Op::UpdateTimeout { nth, interval } => self.update_timeout(nth, interval),
             Op::RemoveTimeout { nth } => self.remove_timeout(nth),
+            Op::Flush { refused } => self.flush(refused)?,
             Op::Poll { ready } => {
                 self.batch = Some(self.mirror.report(&ready));
                 let expected = Answer::Deadline(self.oracle.deadline());
@@ -183,16 +183,10 @@ impl World {
         self.settle()
     }
 
-    fn add_handle(
-        &mut self,
-        fd: RawFd,
-        interest: Events,
-        refuse: bool,
-    ) -> Result<Verdict, Violation> {
+    fn add_handle(&mut self, fd: RawFd, interest: Events) -> Result<Verdict, Violation> {
         let label = Label(self.oracle.added());
         let source = Source { label, fd };
-        let before = self.oracle.union(fd);
-        let mut expected = self.oracle.add_handle(fd, interest);
+        let expected = self.oracle.add_handle(fd, interest);
         let id = match self.core.add_handle(fd, source, interest, label) {
             Ok(id) => id,
             Err((refused, payload, back)) => {
@@ -203,26 +197,8 @@ impl World {
         };
         let new = self.handles.iter().all(|(_, issued)| *issued != id);
         Violation::unless(new, "I1", || format!("{id:?} was issued twice"))?;
-        let told_something = refuse && before != self.oracle.union(fd);
-        if told_something {
-            self.withdraw(id, label, source)?;
-            expected = Answer::Withdrawn;
-            return Ok(("I2", expected, Answer::Withdrawn));
-        }
         self.handles.push((label, id));
         Ok(("I2", expected, Answer::Added(label)))
-    }
-
-    /// The poller refuses what it is told about a new handle, which is taken back.
-    fn withdraw(&mut self, id: HandleId, label: Label, source: Source) -> Result<(), Violation> {
-        while let Some(change) = self.core.next_change() {
-            self.mirror.refuse(&change)?;
-        }
-        let (payload, back) = self.core.withdraw_handle(id);
-        let kept = payload == label && back == source;
-        Violation::unless(kept, "I6", || format!("{payload:?} and {back:?} came back"))?;
-        self.oracle.withdraw(label);
-        Ok(())
     }
 
     fn update_handle(&mut self, nth: usize, interest: Events) -> Verdict {
@@ -280,6 +256,35 @@ impl World {
         removal(self.oracle.remove(label), answer)
     }
 
+    /// Everything that could wait is told to the poller, each descriptor once and in its net effect.
+    fn flush(&mut self, refused: u8) -> Result<Verdict, Violation> {
+        let refuses = |fd: RawFd| refused.checked_shr(fd.cast_unsigned()).unwrap_or(0) & 1 == 1;
+        let most = self.oracle.changed().len();
+        let expected = self.oracle.flush(refuses);
+        let mut told = Vec::new();
+        while told.len() <= most
+            && let Some(change) = self.core.next_change()
+        {
+            let fd = change.fd();
+            let before = self.mirror.interest(fd);
+            let named = change_source(&change).label;
+            let named = self.oracle.registration(named);
+            // Nothing else proves that the descriptor is still open.
+            let open = named.is_some_and(|entry| entry.registered);
+            Violation::unless(open, "I13", || {
+                format!("{change:?} is named by what was removed")
+            })?;
+            self.mirror.apply(&change)?;
+            let after = self.mirror.interest(fd);
+            told.push(Told { fd, before, after });
+            if after != Events::NONE && refuses(fd) {
+                self.mirror.refuse(fd);
+                self.core.refused(fd);
+            }
+        }
+        Ok(("I13", expected, Answer::Told(told)))
+    }
+
     fn begin_turn(&mut self) -> Verdict {
         let Some(batch) = self.batch.take() else {
             return SKIPPED;
@@ -297,25 +302,38 @@ impl World {
 
     /// The next call of both must be the same. What goes wrong here is named as closely as possible.
     fn step(&mut self) -> Result<Verdict, Violation> {
+        let call = self.core.next_call();
+        match &call {
+            Some(Call::Handle {
+                id,
+                events,
+                payload,
+                ..
+            }) => {
+                let label = label_of(&self.handles, *id, *payload)?;
+                self.check_call(label)?;
+                self.check_events(label, *events)?;
+            }
+            Some(Call::Timeout { id, payload }) => {
+                self.check_call(label_of(&self.timeouts, *id, *payload)?)?;
+            }
+            Some(Call::Free { .. }) | None => {}
+        }
+        // A handle that hears of a refusal is disabled by it, so this comes after the checks of the call.
         let expected = self.oracle.next_call();
-        let answer = match self.core.next_call() {
+        let answer = match call {
             Some(Call::Handle {
                 id,
                 fd,
                 events,
                 payload,
             }) => {
-                let label = label_of(&self.handles, id, payload)?;
-                self.check_call(label)?;
-                self.check_events(label, events)?;
                 self.out = Some(Out::Handle(id, payload));
-                Answer::Handle(label, fd, events)
+                Answer::Handle(payload, fd, events)
             }
             Some(Call::Timeout { id, payload }) => {
-                let label = label_of(&self.timeouts, id, payload)?;
-                self.check_call(label)?;
                 self.out = Some(Out::Timeout(id, payload));
-                Answer::Timeout(label)
+                Answer::Timeout(payload)
             }
             Some(Call::Free { payload, source }) => {
                 let own = source.is_none_or(|source| source.label == payload);
@@ -360,6 +378,14 @@ fn removal(expected: Answer, answer: Answer) -> Verdict {
         (Answer::Removed(_), Answer::Removed(_))
     );
     (if both { "I3" } else { "I2" }, expected, answer)
+}
+
+fn change_source<'a>(change: &Change<'a, Source>) -> &'a Source {
+    match *change {
+        Change::Register { source, .. }
+        | Change::Reregister { source, .. }
+        | Change::Deregister { source, .. } => source,
+    }
 }
 
 fn nth_of<T: Copy>(issued: &[T], nth: usize) -> Option<T> {

@@ -1,9 +1,9 @@
 //! The checks are alive: each planted mistake is caught by the check that is named here, and without
 //! one all are silent.
 //!
-//! Both the search and the properties must notice the four mistakes of the table. `tests/loom.rs` plants
-//! as well: there L3 and L3b must notice the fifth, L1 a free while the callback runs, and L4 a lost
-//! cancel.
+//! Both the search and the properties must notice the six mistakes of the table. `tests/loom.rs` plants
+//! as well: there L3 and L3b must notice a missing wake for a nearer deadline, L3c and L3d one for a
+//! change of a handle, L1 a free while the callback runs, and L4 a lost cancel.
 
 #[cfg(not(eventry_verification))]
 compile_error!(
@@ -26,7 +26,7 @@ fn bounds() -> Bounds {
         interests: vec![Events::NONE, readable, writable],
         ready: vec![Events::NONE, readable],
         intervals: vec![Some(0)],
-        refusals: false,
+        refusals: true,
         samples: false,
         abandon: false,
         depth: usize::MAX,
@@ -65,13 +65,25 @@ fn a_stale_token_is_caught_by_the_sequence_of_calls() {
     is_caught(Defect::StaleTokenAccepted, "I4");
 }
 
-/// This one is a mistake of the shell, which the table does not have: loom catches it, models L3 and L3b.
+#[test]
+fn a_deferred_deregistration_is_caught_by_what_the_poller_was_told() {
+    is_caught(Defect::DeregistrationDeferred, "I13");
+}
+
+#[test]
+fn a_forgotten_refusal_is_caught_by_the_check_of_sleep() {
+    is_caught(Defect::RefusalForgotten, "I17");
+}
+
+/// These are mistakes of the shell, which the table does not have: loom catches them, models L3 to L3d.
 #[test]
 fn a_missing_wake_is_not_the_tables_mistake() {
-    plant(Some(Defect::NoWakeForNearerDeadline));
-    let found = explore(&bounds());
-    plant(None);
-    assert_eq!(found.violation, None);
+    for defect in [Defect::NoWakeForNearerDeadline, Defect::NoWakeForChange] {
+        plant(Some(defect));
+        let found = explore(&bounds());
+        plant(None);
+        assert_eq!(found.violation, None);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the oracle remembers of one add, and what it answers.
 
+use super::Told;
 use eventry::core::{Refused, Removal};
 use eventry::{Events, Time};
 use std::os::fd::RawFd;
@@ -53,14 +54,14 @@ pub enum Answer {
     Added(Label),
     /// It was not.
     Refused(Refused),
-    /// It was not, because the poller refused its descriptor.
-    Withdrawn,
     /// The id names no registered entry.
     NotRegistered,
     /// The entry was removed.
     Removed(Removal),
     /// When the next timeout is due.
     Deadline(Option<Time>),
+    /// What the poller is told before the loop sleeps.
+    Told(Vec<Told>),
     /// A handle is called.
     Handle(Label, RawFd, Events),
     /// A timeout is called.

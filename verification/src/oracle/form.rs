@@ -18,6 +18,10 @@ impl Oracle {
             }
         });
         form.all(&self.removed, |form, label| form.labelled(0, *label));
+        form.all(self.changed(), |form, fd| {
+            form.literal(u64::from(fd.cast_unsigned()))
+        });
+        form.all(&self.refused, |form, label| form.labelled(0, *label));
         let is_armed = |label: &&Label| {
             let entry = self.registration(**label);
             entry.is_some_and(|entry| entry.registered && entry.deadline().is_some())
@@ -35,6 +39,7 @@ impl Oracle {
             form.all(&turn.ready, |form, (label, events)| {
                 form.labelled(events.bits().into(), *label);
             });
+            form.all(&turn.refused, |form, label| form.labelled(0, *label));
         }
     }
 }

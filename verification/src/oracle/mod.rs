@@ -6,12 +6,15 @@
 
 mod entry;
 mod form;
+mod told;
 
 pub use entry::{Answer, Label, Registration, What};
+pub use told::Told;
 
 use eventry::core::{Refused, Removal};
 use eventry::{Events, Time};
 use std::os::fd::RawFd;
+use told::Untold;
 
 /// The naive model.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,9 @@ pub struct Oracle {
     armed: Vec<Label>,
     /// What was removed and not freed yet, in the order of removal.
     removed: Vec<Label>,
+    untold: Untold,
+    /// The handles that are to hear that their descriptor was refused, in the order of the refusals.
+    refused: Vec<Label>,
     turn: Turn,
     /// The latest time anybody spoke of.
     clock: Time,
@@ -38,6 +44,8 @@ struct Turn {
     due: Vec<Label>,
     /// The handles whose descriptor was ready when it began, and what for.
     ready: Vec<(Label, Events)>,
+    /// The handles whose descriptor had been refused when it began.
+    refused: Vec<Label>,
     /// What is freed in it, settled when nothing else was left to call.
     frees: Option<Vec<Label>>,
 }
@@ -51,7 +59,9 @@ impl Oracle {
         if fd < 0 {
             return Answer::Refused(Refused::NotADescriptor(fd));
         }
-        self.add(What::Handle { fd, interest })
+        let added = self.add(What::Handle { fd, interest });
+        self.note_change(fd);
+        added
     }
 
     /// A timeout is added.
@@ -71,8 +81,10 @@ impl Oracle {
     /// A handle is updated.
     pub fn update_handle(&mut self, label: Label, interest: Events) -> Answer {
         match self.registered(label).map(|entry| &mut entry.what) {
-            Some(What::Handle { interest: old, .. }) => {
+            Some(What::Handle { interest: old, fd }) => {
                 *old = interest;
+                let fd = *fd;
+                self.note_change(fd);
                 Answer::Done
             }
             _ => Answer::NotRegistered,
@@ -101,6 +113,9 @@ impl Oracle {
         } else {
             Removal::Idle
         };
+        if let What::Handle { fd, .. } = entry.what {
+            self.note_removal(label, fd);
+        }
         self.removed.push(label);
         self.turn.due.retain(|due| *due != label);
         Answer::Removed(removal)
@@ -135,6 +150,7 @@ impl Oracle {
             now,
             due: due.into_iter().map(|(.., label)| label).collect(),
             ready,
+            refused: self.refused.clone(),
             frees: None,
         };
     }
@@ -143,6 +159,7 @@ impl Oracle {
     pub fn begin_frees(&mut self) {
         self.turn.due.clear();
         self.turn.ready.clear();
+        self.turn.refused.clear();
         self.turn.frees = Some(self.removed.clone());
     }
 
@@ -163,6 +180,19 @@ impl Oracle {
                 if !delivered.is_empty() {
                     entry.running = true;
                     return Answer::Handle(label, fd, delivered);
+                }
+            }
+            while let Some(label) = pop_front(&mut self.turn.refused) {
+                self.refused.retain(|refused| *refused != label);
+                if let Some(entry) = self.registered(label)
+                    && let What::Handle { fd, interest } = &mut entry.what
+                    && *interest != Events::NONE
+                {
+                    *interest = Events::NONE;
+                    let fd = *fd;
+                    entry.running = true;
+                    self.note_change(fd);
+                    return Answer::Handle(label, fd, Events::ERROR);
                 }
             }
         }
@@ -194,16 +224,12 @@ impl Oracle {
         }
         self.turn.due.clear();
         self.turn.ready.clear();
-    }
-
-    /// Takes back the latest add, as if it had not been.
-    pub fn withdraw(&mut self, label: Label) {
-        self.registrations.retain(|entry| entry.label != label);
+        self.forget_poller();
     }
 
     /// Drops what is known of `label`, which was freed, as if it had never been.
     pub(crate) fn forget(&mut self, label: Label) {
-        self.withdraw(label);
+        self.registrations.retain(|entry| entry.label != label);
         self.armed.retain(|armed| *armed != label);
     }
 
@@ -254,7 +280,9 @@ impl Oracle {
     /// Whether the turn still means to call `label`, unless something changes.
     #[must_use]
     pub fn means_to_call(&self, label: Label) -> bool {
-        self.turn.due.contains(&label) || self.turn.ready.iter().any(|(ready, _)| *ready == label)
+        self.turn.due.contains(&label)
+            || self.turn.ready.iter().any(|(ready, _)| *ready == label)
+            || self.turn.refused.contains(&label)
     }
 
     /// Whether the turn has come to its free calls and some are left.

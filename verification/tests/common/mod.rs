@@ -22,9 +22,11 @@ pub(crate) enum Move {
         disable: bool,
         interest: Events,
     },
+    /// The handle that is called changes what it wants, and the poller refuses it before the call is over.
+    Upset(Events),
     /// The loop does what comes next: its callback returns, the next one is called, or when the turn is
-    /// over the next one begins.
-    Loop([Events; FDS]),
+    /// over the loop sleeps, and the poller refuses some, or the next turn begins.
+    Loop { ready: [Events; FDS], refused: u8 },
 }
 
 impl Move {
@@ -49,10 +51,23 @@ impl Move {
                 let replace = [Op::RemoveHandle { nth }, Op::AddHandle { fd, interest }];
                 disable.into_iter().chain(replace).collect()
             }
-            Move::Loop(_) if world.is_in_call() => vec![Op::Finish],
-            Move::Loop(_) if !world.oracle().turn_is_over() => vec![Op::Step],
-            Move::Loop(_) if world.has_batch() => vec![Op::Turn],
-            Move::Loop(ready) => vec![Op::Poll { ready }],
+            Move::Upset(interest) => {
+                let mut entries = world.oracle().registrations().iter();
+                let running = entries.find(|entry| entry.running).map(|entry| entry.label);
+                let Some(nth) =
+                    (0..64).find(|nth| running.is_some() && world.nth_handle(*nth) == running)
+                else {
+                    return Vec::new();
+                };
+                vec![
+                    Op::UpdateHandle { nth, interest },
+                    Op::Flush { refused: u8::MAX },
+                ]
+            }
+            Move::Loop { .. } if world.is_in_call() => vec![Op::Finish],
+            Move::Loop { .. } if !world.oracle().turn_is_over() => vec![Op::Step],
+            Move::Loop { .. } if world.has_batch() => vec![Op::Turn],
+            Move::Loop { ready, refused } => vec![Op::Flush { refused }, Op::Poll { ready }],
         }
     }
 }
@@ -103,22 +118,24 @@ fn check(moves: &[Move]) -> Result<Situations, Violation> {
 }
 
 fn one_move() -> impl Strategy<Value = Move> {
-    let loops = ready().prop_map(Move::Loop);
+    let loops = (ready(), refused());
+    let loops = loops.prop_map(|(ready, refused)| Move::Loop { ready, refused });
     let replaces = (0..64usize, any::<bool>(), events());
     let replaces = replaces.prop_map(|(nth, disable, interest)| Move::Replace {
         nth,
         disable,
         interest,
     });
-    prop_oneof![13 => loops, 1 => replaces, 10 => any_op().prop_map(Move::Happens)]
+    let upsets = events().prop_map(Move::Upset);
+    prop_oneof![26 => loops, 2 => replaces, 1 => upsets, 20 => any_op().prop_map(Move::Happens)]
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
     let fd = -1..FDS as RawFd;
     let nth = 0..64usize;
     prop_oneof![
-        6 => (fd.clone(), events()).prop_map(|(fd, interest)| Op::AddHandle { fd, interest }),
-        1 => (fd, events()).prop_map(|(fd, interest)| Op::AddRefused { fd, interest }),
+        6 => (fd, events()).prop_map(|(fd, interest)| Op::AddHandle { fd, interest }),
+        2 => refused().prop_map(|refused| Op::Flush { refused }),
         4 => (nth.clone(), events()).prop_map(|(nth, interest)| Op::UpdateHandle { nth, interest }),
         4 => nth.clone().prop_map(|nth| Op::RemoveHandle { nth }),
         1 => Just(Op::Sample),
@@ -144,6 +161,11 @@ fn events() -> impl Strategy<Value = Events> {
 
 fn ready() -> impl Strategy<Value = [Events; FDS]> {
     proptest::array::uniform8(events())
+}
+
+/// Mostly nobody is refused, or the test would be about nothing else.
+fn refused() -> impl Strategy<Value = u8> {
+    prop_oneof![5 => Just(0), 1 => any::<u8>()]
 }
 
 fn interval() -> impl Strategy<Value = Interval> {

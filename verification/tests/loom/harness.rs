@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Which model notices which defect, and what it says.
-const NOTICED: [(Defect, &str, &str); 4] = [
+const NOTICED: [(Defect, &str, &str); 6] = [
     (Defect::NoWakeForNearerDeadline, "L3", "deadlock"),
     (Defect::NoWakeForNearerDeadline, "L3b", "deadlock"),
+    (Defect::NoWakeForChange, "L3c", "deadlock"),
+    (Defect::NoWakeForChange, "L3d", "deadlock"),
     (Defect::FreeWhileRunning, "L1", "I3"),
     (Defect::LostCancel, "L4", "I5"),
 ];

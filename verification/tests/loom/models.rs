@@ -42,6 +42,8 @@ models! {
     "L2" remove_x_remove 60,
     "L3" add_nearer_deadline_x_sleep 70,
     "L3b" shorten_deadline_x_sleep 100,
+    "L3c" add_handle_x_sleep 40,
+    "L3d" enable_handle_x_sleep 40,
     "L4" remove_while_called_x_free 800,
     "L4b" remove_while_asleep_x_free 100,
     "L5" disable_x_dispatch 130,
@@ -172,6 +174,32 @@ fn shorten_deadline_x_sleep() {
     let added = registry.add_timeout(FOR_EVER * 2, move |_| stopper.stop());
     let id = added.unwrap();
     let updater = thread::spawn(move || registry.update_timeout(id, Duration::ZERO).unwrap());
+    event_loop.run().unwrap();
+    updater.join().unwrap();
+}
+
+/// A loop that goes to sleep calls the handle that another thread adds on a ready descriptor (EV-902):
+/// its registration waits for the loop, so the loop must not wait for it.
+fn add_handle_x_sleep() {
+    let (mut event_loop, registry, world) = new_loop();
+    world.set_ready(FD.0, Events::READABLE);
+    let stopper = event_loop.stopper();
+    let adder = thread::spawn(move || {
+        let callback = move |_: eventry::registry::HandleEvent<'_, _>| stopper.stop();
+        registry.add_source(FD, Events::READABLE, callback).unwrap();
+    });
+    event_loop.run().unwrap();
+    adder.join().unwrap();
+}
+
+/// A loop that goes to sleep calls the handle that another thread enables on a ready descriptor.
+fn enable_handle_x_sleep() {
+    let (mut event_loop, registry, world) = new_loop();
+    world.set_ready(FD.0, Events::READABLE);
+    let stopper = event_loop.stopper();
+    let callback = move |_: eventry::registry::HandleEvent<'_, _>| stopper.stop();
+    let id = registry.add_source(FD, Events::NONE, callback).unwrap();
+    let updater = thread::spawn(move || registry.update_handle(id, Events::READABLE).unwrap());
     event_loop.run().unwrap();
     updater.join().unwrap();
 }
