@@ -264,7 +264,10 @@ fn apply<R: Registrar>(registrar: &R, change: Change<'_, R::Source>) -> io::Resu
             token,
             interest,
             ..
-        } => registrar.reregister(source, token, interest),
+        } => registrar
+            .reregister(source, token, interest)
+            // The table takes a refused descriptor for unknown to the poller; so it had better be.
+            .inspect_err(|_| registrar.deregister(source)),
         Change::Deregister { source, .. } => {
             registrar.deregister(source);
             Ok(())

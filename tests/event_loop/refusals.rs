@@ -72,6 +72,32 @@ fn a_refusal_reaches_every_enabled_handle_of_the_descriptor() {
     assert_eq!(heard.take(), ["first", "last"]);
 }
 
+// A change of interest that the poller refuses leaves nothing of the old registration behind: an event of
+// it would belong to nobody, and be reported again and again.
+#[test]
+fn a_refused_change_of_interest_ends_the_registration() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, model) = model_loop();
+    model.set_ready(3, R);
+    let id = registry
+        .add_source(ModelSource(3), R, move |event| {
+            log.note(format!("{:?}", event.events));
+        })
+        .unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    model.refuse_registrations(Some(ErrorKind::OutOfMemory));
+    registry.update_handle(id, R | W).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["READABLE", "ERROR"]);
+    assert_eq!(model.registered(), []);
+
+    model.refuse_registrations(None);
+    registry.update_handle(id, R).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(heard.take(), ["READABLE"]);
+}
+
 // The same by the kernel: an O_PATH descriptor cannot be polled.
 #[test]
 fn a_descriptor_that_the_kernel_refuses_is_an_error_once() {
