@@ -52,8 +52,16 @@ fn the_thread_that_ran_the_loop_before_may_wait_for_its_call_now() {
         .unwrap();
     let elsewhere = thread::spawn(move || event_loop.run_once(None).unwrap());
     is_entered.recv().unwrap();
-    go_on.send(()).unwrap();
+    // The call goes on when the removal has begun: then its entry is unknown.
+    let probe = registry.clone();
+    let opener = thread::spawn(move || {
+        while probe.update_timeout(id, ms(0)).is_ok() {
+            thread::yield_now();
+        }
+        go_on.send(()).unwrap();
+    });
     assert_eq!(registry.remove_timeout_and_wait(id), Ok(()));
+    opener.join().unwrap();
     elsewhere.join().unwrap();
 }
 
