@@ -65,8 +65,15 @@
 //!
 //! `daemon` (default): the wire protocol of libvirt, the embedded hypervisor and `eventryd`. Without default
 //! features this is the event loop alone, on mio, rustix and thiserror.
+//!
+//! `capi`: the functions that `include/eventry.h` declares, for programs in C and for
+//! `virEventRegisterImpl`. `tools/install-capi` builds and installs the libraries.
 
+#[cfg(feature = "capi")]
+pub mod capi;
 pub mod core;
+#[cfg(not(loom))]
+pub mod event_impl;
 mod event_loop;
 mod events;
 mod id;

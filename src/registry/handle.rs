@@ -94,7 +94,7 @@ impl<P: Poller> Registry<P> {
 
     /// Adds a handle, or gives everything back: what was offered, and the callback to be dropped after
     /// the lock has been released.
-    fn insert_handle(
+    pub(crate) fn insert_handle(
         &self,
         source: P::Source,
         interest: Events,

@@ -54,12 +54,8 @@ impl<P: Poller> Registry<P> {
             })
             .into()
         });
-        let now = self.now();
-        let added = self.change(|state| state.core.add_timeout(now, interval, callback));
-        added.map_err(|(reason, _callback)| AddError {
-            reason,
-            offered: (),
-        })
+        let added = self.insert_timeout(interval, callback);
+        added.map_err(|(error, _callback)| error)
     }
 
     /// Starts the interval anew, also with the same value (EV-805); `None` disables the timeout.
@@ -101,5 +97,19 @@ impl<P: Poller> Registry<P> {
             |state| state.core.remove_timeout(id),
             |state| state.core.is_timeout_in_flight(id),
         )
+    }
+
+    /// Adds a timeout, or gives the callback back, to be dropped after the lock has been released.
+    pub(crate) fn insert_timeout(
+        &self,
+        interval: Option<Duration>,
+        callback: Callback<P>,
+    ) -> Result<TimeoutId, (AddError<()>, Callback<P>)> {
+        let now = self.now();
+        let added = self.change(|state| state.core.add_timeout(now, interval, callback));
+        added.map_err(|(reason, callback)| {
+            let offered = ();
+            (AddError { reason, offered }, callback)
+        })
     }
 }

@@ -1,0 +1,102 @@
+//! Callbacks of C, as the table keeps them: one box each.
+
+use crate::events::Events;
+use crate::poller::DefaultPoller;
+use crate::registry::Callback;
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::os::fd::RawFd;
+
+/// What a handle calls: its number, its descriptor, what is ready, its pointer.
+pub type HandleCallback = unsafe extern "C" fn(c_int, c_int, c_int, *mut c_void);
+/// What a timeout calls: its number, its pointer.
+pub type TimeoutCallback = unsafe extern "C" fn(c_int, *mut c_void);
+/// What an entry calls last of all: its pointer.
+pub type Free = unsafe extern "C" fn(*mut c_void);
+
+thread_local! {
+    /// Whether what is dropped on this thread was never added. It needs no destructor (EV-1205).
+    static DISOWNING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The caller's pointer. Dropping it is the free call.
+#[derive(Debug)]
+pub(super) struct Opaque {
+    pointer: *mut c_void,
+    free: Option<Free>,
+}
+
+// SAFETY: who registers agrees that the pointer is passed to his functions on the thread that runs the loop.
+unsafe impl Send for Opaque {}
+
+/// A handle's callback.
+#[derive(Debug)]
+pub(super) struct HandleEntry {
+    callback: HandleCallback,
+    fd: RawFd,
+    opaque: Opaque,
+}
+
+/// A timeout's callback.
+#[derive(Debug)]
+pub(super) struct TimeoutEntry {
+    callback: TimeoutCallback,
+    opaque: Opaque,
+}
+
+impl Opaque {
+    pub(super) fn new(pointer: *mut c_void, free: Option<Free>) -> Opaque {
+        Opaque { pointer, free }
+    }
+
+    /// Lets go without the free call: nothing was added (EV-207).
+    pub(super) fn disown(self) {
+        let _ = ManuallyDrop::new(self);
+    }
+}
+
+impl Drop for Opaque {
+    fn drop(&mut self) {
+        if let Some(free) = self.free
+            && !DISOWNING.get()
+        {
+            // SAFETY: this is dropped once, after the last call, on the thread that runs the loop.
+            unsafe { free(self.pointer) };
+        }
+    }
+}
+
+impl HandleEntry {
+    pub(super) fn new(callback: HandleCallback, fd: RawFd, opaque: Opaque) -> HandleEntry {
+        HandleEntry {
+            callback,
+            fd,
+            opaque,
+        }
+    }
+
+    pub(super) fn call(&self, watch: i32, events: Events) {
+        let events = events.bits().cast_signed();
+        // SAFETY: the entry is registered and its free call has not been made, so the caller's promise holds.
+        unsafe { (self.callback)(watch, self.fd, events, self.opaque.pointer) };
+    }
+}
+
+impl TimeoutEntry {
+    pub(super) fn new(callback: TimeoutCallback, opaque: Opaque) -> TimeoutEntry {
+        TimeoutEntry { callback, opaque }
+    }
+
+    pub(super) fn call(&self, timer: i32) {
+        // SAFETY: the entry is registered and its free call has not been made, so the caller's promise holds.
+        unsafe { (self.callback)(timer, self.opaque.pointer) };
+    }
+}
+
+/// Drops a callback that was not added, without its free call (EV-207).
+pub(super) fn disown(callback: Callback<DefaultPoller>) {
+    DISOWNING.set(true);
+    drop(callback);
+    DISOWNING.set(false);
+}

@@ -1,0 +1,255 @@
+//! The event API in the shape of C: what `include/eventry.h` declares.
+//!
+//! The functions have the signatures of libvirt's (EV-1201), so they can be given to
+//! `virEventRegisterImpl` as they are. They all work on one loop, made on first use; a call that fails
+//! returns −1 and sets `errno` (EV-1204). What a caller must keep to is said in the header.
+//!
+//! This is the only module with unsafe code. What it rests on:
+//!
+//! - A function pointer that was given may be called on the thread that runs the loop, with the pointer it
+//!   came with, until the free callback has been called. That is what registering means.
+//! - A descriptor stays open until its handle has been removed. If it does not, an operation on its number
+//!   fails or hits another file, which is wrong but touches no memory (EV-1001, EV-1002).
+//!
+//! No panic leaves: one that reaches an `extern "C"` function ends the process with its message (EV-514).
+
+#![allow(unsafe_code, reason = "the boundary to C cannot do without")]
+
+mod callback;
+mod errno;
+mod process;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use crate::core::{NotRegistered, Refused, Removal};
+use crate::event_impl::{
+    self, NotAdded, NumberedLoop, Reason, RegisterError, Registered, RunDefaultError, Source,
+};
+use crate::event_loop::RunError;
+use crate::events::Events;
+pub use callback::{Free, HandleCallback, TimeoutCallback};
+use callback::{HandleEntry, Opaque, TimeoutEntry};
+use errno::Errno;
+use process::event_loop;
+use source::RawSource;
+use std::ffi::{c_int, c_uint, c_void};
+use std::io;
+use std::time::Duration;
+
+/// Adds a handle; its number, or −1.
+///
+/// # Safety
+///
+/// `callback` and `free` may be called with `opaque` on the thread that runs the loop, until `free` has been
+/// called or, without one, until the handle has been removed and no call of it runs. `fd` stays open until
+/// the handle has been removed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn eventry_add_handle(
+    fd: c_int,
+    events: c_int,
+    callback: Option<HandleCallback>,
+    opaque: *mut c_void,
+    free: Option<Free>,
+) -> c_int {
+    let Some(callback) = callback else {
+        return fail(Errno::INVAL);
+    };
+    errno::answer(event_loop().and_then(|event_loop| {
+        add_handle(event_loop, fd, events, callback, Opaque::new(opaque, free))
+    }))
+}
+
+/// Changes what a handle wants; an unknown number is ignored and sets `errno`.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_update_handle(watch: c_int, events: c_int) {
+    let interest = Events::from_bits_truncate(events.cast_unsigned());
+    ignored(event_loop().and_then(|it| Ok(it.update_handle(watch, interest)?)));
+}
+
+/// Removes a handle: 0, or −1 if there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_remove_handle(watch: c_int) -> c_int {
+    eventry_remove_handle_status(watch).min(0)
+}
+
+/// Removes a handle and tells about its callback: 0 if it neither runs nor will, 1 if one last call of it
+/// runs, −1 if there is no such handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_remove_handle_status(watch: c_int) -> c_int {
+    let removed = event_loop().and_then(|it| Ok(it.remove_handle(watch)?));
+    errno::answer(removed.map(status_of))
+}
+
+/// Adds a timeout; its number, or −1.
+///
+/// # Safety
+///
+/// As [`eventry_add_handle`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn eventry_add_timeout(
+    milliseconds: c_int,
+    callback: Option<TimeoutCallback>,
+    opaque: *mut c_void,
+    free: Option<Free>,
+) -> c_int {
+    let Some(callback) = callback else {
+        return fail(Errno::INVAL);
+    };
+    errno::answer(event_loop().and_then(|event_loop| {
+        let entry = TimeoutEntry::new(callback, Opaque::new(opaque, free));
+        let added =
+            event_loop.add_timeout(interval_of(milliseconds), move |timer| entry.call(timer));
+        added.map_err(not_added)
+    }))
+}
+
+/// Starts a timeout's interval anew; an unknown number is ignored and sets `errno`.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_update_timeout(timer: c_int, milliseconds: c_int) {
+    let interval = interval_of(milliseconds);
+    ignored(event_loop().and_then(|it| Ok(it.update_timeout(timer, interval)?)));
+}
+
+/// Removes a timeout: 0, or −1 if there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_remove_timeout(timer: c_int) -> c_int {
+    eventry_remove_timeout_status(timer).min(0)
+}
+
+/// As [`eventry_remove_handle_status`], for a timeout.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_remove_timeout_status(timer: c_int) -> c_int {
+    let removed = event_loop().and_then(|it| Ok(it.remove_timeout(timer)?));
+    errno::answer(removed.map(status_of))
+}
+
+/// One turn: 0, or −1.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_run_once() -> c_int {
+    errno::answer(event_loop().and_then(|it| after(it.run_once())))
+}
+
+/// Turns until [`eventry_stop`]: 0, or −1.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_run() -> c_int {
+    errno::answer(event_loop().and_then(|it| after(it.run())))
+}
+
+/// Makes the run that is going on, or else the next one, return after its turn: 0, or −1.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_stop() -> c_int {
+    errno::answer(event_loop().map(|it| {
+        it.stop();
+        0
+    }))
+}
+
+/// Registers the loop as the process's implementation: 0, 1 if it was registered before, or −1.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_register() -> c_int {
+    let registered = event_loop().and_then(|_| {
+        event_impl::register_default_impl().map_err(|error| match error {
+            RegisterError::AlreadyRegistered(_) => Errno::BUSY,
+            RegisterError::ForkedChild => Errno::PERM,
+            RegisterError::Loop(error) => Errno::of(&error),
+        })
+    });
+    errno::answer(registered.map(|registered| match registered {
+        Registered::Now => 0,
+        Registered::Before => 1,
+    }))
+}
+
+/// The version of the library: major · 1,000,000 + minor · 1,000 + patch.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_version() -> c_uint {
+    const VERSION: c_uint = number(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000
+        + number(env!("CARGO_PKG_VERSION_MINOR")) * 1_000
+        + number(env!("CARGO_PKG_VERSION_PATCH"));
+    VERSION
+}
+
+const fn number(digits: &str) -> c_uint {
+    let mut number = 0;
+    let mut at = 0;
+    while at < digits.len() {
+        number = number * 10 + (digits.as_bytes()[at] - b'0') as c_uint;
+        at += 1;
+    }
+    number
+}
+
+fn add_handle(
+    event_loop: &NumberedLoop,
+    fd: c_int,
+    events: c_int,
+    callback: HandleCallback,
+    opaque: Opaque,
+) -> Result<c_int, Errno> {
+    let Some(source) = RawSource::open(fd) else {
+        opaque.disown();
+        return Err(Errno::BADF);
+    };
+    let interest = Events::from_bits_truncate(events.cast_unsigned());
+    let entry = HandleEntry::new(callback, fd, opaque);
+    let call = move |watch, events| entry.call(watch, events);
+    let added = event_loop.add_handle(Source::new(source), interest, call);
+    added.map_err(not_added)
+}
+
+/// What was offered still belongs to the caller: its free callback is not called (EV-207).
+fn not_added(NotAdded { reason, callback }: NotAdded) -> Errno {
+    callback::disown(callback);
+    match reason {
+        Reason::NoNumber => Errno::NOSPC,
+        Reason::Refused(Refused::NotADescriptor(_)) => Errno::BADF,
+        Reason::Refused(Refused::Closed) => Errno::SHUTDOWN,
+        Reason::Refused(_) => Errno::NOMEM,
+    }
+}
+
+/// Any negative interval disables (EV-801).
+fn interval_of(milliseconds: c_int) -> Option<Duration> {
+    let milliseconds = u64::try_from(milliseconds).ok()?;
+    Some(Duration::from_millis(milliseconds))
+}
+
+fn status_of(removal: Removal) -> c_int {
+    match removal {
+        Removal::Idle => 0,
+        Removal::InFlight => 1,
+    }
+}
+
+fn after(turn: Result<(), RunDefaultError>) -> Result<c_int, Errno> {
+    match turn {
+        Ok(()) => Ok(0),
+        Err(RunDefaultError::NotRegistered) => Err(Errno::INVAL),
+        Err(RunDefaultError::AlreadyRunning) => Err(Errno::BUSY),
+        Err(RunDefaultError::ForkedChild) => Err(Errno::PERM),
+        Err(RunDefaultError::Run(RunError::Wait(error))) => Err(Errno::of(&error)),
+        // Only a callback written in Rust can do that, and there is nobody on this side to tell.
+        Err(error @ RunDefaultError::Run(RunError::CallbackPanicked(_))) => panic!("{error}"),
+    }
+}
+
+fn fail(errno: Errno) -> c_int {
+    errno::answer(Err(errno))
+}
+
+fn ignored(result: Result<(), Errno>) {
+    errno::answer(result.map(|()| 0));
+}
+
+impl From<NotRegistered> for Errno {
+    fn from(_: NotRegistered) -> Errno {
+        Errno::INVAL
+    }
+}
+
+impl From<io::Error> for Errno {
+    fn from(error: io::Error) -> Errno {
+        Errno::of(&error)
+    }
+}

@@ -1,0 +1,107 @@
+//! What cannot be brought about through the functions alone: a full table of numbers, a loop that is gone.
+
+use super::*;
+use std::cell::RefCell;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::ptr;
+
+thread_local! {
+    static SEEN: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+}
+
+fn seen() -> Vec<&'static str> {
+    SEEN.take()
+}
+
+extern "C" fn called(_watch: c_int, _fd: c_int, _events: c_int, _opaque: *mut c_void) {
+    SEEN.with_borrow_mut(|seen| seen.push("called"));
+}
+
+extern "C" fn freed(_opaque: *mut c_void) {
+    SEEN.with_borrow_mut(|seen| seen.push("freed"));
+}
+
+fn opaque() -> Opaque {
+    Opaque::new(ptr::null_mut(), Some(freed))
+}
+
+fn add(event_loop: &NumberedLoop, fd: c_int) -> Result<c_int, Errno> {
+    add_handle(event_loop, fd, 2, called, opaque())
+}
+
+fn add_ticking(event_loop: &NumberedLoop) -> Result<c_int, Errno> {
+    extern "C" fn ticked(_timer: c_int, _opaque: *mut c_void) {}
+    let entry = TimeoutEntry::new(ticked, opaque());
+    let added = event_loop.add_timeout(None, move |timer| entry.call(timer));
+    added.map_err(not_added)
+}
+
+#[test]
+fn numbers_run_to_the_limit_begin_again_at_one_and_skip_what_is_registered() {
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    let event_loop = NumberedLoop::new(8).unwrap();
+    let fd = socket.as_raw_fd();
+    assert_eq!(add(&event_loop, fd), Ok(1));
+    for number in 2..=8 {
+        assert_eq!(add_ticking(&event_loop), Ok(number));
+    }
+    for full in [add(&event_loop, fd), add_ticking(&event_loop)] {
+        assert_eq!(full, Err(Errno::NOSPC));
+    }
+    assert_eq!(seen(), [""; 0]);
+    assert_eq!(event_loop.remove_timeout(5), Ok(Removal::Idle));
+    assert_eq!(add(&event_loop, fd), Ok(5));
+    assert_eq!(add(&event_loop, fd), Err(Errno::NOSPC));
+    event_loop.run_once().unwrap();
+    assert_eq!(seen(), ["freed", "called", "called"]);
+}
+
+#[test]
+fn what_was_not_added_still_belongs_to_the_caller() {
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    let event_loop = NumberedLoop::new(8).unwrap();
+    assert_eq!(add(&event_loop, -1), Err(Errno::BADF));
+    assert_eq!(add(&event_loop, c_int::MAX), Err(Errno::BADF));
+    event_loop.close();
+    assert_eq!(add(&event_loop, socket.as_raw_fd()), Err(Errno::SHUTDOWN));
+    assert_eq!(add_ticking(&event_loop), Err(Errno::SHUTDOWN));
+    assert_eq!(seen(), [""; 0]);
+}
+
+#[test]
+fn the_end_of_a_loop_frees_what_was_added_once() {
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    let event_loop = NumberedLoop::new(8).unwrap();
+    add(&event_loop, socket.as_raw_fd()).unwrap();
+    add_ticking(&event_loop).unwrap();
+    drop(event_loop);
+    assert_eq!(seen(), ["freed", "freed"]);
+}
+
+#[test]
+fn a_negative_interval_disables_and_the_longest_is_in_the_future() {
+    assert_eq!(interval_of(-1), None);
+    assert_eq!(interval_of(c_int::MIN), None);
+    assert_eq!(interval_of(0), Some(Duration::ZERO));
+    let longest = Duration::from_millis(2_147_483_647);
+    assert_eq!(interval_of(c_int::MAX), Some(longest));
+}
+
+#[test]
+fn a_failure_sets_errno() {
+    assert_eq!(errno::answer(Ok(7)), 7);
+    assert_eq!(errno::answer(Err(Errno::NOSPC)), -1);
+    assert_eq!(errno::current(), Errno::NOSPC);
+    assert_eq!(errno::answer(Err(Errno::BADF)), -1);
+    assert_eq!(errno::current(), Errno::BADF);
+}
+
+#[test]
+fn a_descriptor_of_the_caller_is_not_closed() {
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    let event_loop = NumberedLoop::new(8).unwrap();
+    add(&event_loop, socket.as_raw_fd()).unwrap();
+    drop(event_loop);
+    assert!(rustix::io::fcntl_getfd(&socket).is_ok());
+}

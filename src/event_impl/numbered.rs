@@ -1,0 +1,187 @@
+//! A loop whose entries are named by positive numbers.
+
+use super::RunDefaultError;
+use super::numbers::{Entry, Numbers};
+use crate::core::{NotRegistered, Refused, Removal};
+use crate::event_loop::{EventLoop, PanickedCallback, RunError, Stopper};
+use crate::events::Events;
+use crate::poller::{DefaultPoller, Poller};
+use crate::registry::{Callback, Next, Registry};
+use crate::sync::Mutex;
+use std::io;
+use std::time::Duration;
+
+/// What names a descriptor to the poller of a numbered loop.
+pub(crate) type Source = <DefaultPoller as Poller>::Source;
+
+/// One loop for a whole process: named by numbers, run by whichever thread comes first.
+#[derive(Debug)]
+pub(crate) struct NumberedLoop {
+    registry: Registry,
+    stopper: Stopper,
+    /// Taken before the registry's lock, never inside it.
+    numbers: Mutex<Numbers>,
+    /// Held by the thread that runs the loop; nobody waits for it.
+    event_loop: Mutex<EventLoop>,
+    pid: u32,
+}
+
+/// Nothing was added; the callback comes back, to be dropped when no lock is held.
+pub(crate) struct NotAdded {
+    pub(crate) reason: Reason,
+    pub(crate) callback: Callback<DefaultPoller>,
+}
+
+/// Why nothing was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// All numbers are in use.
+    NoNumber,
+    /// The table did not take it.
+    Refused(Refused),
+}
+
+impl NumberedLoop {
+    /// A loop of its own, with numbers from 1 to `limit`.
+    pub(crate) fn new(limit: i32) -> io::Result<NumberedLoop> {
+        let event_loop = EventLoop::new()?;
+        Ok(NumberedLoop {
+            registry: event_loop.registry(),
+            stopper: event_loop.stopper(),
+            numbers: Mutex::new(Numbers::up_to(limit)),
+            event_loop: Mutex::new(event_loop),
+            pid: std::process::id(),
+        })
+    }
+
+    /// Whether this is another process than the one that made the loop: its descriptors are the parent's
+    /// too and must not be touched (EV-1105). Asks the operating system.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.pid != std::process::id()
+    }
+
+    /// Adds a handle whose callback is called with its number and the events.
+    ///
+    /// The lock on the numbers is held meanwhile: the callback may be called at once on another thread
+    /// and must find its own number.
+    pub(crate) fn add_handle(
+        &self,
+        source: Source,
+        interest: Events,
+        mut callback: impl FnMut(i32, Events) + Send + 'static,
+    ) -> Result<i32, NotAdded> {
+        let mut numbers = self.numbers.lock();
+        let vacant = numbers.vacant();
+        let number = vacant.unwrap_or(0);
+        let callback: Callback<DefaultPoller> = Box::new(move |_, _, events| {
+            callback(number, events);
+            Next::Keep
+        });
+        if vacant.is_none() {
+            return Err(NotAdded::new(Reason::NoNumber, callback));
+        }
+        let added = self.registry.insert_handle(source, interest, callback);
+        let id = added
+            .map_err(|(error, callback)| NotAdded::new(Reason::Refused(error.reason), callback))?;
+        numbers.give(number, Entry::Handle(id));
+        Ok(number)
+    }
+
+    /// As [`add_handle`](NumberedLoop::add_handle), for a timeout.
+    pub(crate) fn add_timeout(
+        &self,
+        interval: Option<Duration>,
+        mut callback: impl FnMut(i32) + Send + 'static,
+    ) -> Result<i32, NotAdded> {
+        let mut numbers = self.numbers.lock();
+        let vacant = numbers.vacant();
+        let number = vacant.unwrap_or(0);
+        let callback: Callback<DefaultPoller> = Box::new(move |_, _, _| {
+            callback(number);
+            Next::Keep
+        });
+        if vacant.is_none() {
+            return Err(NotAdded::new(Reason::NoNumber, callback));
+        }
+        let added = self.registry.insert_timeout(interval, callback);
+        let id = added
+            .map_err(|(error, callback)| NotAdded::new(Reason::Refused(error.reason), callback))?;
+        numbers.give(number, Entry::Timeout(id));
+        Ok(number)
+    }
+
+    pub(crate) fn update_handle(&self, number: i32, interest: Events) -> Result<(), NotRegistered> {
+        let id = self.numbers.lock().handle(number)?;
+        self.registry.update_handle(id, interest)
+    }
+
+    pub(crate) fn update_timeout(
+        &self,
+        number: i32,
+        interval: Option<Duration>,
+    ) -> Result<(), NotRegistered> {
+        let id = self.numbers.lock().timeout(number)?;
+        self.registry.update_timeout(id, interval)
+    }
+
+    pub(crate) fn remove_handle(&self, number: i32) -> Result<Removal, NotRegistered> {
+        let id = self.numbers.lock().take_handle(number)?;
+        self.registry.remove_handle(id)
+    }
+
+    pub(crate) fn remove_timeout(&self, number: i32) -> Result<Removal, NotRegistered> {
+        let id = self.numbers.lock().take_timeout(number)?;
+        self.registry.remove_timeout(id)
+    }
+
+    /// One turn, for whoever is the only one who runs the loop (EV-511, EV-1101). A stop counts for one
+    /// turn.
+    pub(crate) fn run_once(&self) -> Result<(), RunDefaultError> {
+        let mut event_loop = self.event_loop.try_lock();
+        let event_loop = event_loop.as_mut().ok_or(RunDefaultError::AlreadyRunning)?;
+        let result = event_loop.run_once(None);
+        self.registry.lock().stop = false;
+        self.settle(result)
+    }
+
+    /// Turns until somebody stops the loop.
+    #[cfg(feature = "capi")]
+    pub(crate) fn run(&self) -> Result<(), RunDefaultError> {
+        let mut event_loop = self.event_loop.try_lock();
+        let event_loop = event_loop.as_mut().ok_or(RunDefaultError::AlreadyRunning)?;
+        let result = event_loop.run();
+        self.settle(result)
+    }
+
+    /// Ends the turn that runs, or else the next one, without waiting.
+    pub(crate) fn stop(&self) {
+        self.stopper.stop();
+    }
+
+    /// Refuses from now on.
+    #[cfg(all(test, feature = "capi"))]
+    pub(crate) fn close(&self) {
+        self.registry.lock().core.close();
+    }
+
+    /// The loop removed the entries whose callbacks panicked; their numbers are vacant again.
+    fn settle(&self, result: Result<(), RunError>) -> Result<(), RunDefaultError> {
+        if let Err(RunError::CallbackPanicked(panics)) = &result {
+            let mut numbers = self.numbers.lock();
+            for panic in panics {
+                match panic.callback {
+                    PanickedCallback::Handle(id) => numbers.forget(Entry::Handle(id)),
+                    PanickedCallback::Timeout(id) => numbers.forget(Entry::Timeout(id)),
+                    PanickedCallback::Free => {}
+                }
+            }
+        }
+        Ok(result?)
+    }
+}
+
+impl NotAdded {
+    fn new(reason: Reason, callback: Callback<DefaultPoller>) -> NotAdded {
+        NotAdded { reason, callback }
+    }
+}

@@ -1,0 +1,205 @@
+//! Positive numbers for entries, as the C shape of the event API names them.
+
+use crate::core::NotRegistered;
+use crate::id::{HandleId, TimeoutId};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Which entry has which number. Handles and timeouts share one counter, so that a number given to a
+/// function of the other kind never hits a live entry (EV-202).
+///
+/// The counter runs to the limit before it begins again at 1 and skips what is in use (EV-203, EV-204).
+#[derive(Debug)]
+pub(super) struct Numbers {
+    /// The number given last; 0 at first.
+    last: i32,
+    limit: i32,
+    live: HashMap<i32, Entry, BuildHasherDefault<NumberHasher>>,
+}
+
+/// What a number names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    Handle(HandleId),
+    Timeout(TimeoutId),
+}
+
+impl Numbers {
+    /// Numbers from 1 to `limit`, which must be positive.
+    pub(super) fn up_to(limit: i32) -> Numbers {
+        assert!(limit > 0, "no number is positive up to {limit}");
+        Numbers {
+            last: 0,
+            limit,
+            live: HashMap::default(),
+        }
+    }
+
+    /// The next number, or `None` when all are in use. It stays vacant until it is
+    /// [given](Numbers::give).
+    pub(super) fn vacant(&self) -> Option<i32> {
+        if self.live.len() >= self.limit.cast_unsigned() as usize {
+            return None;
+        }
+        let mut number = self.last;
+        loop {
+            number = if number >= self.limit { 1 } else { number + 1 };
+            if !self.live.contains_key(&number) {
+                return Some(number);
+            }
+        }
+    }
+
+    /// Gives a vacant number to an entry.
+    pub(super) fn give(&mut self, number: i32, entry: Entry) {
+        self.last = number;
+        self.live.insert(number, entry);
+    }
+
+    pub(super) fn handle(&self, number: i32) -> Result<HandleId, NotRegistered> {
+        match self.live.get(&number) {
+            Some(Entry::Handle(id)) => Ok(*id),
+            _ => Err(NotRegistered),
+        }
+    }
+
+    pub(super) fn timeout(&self, number: i32) -> Result<TimeoutId, NotRegistered> {
+        match self.live.get(&number) {
+            Some(Entry::Timeout(id)) => Ok(*id),
+            _ => Err(NotRegistered),
+        }
+    }
+
+    /// Takes the number of a handle back: of several calls one succeeds (EV-701).
+    pub(super) fn take_handle(&mut self, number: i32) -> Result<HandleId, NotRegistered> {
+        let id = self.handle(number)?;
+        self.live.remove(&number);
+        Ok(id)
+    }
+
+    /// As [`take_handle`](Numbers::take_handle), for a timeout.
+    pub(super) fn take_timeout(&mut self, number: i32) -> Result<TimeoutId, NotRegistered> {
+        let id = self.timeout(number)?;
+        self.live.remove(&number);
+        Ok(id)
+    }
+
+    /// Takes the number of an entry back that was removed without it. Looks at all of them.
+    pub(super) fn forget(&mut self, entry: Entry) {
+        self.live.retain(|_, live| *live != entry);
+    }
+}
+
+/// Consecutive numbers need no better hash than one multiplication.
+#[derive(Clone, Copy, Debug, Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 ^ u64::from(*byte));
+        }
+    }
+
+    fn write_i32(&mut self, number: i32) {
+        self.write_u64(u64::from(number.cast_unsigned()));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Key;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn entry(serial: u64) -> Entry {
+        let key = Key {
+            serial,
+            core: 0,
+            slot: 0,
+        };
+        if serial.is_multiple_of(2) {
+            Entry::Handle(HandleId(key))
+        } else {
+            Entry::Timeout(TimeoutId(key))
+        }
+    }
+
+    fn take(numbers: &mut Numbers, number: i32) -> Option<Entry> {
+        let handle = numbers.take_handle(number).map(Entry::Handle);
+        let taken = handle.or_else(|_| numbers.take_timeout(number).map(Entry::Timeout));
+        taken.ok()
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_live_entries_share_a_number_and_only_a_full_table_refuses(
+            operations in prop::collection::vec((any::<bool>(), 1..=8_i32), 0..200)
+        ) {
+            let mut numbers = Numbers::up_to(8);
+            let mut model = BTreeMap::new();
+            // What was handed out in a row: the next eight are distinct unless something is live.
+            for (serial, (add, number)) in operations.into_iter().enumerate() {
+                if add {
+                    let vacant = numbers.vacant();
+                    prop_assert_eq!(vacant.is_none(), model.len() == 8);
+                    let Some(vacant) = vacant else { continue };
+                    prop_assert!((1..=8).contains(&vacant));
+                    let entry = entry(serial as u64);
+                    numbers.give(vacant, entry);
+                    prop_assert_eq!(model.insert(vacant, entry), None);
+                } else {
+                    prop_assert_eq!(take(&mut numbers, number), model.remove(&number));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_is_not_given_again_before_the_others_were() {
+        let mut numbers = Numbers::up_to(8);
+        numbers.give(numbers.vacant().unwrap(), entry(0));
+        let mut given = Vec::new();
+        for serial in 1..=14 {
+            let number = numbers.vacant().unwrap();
+            numbers.give(number, entry(serial));
+            assert_eq!(take(&mut numbers, number), Some(entry(serial)));
+            given.push(number);
+        }
+        let round = [2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(given, [round, round].concat());
+    }
+
+    #[test]
+    fn a_number_of_the_other_kind_names_nothing() {
+        let mut numbers = Numbers::up_to(8);
+        numbers.give(1, entry(0));
+        numbers.give(2, entry(1));
+        assert!(numbers.timeout(1).is_err());
+        assert!(numbers.take_timeout(1).is_err());
+        assert!(numbers.handle(2).is_err());
+        assert!(numbers.take_handle(2).is_err());
+        assert!(numbers.handle(1).is_ok());
+        assert!(numbers.timeout(2).is_ok());
+    }
+
+    #[test]
+    fn what_was_removed_by_other_means_is_forgotten() {
+        let mut numbers = Numbers::up_to(1);
+        numbers.give(1, entry(0));
+        assert_eq!(numbers.vacant(), None);
+        numbers.forget(entry(1));
+        assert_eq!(numbers.vacant(), None);
+        numbers.forget(entry(0));
+        assert_eq!(numbers.vacant(), Some(1));
+    }
+}

@@ -1,0 +1,263 @@
+/* What only eventry promises: errno, ids across the two kinds, the state of a removed callback, stop. */
+#include "conformance.h"
+
+#include <errno.h>
+#include <eventry.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TELL_ERRNO(what, call)                                          \
+    do {                                                                \
+        errno = 0;                                                      \
+        int result_ = (call);                                           \
+        say("%s=%d,%s", what, result_, errno_name());                   \
+    } while (0)
+
+static const char *errno_name(void)
+{
+    switch (errno) {
+    case 0: return "0";
+    case EBADF: return "EBADF";
+    case EBUSY: return "EBUSY";
+    case EINVAL: return "EINVAL";
+    case EPERM: return "EPERM";
+    default: return strerror(errno);
+    }
+}
+
+static void never(int watch, int fd, int events, void *opaque)
+{
+    (void)watch, (void)fd, (void)events, (void)opaque;
+    abort();
+}
+
+static void never_free(void *opaque)
+{
+    (void)opaque;
+    abort();
+}
+
+static void refusals(void)
+{
+    TELL_ERRNO("negative", eventry_add_handle(-1, R, never, NULL, never_free));
+    TELL_ERRNO("closed", eventry_add_handle(12345, R, never, NULL, never_free));
+    TELL_ERRNO("null-handle", eventry_add_handle(0, R, NULL, NULL, never_free));
+    TELL_ERRNO("null-timeout", eventry_add_timeout(0, NULL, NULL, never_free));
+    TELL_ERRNO("unknown-handle", eventry_remove_handle(1999999999));
+    TELL_ERRNO("unknown-timeout", eventry_remove_timeout(1999999999));
+    TELL_ERRNO("status", eventry_remove_handle_status(0));
+    TELL_ERRNO("status", eventry_remove_timeout_status(-7));
+    TELL_ERRNO("update", (eventry_update_handle(0, R), 0));
+    TELL_ERRNO("update", (eventry_update_timeout(-2147483647 - 1, 0), 0));
+    turn();
+}
+
+static void other_kind(void)
+{
+    struct entry *handle = on_pipe("handle:", R), *timer = timeout("timer", -1);
+
+    feed(handle);
+    check(handle->id != timer->id, "one counter");
+    say("%d %d", eventry_remove_timeout(handle->id), eventry_remove_handle(timer->id));
+    eventry_update_timeout(handle->id, 0);
+    eventry_update_handle(timer->id, R);
+    aloud = 1;
+    turn();
+}
+
+static void count(int timer, void *opaque)
+{
+    (void)timer;
+    ++*(int *)opaque;
+}
+
+static void no_free(void)
+{
+    int calls = 0, ends[2], handle, timer = eventry_add_timeout(0, count, &calls, NULL);
+
+    if (pipe(ends) < 0)
+        abort();
+    handle = eventry_add_handle(ends[0], R, never, NULL, NULL);
+    turn();
+    say("%d %d", eventry_remove_timeout(timer), eventry_remove_handle(handle));
+    turn();
+    say("calls=%d", calls);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void status_inside(struct entry *self)
+{
+    say("inside=%d", eventry_remove_handle_status(self->id));
+    say("again=%d", eventry_remove_handle_status(self->id));
+    self->removed = 1;
+}
+
+static void hold(struct entry *self)
+{
+    __atomic_store_n(&self->value, 1, __ATOMIC_SEQ_CST);
+    sleep_ms(20);
+}
+
+/* The helper's count of removals is kept right by hand: these go past it. */
+static void status(void)
+{
+    struct entry *idle = on_pipe("idle", R), *self = on_pipe("self", R), *held = on_pipe("held", R);
+    struct entry *timer = timeout("timer", 1000);
+
+    say("idle=%d,%d", eventry_remove_handle_status(idle->id), eventry_remove_timeout_status(timer->id));
+    idle->removed = timer->removed = 1;
+    self->then = status_inside;
+    feed(self);
+    check(run_until(&self->calls, 1), "called");
+    held->then = hold;
+    feed(held);
+    start_runner();
+    check(wait_until(&held->value, 1), "the callback runs");
+    say("elsewhere=%d", eventry_remove_handle_status(held->id));
+    held->removed = 1;
+    check(wait_until(&held->freed, 1) && wait_until(&timer->freed, 1), "freed");
+    say("calls=%d", held->calls);
+}
+
+static int stop_answer;
+
+static void *stop_later(void *opaque)
+{
+    (void)opaque;
+    sleep_ms(20);
+    stop_answer = eventry_stop();
+    return NULL;
+}
+
+static void stop_self(struct entry *self)
+{
+    (void)self;
+    eventry_stop();
+}
+
+static void stop(void)
+{
+    struct entry *it = timeout("it", -1);
+    pthread_t other;
+
+    pthread_create(&other, NULL, stop_later, NULL);
+    say("run=%d", eventry_run());
+    pthread_join(other, NULL);
+    say("stop=%d", stop_answer);
+    pthread_create(&other, NULL, stop_later, NULL);
+    say("run_once=%d", eventry_run_once());
+    pthread_join(other, NULL);
+    /* Whichever turn that stop ended, this one ends the next. */
+    eventry_stop();
+    say("latched=%d", eventry_run_once());
+    it->then = stop_self;
+    eventry_update_timeout(it->id, 0);
+    say("callback=%d", eventry_run());
+    check(it->calls > 0, "the callback that stops was called");
+    eventry_update_timeout(it->id, -1);
+    eventry_stop();
+    say("latched=%d", eventry_run());
+    say("%s", load_of(30));
+}
+
+static void nested(struct entry *self)
+{
+    self->then = NULL;
+    TELL_ERRNO("run_once", eventry_run_once());
+    TELL_ERRNO("run", eventry_run());
+}
+
+static void nesting(void)
+{
+    struct entry *it = timeout("it", 0);
+
+    it->then = nested;
+    check(run_until(&it->calls, 1), "called");
+}
+
+static void forks(void)
+{
+    struct entry *it = on_pipe("it", R);
+    int status = 0;
+    pid_t child;
+
+    turn();
+    child = fork();
+    if (child == 0) {
+        int bad = 0;
+        errno = 0;
+        bad |= (eventry_remove_handle(it->id) != -1 || errno != EPERM) << 0;
+        bad |= (eventry_add_timeout(0, count, &bad, never_free) != -1) << 1;
+        bad |= (eventry_add_handle(it->fd, R, never, NULL, never_free) != -1) << 2;
+        bad |= (eventry_run_once() != -1 || eventry_run() != -1) << 3;
+        bad |= (eventry_stop() != -1 || eventry_register() != -1) << 4;
+        bad |= (eventry_remove_timeout(it->id) != -1 || errno != EPERM) << 5;
+        errno = 0;
+        eventry_update_handle(it->id, 0);
+        bad |= (errno != EPERM) << 6;
+        _exit(bad);
+    }
+    waitpid(child, &status, 0);
+    say("child=%d", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+    feed(it);
+    turn();
+    say("parent=%d", it->calls);
+}
+
+/* A call that begins after a removal was answered with "idle" would see 1 here. */
+static int gone[8192];
+
+static void touch(int watch, int fd, int events, void *opaque)
+{
+    (void)watch, (void)fd, (void)events;
+    check(!__atomic_load_n((int *)opaque, __ATOMIC_SEQ_CST), "called after it was idle and removed");
+}
+
+static void strict(void)
+{
+    double end = now_ms() + 200;
+    int ends[2], rounds, idle = 0;
+
+    if (pipe(ends) < 0 || write(ends[1], "x", 1) != 1)
+        abort();
+    start_runner();
+    for (rounds = 0; rounds < (int)(sizeof(gone) / sizeof(*gone)) && now_ms() < end; rounds++) {
+        int id = eventry_add_handle(ends[0], R, touch, &gone[rounds], NULL);
+        usleep(rounds % 50);
+        if (eventry_remove_handle_status(id) == 0) {
+            __atomic_store_n(&gone[rounds], 1, __ATOMIC_SEQ_CST);
+            idle++;
+        }
+    }
+    stop_runner();
+    say("some=%d", rounds > 10 && idle > 0);
+    turns(2);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void version(void)
+{
+    say("%d", eventry_version() == EVENTRY_VERSION);
+    say("%d", eventry_register());
+}
+
+const struct test own_cases[] = {
+    OWN("errno", refusals,
+        "negative=-1,EBADF closed=-1,EBADF null-handle=-1,EINVAL null-timeout=-1,EINVAL "
+        "unknown-handle=-1,EINVAL unknown-timeout=-1,EINVAL status=-1,EINVAL status=-1,EINVAL "
+        "update=0,EINVAL update=0,EINVAL"),
+    OWN("other-kind", other_kind, "-1 -1 handle:1 |"),
+    OWN("no-free", no_free, "0 0 calls=1"),
+    OWN("status", status, "idle=0,0 inside=1 again=-1 elsewhere=1 calls=1"),
+    OWN("stop", stop, "run=0 stop=0 run_once=0 latched=0 callback=0 latched=0 quiet"),
+    OWN("nesting", nesting, "run_once=-1,EBUSY run=-1,EBUSY"),
+    OWN("fork", forks, "child=0 parent=1"),
+    OWN("strict", strict, "some=1"),
+    OWN("version", version, "1 1"),
+    { 0 },
+};

@@ -1,0 +1,187 @@
+//! The default event implementation, as a process sees it: one test, because a process registers once.
+
+use eventry::Events;
+use eventry::core::Removal;
+use eventry::event_impl::{
+    self, AlreadyRegistered, EventImpl, HandleCallback, ImplError, Registered, RunDefaultError,
+    SharedFd, TimeoutCallback,
+};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+/// Another implementation, which must never be asked.
+struct Late;
+
+impl EventImpl for Late {
+    fn add_handle(&self, _: SharedFd, _: Events, _: HandleCallback) -> Result<i32, ImplError> {
+        unreachable!()
+    }
+    fn update_handle(&self, _: i32, _: Events) {
+        unreachable!()
+    }
+    fn remove_handle(&self, _: i32) -> Result<Removal, ImplError> {
+        unreachable!()
+    }
+    fn add_timeout(&self, _: Option<Duration>, _: TimeoutCallback) -> Result<i32, ImplError> {
+        unreachable!()
+    }
+    fn update_timeout(&self, _: i32, _: Option<Duration>) {
+        unreachable!()
+    }
+    fn remove_timeout(&self, _: i32) -> Result<Removal, ImplError> {
+        unreachable!()
+    }
+}
+
+/// Tells when it is dropped.
+struct Freed(Sender<&'static str>);
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        self.0.send("freed").unwrap();
+    }
+}
+
+fn socket_pair() -> (SharedFd, UnixStream) {
+    let (near, far) = UnixStream::pair().unwrap();
+    (Arc::new(near), far)
+}
+
+fn never_called(_: i32, _: Events) {
+    unreachable!("called")
+}
+
+/// EV-101: adding and removing fail, updating does nothing.
+fn before_a_registration() {
+    let (source, _far) = socket_pair();
+    let added = event_impl::add_handle(source, Events::ALL, Box::new(never_called));
+    assert!(matches!(added, Err(ImplError::NoImplementation)));
+    let added = event_impl::add_timeout(Some(Duration::ZERO), Box::new(|_| unreachable!()));
+    assert!(matches!(added, Err(ImplError::NoImplementation)));
+    event_impl::update_handle(1, Events::ALL);
+    event_impl::update_timeout(1, None);
+    for removed in [event_impl::remove_handle(1), event_impl::remove_timeout(1)] {
+        assert!(matches!(removed, Err(ImplError::NoImplementation)));
+    }
+    event_impl::stop_default_impl();
+    let run = event_impl::run_default_impl();
+    assert!(matches!(run, Err(RunDefaultError::NotRegistered)));
+}
+
+/// EV-107: of many threads that register at once, one is the first, and there is one loop.
+fn registering_from_many_threads() {
+    let barrier = Barrier::new(8);
+    let firsts = AtomicU32::new(0);
+    let numbers: Vec<i32> = thread::scope(|scope| {
+        let register = || {
+            barrier.wait();
+            let registered = event_impl::register_default_impl().unwrap();
+            firsts.fetch_add(u32::from(registered == Registered::Now), Ordering::Relaxed);
+            event_impl::add_timeout(None, Box::new(|_| unreachable!())).unwrap()
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(register)).collect();
+        let numbers = threads.into_iter().map(|thread| thread.join().unwrap());
+        numbers.collect()
+    });
+    assert_eq!(firsts.into_inner(), 1);
+    let mut sorted = numbers.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, [1, 2, 3, 4, 5, 6, 7, 8], "one counter, so one loop");
+    for number in numbers {
+        assert_eq!(event_impl::remove_timeout(number).unwrap(), Removal::Idle);
+    }
+    let again = event_impl::register_default_impl().unwrap();
+    assert_eq!(again, Registered::Before);
+    // EV-102
+    assert_eq!(event_impl::register_impl(Late), Err(AlreadyRegistered));
+}
+
+/// EV-511: a callback that runs the loop is refused, and the turn goes on.
+fn nested(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
+    let (source, mut far) = socket_pair();
+    let freed = Freed(sender.clone());
+    let watch = event_impl::add_handle(
+        source,
+        Events::READABLE,
+        Box::new(move |watch, events| {
+            assert_eq!(events, Events::READABLE);
+            let nested = event_impl::run_default_impl();
+            assert!(matches!(nested, Err(RunDefaultError::AlreadyRunning)));
+            assert_eq!(event_impl::remove_handle(watch).unwrap(), Removal::InFlight);
+            freed.0.send("called").unwrap();
+        }),
+    );
+    far.write_all(b"x").unwrap();
+    event_impl::run_default_impl().unwrap();
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["called", "freed"]);
+    let again = event_impl::remove_handle(watch.unwrap());
+    assert!(matches!(again, Err(ImplError::NotRegistered(_))));
+}
+
+/// EV-1101: a second thread that runs the loop is refused.
+fn concurrent(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
+    let barrier = Arc::new(Barrier::new(2));
+    let inside = Arc::clone(&barrier);
+    let freed = Freed(sender.clone());
+    let callback: TimeoutCallback = Box::new(move |timer| {
+        inside.wait();
+        inside.wait();
+        freed.0.send("called").unwrap();
+        let removed = event_impl::remove_timeout(timer).unwrap();
+        assert_eq!(removed, Removal::InFlight);
+    });
+    event_impl::add_timeout(Some(Duration::ZERO), callback).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| event_impl::run_default_impl().unwrap());
+        barrier.wait();
+        let second = event_impl::run_default_impl();
+        assert!(matches!(second, Err(RunDefaultError::AlreadyRunning)));
+        barrier.wait();
+    });
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["called", "freed"]);
+}
+
+/// EV-514: a callback that panics is removed, and its number names nothing any more.
+fn a_panic() {
+    let callback: TimeoutCallback = Box::new(|_| panic!("on purpose"));
+    let timer = event_impl::add_timeout(Some(Duration::ZERO), callback).unwrap();
+    let run = event_impl::run_default_impl();
+    assert!(matches!(run, Err(RunDefaultError::Run(_))));
+    let removed = event_impl::remove_timeout(timer);
+    assert!(matches!(removed, Err(ImplError::NotRegistered(_))));
+}
+
+/// EV-907, and for turns: a stop ends the turn that comes, and only that one.
+fn stopping(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
+    event_impl::stop_default_impl();
+    event_impl::run_default_impl().unwrap();
+    let told = sender.clone();
+    let callback: TimeoutCallback = Box::new(move |timer| {
+        let removed = event_impl::remove_timeout(timer).unwrap();
+        assert_eq!(removed, Removal::InFlight);
+        told.send("called").unwrap();
+    });
+    event_impl::add_timeout(Some(Duration::from_millis(5)), callback).unwrap();
+    // A stop that were still in force would end this turn before the timeout is due.
+    event_impl::run_default_impl().unwrap();
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["called"]);
+}
+
+#[test]
+fn the_default_implementation_is_one_loop_run_by_one_thread_at_a_time() {
+    let (sender, seen) = mpsc::channel();
+    before_a_registration();
+    registering_from_many_threads();
+    // What that removed is freed; then a turn waits, but for the stop.
+    event_impl::stop_default_impl();
+    event_impl::run_default_impl().unwrap();
+    nested(&seen, &sender);
+    concurrent(&seen, &sender);
+    a_panic();
+    stopping(&seen, &sender);
+}
