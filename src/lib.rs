@@ -69,7 +69,7 @@
 //! `capi`: the functions that `include/eventry.h` declares, for programs in C and for
 //! `virEventRegisterImpl`. `tools/install-capi` builds and installs the libraries.
 
-#[cfg(feature = "capi")]
+#[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;
 pub mod core;
 #[cfg(not(loom))]

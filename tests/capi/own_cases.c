@@ -154,6 +154,7 @@ static void stop(void)
     /* Whichever turn that stop ended, this one ends the next. */
     eventry_stop();
     say("latched=%d", eventry_run_once());
+    say("%s", load_of(30));
     it->then = stop_self;
     eventry_update_timeout(it->id, 0);
     say("callback=%d", eventry_run());
@@ -254,7 +255,7 @@ const struct test own_cases[] = {
     OWN("other-kind", other_kind, "-1 -1 handle:1 |"),
     OWN("no-free", no_free, "0 0 calls=1"),
     OWN("status", status, "idle=0,0 inside=1 again=-1 elsewhere=1 calls=1"),
-    OWN("stop", stop, "run=0 stop=0 run_once=0 latched=0 callback=0 latched=0 quiet"),
+    OWN("stop", stop, "run=0 stop=0 run_once=0 latched=0 quiet callback=0 latched=0 quiet"),
     OWN("nesting", nesting, "run_once=-1,EBUSY run=-1,EBUSY"),
     OWN("fork", forks, "child=0 parent=1"),
     OWN("strict", strict, "some=1"),
