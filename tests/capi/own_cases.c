@@ -102,7 +102,7 @@ static void hold(struct entry *self)
     sleep_ms(20);
 }
 
-/* The helper's count of removals is kept right by hand: these go past it. */
+/* The harness's count of removals is kept right by hand: these go past it. */
 static void status(void)
 {
     struct entry *idle = on_pipe("idle", R), *self = on_pipe("self", R), *held = on_pipe("held", R);
