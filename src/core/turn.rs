@@ -161,12 +161,15 @@ impl<P, S> Core<P, S> {
             return Some(self.free(freed));
         }
         if self.turn.frees.is_none() {
-            let call = self.next_timeout();
-            let call = call.or_else(|| self.next_handle());
-            let call = call.or_else(|| self.next_refusal());
-            if call.is_some() {
-                self.turn.outstanding = true;
-                return call;
+            // One after the other rather than chained: a call is large, and this is the dispatch path.
+            if let Some(call) = self.next_timeout() {
+                return Some(call);
+            }
+            if let Some(call) = self.next_handle() {
+                return Some(call);
+            }
+            if let Some(call) = self.next_refusal() {
+                return Some(call);
             }
         }
         let left = self.turn.frees.get_or_insert(self.frees.len());
@@ -218,6 +221,7 @@ impl<P, S> Core<P, S> {
             let payload = entry.lifecycle.begin();
             self.arm(slot, self.turn.now, interval);
             if let Some(payload) = payload {
+                self.turn.outstanding = true;
                 let core = self.number;
                 let id = TimeoutId(Key { serial, core, slot });
                 return Some(Call::Timeout { id, payload });
@@ -237,6 +241,7 @@ impl<P, S> Core<P, S> {
                 continue;
             }
             if let Some(payload) = entry.lifecycle.begin() {
+                self.turn.outstanding = true;
                 let id = HandleId(Key {
                     serial: ready.serial,
                     core: self.number,
@@ -272,6 +277,7 @@ impl<P, S> Core<P, S> {
                 entry.interest = Events::NONE;
                 let fd = entry.fd;
                 self.unite(fd);
+                self.turn.outstanding = true;
                 let core = self.number;
                 return Some(Call::Handle {
                     id: HandleId(Key { serial, core, slot }),
