@@ -95,10 +95,11 @@ impl Daemon {
         std::fs::read_dir(path).unwrap().count()
     }
 
-    /// How much memory it has resident, in KiB.
+    /// How much memory of its own it has resident, in KiB: not the pages of its program, which come as they
+    /// are first used.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with("RssAnon:"));
         let number = line.unwrap().split_whitespace().nth(1);
         number.unwrap().parse().unwrap()
     }
