@@ -67,7 +67,7 @@ fn a_second_signal_stops_it_at_once() {
     let daemon = Daemon::start();
     let mut client = daemon.connect();
     client.open();
-    flood(&mut client);
+    client.flood(daemon.pid());
     daemon.signal(Signal::TERM);
     // The first signal has been dealt with when the socket's name is gone.
     while daemon.socket().exists() {
@@ -77,30 +77,9 @@ fn a_second_signal_stops_it_at_once() {
     let ended = daemon.wait();
     assert_eq!(ended.status, Some(0), "{}", ended.log);
     assert!(ended.log.contains("waiting for 1 client"), "{}", ended.log);
+    assert!(ended.log.contains("stopping at once"), "{}", ended.log);
+    assert!(!ended.log.contains("grace"), "{}", ended.log);
     assert_eq!(ended.left_behind, [""; 0]);
-}
-
-/// Sends calls without reading the answers until the daemon takes no more.
-fn flood(client: &mut RawClient) {
-    client.stream.set_nonblocking(true).unwrap();
-    let calls: Vec<u8> = (0..512)
-        .flat_map(|serial| message(GET_HOSTNAME, serial, &[]))
-        .collect();
-    let (mut refused, mut sent) = (0, 0);
-    while refused < 1000 {
-        match client.stream.write(&calls) {
-            Ok(written) => {
-                refused = 0;
-                sent += written;
-            }
-            Err(_) => {
-                refused += 1;
-                std::thread::yield_now();
-            }
-        }
-    }
-    assert!(sent > calls.len(), "it took {sent} bytes only");
-    client.stream.set_nonblocking(false).unwrap();
 }
 
 #[test]
@@ -110,7 +89,7 @@ fn a_client_that_never_reads_stalls_itself_and_nobody_else() {
     let mut clients: Vec<RawClient> = (0..4).map(|_| daemon.connect()).collect();
     for client in &mut clients {
         client.open();
-        flood(client);
+        client.flood(daemon.pid());
     }
     daemon.connect().open();
     let grown = daemon.resident_kib().saturating_sub(before);

@@ -203,6 +203,7 @@ impl Hub {
         let mut state = self.state.lock();
         if state.phase == Phase::Draining {
             drop(state);
+            tracing::info!("asked to stop once more; stopping at once");
             self.stop_now();
             return;
         }
@@ -223,10 +224,20 @@ impl Hub {
         let hub = Arc::clone(self);
         let added = self
             .registry
-            .add_timeout(self.grace, move |_| hub.stop_now());
+            .add_timeout(self.grace, move |_| hub.end_grace());
         if added.is_err() {
             self.stop_now();
         }
+    }
+
+    /// Ends the wait for clients that have not read their last answers (DM-1303).
+    fn end_grace(&self) {
+        let unfinished = self.state.lock().clients.len();
+        tracing::warn!(
+            "the grace of {:?} is over; stopping with {unfinished} clients unfinished",
+            self.grace
+        );
+        self.stop_now();
     }
 
     /// Ends the daemon at once. What clients have not read is lost.

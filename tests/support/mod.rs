@@ -6,15 +6,16 @@
     reason = "each test file has this as a module of its own and uses its part"
 )]
 
+#[path = "../patience/mod.rs"]
+pub mod patience;
+
+use patience::{PATIENCE, wait_until};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
-
-/// How long a client waits for an answer before the test fails. Never reached when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running daemon in a directory of its own; killed if the test does not stop it.
 pub struct Daemon {
@@ -199,6 +200,30 @@ impl RawClient {
         self.call(CONNECT_OPEN, &open_arguments());
     }
 
+    /// Sends calls without reading the answers until the daemon, which is this process or that of a
+    /// [`Daemon`], reads no more: there is something to read and its loop sleeps all the same.
+    pub fn flood(&mut self, daemon: u32) {
+        let calls: Vec<u8> = (0..512)
+            .flat_map(|serial| message(GET_HOSTNAME, serial, &[]))
+            .collect();
+        let mut sent = 0;
+        self.stream.set_nonblocking(true).unwrap();
+        wait_until("the daemon reads no more", || {
+            match self.stream.write(&calls) {
+                Ok(written) => {
+                    sent += written;
+                    false
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
+                    event_loop_sleeps(daemon)
+                }
+            }
+        });
+        self.stream.set_nonblocking(false).unwrap();
+        assert!(sent > calls.len(), "it took {sent} bytes only");
+    }
+
     /// The next message: the six words of its header, and its payload. `None` at the end.
     pub fn read_message(&mut self) -> Option<([u32; 6], Vec<u8>)> {
         let mut length = [0; 4];
@@ -236,6 +261,22 @@ impl Drop for RawClient {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
     }
+}
+
+/// Whether the thread of a daemon's event loop sleeps. What wakes it does so at once, before whoever made it
+/// readable goes on.
+fn event_loop_sleeps(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let mut threads = threads.map(|thread| thread.unwrap().path());
+    let is_loop = |thread: &PathBuf| {
+        let name = std::fs::read_to_string(thread.join("comm")).unwrap_or_default();
+        name.trim_end() == "event-loop"
+    };
+    let event_loop = threads.find(is_loop).expect("a thread runs the loop");
+    let stat = std::fs::read_to_string(event_loop.join("stat")).unwrap();
+    // The state follows the name, which may contain anything.
+    let (_, after_name) = stat.rsplit_once(") ").unwrap();
+    after_name.starts_with('S')
 }
 
 /// A call of the remote program.
