@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Output;
 use std::thread;
+use support::patience::bounded;
 use support::{Daemon, virsh};
 
 /// The recorded sessions that are run again, word for word, on the read-write socket.
@@ -128,10 +129,9 @@ fn recorded_sessions_of_virsh_end_and_print_as_with_libvirt() {
 fn the_printed_line_works_as_it_is() {
     let daemon = Daemon::start();
     let line = daemon.announced().last().unwrap().trim();
-    let output = std::process::Command::new("sh")
-        .args(["-c", line])
-        .output()
-        .unwrap();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", line]);
+    let output = bounded("the printed line", move || shell.output().unwrap());
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("running"));
 }

@@ -2,8 +2,12 @@
 
 #![cfg(feature = "capi")]
 
+#[path = "patience/mod.rs"]
+mod patience;
+
 use eventry::capi::{eventry_register, eventry_run_once};
 use eventry::event_impl;
+use patience::bounded;
 use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -20,12 +24,12 @@ fn a_panic_ends_the_process_with_its_message() {
         eventry_run_once();
         unreachable!("the turn returned");
     }
-    let output = Command::new(env::current_exe().unwrap())
+    let mut inside = Command::new(env::current_exe().unwrap());
+    inside
         .args(["--exact", "a_panic_ends_the_process_with_its_message"])
         .arg("--nocapture")
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
+        .env(INSIDE, "1");
+    let output = bounded("the process that panics", move || inside.output().unwrap());
     let said = String::from_utf8_lossy(&output.stderr);
     let abort = 6;
     assert_eq!(output.status.signal(), Some(abort), "{said}");

@@ -5,8 +5,8 @@ mod support;
 use rustix::process::Signal;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
-use support::{AUTH_LIST, Daemon, GET_HOSTNAME, RawClient, eventryd, message, open_arguments};
+use support::patience::wait_until;
+use support::{AUTH_LIST, Daemon, GET_HOSTNAME, RawClient, message, open_arguments, refused};
 
 #[test]
 fn it_says_what_it_listens_on_and_what_to_try() {
@@ -70,9 +70,7 @@ fn a_second_signal_stops_it_at_once() {
     client.flood(daemon.pid());
     daemon.signal(Signal::TERM);
     // The first signal has been dealt with when the socket's name is gone.
-    while daemon.socket().exists() {
-        std::thread::yield_now();
-    }
+    wait_until("the socket's name is gone", || !daemon.socket().exists());
     daemon.signal(Signal::TERM);
     let ended = daemon.wait();
     assert_eq!(ended.status, Some(0), "{}", ended.log);
@@ -104,13 +102,9 @@ fn a_second_daemon_is_refused_and_the_first_undisturbed() {
     let daemon = Daemon::start();
     let mut client = daemon.connect();
     client.open();
-    let second = eventryd()
-        .arg("--run-dir")
-        .arg(daemon.run_dir())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(second.stderr).unwrap();
-    assert_eq!(second.status.code(), Some(1), "{said}");
+    let second = refused(daemon.run_dir());
+    let said = second.stderr;
+    assert_eq!(second.status, Some(1), "{said}");
     let pid = format!("another eventryd (process {}) already serves", daemon.pid());
     assert!(said.contains(&pid), "{said}");
     assert!(said.contains("--run-dir"), "{said}");
@@ -125,13 +119,9 @@ fn a_socket_of_another_program_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("eventry-sock-ro");
     let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let refused = eventryd()
-        .arg("--run-dir")
-        .arg(dir.path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(6), "{said}");
+    let refused = refused(dir.path());
+    let said = refused.stderr;
+    assert_eq!(refused.status, Some(6), "{said}");
     assert!(said.contains("in use by another program"), "{said}");
     // What was begun is undone: the read-write socket was made first.
     assert!(!dir.path().join("eventry-sock").exists());
@@ -153,35 +143,17 @@ fn sockets_left_by_a_killed_daemon_are_replaced() {
 fn a_directory_that_cannot_be_made_is_a_clear_error() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
-    let refused = eventryd()
-        .arg("--run-dir")
-        .arg(dir.path().join("file/below"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(2), "{said}");
+    let refused = refused(&dir.path().join("file/below"));
+    let said = refused.stderr;
+    assert_eq!(refused.status, Some(2), "{said}");
     assert!(said.contains("cannot make the directory"), "{said}");
 }
 
 #[test]
 fn it_serves_when_nobody_reads_its_output() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut child = eventryd()
-        .arg("--run-dir")
-        .arg(dir.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let socket = dir.path().join("eventry-sock");
-    while !socket.exists() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended");
-        std::thread::yield_now();
-    }
-    RawClient::connect(&socket).open();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let daemon = Daemon::start_unheard();
+    wait_until("the socket is there", || daemon.socket().exists());
+    daemon.connect().open();
 }
 
 /// What a client sends at its start, in one piece.

@@ -1,11 +1,15 @@
 //! The default event implementation, as a process sees it: one test, because a process registers once.
 
+#[path = "patience/mod.rs"]
+mod patience;
+
 use eventry::Events;
 use eventry::core::Removal;
 use eventry::event_impl::{
     self, AlreadyRegistered, EventImpl, HandleCallback, ImplError, Registered, RunDefaultError,
     SharedFd, TimeoutCallback,
 };
+use patience::bounded;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -174,14 +178,16 @@ fn stopping(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
 
 #[test]
 fn the_default_implementation_is_one_loop_run_by_one_thread_at_a_time() {
-    let (sender, seen) = mpsc::channel();
-    before_a_registration();
-    registering_from_many_threads();
-    // What that removed is freed; then a turn waits, but for the stop.
-    event_impl::stop_default_impl();
-    event_impl::run_default_impl().unwrap();
-    nested(&seen, &sender);
-    concurrent(&seen, &sender);
-    a_panic();
-    stopping(&seen, &sender);
+    bounded("the test", || {
+        let (sender, seen) = mpsc::channel();
+        before_a_registration();
+        registering_from_many_threads();
+        // What that removed is freed; then a turn waits, but for the stop.
+        event_impl::stop_default_impl();
+        event_impl::run_default_impl().unwrap();
+        nested(&seen, &sender);
+        concurrent(&seen, &sender);
+        a_panic();
+        stopping(&seen, &sender);
+    });
 }

@@ -3,17 +3,14 @@
 
 mod support;
 
-use eventry::driver::{Driver, MemoryDriver};
+use eventry::driver::MemoryDriver;
 use eventry::net::RunDir;
-use eventry::server::{Config, run};
-use std::convert::Infallible;
+use eventry::server::Config;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::thread;
 use std::time::Duration;
-use support::RawClient;
-use support::patience::PATIENCE;
+use support::{InProcess, RawClient};
 
 /// Passes on what is logged, piece by piece.
 struct Lines(Sender<String>);
@@ -40,23 +37,13 @@ fn the_grace_ends_a_stop_that_a_client_holds_up_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(RunDir::Chosen(dir.path().to_owned()));
     config.shutdown_grace = Duration::from_millis(20);
-    let (ready, is_ready) = channel();
-    let (end, ended) = channel();
-    thread::spawn({
-        let config = config.clone();
-        move || {
-            let driver = || Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>);
-            let result = run(&config, driver, move |state| ready.send(state).unwrap());
-            end.send(result).unwrap();
-        }
-    });
-    let state = is_ready.recv_timeout(PATIENCE).unwrap();
+    let daemon = InProcess::start(&config, || Arc::new(MemoryDriver::new()));
+    let state = daemon.ready();
     let mut client = RawClient::connect(&config.socket_path());
     client.open();
     client.flood(std::process::id());
     state.shutdown.request();
-    let ended = ended.recv_timeout(PATIENCE);
-    ended.expect("the grace ends the stop").unwrap();
+    daemon.wait().unwrap();
     let log: String = logged.try_iter().collect();
     assert!(log.contains("waiting for 1 client"), "{log}");
     assert!(

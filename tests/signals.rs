@@ -20,6 +20,9 @@ fn main() {
     let noticed = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGUSR1, Arc::clone(&noticed)).unwrap();
     let (fired, has_fired) = channel::<()>();
+    let mut event_loop = EventLoop::new().unwrap();
+    let stopper = event_loop.stopper();
+    let stop_at_last = event_loop.stopper();
     let sender = thread::spawn(move || {
         for sent in 1..=SIGNALS {
             kill_process(getpid(), Signal::USR1).unwrap();
@@ -28,11 +31,10 @@ fn main() {
                 _ => return sent,
             }
         }
+        stop_at_last.stop();
         SIGNALS
     });
 
-    let mut event_loop = EventLoop::new().unwrap();
-    let stopper = event_loop.stopper();
     event_loop
         .registry()
         .add_timeout(INTERVAL, move |_| {

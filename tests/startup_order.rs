@@ -4,13 +4,12 @@ mod support;
 
 use eventry::driver::{Driver, MemoryDriver};
 use eventry::net::RunDir;
-use eventry::server::{Config, DaemonError, Ready, run};
-use std::convert::Infallible;
+use eventry::server::{Config, DaemonError, run};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
-use support::{AUTH_LIST, RawClient, message};
+use support::patience::{PATIENCE, bounded};
+use support::{AUTH_LIST, InProcess, RawClient, message};
 
 fn config(dir: &tempfile::TempDir) -> Config {
     Config::new(RunDir::Chosen(dir.path().to_owned()))
@@ -18,6 +17,17 @@ fn config(dir: &tempfile::TempDir) -> Config {
 
 fn driver() -> Arc<dyn Driver> {
     Arc::new(MemoryDriver::with_hostname("example"))
+}
+
+/// Runs a daemon that cannot serve.
+fn runs_in_vain(
+    config: &Config,
+    initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, &'static str> + Send + 'static,
+) -> Result<(), DaemonError> {
+    let config = config.clone();
+    bounded("a daemon that cannot serve", move || {
+        run(&config, initialise_driver, |_| panic!("it must not serve"))
+    })
 }
 
 /// DM-104: between the creation of the sockets and the enabling of the services a client may connect and
@@ -28,20 +38,14 @@ fn a_client_that_comes_early_is_served_once_the_services_are_enabled() {
     let config = config(&dir);
     let (initialising, held): (Sender<()>, Receiver<()>) = channel();
     let (go_on, gate): (Sender<()>, Receiver<()>) = channel();
-    let (ready, is_ready) = channel();
-    let daemon = thread::spawn({
-        let config = config.clone();
-        move || {
-            let initialise = move || {
-                initialising.send(()).unwrap();
-                gate.recv().unwrap();
-                Ok::<_, Infallible>(driver())
-            };
-            run(&config, initialise, move |state| ready.send(state).unwrap())
-        }
+    let daemon = InProcess::start(&config, move || {
+        initialising.send(()).unwrap();
+        gate.recv().unwrap();
+        driver()
     });
 
-    held.recv().unwrap();
+    held.recv_timeout(PATIENCE)
+        .expect("the driver is initialised");
     // The driver is being initialised: both sockets exist and take connections.
     let mut early = RawClient::connect(&config.socket_path());
     let mut early_reader = RawClient::connect(&config.read_only_socket_path());
@@ -50,16 +54,16 @@ fn a_client_that_comes_early_is_served_once_the_services_are_enabled() {
         client.stream.write_all(&call).unwrap();
     }
     assert!(early.is_kept_waiting() && early_reader.is_kept_waiting());
-    assert!(is_ready.try_recv().is_err());
+    assert!(daemon.is_ready().is_none());
 
     go_on.send(()).unwrap();
-    let state: Ready = is_ready.recv().unwrap();
+    let state = daemon.ready();
     for client in [&mut early, &mut early_reader] {
         let (header, _) = client.read_message().unwrap();
         assert_eq!((header[4], header[5]), (7, 0));
     }
     state.shutdown.request();
-    daemon.join().unwrap().unwrap();
+    daemon.wait().unwrap();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -67,11 +71,7 @@ fn a_client_that_comes_early_is_served_once_the_services_are_enabled() {
 #[test]
 fn a_driver_that_fails_ends_the_daemon_with_a_status_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let ended = run(
-        &config(&dir),
-        || Err("no hypervisor today"),
-        |_| panic!("it must not serve"),
-    );
+    let ended = runs_in_vain(&config(&dir), || Err("no hypervisor today"));
     let error = ended.unwrap_err();
     assert!(matches!(error, DaemonError::Driver(_)));
     assert_eq!(error.exit_status(), 11);
@@ -83,17 +83,14 @@ fn a_driver_that_fails_ends_the_daemon_with_a_status_and_leaves_nothing() {
 fn a_client_that_came_early_sees_the_end_when_the_driver_fails() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
-    let mut early = None;
-    let ended = run(
-        &config,
-        || {
-            early = Some(RawClient::connect(&config.socket_path()));
-            Err::<Arc<dyn Driver>, _>("no hypervisor today")
-        },
-        |_| panic!("it must not serve"),
-    );
+    let (come, came) = channel();
+    let socket = config.socket_path();
+    let ended = runs_in_vain(&config, move || {
+        come.send(RawClient::connect(&socket)).unwrap();
+        Err("no hypervisor today")
+    });
     assert!(ended.is_err());
-    assert!(early.unwrap().is_closed());
+    assert!(came.try_recv().unwrap().is_closed());
 }
 
 #[test]
@@ -101,11 +98,7 @@ fn a_socket_that_cannot_be_made_ends_the_daemon_with_a_status() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     std::fs::write(config.read_only_socket_path(), "not a socket").unwrap();
-    let ended = run(
-        &config,
-        || Ok::<_, Infallible>(driver()),
-        |_| panic!("it must not serve"),
-    );
+    let ended = runs_in_vain(&config, || Ok(driver()));
     let error = ended.unwrap_err();
     assert_eq!(error.exit_status(), 6, "{error}");
     let left: Vec<_> = std::fs::read_dir(dir.path())
@@ -121,18 +114,8 @@ fn a_client_beyond_the_limit_waits_until_one_leaves() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(&dir);
     config.max_clients = 2.try_into().unwrap();
-    let (ready, is_ready) = channel();
-    let daemon = thread::spawn({
-        let config = config.clone();
-        move || {
-            run(
-                &config,
-                || Ok::<_, Infallible>(driver()),
-                move |state| ready.send(state).unwrap(),
-            )
-        }
-    });
-    let state: Ready = is_ready.recv().unwrap();
+    let daemon = InProcess::start(&config, driver);
+    let state = daemon.ready();
     let mut clients: Vec<RawClient> = (0..2)
         .map(|_| RawClient::connect(&config.socket_path()))
         .collect();
@@ -145,5 +128,5 @@ fn a_client_beyond_the_limit_waits_until_one_leaves() {
     drop(clients.pop());
     assert!(third.read_message().is_some());
     state.shutdown.request();
-    daemon.join().unwrap().unwrap();
+    daemon.wait().unwrap();
 }

@@ -13,8 +13,12 @@
 )]
 #![allow(clippy::print_stdout, reason = "the figures are of interest")]
 
+#[path = "patience/mod.rs"]
+mod patience;
+
 use eventry::core::Removal;
 use eventry::{Backend, EventLoop, Events, Registry};
+use patience::bounded;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -163,7 +167,7 @@ fn stress(backend: Backend, length: Duration) {
         }
     }
     stopper.stop();
-    let mut event_loop = runner.join().unwrap();
+    let mut event_loop = bounded("the loop that was stopped", || runner.join().unwrap());
     event_loop.run_once(Some(Duration::ZERO)).unwrap();
 
     let cycles = registrations.len() as u64;

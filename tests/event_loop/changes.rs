@@ -2,19 +2,19 @@
 //!
 //! The model poller reports descriptors in ascending order, so a handle on 3 is called before one on 4.
 
-use crate::support::{AT_ONCE, H, Log, R, W, log, model_loop, ms};
+use crate::support::{AT_ONCE, H, Log, ProbePoller, R, W, log, model_loop, ms};
 use eventry::core::Removal;
-use eventry::poller::model::{Model, ModelPoller, ModelSource};
+use eventry::poller::model::{Model, ModelSource};
 use eventry::{EventLoop, Events, HandleId, Registry, TimeoutId};
 
-type ModelRegistry = Registry<ModelPoller>;
+type ModelRegistry = Registry<ProbePoller>;
 
 /// A loop with three readable handles on 3, 4 and 5 that note their number and events. When `change` is
 /// given, the first one makes it, once, to the second.
 fn three_handles(
     log: &Log,
     change: impl FnOnce(&ModelRegistry, HandleId) + Send + 'static,
-) -> (EventLoop<ModelPoller>, ModelRegistry, Model) {
+) -> (EventLoop<ProbePoller>, ModelRegistry, Model) {
     let (event_loop, registry, model) = model_loop();
     let (send, target) = std::sync::mpsc::channel();
     let mut change = Some(change);
@@ -122,7 +122,7 @@ fn a_reused_descriptor_number_gets_nothing_of_its_predecessor() {
 fn two_due_timeouts(
     log: &Log,
     change: impl FnOnce(&ModelRegistry, TimeoutId) + Send + 'static,
-) -> (EventLoop<ModelPoller>, ModelRegistry, Model) {
+) -> (EventLoop<ProbePoller>, ModelRegistry, Model) {
     let (event_loop, registry, model) = model_loop();
     let (send, target) = std::sync::mpsc::channel();
     let mut change = Some(change);

@@ -3,6 +3,7 @@
 //! The one descriptor that can be closed under its owner without `unsafe` is standard input: another file
 //! is put in its place. An `O_PATH` descriptor is to `poll(2)` as if there were none.
 
+use crate::patience::bounded;
 use crate::support::{AT_ONCE, LONG, R, W, log, ms, os_loop, streams};
 use eventry::{Backend, Events};
 use rustix::fs::{Mode, OFlags, open};
@@ -18,58 +19,60 @@ fn unpollable() -> OwnedFd {
 // one test, as there is one standard input.
 #[test]
 fn a_descriptor_closed_under_its_handles_is_an_error_once_to_each() {
-    let (log, heard) = log();
-    let mut event_loop = os_loop(Backend::Poll);
-    let registry = event_loop.registry();
-    let (near, mut far) = streams();
-    far.write_all(b"x").unwrap();
-    dup2_stdin(&near).unwrap();
-    let watch = |name: &'static str, interest| {
-        let log = log.clone();
-        let added = registry.add_handle(stdin(), interest, move |event| {
-            log.note(format!("{name} {:?}", event.events));
-        });
-        added.unwrap()
-    };
-    let reads = watch("reads", R);
-    watch("minds errors", Events::ERROR);
-    let disabled = watch("disabled", Events::NONE);
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["reads READABLE"]);
-
-    dup2_stdin(unpollable()).unwrap();
-    event_loop.run_once(LONG).unwrap();
-    assert_eq!(heard.take(), ["reads ERROR", "minds errors ERROR"]);
-
-    // Then it is left out: the loop sleeps until the timeout is due.
-    let note = log.clone();
-    let timeout = registry.add_timeout(ms(20), move |_| note.note("fired"));
-    let mut turns = 0;
-    let calls = loop {
-        event_loop.run_once(LONG).unwrap();
-        turns += 1;
-        let calls = heard.take();
-        if !calls.is_empty() {
-            break calls;
-        }
-    };
-    assert_eq!(calls, ["fired"]);
-    assert!(turns <= 3, "{turns} turns for one timeout");
-    let _ = registry.remove_timeout(timeout.unwrap()).unwrap();
-
-    // Enabled while there is still nothing to poll, it is refused like a new one.
-    registry.update_handle(disabled, W).unwrap();
-    for _ in 0..3 {
+    bounded("the test", || {
+        let (log, heard) = log();
+        let mut event_loop = os_loop(Backend::Poll);
+        let registry = event_loop.registry();
+        let (near, mut far) = streams();
+        far.write_all(b"x").unwrap();
+        dup2_stdin(&near).unwrap();
+        let watch = |name: &'static str, interest| {
+            let log = log.clone();
+            let added = registry.add_handle(stdin(), interest, move |event| {
+                log.note(format!("{name} {:?}", event.events));
+            });
+            added.unwrap()
+        };
+        let reads = watch("reads", R);
+        watch("minds errors", Events::ERROR);
+        let disabled = watch("disabled", Events::NONE);
         event_loop.run_once(AT_ONCE).unwrap();
-    }
-    assert_eq!(heard.take(), ["disabled ERROR"]);
+        assert_eq!(heard.take(), ["reads READABLE"]);
 
-    // The number is opened again: who is added or enabled now is served, the others are not.
-    dup2_stdin(&near).unwrap();
-    watch("added", R);
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["added READABLE"]);
-    registry.update_handle(reads, R).unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["reads READABLE", "added READABLE"]);
+        dup2_stdin(unpollable()).unwrap();
+        event_loop.run_once(LONG).unwrap();
+        assert_eq!(heard.take(), ["reads ERROR", "minds errors ERROR"]);
+
+        // Then it is left out: the loop sleeps until the timeout is due.
+        let note = log.clone();
+        let timeout = registry.add_timeout(ms(20), move |_| note.note("fired"));
+        let mut turns = 0;
+        let calls = loop {
+            event_loop.run_once(LONG).unwrap();
+            turns += 1;
+            let calls = heard.take();
+            if !calls.is_empty() {
+                break calls;
+            }
+        };
+        assert_eq!(calls, ["fired"]);
+        assert!(turns <= 3, "{turns} turns for one timeout");
+        let _ = registry.remove_timeout(timeout.unwrap()).unwrap();
+
+        // Enabled while there is still nothing to poll, it is refused like a new one.
+        registry.update_handle(disabled, W).unwrap();
+        for _ in 0..3 {
+            event_loop.run_once(AT_ONCE).unwrap();
+        }
+        assert_eq!(heard.take(), ["disabled ERROR"]);
+
+        // The number is opened again: who is added or enabled now is served, the others are not.
+        dup2_stdin(&near).unwrap();
+        watch("added", R);
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), ["added READABLE"]);
+        registry.update_handle(reads, R).unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), ["reads READABLE", "added READABLE"]);
+    });
 }

@@ -1,5 +1,6 @@
 //! A loop inside another loop.
 
+use crate::patience::bounded;
 use crate::support::{AT_ONCE, R, log, ms, streams};
 use eventry::EventLoop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,62 +19,68 @@ fn outer_turn(inner: &mut EventLoop) {
 
 #[test]
 fn an_embedded_loop_is_waited_for_by_its_descriptor_and_deadline() {
-    let (log, heard) = log();
-    let mut inner = EventLoop::new().unwrap();
-    let registry = inner.registry();
-    let (near, mut far) = streams();
-    let of_handle = log.clone();
-    registry
-        .add_handle(near, R, move |event| {
-            of_handle.note("handle");
-            let _ = event.registry.remove_handle(event.id).unwrap();
-        })
-        .unwrap();
-    far.write_all(b"x").unwrap();
-    while !registry.is_idle() {
-        outer_turn(&mut inner);
-    }
-    registry
-        .add_timeout(ms(1), move |event| {
-            log.note("timeout");
-            let _ = event.registry.remove_timeout(event.id).unwrap();
-        })
-        .unwrap();
-    while !registry.is_idle() {
-        outer_turn(&mut inner);
-    }
-    assert_eq!(heard.take(), ["handle", "timeout"]);
+    bounded("the test", || {
+        let (log, heard) = log();
+        let mut inner = EventLoop::new().unwrap();
+        let registry = inner.registry();
+        let (near, mut far) = streams();
+        let of_handle = log.clone();
+        registry
+            .add_handle(near, R, move |event| {
+                of_handle.note("handle");
+                let _ = event.registry.remove_handle(event.id).unwrap();
+            })
+            .unwrap();
+        far.write_all(b"x").unwrap();
+        while !registry.is_idle() {
+            outer_turn(&mut inner);
+        }
+        registry
+            .add_timeout(ms(1), move |event| {
+                log.note("timeout");
+                let _ = event.registry.remove_timeout(event.id).unwrap();
+            })
+            .unwrap();
+        while !registry.is_idle() {
+            outer_turn(&mut inner);
+        }
+        assert_eq!(heard.take(), ["handle", "timeout"]);
+    });
 }
 
 // EV-614, EV-902: the outer loop sleeps for the inner one, and is woken for it.
 #[test]
 fn a_change_by_another_thread_ends_the_outer_wait() {
-    let mut inner = EventLoop::new().unwrap();
-    let registry = inner.registry();
-    assert_eq!(inner.prepare(), None);
-    let other = registry.clone();
-    let adder = thread::spawn(move || {
-        other
-            .add_timeout(Duration::ZERO, |event| {
-                let _ = event.registry.remove_timeout(event.id).unwrap();
-            })
-            .unwrap();
+    bounded("the test", || {
+        let mut inner = EventLoop::new().unwrap();
+        let registry = inner.registry();
+        assert_eq!(inner.prepare(), None);
+        let other = registry.clone();
+        let adder = thread::spawn(move || {
+            other
+                .add_timeout(Duration::ZERO, |event| {
+                    let _ = event.registry.remove_timeout(event.id).unwrap();
+                })
+                .unwrap();
+        });
+        let fd = inner.poll_fd().unwrap();
+        poll(&mut [PollFd::new(&fd, PollFlags::IN)], None).unwrap();
+        adder.join().unwrap();
+        inner.run_once(AT_ONCE).unwrap();
+        while !registry.is_idle() {
+            outer_turn(&mut inner);
+        }
     });
-    let fd = inner.poll_fd().unwrap();
-    poll(&mut [PollFd::new(&fd, PollFlags::IN)], None).unwrap();
-    adder.join().unwrap();
-    inner.run_once(AT_ONCE).unwrap();
-    while !registry.is_idle() {
-        outer_turn(&mut inner);
-    }
 }
 
 // EV-1004: what is always ready does not show on the descriptor; the deadline says so.
 #[test]
 fn an_always_ready_handle_leaves_the_outer_loop_no_sleep() {
-    let mut inner = EventLoop::new().unwrap();
-    let file = std::fs::File::open("/dev/null").unwrap();
-    inner.registry().add_handle(file, R, |_| {}).unwrap();
-    inner.prepare();
-    assert_eq!(inner.prepare(), Some(Duration::ZERO));
+    bounded("the test", || {
+        let mut inner = EventLoop::new().unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        inner.registry().add_handle(file, R, |_| {}).unwrap();
+        inner.prepare();
+        assert_eq!(inner.prepare(), Some(Duration::ZERO));
+    });
 }

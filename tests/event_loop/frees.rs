@@ -1,5 +1,6 @@
 //! Removal, and when what was removed is dropped.
 
+use crate::patience::bounded;
 use crate::support::{AT_ONCE, OnDrop, R, log, model_loop, ms};
 use eventry::core::{NotRegistered, Refused, Removal};
 use eventry::poller::model::ModelSource;
@@ -58,30 +59,32 @@ fn what_is_removed_between_turns_is_freed_once_by_the_next() {
 // EV-705: another thread removes the entry while its callback runs.
 #[test]
 fn what_is_removed_while_it_runs_is_freed_after_its_last_call() {
-    let (log, heard) = log();
-    let (mut event_loop, registry, model) = model_loop();
-    model.set_ready(3, R);
-    let (started, has_started) = channel();
-    let (removed, was_removed) = channel();
-    let (note, freed) = (log.clone(), log.on_drop("free"));
-    let id = registry
-        .add_source(ModelSource(3), R, move |_| {
-            freed.keep();
-            started.send(()).unwrap();
-            was_removed.recv().unwrap();
-            note.note("last call ends");
-        })
-        .unwrap();
-    let remover = thread::spawn(move || {
-        has_started.recv().unwrap();
-        // EV-708: it answers while the callback runs, and says so.
-        assert_eq!(registry.remove_handle(id), Ok(Removal::InFlight));
-        log.note("removed");
-        removed.send(()).unwrap();
+    bounded("the test", || {
+        let (log, heard) = log();
+        let (mut event_loop, registry, model) = model_loop();
+        model.set_ready(3, R);
+        let (started, has_started) = channel();
+        let (removed, was_removed) = channel();
+        let (note, freed) = (log.clone(), log.on_drop("free"));
+        let id = registry
+            .add_source(ModelSource(3), R, move |_| {
+                freed.keep();
+                started.send(()).unwrap();
+                was_removed.recv().unwrap();
+                note.note("last call ends");
+            })
+            .unwrap();
+        let remover = thread::spawn(move || {
+            has_started.recv().unwrap();
+            // EV-708: it answers while the callback runs, and says so.
+            assert_eq!(registry.remove_handle(id), Ok(Removal::InFlight));
+            log.note("removed");
+            removed.send(()).unwrap();
+        });
+        event_loop.run_once(AT_ONCE).unwrap();
+        remover.join().unwrap();
+        assert_eq!(heard.take(), ["removed", "last call ends", "free"]);
     });
-    event_loop.run_once(AT_ONCE).unwrap();
-    remover.join().unwrap();
-    assert_eq!(heard.take(), ["removed", "last call ends", "free"]);
 }
 
 // EV-706: the loop's thread, whoever removed it; the dropping thread, if the loop is dropped.

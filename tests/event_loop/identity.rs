@@ -1,5 +1,6 @@
 //! Who is who: registrations of the same thing, and the thread that runs the loop.
 
+use crate::patience::{bounded, wait_until};
 use crate::support::{AT_ONCE, R, log, model_loop, ms, streams};
 use eventry::EventLoop;
 use eventry::core::Removal;
@@ -39,30 +40,32 @@ fn a_registration_keeps_what_belongs_to_it() {
 // more, and may wait for a call that another one makes.
 #[test]
 fn the_thread_that_ran_the_loop_before_may_wait_for_its_call_now() {
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
-    event_loop.run_once(AT_ONCE).unwrap();
-    let (entered, is_entered) = channel();
-    let (go_on, gate) = channel::<()>();
-    let id = registry
-        .add_timeout(ms(0), move |_| {
-            entered.send(()).unwrap();
-            gate.recv().unwrap();
-        })
-        .unwrap();
-    let elsewhere = thread::spawn(move || event_loop.run_once(None).unwrap());
-    is_entered.recv().unwrap();
-    // The call goes on when the removal has begun: then its entry is unknown.
-    let probe = registry.clone();
-    let opener = thread::spawn(move || {
-        while probe.update_timeout(id, ms(0)).is_ok() {
-            thread::yield_now();
-        }
-        go_on.send(()).unwrap();
+    bounded("the test", || {
+        let mut event_loop = EventLoop::new().unwrap();
+        let registry = event_loop.registry();
+        event_loop.run_once(AT_ONCE).unwrap();
+        let (entered, is_entered) = channel();
+        let (go_on, gate) = channel::<()>();
+        let id = registry
+            .add_timeout(ms(0), move |_| {
+                entered.send(()).unwrap();
+                gate.recv().unwrap();
+            })
+            .unwrap();
+        let elsewhere = thread::spawn(move || event_loop.run_once(None).unwrap());
+        is_entered.recv().unwrap();
+        // The call goes on when the removal has begun: then its entry is unknown.
+        let probe = registry.clone();
+        let opener = thread::spawn(move || {
+            wait_until("the removal has begun", || {
+                probe.update_timeout(id, ms(0)).is_err()
+            });
+            go_on.send(()).unwrap();
+        });
+        assert_eq!(registry.remove_timeout_and_wait(id), Ok(()));
+        opener.join().unwrap();
+        elsewhere.join().unwrap();
     });
-    assert_eq!(registry.remove_timeout_and_wait(id), Ok(()));
-    opener.join().unwrap();
-    elsewhere.join().unwrap();
 }
 
 // EV-1007: two numbers for one open file are two descriptors.

@@ -1,5 +1,6 @@
 //! A loop on a thread of its own.
 
+use crate::patience::bounded;
 use crate::support::{R, log, ms, streams};
 use eventry::EventLoop;
 use std::io::Write;
@@ -8,62 +9,68 @@ use std::thread;
 
 #[test]
 fn dropping_it_stops_the_loop_and_frees_everything_on_its_thread() {
-    let (log, heard) = log();
-    let loop_thread = EventLoop::new().unwrap().spawn("events").unwrap();
-    let (near, mut far) = streams();
-    let freed = log.on_drop("free");
-    let (tell, told) = channel();
-    loop_thread
-        .registry()
-        .add_handle(near, R, move |event| {
-            freed.keep();
-            tell.send(thread::current().name().map(str::to_owned))
-                .unwrap();
-            event
-                .registry
-                .update_handle(event.id, eventry::Events::NONE)
-                .unwrap();
-        })
-        .unwrap();
-    far.write_all(b"x").unwrap();
-    assert_eq!(told.recv().unwrap().as_deref(), Some("events"));
-    assert_eq!(heard.take(), [""; 0]);
-    drop(loop_thread);
-    assert_eq!(heard.take(), ["free"]);
+    bounded("the test", || {
+        let (log, heard) = log();
+        let loop_thread = EventLoop::new().unwrap().spawn("events").unwrap();
+        let (near, mut far) = streams();
+        let freed = log.on_drop("free");
+        let (tell, told) = channel();
+        loop_thread
+            .registry()
+            .add_handle(near, R, move |event| {
+                freed.keep();
+                tell.send(thread::current().name().map(str::to_owned))
+                    .unwrap();
+                event
+                    .registry
+                    .update_handle(event.id, eventry::Events::NONE)
+                    .unwrap();
+            })
+            .unwrap();
+        far.write_all(b"x").unwrap();
+        assert_eq!(told.recv().unwrap().as_deref(), Some("events"));
+        assert_eq!(heard.take(), [""; 0]);
+        drop(loop_thread);
+        assert_eq!(heard.take(), ["free"]);
+    });
 }
 
 #[test]
 fn joining_it_tells_what_ended_the_loop() {
-    let loop_thread = EventLoop::new().unwrap().spawn("events").unwrap();
-    let registry = loop_thread.registry();
-    let (entered, is_entered) = channel();
-    registry
-        .add_timeout(ms(0), move |_| -> () {
-            entered.send(()).unwrap();
-            panic!("on purpose")
-        })
-        .unwrap();
-    is_entered.recv().unwrap();
-    let error = loop_thread.join().unwrap_err();
-    assert!(error.to_string().contains("on purpose"), "{error}");
-    // The loop is gone with its thread.
-    assert!(registry.add_timeout(ms(0), |_| {}).is_err());
+    bounded("the test", || {
+        let loop_thread = EventLoop::new().unwrap().spawn("events").unwrap();
+        let registry = loop_thread.registry();
+        let (entered, is_entered) = channel();
+        registry
+            .add_timeout(ms(0), move |_| -> () {
+                entered.send(()).unwrap();
+                panic!("on purpose")
+            })
+            .unwrap();
+        is_entered.recv().unwrap();
+        let error = loop_thread.join().unwrap_err();
+        assert!(error.to_string().contains("on purpose"), "{error}");
+        // The loop is gone with its thread.
+        assert!(registry.add_timeout(ms(0), |_| {}).is_err());
+    });
 }
 
 // EV-907: a callback ends the thread it runs on without waiting for itself.
 #[test]
 fn a_callback_may_join_its_own_loop() {
-    let loop_thread = EventLoop::new().unwrap().spawn("events").unwrap();
-    let registry = loop_thread.registry();
-    let (tell, told) = channel();
-    let mut owned = Some(loop_thread);
-    registry
-        .add_timeout(ms(0), move |_| {
-            if let Some(own) = owned.take() {
-                own.join().unwrap();
-                tell.send(()).unwrap();
-            }
-        })
-        .unwrap();
-    told.recv().unwrap();
+    bounded("the test", || {
+        let loop_thread = EventLoop::new().unwrap().spawn("events").unwrap();
+        let registry = loop_thread.registry();
+        let (tell, told) = channel();
+        let mut owned = Some(loop_thread);
+        registry
+            .add_timeout(ms(0), move |_| {
+                if let Some(own) = owned.take() {
+                    own.join().unwrap();
+                    tell.send(()).unwrap();
+                }
+            })
+            .unwrap();
+        told.recv().unwrap();
+    });
 }

@@ -14,6 +14,8 @@ mod loops;
 mod masks;
 mod next;
 mod panics;
+#[path = "../patience/mod.rs"]
+mod patience;
 mod refusals;
 mod shared_descriptors;
 mod stats;

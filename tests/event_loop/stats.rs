@@ -97,7 +97,7 @@ fn draining_frees_what_frees_remove_and_calls_nothing() {
     assert!(registry.is_idle());
 }
 
-type Registry = eventry::Registry<eventry::poller::model::ModelPoller>;
+type Registry = eventry::Registry<crate::support::ProbePoller>;
 
 /// Removes a timeout when it is dropped.
 struct RemovesOnDrop(Option<(Registry, eventry::TimeoutId)>);

@@ -1,5 +1,6 @@
 //! Stopping a loop.
 
+use crate::patience::bounded;
 use crate::support::{LONG, R, Told, log, model_loop, ms, on_each_backend, os_loop, probe_loop};
 use eventry::poller::model::ModelSource;
 use std::sync::mpsc::channel;
@@ -9,51 +10,55 @@ use std::time::Duration;
 // EV-907: the turn is completed, what another callback was called for is not lost.
 #[test]
 fn a_callback_stops_the_loop_after_its_turn() {
-    let (log, heard) = log();
-    let (mut event_loop, registry, model) = model_loop();
-    let stopper = event_loop.stopper();
-    model.set_ready(3, R);
-    let handle = log.clone();
-    registry
-        .add_source(ModelSource(3), R, move |_| handle.note("handle"))
-        .unwrap();
-    let freed = log.on_drop("free");
-    registry
-        .add_timeout(ms(0), move |event| {
-            freed.keep();
-            log.note("stop");
-            stopper.stop();
-            let _ = event.registry.remove_timeout(event.id).unwrap();
-        })
-        .unwrap();
-    event_loop.run().unwrap();
-    assert_eq!(heard.take(), ["stop", "handle", "free"]);
+    bounded("the test", || {
+        let (log, heard) = log();
+        let (mut event_loop, registry, model) = model_loop();
+        let stopper = event_loop.stopper();
+        model.set_ready(3, R);
+        let handle = log.clone();
+        registry
+            .add_source(ModelSource(3), R, move |_| handle.note("handle"))
+            .unwrap();
+        let freed = log.on_drop("free");
+        registry
+            .add_timeout(ms(0), move |event| {
+                freed.keep();
+                log.note("stop");
+                stopper.stop();
+                let _ = event.registry.remove_timeout(event.id).unwrap();
+            })
+            .unwrap();
+        event_loop.run().unwrap();
+        assert_eq!(heard.take(), ["stop", "handle", "free"]);
+    });
 }
 
 // EV-907: latched: one turn that does not wait, then the latch is open again.
 #[test]
 fn a_stop_that_comes_before_the_run_ends_it_after_one_turn() {
-    let (log, heard) = log();
-    let (mut event_loop, registry, probe) = probe_loop();
-    let stopper = event_loop.stopper();
-    probe.model.set_ready(3, R);
-    registry
-        .add_source(ModelSource(3), R, move |_| log.note("turn"))
-        .unwrap();
-    stopper.stop();
-    stopper.stop();
-    event_loop.run().unwrap();
-    assert_eq!(heard.take(), ["turn"]);
-    assert!(probe.told().ends_with(&[Told::Wait(Some(Duration::ZERO))]));
+    bounded("the test", || {
+        let (log, heard) = log();
+        let (mut event_loop, registry, probe) = probe_loop();
+        let stopper = event_loop.stopper();
+        probe.model.set_ready(3, R);
+        registry
+            .add_source(ModelSource(3), R, move |_| log.note("turn"))
+            .unwrap();
+        stopper.stop();
+        stopper.stop();
+        event_loop.run().unwrap();
+        assert_eq!(heard.take(), ["turn"]);
+        assert!(probe.told().ends_with(&[Told::Wait(Some(Duration::ZERO))]));
 
-    // It was cleared: the next run goes on until it is stopped again.
-    let stop_later = stopper.clone();
-    registry
-        .add_timeout(ms(10), move |_| stop_later.stop())
-        .unwrap();
-    probe.model.set_ready(3, eventry::Events::NONE);
-    event_loop.run().unwrap();
-    assert_eq!(probe.told(), [Told::Wait(Some(ms(10)))]);
+        // It was cleared: the next run goes on until it is stopped again.
+        let stop_later = stopper.clone();
+        registry
+            .add_timeout(ms(10), move |_| stop_later.stop())
+            .unwrap();
+        probe.model.set_ready(3, eventry::Events::NONE);
+        event_loop.run().unwrap();
+        assert_eq!(probe.told(), [Told::Wait(Some(ms(10)))]);
+    });
 }
 
 // EV-902, EV-907: at the moment a stop is lost most easily.

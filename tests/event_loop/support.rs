@@ -1,7 +1,8 @@
 //! What the tests share: a log of what happened, loops on the model poller, and a poller that tells what
 //! the loop did with it.
 
-use eventry::poller::model::{Model, ModelPoller, ModelSource};
+use crate::patience::bounded;
+use eventry::poller::model::{FOR_EVER, Model, ModelPoller, ModelSource};
 use eventry::poller::{Poller, Registrar};
 use eventry::{Backend, EventLoop, Events, Registry, Time, Token};
 use std::io;
@@ -17,8 +18,9 @@ pub(crate) const H: Events = Events::HANGUP;
 
 /// A turn that does not wait.
 pub(crate) const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
-/// A wait that ends a test which would otherwise hang; none that passes waits this long.
-pub(crate) const LONG: Option<Duration> = Some(Duration::from_secs(60));
+/// A wait that ends a test which would otherwise hang; none that passes waits this long. Shorter than
+/// [`PATIENCE`](crate::patience::PATIENCE), so that the assertion after it is heard.
+pub(crate) const LONG: Option<Duration> = Some(Duration::from_secs(20));
 
 pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -71,11 +73,9 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 }
 
 /// A loop on the model poller, its registry and its world.
-pub(crate) fn model_loop() -> (EventLoop<ModelPoller>, Registry<ModelPoller>, Model) {
-    let (poller, model) = ModelPoller::new();
-    let event_loop = EventLoop::with_poller(poller);
-    let registry = event_loop.registry();
-    (event_loop, registry, model)
+pub(crate) fn model_loop() -> (EventLoop<ProbePoller>, Registry<ProbePoller>, Model) {
+    let (event_loop, registry, probe) = probe_loop();
+    (event_loop, registry, probe.model)
 }
 
 /// The backends of the operating system's poller.
@@ -87,10 +87,10 @@ pub(crate) fn os_loop(backend: Backend) -> EventLoop {
 }
 
 /// Runs a test on each backend in turn. If it fails, the last line says on which.
-pub(crate) fn on_each_backend(test: impl Fn(Backend)) {
+pub(crate) fn on_each_backend(test: impl Fn(Backend) + Copy + Send + 'static) {
     for backend in BACKENDS {
         let named = NamesBackend(backend);
-        test(backend);
+        bounded("the test", move || test(backend));
         drop(named);
     }
 }
@@ -123,6 +123,9 @@ pub(crate) enum Told {
     Wait(Option<Duration>),
     Wake,
 }
+
+/// The longest wait that the model poller ends by itself.
+const LONGEST: Duration = FOR_EVER.saturating_sub(Duration::from_nanos(1));
 
 type Step = Box<dyn FnOnce() + Send>;
 
@@ -202,7 +205,14 @@ impl Poller for ProbePoller {
         if let Ok(step) = self.steps.try_recv() {
             step();
         }
-        self.inner.wait(timeout)
+        let before = self.registrar.now();
+        let waited = self.inner.wait(Some(timeout.unwrap_or(LONGEST)));
+        let slept = self.registrar.now().since(before);
+        assert!(
+            timeout.is_some() || slept < LONGEST,
+            "the loop sleeps for ever: nobody else is there to wake it"
+        );
+        waited
     }
 
     fn ready(&self) -> impl Iterator<Item = (Token, Events)> {

@@ -9,19 +9,34 @@
 #[path = "../patience/mod.rs"]
 pub mod patience;
 
-use patience::{PATIENCE, wait_until};
+use eventry::driver::Driver;
+use eventry::server::{Config, DaemonError, Ready, run};
+use patience::{PATIENCE, bounded, wait_until};
+use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// A running daemon in a directory of its own; killed if the test does not stop it.
 pub struct Daemon {
-    child: Child,
+    process: Process,
     dir: TempDir,
     announced: Vec<String>,
+}
+
+/// A running program whose standard error is kept; killed if it outlives the test.
+struct Process(Child);
+
+/// How a program ended.
+pub struct Exit {
+    pub status: Option<i32>,
+    pub stderr: String,
 }
 
 /// What a daemon left behind.
@@ -38,6 +53,17 @@ pub fn eventryd() -> Command {
     command
 }
 
+/// The same, with its sockets in `run_dir`.
+fn serving_in(run_dir: &Path) -> Command {
+    let mut command = eventryd();
+    command
+        .arg("--run-dir")
+        .arg(run_dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
 impl Daemon {
     /// Starts a daemon and waits until it says that it serves.
     pub fn start() -> Daemon {
@@ -46,27 +72,38 @@ impl Daemon {
 
     /// Starts a daemon with sockets in `dir`.
     pub fn start_in(dir: TempDir, options: &[&str]) -> Daemon {
-        let mut child = eventryd()
-            .arg("--run-dir")
-            .arg(dir.path())
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut announced = Vec::new();
-        for line in BufReader::new(child.stdout.as_mut().unwrap()).lines() {
-            announced.push(line.unwrap());
-            if announced.last().unwrap().contains("virsh") {
-                return Daemon {
-                    child,
-                    dir,
-                    announced,
-                };
+        let mut process = Process::start(serving_in(dir.path()).args(options));
+        let stdout = BufReader::new(process.0.stdout.take().unwrap());
+        let announced = bounded("the start of eventryd", move || {
+            let mut announced = Vec::new();
+            for line in stdout.lines() {
+                announced.push(line.unwrap());
+                if announced.last().unwrap().contains("virsh") {
+                    return Some(announced);
+                }
             }
+            None
+        });
+        let Some(announced) = announced else {
+            panic!("eventryd did not start: {}", process.wait().stderr);
+        };
+        Daemon {
+            process,
+            dir,
+            announced,
         }
-        let ended = child.wait_with_output().unwrap();
-        panic!("eventryd did not start: {ended:?}");
+    }
+
+    /// Starts a daemon whose standard output nobody reads; it may not serve yet.
+    pub fn start_unheard() -> Daemon {
+        let dir = tempfile::tempdir().unwrap();
+        let mut process = Process::start(&mut serving_in(dir.path()));
+        drop(process.0.stdout.take());
+        Daemon {
+            process,
+            dir,
+            announced: Vec::new(),
+        }
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -87,7 +124,7 @@ impl Daemon {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.0.id()
     }
 
     /// How many descriptors it has open.
@@ -124,20 +161,17 @@ impl Daemon {
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let pid = rustix::process::Pid::from_child(&self.process.0);
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// Waits for the daemon's end.
     pub fn wait(mut self) -> Ended {
-        let mut log = String::new();
-        let stderr = self.child.stderr.take();
-        stderr.unwrap().read_to_string(&mut log).unwrap();
-        let status = self.child.wait().unwrap().code();
+        let exit = self.process.wait();
         let left = std::fs::read_dir(self.dir.path()).unwrap();
         Ended {
-            status,
-            log,
+            status: exit.status,
+            log: exit.stderr,
             left_behind: left
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .collect(),
@@ -152,16 +186,92 @@ impl Daemon {
 
     /// Kills it, so that it leaves its sockets behind, and gives its directory away.
     pub fn kill(mut self) -> TempDir {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.process.kill();
         std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
 }
 
-impl Drop for Daemon {
+impl Process {
+    fn start(command: &mut Command) -> Process {
+        Process(command.spawn().unwrap())
+    }
+
+    /// Waits for its end.
+    fn wait(&mut self) -> Exit {
+        let mut from = self.0.stderr.take().unwrap();
+        let stderr = bounded("a program that was to end", move || {
+            let mut text = String::new();
+            from.read_to_string(&mut text).unwrap();
+            text
+        });
+        let mut status = None;
+        wait_until("a program has ended", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        Exit {
+            status: status.and_then(|status| status.code()),
+            stderr,
+        }
+    }
+
+    fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
+    }
+}
+
+/// Starts a daemon in `run_dir` that is to end by itself.
+pub fn refused(run_dir: &Path) -> Exit {
+    Process::start(&mut serving_in(run_dir)).wait()
+}
+
+/// A daemon on threads of this process.
+pub struct InProcess {
+    ready: Receiver<Ready>,
+    ended: Receiver<Result<(), DaemonError>>,
+}
+
+impl InProcess {
+    /// Starts a daemon whose driver comes from `initialise_driver`.
+    pub fn start(
+        config: &Config,
+        initialise_driver: impl FnOnce() -> Arc<dyn Driver> + Send + 'static,
+    ) -> InProcess {
+        let (tell_ready, ready) = channel();
+        let (tell_end, ended) = channel();
+        let config = config.clone();
+        thread::spawn(move || {
+            let initialise_driver = || Ok::<_, Infallible>(initialise_driver());
+            let on_ready = move |ready| tell_ready.send(ready).unwrap();
+            // The test may have failed meanwhile.
+            let _ = tell_end.send(run(&config, initialise_driver, on_ready));
+        });
+        InProcess { ready, ended }
+    }
+
+    /// Whether it serves.
+    pub fn is_ready(&self) -> Option<Ready> {
+        self.ready.try_recv().ok()
+    }
+
+    /// Waits until it serves.
+    pub fn ready(&self) -> Ready {
+        let ready = self.ready.recv_timeout(PATIENCE);
+        ready.expect("the daemon serves")
+    }
+
+    /// Waits for its end.
+    pub fn wait(self) -> Result<(), DaemonError> {
+        let ended = self.ended.recv_timeout(PATIENCE);
+        ended.expect("the daemon ends")
     }
 }
 
@@ -313,5 +423,5 @@ pub fn virsh(arguments: &[String], stdin: Option<&str>) -> Output {
         .write_all(stdin.unwrap_or_default().as_bytes())
         .unwrap();
     drop(input);
-    child.wait_with_output().unwrap()
+    bounded("a virsh", move || child.wait_with_output().unwrap())
 }
