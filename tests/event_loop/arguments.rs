@@ -1,6 +1,8 @@
 //! What a callback is called with, and how ids are given out.
 
-use crate::support::{AT_ONCE, R, W, log, model_loop, ms, on_each_backend, os_loop, streams};
+use crate::support::{
+    AT_ONCE, R, W, handle_that_notes, log, model_loop, ms, on_each_backend, os_loop, streams,
+};
 use eventry::poller::model::ModelSource;
 use std::collections::BTreeSet;
 use std::os::fd::AsRawFd;
@@ -13,8 +15,7 @@ fn a_callback_gets_its_id_its_descriptor_and_what_is_pending() {
         let (near, _far) = streams();
         let fd = near.as_raw_fd();
         let (tell, told) = channel();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let id = registry
             .add_handle(near, R | W, move |event| {
                 let seen = (event.id, event.source.as_raw_fd(), event.events);
@@ -69,10 +70,7 @@ fn a_stale_id_names_nothing() {
     for freed in [false, true] {
         if freed {
             event_loop.run_once(AT_ONCE).unwrap();
-            let log = log.clone();
-            registry
-                .add_source(ModelSource(3), R, move |_| log.note("live"))
-                .unwrap();
+            handle_that_notes(&registry, &log, 3, R, "live");
             registry.add_timeout(None, |_| {}).unwrap();
         }
         assert!(registry.remove_handle(stale).is_err());

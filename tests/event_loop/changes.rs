@@ -147,12 +147,8 @@ fn a_due_timeout_that_another_prolongs_fires_after_the_new_interval() {
         registry.update_timeout(target, ms(30)).unwrap();
     });
     event_loop.run_once(AT_ONCE).unwrap();
-    model.advance(ms(29));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), [""; 0]);
-    model.advance(ms(1));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["second"]);
+    assert_eq!(heard.after(ms(29), &mut event_loop, &model), [""; 0]);
+    assert_eq!(heard.after(ms(1), &mut event_loop, &model), ["second"]);
 }
 
 // EV-608
@@ -265,15 +261,9 @@ fn a_timeout_that_updates_itself_counts_from_the_update() {
             event.registry.update_timeout(event.id, ms(200)).unwrap();
         })
         .unwrap();
-    model.advance(ms(50));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["fired"]);
-    model.advance(ms(199));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), [""; 0]);
-    model.advance(ms(1));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["fired"]);
+    assert_eq!(heard.after(ms(50), &mut event_loop, &model), ["fired"]);
+    assert_eq!(heard.after(ms(199), &mut event_loop, &model), [""; 0]);
+    assert_eq!(heard.after(ms(1), &mut event_loop, &model), ["fired"]);
 }
 
 // EV-612: the table grows and moves while the callback runs.

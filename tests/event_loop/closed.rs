@@ -4,7 +4,7 @@
 //! is put in its place. An `O_PATH` descriptor is to `poll(2)` as if there were none.
 
 use crate::patience::bounded;
-use crate::support::{AT_ONCE, LONG, R, W, log, ms, os_loop, streams};
+use crate::support::{AT_ONCE, LONG, R, W, log, ms, os_loop, streams, timeout_that_notes};
 use eventry::{Backend, Events};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::stdio::dup2_stdin;
@@ -21,8 +21,7 @@ fn unpollable() -> OwnedFd {
 fn a_descriptor_closed_under_its_handles_is_an_error_once_to_each() {
     bounded("the test", || {
         let (log, heard) = log();
-        let mut event_loop = os_loop(Backend::Poll);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(Backend::Poll);
         let (near, mut far) = streams();
         far.write_all(b"x").unwrap();
         dup2_stdin(&near).unwrap();
@@ -44,20 +43,11 @@ fn a_descriptor_closed_under_its_handles_is_an_error_once_to_each() {
         assert_eq!(heard.take(), ["reads ERROR", "minds errors ERROR"]);
 
         // Then it is left out: the loop sleeps until the timeout is due.
-        let note = log.clone();
-        let timeout = registry.add_timeout(ms(20), move |_| note.note("fired"));
-        let mut turns = 0;
-        let calls = loop {
-            event_loop.run_once(LONG).unwrap();
-            turns += 1;
-            let calls = heard.take();
-            if !calls.is_empty() {
-                break calls;
-            }
-        };
+        let timeout = timeout_that_notes(&registry, &log, ms(20), "fired");
+        let (calls, turns) = heard.next(&mut event_loop);
         assert_eq!(calls, ["fired"]);
         assert!(turns <= 3, "{turns} turns for one timeout");
-        let _ = registry.remove_timeout(timeout.unwrap()).unwrap();
+        let _ = registry.remove_timeout(timeout).unwrap();
 
         // Enabled while there is still nothing to poll, it is refused like a new one.
         registry.update_handle(disabled, W).unwrap();

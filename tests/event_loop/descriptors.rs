@@ -1,6 +1,8 @@
 //! Descriptors: who closes them, when the poller forgets them, and those that cannot be polled.
 
-use crate::support::{AT_ONCE, E, H, LONG, R, W, log, ms, on_each_backend, os_loop, streams};
+use crate::support::{
+    AT_ONCE, E, H, LONG, R, W, log, ms, on_each_backend, os_loop, streams, timeout_that_notes,
+};
 use eventry::{EventLoop, Events};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -60,8 +62,7 @@ fn the_poller_has_forgotten_a_descriptor_when_the_loop_sleeps_with_its_handle_di
 #[test]
 fn a_descriptor_is_closed_when_its_callback_is_freed() {
     on_each_backend(|backend| {
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (near, mut far) = streams();
         let (kept, mut far_of_kept) = streams();
         let kept = Arc::new(kept);
@@ -100,8 +101,7 @@ fn a_descriptor_that_cannot_be_polled_is_always_ready() {
     on_each_backend(|backend| {
         for (kind, file) in unpollable() {
             let (log, heard) = log();
-            let mut event_loop = os_loop(backend);
-            let registry = event_loop.registry();
+            let (mut event_loop, registry) = os_loop(backend);
             let file = Arc::new(file);
             let handles = [("R|W", R | W), ("W", W), ("E|H", E | H)].map(|(name, interest)| {
                 let log = log.clone();
@@ -133,8 +133,7 @@ fn a_descriptor_that_cannot_be_polled_does_not_keep_an_idle_loop_awake() {
     on_each_backend(|backend| {
         for (kind, file) in unpollable() {
             let (log, heard) = log();
-            let mut event_loop = os_loop(backend);
-            let registry = event_loop.registry();
+            let (mut event_loop, registry) = os_loop(backend);
             let file = Arc::new(file);
             let interests = [R, Events::NONE, R | W, E | H];
             let handles =
@@ -143,14 +142,8 @@ fn a_descriptor_that_cannot_be_polled_does_not_keep_an_idle_loop_awake() {
             event_loop.run_once(LONG).unwrap();
             registry.update_handle(disabled, Events::NONE).unwrap();
             let _ = registry.remove_handle(removed).unwrap();
-            registry
-                .add_timeout(ms(30), move |_| log.note("fired"))
-                .unwrap();
-            let mut turns = 0;
-            while heard.take().is_empty() {
-                event_loop.run_once(LONG).unwrap();
-                turns += 1;
-            }
+            timeout_that_notes(&registry, &log, ms(30), "fired");
+            let (_, turns) = heard.next(&mut event_loop);
             assert!(turns <= 5, "{kind}: {turns} turns for one timeout");
         }
     });
@@ -160,8 +153,7 @@ fn a_descriptor_that_cannot_be_polled_does_not_keep_an_idle_loop_awake() {
 #[test]
 fn a_regular_file_added_by_another_thread_ends_the_sleep() {
     on_each_backend(|backend| {
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let stopper = event_loop.stopper();
         let other = std::thread::spawn(move || {
             let file = tempfile::tempfile().unwrap();
@@ -179,8 +171,7 @@ fn a_regular_file_added_by_another_thread_ends_the_sleep() {
 fn duplicates_of_a_descriptor_are_independent() {
     on_each_backend(|backend| {
         let (log, heard) = log();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (near, _far) = streams();
         let duplicate = near.as_fd().try_clone_to_owned().unwrap();
         let (first, second) = (log.clone(), log);

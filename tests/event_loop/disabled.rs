@@ -1,18 +1,17 @@
 //! Handles that are disabled, and enabled again.
 
-use crate::support::{AT_ONCE, LONG, R, W, log, ms, on_each_backend, os_loop, streams};
+use crate::support::{
+    AT_ONCE, R, W, log, ms, on_each_backend, os_loop, streams, timeout_that_notes,
+};
 use eventry::Events;
 use std::io::pipe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 // EV-401
 #[test]
 fn a_disabled_handle_is_not_called_even_for_a_hangup() {
     on_each_backend(|backend| {
         let (log, heard) = log();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (reader, _) = pipe().unwrap();
         let id = registry
             .add_handle(reader, R, move |_| log.note("called"))
@@ -30,8 +29,7 @@ fn a_disabled_handle_is_not_called_even_for_a_hangup() {
 #[test]
 fn a_hangup_on_a_disabled_handle_does_not_end_the_wait() {
     on_each_backend(|backend| {
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (added_disabled, _) = pipe().unwrap();
         let (disabled_later, _) = pipe().unwrap();
         registry
@@ -40,18 +38,9 @@ fn a_hangup_on_a_disabled_handle_does_not_end_the_wait() {
         let id = registry.add_handle(disabled_later, R, |_| {}).unwrap();
         registry.update_handle(id, Events::NONE).unwrap();
 
-        let fired = Arc::new(AtomicUsize::new(0));
-        let firing = Arc::clone(&fired);
-        registry
-            .add_timeout(ms(50), move |_| {
-                firing.fetch_add(1, Ordering::Relaxed);
-            })
-            .unwrap();
-        let mut turns = 0;
-        while fired.load(Ordering::Relaxed) == 0 {
-            event_loop.run_once(LONG).unwrap();
-            turns += 1;
-        }
+        let (log, heard) = log();
+        timeout_that_notes(&registry, &log, ms(50), "fired");
+        let (_, turns) = heard.next(&mut event_loop);
         assert!(turns <= 5, "{turns} turns for one timeout");
     });
 }
@@ -61,8 +50,7 @@ fn a_hangup_on_a_disabled_handle_does_not_end_the_wait() {
 fn an_enabled_handle_is_called_again_under_its_old_id() {
     on_each_backend(|backend| {
         let (log, heard) = log();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (near, _far) = streams();
         let mut calls = 0;
         let id = registry
@@ -85,8 +73,7 @@ fn an_enabled_handle_is_called_again_under_its_old_id() {
 fn a_handle_added_disabled_can_be_enabled() {
     on_each_backend(|backend| {
         let (log, heard) = log();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (near, _far) = streams();
         let id = registry
             .add_handle(near, Events::NONE, move |_| log.note("called"))

@@ -12,7 +12,7 @@ fn ids_of_one_loop_are_unknown_to_another() {
         let (log, heard) = log();
         let (near, _far) = streams();
         let near = Arc::new(near);
-        let mut loops = [(); 2].map(|()| os_loop(backend));
+        let mut loops = [(); 2].map(|()| os_loop(backend).0);
         let entries: [(Registry, HandleId, TimeoutId); 2] = std::array::from_fn(|which| {
             let registry = loops[which].registry();
             let (handle, timeout) = (log.clone(), log.clone());
@@ -51,8 +51,8 @@ fn ids_of_one_loop_are_unknown_to_another() {
 fn loops_do_not_share_their_turns() {
     on_each_backend(|backend| {
         let (log, heard) = log();
-        let mut outer = os_loop(backend);
-        let mut inner = os_loop(backend);
+        let (mut outer, _) = os_loop(backend);
+        let (mut inner, _) = os_loop(backend);
         let note = log.clone();
         inner
             .registry()

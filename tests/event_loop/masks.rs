@@ -16,8 +16,7 @@ fn called_with(
     let source = Arc::new(source);
     let [epoll, poll] = BACKENDS.map(|backend| {
         let (log, heard) = log();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         registry
             .add_handle(Arc::clone(&source), interest, move |event| {
                 log.note(format!("{:?}", event.events));
@@ -125,8 +124,7 @@ fn what_a_callback_leaves_unread_calls_it_again() {
         let (log, heard) = log();
         let (near, mut far) = streams();
         far.write_all(b"ab").unwrap();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         registry
             .add_handle(near, R, move |event| {
                 let mut byte = [0];

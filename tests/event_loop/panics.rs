@@ -1,6 +1,6 @@
 //! Callbacks that panic.
 
-use crate::support::{AT_ONCE, OnDrop, R, log, model_loop, ms};
+use crate::support::{AT_ONCE, OnDrop, R, handle_that_notes, log, model_loop, ms};
 use eventry::poller::model::ModelSource;
 use eventry::registry::Next;
 use eventry::{CallbackPanic, PanickedCallback, RunError};
@@ -32,10 +32,7 @@ fn a_callback_that_panics_is_removed_and_the_others_are_called() {
             panic!("descriptor {}", 3);
         })
         .unwrap();
-    let other = log.clone();
-    registry
-        .add_source(ModelSource(4), R, move |_| other.note("other"))
-        .unwrap();
+    handle_that_notes(&registry, &log, 4, R, "other");
 
     let panics = panics_of(event_loop.run_once(AT_ONCE));
     let expected = [
@@ -99,9 +96,7 @@ fn a_wait_that_fails_leaves_the_loop_usable() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
-    registry
-        .add_source(ModelSource(3), R, move |_| log.note("called"))
-        .unwrap();
+    handle_that_notes(&registry, &log, 3, R, "called");
     model.fail_next_wait(std::io::ErrorKind::OutOfMemory);
     assert!(matches!(
         event_loop.run_once(None),

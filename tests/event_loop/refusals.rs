@@ -1,6 +1,8 @@
 //! Registrations that are refused.
 
-use crate::support::{AT_ONCE, E, R, W, log, model_loop, on_each_backend, os_loop};
+use crate::support::{
+    AT_ONCE, E, R, W, handle_that_notes, log, model_loop, on_each_backend, os_loop,
+};
 use eventry::Time;
 use eventry::core::{Call, Change, Core, NotRegistered, Refused, Removal};
 use eventry::poller::model::ModelSource;
@@ -43,9 +45,7 @@ fn a_refusal_keeps_the_loop_from_sleeping() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.refuse_registrations(Some(ErrorKind::OutOfMemory));
-    registry
-        .add_source(ModelSource(3), R, move |_| log.note("called"))
-        .unwrap();
+    handle_that_notes(&registry, &log, 3, R, "called");
     event_loop.run_once(None).unwrap();
     assert_eq!(heard.take(), ["called"]);
 }
@@ -56,12 +56,7 @@ fn a_refusal_reaches_every_enabled_handle_of_the_descriptor() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.refuse_registrations(Some(ErrorKind::OutOfMemory));
-    let add = |name: &'static str, interest| {
-        let log = log.clone();
-        registry
-            .add_source(ModelSource(3), interest, move |_| log.note(name))
-            .unwrap()
-    };
+    let add = |name: &'static str, interest| handle_that_notes(&registry, &log, 3, interest, name);
     add("first", R);
     add("disabled", eventry::Events::NONE);
     let removed = add("removed", R);
@@ -103,8 +98,7 @@ fn a_refused_change_of_interest_ends_the_registration() {
 fn a_descriptor_that_the_kernel_refuses_is_an_error_once() {
     on_each_backend(|backend| {
         let (log, heard) = log();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let path = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         registry
             .add_handle(path, R, move |event| {
@@ -157,9 +151,7 @@ fn changes_that_cancel_out_are_not_told_to_the_poller() {
     // Whatever reached the poller would be refused, and heard of.
     model.refuse_registrations(Some(ErrorKind::OutOfMemory));
     let (log, heard) = log();
-    let id = registry
-        .add_source(ModelSource(3), R, move |_| log.note("called"))
-        .unwrap();
+    let id = handle_that_notes(&registry, &log, 3, R, "called");
     assert_eq!(registry.remove_handle(id), Ok(Removal::Idle));
     event_loop.run_once(AT_ONCE).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();

@@ -45,8 +45,7 @@ fn each_handle_on_a_descriptor_gets_its_own_share() {
         for (interests, expected) in cases {
             let (log, heard) = log();
             let (near, _far) = ready_stream();
-            let mut event_loop = os_loop(backend);
-            let registry = event_loop.registry();
+            let (mut event_loop, registry) = os_loop(backend);
             for (name, interest) in ["0", "1", "2"].into_iter().zip(interests) {
                 watch(&registry, &near, *interest, name, &log);
             }
@@ -65,8 +64,7 @@ fn a_hangup_reaches_every_handle_of_the_descriptor() {
         let (log, heard) = log();
         let (near, far) = ready_stream();
         drop(far);
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         watch(&registry, &near, R, "reads", &log);
         watch(&registry, &near, E, "minds errors", &log);
         watch(&registry, &near, Events::NONE, "disabled", &log);
@@ -84,8 +82,7 @@ fn changing_one_handle_leaves_the_others_of_the_descriptor_alone() {
     on_each_backend(|backend| {
         let (log, heard) = log();
         let (near, _far) = ready_stream();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let changed = watch(&registry, &near, R | W, "changed", &log);
         watch(&registry, &near, R, "other", &log);
 

@@ -1,6 +1,6 @@
 //! What a loop tells of itself, what it calls in every turn, and how it is emptied.
 
-use crate::support::{AT_ONCE, R, log, model_loop, ms, probe_loop};
+use crate::support::{AT_ONCE, R, log, model_loop, ms, probe_loop, timeout_that_notes};
 use eventry::poller::model::ModelSource;
 
 #[test]
@@ -60,10 +60,7 @@ fn what_the_hook_adds_is_waited_for() {
     let (mut event_loop, registry, _model) = model_loop();
     event_loop.set_before_wait(move || {
         if registry.is_idle() {
-            let log = log.clone();
-            registry
-                .add_timeout(ms(7), move |_| log.note("fired"))
-                .unwrap();
+            timeout_that_notes(&registry, &log, ms(7), "fired");
         }
     });
     event_loop.run_once(None).unwrap();

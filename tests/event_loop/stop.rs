@@ -1,8 +1,9 @@
 //! Stopping a loop.
 
 use crate::patience::bounded;
-use crate::support::{LONG, R, Told, log, model_loop, ms, on_each_backend, os_loop, probe_loop};
-use eventry::poller::model::ModelSource;
+use crate::support::{
+    LONG, R, Told, handle_that_notes, log, model_loop, ms, on_each_backend, os_loop, probe_loop,
+};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -15,10 +16,7 @@ fn a_callback_stops_the_loop_after_its_turn() {
         let (mut event_loop, registry, model) = model_loop();
         let stopper = event_loop.stopper();
         model.set_ready(3, R);
-        let handle = log.clone();
-        registry
-            .add_source(ModelSource(3), R, move |_| handle.note("handle"))
-            .unwrap();
+        handle_that_notes(&registry, &log, 3, R, "handle");
         let freed = log.on_drop("free");
         registry
             .add_timeout(ms(0), move |event| {
@@ -41,9 +39,7 @@ fn a_stop_that_comes_before_the_run_ends_it_after_one_turn() {
         let (mut event_loop, registry, probe) = probe_loop();
         let stopper = event_loop.stopper();
         probe.model.set_ready(3, R);
-        registry
-            .add_source(ModelSource(3), R, move |_| log.note("turn"))
-            .unwrap();
+        handle_that_notes(&registry, &log, 3, R, "turn");
         stopper.stop();
         stopper.stop();
         event_loop.run().unwrap();
@@ -83,7 +79,7 @@ fn another_thread_stops_the_loop_whenever_it_comes() {
             }
         });
         for _ in 0..200 {
-            let mut event_loop = os_loop(backend);
+            let (mut event_loop, _) = os_loop(backend);
             ask.send(event_loop.stopper()).unwrap();
             event_loop.run().unwrap();
         }

@@ -4,7 +4,7 @@
 use crate::patience::bounded;
 use eventry::poller::model::{FOR_EVER, Model, ModelPoller, ModelSource};
 use eventry::poller::{Poller, Registrar};
-use eventry::{Backend, EventLoop, Events, Registry, Time, Token};
+use eventry::{Backend, EventLoop, Events, HandleId, Registry, Time, TimeoutId, Token};
 use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
@@ -59,6 +59,30 @@ impl Heard {
     pub(crate) fn take(&self) -> Vec<String> {
         self.0.try_iter().collect()
     }
+
+    /// What is noted when time has passed, by the end of a turn that does not wait.
+    pub(crate) fn after<P: Poller>(
+        &self,
+        time: Duration,
+        event_loop: &mut EventLoop<P>,
+        model: &Model,
+    ) -> Vec<String> {
+        model.advance(time);
+        event_loop.run_once(AT_ONCE).unwrap();
+        self.take()
+    }
+
+    /// What is noted first, and after how many turns that wait.
+    pub(crate) fn next(&self, event_loop: &mut EventLoop) -> (Vec<String>, usize) {
+        for turns in 0.. {
+            let noted = self.take();
+            if !noted.is_empty() {
+                return (noted, turns);
+            }
+            event_loop.run_once(LONG).unwrap();
+        }
+        unreachable!("turns without end")
+    }
 }
 
 impl<F: FnMut()> OnDrop<F> {
@@ -81,9 +105,38 @@ pub(crate) fn model_loop() -> (EventLoop<ProbePoller>, Registry<ProbePoller>, Mo
 /// The backends of the operating system's poller.
 pub(crate) const BACKENDS: [Backend; 2] = [Backend::Epoll, Backend::Poll];
 
-/// A loop on the operating system's poller.
-pub(crate) fn os_loop(backend: Backend) -> EventLoop {
-    EventLoop::builder().backend(backend).build().unwrap()
+/// A loop on the operating system's poller, and its registry.
+pub(crate) fn os_loop(backend: Backend) -> (EventLoop, Registry) {
+    let event_loop = EventLoop::builder().backend(backend).build().unwrap();
+    let registry = event_loop.registry();
+    (event_loop, registry)
+}
+
+/// Adds a timeout that notes `name` whenever it fires.
+pub(crate) fn timeout_that_notes<P: Poller>(
+    registry: &Registry<P>,
+    log: &Log,
+    interval: impl Into<Option<Duration>>,
+    name: &'static str,
+) -> TimeoutId {
+    let log = log.clone();
+    registry
+        .add_timeout(interval, move |_| log.note(name))
+        .unwrap()
+}
+
+/// Adds a handle on a descriptor of the model that notes `name` whenever it is called.
+pub(crate) fn handle_that_notes<P: Poller<Source = ModelSource>>(
+    registry: &Registry<P>,
+    log: &Log,
+    fd: RawFd,
+    interest: Events,
+    name: &'static str,
+) -> HandleId {
+    let log = log.clone();
+    registry
+        .add_source(ModelSource(fd), interest, move |_| log.note(name))
+        .unwrap()
 }
 
 /// Runs a test on each backend in turn. If it fails, the last line says on which.

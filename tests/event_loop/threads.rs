@@ -34,8 +34,7 @@ fn use_everything(registry: &Registry) {
 fn every_operation_returns_while_a_callback_runs() {
     on_each_backend(|backend| {
         let (log, heard) = log();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (started, has_started) = channel();
         let (done, is_done) = channel::<()>();
         let id = registry
@@ -64,8 +63,7 @@ fn every_operation_returns_while_a_callback_runs() {
 fn every_operation_can_be_called_by_a_callback() {
     on_each_backend(|backend| {
         let (log, heard) = log();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (near, _far) = streams();
         registry
             .add_handle(near, W, move |event| {
@@ -84,8 +82,7 @@ fn every_operation_can_be_called_by_a_callback() {
 #[test]
 fn a_sleeping_loop_serves_what_another_thread_adds() {
     on_each_backend(|backend| {
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (entered, has_entered) = channel();
         let (called, was_called) = channel();
         let other = thread::spawn(move || {
@@ -147,8 +144,7 @@ fn of_many_removers_exactly_one_succeeds() {
 #[test]
 fn callbacks_run_on_the_thread_that_runs_the_loop() {
     on_each_backend(|backend| {
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (tell, told) = channel();
         registry
             .add_timeout(ms(0), move |_| tell.send(thread::current().id()).unwrap())

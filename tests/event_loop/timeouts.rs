@@ -1,6 +1,8 @@
 //! When timeouts fire.
 
-use crate::support::{AT_ONCE, LONG, Told, log, model_loop, ms, on_each_backend, probe_loop};
+use crate::support::{
+    AT_ONCE, LONG, Told, log, model_loop, ms, on_each_backend, probe_loop, timeout_that_notes,
+};
 use eventry::poller::{OsPoller, Poller, Registrar};
 use eventry::{EventLoop, Time};
 use std::sync::mpsc::channel;
@@ -31,21 +33,15 @@ fn a_timeout_fires_every_interval() {
 fn a_disabled_timeout_never_fires_until_it_is_enabled() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
-    let (added_disabled, disabled_later) = (log.clone(), log.clone());
-    let first = registry
-        .add_timeout(None, move |_| added_disabled.note("first"))
-        .unwrap();
-    let second = registry
-        .add_timeout(ms(0), move |_| disabled_later.note("second"))
-        .unwrap();
+    let first = timeout_that_notes(&registry, &log, None, "first");
+    let second = timeout_that_notes(&registry, &log, ms(0), "second");
     registry.update_timeout(second, None).unwrap();
-    model.advance(Duration::from_secs(1_000_000));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), [""; 0]);
+    assert_eq!(
+        heard.after(Duration::from_secs(1_000_000), &mut event_loop, &model),
+        [""; 0]
+    );
     registry.update_timeout(first, ms(10)).unwrap();
-    model.advance(ms(10));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["first"]);
+    assert_eq!(heard.after(ms(10), &mut event_loop, &model), ["first"]);
 }
 
 // EV-801, case O4
@@ -53,9 +49,7 @@ fn a_disabled_timeout_never_fires_until_it_is_enabled() {
 fn a_zero_timeout_fires_in_every_turn() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
-    registry
-        .add_timeout(ms(0), move |_| log.note("zero"))
-        .unwrap();
+    timeout_that_notes(&registry, &log, ms(0), "zero");
     for _ in 0..10 {
         event_loop.run_once(None).unwrap();
     }
@@ -68,18 +62,10 @@ fn a_zero_timeout_fires_in_every_turn() {
 fn a_late_timeout_counts_its_next_interval_from_the_turn() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
-    registry
-        .add_timeout(ms(100), move |_| log.note("fired"))
-        .unwrap();
-    model.advance(ms(130));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["fired"]);
-    model.advance(ms(99));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), [""; 0]);
-    model.advance(ms(1));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["fired"]);
+    timeout_that_notes(&registry, &log, ms(100), "fired");
+    assert_eq!(heard.after(ms(130), &mut event_loop, &model), ["fired"]);
+    assert_eq!(heard.after(ms(99), &mut event_loop, &model), [""; 0]);
+    assert_eq!(heard.after(ms(1), &mut event_loop, &model), ["fired"]);
 }
 
 // EV-804, case O2: an interval of 100 ms, a callback of 250 ms.
@@ -106,18 +92,14 @@ fn missed_periods_are_lost() {
 fn an_update_starts_the_interval_anew() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
-    let id = registry
-        .add_timeout(ms(100), move |_| log.note("fired"))
-        .unwrap();
+    let id = timeout_that_notes(&registry, &log, ms(100), "fired");
     for _ in 0..12 {
         model.advance(ms(50));
         event_loop.run_once(AT_ONCE).unwrap();
         registry.update_timeout(id, ms(100)).unwrap();
     }
     assert_eq!(heard.take(), [""; 0]);
-    model.advance(ms(100));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["fired"]);
+    assert_eq!(heard.after(ms(100), &mut event_loop, &model), ["fired"]);
 }
 
 // EV-806, case O3: not even by a nanosecond, though the loop is awake.
@@ -125,22 +107,24 @@ fn an_update_starts_the_interval_anew() {
 fn a_timeout_never_fires_early() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
-    registry
-        .add_timeout(ms(50), move |_| log.note("fired"))
-        .unwrap();
+    timeout_that_notes(&registry, &log, ms(50), "fired");
     for step in [
         ms(35),
         ms(14),
         Duration::from_nanos(999_999),
         Duration::ZERO,
     ] {
-        model.advance(step);
-        event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), [""; 0], "at {:?}", model.now());
+        assert_eq!(
+            heard.after(step, &mut event_loop, &model),
+            [""; 0],
+            "at {:?}",
+            model.now()
+        );
     }
-    model.advance(Duration::from_nanos(1));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["fired"]);
+    assert_eq!(
+        heard.after(Duration::from_nanos(1), &mut event_loop, &model),
+        ["fired"]
+    );
 }
 
 // EV-806, EV-808: mio waits in whole milliseconds. Rounding them down would fire early, or spin
@@ -195,9 +179,7 @@ fn an_interval_beyond_the_end_of_time_never_fires() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.advance(Duration::from_secs(3));
-    let id = registry
-        .add_timeout(Duration::MAX, move |_| log.note("fired"))
-        .unwrap();
+    let id = timeout_that_notes(&registry, &log, Duration::MAX, "fired");
     model.advance(Duration::from_secs(400 * 365 * 86_400));
     event_loop.run_once(AT_ONCE).unwrap();
     registry.update_timeout(id, Duration::MAX).unwrap();
@@ -211,13 +193,10 @@ fn an_interval_of_weeks_fires_on_time() {
     let interval = ms(i32::MAX as u64);
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
-    registry
-        .add_timeout(interval, move |_| log.note("fired"))
-        .unwrap();
-    model.advance(interval - ms(1));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), [""; 0]);
-    model.advance(ms(1));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["fired"]);
+    timeout_that_notes(&registry, &log, interval, "fired");
+    assert_eq!(
+        heard.after(interval - ms(1), &mut event_loop, &model),
+        [""; 0]
+    );
+    assert_eq!(heard.after(ms(1), &mut event_loop, &model), ["fired"]);
 }

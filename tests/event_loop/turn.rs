@@ -1,7 +1,8 @@
 //! One turn: what is called, in which order, how often.
 
 use crate::support::{
-    AT_ONCE, R, Told, W, log, model_loop, ms, on_each_backend, os_loop, probe_loop, streams,
+    AT_ONCE, R, Told, W, handle_that_notes, log, model_loop, ms, on_each_backend, os_loop,
+    probe_loop, streams, timeout_that_notes,
 };
 use eventry::poller::model::ModelSource;
 use eventry::{EventLoop, Events};
@@ -34,10 +35,7 @@ fn a_turn_has_its_phases_in_order() {
             let _ = event.registry.remove_handle(event.id).unwrap();
         })
         .unwrap();
-    let timeout = log.clone();
-    registry
-        .add_timeout(ms(0), move |_| timeout.note("timeout"))
-        .unwrap();
+    timeout_that_notes(&registry, &log, ms(0), "timeout");
 
     event_loop.run_once(AT_ONCE).unwrap();
     assert_eq!(
@@ -64,12 +62,8 @@ fn time_that_passes_during_a_turn_counts_from_the_next() {
             first.note("first");
         })
         .unwrap();
-    registry
-        .add_timeout(ms(50), move |_| log.note("second"))
-        .unwrap();
-    model.advance(ms(10));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["first"]);
+    timeout_that_notes(&registry, &log, ms(50), "second");
+    assert_eq!(heard.after(ms(10), &mut event_loop, &model), ["first"]);
     event_loop.run_once(AT_ONCE).unwrap();
     assert_eq!(
         heard.take(),
@@ -107,10 +101,7 @@ fn ready_handles_are_called_in_the_order_reported() {
     let mut ids = Vec::new();
     for (name, fd) in [("a", 5), ("b", 3), ("c", 4), ("d", 3)] {
         model.set_ready(fd, R);
-        let log = log.clone();
-        let id = registry
-            .add_source(ModelSource(fd), R, move |_| log.note(name))
-            .unwrap();
+        let id = handle_that_notes(&registry, &log, fd, R, name);
         ids.push(id);
     }
     for _ in 0..2 {
@@ -126,14 +117,12 @@ fn due_timeouts_are_called_by_deadline_then_by_age() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
     for (name, interval) in [("a", 30), ("b", 10), ("c", 20), ("d", 10)] {
-        let log = log.clone();
-        registry
-            .add_timeout(ms(interval), move |_| log.note(name))
-            .unwrap();
+        timeout_that_notes(&registry, &log, ms(interval), name);
     }
-    model.advance(ms(100));
-    event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["b", "d", "c", "a"]);
+    assert_eq!(
+        heard.after(ms(100), &mut event_loop, &model),
+        ["b", "d", "c", "a"]
+    );
 }
 
 // EV-505: however much is pending, and however late the loop is.
@@ -142,19 +131,10 @@ fn each_entry_is_called_at_most_once_in_a_turn() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R | W);
-    let (handle, timeout, zero) = (log.clone(), log.clone(), log.clone());
-    registry
-        .add_source(ModelSource(3), R | W, move |_| handle.note("handle"))
-        .unwrap();
-    registry
-        .add_timeout(ms(10), move |_| timeout.note("timeout"))
-        .unwrap();
-    registry
-        .add_timeout(ms(0), move |_| zero.note("zero"))
-        .unwrap();
-    model.advance(ms(1_000));
-    event_loop.run_once(AT_ONCE).unwrap();
-    let mut calls = heard.take();
+    handle_that_notes(&registry, &log, 3, R | W, "handle");
+    timeout_that_notes(&registry, &log, ms(10), "timeout");
+    timeout_that_notes(&registry, &log, ms(0), "zero");
+    let mut calls = heard.after(ms(1_000), &mut event_loop, &model);
     calls.sort();
     assert_eq!(calls, ["handle", "timeout", "zero"]);
 }
@@ -204,8 +184,7 @@ fn what_is_added_in_a_turn_is_not_called_in_it() {
 fn a_busy_handle_keeps_no_other_from_being_called() {
     on_each_backend(|backend| {
         let (log, heard) = log();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (busy, _peer) = streams();
         let (fed, mut feeder) = streams();
         let always = log.clone();
@@ -236,8 +215,7 @@ fn every_ready_handle_is_called_however_many_there_are() {
         const HANDLES: usize = 1_500;
         allow_descriptors(HANDLES as u64 + 200);
         let (tell, told) = channel();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         for handle in 0..HANDLES {
             let tell = tell.clone();
             let always_readable = eventfd(1, EventfdFlags::NONBLOCK).unwrap();
@@ -276,13 +254,9 @@ fn allow_descriptors(wanted: u64) {
 fn a_zero_timeout_does_not_keep_handles_waiting() {
     on_each_backend(|backend| {
         let (log, heard) = log();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (near, mut far) = streams();
-        let zero = log.clone();
-        registry
-            .add_timeout(Duration::ZERO, move |_| zero.note("zero"))
-            .unwrap();
+        timeout_that_notes(&registry, &log, Duration::ZERO, "zero");
         registry
             .add_handle(near, R, move |event| {
                 event.source.as_ref().read_exact(&mut [0]).unwrap();

@@ -5,6 +5,7 @@
 
 use crate::support::{
     AT_ONCE, LONG, OnDrop, R, Told, W, log, ms, on_each_backend, os_loop, probe_loop,
+    timeout_that_notes,
 };
 use eventry::poller::model::ModelSource;
 use eventry::poller::{OsPoller, Poller, Registrar};
@@ -173,8 +174,7 @@ fn many_changes_during_one_sleep_wake_it_once() {
 fn many_changes_during_a_callback_cost_no_extra_turns() {
     on_each_backend(|backend| {
         let (log, heard) = log();
-        let mut event_loop = os_loop(backend);
-        let registry = event_loop.registry();
+        let (mut event_loop, registry) = os_loop(backend);
         let (started, has_started) = channel();
         let (changed, was_changed) = channel::<()>();
         registry
@@ -195,11 +195,7 @@ fn many_changes_during_a_callback_cost_no_extra_turns() {
             }
             changed.send(()).unwrap();
         });
-        let mut turns = 0;
-        while heard.take().is_empty() {
-            event_loop.run_once(LONG).unwrap();
-            turns += 1;
-        }
+        let (_, turns) = heard.next(&mut event_loop);
         changer.join().unwrap();
         assert!(turns <= 5, "{turns} turns");
     });
@@ -275,9 +271,7 @@ fn several_wakes_end_one_wait() {
         }
         event_loop.run_once(LONG).unwrap();
         let registry = event_loop.registry();
-        registry
-            .add_timeout(ms(20), move |_| log.note("fired"))
-            .unwrap();
+        timeout_that_notes(&registry, &log, ms(20), "fired");
         event_loop.run_once(LONG).unwrap();
         assert_eq!(heard.take(), ["fired"]);
     });
