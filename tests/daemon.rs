@@ -31,6 +31,19 @@ fn the_sockets_have_their_modes() {
 }
 
 #[test]
+fn the_modes_are_the_same_whatever_the_umask() {
+    let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let modes =
+        |daemon: &Daemon| [daemon.run_dir(), daemon.socket(), daemon.read_only_socket()].map(mode);
+    let is_root = rustix::process::geteuid().is_root();
+    let of_directory = if is_root { 0o755 } else { 0o700 };
+    for umask in ["0", "0777"] {
+        let daemon = Daemon::start_with_umask(umask);
+        assert_eq!(modes(&daemon), [of_directory, 0o700, 0o777]);
+    }
+}
+
+#[test]
 fn a_prefix_lets_it_stand_in_for_another_daemon() {
     let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &["--prefix", "libvirt"]);
     let mut client = RawClient::connect(&daemon.run_dir().join("libvirt-sock"));
@@ -102,7 +115,7 @@ fn a_second_daemon_is_refused_and_the_first_undisturbed() {
     let daemon = Daemon::start();
     let mut client = daemon.connect();
     client.open();
-    let second = refused(daemon.run_dir());
+    let second = refused(&daemon.run_dir());
     let said = second.stderr;
     assert_eq!(second.status, Some(1), "{said}");
     let pid = format!("another eventryd (process {}) already serves", daemon.pid());

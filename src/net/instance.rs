@@ -81,6 +81,7 @@ fn is_still_at(file: &File, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
     fn a_run_directory_has_one_daemon_at_a_time() {
@@ -99,6 +100,27 @@ mod tests {
         drop(first);
         assert!(!dir.path().join("eventryd.pid").exists());
         Instance::lock(dir.path()).unwrap();
+    }
+
+    /// Whoever holds the lock removes the file at its end, and others are about to lock that very file.
+    #[test]
+    fn a_run_directory_has_one_daemon_at_a_time_however_fast_they_come_and_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = AtomicBool::new(false);
+        let come_and_go = || {
+            for _ in 0..5_000 {
+                if let Ok(instance) = Instance::lock(dir.path()) {
+                    assert!(!held.swap(true, Ordering::SeqCst), "two at a time");
+                    held.store(false, Ordering::SeqCst);
+                    drop(instance);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(come_and_go);
+            }
+        });
     }
 
     #[test]

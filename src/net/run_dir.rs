@@ -104,6 +104,20 @@ mod tests {
         assert!(matches!(run_dir.create(), Err(NetError::NotPrivate(_))));
     }
 
+    /// Root makes one; to others, root's own is somebody else's.
+    #[test]
+    fn a_private_directory_of_somebody_else_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut path = PathBuf::from("/root");
+        if rustix::process::geteuid().is_root() {
+            path = parent.path().join("run");
+            RunDir::Private(path.clone()).create().unwrap();
+            std::os::unix::fs::chown(&path, Some(1), None).unwrap();
+        }
+        let created = RunDir::Private(path).create();
+        assert!(matches!(created, Err(NetError::NotPrivate(_))));
+    }
+
     #[test]
     fn a_private_directory_behind_a_link_is_refused() {
         let parent = tempfile::tempdir().unwrap();

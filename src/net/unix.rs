@@ -157,6 +157,8 @@ fn check_name(path: &Path) -> Result<(), NetError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{OFlags, fcntl_getfl};
+    use rustix::io::{FdFlags, fcntl_getfd};
 
     fn mode_of(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o777
@@ -193,6 +195,36 @@ mod tests {
         assert!(matches!(second, Err(NetError::InUse(_))));
         let _client = UnixStream::connect(&path).unwrap();
         assert!(first.accept().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_socket_whose_queue_is_full_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sock");
+        let _first = UnixSocket::bind(&path, 0o700, 0).unwrap();
+        let address = SocketAddrUnix::new(&path).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            assert!(waiting.len() < 16, "the queue is never full");
+            let client = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None).unwrap();
+            if connect(&client, &address) == Err(Errno::AGAIN) {
+                break;
+            }
+            waiting.push(client);
+        }
+        let second = UnixSocket::bind(&path, 0o700, 4);
+        assert!(matches!(second, Err(NetError::InUse(_))));
+    }
+
+    #[test]
+    fn a_connection_does_not_block_and_is_not_inherited() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sock");
+        let socket = UnixSocket::bind(&path, 0o700, 1).unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        let connection = socket.accept().unwrap().unwrap();
+        assert!(fcntl_getfl(&connection).unwrap().contains(OFlags::NONBLOCK));
+        assert!(fcntl_getfd(&connection).unwrap().contains(FdFlags::CLOEXEC));
     }
 
     #[test]

@@ -53,6 +53,11 @@ pub fn eventryd() -> Command {
     command
 }
 
+/// Where in its directory a daemon has its sockets; it makes the place itself.
+fn run_dir_in(dir: &TempDir) -> PathBuf {
+    dir.path().join("run")
+}
+
 /// The same, with its sockets in `run_dir`.
 fn serving_in(run_dir: &Path) -> Command {
     let mut command = eventryd();
@@ -70,9 +75,30 @@ impl Daemon {
         Daemon::start_in(tempfile::tempdir().unwrap(), &[])
     }
 
-    /// Starts a daemon with sockets in `dir`.
+    /// Starts a daemon with sockets in a directory in `dir`.
     pub fn start_in(dir: TempDir, options: &[&str]) -> Daemon {
-        let mut process = Process::start(serving_in(dir.path()).args(options));
+        let mut command = serving_in(&run_dir_in(&dir));
+        command.args(options);
+        Daemon::start_by(&mut command, dir)
+    }
+
+    /// Starts a daemon that has the umask `umask`.
+    pub fn start_with_umask(umask: &str) -> Daemon {
+        let dir = tempfile::tempdir().unwrap();
+        let daemon = serving_in(&run_dir_in(&dir));
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "umask \"$0\" && exec \"$@\"", umask])
+            .arg(daemon.get_program())
+            .args(daemon.get_args())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Daemon::start_by(&mut command, dir)
+    }
+
+    fn start_by(command: &mut Command, dir: TempDir) -> Daemon {
+        let mut process = Process::start(command);
         let stdout = BufReader::new(process.0.stdout.take().unwrap());
         let announced = bounded("the start of eventryd", move || {
             let mut announced = Vec::new();
@@ -97,7 +123,7 @@ impl Daemon {
     /// Starts a daemon whose standard output nobody reads; it may not serve yet.
     pub fn start_unheard() -> Daemon {
         let dir = tempfile::tempdir().unwrap();
-        let mut process = Process::start(&mut serving_in(dir.path()));
+        let mut process = Process::start(&mut serving_in(&run_dir_in(&dir)));
         drop(process.0.stdout.take());
         Daemon {
             process,
@@ -107,15 +133,15 @@ impl Daemon {
     }
 
     pub fn socket(&self) -> PathBuf {
-        self.dir.path().join("eventry-sock")
+        self.run_dir().join("eventry-sock")
     }
 
     pub fn read_only_socket(&self) -> PathBuf {
-        self.dir.path().join("eventry-sock-ro")
+        self.run_dir().join("eventry-sock-ro")
     }
 
-    pub fn run_dir(&self) -> &Path {
-        self.dir.path()
+    pub fn run_dir(&self) -> PathBuf {
+        run_dir_in(&self.dir)
     }
 
     /// What it printed when it was ready.
@@ -168,7 +194,7 @@ impl Daemon {
     /// Waits for the daemon's end.
     pub fn wait(mut self) -> Ended {
         let exit = self.process.wait();
-        let left = std::fs::read_dir(self.dir.path()).unwrap();
+        let left = std::fs::read_dir(self.run_dir()).unwrap();
         Ended {
             status: exit.status,
             log: exit.stderr,
