@@ -113,18 +113,20 @@ fn what_was_removed_is_freed_by_the_loops_thread() {
 // EV-706: after a stop frees wait for the next run.
 #[test]
 fn what_is_removed_after_a_stop_is_freed_by_the_next_run() {
-    let (log, heard) = log();
-    let (mut event_loop, registry, _model) = model_loop();
-    let stopper = event_loop.stopper();
-    stopper.stop();
-    event_loop.run().unwrap();
-    let freed = log.on_drop("free");
-    let id = registry.add_timeout(ms(1), move |_| freed.keep()).unwrap();
-    let _ = registry.remove_timeout(id).unwrap();
-    assert_eq!(heard.take(), [""; 0]);
-    stopper.stop();
-    event_loop.run().unwrap();
-    assert_eq!(heard.take(), ["free"]);
+    bounded("the test", || {
+        let (log, heard) = log();
+        let (mut event_loop, registry, _model) = model_loop();
+        let stopper = event_loop.stopper();
+        stopper.stop();
+        event_loop.run().unwrap();
+        let freed = log.on_drop("free");
+        let id = registry.add_timeout(ms(1), move |_| freed.keep()).unwrap();
+        let _ = registry.remove_timeout(id).unwrap();
+        assert_eq!(heard.take(), [""; 0]);
+        stopper.stop();
+        event_loop.run().unwrap();
+        assert_eq!(heard.take(), ["free"]);
+    });
 }
 
 // EV-707, case N: a loop that is always busy frees in the same turn all the same.

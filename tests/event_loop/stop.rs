@@ -60,11 +60,13 @@ fn a_stop_that_comes_before_the_run_ends_it_after_one_turn() {
 // EV-902, EV-907: at the moment a stop is lost most easily.
 #[test]
 fn a_stop_ends_the_sleep() {
-    let (mut event_loop, _registry, probe) = probe_loop();
-    let stopper = event_loop.stopper();
-    probe.during_a_wait(move || stopper.stop());
-    event_loop.run().unwrap();
-    assert_eq!(probe.told(), [Told::Wait(None), Told::Wake]);
+    bounded("the test", || {
+        let (mut event_loop, _registry, probe) = probe_loop();
+        let stopper = event_loop.stopper();
+        probe.during_a_wait(move || stopper.stop());
+        event_loop.run().unwrap();
+        assert_eq!(probe.told(), [Told::Wait(None), Told::Wake]);
+    });
 }
 
 // EV-907, on the kernel.
@@ -91,9 +93,11 @@ fn another_thread_stops_the_loop_whenever_it_comes() {
 // EV-907: the latch is `run`'s; a single turn leaves it.
 #[test]
 fn a_single_turn_does_not_take_the_stop_from_the_run() {
-    let (mut event_loop, _registry, probe) = probe_loop();
-    event_loop.stopper().stop();
-    event_loop.run_once(LONG).unwrap();
-    event_loop.run().unwrap();
-    assert_eq!(probe.wakes_and_waits(), (0, 2));
+    bounded("the test", || {
+        let (mut event_loop, _registry, probe) = probe_loop();
+        event_loop.stopper().stop();
+        event_loop.run_once(LONG).unwrap();
+        event_loop.run().unwrap();
+        assert_eq!(probe.wakes_and_waits(), (0, 2));
+    });
 }
