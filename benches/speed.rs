@@ -1,0 +1,31 @@
+//! How long the cases take. Figures of one machine: compare them with those of the same machine.
+
+mod cases;
+
+use cases::CASES;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+
+fn measure(criterion: &mut Criterion) {
+    for case in CASES {
+        let (group, name) = case.name.split_once('/').expect("a group and a name");
+        let mut group = criterion.benchmark_group(group);
+        group.throughput(Throughput::Elements(case.units));
+        if case.repeats {
+            group.bench_function(name, |bencher| bencher.iter((case.set_up)()));
+        } else {
+            group.sample_size(20);
+            // What a run leaves behind is dropped when the clock does not run.
+            let measured = |mut run: cases::Run| {
+                run();
+                run
+            };
+            group.bench_function(name, |bencher| {
+                bencher.iter_batched(case.set_up, measured, BatchSize::PerIteration);
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, measure);
+criterion_main!(benches);
