@@ -50,16 +50,52 @@
 //! | [`core::Core`] | every decision, as a pure value without I/O, clock or lock |
 //! | [`poller::Poller`] | readiness, time and waking: by epoll, by `poll(2)` ([`Backend`]), or by a model of them |
 //!
+//! # The life of a callback
+//!
+//! ```text
+//!      add
+//!       │
+//!       ▼         due or ready
+//! ┌────────────┐ ────────────────────► ┌────────────┐
+//! │ registered │                       │  running   │
+//! └────────────┘ ◄──────────────────── └────────────┘
+//!       │          the call returns          │
+//!       │                                    │ remove: Removal::InFlight
+//!       │ remove: Removal::Idle              ▼
+//!       │                              ┌────────────┐
+//!       │                              │  running   │
+//!       │                              │ a last time│
+//!       ▼                              └────────────┘
+//! ┌────────────┐   the call returns          │
+//! │  removed   │ ◄───────────────────────────┘
+//! └────────────┘
+//!       │ the loop drops it, and what it owns: at the end of the turn, or of a drain, or its own
+//!       ▼
+//!     gone
+//! ```
+//!
+//! Whoever removes it, from wherever, takes the arrow that fits. An id names its entry as long as that is
+//! registered or running; once it is removed, every operation with the id is refused. A handle without
+//! interest and a timeout without interval are registered too; they are only never due.
+//!
 //! # What may be called from where
 //!
-//! | | other threads | a callback | the drop of a callback |
-//! |---|---|---|---|
-//! | add, update, remove | yes | yes, also on itself | yes |
-//! | remove and wait | yes, holding nothing the callback takes | yes, but not for itself | yes |
-//! | [`Stopper::stop`] | yes | yes | yes |
-//! | [`EventLoop::run`] | needs the loop itself, so one at a time | no | no |
+//! | | other threads | a callback | a hook | the drop of a callback |
+//! |---|---|---|---|---|
+//! | add, update, remove | yes | yes, also on itself | yes | yes |
+//! | remove and wait | yes, holding nothing the callback takes | yes, but not for itself | yes | yes |
+//! | [`Stopper::stop`] | yes | yes | yes | yes |
+//! | [`Registry::stats`], [`Registry::is_idle`] | yes | yes | yes | yes |
+//! | [`LoopThread::join`] | yes | yes, but on its own thread it does not wait | the same | the same |
+//! | [`EventLoop::run`], [`run_once`](EventLoop::run_once), [`drain`](EventLoop::drain) | need the loop itself, so one at a time | no | no | no |
 //!
-//! None of them calls or drops a callback, and none but the removals that say so waits for one.
+//! None of them calls or drops a callback but those of the last row, and none but the removals that say so
+//! and the join waits for one. None may be called by a signal handler, which had better write to a
+//! descriptor of the loop, nor by a child that was forked without an `exec`.
+//!
+//! # Others
+//!
+//! [`comparison`] says where libvirt's own loop, GLib, libuv and calloop do the same and where not.
 //!
 //! # Features
 //!
@@ -71,6 +107,9 @@
 
 #[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;
+#[cfg(doc)]
+#[doc = include_str!("../docs/comparison.md")]
+pub mod comparison {}
 pub mod core;
 #[cfg(not(loom))]
 pub mod event_impl;
