@@ -54,7 +54,7 @@ fn a_client_that_comes_early_is_served_once_the_services_are_enabled() {
         client.stream.write_all(&call).unwrap();
     }
     assert!(early.is_kept_waiting() && early_reader.is_kept_waiting());
-    assert!(daemon.is_ready().is_none());
+    assert!(!daemon.is_ready());
 
     go_on.send(()).unwrap();
     let state = daemon.ready();
