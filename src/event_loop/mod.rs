@@ -4,8 +4,10 @@
 mod builder;
 mod dispatch;
 mod error;
+mod report;
 #[cfg(not(loom))]
 mod thread;
+mod watch;
 
 #[cfg(not(loom))]
 pub use builder::EventLoopBuilder;
@@ -13,12 +15,13 @@ pub use error::{CallbackPanic, PanickedCallback, RunError};
 #[cfg(not(loom))]
 pub use thread::LoopThread;
 
-use crate::poller::{DefaultPoller, Poller};
+use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::registry::{Callback, Registry};
 use crate::time::Time;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
+use watch::Watch;
 
 /// Runs the callbacks of one table: the owner of the wait.
 ///
@@ -44,6 +47,8 @@ pub struct EventLoop<P: Poller = DefaultPoller> {
     poller: P,
     /// What is being freed; keeps its storage.
     freed: Vec<(Callback<P>, Option<P::Source>)>,
+    /// Looks for slow callbacks and handles that make no progress.
+    watch: Watch,
     before_wait: Option<Hook>,
     after_dispatch: Option<Hook>,
 }
@@ -63,6 +68,7 @@ impl<P: Poller> EventLoop<P> {
     pub fn with_poller(poller: P) -> EventLoop<P> {
         EventLoop {
             registry: Registry::new(poller.registrar().clone()),
+            watch: Watch::new(poller.registrar().coarse_tick()),
             poller,
             freed: Vec::new(),
             before_wait: None,
@@ -111,6 +117,7 @@ impl<P: Poller> EventLoop<P> {
     /// [`RunError`]
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<(), RunError> {
         let mut panics = Vec::new();
+        self.registry.set_is_run(true);
         {
             let mut state = self.registry.lock();
             state.begin_run();
@@ -131,10 +138,15 @@ impl<P: Poller> EventLoop<P> {
                 state.core.lost(token);
             }
             state.core.begin_turn(now, self.poller.ready());
+            state.health.turn_began(now);
+            self.watch.turn_begins(state.health.changes, now);
         }
         drop(state);
         if waited.is_ok() {
             self.dispatch(&mut panics);
+            if self.watch.turn_is_over(self.registry.coarse_now()) {
+                self.report();
+            }
             if let Some(hook) = &mut self.after_dispatch {
                 hook();
             }
@@ -144,6 +156,7 @@ impl<P: Poller> EventLoop<P> {
         {
             unreachable!("{violation}");
         }
+        self.registry.set_is_run(false);
         waited.map_err(RunError::Wait)?;
         if panics.is_empty() {
             Ok(())

@@ -182,6 +182,14 @@ impl Registrar for MioRegistrar {
     fn now(&self) -> Time {
         self.0.clock.now()
     }
+
+    fn coarse_now(&self) -> Time {
+        self.0.clock.coarse_now()
+    }
+
+    fn coarse_tick(&self) -> Duration {
+        self.0.clock.coarse_tick()
+    }
 }
 
 fn flags_of(interest: Events) -> EventFlags {

@@ -143,6 +143,17 @@ pub trait Registrar: Clone + Send + Sync + Debug + 'static {
 
     /// The monotonic clock.
     fn now(&self) -> Time;
+
+    /// A cheaper look at the same clock: not later than [`now`](Registrar::now), and not earlier by more
+    /// than [`coarse_tick`](Registrar::coarse_tick).
+    fn coarse_now(&self) -> Time {
+        self.now()
+    }
+
+    /// How much earlier the coarse clock may be.
+    fn coarse_tick(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Names a file descriptor.

@@ -177,4 +177,18 @@ impl Registrar for OsRegistrar {
             Either::Poll(registrar) => registrar.now(),
         }
     }
+
+    fn coarse_now(&self) -> Time {
+        match &self.0 {
+            Either::Epoll(registrar) => registrar.coarse_now(),
+            Either::Poll(registrar) => registrar.coarse_now(),
+        }
+    }
+
+    fn coarse_tick(&self) -> Duration {
+        match &self.0 {
+            Either::Epoll(registrar) => registrar.coarse_tick(),
+            Either::Poll(registrar) => registrar.coarse_tick(),
+        }
+    }
 }

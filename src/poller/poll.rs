@@ -239,6 +239,14 @@ impl Registrar for PollRegistrar {
     fn now(&self) -> Time {
         self.0.clock.now()
     }
+
+    fn coarse_now(&self) -> Time {
+        self.0.clock.coarse_now()
+    }
+
+    fn coarse_tick(&self) -> Duration {
+        self.0.clock.coarse_tick()
+    }
 }
 
 impl Table {

@@ -7,15 +7,18 @@
 
 mod error;
 mod handle;
+mod health;
 mod next;
 mod stats;
 mod timeout;
+mod warning;
 
 pub use error::{AddError, RemoveError};
 pub use handle::HandleEvent;
 pub use next::Next;
 pub use stats::Stats;
 pub use timeout::TimeoutEvent;
+pub use warning::{Limits, SlowCallback, Warning};
 
 use crate::core::{Change, Core, NotRegistered, Removal};
 use crate::events::Events;
@@ -24,9 +27,12 @@ use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
+use health::Health;
+#[cfg(not(loom))]
+pub(crate) use health::WarningHook;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A callback as the table keeps it: called with the registry, the entry's key and, for a handle, the
 /// events, it says what to do next; dropping it is its free call.
@@ -65,6 +71,8 @@ struct Shared<P: Poller> {
     /// Told when a call is over that somebody waits for.
     finished: Condvar,
     registrar: P::Registrar,
+    /// Whether some thread is inside the loop. Nothing but the wording of a warning depends on it.
+    is_run: AtomicBool,
 }
 
 /// What the lock guards.
@@ -78,6 +86,7 @@ pub(crate) struct State<P: Poller> {
     /// How many threads wait for a call to be over.
     waiters: usize,
     pub(crate) stats: Stats,
+    pub(crate) health: Health,
 }
 
 /// What the loop is doing, as far as waking it goes.
@@ -102,9 +111,11 @@ impl<P: Poller> Registry<P> {
                     runner: None,
                     waiters: 0,
                     stats: Stats::default(),
+                    health: Health::default(),
                 }),
                 finished: Condvar::new(),
                 registrar,
+                is_run: AtomicBool::new(false),
             }),
         }
     }
@@ -121,9 +132,13 @@ impl<P: Poller> Registry<P> {
         let result = change(&mut state);
         state.apply_urgent_change(self.registrar());
         let wake = state.must_wake();
+        let look = state.health.changed();
         drop(state);
         if wake {
             self.wake();
+        }
+        if look {
+            self.look();
         }
         result
     }
@@ -137,10 +152,14 @@ impl<P: Poller> Registry<P> {
     }
 
     /// How much there is and what the loop has done so far.
+    ///
+    /// Looks after the work that waits, so the warning that nobody runs the loop may come from here.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let overdue = self.look();
         let state = self.lock();
         Stats {
+            overdue,
             handles: state.core.handle_count(),
             timeouts: state.core.timeout_count(),
             pending_frees: state.core.pending_frees(),

@@ -73,7 +73,7 @@ impl<P: Poller> Registry<P> {
     ) -> Result<(), NotRegistered> {
         let interval = interval.into();
         let now = self.now();
-        self.change(|state| state.core.update_timeout(id, now, interval))
+        self.change_at(now, |state| state.core.update_timeout(id, now, interval))
     }
 
     /// Removes a timeout: no call of its callback begins after this returns; as
@@ -106,7 +106,7 @@ impl<P: Poller> Registry<P> {
         callback: Callback<P>,
     ) -> Result<TimeoutId, (AddError<()>, Callback<P>)> {
         let now = self.now();
-        let added = self.change(|state| state.core.add_timeout(now, interval, callback));
+        let added = self.change_at(now, |state| state.core.add_timeout(now, interval, callback));
         added.map_err(|(reason, callback)| {
             let offered = ();
             (AddError { reason, offered }, callback)

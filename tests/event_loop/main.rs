@@ -24,3 +24,4 @@ mod timeouts;
 mod turn;
 mod waiting;
 mod wakes;
+mod warnings;
