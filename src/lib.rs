@@ -66,6 +66,10 @@
 //! `daemon` (default): the wire protocol of libvirt, the embedded hypervisor and `eventryd`. Without default
 //! features this is the event loop alone, on mio, rustix and thiserror.
 //!
+//! `tracing`: the library tells `tracing` of turns and wakes (`TRACE`), of what is added and removed
+//! (`DEBUG`) and of its [warnings](registry::Warning) (`WARN`), under the target `eventry`. No lock of
+//! ours is held meanwhile. Without the feature nothing of it is compiled.
+//!
 //! `capi`: the functions that `include/eventry.h` declares, for programs in C and for
 //! `virEventRegisterImpl`. `tools/install-capi` builds and installs the libraries.
 

@@ -16,7 +16,7 @@ pub use error::{CallbackPanic, PanickedCallback, RunError};
 pub use thread::LoopThread;
 
 use crate::poller::{DefaultPoller, Poller, Registrar};
-use crate::registry::{Callback, Registry};
+use crate::registry::{Callback, Registry, trace};
 use crate::time::Time;
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -128,6 +128,7 @@ impl<P: Poller> EventLoop<P> {
             hook();
         }
         let timeout = self.prepare_to_wait(timeout);
+        trace::waits(timeout);
         let waited = self.poller.wait(timeout);
 
         let mut state = self.registry.lock();
@@ -146,6 +147,9 @@ impl<P: Poller> EventLoop<P> {
             self.dispatch(&mut panics);
             if self.watch.turn_is_over(self.registry.coarse_now()) {
                 self.report();
+            }
+            if cfg!(feature = "tracing") {
+                self.report_turn();
             }
             if let Some(hook) = &mut self.after_dispatch {
                 hook();
@@ -271,6 +275,7 @@ impl<P: Poller> Stopper<P> {
     /// Makes [`EventLoop::run`] return: the one that runs after its current turn, or else the next one
     /// after one turn that does not wait (EV-907).
     pub fn stop(&self) {
+        trace::stops();
         self.registry.change(|state| state.stop = true);
     }
 }

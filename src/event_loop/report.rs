@@ -2,7 +2,7 @@
 
 use super::EventLoop;
 use crate::poller::Poller;
-use crate::registry::{Limits, Warning};
+use crate::registry::{Limits, Warning, trace};
 use std::sync::Arc;
 
 impl<P: Poller> EventLoop<P> {
@@ -21,6 +21,13 @@ impl<P: Poller> EventLoop<P> {
     pub fn set_limits(&mut self, limits: Limits) {
         self.registry.set_limits(&limits);
         self.watch.set_limits(limits);
+    }
+
+    /// Tells that a turn is over.
+    #[cold]
+    pub(super) fn report_turn(&self) {
+        let stats = self.registry.lock().stats;
+        trace::turned(stats.turns, stats.calls);
     }
 
     /// Tells what the watch has noticed.

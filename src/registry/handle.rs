@@ -1,6 +1,6 @@
 //! Handles, from any thread.
 
-use super::{AddError, Callback, Next, Registry, RemoveError};
+use super::{AddError, Callback, Next, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::HandleId;
@@ -75,7 +75,8 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_handle(&self, id: HandleId) -> Result<Removal, NotRegistered> {
-        self.change(|state| state.core.remove_handle(id))
+        let removed = self.change(|state| state.core.remove_handle(id));
+        removed.inspect(|removal| trace::removed(id, removal))
     }
 
     /// Removes a handle and waits until its last call is over: then no call runs and none will begin.
@@ -87,6 +88,7 @@ impl<P: Poller> Registry<P> {
     /// [`RemoveError`]: the id names nothing, or the callback itself is the caller.
     pub fn remove_handle_and_wait(&self, id: HandleId) -> Result<(), RemoveError> {
         self.remove_and_wait(
+            id,
             |state| state.core.remove_handle(id),
             |state| state.core.is_handle_in_flight(id),
         )
@@ -100,11 +102,11 @@ impl<P: Poller> Registry<P> {
         interest: Events,
         callback: Callback<P>,
     ) -> Result<HandleId, (AddError<P::Source>, Callback<P>)> {
-        self.change(|state| {
-            let fd = source.fd();
-            let added = state.core.add_handle(fd, source, interest, callback);
-            added.map_err(|(reason, callback, offered)| (AddError { reason, offered }, callback))
-        })
+        let fd = source.fd();
+        let added = self.change(|state| state.core.add_handle(fd, source, interest, callback));
+        added
+            .inspect(|id| trace::handle_added(id, fd, interest))
+            .map_err(|(reason, callback, offered)| (AddError { reason, offered }, callback))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Nobody can notice that but those who call the registry, and they must not pay for it: a call that has
 //! read the clock anyway compares it with one time, and of the others one in [`LOOK_EVERY`] reads it.
 
-use super::{Limits, Registry, State, Warning};
+use super::{Limits, Registry, State, Warning, trace};
 use crate::poller::{Poller, Registrar};
 use crate::time::Time;
 use std::sync::Arc;
@@ -129,6 +129,7 @@ impl<P: Poller> Registry<P> {
 
     /// Says it to whoever wants to hear it. No lock may be held.
     pub(crate) fn warn(&self, warning: &Warning) {
+        trace::warned(warning);
         let hook = self.lock().health.hook.clone();
         if let Some(hook) = hook {
             hook(warning);

@@ -11,6 +11,7 @@ mod health;
 mod next;
 mod stats;
 mod timeout;
+pub(crate) mod trace;
 mod warning;
 
 pub use error::{AddError, RemoveError};
@@ -170,6 +171,7 @@ impl<P: Poller> Registry<P> {
     /// Removes an entry and waits until its last call is over.
     fn remove_and_wait(
         &self,
+        id: impl fmt::Debug,
         remove: impl FnOnce(&mut State<P>) -> Result<Removal, NotRegistered>,
         is_in_flight: impl Fn(&State<P>) -> bool,
     ) -> Result<(), RemoveError> {
@@ -179,6 +181,7 @@ impl<P: Poller> Registry<P> {
             }
             Ok(remove(state)?)
         })?;
+        trace::removed(id, removal);
         if removal == Removal::InFlight {
             let mut state = self.lock();
             state.waiters += 1;
@@ -200,6 +203,7 @@ impl<P: Poller> Registry<P> {
     /// Wakes the loop. A wake that cannot be sent is lost on a poller that is beyond help: the loop's
     /// own wait reports what is wrong with it.
     fn wake(&self) {
+        trace::wakes();
         let _ = self.shared.registrar.wake();
     }
 

@@ -1,6 +1,6 @@
 //! Timeouts, from any thread.
 
-use super::{AddError, Callback, Next, Registry, RemoveError};
+use super::{AddError, Callback, Next, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
@@ -83,7 +83,8 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_timeout(&self, id: TimeoutId) -> Result<Removal, NotRegistered> {
-        self.change(|state| state.core.remove_timeout(id))
+        let removed = self.change(|state| state.core.remove_timeout(id));
+        removed.inspect(|removal| trace::removed(id, removal))
     }
 
     /// Removes a timeout and waits until its last call is over; as
@@ -94,6 +95,7 @@ impl<P: Poller> Registry<P> {
     /// [`RemoveError`]
     pub fn remove_timeout_and_wait(&self, id: TimeoutId) -> Result<(), RemoveError> {
         self.remove_and_wait(
+            id,
             |state| state.core.remove_timeout(id),
             |state| state.core.is_timeout_in_flight(id),
         )
@@ -107,9 +109,11 @@ impl<P: Poller> Registry<P> {
     ) -> Result<TimeoutId, (AddError<()>, Callback<P>)> {
         let now = self.now();
         let added = self.change_at(now, |state| state.core.add_timeout(now, interval, callback));
-        added.map_err(|(reason, callback)| {
-            let offered = ();
-            (AddError { reason, offered }, callback)
-        })
+        added
+            .inspect(|id| trace::timeout_added(id, interval))
+            .map_err(|(reason, callback)| {
+                let offered = ();
+                (AddError { reason, offered }, callback)
+            })
     }
 }
