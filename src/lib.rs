@@ -57,6 +57,7 @@
 //! | add, update, remove | yes | yes, also on itself | yes |
 //! | remove and wait | yes, holding nothing the callback takes | yes, but not for itself | yes |
 //! | [`Stopper::stop`] | yes | yes | yes |
+//! | [`SignalStopper::stop`] | yes, and signal handlers | yes | yes |
 //! | [`EventLoop::run`] | needs the loop itself, so one at a time | no | no |
 //!
 //! None of them calls or drops a callback, and none but the removals that say so waits for one.
@@ -101,7 +102,9 @@ pub mod session;
 #[cfg(feature = "daemon")]
 pub mod wire;
 
-pub use event_loop::{CallbackPanic, EventLoop, PanickedCallback, RunError, Stopper};
+pub use event_loop::{
+    CallbackPanic, EventLoop, PanickedCallback, RunError, SignalStopper, Stopper,
+};
 #[cfg(not(loom))]
 pub use event_loop::{EventLoopBuilder, LoopThread};
 pub use events::Events;

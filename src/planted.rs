@@ -25,6 +25,8 @@ pub enum Defect {
     RefusalForgotten,
     /// A change that the poller must be told of does not wake the loop.
     NoWakeForChange,
+    /// A stop from a signal handler wakes the loop before it says what for.
+    WakeBeforeSignal,
 }
 
 #[cfg(eventry_verification)]

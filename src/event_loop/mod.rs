@@ -5,6 +5,7 @@ mod builder;
 mod dispatch;
 mod error;
 mod report;
+mod signal;
 #[cfg(not(loom))]
 mod thread;
 mod watch;
@@ -12,6 +13,7 @@ mod watch;
 #[cfg(not(loom))]
 pub use builder::EventLoopBuilder;
 pub use error::{CallbackPanic, PanickedCallback, RunError};
+pub use signal::SignalStopper;
 #[cfg(not(loom))]
 pub use thread::LoopThread;
 
@@ -99,7 +101,7 @@ impl<P: Poller> EventLoop<P> {
     pub fn run(&mut self) -> Result<(), RunError> {
         loop {
             let result = self.run_once(None);
-            if std::mem::take(&mut self.registry.lock().stop) {
+            if self.registry.take_stop() {
                 return result;
             }
             result?;
@@ -235,7 +237,8 @@ impl<P: Poller> EventLoop<P> {
     fn prepare_to_wait(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         let mut state = self.registry.lock();
         state.apply_changes(self.registry.registrar());
-        if state.stop || state.core.is_busy() || self.poller.is_always_ready() {
+        let stops = state.stop || self.registry.is_signalled();
+        if stops || state.core.is_busy() || self.poller.is_always_ready() {
             return Some(Duration::ZERO);
         }
         let deadline = state.core.next_deadline();

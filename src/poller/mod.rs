@@ -134,7 +134,8 @@ pub trait Registrar: Clone + Send + Sync + Debug + 'static {
     /// is unknown to the backend already.
     fn deregister(&self, source: &Self::Source);
 
-    /// Makes the wait that runs, or else the next one, return soon.
+    /// Makes the wait that runs, or else the next one, return soon. Signal handlers may call it: it takes
+    /// no lock and allocates nothing.
     ///
     /// # Errors
     ///

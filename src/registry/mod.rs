@@ -9,6 +9,7 @@ mod error;
 mod handle;
 mod health;
 mod next;
+mod signalled;
 mod stats;
 mod timeout;
 pub(crate) mod trace;
@@ -26,14 +27,14 @@ use crate::events::Events;
 use crate::id::Key;
 use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
+use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
 use health::Health;
 #[cfg(not(loom))]
 pub(crate) use health::WarningHook;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{self, AtomicU32, Ordering};
 
 /// A callback as the table keeps it: called with the registry, the entry's key and, for a handle, the
 /// events, it says what to do next; dropping it is its free call.
@@ -73,7 +74,9 @@ struct Shared<P: Poller> {
     finished: Condvar,
     registrar: P::Registrar,
     /// Whether some thread is inside the loop. Nothing but the wording of a warning depends on it.
-    is_run: AtomicBool,
+    is_run: atomic::AtomicBool,
+    /// Whether a signal asked the loop to stop. Stored without the lock.
+    signalled: AtomicBool,
 }
 
 /// What the lock guards.
@@ -116,7 +119,8 @@ impl<P: Poller> Registry<P> {
                 }),
                 finished: Condvar::new(),
                 registrar,
-                is_run: AtomicBool::new(false),
+                is_run: atomic::AtomicBool::new(false),
+                signalled: AtomicBool::new(false),
             }),
         }
     }

@@ -48,6 +48,8 @@ models! {
     "L4b" remove_while_asleep_x_free 100,
     "L5" disable_x_dispatch 130,
     "L6" stop_x_sleep 30,
+    "L6b" signal_x_sleep 20,
+    "L6c" signal_x_stop 40,
     "L7" remove_inside_x_remove_outside 120,
     "L8" add_inside_x_remove_outside 100,
     "L10" drop_loop_x_add 20,
@@ -270,6 +272,28 @@ fn stop_x_sleep() {
     let other = thread::spawn(move || stopper.stop());
     event_loop.run().unwrap();
     other.join().unwrap();
+}
+
+/// A loop that sleeps for ever returns when a signal handler stops it, which takes no lock (EV-907).
+fn signal_x_sleep() {
+    let (mut event_loop, _registry, _world) = new_loop();
+    let stopper = event_loop.signal_stopper();
+    let other = thread::spawn(move || stopper.stop());
+    event_loop.run().unwrap();
+    other.join().unwrap();
+}
+
+/// Two stops by different ways end one run or two, but not three: what is left of the second is a wake.
+fn signal_x_stop() {
+    let (mut event_loop, _registry, _world) = new_loop();
+    let (stopper, by_signal) = (event_loop.stopper(), event_loop.signal_stopper());
+    let other = thread::spawn(move || by_signal.stop());
+    let last = stopper.clone();
+    stopper.stop();
+    event_loop.run().unwrap();
+    other.join().unwrap();
+    last.stop();
+    event_loop.run().unwrap();
 }
 
 /// A callback that removes itself and another thread that removes it: one of them does (EV-701, EV-610).
