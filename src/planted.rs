@@ -27,6 +27,8 @@ pub enum Defect {
     NoWakeForChange,
     /// A stop from a signal handler wakes the loop before it says what for.
     WakeBeforeSignal,
+    /// A poller that was rebuilt is not told anew what it must report.
+    RebuildForgotten,
 }
 
 #[cfg(eventry_verification)]

@@ -25,6 +25,7 @@ mod descriptors;
 mod handles;
 mod invariants;
 mod lifecycle;
+mod phantoms;
 mod slots;
 mod timeouts;
 mod turn;
@@ -32,6 +33,7 @@ mod turn;
 pub use handles::Change;
 pub use invariants::Violation;
 pub use lifecycle::Removal;
+pub use phantoms::Phantoms;
 pub use turn::Call;
 
 use crate::id::{HandleId, TimeoutId};

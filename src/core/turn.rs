@@ -96,7 +96,8 @@ impl<P, S> Core<P, S> {
     /// Begins a turn at `now` with what the poller reported.
     ///
     /// Due timeouts and ready handles are settled here; what is added from now on is not called before
-    /// the next turn (EV-506). Events with a token that is no longer registered are dropped.
+    /// the next turn (EV-506). Events with a token that is no longer registered are dropped; the least such
+    /// token is returned, for [`Phantoms`](super::Phantoms) to judge.
     ///
     /// What an earlier turn left uncalled is given up: a descriptor that is still ready will be reported
     /// again, a timeout that is still due fires in this turn, and a refusal that was not reported is reported.
@@ -104,16 +105,22 @@ impl<P, S> Core<P, S> {
     /// # Panics
     ///
     /// If a call is outstanding.
-    pub fn begin_turn(&mut self, now: Time, ready: impl IntoIterator<Item = (Token, Events)>) {
+    pub fn begin_turn(
+        &mut self,
+        now: Time,
+        ready: impl IntoIterator<Item = (Token, Events)>,
+    ) -> Option<Token> {
         assert!(!self.turn.outstanding, "I8: a turn began during a call");
         self.turn.now = self.advance(now);
         self.turn.armed = self.armed;
         self.turn.frees = None;
         self.turn.looked_at = 0;
         self.turn.ready.clear();
+        let mut stale: Option<Token> = None;
         // Internal iteration: a poller of several backends then asks once which one it is.
         ready.into_iter().for_each(|(token, events)| {
             let Some(first) = self.descriptors.first_of(token) else {
+                stale = Some(stale.map_or(token, |least| least.min(token)));
                 return;
             };
             let mut at = first;
@@ -127,6 +134,7 @@ impl<P, S> Core<P, S> {
             }
         });
         self.turn.refusals = self.turn.refused.len();
+        stale
     }
 
     /// Begins a turn that only makes the free calls that are pending.

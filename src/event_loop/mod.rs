@@ -4,6 +4,7 @@
 mod builder;
 mod dispatch;
 mod error;
+mod rebuild;
 mod report;
 mod signal;
 #[cfg(not(loom))]
@@ -17,6 +18,7 @@ pub use signal::SignalStopper;
 #[cfg(not(loom))]
 pub use thread::LoopThread;
 
+use crate::core::Phantoms;
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::registry::{Callback, Registry, trace};
 use crate::time::Time;
@@ -51,6 +53,8 @@ pub struct EventLoop<P: Poller = DefaultPoller> {
     freed: Vec<(Callback<P>, Option<P::Source>)>,
     /// Looks for slow callbacks and handles that make no progress.
     watch: Watch,
+    /// Looks for registrations that the poller cannot end.
+    phantoms: Phantoms,
     before_wait: Option<Hook>,
     after_dispatch: Option<Hook>,
 }
@@ -73,6 +77,7 @@ impl<P: Poller> EventLoop<P> {
             watch: Watch::new(poller.registrar().coarse_tick()),
             poller,
             freed: Vec::new(),
+            phantoms: Phantoms::default(),
             before_wait: None,
             after_dispatch: None,
         }
@@ -133,6 +138,7 @@ impl<P: Poller> EventLoop<P> {
         trace::waits(timeout);
         let waited = self.poller.wait(timeout);
 
+        let mut stale = None;
         let mut state = self.registry.lock();
         state.wake_up();
         if waited.is_ok() {
@@ -140,11 +146,14 @@ impl<P: Poller> EventLoop<P> {
             for token in self.poller.lost() {
                 state.core.lost(token);
             }
-            state.core.begin_turn(now, self.poller.ready());
+            stale = state.core.begin_turn(now, self.poller.ready());
             state.health.turn_began(now);
             self.watch.turn_begins(state.health.changes, now);
         }
         drop(state);
+        if self.phantoms.are_seen(stale) {
+            self.rebuild_poller();
+        }
         if waited.is_ok() {
             self.dispatch(&mut panics);
             if self.watch.turn_is_over(self.registry.coarse_now()) {
@@ -226,7 +235,8 @@ impl<P: Poller> EventLoop<P> {
         self.prepare_to_wait(None)
     }
 
-    /// The descriptor that is readable when the loop has something to do, if the poller has one.
+    /// The descriptor that is readable when the loop has something to do, if the poller has one. Ask for it
+    /// again after every turn: a poller that had to be rebuilt has another one (EV-1003).
     #[must_use]
     pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         self.poller.poll_fd()

@@ -18,7 +18,7 @@
 //!   with, does not make waits return. If the backend can tell, it refuses the registration or ends it and
 //!   names it among the [`lost`](Poller::lost); the handles then hear of it once (EV-1001).
 //! - **Tokens are opaque.** An event of a registration that has ended since may be reported; its token
-//!   says so to the core.
+//!   says so to the core. If it is reported again and again, the backend is [rebuilt](Poller::rebuild).
 //! - **Sources are the user's.** A registrar is called under a lock and drops no source that may be the
 //!   last share of it; a poller may, in a wait or when it is dropped.
 //! - **Wakes are latched.** A wake that comes before the wait ends the next wait; several may count as
@@ -43,6 +43,8 @@ mod os;
 mod poll;
 #[cfg(not(loom))]
 mod source;
+#[cfg(not(loom))]
+mod wake_fd;
 
 #[cfg(not(loom))]
 pub use self::mio::{MioPoller, MioRegistrar};
@@ -107,6 +109,19 @@ pub trait Poller: Send + Sized + 'static {
     /// A backend that cannot tell has none.
     fn lost(&self) -> impl Iterator<Item = Token> {
         std::iter::empty()
+    }
+
+    /// Forgets every registration, those included that nobody can end by their descriptor any more
+    /// (EV-1003), and says whether it did; wakes are kept. Called on the thread that waits, with the
+    /// registry's lock held.
+    ///
+    /// A backend that knows no phantoms keeps what it has, and says false.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system reports; then nothing was forgotten.
+    fn rebuild(&mut self) -> io::Result<bool> {
+        Ok(false)
     }
 }
 

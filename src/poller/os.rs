@@ -138,6 +138,13 @@ impl Poller for OsPoller {
             Either::Poll(poller) => Either::Poll(poller.lost()),
         }
     }
+
+    fn rebuild(&mut self) -> io::Result<bool> {
+        match &mut self.poller {
+            Either::Epoll(poller) => poller.rebuild(),
+            Either::Poll(poller) => poller.rebuild(),
+        }
+    }
 }
 
 impl Registrar for OsRegistrar {

@@ -14,6 +14,7 @@ mod loops;
 mod masks;
 mod next;
 mod panics;
+mod phantoms;
 mod refusals;
 mod shared_descriptors;
 mod stats;

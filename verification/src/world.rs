@@ -168,6 +168,12 @@ impl World {
                 self.now = self.now.after(Duration::from_nanos(by));
                 DONE
             }
+            Op::Rebuild => {
+                self.core.poller_was_rebuilt();
+                self.oracle.poller_was_rebuilt();
+                self.mirror.clear();
+                DONE
+            }
             Op::Close => {
                 self.core.close();
                 self.oracle.close();
@@ -294,10 +300,22 @@ impl World {
             Some((fd, *events))
         });
         let fresh: Vec<(RawFd, Events)> = fresh.collect();
+        let mut stale: Vec<Token> = batch.iter().map(|(token, _)| *token).collect();
+        stale.retain(|token| self.mirror.fd_of(*token).is_none());
         self.oracle.begin_turn(self.now, &fresh);
-        self.core.begin_turn(self.now, batch);
+        let named = self.core.begin_turn(self.now, batch);
         self.turn_began = self.oracle.added();
-        DONE
+        let all = stale.iter().copied().min();
+        // An event that is taken for one of the descriptor's new registration shows in a wrong call.
+        let is_reused =
+            |token: &Token| !self.mirror.interest(token.into_bits() as RawFd).is_empty();
+        stale.retain(|token| !is_reused(token));
+        let right = if named == stale.into_iter().min() {
+            named
+        } else {
+            all
+        };
+        ("I4", Answer::Stale(right), Answer::Stale(named))
     }
 
     /// The next call of both must be the same. What goes wrong here is named as closely as possible.
