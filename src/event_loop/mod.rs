@@ -4,6 +4,7 @@
 mod builder;
 mod dispatch;
 mod error;
+mod process;
 mod rebuild;
 mod report;
 mod signal;
@@ -22,6 +23,7 @@ use crate::core::Phantoms;
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::registry::{Callback, Registry, trace};
 use crate::time::Time;
+use process::Process;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -34,6 +36,10 @@ use watch::Watch;
 /// (EV-1101, EV-1102). Both need the loop exclusively, so it cannot be entered twice (EV-511).
 ///
 /// Dropping the loop removes every entry and drops every callback, uncalled (EV-714).
+///
+/// In a child that was forked without executing another program, leave the loop and its registries alone
+/// or drop the loop, which does nothing to the parent's; a removal there would end what the parent watches
+/// (EV-1105).
 ///
 /// ```
 /// use eventry::EventLoop;
@@ -53,6 +59,7 @@ pub struct EventLoop<P: Poller = DefaultPoller> {
     freed: Vec<(Callback<P>, Option<P::Source>)>,
     /// Looks for slow callbacks and handles that make no progress.
     watch: Watch,
+    process: Process,
     /// Looks for registrations that the poller cannot end.
     phantoms: Phantoms,
     before_wait: Option<Hook>,
@@ -77,6 +84,7 @@ impl<P: Poller> EventLoop<P> {
             watch: Watch::new(poller.registrar().coarse_tick()),
             poller,
             freed: Vec::new(),
+            process: Process::current(),
             phantoms: Phantoms::default(),
             before_wait: None,
             after_dispatch: None,
@@ -102,8 +110,10 @@ impl<P: Poller> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// [`RunError`]; the loop may be run again.
+    /// [`RunError`]; the loop may be run again. [`RunError::ForkedChild`] in a child that was forked from
+    /// the process that made the loop (EV-1105).
     pub fn run(&mut self) -> Result<(), RunError> {
+        self.check_process()?;
         loop {
             let result = self.run_once(None);
             if self.registry.take_stop() {
@@ -118,6 +128,9 @@ impl<P: Poller> EventLoop<P> {
     /// Due timeouts are called first, by deadline, then ready handles in the order the poller reports
     /// them, each once; then what was removed is dropped. It may return without having called anything
     /// (EV-513).
+    ///
+    /// Unlike [`run`](EventLoop::run) it does not ask which process this is: do not call it in a forked
+    /// child.
     ///
     /// # Errors
     ///
