@@ -29,6 +29,8 @@ pub enum Defect {
     WakeBeforeSignal,
     /// A poller that was rebuilt is not told anew what it must report.
     RebuildForgotten,
+    /// Who waits for a call to be over is not told.
+    WaiterForgotten,
 }
 
 #[cfg(eventry_verification)]

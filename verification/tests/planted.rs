@@ -3,7 +3,7 @@
 //!
 //! Both the search and the properties must notice the seven mistakes of the table. `tests/loom.rs` plants
 //! as well: there L3 and L3b must notice a missing wake for a nearer deadline, L3c and L3d one for a
-//! change of a handle, L6b a wake that comes before what it is for, L1 a free while the callback runs, and L4 a lost cancel.
+//! change of a handle, L6b a wake that comes before what it is for, L9 a waiter who is not told, L1 a free while the callback runs, and L4 a lost cancel.
 
 #[cfg(not(eventry_verification))]
 compile_error!(
@@ -88,6 +88,7 @@ fn a_missing_wake_is_not_the_tables_mistake() {
         Defect::NoWakeForNearerDeadline,
         Defect::NoWakeForChange,
         Defect::WakeBeforeSignal,
+        Defect::WaiterForgotten,
     ] {
         plant(Some(defect));
         let found = explore(&bounds());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Which model notices which defect, and what it says.
-const NOTICED: [(Defect, &str, &str); 7] = [
+const NOTICED: [(Defect, &str, &str); 9] = [
     (Defect::NoWakeForNearerDeadline, "L3", "deadlock"),
     (Defect::NoWakeForNearerDeadline, "L3b", "deadlock"),
     (Defect::NoWakeForChange, "L3c", "deadlock"),
@@ -15,6 +15,8 @@ const NOTICED: [(Defect, &str, &str); 7] = [
     (Defect::WakeBeforeSignal, "L6b", "deadlock"),
     (Defect::FreeWhileRunning, "L1", "I3"),
     (Defect::LostCancel, "L4", "I5"),
+    (Defect::WaiterForgotten, "L9", "deadlock"),
+    (Defect::FreeWhileRunning, "L9", "I3"),
 ];
 
 pub(crate) fn main() -> ExitCode {
