@@ -92,6 +92,14 @@ impl Turn {
     }
 }
 
+/// Keeps the least of the stale tokens. They are rare, and the walk over what is ready is on the dispatch
+/// path.
+#[cold]
+#[inline(never)]
+fn note_stale(least: &mut Option<Token>, stale: Token) {
+    *least = Some(least.map_or(stale, |least| least.min(stale)));
+}
+
 impl<P, S> Core<P, S> {
     /// Begins a turn at `now` with what the poller reported.
     ///
@@ -120,7 +128,7 @@ impl<P, S> Core<P, S> {
         // Internal iteration: a poller of several backends then asks once which one it is.
         ready.into_iter().for_each(|(token, events)| {
             let Some(first) = self.descriptors.first_of(token) else {
-                stale = Some(stale.map_or(token, |least| least.min(token)));
+                note_stale(&mut stale, token);
                 return;
             };
             let mut at = first;
