@@ -169,7 +169,7 @@ impl<P: Poller> EventLoop<P> {
         }
         if waited.is_ok() {
             self.dispatch(&mut panics);
-            if self.watch.turn_is_over(self.registry.coarse_now()) {
+            if self.watch.turn_is_over(|| self.registry.coarse_now()) {
                 self.report();
             }
             if cfg!(feature = "tracing") {
@@ -261,7 +261,9 @@ impl<P: Poller> EventLoop<P> {
         let mut state = self.registry.lock();
         state.apply_changes(self.registry.registrar());
         let stops = state.stop || self.registry.is_signalled();
-        if stops || state.core.is_busy() || self.poller.is_always_ready() {
+        let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
+        if at_once || stops || state.core.is_busy() || self.poller.is_always_ready() {
+            // It does not sleep, so nobody needs to wake it, and there is no need to know the time.
             return Some(Duration::ZERO);
         }
         let deadline = state.core.next_deadline();

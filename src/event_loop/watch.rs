@@ -33,6 +33,8 @@ pub(super) struct Watch {
     began: Time,
     /// The next call begins at this time or earlier.
     idle_since: Time,
+    /// When the last call that was looked at was over, or the turn began.
+    looked: Time,
     /// How many changes had been made to the table when the last call was looked at, or the turn began.
     changes: u64,
     /// Whether a slow call of this turn has a name.
@@ -79,6 +81,7 @@ impl Watch {
             at_first: LOOKED_AT,
             began: Time::ZERO,
             idle_since: Time::ZERO,
+            looked: Time::ZERO,
             changes: 0,
             is_named: false,
             longest: Longest::default(),
@@ -99,6 +102,7 @@ impl Watch {
         self.left = self.at_first;
         self.began = now;
         self.idle_since = now;
+        self.looked = now;
         self.is_named = false;
     }
 
@@ -152,6 +156,7 @@ impl Watch {
     fn call_is_over(&mut self, callback: SlowCallback, now: Time) {
         let took = now.since(self.idle_since);
         self.idle_since = now.after(self.tick);
+        self.looked = now;
         if took > self.longest.callback {
             self.longest.callback = took;
         }
@@ -161,9 +166,11 @@ impl Watch {
         }
     }
 
-    /// The calls of the turn are over at `now` or later. Returns whether there is something new to tell.
-    pub(super) fn turn_is_over(&mut self, now: Time) -> bool {
-        let took = now.since(self.began);
+    /// The calls of the turn are over. Unless all of them were looked at, `now` says when, or a little
+    /// earlier. Returns whether there is something new to tell.
+    pub(super) fn turn_is_over(&mut self, now: impl FnOnce() -> Time) -> bool {
+        let ended = if self.left > 0 { self.looked } else { now() };
+        let took = ended.since(self.began);
         let is_longest = took > self.longest.turn;
         if is_longest {
             self.longest.turn = took;

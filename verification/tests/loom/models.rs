@@ -38,7 +38,7 @@ macro_rules! models {
 }
 
 models! {
-    "L1" remove_x_dispatch 150,
+    "L1" remove_x_dispatch 120,
     "L2" remove_x_remove 60,
     "L3" add_nearer_deadline_x_sleep 70,
     "L3b" shorten_deadline_x_sleep 100,
@@ -46,16 +46,16 @@ models! {
     "L3d" enable_handle_x_sleep 40,
     "L4" remove_while_called_x_free 800,
     "L4b" remove_while_asleep_x_free 100,
-    "L5" disable_x_dispatch 130,
+    "L5" disable_x_dispatch 60,
     "L6" stop_x_sleep 30,
     "L6b" signal_x_sleep 20,
-    "L6c" signal_x_stop 40,
-    "L7" remove_inside_x_remove_outside 120,
-    "L8" add_inside_x_remove_outside 100,
+    "L6c" signal_x_stop 20,
+    "L7" remove_inside_x_remove_outside 60,
+    "L8" add_inside_x_remove_outside 60,
     "L9" remove_and_wait_x_dispatch 250,
     "L10" drop_loop_x_add 20,
     "L11" every_operation_inside_x_outside 150_000,
-    "L12" remove_under_the_callbacks_lock 400,
+    "L12" remove_under_the_callbacks_lock 300,
     "L13" add_x_first_call 70,
 }
 
