@@ -30,7 +30,7 @@ pub struct Phantoms {
 }
 
 impl Phantoms {
-    /// Takes note of what [`begin_turn`](super::Core::begin_turn) returned: the least of the stale tokens,
+    /// Takes note of what [`take_stale`](super::Core::take_stale) returned: the least of the stale tokens,
     /// which is the same one in each turn however many phantoms there are and whatever their order.
     /// Returns whether the poller reports phantoms; then it begins to count anew.
     pub fn are_seen(&mut self, stale: Option<Token>) -> bool {

@@ -104,8 +104,7 @@ impl<P, S> Core<P, S> {
     /// Begins a turn at `now` with what the poller reported.
     ///
     /// Due timeouts and ready handles are settled here; what is added from now on is not called before
-    /// the next turn (EV-506). Events with a token that is no longer registered are dropped; the least such
-    /// token is returned, for [`Phantoms`](super::Phantoms) to judge.
+    /// the next turn (EV-506). Events with a token that is no longer registered are dropped.
     ///
     /// What an earlier turn left uncalled is given up: a descriptor that is still ready will be reported
     /// again, a timeout that is still due fires in this turn, and a refusal that was not reported is reported.
@@ -113,22 +112,17 @@ impl<P, S> Core<P, S> {
     /// # Panics
     ///
     /// If a call is outstanding.
-    pub fn begin_turn(
-        &mut self,
-        now: Time,
-        ready: impl IntoIterator<Item = (Token, Events)>,
-    ) -> Option<Token> {
+    pub fn begin_turn(&mut self, now: Time, ready: impl IntoIterator<Item = (Token, Events)>) {
         assert!(!self.turn.outstanding, "I8: a turn began during a call");
         self.turn.now = self.advance(now);
         self.turn.armed = self.armed;
         self.turn.frees = None;
         self.turn.looked_at = 0;
         self.turn.ready.clear();
-        let mut stale: Option<Token> = None;
         // Internal iteration: a poller of several backends then asks once which one it is.
         ready.into_iter().for_each(|(token, events)| {
             let Some(first) = self.descriptors.first_of(token) else {
-                note_stale(&mut stale, token);
+                note_stale(&mut self.stale, token);
                 return;
             };
             let mut at = first;
@@ -142,7 +136,12 @@ impl<P, S> Core<P, S> {
             }
         });
         self.turn.refusals = self.turn.refused.len();
-        stale
+    }
+
+    /// The least token that an event was dropped for since this was last asked, for
+    /// [`Phantoms`](super::Phantoms) to judge.
+    pub fn take_stale(&mut self) -> Option<Token> {
+        self.stale.take()
     }
 
     /// Begins a turn that only makes the free calls that are pending.

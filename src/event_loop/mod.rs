@@ -138,10 +138,15 @@ impl<P: Poller> EventLoop<P> {
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<(), RunError> {
         let mut panics = Vec::new();
         self.registry.set_is_run(true);
+        let stale;
         {
             let mut state = self.registry.lock();
             state.begin_run();
             state.core.begin_frees();
+            stale = state.core.take_stale();
+        }
+        if self.phantoms.are_seen(stale) {
+            self.rebuild_poller();
         }
         self.dispatch(&mut panics);
         if let Some(hook) = &mut self.before_wait {
@@ -151,7 +156,6 @@ impl<P: Poller> EventLoop<P> {
         trace::waits(timeout);
         let waited = self.poller.wait(timeout);
 
-        let mut stale = None;
         let mut state = self.registry.lock();
         state.wake_up();
         if waited.is_ok() {
@@ -159,14 +163,11 @@ impl<P: Poller> EventLoop<P> {
             for token in self.poller.lost() {
                 state.core.lost(token);
             }
-            stale = state.core.begin_turn(now, self.poller.ready());
+            state.core.begin_turn(now, self.poller.ready());
             state.health.turn_began(now);
             self.watch.turn_begins(state.health.changes, now);
         }
         drop(state);
-        if self.phantoms.are_seen(stale) {
-            self.rebuild_poller();
-        }
         if waited.is_ok() {
             self.dispatch(&mut panics);
             if self.watch.turn_is_over(|| self.registry.coarse_now()) {

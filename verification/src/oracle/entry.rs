@@ -2,7 +2,7 @@
 
 use super::Told;
 use eventry::core::{Refused, Removal};
-use eventry::{Events, Time, Token};
+use eventry::{Events, Time};
 use std::os::fd::RawFd;
 
 /// Names a registration for ever. It is also the payload that the core is given.
@@ -58,8 +58,6 @@ pub enum Answer {
     NotRegistered,
     /// The entry was removed.
     Removed(Removal),
-    /// A turn has begun; this is the least token of what was reported for nobody.
-    Stale(Option<Token>),
     /// When the next timeout is due.
     Deadline(Option<Time>),
     /// What the poller is told before the loop sleeps.
