@@ -1,8 +1,10 @@
 //! What the library tells `tracing`, and when: never with its lock held.
 
 use eventry::poller::model::{Model, ModelPoller, ModelSource};
-use eventry::{EventLoop, Events, Registry};
+use eventry::{EventLoop, Events, Registry, event_impl};
 use std::fmt::Debug;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use tracing::field::{Field, Visit};
@@ -136,4 +138,48 @@ fn a_wake_is_told() {
         told.contains(&(Level::TRACE, "wakes".to_owned())),
         "{told:?}"
     );
+}
+
+/// For each event, uses the table of the event implementation: with the lock on its numbers held that would
+/// never end.
+struct UsesTheTable(Sender<String>);
+
+impl Subscriber for UsesTheTable {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "eventry"
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        event_impl::update_timeout(i32::MAX, None);
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        let _ = self.0.send(text.0);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn no_lock_of_the_event_implementation_is_held_either() {
+    event_impl::register_default_impl().unwrap();
+    let (tell, told) = channel();
+    tracing::subscriber::with_default(UsesTheTable(tell), || {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let handle = event_impl::add_handle(Arc::new(near), Events::READABLE, Box::new(|_, _| {}));
+        let timeout = event_impl::add_timeout(None, Box::new(|_| {}));
+        let _ = event_impl::remove_handle(handle.unwrap()).unwrap();
+        let _ = event_impl::remove_timeout(timeout.unwrap()).unwrap();
+    });
+    let told: Vec<String> = told.try_iter().collect();
+    let begun = ["handle added", "timeout added", "removed", "removed"];
+    assert_eq!(told.len(), begun.len(), "{told:?}");
+    for (told, begun) in told.iter().zip(begun) {
+        assert!(told.starts_with(begun), "{told}");
+    }
 }

@@ -1,11 +1,14 @@
 //! Handles, from any thread.
 
-use super::{AddError, Callback, Next, Registry, RemoveError, trace};
+use super::{AddError, Callback, Next, Notices, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::HandleId;
 use crate::poller::{DefaultPoller, Poller, Source};
 use std::os::fd::RawFd;
+
+/// A handle's id, or everything that was offered.
+type Inserted<P> = Result<HandleId, (AddError<<P as Poller>::Source>, Callback<P>)>;
 
 /// What a handle's callback is called with (EV-310).
 #[derive(Debug)]
@@ -96,17 +99,31 @@ impl<P: Poller> Registry<P> {
 
     /// Adds a handle, or gives everything back: what was offered, and the callback to be dropped after
     /// the lock has been released.
-    pub(crate) fn insert_handle(
+    fn insert_handle(
         &self,
         source: P::Source,
         interest: Events,
         callback: Callback<P>,
-    ) -> Result<HandleId, (AddError<P::Source>, Callback<P>)> {
+    ) -> Inserted<P> {
         let fd = source.fd();
-        let added = self.change(|state| state.core.add_handle(fd, source, interest, callback));
-        added
-            .inspect(|id| trace::handle_added(id, fd, interest))
-            .map_err(|(reason, callback, offered)| (AddError { reason, offered }, callback))
+        let (added, notices) = self.insert_handle_quietly(source, interest, callback);
+        self.tell(notices);
+        added.inspect(|id| trace::handle_added(id, fd, interest))
+    }
+
+    /// The same for callers who hold a lock of their own; they tell later.
+    pub(crate) fn insert_handle_quietly(
+        &self,
+        source: P::Source,
+        interest: Events,
+        callback: Callback<P>,
+    ) -> (Inserted<P>, Notices) {
+        let fd = source.fd();
+        let (added, notices) =
+            self.change_quietly(|state| state.core.add_handle(fd, source, interest, callback));
+        let added =
+            added.map_err(|(reason, callback, offered)| (AddError { reason, offered }, callback));
+        (added, notices)
     }
 }
 

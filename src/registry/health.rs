@@ -32,6 +32,16 @@ pub(crate) struct Health {
     hook: Option<WarningHook>,
 }
 
+/// What came of a change and is to be told when no lock is held.
+#[must_use = "it is to be told"]
+#[derive(Debug)]
+pub(crate) struct Notices {
+    /// The loop was woken.
+    pub(super) wakes: bool,
+    /// It is time to look after the work that waits.
+    pub(super) looks: bool,
+}
+
 impl Default for Health {
     fn default() -> Health {
         Health {
@@ -84,26 +94,40 @@ impl Health {
 impl<P: Poller> Registry<P> {
     /// Makes a change at `now`, and looks after the work that waits if it is time.
     pub(super) fn change_at<T>(&self, now: Time, change: impl FnOnce(&mut State<P>) -> T) -> T {
-        let mut is_time = false;
-        let result = self.change(|state| {
-            is_time = state.health.is_time(now);
-            change(state)
-        });
-        if is_time {
-            self.look_at(now);
-        }
+        let (result, notices) = self.change_at_quietly(now, change);
+        self.tell(notices);
         result
     }
 
-    /// Looks after the work that waits now.
-    #[cold]
-    pub(super) fn look(&self) -> Duration {
-        self.look_at(self.now())
+    /// The same for callers who hold a lock of their own; they tell later.
+    pub(super) fn change_at_quietly<T>(
+        &self,
+        now: Time,
+        change: impl FnOnce(&mut State<P>) -> T,
+    ) -> (T, Notices) {
+        let mut is_time = false;
+        let (result, mut notices) = self.change_quietly(|state| {
+            is_time = state.health.is_time(now);
+            change(state)
+        });
+        notices.looks |= is_time;
+        (result, notices)
     }
 
-    /// Warns if something has been due for too long at `now`; returns for how long.
+    /// Tells what came of a change. No lock may be held: whom it is told is the user's code.
+    pub(crate) fn tell(&self, notices: Notices) {
+        if notices.wakes {
+            trace::wakes();
+        }
+        if notices.looks {
+            self.look();
+        }
+    }
+
+    /// Looks after the work that waits: warns if something has been due for too long, and returns for how long.
     #[cold]
-    fn look_at(&self, now: Time) -> Duration {
+    pub(super) fn look(&self) -> Duration {
+        let now = self.now();
         let mut state = self.lock();
         let deadline = state.core.next_deadline();
         let waits = state.core.is_busy() || state.core.has_changes();

@@ -29,9 +29,9 @@ use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
-use health::Health;
 #[cfg(not(loom))]
 pub(crate) use health::WarningHook;
+use health::{Health, Notices};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{self, AtomicU32, Ordering};
@@ -133,19 +133,23 @@ impl<P: Poller> Registry<P> {
     /// Makes one change to the table and everything that follows from it: tells the poller before the
     /// lock is released, and wakes the loop afterwards if it sleeps past the change.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> T {
+        let (result, notices) = self.change_quietly(change);
+        self.tell(notices);
+        result
+    }
+
+    /// The same for callers who hold a lock of their own; they tell later.
+    fn change_quietly<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> (T, Notices) {
         let mut state = self.lock();
         let result = change(&mut state);
         state.apply_urgent_change(self.registrar());
-        let wake = state.must_wake();
-        let look = state.health.changed();
+        let wakes = state.must_wake();
+        let looks = state.health.changed();
         drop(state);
-        if wake {
+        if wakes {
             self.wake();
         }
-        if look {
-            self.look();
-        }
-        result
+        (result, Notices { wakes, looks })
     }
 
     /// Whether nothing is registered and nothing waits to be freed: everything that callbacks hold has
@@ -207,7 +211,6 @@ impl<P: Poller> Registry<P> {
     /// Wakes the loop. A wake that cannot be sent is lost on a poller that is beyond help: the loop's
     /// own wait reports what is wrong with it.
     fn wake(&self) {
-        trace::wakes();
         let _ = self.shared.registrar.wake();
     }
 

@@ -1,10 +1,13 @@
 //! Timeouts, from any thread.
 
-use super::{AddError, Callback, Next, Registry, RemoveError, trace};
+use super::{AddError, Callback, Next, Notices, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
 use std::time::Duration;
+
+/// A timeout's id, or everything that was offered.
+type Inserted<P> = Result<TimeoutId, (AddError<()>, Callback<P>)>;
 
 /// What a timeout's callback is called with (EV-811).
 #[derive(Debug)]
@@ -102,18 +105,23 @@ impl<P: Poller> Registry<P> {
     }
 
     /// Adds a timeout, or gives the callback back, to be dropped after the lock has been released.
-    pub(crate) fn insert_timeout(
+    fn insert_timeout(&self, interval: Option<Duration>, callback: Callback<P>) -> Inserted<P> {
+        let (added, notices) = self.insert_timeout_quietly(interval, callback);
+        self.tell(notices);
+        added.inspect(|id| trace::timeout_added(id, interval))
+    }
+
+    /// The same for callers who hold a lock of their own; they tell later.
+    pub(crate) fn insert_timeout_quietly(
         &self,
         interval: Option<Duration>,
         callback: Callback<P>,
-    ) -> Result<TimeoutId, (AddError<()>, Callback<P>)> {
+    ) -> (Inserted<P>, Notices) {
         let now = self.now();
-        let added = self.change_at(now, |state| state.core.add_timeout(now, interval, callback));
-        added
-            .inspect(|id| trace::timeout_added(id, interval))
-            .map_err(|(reason, callback)| {
-                let offered = ();
-                (AddError { reason, offered }, callback)
-            })
+        let (added, notices) =
+            self.change_at_quietly(now, |state| state.core.add_timeout(now, interval, callback));
+        let offered = ();
+        let added = added.map_err(|(reason, callback)| (AddError { reason, offered }, callback));
+        (added, notices)
     }
 }
