@@ -85,13 +85,14 @@
 //! | add, update, remove | yes | yes, also on itself | yes | yes |
 //! | remove and wait | yes, holding nothing the callback takes | yes, but not for itself | yes | yes |
 //! | [`Stopper::stop`] | yes | yes | yes | yes |
+//! | [`SignalStopper::stop`] | yes, and signal handlers | yes | yes | yes |
 //! | [`Registry::stats`], [`Registry::is_idle`] | yes | yes | yes | yes |
 //! | [`LoopThread::join`] | yes | yes, but on its own thread it does not wait | the same | the same |
 //! | [`EventLoop::run`], [`run_once`](EventLoop::run_once), [`drain`](EventLoop::drain) | need the loop itself, so one at a time | no | no | no |
 //!
 //! None of them calls or drops a callback but those of the last row, and none but the removals that say so
-//! and the join waits for one. None may be called by a signal handler, which had better write to a
-//! descriptor of the loop, nor by a child that was forked without an `exec`.
+//! and the join waits for one. None but [`SignalStopper::stop`] may be called by a signal handler, and none by
+//! a child that was forked without an `exec`.
 //!
 //! # Others
 //!
@@ -101,6 +102,10 @@
 //!
 //! `daemon` (default): the wire protocol of libvirt, the embedded hypervisor and `eventryd`. Without default
 //! features this is the event loop alone, on mio, rustix and thiserror.
+//!
+//! `tracing`: the library tells `tracing` of turns and wakes (`TRACE`), of what is added and removed
+//! (`DEBUG`) and of its [warnings](registry::Warning) (`WARN`), under the target `eventry`. No lock of
+//! ours is held meanwhile. Without the feature nothing of it is compiled.
 //!
 //! `capi`: the functions that `include/eventry.h` declares, for programs in C and for
 //! `virEventRegisterImpl`. `tools/install-capi` builds and installs the libraries.
@@ -136,7 +141,9 @@ pub mod session;
 #[cfg(feature = "daemon")]
 pub mod wire;
 
-pub use event_loop::{CallbackPanic, EventLoop, PanickedCallback, RunError, Stopper};
+pub use event_loop::{
+    CallbackPanic, EventLoop, PanickedCallback, RunError, SignalStopper, Stopper,
+};
 #[cfg(not(loom))]
 pub use event_loop::{EventLoopBuilder, LoopThread};
 pub use events::Events;

@@ -25,6 +25,12 @@ pub enum Defect {
     RefusalForgotten,
     /// A change that the poller must be told of does not wake the loop.
     NoWakeForChange,
+    /// A stop from a signal handler wakes the loop before it says what for.
+    WakeBeforeSignal,
+    /// A poller that was rebuilt is not told anew what it must report.
+    RebuildForgotten,
+    /// Who waits for a call to be over is not told.
+    WaiterForgotten,
 }
 
 #[cfg(eventry_verification)]

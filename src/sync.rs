@@ -10,6 +10,7 @@ use loom::{sync as imp, thread};
 use std::{sync as imp, thread};
 
 pub(crate) use imp::Arc;
+pub(crate) use imp::atomic::AtomicBool;
 pub(crate) use thread::ThreadId;
 
 /// Which thread this is.

@@ -227,7 +227,9 @@ fn after(turn: Result<(), RunDefaultError>) -> Result<c_int, Errno> {
         Ok(()) => Ok(0),
         Err(RunDefaultError::NotRegistered) => Err(Errno::INVAL),
         Err(RunDefaultError::AlreadyRunning) => Err(Errno::BUSY),
-        Err(RunDefaultError::ForkedChild) => Err(Errno::PERM),
+        Err(RunDefaultError::ForkedChild | RunDefaultError::Run(RunError::ForkedChild)) => {
+            Err(Errno::PERM)
+        }
         Err(RunDefaultError::Run(RunError::Wait(error))) => Err(Errno::of(&error)),
         // Only a callback written in Rust can do that, and there is nobody on this side to tell.
         Err(error @ RunDefaultError::Run(RunError::CallbackPanicked(_))) => panic!("{error}"),

@@ -130,6 +130,18 @@ impl Descriptors {
         descriptor.first
     }
 
+    /// Notes that the poller knows nothing any more. What it is to know is told when the loop next sleeps.
+    pub(super) fn forget_told(&mut self) {
+        for (fd, descriptor) in (0..).zip(&mut self.by_fd) {
+            let was_told = descriptor.told.take().is_some();
+            let is_wanted = was_told && !descriptor.union.is_empty();
+            if is_wanted && !descriptor.listed && !planted(Defect::RebuildForgotten) {
+                descriptor.listed = true;
+                self.listed.push_back(fd);
+            }
+        }
+    }
+
     /// Forgets everything: the poller is about to go.
     pub(super) fn clear(&mut self) {
         self.by_fd.clear();

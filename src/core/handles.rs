@@ -235,6 +235,12 @@ impl<P, S> Core<P, S> {
         }
     }
 
+    /// Says that the poller knows nothing any more: it is to be told of every descriptor anew, under new
+    /// tokens. What it has reported so far counts.
+    pub fn poller_was_rebuilt(&mut self) {
+        self.descriptors.forget_told();
+    }
+
     /// The registered handle that `id` names.
     fn handle_mut(&mut self, id: HandleId) -> Result<&mut Handle<P, S>, NotRegistered> {
         let number = self.number;

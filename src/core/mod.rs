@@ -25,6 +25,7 @@ mod descriptors;
 mod handles;
 mod invariants;
 mod lifecycle;
+mod phantoms;
 mod slots;
 mod timeouts;
 mod turn;
@@ -32,9 +33,10 @@ mod turn;
 pub use handles::Change;
 pub use invariants::Violation;
 pub use lifecycle::Removal;
+pub use phantoms::Phantoms;
 pub use turn::Call;
 
-use crate::id::{HandleId, TimeoutId};
+use crate::id::{HandleId, TimeoutId, Token};
 use crate::time::Time;
 use deadlines::Deadlines;
 use descriptors::Descriptors;
@@ -82,6 +84,8 @@ pub struct Core<P, S = ()> {
     now: Time,
     /// How many times a timeout has been armed; orders those that are due at the same time.
     armed: u64,
+    /// The least token that an event was dropped for.
+    stale: Option<Token>,
     turn: Turn,
     /// What was removed and waits for its free call, in the order of removal (EV-710).
     frees: VecDeque<Freed>,
@@ -128,6 +132,7 @@ impl<P, S> Core<P, S> {
             deadlines: Deadlines::default(),
             now: Time::ZERO,
             armed: 0,
+            stale: None,
             turn: Turn::default(),
             frees: VecDeque::new(),
             closed: false,

@@ -92,6 +92,14 @@ impl Turn {
     }
 }
 
+/// Keeps the least of the stale tokens. They are rare, and the walk over what is ready is on the dispatch
+/// path.
+#[cold]
+#[inline(never)]
+fn note_stale(least: &mut Option<Token>, stale: Token) {
+    *least = Some(least.map_or(stale, |least| least.min(stale)));
+}
+
 impl<P, S> Core<P, S> {
     /// Begins a turn at `now` with what the poller reported.
     ///
@@ -114,6 +122,7 @@ impl<P, S> Core<P, S> {
         // Internal iteration: a poller of several backends then asks once which one it is.
         ready.into_iter().for_each(|(token, events)| {
             let Some(first) = self.descriptors.first_of(token) else {
+                note_stale(&mut self.stale, token);
                 return;
             };
             let mut at = first;
@@ -127,6 +136,12 @@ impl<P, S> Core<P, S> {
             }
         });
         self.turn.refusals = self.turn.refused.len();
+    }
+
+    /// The least token that an event was dropped for since this was last asked, for
+    /// [`Phantoms`](super::Phantoms) to judge.
+    pub fn take_stale(&mut self) -> Option<Token> {
+        self.stale.take()
     }
 
     /// Begins a turn that only makes the free calls that are pending.

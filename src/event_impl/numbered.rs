@@ -5,8 +5,8 @@ use super::numbers::{Entry, Numbers};
 use crate::core::{NotRegistered, Refused, Removal};
 use crate::event_loop::{EventLoop, PanickedCallback, RunError, Stopper};
 use crate::events::Events;
-use crate::poller::{DefaultPoller, Poller};
-use crate::registry::{Callback, Next, Registry};
+use crate::poller::{DefaultPoller, Poller, Source as _};
+use crate::registry::{Callback, Next, Registry, trace};
 use crate::sync::Mutex;
 use std::io;
 use std::time::Duration;
@@ -80,10 +80,18 @@ impl NumberedLoop {
         if vacant.is_none() {
             return Err(NotAdded::new(Reason::NoNumber, callback));
         }
-        let added = self.registry.insert_handle(source, interest, callback);
+        let fd = source.fd();
+        let (added, notices) = self
+            .registry
+            .insert_handle_quietly(source, interest, callback);
+        if let Ok(id) = added {
+            numbers.give(number, Entry::Handle(id));
+        }
+        drop(numbers);
+        self.registry.tell(notices);
         let id = added
             .map_err(|(error, callback)| NotAdded::new(Reason::Refused(error.reason), callback))?;
-        numbers.give(number, Entry::Handle(id));
+        trace::handle_added(id, fd, interest);
         Ok(number)
     }
 
@@ -103,10 +111,15 @@ impl NumberedLoop {
         if vacant.is_none() {
             return Err(NotAdded::new(Reason::NoNumber, callback));
         }
-        let added = self.registry.insert_timeout(interval, callback);
+        let (added, notices) = self.registry.insert_timeout_quietly(interval, callback);
+        if let Ok(id) = added {
+            numbers.give(number, Entry::Timeout(id));
+        }
+        drop(numbers);
+        self.registry.tell(notices);
         let id = added
             .map_err(|(error, callback)| NotAdded::new(Reason::Refused(error.reason), callback))?;
-        numbers.give(number, Entry::Timeout(id));
+        trace::timeout_added(id, interval);
         Ok(number)
     }
 

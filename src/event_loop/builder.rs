@@ -2,7 +2,10 @@
 
 use super::EventLoop;
 use crate::poller::{Backend, OsPoller};
+use crate::registry::{Limits, Warning, WarningHook};
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 /// Makes a loop; from [`EventLoop::builder`].
 ///
@@ -15,10 +18,12 @@ use std::io;
 /// event_loop.run_once(Some(Duration::ZERO))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use = "a builder makes nothing before `build`"]
 pub struct EventLoopBuilder {
     backend: Backend,
+    limits: Limits,
+    on_warning: Option<WarningHook>,
 }
 
 impl EventLoop<OsPoller> {
@@ -44,12 +49,41 @@ impl EventLoopBuilder {
         self
     }
 
+    /// Warns from these limits on.
+    pub fn limits(mut self, limits: Limits) -> EventLoopBuilder {
+        self.limits = limits;
+        self
+    }
+
+    /// Tells `hook` of warnings; see [`EventLoop::set_on_warning`].
+    pub fn on_warning(
+        mut self,
+        hook: impl Fn(&Warning) + Send + Sync + 'static,
+    ) -> EventLoopBuilder {
+        self.on_warning = Some(Arc::new(hook));
+        self
+    }
+
     /// The loop.
     ///
     /// # Errors
     ///
     /// Whatever the operating system reports, for example that there are no descriptors left.
     pub fn build(self) -> io::Result<EventLoop> {
-        OsPoller::new(self.backend).map(EventLoop::with_poller)
+        let mut event_loop = OsPoller::new(self.backend).map(EventLoop::with_poller)?;
+        event_loop.set_limits(self.limits);
+        if let Some(hook) = self.on_warning {
+            event_loop.registry.set_warning_hook(hook);
+        }
+        Ok(event_loop)
+    }
+}
+
+impl fmt::Debug for EventLoopBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoopBuilder")
+            .field("backend", &self.backend)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }

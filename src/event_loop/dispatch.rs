@@ -3,7 +3,7 @@
 use super::{CallbackPanic, EventLoop, PanickedCallback};
 use crate::core::{Call, Removal};
 use crate::events::Events;
-use crate::poller::Poller;
+use crate::poller::{Poller, Registrar};
 use crate::registry::Next;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,6 +30,10 @@ impl<P: Poller> EventLoop<P> {
                         Next::Remove
                     });
                     state = self.registry.lock();
+                    if self.watch.looks() {
+                        let (changes, now) = (state.health.changes, registrar.coarse_now());
+                        self.watch.handle_called(id, events, changes, now);
+                    }
                     // The callback may have removed its own entry: then there is nothing left to do.
                     match next {
                         Next::Keep => {}
@@ -54,6 +58,10 @@ impl<P: Poller> EventLoop<P> {
                         Next::Remove
                     });
                     state = self.registry.lock();
+                    if self.watch.looks() {
+                        let (changes, now) = (state.health.changes, registrar.coarse_now());
+                        self.watch.timeout_called(id, changes, now);
+                    }
                     match next {
                         Next::Keep => {}
                         Next::Disable => {
@@ -79,6 +87,7 @@ impl<P: Poller> EventLoop<P> {
                     }
                     state.stats.frees += self.freed.len() as u64;
                     drop(state);
+                    self.watch.free_begins(registrar.coarse_now());
                     for (payload, source) in self.freed.drain(..) {
                         let freed = catch(|| drop(payload)).and(catch(|| drop(source)));
                         if let Err(message) = freed {
@@ -86,6 +95,7 @@ impl<P: Poller> EventLoop<P> {
                             panics.push(CallbackPanic { callback, message });
                         }
                     }
+                    self.watch.free_is_over(registrar.coarse_now());
                     return;
                 }
             }

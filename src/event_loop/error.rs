@@ -16,6 +16,10 @@ pub enum RunError {
     /// (EV-514).
     #[error("{} panicked: {}", .0[0].callback, .0[0].message)]
     CallbackPanicked(Vec<CallbackPanic>),
+    /// The process was forked from the one that made the loop, and must not run it (EV-1105). Nothing was
+    /// done.
+    #[error("the event loop belongs to the parent process")]
+    ForkedChild,
 }
 
 /// A callback that panicked.

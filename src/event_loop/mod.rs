@@ -4,21 +4,30 @@
 mod builder;
 mod dispatch;
 mod error;
+mod process;
+mod rebuild;
+mod report;
+mod signal;
 #[cfg(not(loom))]
 mod thread;
+mod watch;
 
 #[cfg(not(loom))]
 pub use builder::EventLoopBuilder;
 pub use error::{CallbackPanic, PanickedCallback, RunError};
+pub use signal::SignalStopper;
 #[cfg(not(loom))]
 pub use thread::LoopThread;
 
-use crate::poller::{DefaultPoller, Poller};
-use crate::registry::{Callback, Registry};
+use crate::core::Phantoms;
+use crate::poller::{DefaultPoller, Poller, Registrar};
+use crate::registry::{Callback, Registry, trace};
 use crate::time::Time;
+use process::Process;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
+use watch::Watch;
 
 /// Runs the callbacks of one table: the owner of the wait.
 ///
@@ -27,6 +36,10 @@ use std::time::Duration;
 /// (EV-1101, EV-1102). Both need the loop exclusively, so it cannot be entered twice (EV-511).
 ///
 /// Dropping the loop removes every entry and drops every callback, uncalled (EV-714).
+///
+/// In a child that was forked without executing another program, leave the loop and its registries alone
+/// or drop the loop, which does nothing to the parent's; a removal there would end what the parent watches
+/// (EV-1105).
 ///
 /// ```
 /// use eventry::EventLoop;
@@ -44,6 +57,11 @@ pub struct EventLoop<P: Poller = DefaultPoller> {
     poller: P,
     /// What is being freed; keeps its storage.
     freed: Vec<(Callback<P>, Option<P::Source>)>,
+    /// Looks for slow callbacks and handles that make no progress.
+    watch: Watch,
+    process: Process,
+    /// Looks for registrations that the poller cannot end.
+    phantoms: Phantoms,
     before_wait: Option<Hook>,
     after_dispatch: Option<Hook>,
 }
@@ -63,8 +81,11 @@ impl<P: Poller> EventLoop<P> {
     pub fn with_poller(poller: P) -> EventLoop<P> {
         EventLoop {
             registry: Registry::new(poller.registrar().clone()),
+            watch: Watch::new(poller.registrar().coarse_tick()),
             poller,
             freed: Vec::new(),
+            process: Process::current(),
+            phantoms: Phantoms::default(),
             before_wait: None,
             after_dispatch: None,
         }
@@ -89,11 +110,13 @@ impl<P: Poller> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// [`RunError`]; the loop may be run again.
+    /// [`RunError`]; the loop may be run again. [`RunError::ForkedChild`] in a child that was forked from
+    /// the process that made the loop (EV-1105).
     pub fn run(&mut self) -> Result<(), RunError> {
+        self.check_process()?;
         loop {
             let result = self.run_once(None);
-            if std::mem::take(&mut self.registry.lock().stop) {
+            if self.registry.take_stop() {
                 return result;
             }
             result?;
@@ -106,21 +129,31 @@ impl<P: Poller> EventLoop<P> {
     /// them, each once; then what was removed is dropped. It may return without having called anything
     /// (EV-513).
     ///
+    /// Unlike [`run`](EventLoop::run) it does not ask which process this is: do not call it in a forked
+    /// child.
+    ///
     /// # Errors
     ///
     /// [`RunError`]
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<(), RunError> {
         let mut panics = Vec::new();
+        self.registry.set_is_run(true);
+        let stale;
         {
             let mut state = self.registry.lock();
             state.begin_run();
             state.core.begin_frees();
+            stale = state.core.take_stale();
+        }
+        if self.phantoms.are_seen(stale) {
+            self.rebuild_poller();
         }
         self.dispatch(&mut panics);
         if let Some(hook) = &mut self.before_wait {
             hook();
         }
         let timeout = self.prepare_to_wait(timeout);
+        trace::waits(timeout);
         let waited = self.poller.wait(timeout);
 
         let mut state = self.registry.lock();
@@ -131,10 +164,18 @@ impl<P: Poller> EventLoop<P> {
                 state.core.lost(token);
             }
             state.core.begin_turn(now, self.poller.ready());
+            state.health.turn_began(now);
+            self.watch.turn_begins(state.health.changes, now);
         }
         drop(state);
         if waited.is_ok() {
             self.dispatch(&mut panics);
+            if self.watch.turn_is_over(|| self.registry.coarse_now()) {
+                self.report();
+            }
+            if cfg!(feature = "tracing") {
+                self.report_turn();
+            }
             if let Some(hook) = &mut self.after_dispatch {
                 hook();
             }
@@ -144,6 +185,7 @@ impl<P: Poller> EventLoop<P> {
         {
             unreachable!("{violation}");
         }
+        self.registry.set_is_run(false);
         waited.map_err(RunError::Wait)?;
         if panics.is_empty() {
             Ok(())
@@ -207,7 +249,8 @@ impl<P: Poller> EventLoop<P> {
         self.prepare_to_wait(None)
     }
 
-    /// The descriptor that is readable when the loop has something to do, if the poller has one.
+    /// The descriptor that is readable when the loop has something to do, if the poller has one. Ask for it
+    /// again after every turn: a poller that had to be rebuilt has another one (EV-1003).
     #[must_use]
     pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         self.poller.poll_fd()
@@ -218,7 +261,10 @@ impl<P: Poller> EventLoop<P> {
     fn prepare_to_wait(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         let mut state = self.registry.lock();
         state.apply_changes(self.registry.registrar());
-        if state.stop || state.core.is_busy() || self.poller.is_always_ready() {
+        let stops = state.stop || self.registry.is_signalled();
+        let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
+        if at_once || stops || state.core.is_busy() || self.poller.is_always_ready() {
+            // It does not sleep, so nobody needs to wake it, and there is no need to know the time.
             return Some(Duration::ZERO);
         }
         let deadline = state.core.next_deadline();
@@ -258,6 +304,7 @@ impl<P: Poller> Stopper<P> {
     /// Makes [`EventLoop::run`] return: the one that runs after its current turn, or else the next one
     /// after one turn that does not wait (EV-907).
     pub fn stop(&self) {
+        trace::stops();
         self.registry.change(|state| state.stop = true);
     }
 }

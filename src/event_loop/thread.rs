@@ -1,5 +1,6 @@
 //! A loop on a thread of its own.
 
+use super::process::Process;
 use super::{EventLoop, RunError, Stopper};
 use crate::poller::{DefaultPoller, Poller};
 use crate::registry::Registry;
@@ -13,6 +14,7 @@ use std::thread::{self, JoinHandle};
 #[derive(Debug)]
 pub struct LoopThread<P: Poller = DefaultPoller> {
     stopper: Stopper<P>,
+    process: Process,
     /// Taken when the thread is joined.
     thread: Option<JoinHandle<Result<(), RunError>>>,
 }
@@ -45,6 +47,7 @@ impl<P: Poller> EventLoop<P> {
             .spawn(move || self.run())?;
         Ok(LoopThread {
             stopper,
+            process: Process::current(),
             thread: Some(thread),
         })
     }
@@ -67,12 +70,16 @@ impl<P: Poller> LoopThread<P> {
     ///
     /// # Errors
     ///
-    /// What ended the loop, if it was not stopped.
+    /// What ended the loop, if it was not stopped; [`RunError::ForkedChild`] in a forked child, which has no
+    /// such thread (EV-1105).
     pub fn join(mut self) -> Result<(), RunError> {
         self.end()
     }
 
     fn end(&mut self) -> Result<(), RunError> {
+        if self.process.is_parent() {
+            return Err(RunError::ForkedChild);
+        }
         self.stopper.stop();
         match self.thread.take() {
             Some(thread) if thread.thread().id() != thread::current().id() => match thread.join() {
@@ -87,7 +94,7 @@ impl<P: Poller> LoopThread<P> {
 
 impl<P: Poller> Drop for LoopThread<P> {
     fn drop(&mut self) {
-        if thread::panicking() {
+        if thread::panicking() && !self.process.is_parent() {
             self.stopper.stop();
         } else {
             // Whoever wants to know calls `join`.

@@ -1,5 +1,5 @@
-//! The default backend, on `epoll(7)`: mio's poll and waker, with level-triggered registrations of our own on
-//! mio's epoll descriptor.
+//! The default backend, on `epoll(7)`: mio's poll, with level-triggered registrations of our own on mio's
+//! epoll descriptor.
 //!
 //! mio registers edge-triggered and asks for `EPOLLRDHUP`, which it then reports as a hang-up. The event
 //! API promises level-triggered readiness and an exact hang-up, so descriptors are registered here by
@@ -8,16 +8,20 @@
 //!
 //! A descriptor that is closed while it is registered is noticed at best: epoll forgets it silently when
 //! its last duplicate is closed, and goes on reporting the file until then. It is heard of when epoll is
-//! next told of it, which then refuses it (EV-1001).
+//! next told of it, which then refuses it (EV-1001). If it had been removed meanwhile, nothing can end its
+//! registration but a new epoll descriptor (EV-1003). That is why the wake descriptor is our own: it moves
+//! along, and whoever wakes need not know.
 
 use super::always_ready::AlwaysReady;
 use super::clock::Clock;
 use super::source::OsSource;
+use super::wake_fd::WakeFd;
 use super::{Poller, Registrar, Source};
 use crate::events::Events;
 use crate::id::Token;
+use crate::sync::Mutex;
 use crate::time::Time;
-use mio::{Poll, Registry, Waker};
+use mio::{Poll, Registry};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use std::cell::Cell;
@@ -48,14 +52,16 @@ pub struct MioPoller {
     registrar: MioRegistrar,
 }
 
-/// Registers on mio's epoll descriptor, wakes with mio's waker.
+/// Registers on mio's epoll descriptor, wakes with an eventfd.
 #[derive(Debug, Clone)]
 pub struct MioRegistrar(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    registry: Registry,
-    waker: Waker,
+    /// Where to register. A second lock, always taken after the registry's, and nobody waits for it: only
+    /// a poller that is rebuilt puts another one here.
+    registry: Mutex<Registry>,
+    wake: WakeFd,
     always_ready: AlwaysReady,
     clock: Clock,
 }
@@ -67,17 +73,16 @@ impl MioPoller {
     ///
     /// Whatever the operating system reports, for example that there are no descriptors left.
     pub fn new() -> io::Result<MioPoller> {
-        let poll = Poll::new()?;
-        let registry = poll.registry().try_clone()?;
-        let waker = Waker::new(&registry, WAKE)?;
+        let wake = WakeFd::new()?;
+        let (poll, registry) = new_poll(&wake)?;
         Ok(MioPoller {
             poll,
             events: mio::Events::with_capacity(EVENTS_AT_FIRST),
             handed_out: Cell::new(0),
             always_ready: Vec::new(),
             registrar: MioRegistrar(Arc::new(Shared {
-                registry,
-                waker,
+                registry: Mutex::new(registry),
+                wake,
                 always_ready: AlwaysReady::new(),
                 clock: Clock::new(),
             })),
@@ -113,7 +118,7 @@ impl Poller for MioPoller {
     }
 
     fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.registrar.0.registry.as_fd())
+        Some(self.poll.registry().as_fd())
     }
 
     fn is_always_ready(&self) -> bool {
@@ -129,38 +134,54 @@ impl Poller for MioPoller {
             .map(|event| (Token::from_bits(event.token().0 as u64), events_of(event)))
             .chain(self.always_ready.iter().copied())
     }
+
+    fn rebuild(&mut self) -> io::Result<bool> {
+        let shared = &self.registrar.0;
+        let (poll, registry) = new_poll(&shared.wake)?;
+        *shared.registry.lock() = registry;
+        self.poll = poll;
+        Ok(true)
+    }
+}
+
+/// An epoll descriptor that knows the wake descriptor and nothing else. It is edge-triggered, so wakes need
+/// not be taken back; one that was sent before is reported.
+fn new_poll(wake: &WakeFd) -> io::Result<(Poll, Registry)> {
+    let poll = Poll::new()?;
+    let registry = poll.registry().try_clone()?;
+    let data = EventData::new_u64(WAKE.0 as u64);
+    epoll::add(&registry, wake, data, EventFlags::IN | EventFlags::ET)?;
+    Ok((poll, registry))
 }
 
 impl Registrar for MioRegistrar {
     type Source = OsSource;
 
     fn register(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
-        let shared = &*self.0;
-        let data = EventData::new_u64(token.into_bits());
-        match epoll::add(&shared.registry, source, data, flags_of(interest)) {
+        let registry = self.0.registry.lock();
+        let (data, flags) = (EventData::new_u64(token.into_bits()), flags_of(interest));
+        match epoll::add(&*registry, source, data, flags) {
             Err(Errno::PERM) => {
-                shared.always_ready.insert(token, interest);
+                self.0.always_ready.insert(token, interest);
                 Ok(())
             }
             // The number was registered before, closed without a removal and opened again, while a
             // duplicate keeps the old registration alive: it is replaced (EV-1002).
-            Err(Errno::EXIST) => Ok(epoll::modify(
-                &shared.registry,
-                source,
-                data,
-                flags_of(interest),
-            )?),
+            Err(Errno::EXIST) => Ok(epoll::modify(&*registry, source, data, flags)?),
             result => Ok(result?),
         }
     }
 
     fn reregister(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
-        let shared = &*self.0;
-        if shared.always_ready.update(token, interest) {
+        if self.0.always_ready.update(token, interest) {
             return Ok(());
         }
         let data = EventData::new_u64(token.into_bits());
-        match epoll::modify(&shared.registry, source, data, flags_of(interest)) {
+        let modified = {
+            let registry = self.0.registry.lock();
+            epoll::modify(&*registry, source, data, flags_of(interest))
+        };
+        match modified {
             // The descriptor was closed and opened again without a removal; the kernel has forgotten it.
             Err(Errno::NOENT) => self.register(source, token, interest),
             result => Ok(result?),
@@ -171,16 +192,24 @@ impl Registrar for MioRegistrar {
         let shared = &*self.0;
         if !shared.always_ready.remove(source.fd()) {
             // Fails if the descriptor was closed too early, and then the kernel has forgotten it.
-            let _ = epoll::delete(&shared.registry, source);
+            let _ = epoll::delete(&*shared.registry.lock(), source);
         }
     }
 
     fn wake(&self) -> io::Result<()> {
-        self.0.waker.wake()
+        self.0.wake.wake()
     }
 
     fn now(&self) -> Time {
         self.0.clock.now()
+    }
+
+    fn coarse_now(&self) -> Time {
+        self.0.clock.coarse_now()
+    }
+
+    fn coarse_tick(&self) -> Duration {
+        self.0.clock.coarse_tick()
     }
 }
 

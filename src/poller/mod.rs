@@ -18,7 +18,7 @@
 //!   with, does not make waits return. If the backend can tell, it refuses the registration or ends it and
 //!   names it among the [`lost`](Poller::lost); the handles then hear of it once (EV-1001).
 //! - **Tokens are opaque.** An event of a registration that has ended since may be reported; its token
-//!   says so to the core.
+//!   says so to the core. If it is reported again and again, the backend is [rebuilt](Poller::rebuild).
 //! - **Sources are the user's.** A registrar is called under a lock and drops no source that may be the
 //!   last share of it; a poller may, in a wait or when it is dropped.
 //! - **Wakes are latched.** A wake that comes before the wait ends the next wait; several may count as
@@ -43,6 +43,8 @@ mod os;
 mod poll;
 #[cfg(not(loom))]
 mod source;
+#[cfg(not(loom))]
+mod wake_fd;
 
 #[cfg(not(loom))]
 pub use self::mio::{MioPoller, MioRegistrar};
@@ -108,6 +110,19 @@ pub trait Poller: Send + Sized + 'static {
     fn lost(&self) -> impl Iterator<Item = Token> {
         std::iter::empty()
     }
+
+    /// Forgets every registration, those included that nobody can end by their descriptor any more
+    /// (EV-1003), and says whether it did; wakes are kept. Called on the thread that waits, with the
+    /// registry's lock held.
+    ///
+    /// A backend that knows no phantoms keeps what it has, and says false.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system reports; then nothing was forgotten.
+    fn rebuild(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Registers, wakes and tells the time: the half of a backend that is shared.
@@ -134,7 +149,8 @@ pub trait Registrar: Clone + Send + Sync + Debug + 'static {
     /// is unknown to the backend already.
     fn deregister(&self, source: &Self::Source);
 
-    /// Makes the wait that runs, or else the next one, return soon.
+    /// Makes the wait that runs, or else the next one, return soon. Signal handlers may call it: it takes
+    /// no lock and allocates nothing.
     ///
     /// # Errors
     ///
@@ -143,6 +159,17 @@ pub trait Registrar: Clone + Send + Sync + Debug + 'static {
 
     /// The monotonic clock.
     fn now(&self) -> Time;
+
+    /// A cheaper look at the same clock: not later than [`now`](Registrar::now), and not earlier by more
+    /// than [`coarse_tick`](Registrar::coarse_tick).
+    fn coarse_now(&self) -> Time {
+        self.now()
+    }
+
+    /// How much earlier the coarse clock may be.
+    fn coarse_tick(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Names a file descriptor.

@@ -60,6 +60,9 @@ struct Shared {
 struct World {
     registered: BTreeMap<RawFd, (Token, Events)>,
     ready: BTreeMap<RawFd, Events>,
+    /// What is reported although it may not be registered any more.
+    phantoms: Vec<(Token, Events)>,
+    rebuilds: usize,
     woken: bool,
     wakes: usize,
     now: Time,
@@ -110,6 +113,29 @@ impl Model {
         registered.map(|(fd, (_, events))| (*fd, *events)).collect()
     }
 
+    /// Makes the registration that `fd` has now one that cannot be ended: the wait reports it with `events`
+    /// from now on, as epoll does when a descriptor is closed too early and has a duplicate (EV-1003).
+    pub fn haunt(&self, fd: RawFd, events: Events) {
+        let mut world = self.0.world.lock();
+        let registered = world.registered.get(&fd).map(|(token, _)| *token);
+        world
+            .phantoms
+            .extend(registered.map(|token| (token, events)));
+        drop(world);
+        self.0.changed.notify_one();
+    }
+
+    /// Ends the phantoms, as when the last duplicate is closed.
+    pub fn exorcise(&self) {
+        self.0.world.lock().phantoms.clear();
+    }
+
+    /// How often the poller was rebuilt.
+    #[must_use]
+    pub fn rebuilds(&self) -> usize {
+        self.0.world.lock().rebuilds
+    }
+
     /// Makes every registration fail with this error, or none.
     pub fn refuse_registrations(&self, error: Option<io::ErrorKind>) {
         self.0.world.lock().refuse = error;
@@ -123,12 +149,18 @@ impl Model {
 
 impl World {
     fn found(&self) -> impl Iterator<Item = (Token, Events)> {
-        self.registered
-            .iter()
+        let registered = self.registered.iter();
+        let is_registered = |token: Token| {
+            let mut registered = self.registered.values();
+            registered.any(|(own, _)| *own == token)
+        };
+        let phantoms = self.phantoms.iter().copied();
+        registered
             .filter_map(|(fd, (token, interest))| {
                 let events = interest.share_of(*self.ready.get(fd)?);
                 (!events.is_empty()).then_some((*token, events))
             })
+            .chain(phantoms.filter(move |(token, _)| !is_registered(*token)))
     }
 }
 
@@ -170,6 +202,14 @@ impl Poller for ModelPoller {
 
     fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
         self.found.iter().copied()
+    }
+
+    fn rebuild(&mut self) -> io::Result<bool> {
+        let mut world = self.registrar.0.world.lock();
+        world.registered.clear();
+        world.phantoms.clear();
+        world.rebuilds += 1;
+        Ok(true)
     }
 }
 

@@ -138,6 +138,13 @@ impl Poller for OsPoller {
             Either::Poll(poller) => Either::Poll(poller.lost()),
         }
     }
+
+    fn rebuild(&mut self) -> io::Result<bool> {
+        match &mut self.poller {
+            Either::Epoll(poller) => poller.rebuild(),
+            Either::Poll(poller) => poller.rebuild(),
+        }
+    }
 }
 
 impl Registrar for OsRegistrar {
@@ -175,6 +182,20 @@ impl Registrar for OsRegistrar {
         match &self.0 {
             Either::Epoll(registrar) => registrar.now(),
             Either::Poll(registrar) => registrar.now(),
+        }
+    }
+
+    fn coarse_now(&self) -> Time {
+        match &self.0 {
+            Either::Epoll(registrar) => registrar.coarse_now(),
+            Either::Poll(registrar) => registrar.coarse_now(),
+        }
+    }
+
+    fn coarse_tick(&self) -> Duration {
+        match &self.0 {
+            Either::Epoll(registrar) => registrar.coarse_tick(),
+            Either::Poll(registrar) => registrar.coarse_tick(),
         }
     }
 }

@@ -9,16 +9,17 @@
 
 use super::clock::Clock;
 use super::source::OsSource;
+use super::wake_fd::WakeFd;
 use super::{Poller, Registrar, Source};
 use crate::events::Events;
 use crate::id::Token;
 use crate::sync::Mutex;
 use crate::time::Time;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub struct PollRegistrar(Arc<Shared>);
 struct Shared {
     /// A second lock, always taken after the registry's and never held across anything else.
     table: Mutex<Table>,
-    wake: OwnedFd,
+    wake: WakeFd,
     clock: Clock,
 }
 
@@ -86,7 +87,7 @@ impl PollPoller {
             lost: Vec::new(),
             registrar: PollRegistrar(Arc::new(Shared {
                 table: Mutex::new(Table::default()),
-                wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+                wake: WakeFd::new()?,
                 clock: Clock::new(),
             })),
         })
@@ -114,7 +115,7 @@ impl PollPoller {
             let mut found = polled.iter().map(PollFd::revents);
             if found.next().is_some_and(|flags| !flags.is_empty()) {
                 left -= 1;
-                drain(wake);
+                wake.drain();
             }
             let found = registered.values().zip(found);
             let found = found.filter(|(_, flags)| !flags.is_empty()).take(left);
@@ -229,15 +230,19 @@ impl Registrar for PollRegistrar {
     }
 
     fn wake(&self) -> io::Result<()> {
-        match rustix::io::write(&self.0.wake, &1_u64.to_ne_bytes()) {
-            // Full with wakes: one of them is enough.
-            Ok(_) | Err(Errno::AGAIN) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        self.0.wake.wake()
     }
 
     fn now(&self) -> Time {
         self.0.clock.now()
+    }
+
+    fn coarse_now(&self) -> Time {
+        self.0.clock.coarse_now()
+    }
+
+    fn coarse_tick(&self) -> Duration {
+        self.0.clock.coarse_tick()
     }
 }
 
@@ -279,12 +284,6 @@ impl Table {
         let registration = self.registered.get(&token.fd());
         registration.is_some_and(|registration| registration.token == token)
     }
-}
-
-/// Takes back all wakes that were sent.
-fn drain(wake: &OwnedFd) {
-    // Nothing is there if it was not a wake that was reported.
-    let _ = rustix::io::read(wake, &mut [0_u8; 8]);
 }
 
 /// The vector's storage, for borrows of another lifetime: the library collects in place.

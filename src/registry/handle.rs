@@ -1,11 +1,14 @@
 //! Handles, from any thread.
 
-use super::{AddError, Callback, Next, Registry, RemoveError};
+use super::{AddError, Callback, Next, Notices, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::HandleId;
 use crate::poller::{DefaultPoller, Poller, Source};
 use std::os::fd::RawFd;
+
+/// A handle's id, or everything that was offered.
+type Inserted<P> = Result<HandleId, (AddError<<P as Poller>::Source>, Callback<P>)>;
 
 /// What a handle's callback is called with (EV-310).
 #[derive(Debug)]
@@ -75,7 +78,8 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_handle(&self, id: HandleId) -> Result<Removal, NotRegistered> {
-        self.change(|state| state.core.remove_handle(id))
+        let removed = self.change(|state| state.core.remove_handle(id));
+        removed.inspect(|removal| trace::removed(id, removal))
     }
 
     /// Removes a handle and waits until its last call is over: then no call runs and none will begin.
@@ -87,6 +91,7 @@ impl<P: Poller> Registry<P> {
     /// [`RemoveError`]: the id names nothing, or the callback itself is the caller.
     pub fn remove_handle_and_wait(&self, id: HandleId) -> Result<(), RemoveError> {
         self.remove_and_wait(
+            id,
             |state| state.core.remove_handle(id),
             |state| state.core.is_handle_in_flight(id),
         )
@@ -94,17 +99,31 @@ impl<P: Poller> Registry<P> {
 
     /// Adds a handle, or gives everything back: what was offered, and the callback to be dropped after
     /// the lock has been released.
-    pub(crate) fn insert_handle(
+    fn insert_handle(
         &self,
         source: P::Source,
         interest: Events,
         callback: Callback<P>,
-    ) -> Result<HandleId, (AddError<P::Source>, Callback<P>)> {
-        self.change(|state| {
-            let fd = source.fd();
-            let added = state.core.add_handle(fd, source, interest, callback);
-            added.map_err(|(reason, callback, offered)| (AddError { reason, offered }, callback))
-        })
+    ) -> Inserted<P> {
+        let fd = source.fd();
+        let (added, notices) = self.insert_handle_quietly(source, interest, callback);
+        self.tell(notices);
+        added.inspect(|id| trace::handle_added(id, fd, interest))
+    }
+
+    /// The same for callers who hold a lock of their own; they tell later.
+    pub(crate) fn insert_handle_quietly(
+        &self,
+        source: P::Source,
+        interest: Events,
+        callback: Callback<P>,
+    ) -> (Inserted<P>, Notices) {
+        let fd = source.fd();
+        let (added, notices) =
+            self.change_quietly(|state| state.core.add_handle(fd, source, interest, callback));
+        let added =
+            added.map_err(|(reason, callback, offered)| (AddError { reason, offered }, callback));
+        (added, notices)
     }
 }
 

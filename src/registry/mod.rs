@@ -7,26 +7,34 @@
 
 mod error;
 mod handle;
+mod health;
 mod next;
+mod signalled;
 mod stats;
 mod timeout;
+pub(crate) mod trace;
+mod warning;
 
 pub use error::{AddError, RemoveError};
 pub use handle::HandleEvent;
 pub use next::Next;
 pub use stats::Stats;
 pub use timeout::TimeoutEvent;
+pub use warning::{Limits, SlowCallback, Warning};
 
 use crate::core::{Change, Core, NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::Key;
 use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
+use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
+#[cfg(not(loom))]
+pub(crate) use health::WarningHook;
+use health::{Health, Notices};
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{self, AtomicU32, Ordering};
 
 /// A callback as the table keeps it: called with the registry, the entry's key and, for a handle, the
 /// events, it says what to do next; dropping it is its free call.
@@ -65,6 +73,10 @@ struct Shared<P: Poller> {
     /// Told when a call is over that somebody waits for.
     finished: Condvar,
     registrar: P::Registrar,
+    /// Whether some thread is inside the loop. Nothing but the wording of a warning depends on it.
+    is_run: atomic::AtomicBool,
+    /// Whether a signal asked the loop to stop. Stored without the lock.
+    signalled: AtomicBool,
 }
 
 /// What the lock guards.
@@ -78,6 +90,7 @@ pub(crate) struct State<P: Poller> {
     /// How many threads wait for a call to be over.
     waiters: usize,
     pub(crate) stats: Stats,
+    pub(crate) health: Health,
 }
 
 /// What the loop is doing, as far as waking it goes.
@@ -102,9 +115,12 @@ impl<P: Poller> Registry<P> {
                     runner: None,
                     waiters: 0,
                     stats: Stats::default(),
+                    health: Health::default(),
                 }),
                 finished: Condvar::new(),
                 registrar,
+                is_run: atomic::AtomicBool::new(false),
+                signalled: AtomicBool::new(false),
             }),
         }
     }
@@ -117,15 +133,23 @@ impl<P: Poller> Registry<P> {
     /// Makes one change to the table and everything that follows from it: tells the poller before the
     /// lock is released, and wakes the loop afterwards if it sleeps past the change.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> T {
+        let (result, notices) = self.change_quietly(change);
+        self.tell(notices);
+        result
+    }
+
+    /// The same for callers who hold a lock of their own; they tell later.
+    fn change_quietly<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> (T, Notices) {
         let mut state = self.lock();
         let result = change(&mut state);
         state.apply_urgent_change(self.registrar());
-        let wake = state.must_wake();
+        let wakes = state.must_wake();
+        let looks = state.health.changed();
         drop(state);
-        if wake {
+        if wakes {
             self.wake();
         }
-        result
+        (result, Notices { wakes, looks })
     }
 
     /// Whether nothing is registered and nothing waits to be freed: everything that callbacks hold has
@@ -137,10 +161,14 @@ impl<P: Poller> Registry<P> {
     }
 
     /// How much there is and what the loop has done so far.
+    ///
+    /// Looks after the work that waits, so the warning that nobody runs the loop may come from here.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let overdue = self.look();
         let state = self.lock();
         Stats {
+            overdue,
             handles: state.core.handle_count(),
             timeouts: state.core.timeout_count(),
             pending_frees: state.core.pending_frees(),
@@ -151,6 +179,7 @@ impl<P: Poller> Registry<P> {
     /// Removes an entry and waits until its last call is over.
     fn remove_and_wait(
         &self,
+        id: impl fmt::Debug,
         remove: impl FnOnce(&mut State<P>) -> Result<Removal, NotRegistered>,
         is_in_flight: impl Fn(&State<P>) -> bool,
     ) -> Result<(), RemoveError> {
@@ -160,6 +189,7 @@ impl<P: Poller> Registry<P> {
             }
             Ok(remove(state)?)
         })?;
+        trace::removed(id, removal);
         if removal == Removal::InFlight {
             let mut state = self.lock();
             state.waiters += 1;
@@ -173,7 +203,7 @@ impl<P: Poller> Registry<P> {
 
     /// Tells those who wait for it that a call is over.
     pub(crate) fn call_is_over(&self, state: &State<P>) {
-        if state.waiters > 0 {
+        if state.waiters > 0 && !planted(Defect::WaiterForgotten) {
             self.shared.finished.notify_all();
         }
     }

@@ -1,10 +1,13 @@
 //! Timeouts, from any thread.
 
-use super::{AddError, Callback, Next, Registry, RemoveError};
+use super::{AddError, Callback, Next, Notices, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
 use std::time::Duration;
+
+/// A timeout's id, or everything that was offered.
+type Inserted<P> = Result<TimeoutId, (AddError<()>, Callback<P>)>;
 
 /// What a timeout's callback is called with (EV-811).
 #[derive(Debug)]
@@ -73,7 +76,7 @@ impl<P: Poller> Registry<P> {
     ) -> Result<(), NotRegistered> {
         let interval = interval.into();
         let now = self.now();
-        self.change(|state| state.core.update_timeout(id, now, interval))
+        self.change_at(now, |state| state.core.update_timeout(id, now, interval))
     }
 
     /// Removes a timeout: no call of its callback begins after this returns; as
@@ -83,7 +86,8 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_timeout(&self, id: TimeoutId) -> Result<Removal, NotRegistered> {
-        self.change(|state| state.core.remove_timeout(id))
+        let removed = self.change(|state| state.core.remove_timeout(id));
+        removed.inspect(|removal| trace::removed(id, removal))
     }
 
     /// Removes a timeout and waits until its last call is over; as
@@ -94,22 +98,30 @@ impl<P: Poller> Registry<P> {
     /// [`RemoveError`]
     pub fn remove_timeout_and_wait(&self, id: TimeoutId) -> Result<(), RemoveError> {
         self.remove_and_wait(
+            id,
             |state| state.core.remove_timeout(id),
             |state| state.core.is_timeout_in_flight(id),
         )
     }
 
     /// Adds a timeout, or gives the callback back, to be dropped after the lock has been released.
-    pub(crate) fn insert_timeout(
+    fn insert_timeout(&self, interval: Option<Duration>, callback: Callback<P>) -> Inserted<P> {
+        let (added, notices) = self.insert_timeout_quietly(interval, callback);
+        self.tell(notices);
+        added.inspect(|id| trace::timeout_added(id, interval))
+    }
+
+    /// The same for callers who hold a lock of their own; they tell later.
+    pub(crate) fn insert_timeout_quietly(
         &self,
         interval: Option<Duration>,
         callback: Callback<P>,
-    ) -> Result<TimeoutId, (AddError<()>, Callback<P>)> {
+    ) -> (Inserted<P>, Notices) {
         let now = self.now();
-        let added = self.change(|state| state.core.add_timeout(now, interval, callback));
-        added.map_err(|(reason, callback)| {
-            let offered = ();
-            (AddError { reason, offered }, callback)
-        })
+        let (added, notices) =
+            self.change_at_quietly(now, |state| state.core.add_timeout(now, interval, callback));
+        let offered = ();
+        let added = added.map_err(|(reason, callback)| (AddError { reason, offered }, callback));
+        (added, notices)
     }
 }

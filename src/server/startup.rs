@@ -132,6 +132,7 @@ fn create_sockets(config: &Config, hub: &Arc<Hub>) -> Result<(), DaemonError> {
 struct LoopThread(JoinHandle<Result<(), RunError>>);
 
 fn start_event_loop(mut event_loop: EventLoop) -> Result<LoopThread, DaemonError> {
+    event_loop.set_on_warning(|warning| tracing::warn!("{warning}"));
     let run = move || {
         loop {
             match event_loop.run() {

@@ -16,6 +16,7 @@ mod next;
 mod panics;
 #[path = "../patience/mod.rs"]
 mod patience;
+mod phantoms;
 mod refusals;
 mod shared_descriptors;
 mod stats;
@@ -26,3 +27,4 @@ mod timeouts;
 mod turn;
 mod waiting;
 mod wakes;
+mod warnings;

@@ -101,3 +101,29 @@ fn a_single_turn_does_not_take_the_stop_from_the_run() {
         assert_eq!(probe.wakes_and_waits(), (0, 2));
     });
 }
+
+// EV-907: the stop of a signal handler is latched like any other, and counts once.
+#[test]
+fn a_signals_stop_is_latched_and_ends_one_run() {
+    let (mut event_loop, registry, probe) = probe_loop();
+    event_loop.signal_stopper().stop();
+    event_loop.run().unwrap();
+    assert_eq!(probe.told(), [Told::Wake, Told::Wait(Some(Duration::ZERO))]);
+
+    let stopper = event_loop.stopper();
+    registry
+        .add_timeout(ms(10), move |_| stopper.stop())
+        .unwrap();
+    event_loop.run().unwrap();
+    assert_eq!(probe.told(), [Told::Wait(Some(ms(10)))]);
+}
+
+// EV-902, EV-907.
+#[test]
+fn a_signals_stop_ends_the_sleep() {
+    let (mut event_loop, _registry, probe) = probe_loop();
+    let stopper = event_loop.signal_stopper();
+    probe.during_a_wait(move || stopper.stop());
+    event_loop.run().unwrap();
+    assert_eq!(probe.told(), [Told::Wait(None), Told::Wake]);
+}

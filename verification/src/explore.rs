@@ -22,6 +22,9 @@ pub struct Bounds {
     pub intervals: Vec<Interval>,
     /// Whether the poller may refuse a descriptor.
     pub refusals: bool,
+    /// Whether the poller may be rebuilt, at any time. The loop does so when a turn has just begun, but the
+    /// table allows it.
+    pub rebuilds: bool,
     /// Whether a thread may come with a time that is over.
     pub samples: bool,
     /// Whether a turn may be given up for the next, a batch fetched during a turn, and the poller told
@@ -153,6 +156,9 @@ impl Bounds {
             }
         }
         self.loop_ops(world, &mut ops);
+        if self.rebuilds && !world.mirror.registered().is_empty() {
+            ops.push(Op::Rebuild);
+        }
         if !world.oracle.is_closed() {
             ops.push(Op::Close);
         }

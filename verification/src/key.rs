@@ -14,10 +14,10 @@
 //! the ready list up to where it was looked at; the time and the snapshot of a turn that has come to its
 //! free calls; and the latest time spoken of, unless a thread still holds an earlier one.
 //!
-//! Left out as well are the list of all tokens ever used and the label from which on entries are new in
-//! the turn. Only checks read them. The first can hide a token that repeats after it has left every place
-//! in the state, which a counter of 32 bits does not do in a search; what the second finds is a wrong call
-//! anyway.
+//! Left out as well are the list of all tokens ever used, the label from which on entries are new in the
+//! turn, and the least stale token of a turn. Only checks read them. The first can hide a token that repeats
+//! after it has left every place in the state, which a counter of 32 bits does not do in a search; what the
+//! second finds is a wrong call anyway; the third follows from batch and registrations, which are there.
 
 use crate::World;
 use crate::oracle::Label;

@@ -75,6 +75,8 @@ pub enum Op {
     Finish,
     /// This much time passes, also while a callback runs.
     Tick(u64),
+    /// The poller is made anew and knows nothing: it had reported what nobody can end.
+    Rebuild,
     /// The loop is dropped.
     Close,
 }
@@ -126,6 +128,7 @@ mod from_bytes {
                 17 => Op::Tick(bytes.int_in_range(0..=20u8)?.into()),
                 // Rare, since little can happen afterwards.
                 _ if bytes.ratio(1u8, 16)? => Op::Close,
+                _ if bytes.ratio(1u8, 4)? => Op::Rebuild,
                 _ => Op::Step,
             })
         }

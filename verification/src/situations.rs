@@ -37,6 +37,8 @@ pub struct Situations {
     pub refused_then_enabled: usize,
     /// A registration was ended at once while an event of it waited for the turn to begin.
     pub urgent_with_stale_batch: usize,
+    /// The poller was rebuilt while it knew something.
+    pub rebuilt: usize,
     /// An id was used that no longer names anything.
     pub stale_ids: usize,
     /// An entry was removed while others were being freed.
@@ -128,6 +130,7 @@ impl Situations {
                 self.stale_event_of_reused_descriptor += world.stale_events_of_reused_descriptors();
                 self.seen = Seen::default();
             }
+            Op::Rebuild => self.rebuilt += usize::from(!world.mirror.registered().is_empty()),
             Op::Close => self.closed_in_call += usize::from(world.is_in_call()),
             _ => {}
         }
@@ -195,6 +198,7 @@ impl Situations {
             &mut self.refused_while_running,
             &mut self.refused_then_enabled,
             &mut self.urgent_with_stale_batch,
+            &mut self.rebuilt,
             &mut self.stale_ids,
             &mut self.removed_while_freeing,
             &mut self.late_clock,
@@ -268,7 +272,7 @@ impl World {
     }
 }
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "calls",
     "frees",
     "removed before its call",
@@ -281,6 +285,7 @@ const NAMES: [&str; 16] = [
     "refused while running",
     "refused, then enabled",
     "registration ended under a batch",
+    "poller rebuilt",
     "stale ids",
     "removed while freeing",
     "late clock",

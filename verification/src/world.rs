@@ -29,6 +29,8 @@ pub struct World {
     pub(crate) timeouts: Vec<(Label, TimeoutId)>,
     /// Labels from here on were added since the turn began.
     pub(crate) turn_began: u32,
+    /// The least token in the batch that nobody was registered under when the turn began.
+    stale: Option<Token>,
     last: Answer,
 }
 
@@ -60,6 +62,7 @@ impl World {
             handles: Vec::new(),
             timeouts: Vec::new(),
             turn_began: 0,
+            stale: None,
             last: Answer::Done,
         }
     }
@@ -158,6 +161,7 @@ impl World {
             }
             Op::Turn if self.out.is_none() => self.begin_turn(),
             Op::Frees if self.out.is_none() => {
+                self.stale = None;
                 self.core.begin_frees();
                 self.oracle.begin_frees();
                 DONE
@@ -166,6 +170,12 @@ impl World {
             Op::Finish => self.finish(),
             Op::Tick(by) => {
                 self.now = self.now.after(Duration::from_nanos(by));
+                DONE
+            }
+            Op::Rebuild => {
+                self.core.poller_was_rebuilt();
+                self.oracle.poller_was_rebuilt();
+                self.mirror.clear();
                 DONE
             }
             Op::Close => {
@@ -294,10 +304,25 @@ impl World {
             Some((fd, *events))
         });
         let fresh: Vec<(RawFd, Events)> = fresh.collect();
+        let tokens = batch.iter().map(|(token, _)| *token);
+        let stale = tokens.filter(|token| self.mirror.fd_of(*token).is_none());
+        self.stale = stale.min();
         self.oracle.begin_turn(self.now, &fresh);
         self.core.begin_turn(self.now, batch);
         self.turn_began = self.oracle.added();
         DONE
+    }
+
+    /// A turn that comes to its end has named an event that was reported for nobody, if there was one: none
+    /// later than those that were stale when it began, and none that is registered.
+    fn check_stale(&mut self) -> Result<(), Violation> {
+        let expected = self.stale.take();
+        let named = self.core.take_stale();
+        let is_over = named.is_none_or(|token| self.mirror.fd_of(token).is_none());
+        let is_least = expected.is_none_or(|least| named.is_some_and(|named| named <= least));
+        Violation::unless(is_over && is_least, "I18", || {
+            format!("{named:?} was named as stale, {expected:?} was")
+        })
     }
 
     /// The next call of both must be the same. What goes wrong here is named as closely as possible.
@@ -346,6 +371,9 @@ impl World {
             }
             None => Answer::Nothing,
         };
+        if expected == Answer::Nothing && answer == expected {
+            self.check_stale()?;
+        }
         Ok(("I4", expected, answer))
     }
 

@@ -15,16 +15,18 @@ fn bounds(adds: Adds) -> Bounds {
         ready: vec![Events::NONE, readable, writable | Events::HANGUP],
         intervals: vec![None, Some(0), Some(1)],
         refusals: false,
+        rebuilds: false,
         samples: false,
         abandon: false,
         depth: usize::MAX,
     }
 }
 
-/// The same, with everything that can happen: refused descriptors, late clocks, abandoned turns.
+/// The same, with everything that can happen: refused descriptors, rebuilt pollers, late clocks, abandoned turns.
 fn all(adds: Adds) -> Bounds {
     Bounds {
         refusals: true,
+        rebuilds: true,
         samples: true,
         abandon: true,
         ..bounds(adds)

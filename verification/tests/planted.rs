@@ -1,9 +1,9 @@
 //! The checks are alive: each planted mistake is caught by the check that is named here, and without
 //! one all are silent.
 //!
-//! Both the search and the properties must notice the six mistakes of the table. `tests/loom.rs` plants
+//! Both the search and the properties must notice the seven mistakes of the table. `tests/loom.rs` plants
 //! as well: there L3 and L3b must notice a missing wake for a nearer deadline, L3c and L3d one for a
-//! change of a handle, L1 a free while the callback runs, and L4 a lost cancel.
+//! change of a handle, L6b a wake that comes before what it is for, L9 a waiter who is not told, L1 a free while the callback runs, and L4 a lost cancel.
 
 #[cfg(not(eventry_verification))]
 compile_error!(
@@ -27,6 +27,7 @@ fn bounds() -> Bounds {
         ready: vec![Events::NONE, readable],
         intervals: vec![Some(0)],
         refusals: true,
+        rebuilds: true,
         samples: false,
         abandon: false,
         depth: usize::MAX,
@@ -75,10 +76,20 @@ fn a_forgotten_refusal_is_caught_by_the_check_of_sleep() {
     is_caught(Defect::RefusalForgotten, "I17");
 }
 
+#[test]
+fn a_rebuilt_poller_that_is_not_told_anew_is_caught_by_the_check_of_sleep() {
+    is_caught(Defect::RebuildForgotten, "I17");
+}
+
 /// These are mistakes of the shell, which the table does not have: loom catches them, models L3 to L3d.
 #[test]
 fn a_missing_wake_is_not_the_tables_mistake() {
-    for defect in [Defect::NoWakeForNearerDeadline, Defect::NoWakeForChange] {
+    for defect in [
+        Defect::NoWakeForNearerDeadline,
+        Defect::NoWakeForChange,
+        Defect::WakeBeforeSignal,
+        Defect::WaiterForgotten,
+    ] {
         plant(Some(defect));
         let found = explore(&bounds());
         plant(None);

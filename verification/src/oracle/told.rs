@@ -137,6 +137,15 @@ impl Oracle {
         }
     }
 
+    /// The poller knows nothing any more, and must be told of everything that somebody wants.
+    pub fn poller_was_rebuilt(&mut self) {
+        let mut known: Vec<RawFd> = self.untold.told.drain(..).map(|(fd, _)| fd).collect();
+        known.sort_unstable();
+        for fd in known {
+            self.note_change(fd);
+        }
+    }
+
     /// The poller is gone.
     pub(super) fn forget_poller(&mut self) {
         self.untold = Untold::default();

@@ -145,6 +145,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => ready().prop_map(|ready| Op::Poll { ready }),
         1 => Just(Op::Turn),
         1 => Just(Op::Frees),
+        1 => Just(Op::Rebuild),
         4 => (0..20u64).prop_map(Op::Tick),
         // All that follows is about a loop that is gone.
         1 => proptest::bool::weighted(0.05).prop_map(|close| if close { Op::Close } else { Op::Step }),

@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Which model notices which defect, and what it says.
-const NOTICED: [(Defect, &str, &str); 6] = [
+const NOTICED: [(Defect, &str, &str); 9] = [
     (Defect::NoWakeForNearerDeadline, "L3", "deadlock"),
     (Defect::NoWakeForNearerDeadline, "L3b", "deadlock"),
     (Defect::NoWakeForChange, "L3c", "deadlock"),
     (Defect::NoWakeForChange, "L3d", "deadlock"),
+    (Defect::WakeBeforeSignal, "L6b", "deadlock"),
     (Defect::FreeWhileRunning, "L1", "I3"),
     (Defect::LostCancel, "L4", "I5"),
+    (Defect::WaiterForgotten, "L9", "deadlock"),
+    (Defect::FreeWhileRunning, "L9", "I3"),
 ];
 
 pub(crate) fn main() -> ExitCode {

@@ -38,7 +38,7 @@ macro_rules! models {
 }
 
 models! {
-    "L1" remove_x_dispatch 150,
+    "L1" remove_x_dispatch 120,
     "L2" remove_x_remove 60,
     "L3" add_nearer_deadline_x_sleep 70,
     "L3b" shorten_deadline_x_sleep 100,
@@ -46,12 +46,16 @@ models! {
     "L3d" enable_handle_x_sleep 40,
     "L4" remove_while_called_x_free 800,
     "L4b" remove_while_asleep_x_free 100,
-    "L5" disable_x_dispatch 130,
+    "L5" disable_x_dispatch 60,
     "L6" stop_x_sleep 30,
-    "L7" remove_inside_x_remove_outside 120,
-    "L8" add_inside_x_remove_outside 100,
+    "L6b" signal_x_sleep 20,
+    "L6c" signal_x_stop 20,
+    "L7" remove_inside_x_remove_outside 60,
+    "L8" add_inside_x_remove_outside 60,
+    "L9" remove_and_wait_x_dispatch 250,
     "L10" drop_loop_x_add 20,
-    "L12" remove_under_the_callbacks_lock 400,
+    "L11" every_operation_inside_x_outside 150_000,
+    "L12" remove_under_the_callbacks_lock 300,
     "L13" add_x_first_call 70,
 }
 
@@ -272,6 +276,28 @@ fn stop_x_sleep() {
     other.join().unwrap();
 }
 
+/// A loop that sleeps for ever returns when a signal handler stops it, which takes no lock (EV-907).
+fn signal_x_sleep() {
+    let (mut event_loop, _registry, _world) = new_loop();
+    let stopper = event_loop.signal_stopper();
+    let other = thread::spawn(move || stopper.stop());
+    event_loop.run().unwrap();
+    other.join().unwrap();
+}
+
+/// Two stops by different ways end one run or two, but not three: what is left of the second is a wake.
+fn signal_x_stop() {
+    let (mut event_loop, _registry, _world) = new_loop();
+    let (stopper, by_signal) = (event_loop.stopper(), event_loop.signal_stopper());
+    let other = thread::spawn(move || by_signal.stop());
+    let last = stopper.clone();
+    stopper.stop();
+    event_loop.run().unwrap();
+    other.join().unwrap();
+    last.stop();
+    event_loop.run().unwrap();
+}
+
 /// A callback that removes itself and another thread that removes it: one of them does (EV-701, EV-610).
 fn remove_inside_x_remove_outside() {
     let (mut event_loop, registry, _world) = new_loop();
@@ -328,6 +354,71 @@ fn add_inside_x_remove_outside() {
         calls, added,
         "I4: what was added is called in the next turn"
     );
+}
+
+/// When a removal that waits has returned, no call runs and none begins (EV-702).
+fn remove_and_wait_x_dispatch() {
+    let (mut event_loop, registry, world) = new_loop();
+    let (running, gone) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+    world.set_ready(FD.0, Events::READABLE);
+    let (is_running, is_gone) = (running.clone(), gone.clone());
+    let callback = move |_: eventry::registry::HandleEvent<'_, _>| {
+        assert!(
+            !is_gone.load(SeqCst),
+            "I3: a call began after its handle was removed"
+        );
+        is_running.store(true, SeqCst);
+        // A step that others can come in between of.
+        world.set_ready(FD.0, Events::NONE);
+        is_running.store(false, SeqCst);
+    };
+    let id = registry.add_source(FD, Events::READABLE, callback).unwrap();
+    let remover = thread::spawn(move || {
+        registry.remove_handle_and_wait(id).unwrap();
+        assert!(
+            !running.load(SeqCst),
+            "I3: a call runs that the removal did not wait for"
+        );
+        gone.store(true, SeqCst);
+    });
+    turn(&mut event_loop);
+    remover.join().unwrap();
+    turn(&mut event_loop);
+}
+
+/// A callback that calls everything there is to call, while another thread does as well (EV-510, EV-613).
+fn every_operation_inside_x_outside() {
+    let (mut event_loop, registry, world) = new_loop();
+    world.set_ready(FD.0, Events::READABLE);
+    let (stopper, by_signal) = (event_loop.stopper(), event_loop.signal_stopper());
+    let other = ModelSource(FD.0 + 1);
+    let ignore = |_: eventry::registry::TimeoutEvent<'_>| {};
+    let callback = move |event: eventry::registry::HandleEvent<'_, _>| {
+        let (registry, id) = (event.registry, event.id);
+        let called = |_: eventry::registry::HandleEvent<'_, _>| {};
+        let added = registry.add_source(other, Events::READABLE, called);
+        let handle = added.unwrap();
+        let timeout = registry.add_timeout(FOR_EVER, ignore).unwrap();
+        registry.update_handle(handle, Events::WRITABLE).unwrap();
+        registry.update_timeout(timeout, None).unwrap();
+        registry.remove_handle_and_wait(handle).unwrap();
+        assert_eq!(registry.remove_timeout(timeout), Ok(Removal::Idle));
+        let itself = registry.remove_handle_and_wait(id);
+        assert!(itself.is_err(), "it would wait for itself");
+        assert!(!registry.is_idle());
+        stopper.stop();
+        by_signal.stop();
+    };
+    let id = registry.add_source(FD, Events::READABLE, callback).unwrap();
+    let outside = registry.clone();
+    let thread = thread::spawn(move || {
+        outside.update_handle(id, Events::READABLE).unwrap();
+        let timeout = outside.add_timeout(FOR_EVER, ignore).unwrap();
+        outside.remove_timeout_and_wait(timeout).unwrap();
+    });
+    event_loop.run().unwrap();
+    thread.join().unwrap();
+    assert_eq!(registry.remove_handle(id), Ok(Removal::Idle));
 }
 
 /// A loop that is dropped frees what was added before; what comes later is refused and comes back

@@ -1,0 +1,63 @@
+//! eventry inside a loop that the program has already: here a bare `poll(2)`.
+//!
+//! The outer loop needs a descriptor and a time from eventry, and gives it a turn when either says so.
+
+#![allow(clippy::print_stdout, reason = "it is what an example does")]
+
+use eventry::registry::Next;
+use eventry::{EventLoop, Events};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut inner = EventLoop::new()?;
+    let registry = inner.registry();
+
+    // What eventry does: a tick, and what another thread adds while the outer loop waits.
+    let mut ticks = 0;
+    registry.add_timeout(Duration::from_millis(50), move |_| {
+        ticks += 1;
+        println!("inner: tick {ticks}");
+        if ticks == 3 { Next::Remove } else { Next::Keep }
+    })?;
+    let (near, mut far) = UnixStream::pair()?;
+    let other = registry.clone();
+    let adder = thread::spawn(move || {
+        let added = other.add_handle(near, Events::READABLE, |event| {
+            let mut word = [0; 16];
+            let got = event.source.as_ref().read(&mut word).unwrap_or(0);
+            println!("inner: {:?}", String::from_utf8_lossy(&word[..got]));
+            Next::Remove
+        });
+        added.expect("the loop is there");
+        far.write_all(b"from a thread").expect("it is read");
+    });
+
+    // What the outer loop does itself.
+    let (mut own, mut peer) = UnixStream::pair()?;
+    peer.write_all(b"!")?;
+
+    while !registry.is_idle() {
+        // Before every wait: this tells the kernel what eventry waits for, and says for how long at most.
+        let timeout = inner.prepare().map(Timespec::try_from).transpose()?;
+        // Ask for the descriptor each time, it may be another one after a turn.
+        let fd = inner.poll_fd().expect("epoll has one");
+        let mut polled = [
+            PollFd::new(&fd, PollFlags::IN),
+            PollFd::from_borrowed_fd(own.as_fd(), PollFlags::IN),
+        ];
+        poll(&mut polled, timeout.as_ref())?;
+        if polled[1].revents().contains(PollFlags::IN) {
+            own.read_exact(&mut [0])?;
+            println!("outer: its own event");
+        }
+        // Costs little when there is nothing to do, and never waits.
+        inner.run_once(Some(Duration::ZERO))?;
+    }
+    adder.join().expect("it does not panic");
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Registrations that are over for the table and not for the poller.
+//!
+//! Epoll knows a descriptor by its number and its open file. If the number is closed before the removal
+//! while a duplicate keeps the file open, no number is left to deregister it by, and it is reported for
+//! ever (EV-1003). Only a new poller is rid of it.
+
+use crate::id::Token;
+
+/// An event with a stale token that is reported so often belongs to a phantom. Once proves nothing: the
+/// registration may have ended after the event was fetched. It cannot be fetched again then.
+const SIGHTINGS: u32 = 2;
+
+/// Tells phantoms from events that a removal has overtaken.
+///
+/// ```
+/// use eventry::Token;
+/// use eventry::core::Phantoms;
+///
+/// let mut phantoms = Phantoms::default();
+/// let stale = Some(Token::from_bits(7));
+/// assert!(!phantoms.are_seen(stale));
+/// // A turn without a stale event says nothing of one that is ready now and then.
+/// assert!(!phantoms.are_seen(None));
+/// assert!(phantoms.are_seen(stale));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Phantoms {
+    /// The stale token seen last, and how often in a row.
+    suspect: Option<(Token, u32)>,
+}
+
+impl Phantoms {
+    /// Takes note of what [`take_stale`](super::Core::take_stale) returned: the least of the stale tokens,
+    /// which is the same one in each turn however many phantoms there are and whatever their order.
+    /// Returns whether the poller reports phantoms; then it begins to count anew.
+    pub fn are_seen(&mut self, stale: Option<Token>) -> bool {
+        let Some(token) = stale else {
+            return false;
+        };
+        let sightings = match self.suspect {
+            Some((suspect, sightings)) if suspect == token => sightings + 1,
+            _ => 1,
+        };
+        self.suspect = (sightings < SIGHTINGS).then_some((token, sightings));
+        sightings >= SIGHTINGS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn token(bits: u64) -> Option<Token> {
+        Some(Token::from_bits(bits))
+    }
+
+    #[test]
+    fn events_that_removals_overtook_are_no_phantoms() {
+        let mut phantoms = Phantoms::default();
+        for removed in 0..1_000 {
+            assert!(!phantoms.are_seen(token(removed)));
+        }
+    }
+
+    #[test]
+    fn a_phantom_is_seen_again_until_the_poller_is_rid_of_it() {
+        let mut phantoms = Phantoms::default();
+        let seen = (0..10).filter(|_| phantoms.are_seen(token(3))).count();
+        assert_eq!(seen, 10 / SIGHTINGS as usize);
+    }
+
+    #[test]
+    fn a_removal_in_between_only_puts_it_off() {
+        let mut phantoms = Phantoms::default();
+        let stale = [3, 1, 3, 3].map(token);
+        assert_eq!(
+            stale.map(|stale| phantoms.are_seen(stale)),
+            [false, false, false, true]
+        );
+    }
+}

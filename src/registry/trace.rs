@@ -1,0 +1,70 @@
+//! What is told to `tracing`, if the feature of that name is on; without it nothing of this is left.
+//!
+//! A subscriber is code of the user's, so nothing is told with a lock held. All events have the target
+//! `eventry`: turns and wakes at the level `TRACE`, what comes and goes at `DEBUG`, warnings at `WARN`.
+
+#![cfg_attr(
+    not(feature = "tracing"),
+    allow(unused_variables, reason = "nobody is told anything")
+)]
+
+use super::Warning;
+use crate::events::Events;
+use std::fmt::Debug;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+macro_rules! tell {
+    ($level:ident, $($told:tt)*) => {
+        #[cfg(feature = "tracing")]
+        tracing::event!(target: "eventry", tracing::Level::$level, $($told)*);
+    };
+}
+
+/// The loop begins to wait.
+#[inline]
+pub(crate) fn waits(timeout: Option<Duration>) {
+    tell!(TRACE, ?timeout, "waits");
+}
+
+/// The calls of a turn are over; so many turns and calls there were in all.
+#[inline]
+pub(crate) fn turned(turns: u64, calls: u64) {
+    tell!(TRACE, turns, calls, "turned");
+}
+
+/// A sleeping loop is woken for a change.
+#[inline]
+pub(crate) fn wakes() {
+    tell!(TRACE, "wakes");
+}
+
+/// A handle was added.
+#[inline]
+pub(crate) fn handle_added(id: impl Debug, fd: RawFd, interest: Events) {
+    tell!(DEBUG, ?id, fd, ?interest, "handle added");
+}
+
+/// A timeout was added.
+#[inline]
+pub(crate) fn timeout_added(id: impl Debug, interval: Option<Duration>) {
+    tell!(DEBUG, ?id, ?interval, "timeout added");
+}
+
+/// A handle or timeout was removed.
+#[inline]
+pub(crate) fn removed(id: impl Debug, removal: impl Debug) {
+    tell!(DEBUG, ?id, ?removal, "removed");
+}
+
+/// Somebody asked the loop to stop.
+#[inline]
+pub(crate) fn stops() {
+    tell!(DEBUG, "stops");
+}
+
+/// Something is warned of.
+#[inline]
+pub(crate) fn warned(warning: &Warning) {
+    tell!(WARN, "{warning}");
+}

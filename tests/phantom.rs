@@ -1,0 +1,130 @@
+//! A descriptor that is closed under its handle while a duplicate keeps the open file alive (EV-1003).
+//!
+//! Epoll goes on reporting the file under the number that was closed, and cannot be told to stop. The one
+//! descriptor that can be closed under its owner without `unsafe` is standard input: another file is put
+//! in its place. As there is one standard input, the tests take turns.
+
+#![allow(
+    clippy::disallowed_types,
+    reason = "the tests take turns, and no model checker looks at that"
+)]
+
+use eventry::{Backend, EventLoop, Events};
+use rustix::stdio::dup2_stdin;
+use std::io::{Read, Write, stdin};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const R: Events = Events::READABLE;
+/// A wait that ends a test which would otherwise hang; none that passes waits this long.
+const LONG: Option<Duration> = Some(Duration::from_secs(60));
+/// More turns than these for one thing to happen are a loop that spins.
+const FEW: usize = 8;
+
+/// Runs turns until something is `told`; returns how many it took.
+fn turns_until(event_loop: &mut EventLoop, told: &Receiver<()>) -> usize {
+    for turns in 1..=100 {
+        event_loop.run_once(LONG).unwrap();
+        if told.try_recv().is_ok() {
+            return turns;
+        }
+    }
+    panic!("nothing happened in 100 turns: the loop spins");
+}
+
+fn standard_input() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn a_duplicate_of_a_closed_descriptor_does_not_keep_the_loop_awake() {
+    let _alone = standard_input();
+    for backend in [Backend::Epoll, Backend::Poll] {
+        let mut event_loop = EventLoop::builder().backend(backend).build().unwrap();
+        let registry = event_loop.registry();
+        // Another handle and a wake from another thread must go on working.
+        let (mut near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let (tell, served) = channel();
+        registry
+            .add_handle(near.try_clone().unwrap(), R, move |_| {
+                let _ = near.read(&mut [0; 8]);
+                tell.send(()).unwrap();
+            })
+            .unwrap();
+
+        let (other, _held) = UnixStream::pair().unwrap();
+        let (duplicate, mut writes) = UnixStream::pair().unwrap();
+        dup2_stdin(&duplicate).unwrap();
+        let id = registry
+            .add_handle(stdin(), R, |event| {
+                assert!(event.events.is_empty(), "called")
+            })
+            .unwrap();
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+        // Closed too early: epoll knows number 0 by the file it was, and the removal finds another one.
+        dup2_stdin(&other).unwrap();
+        let _ = registry.remove_handle(id).unwrap();
+        writes.write_all(b"x").unwrap();
+
+        let (tell, fired) = channel();
+        let interval = Duration::from_millis(20);
+        let timeout = registry.add_timeout(interval, move |_| tell.send(()).unwrap());
+        let turns = turns_until(&mut event_loop, &fired);
+        assert!(turns <= FEW, "{turns} turns for one timeout on {backend:?}");
+        let _ = registry.remove_timeout(timeout.unwrap()).unwrap();
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+
+        far.write_all(b"x").unwrap();
+        let turns = turns_until(&mut event_loop, &served);
+        assert!(turns <= FEW, "{turns} turns for one event on {backend:?}");
+
+        // The number can be watched again, under what it is now.
+        let (tell, called) = channel();
+        dup2_stdin(&duplicate).unwrap();
+        let id = registry.add_handle(stdin(), R, move |_| tell.send(()).unwrap());
+        let turns = turns_until(&mut event_loop, &called);
+        assert!(turns <= FEW, "{turns} turns for one event on {backend:?}");
+        let _ = registry.remove_handle(id.unwrap()).unwrap();
+
+        let stopper = event_loop.stopper();
+        let stops = std::thread::spawn(move || stopper.stop());
+        event_loop.run().unwrap();
+        stops.join().unwrap();
+    }
+}
+
+// EV-1002: epoll knows the number already, or does not know it any more, when it is told of it.
+#[test]
+fn a_number_that_is_another_file_than_before_can_be_added_and_updated() {
+    let _alone = standard_input();
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    let (first, mut to_first) = UnixStream::pair().unwrap();
+    let (second, mut to_second) = UnixStream::pair().unwrap();
+    let at_once = Some(Duration::ZERO);
+
+    // Removed while the number is another file, added again when it is the first file again: the old
+    // registration is still there.
+    dup2_stdin(&first).unwrap();
+    let id = registry.add_handle(stdin(), R, |_| {}).unwrap();
+    event_loop.run_once(at_once).unwrap();
+    dup2_stdin(&second).unwrap();
+    let _ = registry.remove_handle(id).unwrap();
+    dup2_stdin(&first).unwrap();
+    let (tell, called) = channel();
+    let id = registry
+        .add_handle(stdin(), R, move |_| tell.send(()).unwrap())
+        .unwrap();
+    to_first.write_all(b"x").unwrap();
+    assert!(turns_until(&mut event_loop, &called) <= FEW);
+
+    // Updated when the number is another file, which epoll does not know under it.
+    dup2_stdin(&second).unwrap();
+    to_second.write_all(b"x").unwrap();
+    registry.update_handle(id, R | Events::HANGUP).unwrap();
+    assert!(turns_until(&mut event_loop, &called) <= FEW);
+}

@@ -1,0 +1,185 @@
+//! What the library tells `tracing`, and when: never with its lock held.
+
+use eventry::poller::model::{Model, ModelPoller, ModelSource};
+use eventry::{EventLoop, Events, Registry, event_impl};
+use std::fmt::Debug;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// Notes level and text of each event of the library, and uses the registry for each: with a lock held
+/// that would never end.
+struct Captures {
+    tell: Sender<(Level, String)>,
+    registry: Registry<ModelPoller>,
+}
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            self.0.insert_str(0, &format!("{value:?}"));
+        } else if field.name() != "id" {
+            self.0 += &format!(" {field}={value:?}");
+        }
+    }
+}
+
+impl Subscriber for Captures {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "eventry"
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let _takes_the_lock = self.registry.is_idle();
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        let _ = self.tell.send((*event.metadata().level(), text.0));
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// What `run` makes a loop on the model tell.
+fn told(
+    run: impl FnOnce(&mut EventLoop<ModelPoller>, &Registry<ModelPoller>, &Model),
+) -> Vec<(Level, String)> {
+    let (poller, model) = ModelPoller::new();
+    let mut event_loop = EventLoop::with_poller(poller);
+    let registry = event_loop.registry();
+    let (tell, told): (_, Receiver<_>) = channel();
+    let captures = Captures {
+        tell,
+        registry: registry.clone(),
+    };
+    tracing::subscriber::with_default(captures, || run(&mut event_loop, &registry, &model));
+    told.try_iter().collect()
+}
+
+const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+#[test]
+fn turns_and_what_comes_and_goes_are_told() {
+    let told = told(|event_loop, registry, model| {
+        let id = registry
+            .add_source(ModelSource(3), Events::READABLE, |_| {})
+            .unwrap();
+        let interval = Duration::from_millis(5);
+        let timeout = registry.add_timeout(interval, |_| {}).unwrap();
+        model.set_ready(3, Events::READABLE);
+        event_loop.run_once(AT_ONCE).unwrap();
+        let _ = registry.remove_handle(id).unwrap();
+        registry.remove_timeout_and_wait(timeout).unwrap();
+        event_loop.stopper().stop();
+    });
+    let expected = [
+        (Level::DEBUG, "handle added fd=3 interest=READABLE"),
+        (Level::DEBUG, "timeout added interval=Some(5ms)"),
+        (Level::TRACE, "waits timeout=Some(0ns)"),
+        (Level::TRACE, "turned turns=1 calls=1"),
+        (Level::DEBUG, "removed removal=Idle"),
+        (Level::DEBUG, "removed removal=Idle"),
+        (Level::DEBUG, "stops"),
+    ];
+    let expected = expected.map(|(level, text)| (level, text.to_owned()));
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn warnings_are_told_without_a_hook() {
+    let told = told(|event_loop, registry, model| {
+        let slow = model.clone();
+        registry
+            .add_timeout(Duration::ZERO, move |_| {
+                slow.advance(Duration::from_secs(2));
+            })
+            .unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+    });
+    let warnings: Vec<_> = told
+        .iter()
+        .filter(|(level, _)| *level == Level::WARN)
+        .collect();
+    let [(_, text)] = &warnings[..] else {
+        panic!("{told:?}");
+    };
+    assert!(text.ends_with("took 2s"), "{text}");
+}
+
+// What is refused was not added, so nothing is told of it.
+#[test]
+fn a_refusal_is_not_told_as_an_addition() {
+    let told = told(|_, registry, _| {
+        let refused = registry.add_source(ModelSource(-1), Events::READABLE, |_| {});
+        assert!(refused.is_err());
+    });
+    assert_eq!(told, []);
+}
+
+// A sleeping loop is woken, and that is told by the thread that wakes it.
+#[test]
+fn a_wake_is_told() {
+    let told = told(|event_loop, registry, _| {
+        assert_eq!(event_loop.prepare(), None);
+        registry.add_timeout(Duration::ZERO, |_| {}).unwrap();
+    });
+    assert!(
+        told.contains(&(Level::TRACE, "wakes".to_owned())),
+        "{told:?}"
+    );
+}
+
+/// For each event, uses the table of the event implementation: with the lock on its numbers held that would
+/// never end.
+struct UsesTheTable(Sender<String>);
+
+impl Subscriber for UsesTheTable {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "eventry"
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        event_impl::update_timeout(i32::MAX, None);
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        let _ = self.0.send(text.0);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn no_lock_of_the_event_implementation_is_held_either() {
+    event_impl::register_default_impl().unwrap();
+    let (tell, told) = channel();
+    tracing::subscriber::with_default(UsesTheTable(tell), || {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let handle = event_impl::add_handle(Arc::new(near), Events::READABLE, Box::new(|_, _| {}));
+        let timeout = event_impl::add_timeout(None, Box::new(|_| {}));
+        let _ = event_impl::remove_handle(handle.unwrap()).unwrap();
+        let _ = event_impl::remove_timeout(timeout.unwrap()).unwrap();
+    });
+    let told: Vec<String> = told.try_iter().collect();
+    let begun = ["handle added", "timeout added", "removed", "removed"];
+    assert_eq!(told.len(), begun.len(), "{told:?}");
+    for (told, begun) in told.iter().zip(begun) {
+        assert!(told.starts_with(begun), "{told}");
+    }
+}
