@@ -4,6 +4,7 @@ use super::{AddError, Callback, Next, Registry, RemoveError};
 use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
+use crate::time::Time;
 use std::time::Duration;
 
 /// What a timeout's callback is called with (EV-811).
@@ -72,7 +73,7 @@ impl<P: Poller> Registry<P> {
         interval: impl Into<Option<Duration>>,
     ) -> Result<(), NotRegistered> {
         let interval = interval.into();
-        let now = self.now();
+        let now = self.now_for(interval);
         self.change(|state| state.core.update_timeout(id, now, interval))
     }
 
@@ -99,13 +100,18 @@ impl<P: Poller> Registry<P> {
         )
     }
 
+    /// What time it is, as far as it matters: without an interval that begins, reading the clock is saved.
+    fn now_for(&self, interval: Option<Duration>) -> Time {
+        interval.map_or(Time::ZERO, |_| self.now())
+    }
+
     /// Adds a timeout, or gives the callback back, to be dropped after the lock has been released.
     pub(crate) fn insert_timeout(
         &self,
         interval: Option<Duration>,
         callback: Callback<P>,
     ) -> Result<TimeoutId, (AddError<()>, Callback<P>)> {
-        let now = self.now();
+        let now = self.now_for(interval);
         let added = self.change(|state| state.core.add_timeout(now, interval, callback));
         added.map_err(|(reason, callback)| {
             let offered = ();
