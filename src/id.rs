@@ -1,5 +1,6 @@
 //! Names of registrations.
 
+use std::num::NonZeroU64;
 use std::os::fd::RawFd;
 
 /// Where an entry lives and which one it is.
@@ -8,7 +9,7 @@ use std::os::fd::RawFd;
 /// (EV-203, EV-204). The core's number makes an id of one loop unknown to another (EV-1103).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
-    pub(crate) serial: u64,
+    pub(crate) serial: NonZeroU64,
     pub(crate) core: u32,
     pub(crate) slot: u32,
 }

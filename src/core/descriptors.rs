@@ -10,14 +10,17 @@ use crate::events::Events;
 use crate::id::Token;
 use crate::planted::{Defect, planted};
 use std::collections::VecDeque;
+use std::fmt;
 use std::os::fd::RawFd;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Descriptor {
     /// The first handle on this descriptor; the others follow by [`next`](super::handles::Handle).
     pub(super) first: u32,
-    /// What the poller has been told, and the serial of that registration.
-    told: Option<(u32, Events)>,
+    /// What the poller has been told; nothing if the descriptor is not registered.
+    told: Events,
+    /// The serial of that registration.
+    registration: u32,
     /// The union of the handles' interests.
     union: Events,
     /// Whether the record stands on the list of those to look at.
@@ -40,11 +43,26 @@ pub(super) struct Descriptors {
     registrations: u32,
 }
 
+/// The serial of a registration that is over is not shown.
+impl fmt::Debug for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let registration = (!self.told.is_empty()).then_some(self.registration);
+        f.debug_struct("Descriptor")
+            .field("first", &self.first)
+            .field("told", &self.told)
+            .field("registration", &registration.unwrap_or_default())
+            .field("union", &self.union)
+            .field("listed", &self.listed)
+            .finish()
+    }
+}
+
 impl Default for Descriptor {
     fn default() -> Descriptor {
         Descriptor {
             first: NONE,
-            told: None,
+            told: Events::NONE,
+            registration: 0,
             union: Events::NONE,
             listed: false,
         }
@@ -65,16 +83,16 @@ impl Descriptors {
     /// registration is over.
     pub(super) fn first_of(&self, token: Token) -> Option<u32> {
         let descriptor = self.by_fd.get(index(token.fd()))?;
-        let (registration, _) = descriptor.told?;
-        (registration == token.registration() || planted(Defect::StaleTokenAccepted))
-            .then_some(descriptor.first)
+        let is_current =
+            descriptor.registration == token.registration() || planted(Defect::StaleTokenAccepted);
+        (is_current && !descriptor.told.is_empty()).then_some(descriptor.first)
     }
 
     /// Notes what the handles of `fd` want together.
     pub(super) fn set_union(&mut self, fd: RawFd, union: Events) {
         let descriptor = self.entry(fd);
         descriptor.union = union;
-        if descriptor.told.map_or(Events::NONE, |(_, told)| told) != union && !descriptor.listed {
+        if descriptor.told != union && !descriptor.listed {
             descriptor.listed = true;
             self.listed.push_back(fd);
         }
@@ -85,30 +103,23 @@ impl Descriptors {
         while let Some(fd) = self.listed.pop_front() {
             let descriptor = &mut self.by_fd[index(fd)];
             descriptor.listed = false;
-            let union = descriptor.union;
-            let difference = match descriptor.told {
-                None if union.is_empty() => continue,
-                None => {
-                    self.registrations = self.registrations.wrapping_add(1);
-                    let token = Token::new(fd, self.registrations);
-                    descriptor.told = Some((self.registrations, union));
-                    Difference::Register {
-                        token,
-                        interest: union,
-                    }
-                }
-                Some(_) if union.is_empty() => {
-                    descriptor.told = None;
-                    Difference::Deregister
-                }
-                Some((_, told)) if told == union => continue,
-                Some((registration, _)) => {
-                    descriptor.told = Some((registration, union));
-                    Difference::Reregister {
-                        token: Token::new(fd, registration),
-                        interest: union,
-                    }
-                }
+            let Descriptor { told, union, .. } = *descriptor;
+            if told == union {
+                continue;
+            }
+            descriptor.told = union;
+            if told.is_empty() {
+                self.registrations = self.registrations.wrapping_add(1);
+                descriptor.registration = self.registrations;
+            }
+            let token = Token::new(fd, descriptor.registration);
+            let interest = union;
+            let difference = if told.is_empty() {
+                Difference::Register { token, interest }
+            } else if union.is_empty() {
+                Difference::Deregister
+            } else {
+                Difference::Reregister { token, interest }
             };
             return Some((fd, difference));
         }
@@ -119,21 +130,25 @@ impl Descriptors {
     /// there was one. This difference cannot wait: the descriptor may be closed next (EV-713).
     pub(super) fn end_unwanted(&mut self, fd: RawFd) -> bool {
         let descriptor = self.entry(fd);
-        descriptor.union.is_empty() && descriptor.told.take().is_some()
+        let ends = descriptor.union.is_empty() && !descriptor.told.is_empty();
+        if ends {
+            descriptor.told = Events::NONE;
+        }
+        ends
     }
 
     /// Notes that the poller refused the descriptor, so it knows nothing of it; returns the first handle
     /// on it.
     pub(super) fn refused(&mut self, fd: RawFd) -> u32 {
         let descriptor = self.entry(fd);
-        descriptor.told = None;
+        descriptor.told = Events::NONE;
         descriptor.first
     }
 
     /// Notes that the poller knows nothing any more. What it is to know is told when the loop next sleeps.
     pub(super) fn forget_told(&mut self) {
         for (fd, descriptor) in (0..).zip(&mut self.by_fd) {
-            let was_told = descriptor.told.take().is_some();
+            let was_told = !std::mem::take(&mut descriptor.told).is_empty();
             let is_wanted = was_told && !descriptor.union.is_empty();
             if is_wanted && !descriptor.listed && !planted(Defect::RebuildForgotten) {
                 descriptor.listed = true;
@@ -149,13 +164,9 @@ impl Descriptors {
     }
 
     /// The records that have handles or are registered, with their descriptor, union and registration.
-    pub(super) fn iter(
-        &self,
-    ) -> impl Iterator<Item = (RawFd, &Descriptor, Events, Option<Events>)> {
-        (0..).zip(&self.by_fd).map(|(fd, descriptor)| {
-            let told = descriptor.told.map(|(_, events)| events);
-            (fd, descriptor, descriptor.union, told)
-        })
+    pub(super) fn iter(&self) -> impl Iterator<Item = (RawFd, &Descriptor, Events, Events)> {
+        let records = (0..).zip(&self.by_fd);
+        records.map(|(fd, descriptor)| (fd, descriptor, descriptor.union, descriptor.told))
     }
 
     /// Whether some difference has not been taken yet.

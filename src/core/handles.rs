@@ -13,7 +13,6 @@ use std::os::fd::RawFd;
 /// One interest in one descriptor.
 #[derive(Clone, Debug)]
 pub(super) struct Handle<P, S> {
-    pub(super) serial: u64,
     pub(super) lifecycle: Lifecycle<P>,
     pub(super) source: S,
     pub(super) fd: RawFd,
@@ -103,8 +102,7 @@ impl<P, S> Core<P, S> {
         };
         let serial = self.next_serial();
         self.handles.insert(Handle {
-            serial,
-            lifecycle: Lifecycle::Idle(payload),
+            lifecycle: Lifecycle::new(serial, payload),
             source,
             fd,
             interest,
@@ -143,7 +141,7 @@ impl<P, S> Core<P, S> {
         let removal = entry.lifecycle.remove().ok_or(NotRegistered)?;
         let (fd, refused) = (entry.fd, entry.refused);
         if refused {
-            self.turn.forget_refusal(id.0.serial);
+            self.turn.forget_refusal(id.0.serial.get());
         }
         self.unlink(fd, id.0.slot);
         self.unite(fd);
@@ -219,7 +217,7 @@ impl<P, S> Core<P, S> {
         }
         while let Some(entry) = self.handles.get_mut(at) {
             if !entry.interest.is_empty() && !std::mem::replace(&mut entry.refused, true) {
-                let serial = entry.serial;
+                let serial = entry.lifecycle.serial();
                 self.turn.refused.push_back(Refusal { serial, slot: at });
             }
             at = entry.next;
@@ -246,7 +244,7 @@ impl<P, S> Core<P, S> {
         let number = self.number;
         self.handles
             .get_mut(id.0.slot)
-            .filter(|entry| entry.is_named_by(id.0, number))
+            .filter(|entry| entry.lifecycle.is_named_by(id.0.serial) && number == id.0.core)
             .ok_or(NotRegistered)
     }
 
@@ -273,6 +271,7 @@ impl<P, S> Core<P, S> {
             Some(entry) => std::mem::replace(&mut entry.next, NONE),
             None => return,
         };
+        self.turn.pass_over(slot, next);
         let descriptor = self.descriptors.entry(fd);
         if descriptor.first == slot {
             descriptor.first = next;
@@ -297,11 +296,5 @@ impl<P, S> Core<P, S> {
             at = entry.next;
         }
         self.descriptors.set_union(fd, union);
-    }
-}
-
-impl<P, S> Handle<P, S> {
-    fn is_named_by(&self, key: Key, core: u32) -> bool {
-        self.serial == key.serial && core == key.core && self.lifecycle.is_registered()
     }
 }

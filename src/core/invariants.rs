@@ -2,6 +2,7 @@
 
 use super::{Core, Freed};
 use crate::events::Events;
+use crate::time::Time;
 use std::collections::BTreeSet;
 
 /// An invariant does not hold: a bug in the core.
@@ -30,8 +31,14 @@ impl<P, S> Core<P, S> {
             self.handles.vacant_listed().is_some() && self.timeouts.vacant_listed().is_some(),
             "every slot is occupied or on the list of vacant ones",
         )?;
-        let handles = self.handles.iter().map(|(_, entry)| entry.serial);
-        let timeouts = self.timeouts.iter().map(|(_, entry)| entry.serial);
+        let handles = self
+            .handles
+            .iter()
+            .map(|(_, entry)| entry.lifecycle.serial());
+        let timeouts = self
+            .timeouts
+            .iter()
+            .map(|(_, entry)| entry.lifecycle.serial());
         let mut serials: Vec<u64> = handles.chain(timeouts).collect();
         let entries = serials.len();
         serials.sort_unstable();
@@ -94,13 +101,18 @@ impl<P, S> Core<P, S> {
     }
 
     fn check_timeouts(&self) -> Result<(), Violation> {
-        holds(self.deadlines.is_consistent(), "the heap is a heap")?;
+        holds(
+            self.deadlines.is_consistent(&self.timeouts),
+            "the heap is a heap",
+        )?;
         let mut armed = 0;
-        for (slot, entry) in self.timeouts.iter() {
-            let is_armed = self.deadlines.due(slot).is_some();
+        for (_, entry) in self.timeouts.iter() {
+            let is_armed = entry.alarm.due().is_some();
             armed += usize::from(is_armed);
             holds(
-                is_armed == (entry.lifecycle.is_registered() && entry.interval.is_some()),
+                is_armed
+                    == (entry.lifecycle.is_registered()
+                        && entry.interval.after(Time::ZERO).is_some()),
                 "I12: armed are exactly the registered timeouts with an interval",
             )?;
         }
@@ -123,8 +135,11 @@ impl<P, S> Core<P, S> {
                     entry.lifecycle.is_registered(),
                     "only registered handles are linked",
                 )?;
-                holds(entry.serial > age, "handles of one descriptor stand by age")?;
-                age = entry.serial;
+                holds(
+                    entry.lifecycle.serial() > age,
+                    "handles of one descriptor stand by age",
+                )?;
+                age = entry.lifecycle.serial();
                 wanted |= entry.interest;
                 all_refused &= entry.refused || entry.interest.is_empty();
                 linked += 1;
@@ -132,9 +147,7 @@ impl<P, S> Core<P, S> {
             }
             holds(wanted == union, "I13: the union is that of the handles")?;
             holds(
-                told.unwrap_or(Events::NONE) == union
-                    || descriptor.listed
-                    || told.is_none() && all_refused,
+                told == union || descriptor.listed || told.is_empty() && all_refused,
                 "I13: the poller was told the union, or will be, or refused it",
             )?;
         }

@@ -1,8 +1,13 @@
 //! The life of one entry, and what a removal answers.
 
+use crate::id::Key;
 use crate::planted::{Defect, planted};
+use std::fmt;
+use std::num::NonZeroU64;
 
-/// Where an entry is in its life, and its payload while that is at home.
+/// Which entry this is, where it is in its life, and its payload while that is at home.
+///
+/// Two facts make the four states: whether the entry was removed, and whether its payload is home.
 ///
 /// ```text
 ///            begin                remove
@@ -14,19 +19,23 @@ use crate::planted::{Defect, planted};
 ///                                           hand out free
 /// ```
 ///
+/// | | payload home | payload with the loop |
+/// |---|---|---|
+/// | registered | Idle | Running: its callback runs |
+/// | removed | Removed: waits for its free call | Cancelled: its last call runs |
+///
 /// While the payload is out with the loop, the table cannot call or free it: that a callback is never
 /// entered twice, never freed while it runs and freed at most once follows from ownership.
-#[derive(Clone, Debug)]
-pub(super) enum Lifecycle<P> {
-    /// Registered; the payload is home.
-    Idle(P),
-    /// Registered; the payload is with the loop, its callback runs.
-    Running,
-    /// Removed while running; the payload is still with the loop.
-    Cancelled,
-    /// Removed; the payload waits for its free call.
-    Removed(P),
+#[derive(Clone)]
+pub(super) struct Lifecycle<P> {
+    payload: Option<P>,
+    /// The serial, and [`REMOVED`] once the entry is removed: an id then names it no longer, which costs
+    /// neither space nor a comparison of its own.
+    tag: NonZeroU64,
 }
+
+/// No serial has this bit: 2⁶³ additions take centuries.
+const REMOVED: u64 = 1 << 63;
 
 /// What a removal found (EV-702).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,35 +48,59 @@ pub enum Removal {
 }
 
 impl<P> Lifecycle<P> {
+    /// A new entry: idle.
+    pub(super) fn new(serial: NonZeroU64, payload: P) -> Lifecycle<P> {
+        Lifecycle {
+            payload: Some(payload),
+            tag: serial,
+        }
+    }
+
+    /// The entry's serial, whether it was removed or not.
+    pub(super) fn serial(&self) -> u64 {
+        self.tag.get() & !REMOVED
+    }
+
+    /// What names the entry, which lives in `slot` of the core with this number, while it is registered.
+    pub(super) fn key(&self, core: u32, slot: u32) -> Key {
+        let serial = self.tag;
+        Key { serial, core, slot }
+    }
+
+    /// Whether the entry is registered under this serial.
+    pub(super) fn is_named_by(&self, serial: NonZeroU64) -> bool {
+        self.tag == serial
+    }
+
     /// Whether an id still names the entry.
     pub(super) fn is_registered(&self) -> bool {
-        matches!(self, Lifecycle::Idle(_) | Lifecycle::Running)
+        self.tag.get() & REMOVED == 0
     }
 
     /// Whether the payload is with the loop: a call runs.
     pub(super) fn is_in_flight(&self) -> bool {
-        matches!(self, Lifecycle::Running | Lifecycle::Cancelled)
+        self.payload.is_none()
     }
 
     /// Marks a registered entry as removed.
     pub(super) fn remove(&mut self) -> Option<Removal> {
-        let (next, removal) = match std::mem::replace(self, Lifecycle::Cancelled) {
-            Lifecycle::Idle(payload) => (Lifecycle::Removed(payload), Some(Removal::Idle)),
-            Lifecycle::Running => (Lifecycle::Cancelled, Some(Removal::InFlight)),
-            gone @ (Lifecycle::Cancelled | Lifecycle::Removed(_)) => (gone, None),
-        };
-        *self = next;
-        removal
+        if !self.is_registered() {
+            return None;
+        }
+        self.tag |= REMOVED;
+        Some(if self.is_in_flight() {
+            Removal::InFlight
+        } else {
+            Removal::Idle
+        })
     }
 
     /// Hands the payload out for a call, if the entry is registered and its payload is home.
     pub(super) fn begin(&mut self) -> Option<P> {
-        if !matches!(self, Lifecycle::Idle(_)) {
-            return None;
-        }
-        match std::mem::replace(self, Lifecycle::Running) {
-            Lifecycle::Idle(payload) => Some(payload),
-            _ => None,
+        if self.is_registered() {
+            self.payload.take()
+        } else {
+            None
         }
     }
 
@@ -77,13 +110,34 @@ impl<P> Lifecycle<P> {
     ///
     /// If the payload was not out: the loop finished a call that it never began (I8).
     pub(super) fn finish(&mut self, payload: P) {
-        *self = match self {
-            Lifecycle::Running => Lifecycle::Idle(payload),
-            Lifecycle::Cancelled if planted(Defect::LostCancel) => Lifecycle::Idle(payload),
-            Lifecycle::Cancelled => Lifecycle::Removed(payload),
-            Lifecycle::Idle(_) | Lifecycle::Removed(_) => {
-                unreachable!("I8: a call was finished that was not outstanding")
-            }
-        };
+        assert!(
+            self.is_in_flight(),
+            "I8: a call was finished that was not outstanding"
+        );
+        self.payload = Some(payload);
+        if planted(Defect::LostCancel) {
+            let serial = NonZeroU64::new(self.serial());
+            self.tag = serial.expect("a serial is not zero");
+        }
+    }
+
+    /// Hands the payload of a removed entry out for good.
+    ///
+    /// # Panics
+    ///
+    /// If a call still runs, or the entry was not removed (I5).
+    pub(super) fn into_freed(self) -> P {
+        let freed = self.payload.filter(|_| self.tag.get() & REMOVED != 0);
+        freed.expect("I5: freed before its last call was over")
+    }
+}
+
+impl<P: fmt::Debug> fmt::Debug for Lifecycle<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lifecycle")
+            .field("payload", &self.payload)
+            .field("serial", &self.serial())
+            .field("registered", &self.is_registered())
+            .finish()
     }
 }

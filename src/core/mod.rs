@@ -23,6 +23,7 @@
 mod deadlines;
 mod descriptors;
 mod handles;
+mod heap;
 mod invariants;
 mod lifecycle;
 mod phantoms;
@@ -43,6 +44,7 @@ use descriptors::Descriptors;
 use handles::Handle;
 use slots::Slots;
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use timeouts::Timeout;
 use turn::Turn;
 
@@ -161,14 +163,18 @@ impl<P, S> Core<P, S> {
     #[must_use]
     pub fn is_handle_in_flight(&self, id: HandleId) -> bool {
         let entry = self.handles.get(id.0.slot);
-        entry.is_some_and(|entry| entry.serial == id.0.serial && entry.lifecycle.is_in_flight())
+        entry.is_some_and(|entry| {
+            entry.lifecycle.serial() == id.0.serial.get() && entry.lifecycle.is_in_flight()
+        })
     }
 
     /// Whether a call of the timeout runs, be it removed or not.
     #[must_use]
     pub fn is_timeout_in_flight(&self, id: TimeoutId) -> bool {
         let entry = self.timeouts.get(id.0.slot);
-        entry.is_some_and(|entry| entry.serial == id.0.serial && entry.lifecycle.is_in_flight())
+        entry.is_some_and(|entry| {
+            entry.lifecycle.serial() == id.0.serial.get() && entry.lifecycle.is_in_flight()
+        })
     }
 
     /// Whether a turn has something to do whatever the poller reports: the loop must not sleep.
@@ -185,14 +191,14 @@ impl<P, S> Core<P, S> {
         self.closed = true;
         let handles = self.handles.iter().map(|(slot, entry)| {
             (
-                entry.serial,
+                entry.lifecycle.serial(),
                 Freed::Handle(slot),
                 entry.lifecycle.is_registered(),
             )
         });
         let timeouts = self.timeouts.iter().map(|(slot, entry)| {
             (
-                entry.serial,
+                entry.lifecycle.serial(),
                 Freed::Timeout(slot),
                 entry.lifecycle.is_registered(),
             )
@@ -209,13 +215,16 @@ impl<P, S> Core<P, S> {
                     entry.and_then(|entry| entry.lifecycle.remove());
                 }
                 Freed::Timeout(slot) => {
-                    self.deadlines.disarm(slot);
                     let entry = self.timeouts.get_mut(slot);
-                    entry.and_then(|entry| entry.lifecycle.remove());
+                    entry.and_then(|entry| {
+                        self.deadlines.disarm(&mut entry.alarm);
+                        entry.lifecycle.remove()
+                    });
                 }
             }
             self.frees.push_back(freed);
         }
+        self.deadlines.sweep(&self.timeouts);
         self.descriptors.clear();
         self.urgent = None;
         self.turn.refused.clear();
@@ -223,9 +232,9 @@ impl<P, S> Core<P, S> {
     }
 
     /// The serial of the next entry; it never repeats.
-    fn next_serial(&mut self) -> u64 {
+    fn next_serial(&mut self) -> NonZeroU64 {
         self.serials += 1;
-        self.serials
+        NonZeroU64::new(self.serials).expect("a counter that is added to is not zero")
     }
 
     /// The latest time anybody mentioned.

@@ -1,7 +1,8 @@
 //! Timeouts: the entries that are called when an interval has passed.
 
-use super::deadlines::Due;
+use super::deadlines::{Alarm, Alarms, Deadlines, Due};
 use super::lifecycle::Lifecycle;
+use super::slots::Slots;
 use super::{Core, Freed, NotRegistered, Refused, Removal};
 use crate::id::{Key, TimeoutId};
 use crate::planted::{Defect, planted};
@@ -11,10 +12,10 @@ use std::time::Duration;
 /// One repeating interval.
 #[derive(Clone, Debug)]
 pub(super) struct Timeout<P> {
-    pub(super) serial: u64,
     pub(super) lifecycle: Lifecycle<P>,
-    /// How long after it was armed it is due; none disables it.
-    pub(super) interval: Option<Duration>,
+    /// How long after it was armed it is due.
+    pub(super) interval: Interval,
+    pub(super) alarm: Alarm,
 }
 
 impl<P, S> Core<P, S> {
@@ -37,13 +38,14 @@ impl<P, S> Core<P, S> {
             return Err((Refused::Full, payload));
         };
         let serial = self.next_serial();
-        self.timeouts.insert(Timeout {
-            serial,
-            lifecycle: Lifecycle::Idle(payload),
-            interval,
-        });
         let now = self.advance(now);
-        self.arm(slot, now, interval);
+        let mut entry = Timeout {
+            lifecycle: Lifecycle::new(serial, payload),
+            interval: Interval::new(interval),
+            alarm: Alarm::new(),
+        };
+        entry.arm(slot, now, &mut self.armed, &mut self.deadlines);
+        self.timeouts.insert(entry);
         let core = self.number;
         Ok(TimeoutId(Key { serial, core, slot }))
     }
@@ -60,9 +62,11 @@ impl<P, S> Core<P, S> {
         now: Time,
         interval: Option<Duration>,
     ) -> Result<(), NotRegistered> {
-        self.timeout_mut(id)?.interval = interval;
-        let now = self.advance(now);
-        self.arm(id.0.slot, now, interval);
+        let entry = named(&mut self.timeouts, self.number, id)?;
+        self.now = self.now.max(now);
+        entry.interval = Interval::new(interval);
+        entry.arm(id.0.slot, self.now, &mut self.armed, &mut self.deadlines);
+        self.sweep_deadlines();
         Ok(())
     }
 
@@ -72,9 +76,10 @@ impl<P, S> Core<P, S> {
     ///
     /// [`NotRegistered`]
     pub fn remove_timeout(&mut self, id: TimeoutId) -> Result<Removal, NotRegistered> {
-        let entry = self.timeout_mut(id)?;
+        let entry = named(&mut self.timeouts, self.number, id)?;
         let removal = entry.lifecycle.remove().ok_or(NotRegistered)?;
-        self.deadlines.disarm(id.0.slot);
+        self.deadlines.disarm(&mut entry.alarm);
+        self.sweep_deadlines();
         self.frees.push_back(Freed::Timeout(id.0.slot));
         if planted(Defect::FreeWhileRunning) {
             return Ok(Removal::Idle);
@@ -84,33 +89,76 @@ impl<P, S> Core<P, S> {
 
     /// When the next timeout is due.
     pub fn next_deadline(&mut self) -> Option<Time> {
-        self.deadlines.first().map(|(_, due)| due.deadline)
+        let first = self.deadlines.first(&mut self.timeouts);
+        first.map(|(_, due)| due.deadline)
     }
 
-    /// Arms or disarms the timeout in `slot`.
-    pub(super) fn arm(&mut self, slot: u32, now: Time, interval: Option<Duration>) {
-        match interval {
-            None => self.deadlines.disarm(slot),
-            Some(interval) => {
-                self.armed += 1;
-                let due = Due {
-                    deadline: now.after(interval),
-                    armed: self.armed,
-                };
-                self.deadlines.arm(slot, due);
-            }
+    /// Keeps what is superseded among the deadlines in bounds.
+    fn sweep_deadlines(&mut self) {
+        if self.deadlines.is_littered() {
+            self.deadlines.sweep(&self.timeouts);
         }
     }
+}
 
-    fn timeout_mut(&mut self, id: TimeoutId) -> Result<&mut Timeout<P>, NotRegistered> {
-        let number = self.number;
-        self.timeouts
-            .get_mut(id.0.slot)
-            .filter(|entry| {
-                entry.serial == id.0.serial
-                    && number == id.0.core
-                    && entry.lifecycle.is_registered()
-            })
-            .ok_or(NotRegistered)
+/// The registered timeout that `id` names in the core with this number.
+fn named<P>(
+    timeouts: &mut Slots<Timeout<P>>,
+    core: u32,
+    id: TimeoutId,
+) -> Result<&mut Timeout<P>, NotRegistered> {
+    timeouts
+        .get_mut(id.0.slot)
+        .filter(|entry| entry.lifecycle.is_named_by(id.0.serial) && core == id.0.core)
+        .ok_or(NotRegistered)
+}
+
+impl<P> Timeout<P> {
+    /// Begins its interval at `now`, or disarms it if it is disabled. `armed` counts armings.
+    pub(super) fn arm(&mut self, slot: u32, now: Time, armed: &mut u64, deadlines: &mut Deadlines) {
+        match self.interval.after(now) {
+            Some(deadline) => {
+                *armed += 1;
+                let armed = *armed;
+                deadlines.arm(slot, &mut self.alarm, Due { deadline, armed });
+            }
+            None => deadlines.disarm(&mut self.alarm),
+        }
+    }
+}
+
+impl<P> Alarms for Slots<Timeout<P>> {
+    fn alarm(&self, slot: u32) -> Option<&Alarm> {
+        self.get(slot).map(|entry| &entry.alarm)
+    }
+
+    fn alarm_mut(&mut self, slot: u32) -> Option<&mut Alarm> {
+        self.get_mut(slot).map(|entry| &mut entry.alarm)
+    }
+}
+
+/// How long after it was armed a timeout is due, in nanoseconds, or that it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Interval(u64);
+
+impl Interval {
+    const DISABLED: Interval = Interval(u64::MAX);
+    /// Longer than a loop lives: due at the last point in time, whenever it begins.
+    const LONGEST: Interval = Interval(u64::MAX - 1);
+
+    fn new(interval: Option<Duration>) -> Interval {
+        interval.map_or(Interval::DISABLED, |interval| {
+            let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+            Interval(nanos.min(Interval::LONGEST.0))
+        })
+    }
+
+    /// When a timeout with this interval that is armed at `now` is due.
+    pub(super) fn after(self, now: Time) -> Option<Time> {
+        match self {
+            Interval::DISABLED => None,
+            Interval::LONGEST => Some(Time::FAR_FUTURE),
+            Interval(nanos) => Some(now.after(Duration::from_nanos(nanos))),
+        }
     }
 }

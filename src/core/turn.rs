@@ -1,25 +1,31 @@
 //! One turn of the loop: what is due and ready is snapshotted, then handed out call by call.
 
+use super::slots::NONE;
 use super::{Core, Freed};
-use crate::core::lifecycle::Lifecycle;
 use crate::events::Events;
-use crate::id::{HandleId, Key, TimeoutId, Token};
+use crate::id::{HandleId, TimeoutId, Token};
 use crate::planted::{Defect, planted};
 use crate::time::Time;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
 /// The turn that runs. Its vector keeps its storage from turn to turn.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Turn {
     /// When the turn sampled the clock.
     now: Time,
     /// Timeouts armed up to here may fire in this turn; those armed later wait for the next (EV-506).
     armed: u64,
-    /// The handles whose descriptor was ready when the turn began.
-    ready: Vec<Ready>,
-    /// How many of them have been looked at.
+    /// Handles with a serial up to here may be called in this turn; those added later wait for the next.
+    serial: u64,
+    /// What the poller reported of descriptors that are registered. The handles of each are looked up when
+    /// it comes to be looked at, so those removed, disabled or replaced since are passed over (EV-507).
+    ready: Vec<Report>,
+    /// How many of the reports have been looked at.
     looked_at: usize,
+    /// The next handle on the descriptor of the report last looked at, and what was reported.
+    cursor: u32,
+    events: Events,
     /// The handles whose descriptor the poller refused and that have not been called for it. They stay
     /// if the turn is given up: nobody reports a refusal again.
     pub(super) refused: VecDeque<Refusal>,
@@ -32,12 +38,10 @@ pub(super) struct Turn {
     pub(super) outstanding: bool,
 }
 
-/// A handle and what its descriptor reported. Each is looked up again before its call, so one that was
-/// removed, disabled or replaced since is skipped (EV-507).
+/// A descriptor and what is pending of it.
 #[derive(Clone, Copy, Debug)]
-struct Ready {
-    serial: u64,
-    slot: u32,
+struct Report {
+    fd: RawFd,
     events: Events,
 }
 
@@ -81,7 +85,39 @@ pub enum Call<P, S = ()> {
     },
 }
 
+impl Default for Turn {
+    fn default() -> Turn {
+        Turn {
+            now: Time::ZERO,
+            armed: 0,
+            serial: 0,
+            ready: Vec::new(),
+            looked_at: 0,
+            cursor: NONE,
+            events: Events::NONE,
+            refused: VecDeque::new(),
+            refusals: 0,
+            frees: None,
+            outstanding: false,
+        }
+    }
+}
+
 impl Turn {
+    /// The handle in `slot` leaves its descriptor, where `next` follows it.
+    pub(super) fn pass_over(&mut self, slot: u32, next: u32) {
+        if self.cursor == slot {
+            self.cursor = next;
+        }
+    }
+
+    /// Forgets what was reported.
+    fn clear(&mut self) {
+        self.ready.clear();
+        self.looked_at = 0;
+        self.cursor = NONE;
+    }
+
     /// The refused handle with this serial was removed: it is not to be called any more.
     pub(super) fn forget_refusal(&mut self, serial: u64) {
         let mut refused = self.refused.iter();
@@ -117,22 +153,15 @@ impl<P, S> Core<P, S> {
         self.turn.now = self.advance(now);
         self.turn.armed = self.armed;
         self.turn.frees = None;
-        self.turn.looked_at = 0;
-        self.turn.ready.clear();
+        self.turn.serial = self.serials;
+        self.turn.clear();
         // Internal iteration: a poller of several backends then asks once which one it is.
         ready.into_iter().for_each(|(token, events)| {
-            let Some(first) = self.descriptors.first_of(token) else {
+            if self.descriptors.first_of(token).is_some() {
+                let fd = token.fd();
+                self.turn.ready.push(Report { fd, events });
+            } else {
                 note_stale(&mut self.stale, token);
-                return;
-            };
-            let mut at = first;
-            while let Some(entry) = self.handles.get(at) {
-                self.turn.ready.push(Ready {
-                    serial: entry.serial,
-                    slot: at,
-                    events,
-                });
-                at = entry.next;
             }
         });
         self.turn.refusals = self.turn.refused.len();
@@ -151,8 +180,7 @@ impl<P, S> Core<P, S> {
     /// If a call is outstanding.
     pub fn begin_frees(&mut self) {
         assert!(!self.turn.outstanding, "I8: a turn began during a call");
-        self.turn.ready.clear();
-        self.turn.looked_at = 0;
+        self.turn.clear();
         self.turn.refusals = 0;
         self.turn.frees = Some(self.frees.len());
     }
@@ -202,7 +230,7 @@ impl<P, S> Core<P, S> {
         self.turn.outstanding = false;
         let entry = self.handles.get_mut(id.0.slot);
         entry
-            .filter(|entry| entry.serial == id.0.serial)
+            .filter(|entry| entry.lifecycle.serial() == id.0.serial.get())
             .expect("I8: the handle of an outstanding call is in the table")
             .lifecycle
             .finish(payload);
@@ -217,7 +245,7 @@ impl<P, S> Core<P, S> {
         self.turn.outstanding = false;
         let entry = self.timeouts.get_mut(id.0.slot);
         entry
-            .filter(|entry| entry.serial == id.0.serial)
+            .filter(|entry| entry.lifecycle.serial() == id.0.serial.get())
             .expect("I8: the timeout of an outstanding call is in the table")
             .lifecycle
             .finish(payload);
@@ -226,52 +254,45 @@ impl<P, S> Core<P, S> {
     /// The next due timeout. It is armed anew before it is called, so that an update inside its callback
     /// wins (EV-611, EV-803), from the time of the turn, so that missed periods are lost (EV-804).
     fn next_timeout(&mut self) -> Option<Call<P, S>> {
-        loop {
-            let (slot, due) = self.deadlines.first()?;
-            if due.deadline > self.turn.now || due.armed > self.turn.armed {
-                return None;
-            }
-            let entry = self.timeouts.get_mut(slot)?;
-            let (serial, interval) = (entry.serial, entry.interval);
-            let payload = entry.lifecycle.begin();
-            self.arm(slot, self.turn.now, interval);
-            if let Some(payload) = payload {
-                self.turn.outstanding = true;
-                let core = self.number;
-                let id = TimeoutId(Key { serial, core, slot });
-                return Some(Call::Timeout { id, payload });
-            }
+        let (slot, due) = self.deadlines.first(&mut self.timeouts)?;
+        if due.deadline > self.turn.now || due.armed > self.turn.armed {
+            return None;
         }
+        let entry = self.timeouts.get_mut(slot)?;
+        let payload = entry.lifecycle.begin();
+        let payload = payload.expect("I12: what is armed is registered and at home");
+        entry.arm(slot, self.turn.now, &mut self.armed, &mut self.deadlines);
+        self.turn.outstanding = true;
+        let id = TimeoutId(entry.lifecycle.key(self.number, slot));
+        Some(Call::Timeout { id, payload })
     }
 
     /// The next ready handle that is still registered and enabled.
     fn next_handle(&mut self) -> Option<Call<P, S>> {
-        while let Some(ready) = self.turn.ready.get(self.turn.looked_at).copied() {
-            self.turn.looked_at += 1;
-            let Some(entry) = self.handles.get_mut(ready.slot) else {
+        loop {
+            let slot = self.turn.cursor;
+            let Some(entry) = self.handles.get_mut(slot) else {
+                let &Report { fd, events } = self.turn.ready.get(self.turn.looked_at)?;
+                self.turn.looked_at += 1;
+                self.turn.cursor = self.descriptors.entry(fd).first;
+                self.turn.events = events;
                 continue;
             };
-            let events = entry.interest.share_of(ready.events);
-            if entry.serial != ready.serial || events.is_empty() {
+            self.turn.cursor = entry.next;
+            let events = entry.interest.share_of(self.turn.events);
+            if events.is_empty() || entry.lifecycle.serial() > self.turn.serial {
                 continue;
             }
             if let Some(payload) = entry.lifecycle.begin() {
                 self.turn.outstanding = true;
-                let id = HandleId(Key {
-                    serial: ready.serial,
-                    core: self.number,
-                    slot: ready.slot,
-                });
-                let fd = entry.fd;
                 return Some(Call::Handle {
-                    id,
-                    fd,
+                    id: HandleId(entry.lifecycle.key(self.number, slot)),
+                    fd: entry.fd,
                     events,
                     payload,
                 });
             }
         }
-        None
     }
 
     /// The next handle whose descriptor was refused, if it is still registered and enabled. It is
@@ -281,7 +302,7 @@ impl<P, S> Core<P, S> {
             self.turn.refusals = left;
             let Refusal { serial, slot } = self.turn.refused.pop_front()?;
             let entry = self.handles.get_mut(slot);
-            let Some(entry) = entry.filter(|entry| entry.serial == serial) else {
+            let Some(entry) = entry.filter(|entry| entry.lifecycle.serial() == serial) else {
                 continue;
             };
             entry.refused = false;
@@ -290,12 +311,12 @@ impl<P, S> Core<P, S> {
             }
             if let Some(payload) = entry.lifecycle.begin() {
                 entry.interest = Events::NONE;
+                let id = HandleId(entry.lifecycle.key(self.number, slot));
                 let fd = entry.fd;
                 self.unite(fd);
                 self.turn.outstanding = true;
-                let core = self.number;
                 return Some(Call::Handle {
-                    id: HandleId(Key { serial, core, slot }),
+                    id,
                     fd,
                     events: Events::ERROR,
                     payload,
@@ -319,9 +340,7 @@ impl<P, S> Core<P, S> {
                 (entry.lifecycle, None)
             }
         };
-        match lifecycle {
-            Lifecycle::Removed(payload) => Call::Free { payload, source },
-            _ => unreachable!("I5: freed before its last call was over"),
-        }
+        let payload = lifecycle.into_freed();
+        Call::Free { payload, source }
     }
 }

@@ -120,10 +120,11 @@ mod tests {
     use crate::id::Key;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::num::NonZeroU64;
 
     fn entry(serial: u64) -> Entry {
         let key = Key {
-            serial,
+            serial: NonZeroU64::MIN.saturating_add(serial),
             core: 0,
             slot: 0,
         };

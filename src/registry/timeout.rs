@@ -4,6 +4,7 @@ use super::{AddError, Callback, Next, Notices, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
+use crate::time::Time;
 use std::time::Duration;
 
 /// A timeout's id, or everything that was offered.
@@ -75,7 +76,7 @@ impl<P: Poller> Registry<P> {
         interval: impl Into<Option<Duration>>,
     ) -> Result<(), NotRegistered> {
         let interval = interval.into();
-        let now = self.now();
+        let now = self.now_for(interval);
         self.change_at(now, |state| state.core.update_timeout(id, now, interval))
     }
 
@@ -104,6 +105,11 @@ impl<P: Poller> Registry<P> {
         )
     }
 
+    /// What time it is, as far as it matters: without an interval that begins, reading the clock is saved.
+    fn now_for(&self, interval: Option<Duration>) -> Time {
+        interval.map_or(Time::ZERO, |_| self.now())
+    }
+
     /// Adds a timeout, or gives the callback back, to be dropped after the lock has been released.
     fn insert_timeout(&self, interval: Option<Duration>, callback: Callback<P>) -> Inserted<P> {
         let (added, notices) = self.insert_timeout_quietly(interval, callback);
@@ -117,7 +123,7 @@ impl<P: Poller> Registry<P> {
         interval: Option<Duration>,
         callback: Callback<P>,
     ) -> (Inserted<P>, Notices) {
-        let now = self.now();
+        let now = self.now_for(interval);
         let (added, notices) =
             self.change_at_quietly(now, |state| state.core.add_timeout(now, interval, callback));
         let offered = ();

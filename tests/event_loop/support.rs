@@ -271,6 +271,10 @@ impl Poller for ProbePoller {
     fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
         self.inner.ready()
     }
+
+    fn rebuild(&mut self) -> io::Result<bool> {
+        self.inner.rebuild()
+    }
 }
 
 impl ProbeRegistrar {

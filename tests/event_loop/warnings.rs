@@ -1,7 +1,9 @@
 //! What a loop warns of. The rules are tested with the parts that know them; this is about who is told.
 
-use crate::support::{AT_ONCE, H, R, W, model_loop, ms, on_each_backend, os_loop, streams};
-use eventry::poller::model::{ModelPoller, ModelSource};
+use crate::support::{
+    AT_ONCE, H, ProbePoller, R, W, model_loop, ms, on_each_backend, os_loop, streams,
+};
+use eventry::poller::model::ModelSource;
 use eventry::registry::{Limits, Next, SlowCallback, Warning};
 use eventry::{EventLoop, Registry};
 use std::sync::mpsc::{Receiver, channel};
@@ -77,10 +79,9 @@ fn a_slow_drop_is_warned_of() {
 #[test]
 fn a_hangup_that_nobody_handles_is_warned_of_once() {
     on_each_backend(|backend| {
-        let mut event_loop = os_loop(backend);
+        let (mut event_loop, registry) = os_loop(backend);
         event_loop.set_limits(limits());
         let told = warnings(&mut event_loop);
-        let registry = event_loop.registry();
         let (near, far) = streams();
         drop(far);
         let id = registry.add_handle(near, R, |_| {}).unwrap();
@@ -127,7 +128,7 @@ fn a_callback_that_changes_its_handle_is_not_warned_of() {
 }
 
 /// A loop with a timeout that has been due for this long.
-fn due_since(waited: Duration) -> (EventLoop<ModelPoller>, Registry<ModelPoller>) {
+fn due_since(waited: Duration) -> (EventLoop<ProbePoller>, Registry<ProbePoller>) {
     let (event_loop, registry, model) = model_loop();
     registry.add_timeout(ms(5), |_| {}).unwrap();
     model.advance(ms(5) + waited);

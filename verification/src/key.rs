@@ -10,9 +10,12 @@
 //! the same for both states, and remains so. The counters themselves are left out: that they are ahead of
 //! everything present is how they are used, and for serials an invariant checked after every op.
 //!
-//! **What is overwritten before it is read**, by inspection of the core: when a disarmed timeout was due;
-//! the ready list up to where it was looked at; the time and the snapshot of a turn that has come to its
-//! free calls; and the latest time spoken of, unless a thread still holds an earlier one.
+//! **What is overwritten before it is read**, by inspection of the core: the ready list up to where it was
+//! looked at; the time and the snapshot of a turn that has come to its free calls; and the latest time spoken of, unless a thread still holds an earlier one.
+//!
+//! **What only decides how much work is done:** the heap of deadlines, superseded nodes and all. Which timeout
+//! is the next follows from when each is due, which is there; that it does follow is what the heap's own test
+//! shows, and that the heap is in order is an invariant checked after every op.
 //!
 //! Left out as well are the list of all tokens ever used, the label from which on entries are new in the
 //! turn, and the least stale token of a turn. Only checks read them. The first can hide a token that repeats
@@ -129,12 +132,14 @@ impl Keys {
 impl Form {
     /// Takes up the core's `Debug` form.
     fn core(&mut self, text: &str, with_latest_time: bool) {
-        let (tables, rest) = split(text, ", now: ");
+        let (tables, rest) = split(text, ", deadlines: ");
+        let (_, rest) = split(rest, ", now: ");
         let (latest, rest) = split(rest, ", armed: ");
         let (_, rest) = split(rest, ", turn: Turn { ");
         let (snapshot, rest) = split(rest, ", ready: [");
         let (ready, rest) = split(rest, "], looked_at: ");
-        let (looked_at, rest) = split(rest, ", refused: ");
+        let (looked_at, rest) = split(rest, ", cursor: ");
+        let (cursor, rest) = split(rest, ", refused: ");
         let (refused, rest) = split(rest, ", frees: ");
         self.text(refused);
         self.text(tables);
@@ -143,18 +148,21 @@ impl Form {
         }
         if rest.starts_with("None") {
             self.text(snapshot);
-            let looked_at = looked_at.parse().expect("a number of ready handles");
-            for ready in ready.split("Ready").skip(1).skip(looked_at) {
-                self.text(ready);
+            if !cursor.starts_with(NO_SLOT) {
+                self.text(cursor);
+            }
+            let looked_at = looked_at.parse().expect("a number of reports");
+            for report in ready.split("Report").skip(1).skip(looked_at) {
+                self.text(report);
             }
         }
         self.text(rest);
     }
 
-    /// Takes up any `Debug` form: the numbers by what the two words before them say, the rest as it is.
+    /// Takes up any `Debug` form: the numbers by what the word before them says, the rest as it is.
     fn text(&mut self, text: &str) {
         let bytes = text.as_bytes();
-        let (mut before, mut last): (&[u8], &[u8]) = (b"", b"");
+        let mut last: &[u8] = b"";
         let mut at = 0;
         while at < bytes.len() {
             let start = at;
@@ -170,16 +178,9 @@ impl Form {
             if bytes[start].is_ascii_digit() {
                 let digits = bytes[start..at].iter();
                 let number = digits.fold(0, |n, digit| n * 10 + u64::from(digit - b'0'));
-                self.number(before, last, number);
+                self.number(last, number);
             } else if bytes[start].is_ascii_alphabetic() {
-                (before, last) = (last, &bytes[start..at]);
-                if last == b"Place" {
-                    let place = &text[start..];
-                    let (due, rest) = split(place, ", at: ");
-                    if rest.starts_with(UNARMED) {
-                        at = start + due.len();
-                    }
-                }
+                last = &bytes[start..at];
                 self.words.extend_from_slice(last);
             } else {
                 self.words.push(bytes[start]);
@@ -187,14 +188,14 @@ impl Form {
         }
     }
 
-    fn number(&mut self, before: &[u8], last: &[u8], number: u64) {
-        let class = match (before, last) {
-            (_, b"Time") => Class::Time,
-            (_, b"serial") => Class::Serial,
-            (_, b"armed") => Class::Arming,
-            (_, b"Label") => Class::Label,
-            (b"told", b"Some") => Class::Registration,
-            (_, b"serials" | b"registrations") => return,
+    fn number(&mut self, last: &[u8], number: u64) {
+        let class = match last {
+            b"Time" => Class::Time,
+            b"serial" => Class::Serial,
+            b"armed" => Class::Arming,
+            b"Label" => Class::Label,
+            b"registration" => Class::Registration,
+            b"serials" | b"registrations" => return,
             _ => Class::Literal,
         };
         self.numbers.push((class, number));
@@ -246,15 +247,19 @@ impl Form {
     }
 
     fn report(&mut self, (token, events): &(Token, Events)) {
-        let bits = token.into_bits();
+        self.token(token.into_bits());
+        self.literal(events.bits().into());
+    }
+
+    /// A descriptor, and which of its registrations.
+    fn token(&mut self, bits: u64) {
         self.literal(bits & u64::from(u32::MAX));
         self.numbers.push((Class::Registration, bits >> 32));
-        self.literal(events.bits().into());
     }
 }
 
-/// Where the core notes that a timeout is not armed.
-const UNARMED: &str = "4294967295";
+/// Where the core notes that no handle is left to look at on the descriptor last looked at.
+const NO_SLOT: &str = "4294967295";
 
 /// The core's `Debug` form is known to have these fields; a change of it must fail here and not merge
 /// states.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::id::Key;
+use std::num::NonZeroU64;
 
 const R: Events = Events::READABLE;
 const H: Events = Events::HANGUP;
@@ -11,7 +12,7 @@ const fn ms(millis: u64) -> Duration {
 
 const fn handle(serial: u64) -> HandleId {
     HandleId(Key {
-        serial,
+        serial: NonZeroU64::MIN.saturating_add(serial),
         core: 0,
         slot: serial as u32,
     })

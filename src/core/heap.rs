@@ -1,0 +1,176 @@
+//! A 4-ary heap of nodes that nobody points at, so that moving a node writes nothing but the heap.
+
+use crate::time::Time;
+use std::fmt;
+
+/// One place in the order of deadlines.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    pub(super) key: Time,
+    /// The low bits of the number of the arming; orders nodes with equal keys, the older first. Two that
+    /// are 2³¹ armings apart may change places, which shows in nothing but that order.
+    pub(super) armed: u32,
+    pub(super) slot: u32,
+}
+
+impl Node {
+    /// Fills places that are not in use; later than every other.
+    const NONE: Node = Node {
+        key: Time::FAR_FUTURE,
+        armed: 0,
+        slot: u32::MAX,
+    };
+
+    pub(super) fn is_before(&self, other: &Node) -> bool {
+        let age = other.armed.wrapping_sub(self.armed).cast_signed();
+        self.key < other.key || self.key == other.key && age > 0
+    }
+}
+
+/// The children of one node, which share a cache line.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Quad([Node; 4]);
+
+/// The nodes, the least first. The root stands alone; the children of node `n` are the quad `n`.
+#[derive(Clone)]
+pub(super) struct Heap {
+    root: Node,
+    quads: Vec<Quad>,
+    len: usize,
+}
+
+impl Default for Heap {
+    fn default() -> Heap {
+        Heap {
+            root: Node::NONE,
+            quads: Vec::new(),
+            len: 0,
+        }
+    }
+}
+
+impl Heap {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The least node.
+    pub(super) fn first(&self) -> Option<Node> {
+        (self.len > 0).then_some(self.root)
+    }
+
+    /// Adds a node, whose key is not [`Time::FAR_FUTURE`].
+    pub(super) fn push(&mut self, node: Node) {
+        if self.len > 4 * self.quads.len() {
+            self.quads.push(Quad([Node::NONE; 4]));
+        }
+        self.len += 1;
+        self.sift_up(self.len - 1, node);
+    }
+
+    /// Puts `node` in the place of the least one.
+    pub(super) fn replace_first(&mut self, node: Node) {
+        self.sift_down(0, node);
+    }
+
+    /// Takes the least node out.
+    pub(super) fn pop_first(&mut self) {
+        let Some(last) = self.len.checked_sub(1) else {
+            return;
+        };
+        let node = self.get(last);
+        self.put(last, Node::NONE);
+        self.len = last;
+        self.quads.truncate(last.div_ceil(4));
+        if last > 0 {
+            self.sift_down(0, node);
+        }
+    }
+
+    /// Keeps the nodes that `keep` answers true for.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(Node) -> bool) {
+        let mut kept = 0;
+        for at in 0..self.len {
+            let node = self.get(at);
+            if keep(node) {
+                self.put(kept, node);
+                kept += 1;
+            }
+        }
+        for at in kept..self.len {
+            self.put(at, Node::NONE);
+        }
+        self.len = kept;
+        self.quads.truncate(kept.saturating_sub(1).div_ceil(4));
+        for at in (0..kept.div_ceil(4)).rev() {
+            self.sift_down(at, self.get(at));
+        }
+    }
+
+    /// Whether no node stands before its parent, and no place beyond the last is in use.
+    pub(super) fn is_consistent(&self) -> bool {
+        let ordered = (1..self.len).all(|at| !self.get(at).is_before(&self.get((at - 1) / 4)));
+        let places = 1 + 4 * self.quads.len();
+        let vacant = (self.len..places).all(|at| self.get(at).key == Time::FAR_FUTURE);
+        ordered && vacant
+    }
+
+    /// The nodes in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Node> {
+        (0..self.len).map(|at| self.get(at))
+    }
+
+    fn get(&self, at: usize) -> Node {
+        match at.checked_sub(1) {
+            None => self.root,
+            Some(at) => self.quads[at / 4].0[at % 4],
+        }
+    }
+
+    fn put(&mut self, at: usize, node: Node) {
+        match at.checked_sub(1) {
+            None => self.root = node,
+            Some(at) => self.quads[at / 4].0[at % 4] = node,
+        }
+    }
+
+    fn sift_up(&mut self, mut at: usize, node: Node) {
+        while at > 0 {
+            let parent = (at - 1) / 4;
+            let above = self.get(parent);
+            if !node.is_before(&above) {
+                break;
+            }
+            self.put(at, above);
+            at = parent;
+        }
+        self.put(at, node);
+    }
+
+    fn sift_down(&mut self, mut at: usize, node: Node) {
+        while let Some(Quad(children)) = self.quads.get(at) {
+            let pick = |a: usize, b: usize| {
+                if children[b].is_before(&children[a]) {
+                    b
+                } else {
+                    a
+                }
+            };
+            let least = pick(pick(0, 1), pick(2, 3));
+            let child = children[least];
+            if !child.is_before(&node) {
+                break;
+            }
+            self.put(at, child);
+            at = 4 * at + 1 + least;
+        }
+        self.put(at, node);
+    }
+}
+
+impl fmt::Debug for Heap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
