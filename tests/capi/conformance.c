@@ -71,6 +71,18 @@ void check(int holds, const char *what)
         say("FAILED(%s)", what);
 }
 
+const char *errno_name(void)
+{
+    switch (errno) {
+    case 0: return "0";
+    case EBADF: return "EBADF";
+    case EBUSY: return "EBUSY";
+    case EDEADLK: return "EDEADLK";
+    case EINVAL: return "EINVAL";
+    default: return strerror(errno);
+    }
+}
+
 double now_ms(void)
 {
     struct timespec now;
@@ -328,7 +340,7 @@ void stop_runner(void)
 /* --- The cases --- */
 
 static const struct test *const groups[] = {
-    first_cases, scenarios, handle_cases, timeout_cases, loop_cases, own_cases, NULL,
+    first_cases, scenarios, handle_cases, timeout_cases, loop_cases, removal_cases, own_cases, NULL,
 };
 
 /* What the case says with this implementation. */
