@@ -1,4 +1,5 @@
-/* Runs the cases against one implementation or two: conformance eventry|libvirt|both [CASE...] */
+/* Runs the cases against one implementation or two: conformance eventry|libvirt|both [CASE...]
+ * or strict removal alone, for longer: conformance strict SECONDS */
 #include "conformance.h"
 
 #include <errno.h>
@@ -340,7 +341,7 @@ void stop_runner(void)
 /* --- The cases --- */
 
 static const struct test *const groups[] = {
-    first_cases, scenarios, handle_cases, timeout_cases, loop_cases, removal_cases, own_cases, NULL,
+    first_cases, scenarios, handle_cases, timeout_cases, loop_cases, removal_cases, own_cases, strict_cases, NULL,
 };
 
 /* What the case says with this implementation. */
@@ -389,6 +390,10 @@ int main(int argc, char **argv)
 
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (strcmp(which, "strict") == 0) {
+        api = &eventry_api;
+        return argc == 3 && strict_for(atof(argv[2]) * 1e3) ? 0 : 1;
+    }
     for (group = 0; groups[group]; group++) {
         const struct test *test;
         for (test = groups[group]; test->name; test++) {

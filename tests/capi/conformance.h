@@ -41,7 +41,11 @@ struct test {
 #define OWN(name, run, expected) { name, run, expected, "eventry-only", NULL }
 
 extern const struct test first_cases[], scenarios[], handle_cases[], timeout_cases[], loop_cases[], removal_cases[],
-    own_cases[];
+    own_cases[], strict_cases[];
+
+/* Removes from two threads what a third calls, for so long; says what it saw on stdout. Whether no call
+ * began after its removal had returned. */
+int strict_for(double milliseconds);
 
 /* An entry of a case: a handle or a timeout. */
 struct entry {

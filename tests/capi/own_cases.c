@@ -147,38 +147,6 @@ static void forks(void)
     say("parent=%d", it->calls);
 }
 
-/* A call that begins after a removal was answered with "idle" would see 1 here. */
-static int gone[8192];
-
-static void touch(int watch, int fd, int events, void *opaque)
-{
-    (void)watch, (void)fd, (void)events;
-    check(!__atomic_load_n((int *)opaque, __ATOMIC_SEQ_CST), "called after it was idle and removed");
-}
-
-static void strict(void)
-{
-    double end = now_ms() + 200;
-    int ends[2], rounds, idle = 0;
-
-    if (pipe(ends) < 0 || write(ends[1], "x", 1) != 1)
-        abort();
-    start_runner();
-    for (rounds = 0; rounds < (int)(sizeof(gone) / sizeof(*gone)) && now_ms() < end; rounds++) {
-        int id = eventry_add_handle(ends[0], R, touch, &gone[rounds], NULL);
-        usleep(rounds % 50);
-        if (eventry_remove_handle_status(id) == 0) {
-            __atomic_store_n(&gone[rounds], 1, __ATOMIC_SEQ_CST);
-            idle++;
-        }
-    }
-    stop_runner();
-    say("some=%d", rounds > 10 && idle > 0);
-    turns(2);
-    close(ends[0]);
-    close(ends[1]);
-}
-
 static struct eventry_stats now(void)
 {
     struct eventry_stats stats;
@@ -243,7 +211,6 @@ const struct test own_cases[] = {
     OWN("stop", stop, "run=0 stop=0 run_once=0 latched=0 quiet callback=0 latched=0 quiet"),
     OWN("nesting", nesting, "run_once=-1,EBUSY run=-1,EBUSY"),
     OWN("fork", forks, "child=0 parent=1"),
-    OWN("strict", strict, "some=1"),
     OWN("stats", stats,
         "added=1,1 called=1 turned=1 removed=1 freed=1 woken=1 short=1 long=0,9 null=-1,EINVAL"),
     OWN("version", version, "1 1"),
