@@ -131,7 +131,7 @@ static void *remove_often(void *opaque)
 }
 
 /* Two removers, for so long. What they saw together. */
-static struct remover stress(double milliseconds)
+static struct remover stress(const char *name, double milliseconds)
 {
     struct remover removers[REMOVERS], sum = { 0 };
     int at;
@@ -162,14 +162,14 @@ static struct remover stress(double milliseconds)
     check(frees == sum.cycles, "each was freed once");
     close(ends[0]);
     close(ends[1]);
-    printf("strict %s: %d cycles in %.1f s, %d calls, %d removals met one, %d waited, %d late starts\n", api->name,
-           sum.cycles, (now_ms() - until + milliseconds) / 1e3, calls, sum.in_flight, sum.waited, late);
+    printf("%s: %s: %d cycles in %.1f s, %d calls, %d removals met one, %d waited, %d late starts\n", name,
+           api->name, sum.cycles, (now_ms() - until + milliseconds) / 1e3, calls, sum.in_flight, sum.waited, late);
     return sum;
 }
 
 int strict_for(double milliseconds)
 {
-    struct remover sum = stress(milliseconds);
+    struct remover sum = stress("strict removal", milliseconds);
 
     return late == 0 && sum.still_running == 0 && calls > 0 && sum.in_flight > 0 && sum.waited > 0 &&
            frees == sum.cycles && sum.cycles >= FLOOR_PER_MS * milliseconds;
@@ -177,7 +177,7 @@ int strict_for(double milliseconds)
 
 static void strict(void)
 {
-    struct remover sum = stress(300);
+    struct remover sum = stress("strict", 300);
 
     say("late=%d still-running=%d", late, sum.still_running);
     say("called=%d idle=%d waited=%d", calls > 0, sum.idle > 0, sum.waited > 0);
@@ -187,7 +187,7 @@ static void strict(void)
 static void an(void)
 {
     until_late = 1;
-    stress(strcmp(api->name, "eventry") == 0 ? 500 : 30000);
+    stress("AN", strcmp(api->name, "eventry") == 0 ? 500 : 30000);
     until_late = 0;
     say("late=%s", late ? "some" : "none");
 }
