@@ -102,9 +102,21 @@ void sleep_ms(int milliseconds)
 
 /* --- Entries --- */
 
+/* What callbacks are given: memory that is freed as early as it may be, so that a sanitizer sees a call that
+ * comes later, and one that never came. */
+static struct entry **pointer_to(struct entry *it)
+{
+    struct entry **pointer = malloc(sizeof(*pointer));
+
+    if (!pointer)
+        abort();
+    *pointer = it;
+    return pointer;
+}
+
 static void on_handle(int watch, int fd, int events, void *opaque)
 {
-    struct entry *it = opaque;
+    struct entry *it = *(struct entry **)opaque;
 
     check(it->id == 0 || watch == it->id, "the handle's id");
     check(fd == it->fd, "the descriptor");
@@ -120,7 +132,7 @@ static void on_handle(int watch, int fd, int events, void *opaque)
 
 static void on_timeout(int timer, void *opaque)
 {
-    struct entry *it = opaque;
+    struct entry *it = *(struct entry **)opaque;
 
     check(it->id == 0 || timer == it->id, "the timeout's id");
     check(!it->freed, "a call after the free call");
@@ -134,8 +146,9 @@ static void on_timeout(int timer, void *opaque)
 
 static void on_free(void *opaque)
 {
-    struct entry *it = opaque;
+    struct entry *it = *(struct entry **)opaque;
 
+    free(opaque);
     __atomic_add_fetch(&it->freed, 1, __ATOMIC_SEQ_CST);
     __atomic_add_fetch(&freed_count, 1, __ATOMIC_SEQ_CST);
     check(it->freed == 1, "freed once");
@@ -158,7 +171,7 @@ struct entry *on_fd(const char *name, int fd, int events)
     struct entry *it = entry(name);
 
     it->fd = fd;
-    it->id = api->add_handle(fd, events, on_handle, it, on_free);
+    it->id = api->add_handle(fd, events, on_handle, pointer_to(it), on_free);
     check(it->id > 0, "a handle was added");
     return it;
 }
@@ -171,7 +184,7 @@ static struct entry *on_pair(const char *name, int events, const int ends[2])
     it->peer = ends[1];
     it->owns_fd = 1;
     fcntl(it->fd, F_SETFL, O_NONBLOCK);
-    it->id = api->add_handle(it->fd, events, on_handle, it, on_free);
+    it->id = api->add_handle(it->fd, events, on_handle, pointer_to(it), on_free);
     check(it->id > 0, "a handle was added");
     return it;
 }
@@ -199,7 +212,7 @@ struct entry *timeout(const char *name, int milliseconds)
     struct entry *it = entry(name);
 
     it->is_timeout = 1;
-    it->id = api->add_timeout(milliseconds, on_timeout, it, on_free);
+    it->id = api->add_timeout(milliseconds, on_timeout, pointer_to(it), on_free);
     check(it->id > 0, "a timeout was added");
     return it;
 }
