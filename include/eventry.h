@@ -13,9 +13,9 @@
  * there are connections and a moment longer: what they registered is freed by the loop.
  *
  * THREADS. Every function but the two that run may be called from any thread, from inside any callback and
- * from inside any free callback, also on the entry it belongs to. None of them waits for a callback or
- * calls one, so locks that a callback takes may be held. None may be called in a signal handler: write to a
- * pipe that has a handle instead. Callbacks and free callbacks run on the thread that is inside
+ * from inside any free callback, also on the entry it belongs to. None of them calls a callback, and only
+ * the two removals that say so wait for one, so locks that a callback takes may be held over the others.
+ * None may be called in a signal handler: write to a pipe that has a handle instead. Callbacks and free callbacks run on the thread that is inside
  * eventry_run_once or eventry_run, one at a time.
  *
  * OPAQUE AND FREE. After a successful add, `opaque` belongs to the loop: the free callback, unless NULL, is
@@ -23,14 +23,16 @@
  * never inside a removal. Until then it must stay valid. It is called at the end of the turn in which the
  * entry was removed, or at the beginning of the next; in the order of removal. After a failed add, `opaque`
  * is still the caller's and neither callback is ever called. Without a free callback, ask
- * eventry_remove_handle_status whether `opaque` may be let go.
+ * eventry_remove_handle_status whether `opaque` may be let go, or let eventry_remove_handle_and_wait wait
+ * until it may.
  *
  * ERRORS. What fails returns -1 and sets errno:
- *     EINVAL   the id names no entry of that kind; the callback is NULL
+ *     EINVAL   the id names no entry of that kind; the callback or the structure is NULL
  *     EBADF    the descriptor is negative or not open
  *     ENOSPC   all 2147483647 ids are in use
  *     ENOMEM   the loop's table is full
  *     EBUSY    the loop runs already, on another thread or around the caller
+ *     EDEADLK  the callback that is to be waited for is the caller
  *     EPERM    this process was forked after the loop had been made
  *     others   from the operating system, when the loop cannot be made or cannot wait (EMFILE, ...)
  * Success leaves errno as it may be. Memory that runs out ends the process, and so does a bug of the
@@ -44,6 +46,9 @@
  */
 #ifndef EVENTRY_H
 #define EVENTRY_H
+
+#include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -109,6 +114,16 @@ int eventry_remove_handle(int watch);
 int eventry_remove_handle_status(int watch);
 
 /*
+ * The same, and waits until its last call is over if one is running: after 0 none runs and none will begin,
+ * so what the callback uses may be freed at once. Returns 0, or -1.
+ *
+ * Hold nothing that the callback may be waiting for, such as a lock it takes. Inside the callback itself, in
+ * whichever function it has called, it fails with EDEADLK and the handle stays registered: remove it without
+ * waiting. The free callback, if any, is still called by the loop and may come later.
+ */
+int eventry_remove_handle_and_wait(int watch);
+
+/*
  * Adds a timeout that is called every `milliseconds`, for the first time when they have passed. Returns its
  * id, at least 1, or -1. 0 calls it in every turn, a negative value adds it disabled.
  *
@@ -129,6 +144,9 @@ int eventry_remove_timeout(int timer);
 
 /* Removes a timeout and tells about its callback, as eventry_remove_handle_status. */
 int eventry_remove_timeout_status(int timer);
+
+/* Removes a timeout and waits until its last call is over, as eventry_remove_handle_and_wait. */
+int eventry_remove_timeout_and_wait(int timer);
 
 /*
  * One turn: waits until a timeout is due or a handle is ready, and calls what is. Returns 0, or -1.
@@ -154,6 +172,23 @@ int eventry_stop(void);
  * registered before, or -1; EBUSY if another implementation was registered first.
  */
 int eventry_register(void);
+
+/* What there is, and what the loop has done since it was made. Members may be added at the end. */
+struct eventry_stats {
+    uint64_t handles;       /* registered or waiting to be freed */
+    uint64_t timeouts;      /* registered or waiting to be freed */
+    uint64_t pending_frees; /* removed and waiting to be freed */
+    uint64_t turns;         /* turns begun */
+    uint64_t calls;         /* callbacks called */
+    uint64_t frees;         /* entries freed, with a free callback or without */
+    uint64_t wakes;         /* how often the loop slept and was woken for a change */
+};
+
+/*
+ * Fills in a structure of `size` bytes, which is sizeof(struct eventry_stats): that tells the library which
+ * members the caller knows. Members that only the caller knows become 0. Returns 0, or -1.
+ */
+int eventry_stats(struct eventry_stats *stats, size_t size);
 
 /* The version of the library that is linked. */
 unsigned eventry_version(void);

@@ -4,8 +4,9 @@
  *     cc -pthread libvirt_client.c $(pkg-config --cflags --libs eventry libvirt)
  *     ./libvirt_client 'test+unix:///default?socket=/run/eventry/eventry-sock' [SECONDS]
  *
- * Opens the connection with a keepalive of one second, lists what runs there, stays for some seconds, and
- * says whether the connection is still alive: the daemon answers, so it is as long as the loop serves it.
+ * Opens the connection with a keepalive of one second, stays for some seconds, lists now and then what runs
+ * there, and says whether the connection is still alive and what the loop has done for it. In between
+ * nothing but the keepalive gives the loop work: its timeout, and the handle on which the answers arrive.
  */
 #include <eventry.h>
 #include <libvirt/libvirt.h>
@@ -43,11 +44,53 @@ static int list(virConnectPtr connection)
     return count;
 }
 
+static struct eventry_stats stats(void)
+{
+    struct eventry_stats stats = { 0 };
+
+    if (eventry_stats(&stats, sizeof(stats)) < 0)
+        perror("eventry_stats");
+    return stats;
+}
+
+/* Stays for some seconds. Whether the daemon answered each time, and the loop had work all the while. */
+static int stay(virConnectPtr connection, int seconds)
+{
+    struct eventry_stats before, after;
+    int idle;
+
+    for (; seconds > 0; seconds -= idle) {
+        if (list(connection) < 0)
+            return 0;
+        idle = seconds < 5 ? seconds : 5;
+        before = stats();
+        sleep(idle);
+        after = stats();
+        printf("%d s idle: %d handles, %d timeouts, %d calls\n", idle, (int)after.handles,
+               (int)after.timeouts, (int)(after.calls - before.calls));
+        if (after.handles < 1 || after.timeouts < 1 || after.calls - before.calls < (unsigned)idle) {
+            fprintf(stderr, "the loop does not serve the connection\n");
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* What the connection registered is freed by the loop. Whether all of it was, soon after the end. */
+static int is_all_freed(void)
+{
+    int tries;
+
+    for (tries = 0; tries < 500 && stats().handles + stats().timeouts > 0; tries++)
+        usleep(10000);
+    return stats().handles + stats().timeouts == 0;
+}
+
 int main(int argc, char **argv)
 {
     virConnectPtr connection;
     pthread_t loop;
-    int alive, seconds = argc > 2 ? atoi(argv[2]) : 3;
+    int served, alive, freed, seconds = argc > 2 ? atoi(argv[2]) : 5;
 
     if (argc < 2) {
         fprintf(stderr, "usage: %s URI [SECONDS]\n", argv[0]);
@@ -63,20 +106,18 @@ int main(int argc, char **argv)
     connection = virConnectOpen(argv[1]);
     if (!connection)
         return 1;
-    if (virConnectSetKeepAlive(connection, 1, 2) < 0 ||
+    if (virConnectSetKeepAlive(connection, 1, 3) < 0 ||
         virConnectRegisterCloseCallback(connection, on_close, NULL, NULL) < 0)
         return 1;
-    if (list(connection) < 0)
-        return 1;
-    sleep(seconds);
+    served = stay(connection, seconds);
     alive = virConnectIsAlive(connection);
     printf("alive after %d s: %d\n", seconds, alive);
     virConnectUnregisterCloseCallback(connection, on_close);
     virConnectClose(connection);
 
-    /* What the connection registered is freed by the loop. */
-    usleep(100000);
+    freed = is_all_freed();
+    printf("freed: %d of %d\n", (int)stats().frees, (int)(stats().frees + stats().handles + stats().timeouts));
     eventry_stop();
     pthread_join(loop, NULL);
-    return alive == 1 ? 0 : 1;
+    return served && alive == 1 && freed ? 0 : 1;
 }

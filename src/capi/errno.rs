@@ -13,7 +13,7 @@ macro_rules! errnos {
     };
 }
 
-errnos! { BADF BUSY INVAL IO NOMEM NOSPC PERM SHUTDOWN }
+errnos! { BADF BUSY DEADLK INVAL IO NOMEM NOSPC PERM SHUTDOWN }
 
 impl Errno {
     /// The number of an error, or `EIO` if it has none.

@@ -19,6 +19,7 @@ mod callback;
 mod errno;
 mod process;
 mod source;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -28,11 +29,13 @@ use crate::event_impl::{
 };
 use crate::event_loop::RunError;
 use crate::events::Events;
+use crate::registry::RemoveError;
 pub use callback::{Free, HandleCallback, TimeoutCallback};
 use callback::{HandleEntry, Opaque, TimeoutEntry};
 use errno::Errno;
 use process::event_loop;
 use source::RawSource;
+pub use stats::{Stats, eventry_stats};
 use std::ffi::{c_int, c_uint, c_void};
 use std::io;
 use std::time::Duration;
@@ -81,6 +84,14 @@ pub extern "C" fn eventry_remove_handle_status(watch: c_int) -> c_int {
     errno::answer(removed.map(status_of))
 }
 
+/// Removes a handle and waits until its last call is over: 0, or −1 if there is none or the callback would
+/// wait for itself.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_remove_handle_and_wait(watch: c_int) -> c_int {
+    let removed = event_loop().and_then(|it| Ok(it.remove_handle_and_wait(watch)?));
+    errno::answer(removed.map(|()| 0))
+}
+
 /// Adds a timeout; its number, or −1.
 ///
 /// # Safety
@@ -122,6 +133,13 @@ pub extern "C" fn eventry_remove_timeout(timer: c_int) -> c_int {
 pub extern "C" fn eventry_remove_timeout_status(timer: c_int) -> c_int {
     let removed = event_loop().and_then(|it| Ok(it.remove_timeout(timer)?));
     errno::answer(removed.map(status_of))
+}
+
+/// As [`eventry_remove_handle_and_wait`], for a timeout.
+#[unsafe(no_mangle)]
+pub extern "C" fn eventry_remove_timeout_and_wait(timer: c_int) -> c_int {
+    let removed = event_loop().and_then(|it| Ok(it.remove_timeout_and_wait(timer)?));
+    errno::answer(removed.map(|()| 0))
 }
 
 /// One turn: 0, or −1.
@@ -247,6 +265,15 @@ fn ignored(result: Result<(), Errno>) {
 impl From<NotRegistered> for Errno {
     fn from(_: NotRegistered) -> Errno {
         Errno::INVAL
+    }
+}
+
+impl From<RemoveError> for Errno {
+    fn from(error: RemoveError) -> Errno {
+        match error {
+            RemoveError::NotRegistered(error) => error.into(),
+            RemoveError::WouldDeadlock => Errno::DEADLK,
+        }
     }
 }
 

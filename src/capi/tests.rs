@@ -58,6 +58,17 @@ fn numbers_run_to_the_limit_begin_again_at_one_and_skip_what_is_registered() {
 }
 
 #[test]
+fn what_was_removed_and_waited_for_leaves_its_number_vacant() {
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    let event_loop = NumberedLoop::new(1).unwrap();
+    assert_eq!(add(&event_loop, socket.as_raw_fd()), Ok(1));
+    assert_eq!(event_loop.remove_handle_and_wait(1), Ok(()));
+    assert_eq!(add_ticking(&event_loop), Ok(1));
+    assert_eq!(event_loop.remove_timeout_and_wait(1), Ok(()));
+    assert_eq!(add_ticking(&event_loop), Ok(1));
+}
+
+#[test]
 fn what_was_not_added_still_belongs_to_the_caller() {
     let (socket, _peer) = UnixStream::pair().unwrap();
     let event_loop = NumberedLoop::new(8).unwrap();

@@ -7,6 +7,8 @@ use crate::event_loop::{EventLoop, PanickedCallback, RunError, Stopper};
 use crate::events::Events;
 use crate::poller::{DefaultPoller, Poller, Source as _};
 use crate::registry::{Callback, Next, Registry, trace};
+#[cfg(feature = "capi")]
+use crate::registry::{RemoveError, Stats};
 use crate::sync::Mutex;
 use std::io;
 use std::time::Duration;
@@ -145,6 +147,32 @@ impl NumberedLoop {
     pub(crate) fn remove_timeout(&self, number: i32) -> Result<Removal, NotRegistered> {
         let id = self.numbers.lock().take_timeout(number)?;
         self.registry.remove_timeout(id)
+    }
+
+    /// Removes a handle and waits until its last call is over.
+    ///
+    /// It keeps its number meanwhile, because it keeps it for good if the callback would wait for itself.
+    #[cfg(feature = "capi")]
+    pub(crate) fn remove_handle_and_wait(&self, number: i32) -> Result<(), RemoveError> {
+        let id = self.numbers.lock().handle(number)?;
+        self.registry.remove_handle_and_wait(id)?;
+        self.numbers.lock().release(number, Entry::Handle(id));
+        Ok(())
+    }
+
+    /// As [`remove_handle_and_wait`](NumberedLoop::remove_handle_and_wait), for a timeout.
+    #[cfg(feature = "capi")]
+    pub(crate) fn remove_timeout_and_wait(&self, number: i32) -> Result<(), RemoveError> {
+        let id = self.numbers.lock().timeout(number)?;
+        self.registry.remove_timeout_and_wait(id)?;
+        self.numbers.lock().release(number, Entry::Timeout(id));
+        Ok(())
+    }
+
+    /// How much there is and what the loop has done so far.
+    #[cfg(feature = "capi")]
+    pub(crate) fn stats(&self) -> Stats {
+        self.registry.stats()
     }
 
     /// One turn, for whoever is the only one who runs the loop (EV-511, EV-1101). A stop counts for one

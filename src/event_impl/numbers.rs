@@ -84,6 +84,14 @@ impl Numbers {
         Ok(id)
     }
 
+    /// Takes the number of an entry back that was removed meanwhile, unless another call has done so.
+    #[cfg(any(test, feature = "capi"))]
+    pub(super) fn release(&mut self, number: i32, entry: Entry) {
+        if self.live.get(&number) == Some(&entry) {
+            self.live.remove(&number);
+        }
+    }
+
     /// Takes the number of an entry back that was removed without it. Looks at all of them.
     pub(super) fn forget(&mut self, entry: Entry) {
         self.live.retain(|_, live| *live != entry);
@@ -191,6 +199,19 @@ mod tests {
         assert!(numbers.take_handle(2).is_err());
         assert!(numbers.handle(1).is_ok());
         assert!(numbers.timeout(2).is_ok());
+    }
+
+    #[test]
+    fn a_number_that_names_another_entry_by_now_is_not_released() {
+        let mut numbers = Numbers::up_to(1);
+        numbers.give(1, entry(0));
+        assert_eq!(take(&mut numbers, 1), Some(entry(0)));
+        numbers.give(1, entry(1));
+        numbers.release(1, entry(0));
+        assert_eq!(numbers.vacant(), None);
+        numbers.release(1, entry(1));
+        assert_eq!(numbers.vacant(), Some(1));
+        numbers.release(1, entry(1));
     }
 
     #[test]

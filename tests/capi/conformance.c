@@ -1,4 +1,5 @@
-/* Runs the cases against one implementation or two: conformance eventry|libvirt|both [CASE...] */
+/* Runs the cases against one implementation or two: conformance eventry|libvirt|both [CASE...]
+ * or strict removal alone, for longer: conformance strict SECONDS */
 #include "conformance.h"
 
 #include <errno.h>
@@ -71,6 +72,18 @@ void check(int holds, const char *what)
         say("FAILED(%s)", what);
 }
 
+const char *errno_name(void)
+{
+    switch (errno) {
+    case 0: return "0";
+    case EBADF: return "EBADF";
+    case EBUSY: return "EBUSY";
+    case EDEADLK: return "EDEADLK";
+    case EINVAL: return "EINVAL";
+    default: return strerror(errno);
+    }
+}
+
 double now_ms(void)
 {
     struct timespec now;
@@ -89,9 +102,21 @@ void sleep_ms(int milliseconds)
 
 /* --- Entries --- */
 
+/* What callbacks are given: memory that is freed as early as it may be, so that a sanitizer sees a call that
+ * comes later, and one that never came. */
+static struct entry **pointer_to(struct entry *it)
+{
+    struct entry **pointer = malloc(sizeof(*pointer));
+
+    if (!pointer)
+        abort();
+    *pointer = it;
+    return pointer;
+}
+
 static void on_handle(int watch, int fd, int events, void *opaque)
 {
-    struct entry *it = opaque;
+    struct entry *it = *(struct entry **)opaque;
 
     check(it->id == 0 || watch == it->id, "the handle's id");
     check(fd == it->fd, "the descriptor");
@@ -107,7 +132,7 @@ static void on_handle(int watch, int fd, int events, void *opaque)
 
 static void on_timeout(int timer, void *opaque)
 {
-    struct entry *it = opaque;
+    struct entry *it = *(struct entry **)opaque;
 
     check(it->id == 0 || timer == it->id, "the timeout's id");
     check(!it->freed, "a call after the free call");
@@ -121,8 +146,9 @@ static void on_timeout(int timer, void *opaque)
 
 static void on_free(void *opaque)
 {
-    struct entry *it = opaque;
+    struct entry *it = *(struct entry **)opaque;
 
+    free(opaque);
     __atomic_add_fetch(&it->freed, 1, __ATOMIC_SEQ_CST);
     __atomic_add_fetch(&freed_count, 1, __ATOMIC_SEQ_CST);
     check(it->freed == 1, "freed once");
@@ -145,7 +171,7 @@ struct entry *on_fd(const char *name, int fd, int events)
     struct entry *it = entry(name);
 
     it->fd = fd;
-    it->id = api->add_handle(fd, events, on_handle, it, on_free);
+    it->id = api->add_handle(fd, events, on_handle, pointer_to(it), on_free);
     check(it->id > 0, "a handle was added");
     return it;
 }
@@ -158,7 +184,7 @@ static struct entry *on_pair(const char *name, int events, const int ends[2])
     it->peer = ends[1];
     it->owns_fd = 1;
     fcntl(it->fd, F_SETFL, O_NONBLOCK);
-    it->id = api->add_handle(it->fd, events, on_handle, it, on_free);
+    it->id = api->add_handle(it->fd, events, on_handle, pointer_to(it), on_free);
     check(it->id > 0, "a handle was added");
     return it;
 }
@@ -186,7 +212,7 @@ struct entry *timeout(const char *name, int milliseconds)
     struct entry *it = entry(name);
 
     it->is_timeout = 1;
-    it->id = api->add_timeout(milliseconds, on_timeout, it, on_free);
+    it->id = api->add_timeout(milliseconds, on_timeout, pointer_to(it), on_free);
     check(it->id > 0, "a timeout was added");
     return it;
 }
@@ -328,7 +354,7 @@ void stop_runner(void)
 /* --- The cases --- */
 
 static const struct test *const groups[] = {
-    first_cases, scenarios, handle_cases, timeout_cases, loop_cases, own_cases, NULL,
+    first_cases, scenarios, handle_cases, timeout_cases, loop_cases, removal_cases, own_cases, strict_cases, NULL,
 };
 
 /* What the case says with this implementation. */
@@ -377,6 +403,10 @@ int main(int argc, char **argv)
 
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (strcmp(which, "strict") == 0) {
+        api = &eventry_api;
+        return argc == 3 && strict_for(atof(argv[2]) * 1e3) ? 0 : 1;
+    }
     for (group = 0; groups[group]; group++) {
         const struct test *test;
         for (test = groups[group]; test->name; test++) {

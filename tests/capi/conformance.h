@@ -40,7 +40,12 @@ struct test {
 #define DIFFERS(name, run, expected, claim, peer) { name, run, expected, claim, peer }
 #define OWN(name, run, expected) { name, run, expected, "eventry-only", NULL }
 
-extern const struct test first_cases[], scenarios[], handle_cases[], timeout_cases[], loop_cases[], own_cases[];
+extern const struct test first_cases[], scenarios[], handle_cases[], timeout_cases[], loop_cases[], removal_cases[],
+    own_cases[], strict_cases[];
+
+/* Removes from two threads what a third calls, for so long; says what it saw on stdout. Whether no call
+ * began after its removal had returned. */
+int strict_for(double milliseconds);
 
 /* An entry of a case: a handle or a timeout. */
 struct entry {
@@ -60,6 +65,15 @@ struct entry {
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Whether callbacks say their name and events. */
 extern int aloud;
+
+/* Says what a call returned and what errno it left. */
+#define TELL_ERRNO(what, call)                                          \
+    do {                                                                \
+        errno = 0;                                                      \
+        int result_ = (call);                                           \
+        say("%s=%d,%s", what, result_, errno_name());                   \
+    } while (0)
+const char *errno_name(void);
 
 /* A new entry, not added. */
 struct entry *entry(const char *name);

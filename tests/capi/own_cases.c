@@ -1,4 +1,4 @@
-/* What only eventry promises: errno, ids across the two kinds, the state of a removed callback, stop. */
+/* What only eventry promises: errno, ids across the two kinds, stop, statistics. */
 #include "conformance.h"
 
 #include <errno.h>
@@ -8,25 +8,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define TELL_ERRNO(what, call)                                          \
-    do {                                                                \
-        errno = 0;                                                      \
-        int result_ = (call);                                           \
-        say("%s=%d,%s", what, result_, errno_name());                   \
-    } while (0)
-
-static const char *errno_name(void)
-{
-    switch (errno) {
-    case 0: return "0";
-    case EBADF: return "EBADF";
-    case EBUSY: return "EBUSY";
-    case EINVAL: return "EINVAL";
-    case EPERM: return "EPERM";
-    default: return strerror(errno);
-    }
-}
 
 static void never(int watch, int fd, int events, void *opaque)
 {
@@ -50,6 +31,8 @@ static void refusals(void)
     TELL_ERRNO("unknown-timeout", eventry_remove_timeout(1999999999));
     TELL_ERRNO("status", eventry_remove_handle_status(0));
     TELL_ERRNO("status", eventry_remove_timeout_status(-7));
+    TELL_ERRNO("and-wait", eventry_remove_handle_and_wait(1999999999));
+    TELL_ERRNO("and-wait", eventry_remove_timeout_and_wait(0));
     TELL_ERRNO("update", (eventry_update_handle(0, R), 0));
     TELL_ERRNO("update", (eventry_update_timeout(-2147483647 - 1, 0), 0));
     turn();
@@ -72,55 +55,6 @@ static void count(int timer, void *opaque)
 {
     (void)timer;
     ++*(int *)opaque;
-}
-
-static void no_free(void)
-{
-    int calls = 0, ends[2], handle, timer = eventry_add_timeout(0, count, &calls, NULL);
-
-    if (pipe(ends) < 0)
-        abort();
-    handle = eventry_add_handle(ends[0], R, never, NULL, NULL);
-    turn();
-    say("%d %d", eventry_remove_timeout(timer), eventry_remove_handle(handle));
-    turn();
-    say("calls=%d", calls);
-    close(ends[0]);
-    close(ends[1]);
-}
-
-static void status_inside(struct entry *self)
-{
-    say("inside=%d", eventry_remove_handle_status(self->id));
-    say("again=%d", eventry_remove_handle_status(self->id));
-    self->removed = 1;
-}
-
-static void hold(struct entry *self)
-{
-    __atomic_store_n(&self->value, 1, __ATOMIC_SEQ_CST);
-    sleep_ms(20);
-}
-
-/* The harness's count of removals is kept right by hand: these go past it. */
-static void status(void)
-{
-    struct entry *idle = on_pipe("idle", R), *self = on_pipe("self", R), *held = on_pipe("held", R);
-    struct entry *timer = timeout("timer", 1000);
-
-    say("idle=%d,%d", eventry_remove_handle_status(idle->id), eventry_remove_timeout_status(timer->id));
-    idle->removed = timer->removed = 1;
-    self->then = status_inside;
-    feed(self);
-    check(run_until(&self->calls, 1), "called");
-    held->then = hold;
-    feed(held);
-    start_runner();
-    check(wait_until(&held->value, 1), "the callback runs");
-    say("elsewhere=%d", eventry_remove_handle_status(held->id));
-    held->removed = 1;
-    check(wait_until(&held->freed, 1) && wait_until(&timer->freed, 1), "freed");
-    say("calls=%d", held->calls);
 }
 
 static int stop_answer;
@@ -189,6 +123,7 @@ static void forks(void)
     turn();
     child = fork();
     if (child == 0) {
+        struct eventry_stats stats;
         int bad = 0;
         errno = 0;
         bad |= (eventry_remove_handle(it->id) != -1 || errno != EPERM) << 0;
@@ -200,6 +135,9 @@ static void forks(void)
         errno = 0;
         eventry_update_handle(it->id, 0);
         bad |= (errno != EPERM) << 6;
+        bad |= (eventry_remove_handle_and_wait(it->id) != -1 || errno != EPERM) << 7;
+        bad |= (eventry_remove_timeout_and_wait(it->id) != -1 || errno != EPERM) << 7;
+        bad |= (eventry_stats(&stats, sizeof(stats)) != -1 || errno != EPERM) << 7;
         _exit(bad);
     }
     waitpid(child, &status, 0);
@@ -209,36 +147,53 @@ static void forks(void)
     say("parent=%d", it->calls);
 }
 
-/* A call that begins after a removal was answered with "idle" would see 1 here. */
-static int gone[8192];
-
-static void touch(int watch, int fd, int events, void *opaque)
+static struct eventry_stats now(void)
 {
-    (void)watch, (void)fd, (void)events;
-    check(!__atomic_load_n((int *)opaque, __ATOMIC_SEQ_CST), "called after it was idle and removed");
+    struct eventry_stats stats;
+
+    check(eventry_stats(&stats, sizeof(stats)) == 0, "the statistics");
+    return stats;
 }
 
-static void strict(void)
+static void stats(void)
 {
-    double end = now_ms() + 200;
-    int ends[2], rounds, idle = 0;
+    struct eventry_stats before = now(), after;
+    struct entry *handle = on_pipe("handle", R), *timer = timeout("timer", 0);
+    struct {
+        struct eventry_stats known;
+        uint64_t later, beyond;
+    } longer = { .later = 9, .beyond = 9 };
+    int tries = 0;
 
-    if (pipe(ends) < 0 || write(ends[1], "x", 1) != 1)
-        abort();
+    after = now();
+    say("added=%d,%d", (int)(after.handles - before.handles), (int)(after.timeouts - before.timeouts));
+    check(run_until(&timer->calls, 1), "called");
+    after = now();
+    say("called=%d turned=%d", after.calls > before.calls, after.turns > before.turns);
+    eventry_update_timeout(timer->id, -1);
+    settle();
+    before = now();
+    drop(handle);
+    after = now();
+    say("removed=%d", (int)(after.pending_frees - before.pending_frees));
+    settle();
+    after = now();
+    say("freed=%d", after.frees > before.frees);
+    /* Each change comes sooner than what the loop sleeps for, so one that meets it asleep wakes it. */
     start_runner();
-    for (rounds = 0; rounds < (int)(sizeof(gone) / sizeof(*gone)) && now_ms() < end; rounds++) {
-        int id = eventry_add_handle(ends[0], R, touch, &gone[rounds], NULL);
-        usleep(rounds % 50);
-        if (eventry_remove_handle_status(id) == 0) {
-            __atomic_store_n(&gone[rounds], 1, __ATOMIC_SEQ_CST);
-            idle++;
-        }
-    }
+    do {
+        eventry_update_timeout(timer->id, 1000000 - tries);
+        usleep(500);
+    } while (now().wakes == before.wakes && ++tries < 10000);
     stop_runner();
-    say("some=%d", rounds > 10 && idle > 0);
-    turns(2);
-    close(ends[0]);
-    close(ends[1]);
+    say("woken=%d", now().wakes > before.wakes);
+    after = before = now();
+    after.timeouts = 99;
+    eventry_stats(&after, offsetof(struct eventry_stats, timeouts));
+    say("short=%d", after.handles == before.handles && after.timeouts == 99);
+    eventry_stats(&longer.known, offsetof(typeof(longer), beyond));
+    say("long=%d,%d", (int)longer.later, (int)longer.beyond);
+    TELL_ERRNO("null", eventry_stats(NULL, sizeof(after)));
 }
 
 static void version(void)
@@ -251,14 +206,13 @@ const struct test own_cases[] = {
     OWN("errno", refusals,
         "negative=-1,EBADF closed=-1,EBADF null-handle=-1,EINVAL null-timeout=-1,EINVAL "
         "unknown-handle=-1,EINVAL unknown-timeout=-1,EINVAL status=-1,EINVAL status=-1,EINVAL "
-        "update=0,EINVAL update=0,EINVAL"),
+        "and-wait=-1,EINVAL and-wait=-1,EINVAL update=0,EINVAL update=0,EINVAL"),
     OWN("other-kind", other_kind, "-1 -1 handle:1 |"),
-    OWN("no-free", no_free, "0 0 calls=1"),
-    OWN("status", status, "idle=0,0 inside=1 again=-1 elsewhere=1 calls=1"),
     OWN("stop", stop, "run=0 stop=0 run_once=0 latched=0 quiet callback=0 latched=0 quiet"),
     OWN("nesting", nesting, "run_once=-1,EBUSY run=-1,EBUSY"),
     OWN("fork", forks, "child=0 parent=1"),
-    OWN("strict", strict, "some=1"),
+    OWN("stats", stats,
+        "added=1,1 called=1 turned=1 removed=1 freed=1 woken=1 short=1 long=0,9 null=-1,EINVAL"),
     OWN("version", version, "1 1"),
     { 0 },
 };
