@@ -354,7 +354,8 @@ void stop_runner(void)
 /* --- The cases --- */
 
 static const struct test *const groups[] = {
-    first_cases, scenarios, handle_cases, timeout_cases, loop_cases, removal_cases, own_cases, strict_cases, NULL,
+    first_cases, scenarios, handle_cases, timeout_cases, loop_cases, neighbour_cases, removal_cases,
+    own_cases, strict_cases, NULL,
 };
 
 /* What the case says with this implementation. */
