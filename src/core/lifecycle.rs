@@ -127,8 +127,10 @@ impl<P> Lifecycle<P> {
     ///
     /// If a call still runs, or the entry was not removed (I5).
     pub(super) fn into_freed(self) -> P {
-        let freed = self.payload.filter(|_| self.tag.get() & REMOVED != 0);
-        freed.expect("I5: freed before its last call was over")
+        let is_over = !self.is_registered() && !self.is_in_flight();
+        assert!(is_over, "I5: freed before its last call was over");
+        self.payload
+            .expect("a payload that is not in flight is home")
     }
 }
 
