@@ -10,6 +10,9 @@ typedef void (*free_fn)(void *opaque);
 
 enum { R = 1, W = 2, E = 4, H = 8 };
 
+/* How long to wait for what must happen. */
+enum { PATIENCE_MS = 5000 };
+
 /* An implementation. */
 struct api {
     const char *name;
