@@ -42,14 +42,23 @@ impl Time {
 
     /// The point `interval` later, or [`Time::FAR_FUTURE`] if that cannot be represented.
     #[must_use]
-    pub fn after(self, interval: Duration) -> Time {
-        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
-        Time(self.0.saturating_add(nanos))
+    #[inline]
+    pub const fn after(self, interval: Duration) -> Time {
+        Time(self.0.saturating_add(whole_nanos(interval)))
     }
 
     /// How long after `earlier` this is; zero if it is not later.
     #[must_use]
+    #[inline]
     pub const fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// The nanoseconds of an interval, or [`u64::MAX`] if they are more.
+#[inline]
+pub(crate) const fn whole_nanos(interval: Duration) -> u64 {
+    // Shorter than `as_nanos`, which counts in 128 bits.
+    let seconds = interval.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(interval.subsec_nanos() as u64)
 }

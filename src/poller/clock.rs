@@ -2,53 +2,61 @@
 
 use crate::time::Time;
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Counts from when it was made.
 #[derive(Debug)]
 pub(super) struct Clock {
-    origin: Instant,
-    /// The same instant, or a little later, as the coarse clock would say it: that is another view of the
-    /// clock that [`Instant`] reads.
-    coarse_origin: Duration,
+    /// What the system's clock said then.
+    origin: Time,
     coarse_tick: Duration,
 }
 
 impl Clock {
     pub(super) fn new() -> Clock {
+        let tick = clock_getres(ClockId::MonotonicCoarse);
         Clock {
-            origin: monotonic_now(),
-            coarse_origin: duration(clock_gettime(ClockId::Monotonic)),
-            coarse_tick: duration(clock_getres(ClockId::MonotonicCoarse)),
+            origin: time(clock_gettime(ClockId::Monotonic)),
+            coarse_tick: tick.try_into().unwrap_or_default(),
         }
     }
 
+    #[inline]
     pub(super) fn now(&self) -> Time {
-        Time::ZERO.after(monotonic_now().duration_since(self.origin))
+        self.count(clock_gettime(ClockId::Monotonic))
     }
 
-    /// What time it was when the kernel last took note of it.
+    /// What time it was when the kernel last took note of it: another view of the same clock.
+    #[inline]
     pub(super) fn coarse_now(&self) -> Time {
-        let now = duration(clock_gettime(ClockId::MonotonicCoarse));
-        Time::ZERO.after(now.saturating_sub(self.coarse_origin))
+        self.count(clock_gettime(ClockId::MonotonicCoarse))
     }
 
     /// How long ago that may be.
     pub(super) fn coarse_tick(&self) -> Duration {
         self.coarse_tick
     }
+
+    #[inline]
+    fn count(&self, now: Timespec) -> Time {
+        Time::from_nanos(time(now).as_nanos().saturating_sub(self.origin.as_nanos()))
+    }
 }
 
-/// The only place that reads the system's clock.
-#[allow(clippy::disallowed_methods, reason = "this is the loop's clock")]
-fn monotonic_now() -> Instant {
-    Instant::now()
+/// A time of the system's monotonic clock, which counts from no later than the start of the machine and is
+/// never negative.
+#[inline]
+fn time(time: Timespec) -> Time {
+    let seconds = time.tv_sec.cast_unsigned();
+    let nanos = time.tv_nsec.cast_unsigned();
+    Time::from_nanos(
+        seconds
+            .saturating_mul(NANOS_PER_SECOND)
+            .saturating_add(nanos),
+    )
 }
 
-/// A time of a clock that is never negative.
-fn duration(time: Timespec) -> Duration {
-    time.try_into().unwrap_or_default()
-}
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
