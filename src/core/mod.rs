@@ -26,6 +26,7 @@ mod handles;
 mod heap;
 mod invariants;
 mod lifecycle;
+mod pages;
 mod phantoms;
 mod slots;
 mod timeouts;

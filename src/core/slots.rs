@@ -1,9 +1,11 @@
 //! Storage with stable slot numbers: a vector and a list of vacant slots.
 
+use super::pages::Pages;
+
 /// Entries in numbered slots; a vacated slot is used again, the last one first.
 #[derive(Clone, Debug)]
 pub(super) struct Slots<T> {
-    slots: Vec<Slot<T>>,
+    slots: Pages<Slot<T>>,
     vacant: Option<u32>,
     occupied: usize,
 }
@@ -17,7 +19,7 @@ enum Slot<T> {
 impl<T> Slots<T> {
     pub(super) const fn new() -> Slots<T> {
         Slots {
-            slots: Vec::new(),
+            slots: Pages::new(),
             vacant: None,
             occupied: 0,
         }
@@ -33,8 +35,8 @@ impl<T> Slots<T> {
     pub(super) fn insert(&mut self, entry: T) {
         match self.vacant {
             Some(slot) => {
-                let place = &mut self.slots[slot as usize];
-                let Slot::Vacant { next } = *place else {
+                let place = self.slots.get_mut(slot as usize);
+                let Some(place @ &mut Slot::Vacant { next }) = place else {
                     unreachable!("I1: the list of vacant slots names an occupied one")
                 };
                 self.vacant = next;
@@ -79,7 +81,7 @@ impl<T> Slots<T> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..)
-            .zip(&self.slots)
+            .zip(self.slots.iter())
             .filter_map(|(number, slot)| match slot {
                 Slot::Occupied(entry) => Some((number, entry)),
                 Slot::Vacant { .. } => None,
