@@ -25,6 +25,13 @@ impl Node {
         let age = other.armed.wrapping_sub(self.armed).cast_signed();
         self.key < other.key || self.key == other.key && age > 0
     }
+
+    /// Sorts after what it stands before. A total order, unlike [`is_before`](Node::is_before), among nodes
+    /// that were armed before the arming with this number.
+    pub(super) fn rank(&self, armed: u64) -> (std::cmp::Reverse<Time>, u32) {
+        let age = (armed as u32).wrapping_sub(self.armed);
+        (std::cmp::Reverse(self.key), age)
+    }
 }
 
 /// The children of one node, which share a cache line.
@@ -88,7 +95,7 @@ impl Heap {
         }
     }
 
-    /// Keeps the nodes that `keep` answers true for.
+    /// Keeps the nodes that `keep` answers true for; it is asked of each once. Costs as much as there are nodes.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(Node) -> bool) {
         let mut kept = 0;
         for at in 0..self.len {

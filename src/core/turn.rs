@@ -152,6 +152,7 @@ impl<P, S> Core<P, S> {
         assert!(!self.turn.outstanding, "I8: a turn began during a call");
         self.turn.now = self.advance(now);
         self.turn.armed = self.armed;
+        self.deadlines.begin_turn();
         self.turn.frees = None;
         self.turn.serial = self.serials;
         self.turn.clear();
@@ -258,6 +259,7 @@ impl<P, S> Core<P, S> {
         if due.deadline > self.turn.now || due.armed > self.turn.armed {
             return None;
         }
+        self.deadlines.take_note(self.turn.now, self.armed);
         let entry = self.timeouts.get_mut(slot)?;
         let payload = entry.lifecycle.begin();
         let payload = payload.expect("I12: what is armed is registered and at home");
