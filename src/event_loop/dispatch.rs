@@ -12,7 +12,7 @@ impl<P: Poller> EventLoop<P> {
     /// Makes the calls of the turn that has begun.
     pub(super) fn dispatch(&mut self, panics: &mut Vec<CallbackPanic>) {
         let registrar = self.registry.registrar();
-        let mut state = self.registry.lock();
+        let mut state = self.registry.lock_first();
         while let Some(call) = state.core.next_call() {
             match call {
                 Call::Handle {
@@ -29,7 +29,7 @@ impl<P: Poller> EventLoop<P> {
                         panics.push(CallbackPanic { callback, message });
                         Next::Remove
                     });
-                    state = self.registry.lock();
+                    state = self.registry.lock_first();
                     if self.watch.looks() {
                         let (changes, now) = (state.health.changes, registrar.coarse_now());
                         self.watch.handle_called(id, events, changes, now);
@@ -57,7 +57,7 @@ impl<P: Poller> EventLoop<P> {
                         panics.push(CallbackPanic { callback, message });
                         Next::Remove
                     });
-                    state = self.registry.lock();
+                    state = self.registry.lock_first();
                     if self.watch.looks() {
                         let (changes, now) = (state.health.changes, registrar.coarse_now());
                         self.watch.timeout_called(id, changes, now);

@@ -5,6 +5,7 @@
 
 use super::{Limits, Registry, State, Warning, trace};
 use crate::poller::{Poller, Registrar};
+use crate::sync::give_way;
 use crate::time::Time;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,6 +41,8 @@ pub(crate) struct Notices {
     pub(super) wakes: bool,
     /// It is time to look after the work that waits.
     pub(super) looks: bool,
+    /// The thread outruns the loop.
+    pub(super) outruns: bool,
 }
 
 impl Default for Health {
@@ -121,6 +124,9 @@ impl<P: Poller> Registry<P> {
         }
         if notices.looks {
             self.look();
+        }
+        if notices.outruns {
+            give_way();
         }
     }
 

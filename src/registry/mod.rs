@@ -93,6 +93,9 @@ pub(crate) struct State<P: Poller> {
     pub(crate) health: Health,
 }
 
+/// So many entries may be removed before somebody thinks of the loop, which has to free them.
+const MANY_FREES: usize = 16384;
+
 /// What the loop is doing, as far as waking it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sleep {
@@ -130,6 +133,11 @@ impl<P: Poller> Registry<P> {
         self.shared.state.lock()
     }
 
+    /// The same for the thread that runs the loop, which goes before all others.
+    pub(crate) fn lock_first(&self) -> MutexGuard<'_, State<P>> {
+        self.shared.state.lock_first()
+    }
+
     /// Makes one change to the table and everything that follows from it: tells the poller before the
     /// lock is released, and wakes the loop afterwards if it sleeps past the change.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> T {
@@ -145,11 +153,17 @@ impl<P: Poller> Registry<P> {
         state.apply_urgent_change(self.registrar());
         let wakes = state.must_wake();
         let looks = state.health.changed();
+        let outruns = state.is_outrun();
         drop(state);
         if wakes {
             self.wake();
         }
-        (result, Notices { wakes, looks })
+        let notices = Notices {
+            wakes,
+            looks,
+            outruns,
+        };
+        (result, notices)
     }
 
     /// Whether nothing is registered and nothing waits to be freed: everything that callbacks hold has
@@ -256,6 +270,14 @@ impl<P: Poller> State<P> {
             // Only ends of registrations are urgent, and those do not fail.
             let _ = apply(registrar, change);
         }
+    }
+
+    /// Whether another thread removes faster than the loop frees, so that it had better give way: it would
+    /// keep the loop from its other work, and what waits to be freed would pile up. Seldom true, for how long
+    /// giving way takes depends on what else runs on the machine.
+    fn is_outrun(&self) -> bool {
+        let frees = self.core.pending_frees();
+        frees > 0 && frees.is_multiple_of(MANY_FREES) && self.runner != Some(current_thread())
     }
 
     /// Whether the loop sleeps past something it should do now. Answers once per sleep: one wake is
