@@ -87,7 +87,13 @@ fn a_second_signal_stops_it_at_once() {
     daemon.signal(Signal::TERM);
     let ended = daemon.wait();
     assert_eq!(ended.status, Some(0), "{}", ended.log);
-    assert!(ended.log.contains("waiting for 1 client"), "{}", ended.log);
+    assert!(
+        ended
+            .log
+            .contains("waiting for clients to finish clients=1"),
+        "{}",
+        ended.log
+    );
     assert!(ended.log.contains("stopping at once"), "{}", ended.log);
     assert!(!ended.log.contains("grace"), "{}", ended.log);
     assert_eq!(ended.left_behind, [""; 0]);

@@ -45,9 +45,12 @@ fn the_grace_ends_a_stop_that_a_client_holds_up_and_says_so() {
     state.shutdown.request();
     daemon.wait().unwrap();
     let log: String = logged.try_iter().collect();
-    assert!(log.contains("waiting for 1 client"), "{log}");
     assert!(
-        log.contains("the grace of 20ms is over; stopping with 1 client"),
+        log.contains("waiting for clients to finish clients=1"),
+        "{log}"
+    );
+    assert!(
+        log.contains("the grace of 20ms is over; stopping unfinished=1"),
         "{log}"
     );
     assert!(!log.contains("at once"), "{log}");

@@ -85,7 +85,8 @@ impl<P: Poller> EventLoop<P> {
                         };
                         self.freed.push((payload, source));
                     }
-                    state.stats.frees += self.freed.len() as u64;
+                    let count = self.freed.len();
+                    state.freeing = count;
                     drop(state);
                     self.watch.free_begins(registrar.coarse_now());
                     for (payload, source) in self.freed.drain(..) {
@@ -96,6 +97,9 @@ impl<P: Poller> EventLoop<P> {
                         }
                     }
                     self.watch.free_is_over(registrar.coarse_now());
+                    let mut state = self.registry.lock_first();
+                    state.freeing = 0;
+                    state.stats.frees += count as u64;
                     return;
                 }
             }

@@ -89,6 +89,8 @@ pub(crate) struct State<P: Poller> {
     runner: Option<ThreadId>,
     /// How many threads wait for a call to be over.
     waiters: usize,
+    /// How many entries have left the table and are being dropped.
+    pub(crate) freeing: usize,
     pub(crate) stats: Stats,
     pub(crate) health: Health,
 }
@@ -117,6 +119,7 @@ impl<P: Poller> Registry<P> {
                     stop: false,
                     runner: None,
                     waiters: 0,
+                    freeing: 0,
                     stats: Stats::default(),
                     health: Health::default(),
                 }),
@@ -171,7 +174,8 @@ impl<P: Poller> Registry<P> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let state = self.lock();
-        state.core.handle_count() == 0 && state.core.timeout_count() == 0
+        let entries = state.core.handle_count() + state.core.timeout_count();
+        entries == 0 && state.freeing == 0
     }
 
     /// How much there is and what the loop has done so far.
@@ -185,7 +189,7 @@ impl<P: Poller> Registry<P> {
             overdue,
             handles: state.core.handle_count(),
             timeouts: state.core.timeout_count(),
-            pending_frees: state.core.pending_frees(),
+            pending_frees: state.core.pending_frees() + state.freeing,
             ..state.stats
         }
     }

@@ -34,3 +34,29 @@ impl<P: Poller> Registry<P> {
         std::mem::take(&mut self.lock().stop) || signalled
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::EventLoop;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn a_stop_by_signal_does_not_wait_for_the_lock() {
+        let event_loop = EventLoop::new().unwrap();
+        let registry = event_loop.registry();
+        let stopper = event_loop.signal_stopper();
+        let (tell, told) = channel();
+        let state = registry.lock();
+        let signal = thread::spawn(move || {
+            stopper.stop();
+            tell.send(()).unwrap();
+        });
+        let stopped = told.recv_timeout(Duration::from_secs(30));
+        drop(state);
+        signal.join().unwrap();
+        assert_eq!(stopped, Ok(()));
+        assert!(registry.take_stop());
+    }
+}

@@ -23,7 +23,7 @@ pub struct Stats {
     pub handles: usize,
     /// Timeouts that are registered or wait to be freed.
     pub timeouts: usize,
-    /// Entries that were removed and wait to be freed.
+    /// Entries that were removed and wait to be freed, or are being freed.
     pub pending_frees: usize,
     /// Turns begun.
     pub turns: u64,

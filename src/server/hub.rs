@@ -217,7 +217,7 @@ impl Hub {
             self.stopper.stop();
             return;
         }
-        tracing::info!("waiting for {} clients to finish", clients.len());
+        tracing::info!(clients = clients.len(), "waiting for clients to finish");
         for client in clients {
             client.finish(self);
         }
@@ -234,7 +234,8 @@ impl Hub {
     fn end_grace(&self) {
         let unfinished = self.state.lock().clients.len();
         tracing::warn!(
-            "the grace of {:?} is over; stopping with {unfinished} clients unfinished",
+            unfinished,
+            "the grace of {:?} is over; stopping",
             self.grace
         );
         self.stop_now();

@@ -94,7 +94,38 @@ fn draining_frees_what_frees_remove_and_calls_nothing() {
     assert!(registry.is_idle());
 }
 
+// What a callback holds may matter to somebody until it is gone.
+#[test]
+fn a_registry_is_not_idle_while_the_last_entry_is_dropped() {
+    let (log, heard) = log();
+    let (mut event_loop, registry, _model) = model_loop();
+    let asks = AsksOnDrop(registry.clone(), log);
+    let id = registry.add_timeout(ms(0), move |_| asks.keep()).unwrap();
+    let _ = registry.remove_timeout(id).unwrap();
+    event_loop.drain().unwrap();
+    assert_eq!(heard.take(), ["idle: false, pending: 1, freed: 0"]);
+    let stats = registry.stats();
+    assert_eq!((stats.pending_frees, stats.frees), (0, 1));
+    assert!(registry.is_idle());
+}
+
 type Registry = eventry::Registry<crate::support::ProbePoller>;
+
+/// Asks how things are when it is dropped.
+struct AsksOnDrop(Registry, crate::support::Log);
+
+impl AsksOnDrop {
+    fn keep(&self) {}
+}
+
+impl Drop for AsksOnDrop {
+    fn drop(&mut self) {
+        let (idle, stats) = (self.0.is_idle(), self.0.stats());
+        let (pending, freed) = (stats.pending_frees, stats.frees);
+        self.1
+            .note(format!("idle: {idle}, pending: {pending}, freed: {freed}"));
+    }
+}
 
 /// Removes a timeout when it is dropped.
 struct RemovesOnDrop(Option<(Registry, eventry::TimeoutId)>);

@@ -75,7 +75,10 @@ fn a_deregistration_during_a_wait_is_honoured_by_that_wait() {
         poller.wait(None).unwrap();
         poller
     });
+    let clock = Clock::new();
+    let patience = clock.now().after(Duration::from_secs(30));
     while !registrar.0.table.lock().is_waiting {
+        assert!(clock.now() < patience, "the wait does not begin");
         thread::yield_now();
     }
     registrar.deregister(&source);
