@@ -19,7 +19,8 @@ pub(crate) struct Book {
     pub(crate) in_turn: bool,
     turns: u64,
     calls_of_turn: usize,
-    /// What was ready when the turn began, unless that has changed before the loop looked.
+    /// What was ready when the turn began of what the poller is asked for, unless either has changed before the
+    /// loop looked.
     found: Option<BTreeMap<RawFd, c_int>>,
     /// What must be called in the turn unless somebody changes it.
     due: Vec<usize>,
@@ -115,7 +116,10 @@ impl Book {
         self.turns += 1;
         self.calls_of_turn = 0;
         let numbers = descriptors.numbers();
-        let found = numbers.filter_map(|fd| Some((fd, descriptors.ready(fd)?)));
+        let found = numbers.filter_map(|fd| {
+            let ready = descriptors.ready(fd)?;
+            Some((fd, ready & (self.union(fd) | UNASKED)))
+        });
         self.found = Some(found.collect());
         for entry in &mut self.entries {
             entry.touched = false;
@@ -123,6 +127,15 @@ impl Book {
         let entries = self.entries.iter().enumerate();
         let due = entries.filter(|(_, entry)| entry.registered && self.is_due(entry));
         self.due = due.map(|(index, _)| index).collect();
+    }
+
+    /// What all handles on a descriptor want together.
+    fn union(&self, fd: RawFd) -> c_int {
+        let registered = self.entries.iter().filter(|entry| entry.registered);
+        registered.fold(0, |union, entry| match entry.kind {
+            Kind::Handle { fd: own, interest } if own == fd => union | interest,
+            _ => union,
+        })
     }
 
     fn is_due(&self, entry: &Entry) -> bool {
@@ -161,7 +174,8 @@ impl Book {
         assert!(!self.entries.iter().any(|entry| entry.running));
     }
 
-    /// Something was done to a descriptor. Before the first call of a turn, the loop may not have looked yet.
+    /// Something was done to a descriptor, or to what is wanted of it. Before the first call of a turn, the loop
+    /// may not have looked yet.
     pub(crate) fn disturb(&mut self) {
         if self.in_turn && self.calls_of_turn == 0 {
             self.found = None;

@@ -66,6 +66,7 @@ fn next_step() -> Option<Step> {
 }
 
 fn perform(step: Step) {
+    with_world(|world| world.book.disturb());
     match step {
         Step::AddHandle(fd, events, shape) => add_handle(fd, events, shape),
         Step::AddTimeout(milliseconds, shape) => {
@@ -273,7 +274,6 @@ fn disturb(step: Step) {
         let World {
             book, descriptors, ..
         } = world;
-        book.disturb();
         let mut tampered = |fd: Option<RawFd>| {
             let entries = &book.entries;
             let watched = |fd: &RawFd| {

@@ -64,6 +64,7 @@ impl Scene {
             account.found[fd] = interest.share_of(account.ready[fd]);
         }
         account.wait_failed = !waited;
+        account.failed_ever |= !waited;
         if !waited {
             return;
         }
