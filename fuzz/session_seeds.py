@@ -3,7 +3,7 @@
 
 A seed is a byte that chooses the configuration, the lengths of the chunks, and then, per message of the client,
 the bytes (0), an answer (9) and output that is sent (10). Run it from anywhere; the seeds go to the directory
-named, or to fuzz/corpus/session.
+named.
 """
 
 import json
@@ -32,7 +32,7 @@ def seed(configuration, sent):
 
 
 def main():
-    corpus = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else FUZZ / "corpus" / "session"
+    corpus = pathlib.Path(sys.argv[1])
     corpus.mkdir(parents=True, exist_ok=True)
     for trace in sorted((FUZZ.parent / "tests" / "traces").glob("*.json")):
         sent = messages(trace)
