@@ -47,7 +47,7 @@ const LEAST_ROUNDS: u64 = 10;
 /// In so many rounds the loop has slept and been woken, or it cannot.
 const MOST_ROUNDS_AWAKE: u64 = 1_000;
 /// A loop that nobody wakes never ends its round. No round that goes well takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() {
     let seconds = number("EVENTRY_LIFE_SECONDS").unwrap_or(3);
@@ -117,6 +117,7 @@ fn round(event_loop: &mut EventLoop, households: &mut [Household]) {
             scope.spawn(move || {
                 household.live(MOVES_OF_A_ROUND);
                 if left.fetch_sub(1, Ordering::SeqCst) == 1 {
+                    household.knock();
                     stopper.stop();
                 }
             });

@@ -2,15 +2,21 @@
 
 use crate::entries::{Life, Shared};
 use crate::household::{Household, Kind};
+use eventry::registry::{Next, TimeoutEvent};
 use eventry::{EventLoop, Events};
 use std::ops::AddAssign;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// How many turns free, tell the poller and rebuild what the last round has left to do.
 const TURNS_TO_SETTLE: usize = 3;
 /// In so many turns whoever is ready must have been called in each.
 const TURNS: u32 = 2;
+
+/// How long the loop sleeps when nothing is to be done, and in how many turns, be it interrupted once or twice.
+const NAP: Duration = Duration::from_millis(1);
+const MOST_TURNS_OF_A_NAP: usize = 8;
 
 /// How often poll(2) was asked, and how often it found something.
 #[derive(Debug, Default)]
@@ -42,11 +48,35 @@ pub(crate) fn reckon(
     assert!(expected == shares(households), "somebody still moves");
     check_handles(households, &expected);
     check_timeouts(households);
+    lull(event_loop, households);
     shared.quiet.store(false, SeqCst);
     Reckoned {
         asked: expected.len() as u64,
         ready: expected.iter().filter(|share| !share.is_empty()).count() as u64,
     }
+}
+
+/// With all that lives disabled, the loop sleeps: for one timeout it takes a few turns, and not those of a loop
+/// that something keeps awake.
+fn lull(event_loop: &mut EventLoop, households: &[Household]) {
+    let entries = || households.iter().flat_map(|household| &household.entries);
+    let living = || entries().filter(|entry| entry.life.is_registered());
+    living().for_each(|entry| entry.pause(&event_loop.registry()));
+    let (tell, told) = channel();
+    let fires = move |_: TimeoutEvent<'_>| {
+        tell.send(()).expect("somebody counts");
+        Next::Remove
+    };
+    let added = event_loop.registry().add_timeout(NAP, fires);
+    added.expect("there is room");
+    for turns in 1.. {
+        event_loop.run_once(None).expect("nothing fails");
+        if told.try_recv().is_ok() {
+            break;
+        }
+        assert!(turns < MOST_TURNS_OF_A_NAP, "the loop does not sleep");
+    }
+    living().for_each(|entry| entry.resume(&event_loop.registry()));
 }
 
 fn turn(event_loop: &mut EventLoop, turns: usize) {
