@@ -4,14 +4,11 @@ use crate::descriptors::{Descriptor, Known};
 use crate::entries::{Life, Mind, Shared, Ward, interest};
 use crate::rng::Rng;
 use eventry::core::{NotRegistered, Removal};
-use eventry::registry::{HandleEvent, Next, RemoveError};
+use eventry::registry::RemoveError;
 use eventry::{Events, HandleId, Registry, TimeoutId};
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Signal, getpid, kill_process};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 const MOST_DESCRIPTORS: usize = 12;
@@ -76,19 +73,6 @@ impl Household {
         for _ in 0..moves {
             self.make_a_move();
         }
-    }
-
-    /// Adds what is ready, and waits until the loop has called it, asleep or not.
-    pub(crate) fn knock(&self) {
-        let door = eventfd(1, EventfdFlags::CLOEXEC).expect("a descriptor");
-        let (tell, told) = channel();
-        let opens = move |_: HandleEvent<'_, Arc<OwnedFd>>| {
-            tell.send(()).expect("somebody waits");
-            Next::Remove
-        };
-        let added = self.registry.add_handle(door, Events::READABLE, opens);
-        added.expect("it is open");
-        told.recv().expect("it is called before it is dropped");
     }
 
     pub(crate) fn remove_all(&mut self) {

@@ -117,7 +117,6 @@ fn round(event_loop: &mut EventLoop, households: &mut [Household]) {
             scope.spawn(move || {
                 household.live(MOVES_OF_A_ROUND);
                 if left.fetch_sub(1, Ordering::SeqCst) == 1 {
-                    household.knock();
                     stopper.stop();
                 }
             });

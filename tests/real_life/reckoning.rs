@@ -2,11 +2,15 @@
 
 use crate::entries::{Life, Shared};
 use crate::household::{Household, Kind};
-use eventry::registry::{Next, TimeoutEvent};
-use eventry::{EventLoop, Events};
+use eventry::registry::{HandleEvent, Next, TimeoutEvent};
+use eventry::{EventLoop, Events, Registry};
+use rustix::event::{EventfdFlags, eventfd};
 use std::ops::AddAssign;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 /// How many turns free, tell the poller and rebuild what the last round has left to do.
@@ -56,12 +60,26 @@ pub(crate) fn reckon(
     }
 }
 
-/// With all that lives disabled, the loop sleeps: for one timeout it takes a few turns, and not those of a loop
-/// that something keeps awake.
+/// With all that lives disabled, the loop sleeps.
 fn lull(event_loop: &mut EventLoop, households: &[Household]) {
+    let registry = event_loop.registry();
     let entries = || households.iter().flat_map(|household| &household.entries);
     let living = || entries().filter(|entry| entry.life.is_registered());
-    living().for_each(|entry| entry.pause(&event_loop.registry()));
+    living().for_each(|entry| entry.pause(&registry));
+    nap(event_loop);
+    let stopper = event_loop.stopper();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            knock(&registry);
+            stopper.stop();
+        });
+        event_loop.run().expect("nothing fails");
+    });
+    living().for_each(|entry| entry.resume(&registry));
+}
+
+/// Sleeps until a timeout, which takes a few turns, and not those of a loop that something keeps awake.
+fn nap(event_loop: &mut EventLoop) {
     let (tell, told) = channel();
     let fires = move |_: TimeoutEvent<'_>| {
         tell.send(()).expect("somebody counts");
@@ -76,7 +94,19 @@ fn lull(event_loop: &mut EventLoop, households: &[Household]) {
         }
         assert!(turns < MOST_TURNS_OF_A_NAP, "the loop does not sleep");
     }
-    living().for_each(|entry| entry.resume(&event_loop.registry()));
+}
+
+/// Adds what is ready, and waits until the loop, asleep or not, has called it.
+fn knock(registry: &Registry) {
+    let door = eventfd(1, EventfdFlags::CLOEXEC).expect("a descriptor");
+    let (tell, told) = channel();
+    let opens = move |_: HandleEvent<'_, Arc<OwnedFd>>| {
+        tell.send(()).expect("somebody waits");
+        Next::Remove
+    };
+    let added = registry.add_handle(door, Events::READABLE, opens);
+    added.expect("it is open");
+    told.recv().expect("it is called before it is dropped");
 }
 
 fn turn(event_loop: &mut EventLoop, turns: usize) {
