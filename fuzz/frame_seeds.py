@@ -2,15 +2,15 @@
 """Make seeds for the fuzz target `frame` from the recorded sessions in tests/traces.
 
 A seed is a byte that chooses the configuration, then pieces of the client's bytes, each behind its length,
-with a call answered (0xc0) and output sent (0xbf) in between. Run it from anywhere; the seeds go to
-fuzz/corpus/frame.
+with a call answered (0xc0) and output sent (0xbf) in between. Run it from anywhere; the seeds go to the
+directory named.
 """
 
 import json
 import pathlib
+import sys
 
 FUZZ = pathlib.Path(__file__).resolve().parent
-CORPUS = FUZZ / "corpus" / "frame"
 CONFIGURATIONS = {"rw": 0x10, "ro": 0x11, "sasl": 0x12, "slow": 0x00}
 PIECES = {"bytes": 1, "cut": 27, "long": 127}
 
@@ -31,12 +31,13 @@ def seed(configuration, sent, size):
 
 
 def main():
-    CORPUS.mkdir(parents=True, exist_ok=True)
+    corpus = pathlib.Path(sys.argv[1])
+    corpus.mkdir(parents=True, exist_ok=True)
     for trace in sorted((FUZZ.parent / "tests" / "traces").glob("*.json")):
         sent = client_bytes(trace)
         for configuration, choice in CONFIGURATIONS.items():
             for cut, size in PIECES.items():
-                (CORPUS / f"{trace.stem}-{configuration}-{cut}").write_bytes(seed(choice, sent, size))
+                (corpus / f"{trace.stem}-{configuration}-{cut}").write_bytes(seed(choice, sent, size))
 
 
 if __name__ == "__main__":

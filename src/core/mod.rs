@@ -165,7 +165,9 @@ impl<P, S> Core<P, S> {
     pub fn is_handle_in_flight(&self, id: HandleId) -> bool {
         let entry = self.handles.get(id.0.slot);
         entry.is_some_and(|entry| {
-            entry.lifecycle.serial() == id.0.serial.get() && entry.lifecycle.is_in_flight()
+            id.0.core == self.number
+                && entry.lifecycle.serial() == id.0.serial.get()
+                && entry.lifecycle.is_in_flight()
         })
     }
 
@@ -174,7 +176,9 @@ impl<P, S> Core<P, S> {
     pub fn is_timeout_in_flight(&self, id: TimeoutId) -> bool {
         let entry = self.timeouts.get(id.0.slot);
         entry.is_some_and(|entry| {
-            entry.lifecycle.serial() == id.0.serial.get() && entry.lifecycle.is_in_flight()
+            id.0.core == self.number
+                && entry.lifecycle.serial() == id.0.serial.get()
+                && entry.lifecycle.is_in_flight()
         })
     }
 

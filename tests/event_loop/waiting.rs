@@ -102,3 +102,36 @@ fn a_callback_may_wait_for_the_removal_of_another_entry() {
         assert!(registry.is_idle());
     });
 }
+
+// EV-1103: an id of another loop names nothing here, also where it would name the very entry that calls.
+#[test]
+fn a_callback_that_waits_for_an_entry_of_another_loop_is_told_that_there_is_none() {
+    bounded("the test", || {
+        let (log, heard) = log();
+        let (_elsewhere, other_registry, _model) = model_loop();
+        let (mut event_loop, registry, model) = model_loop();
+        model.set_ready(3, R);
+        let foreign_handle = other_registry
+            .add_source(ModelSource(3), R, |_| {})
+            .unwrap();
+        let foreign_timeout = other_registry.add_timeout(ms(0), |_| {}).unwrap();
+        let gone = Err(RemoveError::NotRegistered(NotRegistered));
+        let in_handle = log.clone();
+        registry
+            .add_source(ModelSource(3), R, move |event| {
+                let removed = event.registry.remove_handle_and_wait(foreign_handle);
+                assert_eq!(removed, gone);
+                in_handle.note("handle");
+            })
+            .unwrap();
+        registry
+            .add_timeout(ms(0), move |event| {
+                let removed = event.registry.remove_timeout_and_wait(foreign_timeout);
+                assert_eq!(removed, gone);
+                log.note("timeout");
+            })
+            .unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), ["timeout", "handle"]);
+    });
+}

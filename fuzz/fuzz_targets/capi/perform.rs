@@ -1,0 +1,333 @@
+//! The carrying out of the steps, from outside and from inside callbacks.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ffi::{c_int, c_void};
+use std::os::fd::RawFd;
+use std::ptr;
+
+use eventry::capi;
+
+use crate::book::{Book, Kind};
+use crate::callbacks;
+use crate::descriptors::{self, Descriptors};
+use crate::errno::{self, EBADF, EBUSY, EINVAL};
+use crate::tape::{Fd, How, Shape, Step};
+
+/// More turns than it takes to free everything.
+const LAST_TURNS: usize = 4;
+
+pub(crate) struct World {
+    pub(crate) book: Book,
+    descriptors: Descriptors,
+    steps: VecDeque<Step>,
+    /// What each entry was added with.
+    opaques: Vec<*mut c_void>,
+}
+
+thread_local! {
+    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+}
+
+/// Looks at what there is. Nothing may be called meanwhile.
+pub(crate) fn with_world<T>(look: impl FnOnce(&mut World) -> T) -> T {
+    WORLD.with_borrow_mut(|world| look(world.as_mut().expect("an input is played")))
+}
+
+/// Carries the steps out, and removes what they left.
+pub(crate) fn play(steps: VecDeque<Step>) {
+    descriptors::ignore_broken_pipes();
+    let world = World {
+        book: Book::default(),
+        descriptors: Descriptors::new(),
+        steps,
+        opaques: Vec::new(),
+    };
+    WORLD.set(Some(world));
+    while let Some(step) = next_step() {
+        perform(step);
+    }
+    wind_up();
+    WORLD.set(None);
+}
+
+/// What a callback does.
+pub(crate) fn act() {
+    while let Some(step) = next_step() {
+        if matches!(step, Step::End) {
+            return;
+        }
+        perform(step);
+    }
+}
+
+fn next_step() -> Option<Step> {
+    with_world(|world| world.steps.pop_front())
+}
+
+fn perform(step: Step) {
+    with_world(|world| world.book.disturb());
+    match step {
+        Step::AddHandle(fd, events, shape) => add_handle(fd, events, shape),
+        Step::AddTimeout(milliseconds, shape) => {
+            let kind = Kind::Timeout { milliseconds };
+            add(kind, shape, None, |opaque| {
+                let callback = callbacks::timeout_callback(shape);
+                let free = callbacks::free_callback(shape);
+                // SAFETY: the pointer is valid until the free callback, or its last call, is over.
+                unsafe { capi::eventry_add_timeout(milliseconds, callback, opaque, free) }
+            });
+        }
+        Step::UpdateHandle(id, events) => update(
+            id,
+            true,
+            |id| {
+                capi::eventry_update_handle(id, events);
+            },
+            |kind| match kind {
+                Kind::Handle { fd, .. } => Kind::Handle {
+                    fd,
+                    interest: events & 15,
+                },
+                other => other,
+            },
+        ),
+        Step::UpdateTimeout(id, milliseconds) => update(
+            id,
+            false,
+            |id| {
+                capi::eventry_update_timeout(id, milliseconds);
+            },
+            |_| Kind::Timeout { milliseconds },
+        ),
+        Step::RemoveHandle(id, how) => {
+            let id = with_world(|world| world.book.number(id));
+            remove(
+                id,
+                true,
+                how,
+                match how {
+                    How::Plain => capi::eventry_remove_handle,
+                    How::Status => capi::eventry_remove_handle_status,
+                    How::Wait => capi::eventry_remove_handle_and_wait,
+                },
+            );
+        }
+        Step::RemoveTimeout(id, how) => {
+            let id = with_world(|world| world.book.number(id));
+            remove(
+                id,
+                false,
+                how,
+                match how {
+                    How::Plain => capi::eventry_remove_timeout,
+                    How::Status => capi::eventry_remove_timeout_status,
+                    How::Wait => capi::eventry_remove_timeout_and_wait,
+                },
+            );
+        }
+        Step::RunOnce => turn(|| capi::eventry_run_once()),
+        Step::Run => turn(|| capi::eventry_run()),
+        Step::Stop => assert_eq!(operation(|| capi::eventry_stop()), Ok(0)),
+        Step::Stats(size) => look_at_stats(size),
+        descriptor => disturb(descriptor),
+    }
+}
+
+fn add_handle(fd: Fd, events: c_int, shape: Shape) {
+    let (number, is_open) = match fd {
+        Fd::Raw(number) => (number, false),
+        Fd::Nth(nth) => match with_world(|world| world.descriptors.nth(nth)) {
+            Some(number) => (number, true),
+            None => return,
+        },
+    };
+    let interest = events & 15;
+    let kind = Kind::Handle {
+        fd: number,
+        interest,
+    };
+    add(kind, shape, (!is_open).then_some(EBADF), |opaque| {
+        let callback = callbacks::handle_callback(shape);
+        let free = callbacks::free_callback(shape);
+        // SAFETY: the pointer is valid until the free callback, or its last call, is over. That the descriptor
+        // is not closed before is what this sometimes breaks; it concerns no memory.
+        unsafe { capi::eventry_add_handle(number, events, callback, opaque, free) }
+    });
+}
+
+fn add(kind: Kind, shape: Shape, unfit: Option<c_int>, add: impl FnOnce(*mut c_void) -> c_int) {
+    let index = with_world(|world| world.book.offer(kind, shape));
+    let opaque = callbacks::opaque(index);
+    with_world(|world| world.opaques.push(opaque));
+    let expected = if shape.has_callback {
+        unfit
+    } else {
+        Some(EINVAL)
+    };
+    match operation(|| add(opaque)) {
+        Ok(id) => {
+            assert_eq!(expected, None, "added {kind:?} {shape:?}");
+            with_world(|world| world.book.added(index, id));
+        }
+        Err(error) => {
+            assert_eq!(Some(error), expected, "{kind:?} {shape:?}");
+            // It is still ours, and nobody will call with it.
+            with_world(|world| world.book.entries[index].freed = true);
+            callbacks::let_go(opaque);
+        }
+    }
+}
+
+fn update(
+    id: crate::tape::Id,
+    is_handle: bool,
+    update: impl FnOnce(c_int),
+    kind: impl FnOnce(Kind) -> Kind,
+) {
+    let id = with_world(|world| world.book.number(id));
+    let found = with_world(|world| world.book.find(id, is_handle));
+    with_world(|world| world.book.in_operation = true);
+    let error = errno::after(|| update(id));
+    with_world(|world| {
+        world.book.in_operation = false;
+        match found {
+            Some(index) => {
+                let kind = kind(world.book.entries[index].kind);
+                world.book.touch(index, kind);
+            }
+            None => assert_eq!(error, EINVAL, "an update of {id}"),
+        }
+    });
+}
+
+fn remove(id: c_int, is_handle: bool, how: How, remove: extern "C" fn(c_int) -> c_int) {
+    let (found, expected) = with_world(|world| {
+        let found = world.book.find(id, is_handle);
+        (found, world.book.removal(found, how))
+    });
+    let removed = operation(|| remove(id));
+    assert_eq!(removed, expected, "the removal of {id}, {how:?}");
+    if let (Some(index), Ok(_)) = (found, removed) {
+        let idle = with_world(|world| {
+            let entry = &mut world.book.entries[index];
+            entry.registered = false;
+            let idle = !entry.shape.has_free && !entry.running;
+            entry.freed |= idle;
+            idle.then_some(world.opaques[index])
+        });
+        // Nobody calls with it any more, so it may go at once.
+        idle.into_iter().for_each(callbacks::let_go);
+    }
+}
+
+/// Calls what must call nothing.
+fn operation(call: impl FnOnce() -> c_int) -> Result<c_int, c_int> {
+    with_world(|world| world.book.in_operation = true);
+    let result = errno::of(call);
+    with_world(|world| world.book.in_operation = false);
+    result
+}
+
+/// One turn that does not wait; refused inside another one.
+fn turn(run: impl FnOnce() -> c_int) {
+    assert_eq!(operation(|| capi::eventry_stop()), Ok(0));
+    if with_world(|world| world.book.in_turn) {
+        assert_eq!(errno::of(run), Err(EBUSY));
+        return;
+    }
+    with_world(|world| world.book.turn_begins(&world.descriptors));
+    assert_eq!(errno::of(run), Ok(0));
+    with_world(|world| world.book.turn_ends());
+}
+
+fn look_at_stats(size: Option<usize>) {
+    let Some(size) = size else {
+        // SAFETY: null is allowed.
+        let refused = operation(|| unsafe { capi::eventry_stats(ptr::null_mut(), 8) });
+        assert_eq!(refused, Err(EINVAL));
+        return;
+    };
+    let mut bytes = vec![0xff_u8; size].into_boxed_slice();
+    let stats = bytes.as_mut_ptr().cast();
+    // SAFETY: so many bytes there are.
+    assert_eq!(
+        operation(|| unsafe { capi::eventry_stats(stats, size) }),
+        Ok(0)
+    );
+    let known = size.min(size_of::<capi::Stats>());
+    assert!(bytes[known..].iter().all(|byte| *byte == 0), "{bytes:?}");
+    if let Some((handles, _)) = bytes.split_first_chunk() {
+        let registered = with_world(|world| {
+            let entries = world.book.entries.iter();
+            entries
+                .filter(|entry| entry.registered && entry.is_handle())
+                .count()
+        });
+        // Those that wait to be freed are counted too.
+        assert!(u64::from_ne_bytes(*handles) >= registered as u64);
+    }
+}
+
+fn disturb(step: Step) {
+    with_world(|world| {
+        let World {
+            book, descriptors, ..
+        } = world;
+        let mut tampered = |fd: Option<RawFd>| {
+            let entries = &book.entries;
+            let watched = |fd: &RawFd| {
+                entries.iter().any(|entry| {
+                    entry.registered
+                        && matches!(entry.kind, Kind::Handle { fd: own, .. } if own == *fd)
+                })
+            };
+            book.tampered.extend(fd.filter(watched));
+        };
+        match step {
+            Step::Fill(nth) => descriptors.fill(nth),
+            Step::Drain(nth) => descriptors.drain(nth),
+            Step::Close(nth) => tampered(descriptors.close(nth)),
+            Step::Open(kind) => descriptors.open(kind),
+            Step::Replace(first, second) => tampered(descriptors.replace(first, second)),
+            // Outside a callback there is nothing to end.
+            _ => {}
+        }
+    });
+}
+
+/// Removes everything, and lets the loop free it.
+fn wind_up() {
+    let ids: Vec<(c_int, bool)> = with_world(|world| {
+        let entries = world.book.entries.iter().filter(|entry| entry.registered);
+        entries.map(|entry| (entry.id, entry.is_handle())).collect()
+    });
+    for (id, is_handle) in ids {
+        let function = if is_handle {
+            capi::eventry_remove_handle
+        } else {
+            capi::eventry_remove_timeout
+        };
+        remove(id, is_handle, How::Plain, function);
+    }
+    for _ in 0..LAST_TURNS {
+        turn(|| capi::eventry_run_once());
+    }
+    with_world(|world| {
+        let left = world.book.entries.iter().find(|entry| !entry.freed);
+        assert!(left.is_none(), "never freed: {left:?}");
+    });
+    let mut stats = std::mem::MaybeUninit::<capi::Stats>::uninit();
+    // SAFETY: there is room for all of it, and all of it is filled in.
+    let stats = unsafe {
+        assert_eq!(
+            capi::eventry_stats(stats.as_mut_ptr(), size_of::<capi::Stats>()),
+            0
+        );
+        stats.assume_init()
+    };
+    assert_eq!(
+        (stats.handles, stats.timeouts, stats.pending_frees),
+        (0, 0, 0)
+    );
+}

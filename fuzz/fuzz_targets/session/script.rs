@@ -1,0 +1,196 @@
+//! What a client does and when the daemon acts, made of bytes.
+//!
+//! Mostly well-formed messages, because random bytes never pass the header. Every read takes its bytes from
+//! the front, so a recorded session is easily written as a script: see `session_seeds.py`.
+
+use std::num::NonZeroUsize;
+
+use arbitrary::{Result, Unstructured};
+use eventry::session::{Access, Auth, Limits, SessionConfig};
+use eventry::wire::{
+    Call, ConnectOpenArgs, Encoder, Header, LookupByNameArgs, MessageType, PROCEDURES, Program,
+    Status, write_message,
+};
+
+/// Small, so that a short input reaches it.
+pub(crate) const MAX_OUTPUT: usize = 256;
+
+/// What happens to one session.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) config: SessionConfig,
+    /// How long the pieces are in which the bytes arrive; over and over again.
+    pub(crate) chunks: Vec<usize>,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// Bytes that the client sends, and what the daemon does once they have arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Step {
+    pub(crate) sent: Vec<u8>,
+    pub(crate) then: Action,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Action {
+    #[default]
+    Nothing,
+    /// The oldest call ends.
+    AnswerOldest,
+    /// The newest call ends.
+    AnswerNewest,
+    /// So many bytes of output are sent.
+    Send(usize),
+    /// The client has proved who it is.
+    Authenticate,
+}
+
+impl Script {
+    pub(crate) fn read(from: &mut Unstructured<'_>) -> Result<Script> {
+        let config = config(from.arbitrary()?);
+        let count = from.int_in_range(0..=3_u8)?;
+        let chunks = (0..=count)
+            .map(|_| Ok(from.int_in_range(1..=64_u8)?.into()))
+            .collect::<Result<_>>()?;
+        let mut script = Script {
+            config,
+            chunks,
+            steps: vec![Step::default()],
+        };
+        while !from.is_empty() {
+            script.read_op(from)?;
+        }
+        Ok(script)
+    }
+
+    fn read_op(&mut self, from: &mut Unstructured<'_>) -> Result<()> {
+        let step = self.steps.last_mut().expect("there is one from the start");
+        let sent = &mut step.sent;
+        match from.int_in_range(0..=11_u8)? {
+            0 => sent.extend(some(from)?),
+            1 => {
+                let name = Some((*from.choose(&["test:///default", "test", ""])?).into());
+                let flags = from.int_in_range(0..=3)?;
+                append_call(sent, &Call::ConnectOpen(ConnectOpenArgs { name, flags }), 0);
+            }
+            2 => {
+                let name = (*from.choose(&["test", "none"])?).into();
+                let serial = from.arbitrary::<u8>()?;
+                let call = Call::DomainLookupByName(LookupByNameArgs { name });
+                append_call(sent, &call, serial.into());
+            }
+            3 | 4 => {
+                let procedure = from.choose(PROCEDURES)?;
+                let serial = from.arbitrary::<u8>()?;
+                let arguments = some(from)?;
+                append(sent, Header::call(procedure, serial.into()), arguments);
+            }
+            5 => {
+                let ping = Header {
+                    procedure: Header::PING,
+                    ..Header::pong()
+                };
+                append(sent, ping, &[]);
+            }
+            6 => append(sent, header(from)?, some(from)?),
+            7 => {
+                // The last words of what was sent may become the next length.
+                let less = usize::from(from.arbitrary::<u8>()?);
+                sent.truncate(sent.len().saturating_sub(less));
+            }
+            8 => {
+                // Flips a bit anywhere.
+                let at = usize::from(from.arbitrary::<u16>()?);
+                let bit = from.int_in_range(0..=7_u8)?;
+                let length = sent.len().max(1);
+                if let Some(byte) = sent.get_mut(at % length) {
+                    *byte ^= 1 << bit;
+                }
+            }
+            9 => self.act(Action::AnswerOldest),
+            10 => {
+                let count = from.arbitrary::<u8>()?.into();
+                self.act(Action::Send(count));
+            }
+            _ => {
+                let newest = from.ratio(3_u8, 4)?;
+                self.act(if newest {
+                    Action::AnswerNewest
+                } else {
+                    Action::Authenticate
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, action: Action) {
+        if let Some(step) = self.steps.last_mut() {
+            step.then = action;
+        }
+        self.steps.push(Step::default());
+    }
+}
+
+impl Script {
+    /// How many calls may be in progress.
+    pub(crate) fn limit(&self) -> usize {
+        self.config.limits.max_client_requests.get()
+    }
+}
+
+fn config(choice: u8) -> SessionConfig {
+    let limits = Limits {
+        max_client_requests: NonZeroUsize::MIN.saturating_add(usize::from(choice >> 2 & 3)),
+        max_output: NonZeroUsize::new(MAX_OUTPUT).expect("not zero"),
+        max_frame_before_auth: 128,
+        max_frame: 512,
+    };
+    SessionConfig {
+        access: [Access::ReadWrite, Access::ReadOnly][usize::from(choice & 1)],
+        auth: [Auth::None, Auth::Sasl][usize::from(choice >> 1 & 1)],
+        limits,
+    }
+}
+
+/// A length and so many bytes, or what is left.
+fn some<'a>(from: &mut Unstructured<'a>) -> Result<&'a [u8]> {
+    let length = usize::from(from.arbitrary::<u8>()?);
+    from.bytes(length.min(from.len()))
+}
+
+fn header(from: &mut Unstructured<'_>) -> Result<Header> {
+    let program = *from.choose(&[
+        Program::Remote.number(),
+        Program::Keepalive.number(),
+        Program::Qemu.number(),
+        Program::Admin.number(),
+        0,
+    ])?;
+    Ok(Header {
+        program,
+        version: from.int_in_range(0..=2)?,
+        procedure: from.int_in_range(-1..=500)?,
+        kind: MessageType::from(from.int_in_range(-1..=7)?),
+        serial: from.arbitrary::<u8>()?.into(),
+        status: Status::from(from.int_in_range(-1..=3)?),
+    })
+}
+
+fn append_call(sent: &mut Vec<u8>, call: &Call, serial: u32) {
+    let header = Header::call(call.procedure(), serial);
+    append_message(sent, header, |to| call.encode(to));
+}
+
+/// A message with a payload that need not be one.
+fn append(sent: &mut Vec<u8>, header: Header, payload: &[u8]) {
+    let begin = sent.len();
+    append_message(sent, header, |_| {});
+    sent.extend(payload);
+    let length = u32::try_from(sent.len() - begin).expect("short");
+    sent[begin..begin + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+fn append_message(sent: &mut Vec<u8>, header: Header, payload: impl FnOnce(&mut Encoder<'_>)) {
+    write_message(sent, header, payload).expect("short");
+}
