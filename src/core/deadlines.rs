@@ -43,7 +43,7 @@ pub(super) struct Deadlines {
 }
 
 /// The latest key: the one after it says that an alarm is not armed.
-const LATEST: Time = Time::from_nanos(u64::MAX - 1);
+pub(super) const LATEST: Time = Time::from_nanos(u64::MAX - 1);
 
 impl Alarm {
     pub(super) const fn new() -> Alarm {

@@ -1,6 +1,6 @@
 //! Timeouts: the entries that are called when an interval has passed.
 
-use super::deadlines::{Alarm, Alarms, Deadlines, Due};
+use super::deadlines::{Alarm, Alarms, Deadlines, Due, LATEST};
 use super::lifecycle::Lifecycle;
 use super::slots::Slots;
 use super::{Core, Freed, NotRegistered, Refused, Removal};
@@ -158,7 +158,15 @@ impl Interval {
         match self {
             Interval::DISABLED => None,
             Interval::LONGEST => Some(Time::FAR_FUTURE),
-            Interval(nanos) => Some(now.after(Duration::from_nanos(nanos))),
+            Interval(nanos) => {
+                let deadline = now.after(Duration::from_nanos(nanos));
+                // The order of deadlines does not tell the last two points in time apart.
+                Some(if deadline < LATEST {
+                    deadline
+                } else {
+                    Time::FAR_FUTURE
+                })
+            }
         }
     }
 }
