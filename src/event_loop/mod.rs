@@ -275,8 +275,11 @@ impl<P: Poller> EventLoop<P> {
         let now = self.registry.now();
         let limit = timeout.map_or(Time::FAR_FUTURE, |timeout| now.after(timeout));
         let until = deadline.map_or(limit, |deadline| deadline.min(limit));
-        state.fall_asleep(Some(until));
-        Some(until.since(now))
+        let longest = until.since(now);
+        if !longest.is_zero() {
+            state.fall_asleep(Some(until));
+        }
+        Some(longest)
     }
 }
 
