@@ -6,6 +6,7 @@
 //! the others.
 
 use super::heap::{Heap, Node};
+use crate::planted::{Defect, planted};
 use crate::time::Time;
 use std::fmt;
 
@@ -94,7 +95,7 @@ impl Deadlines {
     pub(super) fn arm(&mut self, slot: u32, alarm: &mut Alarm, due: Due) {
         alarm.due = due;
         let is_new = !alarm.is_armed();
-        if is_new || due.deadline < alarm.key {
+        if is_new || due.deadline < alarm.key && !planted(Defect::NearerNotMoved) {
             self.heap.push(alarm.make_node(slot));
         }
         self.alarms += usize::from(is_new);
@@ -127,7 +128,10 @@ impl Deadlines {
             let alarm = alarms.alarm_mut(node.slot);
             match alarm.filter(|alarm| alarm.is_stood_for_by(&node)) {
                 None => self.heap.pop_first(),
-                Some(alarm) if alarm.due.armed as u32 == node.armed => {
+                Some(alarm)
+                    if alarm.due.armed as u32 == node.armed
+                        || planted(Defect::PutOffStaysFirst) =>
+                {
                     return Some((node.slot, alarm.due));
                 }
                 Some(alarm) => self.heap.replace_first(alarm.make_node(node.slot)),

@@ -158,6 +158,9 @@ impl Interval {
         match self {
             Interval::DISABLED => None,
             Interval::LONGEST => Some(Time::FAR_FUTURE),
+            Interval(nanos) if planted(Defect::DeadlineOverflow) => {
+                Some(Time::from_nanos(now.as_nanos().wrapping_add(nanos)))
+            }
             Interval(nanos) => {
                 let deadline = now.after(Duration::from_nanos(nanos));
                 // The order of deadlines does not tell the last two points in time apart.
