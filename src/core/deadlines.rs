@@ -9,6 +9,7 @@
 //! several times cheaper than to take the first one out again and again.
 
 use super::heap::{Heap, Node};
+use crate::planted::{Defect, planted};
 use crate::time::Time;
 use std::fmt;
 use std::hint::black_box;
@@ -60,7 +61,7 @@ const FEW: usize = if cfg!(eventry_verification) { 1 } else { 64 };
 const READ_AHEAD: usize = 16;
 
 /// The latest key: the one after it says that an alarm is not armed.
-const LATEST: Time = Time::from_nanos(u64::MAX - 1);
+pub(super) const LATEST: Time = Time::from_nanos(u64::MAX - 1);
 
 impl Alarm {
     pub(super) const fn new() -> Alarm {
@@ -111,7 +112,7 @@ impl Deadlines {
     pub(super) fn arm(&mut self, slot: u32, alarm: &mut Alarm, due: Due) {
         alarm.due = due;
         let is_new = !alarm.is_armed();
-        if is_new || due.deadline < alarm.key {
+        if is_new || due.deadline < alarm.key && !planted(Defect::NearerNotMoved) {
             self.heap.push(alarm.make_node(slot));
         }
         self.alarms += usize::from(is_new);
@@ -176,7 +177,10 @@ impl Deadlines {
             let alarm = alarms.alarm_mut(node.slot);
             match alarm.filter(|alarm| alarm.is_stood_for_by(&node)) {
                 None => self.pop_first_node(),
-                Some(alarm) if alarm.due.armed as u32 == node.armed => {
+                Some(alarm)
+                    if alarm.due.armed as u32 == node.armed
+                        || planted(Defect::PutOffStaysFirst) =>
+                {
                     return Some((node.slot, alarm.due));
                 }
                 Some(alarm) => self.replace_first_node(alarm.make_node(node.slot)),

@@ -92,7 +92,8 @@ impl Descriptors {
     pub(super) fn set_union(&mut self, fd: RawFd, union: Events) {
         let descriptor = self.entry(fd);
         descriptor.union = union;
-        if descriptor.told != union && !descriptor.listed {
+        let is_forgotten = !descriptor.told.is_empty() && planted(Defect::ChangeForgotten);
+        if descriptor.told != union && !descriptor.listed && !is_forgotten {
             descriptor.listed = true;
             self.listed.push_back(fd);
         }
@@ -108,7 +109,7 @@ impl Descriptors {
                 continue;
             }
             descriptor.told = union;
-            if told.is_empty() {
+            if told.is_empty() && !(planted(Defect::TokenRepeated) && descriptor.registration > 0) {
                 self.registrations = self.registrations.wrapping_add(1);
                 descriptor.registration = self.registrations;
             }

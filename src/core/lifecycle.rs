@@ -70,6 +70,8 @@ impl<P> Lifecycle<P> {
     /// Whether the entry is registered under this serial.
     pub(super) fn is_named_by(&self, serial: NonZeroU64) -> bool {
         self.tag == serial
+            || planted(Defect::RemovedStillNamed) && self.serial() == serial.get()
+            || planted(Defect::SerialIgnored) && self.is_registered()
     }
 
     /// Whether an id still names the entry.

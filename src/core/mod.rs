@@ -39,6 +39,7 @@ pub use phantoms::Phantoms;
 pub use turn::Call;
 
 use crate::id::{HandleId, TimeoutId, Token};
+use crate::planted::{Defect, planted};
 use crate::time::Time;
 use deadlines::Deadlines;
 use descriptors::Descriptors;
@@ -212,7 +213,9 @@ impl<P, S> Core<P, S> {
             .chain(timeouts)
             .filter_map(|(serial, freed, registered)| registered.then_some((serial, freed)))
             .collect();
-        registered.sort_unstable_by_key(|(serial, _)| *serial);
+        if !planted(Defect::UnorderedEnd) {
+            registered.sort_unstable_by_key(|(serial, _)| *serial);
+        }
         for (_, freed) in registered {
             match freed {
                 Freed::Handle(slot) => {
@@ -250,7 +253,11 @@ impl<P, S> Core<P, S> {
     /// Takes note of the time; it never runs backwards, so what is armed now is never due before what
     /// was armed earlier with the same interval.
     fn advance(&mut self, now: Time) -> Time {
-        self.now = self.now.max(now);
+        self.now = if planted(Defect::ClockSetBack) {
+            now
+        } else {
+            self.now.max(now)
+        };
         self.now
     }
 }

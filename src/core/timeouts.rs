@@ -1,6 +1,6 @@
 //! Timeouts: the entries that are called when an interval has passed.
 
-use super::deadlines::{Alarm, Alarms, Deadlines, Due};
+use super::deadlines::{Alarm, Alarms, Deadlines, Due, LATEST};
 use super::lifecycle::Lifecycle;
 use super::slots::Slots;
 use super::{Core, Freed, NotRegistered, Refused, Removal};
@@ -158,9 +158,17 @@ impl Interval {
         match self {
             Interval::DISABLED => None,
             Interval::LONGEST => Some(Time::FAR_FUTURE),
+            Interval(nanos) if planted(Defect::DeadlineOverflow) => {
+                Some(Time::from_nanos(now.as_nanos().wrapping_add(nanos)))
+            }
             Interval(nanos) => {
-                let deadline = now.as_nanos().saturating_add(nanos);
-                Some(Time::from_nanos(deadline))
+                let deadline = Time::from_nanos(now.as_nanos().saturating_add(nanos));
+                // The order of deadlines does not tell the last two points in time apart.
+                Some(if deadline < LATEST {
+                    deadline
+                } else {
+                    Time::FAR_FUTURE
+                })
             }
         }
     }

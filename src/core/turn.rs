@@ -106,7 +106,7 @@ impl Default for Turn {
 impl Turn {
     /// The handle in `slot` leaves its descriptor, where `next` follows it.
     pub(super) fn pass_over(&mut self, slot: u32, next: u32) {
-        if self.cursor == slot {
+        if self.cursor == slot && !planted(Defect::WalkCutShort) {
             self.cursor = next;
         }
     }
@@ -161,7 +161,7 @@ impl<P, S> Core<P, S> {
             if self.descriptors.first_of(token).is_some() {
                 let fd = token.fd();
                 self.turn.ready.push(Report { fd, events });
-            } else {
+            } else if !planted(Defect::StaleUnnamed) {
                 note_stale(&mut self.stale, token);
             }
         });
@@ -217,6 +217,12 @@ impl<P, S> Core<P, S> {
             }
         }
         let left = self.turn.frees.get_or_insert(self.frees.len());
+        if planted(Defect::OneFreeOnly) {
+            *left = 1.min(*left);
+        }
+        if planted(Defect::EndlessFrees) {
+            *left = self.frees.len();
+        }
         *left = left.checked_sub(1)?;
         let freed = self.frees.pop_front()?;
         Some(self.free(freed))
@@ -256,14 +262,20 @@ impl<P, S> Core<P, S> {
     /// wins (EV-611, EV-803), from the time of the turn, so that missed periods are lost (EV-804).
     fn next_timeout(&mut self) -> Option<Call<P, S>> {
         let (slot, due) = self.deadlines.first(&mut self.timeouts)?;
-        if due.deadline > self.turn.now || due.armed > self.turn.armed {
+        let is_armed_since = due.armed > self.turn.armed && !planted(Defect::ArmedFires);
+        if due.deadline > self.turn.now || is_armed_since {
             return None;
         }
         self.deadlines.take_note(self.turn.now, self.armed);
         let entry = self.timeouts.get_mut(slot)?;
         let payload = entry.lifecycle.begin();
         let payload = payload.expect("I12: what is armed is registered and at home");
-        entry.arm(slot, self.turn.now, &mut self.armed, &mut self.deadlines);
+        let from = if planted(Defect::PeriodsMadeUp) {
+            due.deadline
+        } else {
+            self.turn.now
+        };
+        entry.arm(slot, from, &mut self.armed, &mut self.deadlines);
         self.turn.outstanding = true;
         let id = TimeoutId(entry.lifecycle.key(self.number, slot));
         Some(Call::Timeout { id, payload })
@@ -281,8 +293,13 @@ impl<P, S> Core<P, S> {
                 continue;
             };
             self.turn.cursor = entry.next;
-            let events = entry.interest.share_of(self.turn.events);
-            if events.is_empty() || entry.lifecycle.serial() > self.turn.serial {
+            let events = if planted(Defect::InterestUnmasked) {
+                self.turn.events
+            } else {
+                entry.interest.share_of(self.turn.events)
+            };
+            let is_new = entry.lifecycle.serial() > self.turn.serial;
+            if events.is_empty() || is_new && !planted(Defect::AddedIsCalled) {
                 continue;
             }
             if let Some(payload) = entry.lifecycle.begin() {
@@ -312,7 +329,9 @@ impl<P, S> Core<P, S> {
                 continue;
             }
             if let Some(payload) = entry.lifecycle.begin() {
-                entry.interest = Events::NONE;
+                if !planted(Defect::RefusedStaysEnabled) {
+                    entry.interest = Events::NONE;
+                }
                 let id = HandleId(entry.lifecycle.key(self.number, slot));
                 let fd = entry.fd;
                 self.unite(fd);

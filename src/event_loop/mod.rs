@@ -20,6 +20,7 @@ pub use signal::SignalStopper;
 pub use thread::LoopThread;
 
 use crate::core::Phantoms;
+use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::registry::{Callback, Registry, trace};
 use crate::time::Time;
@@ -160,7 +161,11 @@ impl<P: Poller> EventLoop<P> {
         state.wake_up();
         if waited.is_ok() {
             let now = self.registry.now();
-            for token in self.poller.lost() {
+            for token in self
+                .poller
+                .lost()
+                .filter(|_| !planted(Defect::LossForgotten))
+            {
                 state.core.lost(token);
             }
             state.core.begin_turn(now, self.poller.ready());
@@ -268,6 +273,11 @@ impl<P: Poller> EventLoop<P> {
             return Some(Duration::ZERO);
         }
         let deadline = state.core.next_deadline();
+        let deadline = deadline.filter(|_| !planted(Defect::DeadlineSleptThrough));
+        if planted(Defect::SleepNotedLate) {
+            drop(state);
+            state = self.registry.lock();
+        }
         if timeout.is_none() && deadline.is_none() {
             state.fall_asleep(None);
             return None;
@@ -275,8 +285,11 @@ impl<P: Poller> EventLoop<P> {
         let now = self.registry.now();
         let limit = timeout.map_or(Time::FAR_FUTURE, |timeout| now.after(timeout));
         let until = deadline.map_or(limit, |deadline| deadline.min(limit));
-        state.fall_asleep(Some(until));
-        Some(until.since(now))
+        let longest = until.since(now);
+        if !longest.is_zero() {
+            state.fall_asleep(Some(until));
+        }
+        Some(longest)
     }
 }
 

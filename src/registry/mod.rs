@@ -151,10 +151,13 @@ impl<P: Poller> Registry<P> {
 
     /// The same for callers who hold a lock of their own; they tell later.
     fn change_quietly<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> (T, Notices) {
+        if planted(Defect::WakeBeforeChange) {
+            self.wake();
+        }
         let mut state = self.lock();
         let result = change(&mut state);
         state.apply_urgent_change(self.registrar());
-        let wakes = state.must_wake();
+        let wakes = !planted(Defect::WakeBeforeChange) && state.must_wake();
         let looks = state.health.changed();
         let outruns = state.is_outrun();
         drop(state);
@@ -249,7 +252,9 @@ impl<P: Poller> State<P> {
 
     /// Notes that the loop looks at the table again.
     pub(crate) fn wake_up(&mut self) {
-        self.sleep = Sleep::Awake;
+        if !planted(Defect::WakingNotNoted) {
+            self.sleep = Sleep::Awake;
+        }
     }
 
     /// Tells the poller everything it must know before the loop sleeps.
@@ -265,6 +270,7 @@ impl<P: Poller> State<P> {
     /// Notes that the current thread runs the loop.
     pub(crate) fn begin_run(&mut self) {
         self.runner = Some(current_thread());
+        self.stop &= !planted(Defect::StopForgotten);
         self.stats.turns += 1;
     }
 
@@ -298,7 +304,9 @@ impl<P: Poller> State<P> {
         };
         let nearer = nearer && !planted(Defect::NoWakeForNearerDeadline);
         let changed = self.core.has_changes() && !planted(Defect::NoWakeForChange);
-        let wake = nearer || changed || self.stop || self.core.is_busy();
+        let stops = self.stop && !planted(Defect::NoWakeForStop);
+        let busy = self.core.is_busy() && !planted(Defect::NoWakeForFree);
+        let wake = nearer || changed || stops || busy;
         if wake {
             self.sleep = Sleep::Awake;
             self.stats.wakes += 1;

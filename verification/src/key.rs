@@ -17,10 +17,10 @@
 //! is the next follows from when each is due, which is there; that it does follow is what the heap's own test
 //! shows, and that the heap is in order is an invariant checked after every op.
 //!
-//! Left out as well are the list of all tokens ever used, the label from which on entries are new in the
-//! turn, and the least stale token of a turn. Only checks read them. The first can hide a token that repeats
-//! after it has left every place in the state, which a counter of 32 bits does not do in a search; what the
-//! second finds is a wrong call anyway; the third follows from batch and registrations, which are there.
+//! Left out as well are the list of all tokens ever used, and the label from which on entries are new in
+//! the turn. Only checks read them. The first can hide a token that repeats after it has left every place in
+//! the state, which a counter of 32 bits does not do in a search; what the second finds is a wrong call
+//! anyway.
 
 use crate::World;
 use crate::oracle::Label;
@@ -135,7 +135,9 @@ impl Form {
         let (tables, rest) = split(text, ", deadlines: ");
         let (_, rest) = split(rest, ", now: ");
         let (latest, rest) = split(rest, ", armed: ");
-        let (_, rest) = split(rest, ", turn: Turn { ");
+        let (_, rest) = split(rest, ", stale: ");
+        let (stale, rest) = split(rest, ", turn: Turn { ");
+        self.stale(stale);
         let (snapshot, rest) = split(rest, ", ready: [");
         let (ready, rest) = split(rest, "], looked_at: ");
         let (looked_at, rest) = split(rest, ", cursor: ");
@@ -157,6 +159,13 @@ impl Form {
             }
         }
         self.text(rest);
+    }
+
+    /// Takes up the `Debug` form of the least stale token, if there is one.
+    fn stale(&mut self, text: &str) {
+        let digits = text.strip_prefix("Some(Token(");
+        let bits = digits.map(|digits| digits.trim_end_matches(')').parse());
+        self.option(bits, |form, bits| form.token(bits.expect("64 bits")));
     }
 
     /// Takes up any `Debug` form: the numbers by what the word before them says, the rest as it is.
@@ -205,6 +214,7 @@ impl Form {
     fn world(&mut self, world: &World) {
         self.time(world.now);
         self.option(world.sampled, Form::time);
+        self.option(world.stale, |form, token| form.token(token.into_bits()));
         self.option(world.batch.as_ref(), |form, batch| {
             form.all(batch, Form::report)
         });

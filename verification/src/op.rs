@@ -145,7 +145,7 @@ mod from_bytes {
     fn interval(bytes: &mut Unstructured<'_>) -> Result<Interval> {
         Ok(match bytes.int_in_range(0..=17u8)? {
             0 => None,
-            1 => Some(u64::MAX),
+            1 => Some(u64::MAX - bytes.int_in_range(0..=5u64)?),
             n => Some(u64::from(n) - 2),
         })
     }

@@ -3,6 +3,7 @@
 //! A generator that never gets there proves nothing, however many cases it runs. The tests print these
 //! counts and fail below their floors.
 
+use crate::op::Interval;
 use crate::oracle::{Answer, Label, What};
 use crate::{Op, Violation, World};
 use eventry::Events;
@@ -29,6 +30,8 @@ pub struct Situations {
     pub stale_event_of_reused_descriptor: usize,
     /// A timeout was updated after its turn had meant to call it, and before it did.
     pub updated_while_due: usize,
+    /// The same, and its interval was made shorter.
+    pub shortened_while_due: usize,
     /// The poller was not told of a descriptor whose changes had cancelled each other out.
     pub cancelled_changes: usize,
     /// A descriptor was refused while a callback of one of its handles ran.
@@ -122,8 +125,12 @@ impl Situations {
             Op::RemoveTimeout { nth } => {
                 self.removed_before_its_call += meant(world.nth_timeout(nth));
             }
-            Op::UpdateTimeout { nth, .. } => {
-                self.updated_while_due += meant(world.nth_timeout(nth));
+            Op::UpdateTimeout { nth, interval } => {
+                let label = world.nth_timeout(nth);
+                self.updated_while_due += meant(label);
+                if label.is_some_and(|label| world.is_longer_than(label, interval)) {
+                    self.shortened_while_due += meant(label);
+                }
                 self.late_clock += usize::from(world.sampled.is_some_and(|then| then < world.now));
             }
             Op::Turn if !world.is_in_call() && world.has_batch() => {
@@ -194,6 +201,7 @@ impl Situations {
             &mut self.disabled_then_reused,
             &mut self.stale_event_of_reused_descriptor,
             &mut self.updated_while_due,
+            &mut self.shortened_while_due,
             &mut self.cancelled_changes,
             &mut self.refused_while_running,
             &mut self.refused_then_enabled,
@@ -257,6 +265,15 @@ impl World {
         })
     }
 
+    /// Whether `label` is a timeout with a longer interval than this one.
+    fn is_longer_than(&self, label: Label, shorter: Interval) -> bool {
+        let entry = self.oracle.registration(label);
+        entry.is_some_and(|entry| {
+            matches!(entry.what, What::Timeout { interval: Some(own), .. }
+                if shorter.is_some_and(|shorter| shorter < own))
+        })
+    }
+
     /// Whether `label` is a disabled handle.
     fn wants_nothing(&self, label: Label) -> bool {
         let entry = self.oracle.registration(label);
@@ -272,7 +289,7 @@ impl World {
     }
 }
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "calls",
     "frees",
     "removed before its call",
@@ -281,6 +298,7 @@ const NAMES: [&str; 17] = [
     "disabled, removed, reused in turn",
     "stale event of a reused descriptor",
     "updated while due",
+    "shortened while due",
     "changes cancelled before the sleep",
     "refused while running",
     "refused, then enabled",

@@ -30,7 +30,7 @@ pub struct World {
     /// Labels from here on were added since the turn began.
     pub(crate) turn_began: u32,
     /// The least token in the batch that nobody was registered under when the turn began.
-    stale: Option<Token>,
+    pub(crate) stale: Option<Token>,
     last: Answer,
 }
 

@@ -1,9 +1,9 @@
-//! The checks are alive: each planted mistake is caught by the check that is named here, and without
-//! one all are silent.
+//! The checks, checked: each planted mistake is caught by the check that is named for it, and without one
+//! all are silent.
 //!
-//! Both the search and the properties must notice the seven mistakes of the table. `tests/loom.rs` plants
-//! as well: there L3 and L3b must notice a missing wake for a nearer deadline, L3c and L3d one for a
-//! change of a handle, L6b a wake that comes before what it is for, L9 a waiter who is not told, L1 a free while the callback runs, and L4 a lost cancel.
+//! This is about the engines of the table: the search, the generated sequences, and bytes as the fuzzer
+//! would give them. `tests/loom.rs` plants as well, and `tools/proof-matrix` adds the tests of the loop and
+//! makes the table in `docs/proof.md` of it all.
 
 #[cfg(not(eventry_verification))]
 compile_error!(
@@ -13,14 +13,20 @@ compile_error!(
 
 mod common;
 
+use arbitrary::Unstructured;
+use common::{check, moves};
 use eventry::Events;
 use eventry::planted::{Defect, plant};
+use eventry_verification::defects::{Check, is_of_the_table, named_checks};
 use eventry_verification::explore::{Adds, Bounds, explore};
+use eventry_verification::{Op, Violation, World};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use std::cell::RefCell;
 
-/// Bounds small enough to take no time, and large enough for every mistake in the table.
-fn bounds() -> Bounds {
+/// Bounds small enough to take no time, which together are large enough for almost every mistake.
+fn searches() -> [Bounds; 5] {
     let (readable, writable) = (Events::READABLE, Events::WRITABLE);
-    Bounds {
+    let two = Bounds {
         adds: Adds::Ever(2),
         fds: vec![0],
         interests: vec![Events::NONE, readable, writable],
@@ -31,76 +37,174 @@ fn bounds() -> Bounds {
         samples: false,
         abandon: false,
         depth: usize::MAX,
-    }
+    };
+    let late_clocks = Bounds {
+        adds: Adds::Ever(1),
+        interests: Vec::new(),
+        samples: true,
+        ..two.clone()
+    };
+    let timeouts = Bounds {
+        interests: Vec::new(),
+        intervals: vec![Some(0), Some(2)],
+        depth: 8,
+        ..two.clone()
+    };
+    let reuse = Bounds {
+        adds: Adds::AtOnce {
+            entries: 1,
+            stale: 1,
+        },
+        interests: vec![Events::NONE, readable],
+        ..two.clone()
+    };
+    let three = Bounds {
+        adds: Adds::Ever(3),
+        interests: vec![readable],
+        intervals: Vec::new(),
+        refusals: false,
+        rebuilds: false,
+        depth: 11,
+        ..two.clone()
+    };
+    [late_clocks, timeouts, three, reuse, two]
 }
 
-/// Plants `defect` and expects the search to end with a violation of `rule`, and the properties to fail.
-fn is_caught(defect: Defect, rule: &str) {
-    plant(Some(defect));
-    let found = explore(&bounds());
-    let generated = common::run(1_500, 600);
-    plant(None);
-    let (ops, violation) = found.violation.expect("the search notices");
-    println!("{defect:?}: {violation}\n  after {ops:?}");
-    assert_eq!(violation.rule, rule);
-    assert!(generated.is_err(), "the properties notice");
+/// The rule that the search finds broken, and what breaks it.
+fn search(searches: &[Bounds]) -> Option<(String, Violation)> {
+    searches.iter().find_map(|bounds| {
+        let (ops, violation) = explore(bounds).violation?;
+        Some((format!("{ops:?}"), violation))
+    })
 }
 
-#[test]
-fn a_lost_cancel_is_caught_by_the_free_queue_check() {
-    is_caught(Defect::LostCancel, "I7");
+/// The same for generated sequences, the same ones every time.
+fn properties(cases: u32) -> Option<(String, Violation)> {
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 0,
+        ..Config::default()
+    };
+    let same = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, same);
+    let found = RefCell::new(None);
+    let tried = RefCell::new(0);
+    let ran = runner.run(&moves(200), |moves| {
+        *tried.borrow_mut() += 1;
+        check(&moves).map(drop).map_err(|violation| {
+            let failure = TestCaseError::fail(violation.to_string());
+            found.replace(Some(violation));
+            failure
+        })
+    });
+    let found = found.into_inner();
+    assert_eq!(ran.is_err(), found.is_some(), "{ran:?}");
+    found.map(|violation| (format!("{} sequences", tried.into_inner()), violation))
 }
 
-#[test]
-fn an_early_free_is_caught_by_the_order_of_frees() {
-    is_caught(Defect::EarlyFree, "I5");
+/// The same for bytes that are taken for ops in the way of the fuzz target `core_ops`, the same ones every
+/// time and without the coverage that leads a fuzzer.
+fn bytes(inputs: u32) -> Option<(String, Violation)> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (1..=inputs).find_map(|tried| {
+        let input: Vec<u8> = (0..80).flat_map(|_| next()).collect();
+        let mut input = Unstructured::new(&input);
+        let mut world = World::new();
+        let broken = loop {
+            if input.is_empty() {
+                break world.wind_up();
+            }
+            let op: Op = input.arbitrary().expect("ops are made of any bytes");
+            if let Err(violation) = world.apply(op) {
+                break Err(violation);
+            }
+        };
+        Some((format!("{tried} inputs"), broken.err()?))
+    })
 }
 
-#[test]
-fn a_free_while_running_is_caught_by_the_truth_of_removal() {
-    is_caught(Defect::FreeWhileRunning, "I3");
+/// What each engine finds.
+fn engines() -> [(&'static str, Option<(String, Violation)>); 3] {
+    [
+        ("search", search(&searches())),
+        ("properties", properties(400)),
+        ("bytes", bytes(3_000)),
+    ]
 }
 
-#[test]
-fn a_stale_token_is_caught_by_the_sequence_of_calls() {
-    is_caught(Defect::StaleTokenAccepted, "I4");
-}
-
-#[test]
-fn a_deferred_deregistration_is_caught_by_what_the_poller_was_told() {
-    is_caught(Defect::DeregistrationDeferred, "I13");
-}
-
-#[test]
-fn a_forgotten_refusal_is_caught_by_the_check_of_sleep() {
-    is_caught(Defect::RefusalForgotten, "I17");
-}
-
-#[test]
-fn a_rebuilt_poller_that_is_not_told_anew_is_caught_by_the_check_of_sleep() {
-    is_caught(Defect::RebuildForgotten, "I17");
-}
-
-/// These are mistakes of the shell, which the table does not have: loom catches them, models L3 to L3d.
-#[test]
-fn a_missing_wake_is_not_the_tables_mistake() {
-    for defect in [
-        Defect::NoWakeForNearerDeadline,
-        Defect::NoWakeForChange,
-        Defect::WakeBeforeSignal,
-        Defect::WaiterForgotten,
-    ] {
+/// What is wrong with what the engines say of `defect`.
+fn faults(defect: Defect) -> Vec<String> {
+    let mut faults = Vec::new();
+    if !is_of_the_table(defect) {
         plant(Some(defect));
-        let found = explore(&bounds());
+        let found = search(&searches()[..4]);
         plant(None);
-        assert_eq!(found.violation, None);
+        faults.extend(found.map(|_| format!("{defect:?} is not the table's")));
+        return faults;
+    }
+    plant(Some(defect));
+    let found = engines();
+    plant(None);
+    for (engine, found) in &found {
+        if let Some((after, violation)) = found {
+            // For `tools/proof-matrix`.
+            println!("matrix {defect:?} {engine} {}", violation.rule);
+            println!("    {violation}, after {after}");
+        }
+    }
+    let caught = found.iter().filter(|(_, found)| found.is_some()).count();
+    if caught < 2 {
+        faults.push(format!("{defect:?} is caught by {caught} engines"));
+    }
+    for named in named_checks(defect) {
+        let (engine, rule) = match *named {
+            Check::Search(rule) => ("search", rule),
+            Check::Properties(rule) => ("properties", rule),
+            Check::Model(..) | Check::Test(_) => continue,
+        };
+        let of_engine = found.iter().find(|(name, _)| *name == engine);
+        let broken = of_engine.and_then(|(_, found)| found.as_ref());
+        let broken = broken.map(|(_, violation)| violation.rule);
+        if broken != Some(rule) {
+            faults.push(format!("{defect:?}: {engine}: {broken:?}, not {rule}"));
+        }
+    }
+    faults
+}
+
+#[test]
+fn every_defect_of_the_table_is_caught_by_its_rule_and_by_two_engines() {
+    let faults: Vec<String> = Defect::ALL.iter().copied().flat_map(faults).collect();
+    assert_eq!(faults, [""; 0]);
+}
+
+/// What `tools/proof-matrix` must know: every defect, what it is, and by what it must be caught.
+#[test]
+fn every_defect_has_a_named_check() {
+    for &defect in Defect::ALL {
+        println!("defect {defect:?}{}", defect.what());
+        assert!(!named_checks(defect).is_empty(), "{defect:?}");
+        for named in named_checks(defect) {
+            match *named {
+                Check::Search(rule) => println!("named {defect:?} search {rule}"),
+                Check::Properties(rule) => println!("named {defect:?} properties {rule}"),
+                Check::Model(model, _) => println!("named {defect:?} loom {model}"),
+                Check::Test(name) => println!("named {defect:?} tests {name}"),
+            }
+        }
     }
 }
 
 #[test]
 fn nothing_is_reported_when_nothing_is_planted() {
-    let found = explore(&bounds());
-    assert_eq!(found.violation, None);
-    assert!(found.fixpoint);
-    common::run(200, 600).unwrap_or_else(|failure| panic!("{failure}"));
+    for (engine, found) in engines() {
+        assert_eq!(found, None, "{engine}");
+    }
 }

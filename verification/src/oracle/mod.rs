@@ -358,10 +358,15 @@ pub(crate) fn share(interest: Events, ready: Events) -> Events {
     Events::from_bits_truncate(ready.bits() & asked)
 }
 
-/// A point in time beyond the last one is the last one (EV-810).
+/// A point in time beyond the last one is the last one (EV-810), and so is the one before it.
 fn sum(now: Time, interval: u64) -> Time {
     let nanos = u128::from(now.as_nanos()) + u128::from(interval);
-    Time::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+    Time::from_nanos(if nanos == u64::MAX - 1 {
+        u64::MAX
+    } else {
+        nanos
+    })
 }
 
 fn pop_front<T>(list: &mut Vec<T>) -> Option<T> {

@@ -6,8 +6,6 @@ use eventry_verification::oracle::What;
 use eventry_verification::situations::Situations;
 use eventry_verification::{Op, Violation, World};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use std::cell::RefCell;
 use std::os::fd::RawFd;
 
 /// One step of a generated run.
@@ -24,6 +22,10 @@ pub(crate) enum Move {
     },
     /// The handle that is called changes what it wants, and the poller refuses it before the call is over.
     Upset(Events),
+    /// A timeout that the turn still means to call is given this fraction of its interval.
+    Hurry(u64),
+    /// The loop is dropped if a callback runs, which only a panic does.
+    End,
     /// The loop does what comes next: its callback returns, the next one is called, or when the turn is
     /// over the loop sleeps, and the poller refuses some, or the next turn begins.
     Loop { ready: [Events; FDS], refused: u8 },
@@ -64,6 +66,25 @@ impl Move {
                     Op::Flush { refused: u8::MAX },
                 ]
             }
+            Move::Hurry(divisor) => {
+                let due = (0..64).filter_map(|nth| {
+                    let label = world.nth_timeout(nth)?;
+                    match world.oracle().registration(label)?.what {
+                        What::Timeout { interval, .. } => {
+                            let is_due = world.oracle().means_to_call(label);
+                            is_due.then_some((interval, nth))
+                        }
+                        What::Handle { .. } => None,
+                    }
+                });
+                let Some((interval, nth)) = due.max() else {
+                    return Vec::new();
+                };
+                let interval = interval.map(|interval| interval / divisor);
+                vec![Op::UpdateTimeout { nth, interval }]
+            }
+            Move::End if world.is_in_call() => vec![Op::Close],
+            Move::End => Vec::new(),
             Move::Loop { .. } if world.is_in_call() => vec![Op::Finish],
             Move::Loop { .. } if !world.oracle().turn_is_over() => vec![Op::Step],
             Move::Loop { .. } if world.has_batch() => vec![Op::Turn],
@@ -77,35 +98,8 @@ pub(crate) fn moves(longest: usize) -> impl Strategy<Value = Vec<Move>> {
     proptest::collection::vec(one_move(), 0..longest)
 }
 
-/// Runs `cases` generated sequences, the same ones every time unless `EVENTRY_CASES` asks for another
-/// number of fresh ones, and returns what they met.
-pub(crate) fn run(cases: u32, longest: usize) -> Result<Situations, TestError<Vec<Move>>> {
-    let asked = std::env::var("EVENTRY_CASES").ok();
-    let asked = asked.map(|cases| cases.parse().expect("EVENTRY_CASES is a number"));
-    let config = Config {
-        cases: asked.unwrap_or(cases),
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let mut runner = match asked {
-        Some(_) => TestRunner::new(config),
-        None => {
-            let same = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-            TestRunner::new_with_rng(config, same)
-        }
-    };
-    let met = RefCell::new(Situations::default());
-    runner.run(&moves(longest), |moves| {
-        let of_one =
-            check(&moves).map_err(|violation| TestCaseError::fail(violation.to_string()))?;
-        met.borrow_mut().add(&of_one);
-        Ok(())
-    })?;
-    Ok(met.into_inner())
-}
-
 /// Checks one sequence from the empty table to the end of the loop.
-fn check(moves: &[Move]) -> Result<Situations, Violation> {
+pub(crate) fn check(moves: &[Move]) -> Result<Situations, Violation> {
     let mut world = World::new();
     let mut situations = Situations::default();
     for step in moves {
@@ -127,7 +121,15 @@ fn one_move() -> impl Strategy<Value = Move> {
         interest,
     });
     let upsets = events().prop_map(Move::Upset);
-    prop_oneof![26 => loops, 2 => replaces, 1 => upsets, 20 => any_op().prop_map(Move::Happens)]
+    let hurries = (1..8u64).prop_map(Move::Hurry);
+    prop_oneof![
+        156 => loops,
+        12 => replaces,
+        18 => upsets,
+        22 => hurries,
+        2 => Just(Move::End),
+        120 => any_op().prop_map(Move::Happens),
+    ]
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
@@ -138,7 +140,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => refused().prop_map(|refused| Op::Flush { refused }),
         4 => (nth.clone(), events()).prop_map(|(nth, interest)| Op::UpdateHandle { nth, interest }),
         4 => nth.clone().prop_map(|nth| Op::RemoveHandle { nth }),
-        1 => Just(Op::Sample),
+        2 => Just(Op::Sample),
         4 => interval().prop_map(|interval| Op::AddTimeout { interval }),
         3 => (nth.clone(), interval()).prop_map(|(nth, interval)| Op::UpdateTimeout { nth, interval }),
         3 => nth.prop_map(|nth| Op::RemoveTimeout { nth }),
@@ -172,7 +174,7 @@ fn refused() -> impl Strategy<Value = u8> {
 fn interval() -> impl Strategy<Value = Interval> {
     prop_oneof![
         1 => Just(None),
-        1 => Just(Some(u64::MAX)),
+        1 => (0..6u64).prop_map(|before| Some(u64::MAX - before)),
         3 => Just(Some(0)),
         9 => (1..50u64).prop_map(Some),
     ]

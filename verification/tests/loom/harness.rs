@@ -2,22 +2,15 @@
 
 use crate::models::{MODELS, Model};
 use eventry::planted::{Defect, plant};
+use eventry_verification::defects::{Check, named_checks};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// Which model notices which defect, and what it says.
-const NOTICED: [(Defect, &str, &str); 9] = [
-    (Defect::NoWakeForNearerDeadline, "L3", "deadlock"),
-    (Defect::NoWakeForNearerDeadline, "L3b", "deadlock"),
-    (Defect::NoWakeForChange, "L3c", "deadlock"),
-    (Defect::NoWakeForChange, "L3d", "deadlock"),
-    (Defect::WakeBeforeSignal, "L6b", "deadlock"),
-    (Defect::FreeWhileRunning, "L1", "I3"),
-    (Defect::LostCancel, "L4", "I5"),
-    (Defect::WaiterForgotten, "L9", "deadlock"),
-    (Defect::FreeWhileRunning, "L9", "I3"),
-];
+/// What a model says that has fewer executions than it should.
+const VACUOUS: &str = "is vacuous";
+/// A model with a floor of so many executions takes too long to be run with every defect.
+const MANY: usize = 10_000;
 
 pub(crate) fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -28,10 +21,13 @@ pub(crate) fn main() -> ExitCode {
     if let Some(name) = value("--model") {
         return explore(model(name), value("--plant").map(defect));
     }
+    if arguments.iter().any(|argument| argument == "--matrix") {
+        print_matrix();
+        return ExitCode::SUCCESS;
+    }
     let unsound = MODELS.iter().filter(|model| !passes(model)).count();
-    let missed = NOTICED
-        .iter()
-        .filter(|planted| !is_noticed(planted))
+    let missed = named()
+        .filter(|(defect, model, says)| !is_noticed(*defect, model, says))
         .count();
     if unsound + missed == 0 {
         return ExitCode::SUCCESS;
@@ -53,17 +49,47 @@ fn passes(model: &Model) -> bool {
     status.expect("this executable can be run").success()
 }
 
-/// Whether the model fails with the defect planted, and for the right reason.
-fn is_noticed((defect, name, reason): &(Defect, &str, &str)) -> bool {
+/// Which model must notice which defect, and what it says.
+fn named() -> impl Iterator<Item = (Defect, &'static str, &'static str)> {
+    Defect::ALL.iter().flat_map(|&defect| {
+        let checks = named_checks(defect).iter();
+        checks.filter_map(move |check| match *check {
+            Check::Model(model, says) => Some((defect, model, says)),
+            Check::Search(_) | Check::Properties(_) | Check::Test(_) => None,
+        })
+    })
+}
+
+/// What the model says when it fails with the defect planted.
+fn fails(defect: Defect, name: &str) -> Option<String> {
     let ended = process(name)
         .args(["--plant", &format!("{defect:?}")])
         .output();
     let ended = ended.expect("this executable can be run");
-    let said = String::from_utf8_lossy(&ended.stderr);
-    let noticed = !ended.status.success() && said.contains(reason);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    (!ended.status.success() && !said.contains(VACUOUS)).then_some(said)
+}
+
+/// Whether the model fails with the defect planted, and for the right reason.
+fn is_noticed(defect: Defect, name: &str, says: &str) -> bool {
+    let noticed = fails(defect, name).is_some_and(|said| said.contains(says));
     let verdict = if noticed { "noticed" } else { "NOT NOTICED" };
-    println!("{name} with {defect:?} planted: {verdict} ({reason})");
+    println!("{name} with {defect:?} planted: {verdict} ({says})");
     noticed
+}
+
+/// Prints which models notice which defects, whether they are named for it or not, for `tools/proof-matrix`.
+/// Those with very many executions are left out.
+fn print_matrix() {
+    let small = MODELS.iter().filter(|model| model.floor < MANY);
+    for &defect in Defect::ALL {
+        for model in small
+            .clone()
+            .filter(|model| fails(defect, model.name).is_some())
+        {
+            println!("matrix {defect:?} loom {}", model.name);
+        }
+    }
 }
 
 /// Explores every execution of one model in this process.
@@ -86,7 +112,7 @@ fn explore(model: &'static Model, planted: Option<Defect>) -> ExitCode {
     let (name, what, took) = (model.name, model.what, begun.elapsed());
     println!("{name} {what}: {executions} executions, preemption bound {bound}, {took:.1?}");
     if executions < model.floor {
-        eprintln!("{name} is vacuous: fewer than {} executions", model.floor);
+        eprintln!("{name} {VACUOUS}: fewer than {} executions", model.floor);
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
@@ -98,7 +124,7 @@ fn model(name: &str) -> &'static Model {
 }
 
 fn defect(name: &str) -> Defect {
-    let mut defects = NOTICED.iter().map(|(defect, ..)| *defect);
+    let mut defects = Defect::ALL.iter().copied();
     let found = defects.find(|defect| format!("{defect:?}") == name);
-    found.unwrap_or_else(|| panic!("no model notices {name:?}"))
+    found.unwrap_or_else(|| panic!("there is no defect {name:?}"))
 }

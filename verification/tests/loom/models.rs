@@ -46,6 +46,7 @@ models! {
     "L3d" enable_handle_x_sleep 40,
     "L4" remove_while_called_x_free 800,
     "L4b" remove_while_asleep_x_free 100,
+    "L4c" remove_timeout_while_asleep_x_free 80,
     "L5" disable_x_dispatch 60,
     "L6" stop_x_sleep 30,
     "L6b" signal_x_sleep 20,
@@ -233,6 +234,19 @@ fn remove_while_asleep_x_free() {
     };
     let id = registry.add_source(FD, Events::READABLE, callback).unwrap();
     let remover = thread::spawn(move || registry.remove_handle(id).unwrap());
+    event_loop.run().unwrap();
+    assert_eq!(remover.join().unwrap(), Removal::Idle);
+}
+
+/// The same for a timeout, of which the poller knows nothing: only the free wakes the loop.
+fn remove_timeout_while_asleep_x_free() {
+    let (mut event_loop, registry, _world) = new_loop();
+    let guard = StopWhenFreed(event_loop.stopper());
+    let callback = move |_: eventry::registry::TimeoutEvent<'_>| {
+        let _owned = &guard;
+    };
+    let id = registry.add_timeout(None, callback).unwrap();
+    let remover = thread::spawn(move || registry.remove_timeout(id).unwrap());
     event_loop.run().unwrap();
     assert_eq!(remover.join().unwrap(), Removal::Idle);
 }
