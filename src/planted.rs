@@ -109,6 +109,8 @@ defects! {
     WakingNotNoted,
     /// The loop sleeps past the next deadline.
     DeadlineSleptThrough,
+    /// What was removed is dropped with the lock held.
+    FreedUnderLock,
     /// What the poller has lost is not told to the table.
     LossForgotten,
     /// The table is not told that the poller was rebuilt.

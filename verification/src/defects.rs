@@ -63,6 +63,7 @@ pub fn named_checks(defect: Defect) -> &'static [Check] {
         Defect::SleepNotedLate => &[Model("L3", "deadlock")],
         Defect::WakingNotNoted => &[Test("wakes::several_wakes_end_one_wait")],
         Defect::DeadlineSleptThrough => &[Model("L3", "deadlock")],
+        Defect::FreedUnderLock => &[Model("L4", "deadlock")],
         Defect::LossForgotten => &[Test(
             "closed::a_descriptor_closed_under_its_handles_is_an_error_once_to_each",
         )],

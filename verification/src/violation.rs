@@ -23,6 +23,7 @@ pub struct Violation {
     /// - `I16` nothing is left when the loop is gone
     /// - `I17` the loop is kept from sleeping exactly if something waits to be freed or a refusal to be
     ///   heard of, and woken also if the poller is to be told something
+    /// - `I18` an event that was reported for nobody is named, and nothing that is registered
     /// - `invariant` the core's own check of itself failed
     /// - `panic` the core panicked
     ///

@@ -187,10 +187,19 @@ fn every_defect_of_the_table_is_caught_by_its_rule_and_by_two_engines() {
 
 /// What `tools/proof-matrix` must know: every defect, what it is, and by what it must be caught.
 #[test]
-fn every_defect_has_a_named_check() {
+fn every_defect_has_a_named_check_and_a_promise() {
+    let promises = include_str!("../../docs/proof.md");
+    let (promises, _) = promises
+        .split_once("## Bounds and counts")
+        .expect("the promises come first");
     for &defect in Defect::ALL {
         println!("defect {defect:?}{}", defect.what());
         assert!(!named_checks(defect).is_empty(), "{defect:?}");
+        let promised = promises.contains(&format!("`{defect:?}`"));
+        assert!(
+            promised,
+            "{defect:?} stands beside no promise in docs/proof.md"
+        );
         for named in named_checks(defect) {
             match *named {
                 Check::Search(rule) => println!("named {defect:?} search {rule}"),

@@ -11,11 +11,16 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
 
+/// How many fresh sequences were asked for.
+fn asked() -> Option<u32> {
+    let asked = std::env::var("EVENTRY_CASES").ok();
+    asked.map(|cases| cases.parse().expect("EVENTRY_CASES is a number"))
+}
+
 /// Runs `cases` generated sequences, the same ones every time unless `EVENTRY_CASES` asks for another
 /// number of fresh ones, and returns what they met.
 fn run(cases: u32, longest: usize) -> Result<Situations, TestError<Vec<Move>>> {
-    let asked = std::env::var("EVENTRY_CASES").ok();
-    let asked = asked.map(|cases| cases.parse().expect("EVENTRY_CASES is a number"));
+    let asked = asked();
     let config = Config {
         cases: asked.unwrap_or(cases),
         failure_persistence: None,
@@ -45,6 +50,7 @@ const FLOOR: usize = 1_000;
 fn the_table_agrees_with_the_oracle_over_long_sequences() {
     let cases = 10_000;
     let met = run(cases, 200).unwrap_or_else(|failure| panic!("{failure}"));
+    let cases = asked().unwrap_or(cases);
     println!("properties: {cases} cases of up to 200 moves, EVENTRY_CASES for others; met\n{met}");
     assert_eq!(met.below(FLOOR), [""; 0], "met less than {FLOOR} times");
 }
