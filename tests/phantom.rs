@@ -128,3 +128,35 @@ fn a_number_that_is_another_file_than_before_can_be_added_and_updated() {
     registry.update_handle(id, R | Events::HANGUP).unwrap();
     assert!(turns_until(&mut event_loop, &called) <= FEW);
 }
+
+// EV-1002, EV-1003: epoll is told of the new file, and goes on reporting the first one, which a duplicate keeps
+// open. That one is nobody's any more.
+#[test]
+fn a_number_that_is_updated_as_another_file_is_not_called_for_the_first() {
+    let _alone = standard_input();
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    let (first, mut to_first) = UnixStream::pair().unwrap();
+    let (second, mut to_second) = UnixStream::pair().unwrap();
+    let at_once = Some(Duration::ZERO);
+    dup2_stdin(&first).unwrap();
+    let (tell, called) = channel();
+    let id = registry
+        .add_handle(stdin(), R, move |_| tell.send(()).unwrap())
+        .unwrap();
+    event_loop.run_once(at_once).unwrap();
+    dup2_stdin(&second).unwrap();
+    registry.update_handle(id, R | Events::HANGUP).unwrap();
+    event_loop.run_once(at_once).unwrap();
+    to_first.write_all(b"x").unwrap();
+
+    let (tell, fired) = channel();
+    registry
+        .add_timeout(Duration::from_millis(20), move |_| tell.send(()).unwrap())
+        .unwrap();
+    let turns = turns_until(&mut event_loop, &fired);
+    assert!(called.try_recv().is_err(), "called for the first file");
+    assert!(turns <= FEW, "{turns} turns for one timeout");
+    to_second.write_all(b"x").unwrap();
+    assert!(turns_until(&mut event_loop, &called) <= FEW);
+}

@@ -146,6 +146,17 @@ impl Descriptors {
         descriptor.first
     }
 
+    /// Notes that the poller does not know the descriptor under the token that it was told. It is to be told
+    /// anew, under another one.
+    pub(super) fn forgotten(&mut self, fd: RawFd) {
+        let descriptor = self.entry(fd);
+        descriptor.told = Events::NONE;
+        if !descriptor.listed {
+            descriptor.listed = true;
+            self.listed.push_back(fd);
+        }
+    }
+
     /// Notes that the poller knows nothing any more. What it is to know is told when the loop next sleeps.
     pub(super) fn forget_told(&mut self) {
         for (fd, descriptor) in (0..).zip(&mut self.by_fd) {

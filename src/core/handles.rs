@@ -224,6 +224,13 @@ impl<P, S> Core<P, S> {
         }
     }
 
+    /// Says that the poller does not know the descriptor of a [`Reregister`](Change::Reregister) just taken,
+    /// which was closed and opened again as another file (EV-1002). The next change registers it under a
+    /// token of its own: under the old one the poller may go on reporting the first file (EV-1003).
+    pub fn forgotten(&mut self, fd: RawFd) {
+        self.descriptors.forgotten(fd);
+    }
+
     /// Says that the poller ended a registration by itself, because its descriptor is not open any more;
     /// what follows is as if it had [refused](Core::refused) the descriptor. To be said before the turn
     /// begins. A token that is no longer registered is passed over.

@@ -177,15 +177,8 @@ impl Registrar for MioRegistrar {
             return Ok(());
         }
         let data = EventData::new_u64(token.into_bits());
-        let modified = {
-            let registry = self.0.registry.lock();
-            epoll::modify(&*registry, source, data, flags_of(interest))
-        };
-        match modified {
-            // The descriptor was closed and opened again without a removal; the kernel has forgotten it.
-            Err(Errno::NOENT) => self.register(source, token, interest),
-            result => Ok(result?),
-        }
+        let registry = self.0.registry.lock();
+        Ok(epoll::modify(&*registry, source, data, flags_of(interest))?)
     }
 
     fn deregister(&self, source: &OsSource) {

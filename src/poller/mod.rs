@@ -142,7 +142,8 @@ pub trait Registrar: Clone + Send + Sync + Debug + 'static {
     ///
     /// # Errors
     ///
-    /// As [`register`](Registrar::register).
+    /// As [`register`](Registrar::register). [`NotFound`](io::ErrorKind::NotFound) if it does not know the
+    /// descriptor, because that was closed and opened again: then it is registered anew.
     fn reregister(&self, source: &Self::Source, token: Token, interest: Events) -> io::Result<()>;
 
     /// Ends a registration. It cannot fail in a way that matters: a descriptor that was closed too early

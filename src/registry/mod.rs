@@ -261,8 +261,13 @@ impl<P: Poller> State<P> {
     pub(crate) fn apply_changes(&mut self, registrar: &P::Registrar) {
         while let Some(change) = self.core.next_change() {
             let fd = change.fd();
-            if apply(registrar, change).is_err() {
-                self.core.refused(fd);
+            let is_known = matches!(change, Change::Reregister { .. });
+            match apply(registrar, change) {
+                Ok(()) => {}
+                Err(error) if is_known && error.kind() == io::ErrorKind::NotFound => {
+                    self.core.forgotten(fd);
+                }
+                Err(_) => self.core.refused(fd),
             }
         }
     }

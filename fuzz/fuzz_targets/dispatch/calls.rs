@@ -31,13 +31,13 @@ impl Scene {
             } => {
                 let id = None;
                 let kind = Kind::Handle { id, fd, interest };
-                let (payload, source) = self.offer(side, kind, meddles);
+                let payload = self.offer(side, kind, meddles);
+                let index = payload.index;
                 let source = ProbeSource {
                     fd,
-                    index: source,
+                    index,
                     scene: Arc::clone(self),
                 };
-                let index = payload.index;
                 let added = self.operation(|| {
                     self.desks[side].registry.add_source(
                         source,
@@ -58,7 +58,8 @@ impl Scene {
                     interval,
                     deadline,
                 };
-                let (payload, index) = self.offer(side, kind, meddles);
+                let payload = self.offer(side, kind, meddles);
+                let index = payload.index;
                 let added = self.operation(|| {
                     self.desks[side].registry.add_timeout(
                         interval,
@@ -103,10 +104,10 @@ impl Scene {
         }
     }
 
-    fn offer(self: &Arc<Scene>, side: Side, kind: Kind, meddles: bool) -> (Payload, usize) {
+    fn offer(self: &Arc<Scene>, side: Side, kind: Kind, meddles: bool) -> Payload {
         let index = self.book().offer(side, kind, meddles);
         let scene = Arc::clone(self);
-        (Payload { scene, index }, index)
+        Payload { scene, index }
     }
 
     fn added<T>(&self, side: Side, index: usize, is_fit: bool, added: Result<Id, AddError<T>>) {

@@ -1,10 +1,11 @@
 //! Two loops, the tape, and the carrying out of its steps.
 
-use std::fmt;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use eventry::poller::model::Model;
-use eventry::{EventLoop, Registry, Stopper};
+use eventry::{EventLoop, Registry, RunError, Stopper};
 
 use crate::book::{Book, Run};
 use crate::probe::{Place, ProbePoller};
@@ -15,7 +16,7 @@ pub(crate) type ProbeLoop = EventLoop<ProbePoller>;
 pub(crate) struct Scene {
     pub(crate) actors: Actors,
     pub(crate) desks: [Desk; 2],
-    steps: Mutex<std::collections::VecDeque<Step>>,
+    steps: Mutex<VecDeque<Step>>,
     book: Mutex<Book>,
 }
 
@@ -79,7 +80,7 @@ impl Scene {
     /// A last turn each, and the end of both loops.
     pub(crate) fn wind_up(self: &Arc<Scene>) {
         for side in [0, 1] {
-            self.turn(side, Some(std::time::Duration::ZERO));
+            self.turn(side, Some(Duration::ZERO));
         }
         for side in [0, 1] {
             self.close(side);
@@ -133,7 +134,7 @@ impl Scene {
         result
     }
 
-    fn turn(&self, side: Side, limit: Option<std::time::Duration>) {
+    fn turn(&self, side: Side, limit: Option<Duration>) {
         let run = Run {
             limit,
             ..Run::default()
@@ -162,7 +163,7 @@ impl Scene {
         &self,
         side: Side,
         run: Run,
-        work: impl FnOnce(&mut ProbeLoop) -> Result<(), eventry::RunError>,
+        work: impl FnOnce(&mut ProbeLoop) -> Result<(), RunError>,
     ) -> bool {
         let Ok(mut event_loop) = self.desks[side].event_loop.try_lock() else {
             return false;
@@ -205,10 +206,4 @@ impl Desk {
 /// A check that fails while the lock is held has the last word; what the destructors say then is noise.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl fmt::Debug for Scene {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scene").finish_non_exhaustive()
-    }
 }

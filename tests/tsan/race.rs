@@ -1,0 +1,26 @@
+//! Two threads, one counter and nothing between them: what ThreadSanitizer must see, or it sees nothing.
+
+use std::cell::UnsafeCell;
+use std::sync::Arc;
+use std::thread;
+
+struct Counter(UnsafeCell<u64>);
+
+// SAFETY: there is none; that is the point.
+unsafe impl Sync for Counter {}
+
+fn main() {
+    let counter = Arc::new(Counter(UnsafeCell::new(0)));
+    let threads = [(); 2].map(|()| {
+        let counter = Arc::clone(&counter);
+        thread::spawn(move || {
+            for _ in 0..1_000 {
+                // SAFETY: as above.
+                unsafe { *counter.0.get() += 1 };
+            }
+        })
+    });
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
