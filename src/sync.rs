@@ -11,8 +11,6 @@ use std::{sync as imp, thread};
 
 pub(crate) use imp::Arc;
 pub(crate) use imp::atomic::AtomicBool;
-#[cfg(not(loom))]
-use std::sync::atomic::Ordering::Relaxed;
 pub(crate) use thread::ThreadId;
 
 /// Which thread this is.
@@ -25,19 +23,10 @@ pub(crate) fn give_way() {
     thread::yield_now();
 }
 
-/// A mutual exclusion lock without poisoning, with one thread that goes first.
-///
-/// The lock below is unfair: threads that take it in a tight loop keep out one that has to wait for it, and
-/// that one is the loop, whose turn is many short critical sections. So whoever else comes while the loop
-/// waits gives way once. Nothing but speed depends on it.
+/// A mutual exclusion lock without poisoning.
 #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
 #[derive(Debug)]
-pub(crate) struct Mutex<T> {
-    inner: imp::Mutex<T>,
-    /// Whether the thread that goes first waits.
-    #[cfg(not(loom))]
-    first_waits: std::sync::atomic::AtomicBool,
-}
+pub(crate) struct Mutex<T>(imp::Mutex<T>);
 
 #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
 pub(crate) type MutexGuard<'a, T> = imp::MutexGuard<'a, T>;
@@ -45,39 +34,11 @@ pub(crate) type MutexGuard<'a, T> = imp::MutexGuard<'a, T>;
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Mutex<T> {
         #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
-        Mutex {
-            inner: imp::Mutex::new(value),
-            #[cfg(not(loom))]
-            first_waits: std::sync::atomic::AtomicBool::new(false),
-        }
+        Mutex(imp::Mutex::new(value))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        #[cfg(not(loom))]
-        if self.first_waits.load(Relaxed) {
-            give_way();
-        }
-        self.wait_for_lock()
-    }
-
-    /// The lock, for the one thread that goes before all others.
-    pub(crate) fn lock_first(&self) -> MutexGuard<'_, T> {
-        #[cfg(not(loom))]
-        {
-            if let Some(guard) = self.try_lock() {
-                return guard;
-            }
-            self.first_waits.store(true, Relaxed);
-            let guard = self.wait_for_lock();
-            self.first_waits.store(false, Relaxed);
-            guard
-        }
-        #[cfg(loom)]
-        self.wait_for_lock()
-    }
-
-    fn wait_for_lock(&self) -> MutexGuard<'_, T> {
-        self.inner
+        self.0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -85,7 +46,7 @@ impl<T> Mutex<T> {
     /// The lock if nobody holds it, the calling thread included.
     #[cfg(not(loom))]
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        match self.inner.try_lock() {
+        match self.0.try_lock() {
             Ok(guard) => Some(guard),
             Err(std::sync::TryLockError::Poisoned(error)) => Some(error.into_inner()),
             Err(std::sync::TryLockError::WouldBlock) => None,

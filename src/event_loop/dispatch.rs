@@ -13,7 +13,7 @@ impl<P: Poller> EventLoop<P> {
     /// Makes the calls of the turn that has begun.
     pub(super) fn dispatch(&mut self, panics: &mut Vec<CallbackPanic>) {
         let registrar = self.registry.registrar();
-        let mut state = self.registry.lock_first();
+        let mut state = self.registry.lock();
         while let Some(call) = state.core.next_call() {
             match call {
                 Call::Handle {
@@ -30,7 +30,7 @@ impl<P: Poller> EventLoop<P> {
                         panics.push(CallbackPanic { callback, message });
                         Next::Remove
                     });
-                    state = self.registry.lock_first();
+                    state = self.registry.lock();
                     if self.watch.looks() {
                         let (changes, now) = (state.health.changes, registrar.coarse_now());
                         self.watch.handle_called(id, events, changes, now);
@@ -58,7 +58,7 @@ impl<P: Poller> EventLoop<P> {
                         panics.push(CallbackPanic { callback, message });
                         Next::Remove
                     });
-                    state = self.registry.lock_first();
+                    state = self.registry.lock();
                     if self.watch.looks() {
                         let (changes, now) = (state.health.changes, registrar.coarse_now());
                         self.watch.timeout_called(id, changes, now);
@@ -101,7 +101,7 @@ impl<P: Poller> EventLoop<P> {
                         }
                     }
                     self.watch.free_is_over(registrar.coarse_now());
-                    let mut state = self.registry.lock_first();
+                    let mut state = self.registry.lock();
                     state.freeing = 0;
                     state.stats.frees += count as u64;
                     return;

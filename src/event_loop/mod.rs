@@ -141,7 +141,7 @@ impl<P: Poller> EventLoop<P> {
         self.registry.set_is_run(true);
         let stale;
         {
-            let mut state = self.registry.lock_first();
+            let mut state = self.registry.lock();
             state.begin_run();
             state.core.begin_frees();
             stale = state.core.take_stale();
@@ -157,7 +157,7 @@ impl<P: Poller> EventLoop<P> {
         trace::waits(timeout);
         let waited = self.poller.wait(timeout);
 
-        let mut state = self.registry.lock_first();
+        let mut state = self.registry.lock();
         state.wake_up();
         if waited.is_ok() {
             let now = self.registry.now();
@@ -264,7 +264,7 @@ impl<P: Poller> EventLoop<P> {
     /// Tells the poller what has changed, works out how long to wait, and notes that others must wake
     /// the loop for what it would sleep past.
     fn prepare_to_wait(&mut self, timeout: Option<Duration>) -> Option<Duration> {
-        let mut state = self.registry.lock_first();
+        let mut state = self.registry.lock();
         state.apply_changes(self.registry.registrar());
         let stops = state.stop || self.registry.is_signalled();
         let at_once = timeout.is_some_and(|timeout| timeout.is_zero());

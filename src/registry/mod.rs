@@ -136,11 +136,6 @@ impl<P: Poller> Registry<P> {
         self.shared.state.lock()
     }
 
-    /// The same for the thread that runs the loop, which goes before all others.
-    pub(crate) fn lock_first(&self) -> MutexGuard<'_, State<P>> {
-        self.shared.state.lock_first()
-    }
-
     /// Makes one change to the table and everything that follows from it: tells the poller before the
     /// lock is released, and wakes the loop afterwards if it sleeps past the change.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> T {
