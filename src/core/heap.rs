@@ -68,6 +68,12 @@ impl Heap {
         (self.len > 0).then_some(self.root)
     }
 
+    /// The key of the least node, or [`Time::FAR_FUTURE`] if there is none.
+    #[inline]
+    pub(super) fn least_key(&self) -> Time {
+        self.root.key
+    }
+
     /// Adds a node, whose key is not [`Time::FAR_FUTURE`].
     pub(super) fn push(&mut self, node: Node) {
         if self.len > 4 * self.quads.len() {

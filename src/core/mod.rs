@@ -44,7 +44,8 @@ use crate::time::Time;
 use deadlines::Deadlines;
 use descriptors::Descriptors;
 use handles::Handle;
-use slots::Slots;
+use pages::Pages;
+use slots::{Slot, Slots};
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use timeouts::Timeout;
@@ -78,11 +79,11 @@ use turn::Turn;
 pub struct Core<P, S = ()> {
     number: u32,
     serials: u64,
-    handles: Slots<Handle<P, S>>,
+    handles: Handles<P, S>,
     descriptors: Descriptors,
     /// The removed handle whose descriptor the poller must forget before anything else happens.
     urgent: Option<u32>,
-    timeouts: Slots<Timeout<P>>,
+    timeouts: Timeouts<P>,
     deadlines: Deadlines,
     /// The latest time anybody mentioned; it never runs backwards.
     now: Time,
@@ -95,6 +96,12 @@ pub struct Core<P, S = ()> {
     frees: VecDeque<Freed>,
     closed: bool,
 }
+
+/// Handles are looked up for each event that is dispatched.
+type Handles<P, S> = Slots<Handle<P, S>, Vec<Slot<Handle<P, S>>>>;
+
+/// There may be a million timeouts, and most calls are additions and updates.
+type Timeouts<P> = Slots<Timeout<P>, Pages<Slot<Timeout<P>>>>;
 
 #[derive(Clone, Copy, Debug)]
 enum Freed {

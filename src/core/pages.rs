@@ -11,19 +11,60 @@ pub(super) struct Pages<T> {
     len: usize,
 }
 
-impl<T> Pages<T> {
-    pub(super) const fn new() -> Pages<T> {
+/// What grows at its end.
+pub(super) trait Store<T>: Default {
+    fn count(&self) -> usize;
+    fn append(&mut self, element: T);
+    fn element(&self, at: usize) -> Option<&T>;
+    fn element_mut(&mut self, at: usize) -> Option<&mut T>;
+    fn elements<'a>(&'a self) -> impl Iterator<Item = &'a T>
+    where
+        T: 'a;
+}
+
+/// Quicker to look into, and moved when it grows.
+impl<T> Store<T> for Vec<T> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn append(&mut self, element: T) {
+        self.push(element);
+    }
+
+    #[inline]
+    fn element(&self, at: usize) -> Option<&T> {
+        self.get(at)
+    }
+
+    #[inline]
+    fn element_mut(&mut self, at: usize) -> Option<&mut T> {
+        self.get_mut(at)
+    }
+
+    fn elements<'a>(&'a self) -> impl Iterator<Item = &'a T>
+    where
+        T: 'a,
+    {
+        self.iter()
+    }
+}
+
+impl<T> Default for Pages<T> {
+    fn default() -> Pages<T> {
         Pages {
             pages: Vec::new(),
             len: 0,
         }
     }
+}
 
-    pub(super) fn len(&self) -> usize {
+impl<T> Store<T> for Pages<T> {
+    fn count(&self) -> usize {
         self.len
     }
 
-    pub(super) fn push(&mut self, element: T) {
+    fn append(&mut self, element: T) {
         match self.pages.last_mut().filter(|page| page.len() < PAGE) {
             Some(page) => page.push(element),
             None => {
@@ -37,16 +78,19 @@ impl<T> Pages<T> {
     }
 
     #[inline]
-    pub(super) fn get(&self, at: usize) -> Option<&T> {
+    fn element(&self, at: usize) -> Option<&T> {
         self.pages.get(at / PAGE)?.get(at % PAGE)
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+    fn element_mut(&mut self, at: usize) -> Option<&mut T> {
         self.pages.get_mut(at / PAGE)?.get_mut(at % PAGE)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    fn elements<'a>(&'a self) -> impl Iterator<Item = &'a T>
+    where
+        T: 'a,
+    {
         self.pages.iter().flatten()
     }
 }
@@ -57,18 +101,18 @@ mod tests {
 
     #[test]
     fn what_is_pushed_is_found_on_every_page() {
-        let mut pages = Pages::new();
+        let mut pages = Pages::default();
         let count = 2 * PAGE + 1;
         for element in 0..count {
-            assert_eq!(pages.get(element), None);
-            pages.push(element);
+            assert_eq!(pages.element(element), None);
+            pages.append(element);
         }
-        assert_eq!(pages.len(), count);
-        assert!(pages.iter().copied().eq(0..count));
+        assert_eq!(pages.count(), count);
+        assert!(pages.elements().copied().eq(0..count));
         for at in 0..count {
-            *pages.get_mut(at).unwrap() += 1;
-            assert_eq!(pages.get(at), Some(&(at + 1)));
+            *pages.element_mut(at).unwrap() += 1;
+            assert_eq!(pages.element(at), Some(&(at + 1)));
         }
-        assert_eq!(pages.get_mut(count), None);
+        assert_eq!(pages.element_mut(count), None);
     }
 }

@@ -1,54 +1,57 @@
 //! Storage with stable slot numbers: a vector and a list of vacant slots.
 
-use super::pages::Pages;
+use super::pages::Store;
+use std::marker::PhantomData;
 
-/// Entries in numbered slots; a vacated slot is used again, the last one first.
+/// Entries in numbered slots, which are kept in a `V`; a vacated slot is used again, the last one first.
 #[derive(Clone, Debug)]
-pub(super) struct Slots<T> {
-    slots: Pages<Slot<T>>,
+pub(super) struct Slots<T, V> {
+    slots: V,
     vacant: Option<u32>,
     occupied: usize,
+    entries: PhantomData<T>,
 }
 
 #[derive(Clone, Debug)]
-enum Slot<T> {
+pub(super) enum Slot<T> {
     Vacant { next: Option<u32> },
     Occupied(T),
 }
 
-impl<T> Slots<T> {
-    pub(super) const fn new() -> Slots<T> {
+impl<T, V: Store<Slot<T>>> Slots<T, V> {
+    pub(super) fn new() -> Slots<T, V> {
         Slots {
-            slots: Pages::new(),
+            slots: V::default(),
             vacant: None,
             occupied: 0,
+            entries: PhantomData,
         }
     }
 
     /// The slot that the next [`insert`](Slots::insert) uses, or `None` when all numbers are taken.
     pub(super) fn next_slot(&self) -> Option<u32> {
         self.vacant
-            .or_else(|| u32::try_from(self.slots.len()).ok().filter(|n| *n < NONE))
+            .or_else(|| u32::try_from(self.slots.count()).ok().filter(|n| *n < NONE))
     }
 
     /// Stores `entry` in the slot that [`next_slot`](Slots::next_slot) named.
     pub(super) fn insert(&mut self, entry: T) {
         match self.vacant {
             Some(slot) => {
-                let place = self.slots.get_mut(slot as usize);
+                let place = self.slots.element_mut(slot as usize);
                 let Some(place @ &mut Slot::Vacant { next }) = place else {
                     unreachable!("I1: the list of vacant slots names an occupied one")
                 };
                 self.vacant = next;
                 *place = Slot::Occupied(entry);
             }
-            None => self.slots.push(Slot::Occupied(entry)),
+            None => self.slots.append(Slot::Occupied(entry)),
         }
         self.occupied += 1;
     }
 
     pub(super) fn remove(&mut self, slot: u32) -> Option<T> {
-        let place = self.slots.get_mut(slot as usize)?;
+        let place = self.slots.element_mut(slot as usize)?;
         if matches!(place, Slot::Vacant { .. }) {
             return None;
         }
@@ -62,14 +65,14 @@ impl<T> Slots<T> {
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&T> {
-        match self.slots.get(slot as usize) {
+        match self.slots.element(slot as usize) {
             Some(Slot::Occupied(entry)) => Some(entry),
             _ => None,
         }
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        match self.slots.get_mut(slot as usize) {
+        match self.slots.element_mut(slot as usize) {
             Some(Slot::Occupied(entry)) => Some(entry),
             _ => None,
         }
@@ -81,7 +84,7 @@ impl<T> Slots<T> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..)
-            .zip(self.slots.iter())
+            .zip(self.slots.elements())
             .filter_map(|(number, slot)| match slot {
                 Slot::Occupied(entry) => Some((number, entry)),
                 Slot::Vacant { .. } => None,
@@ -93,16 +96,16 @@ impl<T> Slots<T> {
         let mut listed = 0;
         let mut at = self.vacant;
         while let Some(slot) = at {
-            let Some(Slot::Vacant { next }) = self.slots.get(slot as usize) else {
+            let Some(Slot::Vacant { next }) = self.slots.element(slot as usize) else {
                 return None;
             };
             listed += 1;
-            if listed > self.slots.len() {
+            if listed > self.slots.count() {
                 return None;
             }
             at = *next;
         }
-        (listed + self.occupied == self.slots.len()).then_some(listed)
+        (listed + self.occupied == self.slots.count()).then_some(listed)
     }
 }
 
@@ -115,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_vacated_slot_is_used_again() {
-        let mut slots = Slots::new();
+        let mut slots = Slots::<_, Vec<_>>::new();
         for entry in 0..3 {
             slots.insert(entry);
         }

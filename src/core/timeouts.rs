@@ -2,8 +2,7 @@
 
 use super::deadlines::{Alarm, Alarms, Deadlines, Due, LATEST};
 use super::lifecycle::Lifecycle;
-use super::slots::Slots;
-use super::{Core, Freed, NotRegistered, Refused, Removal};
+use super::{Core, Freed, NotRegistered, Refused, Removal, Timeouts};
 use crate::id::{Key, TimeoutId};
 use crate::planted::{Defect, planted};
 use crate::time::{Time, whole_nanos};
@@ -104,7 +103,7 @@ impl<P, S> Core<P, S> {
 
 /// The registered timeout that `id` names in the core with this number.
 fn named<P>(
-    timeouts: &mut Slots<Timeout<P>>,
+    timeouts: &mut Timeouts<P>,
     core: u32,
     id: TimeoutId,
 ) -> Result<&mut Timeout<P>, NotRegistered> {
@@ -128,7 +127,7 @@ impl<P> Timeout<P> {
     }
 }
 
-impl<P> Alarms for Slots<Timeout<P>> {
+impl<P> Alarms for Timeouts<P> {
     fn alarm(&self, slot: u32) -> Option<&Alarm> {
         self.get(slot).map(|entry| &entry.alarm)
     }

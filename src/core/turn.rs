@@ -261,6 +261,9 @@ impl<P, S> Core<P, S> {
     /// The next due timeout. It is armed anew before it is called, so that an update inside its callback
     /// wins (EV-611, EV-803), from the time of the turn, so that missed periods are lost (EV-804).
     fn next_timeout(&mut self) -> Option<Call<P, S>> {
+        if !self.deadlines.may_be_due(self.turn.now) {
+            return None;
+        }
         let (slot, due) = self.deadlines.first(&mut self.timeouts)?;
         let is_armed_since = due.armed > self.turn.armed && !planted(Defect::ArmedFires);
         if due.deadline > self.turn.now || is_armed_since {
