@@ -37,20 +37,21 @@ impl<P: Poller> Registry<P> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use crate::EventLoop;
+    use super::*;
+    use crate::poller::model::ModelPoller;
     use std::sync::mpsc::channel;
     use std::thread;
     use std::time::Duration;
 
     #[test]
     fn a_stop_by_signal_does_not_wait_for_the_lock() {
-        let event_loop = EventLoop::new().unwrap();
-        let registry = event_loop.registry();
-        let stopper = event_loop.signal_stopper();
+        let (poller, _model) = ModelPoller::new();
+        let registry = Registry::<ModelPoller>::new(poller.registrar().clone());
+        let stopped_by = registry.clone();
         let (tell, told) = channel();
         let state = registry.lock();
         let signal = thread::spawn(move || {
-            stopper.stop();
+            stopped_by.stop_by_signal();
             tell.send(()).unwrap();
         });
         let stopped = told.recv_timeout(Duration::from_secs(30));
