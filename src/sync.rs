@@ -54,6 +54,12 @@ impl<T> Mutex<T> {
     }
 }
 
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Mutex<T> {
+        Mutex::new(T::default())
+    }
+}
+
 /// A condition variable that goes with [`Mutex`].
 #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
 #[derive(Debug)]

@@ -4,12 +4,19 @@
 
 mod support;
 
+use eventry::driver::MemoryDriver;
+use eventry::net::RunDir;
+use eventry::server::Config;
+use eventry::session::Keepalive;
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use support::patience::bounded;
-use support::{Daemon, virsh};
+use support::{Daemon, InProcess, virsh};
 
 /// The recorded sessions that are run again, word for word, on the read-write socket.
 const READ_WRITE: [&str; 20] = [
@@ -175,4 +182,43 @@ fn a_thousand_in_a_row_leave_descriptors_and_memory_where_they_were() {
     assert_eq!(daemon.settled_descriptors(), descriptors);
     assert!(grown <= 16, "{grown} KiB more after 1,000 clients");
     assert_eq!(daemon.stop().left_behind, [""; 0]);
+}
+
+/// Both sides ping each second, and the daemon gives up after two. The time is virsh's, so it cannot be set.
+#[test]
+fn an_idle_virsh_and_the_daemon_keep_each_other_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(RunDir::Chosen(dir.path().to_owned()));
+    config.keepalive = Keepalive {
+        interval: Some(Duration::from_secs(1)),
+        count: 1,
+    };
+    let daemon = InProcess::start(&config, || Arc::new(MemoryDriver::new()));
+    let state = daemon.ready();
+    let uri = format!(
+        "test+unix:///default?socket={}",
+        config.socket_path().display()
+    );
+    let mut virsh = Command::new("virsh")
+        .args(["-k", "1", "-K", "3", "-c", &uri])
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, output) = (virsh.stdin.take().unwrap(), virsh.stdout.take().unwrap());
+    let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+    let mut hostname = || {
+        writeln!(input, "hostname; echo END").unwrap();
+        let answer = lines.by_ref().find(|line| line == "END");
+        assert!(answer.is_some(), "virsh has ended");
+    };
+    hostname();
+    thread::sleep(Duration::from_secs(5));
+    hostname();
+    drop(input);
+    let ended = bounded("virsh", move || virsh.wait().unwrap());
+    assert!(ended.success());
+    state.shutdown.request();
+    daemon.wait().unwrap();
 }

@@ -6,10 +6,12 @@ use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
 use crate::id::HandleId;
-use crate::session::{Event, Request, Session, SessionConfig};
+use crate::poller::OsSource;
+use crate::session::{Event, Expiry, Request, Session, SessionConfig};
 use crate::sync::Mutex;
 use crate::time::Time;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ const READ_BUDGET: usize = 8;
 /// One connection.
 pub(super) struct Client {
     id: u64,
+    stream: UnixStream,
     /// Taken before the hub's lock where both are needed.
     state: Mutex<State>,
 }
@@ -31,6 +34,8 @@ struct State {
     dispatcher: Option<Dispatcher>,
     handle: Option<HandleId>,
     interest: Events,
+    /// What [`Deadlines`](super::deadlines::Deadlines) has of it.
+    scheduled: Option<Time>,
     /// Whether something the client did was refused; the log tells it once.
     refused: bool,
 }
@@ -46,15 +51,28 @@ enum End {
     Failed(io::Error),
 }
 
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
 impl Client {
-    pub(super) fn new(id: u64, session: SessionConfig, driver: Arc<dyn Driver>) -> Client {
+    pub(super) fn new(
+        id: u64,
+        stream: UnixStream,
+        session: SessionConfig,
+        driver: Arc<dyn Driver>,
+    ) -> Client {
         Client {
             id,
+            stream,
             state: Mutex::new(State {
                 session: Session::new(session),
                 dispatcher: Some(Dispatcher::new(driver)),
                 handle: None,
                 interest: Events::READABLE | Events::UNCONDITIONAL,
+                scheduled: None,
                 refused: false,
             }),
         }
@@ -65,18 +83,15 @@ impl Client {
     }
 
     /// Makes the connection a handle of the loop.
-    pub(super) fn enable(
-        self: &Arc<Client>,
-        hub: &Arc<Hub>,
-        stream: UnixStream,
-    ) -> Result<(), Refused> {
+    pub(super) fn enable(self: &Arc<Client>, hub: &Arc<Hub>) -> Result<(), Refused> {
         let (client, served_by) = (Arc::clone(self), Arc::clone(hub));
         // Held until the handle is known, so that its first call finds it.
         let mut state = self.state.lock();
+        let source = OsSource::shared(Arc::clone(self));
         let added = hub
             .registry
-            .add_handle(stream, state.interest, move |event| {
-                client.serve(&served_by, event.source, event.events);
+            .add_source(source, state.interest, move |event| {
+                client.serve(&served_by, event.events);
             });
         state.handle = Some(added.map_err(|error| error.reason)?);
         tracing::debug!("client {} connected", self.id);
@@ -84,32 +99,66 @@ impl Client {
     }
 
     /// Does whatever the connection is ready for.
-    fn serve(&self, hub: &Hub, stream: &UnixStream, events: Events) {
+    fn serve(&self, hub: &Hub, events: Events) {
         let mut state = self.state.lock();
-        let exchanged = state.exchange(self.id, stream, events, hub.registry.now());
-        match exchanged {
-            Ok(()) => state.settle_interest(hub),
-            Err(end) => {
-                tracing::debug!("client {} closed: {end}", self.id);
-                self.close(hub, &mut state);
-            }
+        let exchanged = state.exchange(self, events, hub.registry.now());
+        self.settle(hub, &mut state, exchanged);
+    }
+
+    /// Does what is due because time has passed.
+    pub(super) fn on_time(&self, hub: &Hub) {
+        let mut state = self.state.lock();
+        state.scheduled = None;
+        if state.handle.is_none() {
+            return;
         }
+        let now = hub.registry.now();
+        // First what has arrived: whoever has been heard is not silent.
+        let heard = if state.session.wants_read() {
+            state.exchange(self, Events::READABLE, now)
+        } else {
+            Ok(())
+        };
+        let exchanged = heard.and_then(|()| {
+            state.session.on_time(now);
+            state.exchange(self, Events::NONE, now)
+        });
+        self.settle(hub, &mut state, exchanged);
     }
 
     /// Takes nothing more from the client, and closes the connection once it has read its answers.
     pub(super) fn finish(&self, hub: &Hub) {
         let mut state = self.state.lock();
+        state.session.on_time(hub.registry.now());
         state.session.end_of_input();
         if state.session.wants_write() {
-            state.settle_interest(hub);
+            self.settle(hub, &mut state, Ok(()));
         } else {
             self.close(hub, &mut state);
+        }
+    }
+
+    /// Waits for what the session waits for, or closes the connection.
+    fn settle(&self, hub: &Hub, state: &mut State, exchanged: Result<(), End>) {
+        match exchanged {
+            Ok(()) => {
+                state.settle_interest(hub);
+                let next = state.session.next_deadline();
+                state.scheduled =
+                    hub.deadlines
+                        .schedule(&hub.registry, self.id, state.scheduled, next);
+            }
+            Err(end) => {
+                tracing::debug!("client {} closed: {end}", self.id);
+                self.close(hub, state);
+            }
         }
     }
 
     fn close(&self, hub: &Hub, state: &mut State) {
         state.dispatcher = None;
         if let Some(handle) = state.handle.take() {
+            hub.deadlines.forget(self.id, state.scheduled.take());
             // The connection is closed when the loop drops the callback.
             let _ = hub.registry.remove_handle(handle);
             hub.client_closed(self.id);
@@ -119,14 +168,9 @@ impl Client {
 
 impl State {
     /// Moves bytes and calls until there is nothing left to move.
-    fn exchange(
-        &mut self,
-        id: u64,
-        mut stream: &UnixStream,
-        events: Events,
-        now: Time,
-    ) -> Result<(), End> {
-        self.carry_out_and_flush(id, stream, now)?;
+    fn exchange(&mut self, client: &Client, events: Events, now: Time) -> Result<(), End> {
+        let mut stream = &client.stream;
+        self.carry_out_and_flush(client, now)?;
         if events.intersects(Events::READABLE | Events::UNCONDITIONAL) {
             // A short read has emptied the socket, unless the peer is gone and its end is still to be read.
             let peer_is_gone = events.intersects(Events::UNCONDITIONAL);
@@ -137,7 +181,10 @@ impl State {
                     break;
                 }
                 match stream.read(&mut buffer) {
-                    Ok(0) => self.session.end_of_input(),
+                    Ok(0) => {
+                        self.session.on_time(now);
+                        self.session.end_of_input();
+                    }
                     Ok(count) => {
                         self.session.receive(now, &buffer[..count]);
                         may_have_more = count == buffer.len() || peer_is_gone;
@@ -146,7 +193,7 @@ impl State {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(End::Failed(error)),
                 }
-                self.carry_out_and_flush(id, stream, now)?;
+                self.carry_out_and_flush(client, now)?;
             }
         }
         if self.session.should_close() {
@@ -159,15 +206,11 @@ impl State {
         Ok(())
     }
 
-    fn carry_out_and_flush(
-        &mut self,
-        id: u64,
-        mut stream: &UnixStream,
-        now: Time,
-    ) -> Result<(), End> {
+    fn carry_out_and_flush(&mut self, client: &Client, now: Time) -> Result<(), End> {
+        let mut stream = &client.stream;
         loop {
             while let Some(event) = self.session.poll() {
-                self.carry_out(id, event, now);
+                self.carry_out(client.id, event, now);
             }
             if !self.session.wants_write() {
                 return Ok(());
@@ -204,6 +247,10 @@ impl State {
             Event::Violation(violation) => {
                 tracing::warn!("client {id} broke the protocol: {violation}; closing");
             }
+            Event::Expired(expiry @ Expiry::Dead { .. }) => {
+                tracing::info!("client {id}: {expiry}");
+            }
+            Event::Expired(expiry) => tracing::warn!("client {id}: {expiry}; closing"),
         }
     }
 

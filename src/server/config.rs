@@ -1,7 +1,7 @@
 //! What a daemon is told at its start.
 
 use crate::net::RunDir;
-use crate::session::Limits;
+use crate::session::{Keepalive, Limits};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct Config {
     pub max_clients: NonZeroUsize,
     /// What one client may use.
     pub client_limits: Limits,
+    /// When a client that answers pings is pinged, and when it is given up. Default 5 s, 5 times (DM-904).
+    pub keepalive: Keepalive,
     /// How long an orderly stop waits for clients that have not read their last answers. Default 5 s
     /// (DM-1303).
     pub shutdown_grace: Duration,
@@ -53,6 +55,7 @@ impl Config {
             max_queued_clients: 1000,
             max_clients: const { NonZeroUsize::new(5000).unwrap() },
             client_limits: Limits::default(),
+            keepalive: Keepalive::default(),
             shutdown_grace: Duration::from_secs(5),
             handle_signals: false,
         }

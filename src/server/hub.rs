@@ -1,6 +1,7 @@
 //! What the services and clients of one daemon share.
 
 use super::client::Client;
+use super::deadlines::Deadlines;
 use super::service::{Service, Suspension};
 use super::{Config, DaemonError, Endpoint};
 use crate::driver::Driver;
@@ -29,6 +30,8 @@ pub(super) struct Hub {
     max_clients: NonZeroUsize,
     session: SessionConfig,
     grace: Duration,
+    /// Its lock is held across nothing but calls of the registry.
+    pub(super) deadlines: Deadlines,
     /// Never held while a client's own lock is taken, nor across a call of a driver.
     state: Mutex<State>,
 }
@@ -58,9 +61,11 @@ impl Hub {
             max_clients: config.max_clients,
             session: SessionConfig {
                 limits: config.client_limits,
+                keepalive: config.keepalive,
                 ..SessionConfig::default()
             },
             grace: config.shutdown_grace,
+            deadlines: Deadlines::default(),
             state: Mutex::new(State {
                 phase: Phase::Serving,
                 services: Vec::new(),
@@ -91,6 +96,8 @@ impl Hub {
         if state.phase != Phase::Serving {
             return Ok(false);
         }
+        let hub = Arc::clone(self);
+        self.deadlines.begin(&self.registry, move |_| hub.on_time());
         for (index, service) in state.services.iter_mut().enumerate() {
             let (hub, driver) = (Arc::clone(self), Arc::clone(driver));
             let enabled = service.enable(&self.registry, move |socket, events| {
@@ -145,14 +152,25 @@ impl Hub {
             };
             state.last_client += 1;
             let id = state.last_client;
-            let client = Arc::new(Client::new(id, session, Arc::clone(driver)));
+            let client = Arc::new(Client::new(id, stream, session, Arc::clone(driver)));
             state.clients.insert(id, Arc::clone(&client));
             client
         };
-        if let Err(error) = client.enable(self, stream) {
+        if let Err(error) = client.enable(self) {
             tracing::error!("cannot watch client {}: {error}", client.id());
             self.client_closed(client.id());
         }
+    }
+
+    /// Calls the clients whose time has come.
+    fn on_time(&self) {
+        for id in self.deadlines.due(self.registry.now()) {
+            let client = self.state.lock().clients.get(&id).cloned();
+            if let Some(client) = client {
+                client.on_time(self);
+            }
+        }
+        self.deadlines.rearm(&self.registry);
     }
 
     /// Takes note that a client is gone: there is room for another one, or nobody is left to wait for.

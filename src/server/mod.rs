@@ -7,6 +7,7 @@
 
 mod client;
 mod config;
+mod deadlines;
 mod dispatch;
 mod error;
 mod hub;

@@ -42,6 +42,7 @@ impl Session {
                 return None;
             }
             Call::ConnectSupportsFeature(args) if args.feature == FEATURE_KEEPALIVE => {
+                self.clock.begin_keepalive(self.keepalive);
                 let yes = FlagRet { value: 1 };
                 self.send_reply(header, &Reply::ConnectSupportsFeature(yes));
                 return None;
@@ -89,6 +90,7 @@ impl Session {
     /// Takes nothing more: what waits as input is dropped, and so are the calls of a broken session.
     pub(super) fn abandon(&mut self, state: SessionState) {
         self.state = state;
+        self.clock.begin_end(self.limits.max_linger);
         self.splitter.clear();
         self.parked = None;
         if state == SessionState::Broken {
@@ -111,7 +113,7 @@ impl Session {
     }
 
     /// Sends a message of bounded size.
-    fn send(&mut self, header: Header, payload: impl FnOnce(&mut Encoder<'_>)) {
+    pub(super) fn send(&mut self, header: Header, payload: impl FnOnce(&mut Encoder<'_>)) {
         if write_message(self.output.tail(), header, payload).is_err() {
             unreachable!("the text of an error has a limit far below that of a message");
         }

@@ -1,7 +1,9 @@
 //! What a session is told when its client is accepted.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
+use super::Keepalive;
 use crate::wire::MAX_FRAME;
 
 /// What a client may do.
@@ -59,6 +61,8 @@ pub struct Limits {
     /// Unsent bytes at which nothing more is taken from the client. One answer may go beyond it. Default
     /// 256 KiB.
     pub max_output: NonZeroUsize,
+    /// How long the end of a session may take: calls that end, answers that are read (DM-809). Default 5 s.
+    pub max_linger: Duration,
 }
 
 impl Default for Limits {
@@ -69,6 +73,7 @@ impl Default for Limits {
             max_frame_before_auth: 256 << 10,
             max_frame: MAX_FRAME,
             max_output: KIB_256,
+            max_linger: Duration::from_secs(5),
         }
     }
 }
@@ -82,4 +87,6 @@ pub struct SessionConfig {
     pub auth: Auth,
     /// What it may use.
     pub limits: Limits,
+    /// When it is pinged.
+    pub keepalive: Keepalive,
 }

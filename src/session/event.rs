@@ -1,5 +1,7 @@
 //! What a session hands out.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::wire::{Call, DecodeError, Header, Procedure, RemoteError, Violation};
@@ -47,6 +49,22 @@ pub enum Event {
     },
     /// The client has broken the framing. The session is over, without an answer (DM-801).
     Violation(Violation),
+    /// The client was given up. The session is over.
+    Expired(Expiry),
+}
+
+/// Why a client was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Expiry {
+    /// It has not answered the pings (DM-906).
+    #[error("connection closed due to keepalive timeout; nothing was heard for {idle:?}")]
+    Dead {
+        /// How long nothing had been heard of it.
+        idle: Duration,
+    },
+    /// It has ended the session and not read its answers, or its calls have not ended, in time (DM-809).
+    #[error("the end of the session took too long")]
+    Unfinished,
 }
 
 /// Why a message was dropped in silence (DM-804).

@@ -8,23 +8,28 @@
 //!   progress as it may, so what it can make a daemon hold is bounded;
 //! - a client that is throttled is still heard: its pings are answered (DM-905);
 //! - once the client has ended the session, or broken the framing, nothing it sent after that has any
-//!   effect.
+//!   effect;
+//! - a client that is silent for too long is given up, but none that could not be heard (DM-903, DM-908).
 //!
-//! It deliberately does not know what a call does, which connection is open, or when a peer is dead.
+//! It deliberately does not know what a call does, or which connection is open.
 
 mod answer;
 mod check;
 mod config;
+mod deadline;
 mod event;
+mod keepalive;
 #[cfg(test)]
 mod tests;
 
 use std::mem;
 
 use check::Checks;
+use deadline::Clock;
 
 pub use config::{Access, Auth, Limits, SessionConfig};
-pub use event::{DropReason, Event, Refusal, Request, Ticket};
+pub use event::{DropReason, Event, Expiry, Refusal, Request, Ticket};
+pub use keepalive::Keepalive;
 
 use crate::time::Time;
 use crate::wire::{Buffer, Frame, FrameSplitter, Header, RemoteError, Reply};
@@ -36,7 +41,7 @@ pub enum SessionState {
     Serving,
     /// The client has closed the session: calls in progress end and answers drain, nothing is taken.
     Closing,
-    /// The client has broken the protocol. There is nothing left to do but close.
+    /// The client has broken the protocol, or was given up. There is nothing left to do but close.
     Broken,
 }
 
@@ -73,6 +78,7 @@ pub enum SessionState {
 #[derive(Debug)]
 pub struct Session {
     limits: Limits,
+    keepalive: Keepalive,
     auth: Auth,
     checks: Checks,
     state: SessionState,
@@ -82,11 +88,15 @@ pub struct Session {
     in_progress: Vec<Pending>,
     next_ticket: u64,
     output: Buffer,
+    /// How many bytes were sent so far.
+    sent: u64,
     /// What stopped the last poll.
     halt: Halt,
     input_ended: bool,
     throttle_reported: bool,
-    last_heard: Time,
+    clock: Clock,
+    /// Why it was given up, until that is handed out.
+    expired: Option<Expiry>,
 }
 
 /// A call handed out and not answered.
@@ -115,6 +125,7 @@ impl Session {
             access,
             auth,
             limits,
+            keepalive,
         } = config;
         let authenticated = auth == Auth::None;
         let limit = if authenticated {
@@ -124,6 +135,7 @@ impl Session {
         };
         Self {
             limits,
+            keepalive,
             auth,
             checks: Checks {
                 authenticated,
@@ -135,10 +147,12 @@ impl Session {
             in_progress: Vec::new(),
             next_ticket: 0,
             output: Buffer::default(),
+            sent: 0,
             halt: Halt::NoInput,
             input_ended: false,
             throttle_reported: false,
-            last_heard: Time::ZERO,
+            clock: Clock::default(),
+            expired: None,
         }
     }
 
@@ -146,16 +160,18 @@ impl Session {
     ///
     /// Bytes of a session that no longer serves are dropped.
     pub fn receive(&mut self, now: Time, bytes: &[u8]) {
-        self.last_heard = now;
+        self.clock.heard(now);
         if self.state == SessionState::Serving && !bytes.is_empty() {
             self.splitter.push(bytes);
             self.halt = Halt::Waiting;
         }
     }
 
-    /// Says that the client sends no more. What it sent is still answered (DM-809).
+    /// Says that the client sends no more. What it sent is still answered, for as long as
+    /// [`Limits::max_linger`] after the time that the session was last told (DM-809).
     pub fn end_of_input(&mut self) {
         self.input_ended = true;
+        self.clock.begin_end(self.limits.max_linger);
     }
 
     /// The next thing to do or to log; `None` if there is nothing before more bytes arrive, a call is
@@ -163,6 +179,9 @@ impl Session {
     ///
     /// Pings, and the calls that concern the protocol itself, are answered on the way.
     pub fn poll(&mut self) -> Option<Event> {
+        if let Some(expiry) = self.expired.take() {
+            return Some(Event::Expired(expiry));
+        }
         while self.state == SessionState::Serving {
             if self.output.len() >= self.limits.max_output.get() {
                 self.halt = Halt::Waiting;
@@ -272,6 +291,7 @@ impl Session {
     /// If there are fewer.
     pub fn advance_output(&mut self, count: usize) {
         self.output.consume(count);
+        self.sent += count as u64;
     }
 
     /// Whether to read from the client. If not, it has to read first, or wait for a call of its own.
@@ -292,7 +312,7 @@ impl Session {
 
     /// Whether to close the connection now. Valid once [`poll`](Self::poll) has returned `None`.
     ///
-    /// So it is after a violation at once (DM-801), and after a close or the end of the input when all
+    /// So it is after a violation at once (DM-801), when the client was given up (DM-906), and after a close or the end of the input when all
     /// calls are answered and all answers sent (DM-809, DM-811).
     #[must_use]
     pub fn should_close(&self) -> bool {
@@ -325,7 +345,7 @@ impl Session {
     /// When bytes last arrived; [`Time::ZERO`] if none have.
     #[must_use]
     pub const fn last_heard(&self) -> Time {
-        self.last_heard
+        self.clock.last_heard()
     }
 
     /// Whether the next call has to wait for one in progress: there are as many as may be (DM-806), or
@@ -340,6 +360,18 @@ impl Session {
 
     fn is_throttled(&self) -> bool {
         self.in_progress.len() >= self.limits.max_client_requests.get()
+    }
+
+    /// Whether nothing is read because calls have to end first, so that nobody knows what the client says.
+    fn waits_for_calls(&self) -> bool {
+        let has_room = self.output.len() < self.limits.max_output.get();
+        has_room && !self.in_progress.is_empty() && !self.wants_read()
+    }
+
+    /// Gives the client up: what was not sent is lost (DM-906).
+    fn expire(&mut self, expiry: Expiry) {
+        self.abandon(SessionState::Broken);
+        self.expired = Some(expiry);
     }
 
     /// Whether only the parked message waits, so that a ping behind it can still be read (DM-905).

@@ -36,11 +36,7 @@ fn hostname(serial: u32) -> Vec<u8> {
 
 fn ping() -> Vec<u8> {
     let mut bytes = Vec::new();
-    let header = Header {
-        procedure: Header::PING,
-        ..Header::pong()
-    };
-    write_message(&mut bytes, header, |_| {}).unwrap();
+    write_message(&mut bytes, Header::ping(), |_| {}).unwrap();
     bytes
 }
 

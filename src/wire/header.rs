@@ -183,6 +183,15 @@ impl Header {
         }
     }
 
+    /// The header of a message that asks for a sign of life (DM-902).
+    #[must_use]
+    pub const fn ping() -> Self {
+        Self {
+            procedure: Self::PING,
+            ..Self::pong()
+        }
+    }
+
     /// The procedure of [`Program::Keepalive`] that asks for a sign of life (DM-902).
     pub const PING: i32 = 1;
     /// The procedure of [`Program::Keepalive`] that gives it (DM-902).

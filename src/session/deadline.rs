@@ -1,0 +1,342 @@
+//! What a session does because time has passed, and when.
+
+use super::keepalive::{Silence, Watch};
+use super::{Expiry, Keepalive, Session, SessionState};
+use crate::time::Time;
+use crate::wire::Header;
+use std::time::Duration;
+
+/// What a session knows of time.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// The latest time it was told.
+    now: Time,
+    /// When bytes last arrived.
+    heard: Time,
+    /// Begun when the client has said that it answers pings (DM-901).
+    watch: Option<Watch>,
+    /// When a session that is ending is over at the latest (DM-809).
+    end: Option<Time>,
+    /// How much had been sent when the client was last found not to have read everything.
+    unread_at: Option<u64>,
+}
+
+impl Clock {
+    pub(super) const fn last_heard(&self) -> Time {
+        self.heard
+    }
+
+    /// Bytes have arrived: a sign of life (DM-905).
+    pub(super) fn heard(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.heard = now;
+        if let Some(watch) = &mut self.watch {
+            watch.heard(now);
+        }
+    }
+
+    /// Watches over the client from now on, if the server does so at all; repeating it is harmless.
+    pub(super) fn begin_keepalive(&mut self, keepalive: Keepalive) {
+        if self.watch.is_none() && self.end.is_none() {
+            self.watch = Watch::begin(keepalive, self.now);
+        }
+    }
+
+    /// The client ends the session. It is not heard any more, so its silence says nothing from here on; but
+    /// it has to read its answers in time.
+    pub(super) fn begin_end(&mut self, max_linger: Duration) {
+        self.watch = None;
+        self.end.get_or_insert(self.now.after(max_linger));
+    }
+}
+
+impl Session {
+    /// When [`on_time`](Self::on_time) is to be called at the latest, if ever. Ask again after anything else
+    /// was called: the answer may be another one then.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        match self.state {
+            SessionState::Broken => None,
+            _ => self
+                .clock
+                .end
+                .or(self.clock.watch.as_ref().map(Watch::deadline)),
+        }
+    }
+
+    /// Says what time it is; too early does no harm. Call [`poll`](Self::poll) afterwards.
+    ///
+    /// A client that has been silent for an interval is pinged; one that has been silent for too long is
+    /// given up (DM-903), and so is one that has ended the session and does not read its answers (DM-809).
+    ///
+    /// What has arrived in the meantime is to be [received](Self::receive) before: a loop that was held up
+    /// would otherwise take its own silence for the client's (DM-908).
+    pub fn on_time(&mut self, now: Time) {
+        self.clock.now = self.clock.now.max(now);
+        if self.state == SessionState::Broken {
+            return;
+        }
+        if self.clock.end.is_some_and(|end| end <= now) {
+            self.expire(Expiry::Unfinished);
+            return;
+        }
+        if self
+            .clock
+            .watch
+            .as_ref()
+            .is_none_or(|watch| now < watch.deadline())
+        {
+            return;
+        }
+        // It may have answered, and we have not looked; or it is busy reading what is before the ping.
+        let reads = self.clock.unread_at.is_some_and(|sent| sent < self.sent);
+        let is_excused = reads || self.waits_for_calls();
+        self.clock.unread_at = self.wants_write().then_some(self.sent);
+        let Some(watch) = &mut self.clock.watch else {
+            return;
+        };
+        if is_excused {
+            watch.heard(now);
+            return;
+        }
+        match watch.on_time(now) {
+            // Behind what the client has not read it would only add to it.
+            Some(Silence::Ping) if self.wants_write() => {}
+            Some(Silence::Ping) => self.send(Header::ping(), |_| {}),
+            Some(Silence::Dead) => {
+                let idle = now.since(self.clock.heard);
+                self.expire(Expiry::Dead { idle });
+            }
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Event, Limits, Request, SessionConfig};
+    use super::*;
+    use crate::wire::{
+        Call, FeatureArgs, FrameSplitter, HostnameRet, MAX_FRAME, Reply, write_message,
+    };
+    use std::num::NonZeroUsize;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const COUNT: u32 = 2;
+
+    fn at(seconds: u32) -> Time {
+        Time::ZERO.after(SECOND * seconds)
+    }
+
+    fn frame(call: &Call) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let header = Header::call(call.procedure(), 1);
+        write_message(&mut bytes, header, |to| call.encode(to)).unwrap();
+        bytes
+    }
+
+    fn hostname() -> Vec<u8> {
+        frame(&Call::ConnectGetHostname(()))
+    }
+
+    fn pong() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, Header::pong(), |_| {}).unwrap();
+        bytes
+    }
+
+    /// A session with one call at a time, whose client has said at 0 s that it answers pings.
+    fn watched() -> Session {
+        let limits = Limits {
+            max_client_requests: NonZeroUsize::MIN,
+            ..Limits::default()
+        };
+        let keepalive = Keepalive {
+            interval: Some(SECOND),
+            count: COUNT,
+        };
+        let mut session = Session::new(SessionConfig {
+            limits,
+            keepalive,
+            ..SessionConfig::default()
+        });
+        assert_eq!(session.next_deadline(), None);
+        let feature = 10;
+        session.receive(
+            Time::ZERO,
+            &frame(&Call::ConnectSupportsFeature(FeatureArgs { feature })),
+        );
+        assert_eq!(session.poll(), None);
+        assert_eq!(sent(&mut session), [60]);
+        session
+    }
+
+    /// The procedures of what is sent.
+    fn sent(session: &mut Session) -> Vec<i32> {
+        let mut splitter = FrameSplitter::new(MAX_FRAME);
+        splitter.push(session.output());
+        session.advance_output(session.output().len());
+        let mut procedures = Vec::new();
+        while let Some(frame) = splitter.head().unwrap() {
+            procedures.push(frame.header.procedure);
+            splitter.consume();
+        }
+        procedures
+    }
+
+    fn request(session: &mut Session) -> Request {
+        match session.poll() {
+            Some(Event::Request(request)) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn answer(session: &mut Session, request: &Request) {
+        let hostname = "host".into();
+        let reply = Reply::ConnectGetHostname(HostnameRet { hostname });
+        session.reply(request.ticket, Ok(reply));
+    }
+
+    #[test]
+    fn a_client_that_does_not_ask_for_it_is_never_pinged() {
+        let mut session = Session::new(SessionConfig::default());
+        session.receive(Time::ZERO, &hostname());
+        request(&mut session);
+        assert_eq!(session.next_deadline(), None);
+        session.on_time(at(1_000_000));
+        assert_eq!(session.poll(), None);
+        assert!(!session.wants_write());
+    }
+
+    #[test]
+    fn a_silent_client_is_pinged_and_given_up_after_interval_times_count_plus_one() {
+        let mut session = watched();
+        for second in 1..=COUNT {
+            assert_eq!(session.next_deadline(), Some(at(second)));
+            session.on_time(at(second));
+            assert_eq!(sent(&mut session), [Header::PING]);
+        }
+        session.on_time(at(COUNT + 1));
+        let idle = SECOND * (COUNT + 1);
+        let expired = Event::Expired(Expiry::Dead { idle });
+        assert_eq!(session.poll(), Some(expired));
+        assert!(session.should_close());
+        assert_eq!(session.next_deadline(), None);
+        assert_eq!(session.poll(), None, "it is said once");
+    }
+
+    #[test]
+    fn any_byte_puts_the_ping_off() {
+        let mut session = watched();
+        session.on_time(at(1));
+        session.on_time(at(2));
+        session.receive(at(2), &pong()[..1]);
+        assert_eq!(session.next_deadline(), Some(at(3)));
+        session.on_time(at(4));
+        assert_eq!(session.state(), SessionState::Serving);
+    }
+
+    #[test]
+    fn asking_for_it_again_does_not_put_the_ping_off() {
+        let mut session = watched();
+        session.on_time(at(1));
+        sent(&mut session);
+        let feature = 10;
+        let again = frame(&Call::ConnectSupportsFeature(FeatureArgs { feature }));
+        session.receive(at(1), &again);
+        assert_eq!(session.poll(), None);
+        assert_eq!(session.next_deadline(), Some(at(2)));
+    }
+
+    /// DM-905: libvirtd reads no pong while a call blocks, and closes the connection.
+    #[test]
+    fn an_answering_client_throttled_at_limit_1_survives() {
+        let mut session = watched();
+        session.receive(Time::ZERO, &[hostname(), hostname()].concat());
+        let blocked = request(&mut session);
+        assert!(matches!(session.poll(), Some(Event::Throttled { .. })));
+        for second in 1..100 {
+            session.on_time(at(second));
+            assert_eq!(sent(&mut session), [Header::PING], "second {second}");
+            session.receive(at(second), &pong());
+            assert_eq!(session.poll(), None);
+        }
+        answer(&mut session, &blocked);
+        request(&mut session);
+    }
+
+    #[test]
+    fn a_client_that_is_not_read_from_because_of_its_calls_is_not_given_up() {
+        let mut session = watched();
+        session.receive(Time::ZERO, &hostname().repeat(3));
+        let blocked = request(&mut session);
+        assert!(matches!(session.poll(), Some(Event::Throttled { .. })));
+        assert_eq!(session.poll(), None);
+        assert!(!session.wants_read());
+        for second in 1..100 {
+            session.on_time(at(second));
+            assert_eq!(session.poll(), None);
+        }
+        answer(&mut session, &blocked);
+        let second = request(&mut session);
+        answer(&mut session, &second);
+        request(&mut session);
+        assert_eq!(session.poll(), None);
+        assert!(session.wants_read());
+        sent(&mut session);
+        for second in 100..=100 + COUNT {
+            assert_eq!(session.poll(), None);
+            session.on_time(at(second));
+        }
+        let expired = session.poll();
+        assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
+    }
+
+    #[test]
+    fn a_client_that_reads_a_long_answer_slowly_is_alive_and_one_that_stops_is_not() {
+        let mut session = watched();
+        session.receive(Time::ZERO, &hostname());
+        let call = request(&mut session);
+        answer(&mut session, &call);
+        for second in 1..20 {
+            session.on_time(at(second));
+            assert_eq!(session.poll(), None);
+            session.advance_output(1);
+        }
+        let unread = session.output().len();
+        for second in 20..=21 + COUNT {
+            assert_eq!(session.poll(), None, "second {second}");
+            session.on_time(at(second));
+            assert_eq!(session.output().len(), unread, "nothing is added to it");
+        }
+        let expired = session.poll();
+        assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
+    }
+
+    #[test]
+    fn the_end_of_a_session_takes_5_seconds_at_most() {
+        let close = frame(&Call::ConnectClose(()));
+        for (half_closes, bytes) in [(true, hostname()), (false, [hostname(), close].concat())] {
+            let mut session = watched();
+            session.receive(at(1), &bytes);
+            let call = request(&mut session);
+            if half_closes {
+                session.end_of_input();
+            } else {
+                // The close waits behind the call, which is the one that may be in progress.
+                assert!(matches!(session.poll(), Some(Event::Throttled { .. })));
+                answer(&mut session, &call);
+                assert_eq!(session.poll(), None);
+                assert_eq!(session.state(), SessionState::Closing);
+            }
+            assert_eq!(session.next_deadline(), Some(at(6)));
+            session.on_time(Time::from_nanos(at(6).as_nanos() - 1));
+            assert_eq!(session.poll(), None);
+            assert!(!session.should_close());
+            session.on_time(at(6));
+            let expired = Event::Expired(Expiry::Unfinished);
+            assert_eq!(session.poll(), Some(expired));
+            assert!(session.should_close());
+        }
+    }
+}
