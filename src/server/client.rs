@@ -6,11 +6,11 @@ use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
 use crate::id::HandleId;
+use crate::net::Socket;
 use crate::session::{Event, Request, Session, SessionConfig};
 use crate::sync::Mutex;
 use crate::time::Time;
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 /// How much is read at once, and how often in one event, so that a client that sends without end leaves
@@ -68,14 +68,14 @@ impl Client {
     pub(super) fn enable(
         self: &Arc<Client>,
         hub: &Arc<Hub>,
-        stream: UnixStream,
+        socket: Socket,
     ) -> Result<(), Refused> {
         let (client, served_by) = (Arc::clone(self), Arc::clone(hub));
         // Held until the handle is known, so that its first call finds it.
         let mut state = self.state.lock();
         let added = hub
             .registry
-            .add_handle(stream, state.interest, move |event| {
+            .add_handle(socket, state.interest, move |event| {
                 client.serve(&served_by, event.source, event.events);
             });
         state.handle = Some(added.map_err(|error| error.reason)?);
@@ -84,9 +84,9 @@ impl Client {
     }
 
     /// Does whatever the connection is ready for.
-    fn serve(&self, hub: &Hub, stream: &UnixStream, events: Events) {
+    fn serve(&self, hub: &Hub, socket: &Socket, events: Events) {
         let mut state = self.state.lock();
-        let exchanged = state.exchange(self.id, stream, events, hub.registry.now());
+        let exchanged = state.exchange(self.id, socket, events, hub.registry.now());
         match exchanged {
             Ok(()) => state.settle_interest(hub),
             Err(end) => {
@@ -122,11 +122,11 @@ impl State {
     fn exchange(
         &mut self,
         id: u64,
-        mut stream: &UnixStream,
+        mut socket: &Socket,
         events: Events,
         now: Time,
     ) -> Result<(), End> {
-        self.carry_out_and_flush(id, stream, now)?;
+        self.carry_out_and_flush(id, socket, now)?;
         if events.intersects(Events::READABLE | Events::UNCONDITIONAL) {
             // A short read has emptied the socket, unless the peer is gone and its end is still to be read.
             let peer_is_gone = events.intersects(Events::UNCONDITIONAL);
@@ -136,7 +136,7 @@ impl State {
                 if !may_have_more || !self.session.wants_read() {
                     break;
                 }
-                match stream.read(&mut buffer) {
+                match socket.read(&mut buffer) {
                     Ok(0) => self.session.end_of_input(),
                     Ok(count) => {
                         self.session.receive(now, &buffer[..count]);
@@ -146,7 +146,7 @@ impl State {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(End::Failed(error)),
                 }
-                self.carry_out_and_flush(id, stream, now)?;
+                self.carry_out_and_flush(id, socket, now)?;
             }
         }
         if self.session.should_close() {
@@ -159,12 +159,7 @@ impl State {
         Ok(())
     }
 
-    fn carry_out_and_flush(
-        &mut self,
-        id: u64,
-        mut stream: &UnixStream,
-        now: Time,
-    ) -> Result<(), End> {
+    fn carry_out_and_flush(&mut self, id: u64, mut socket: &Socket, now: Time) -> Result<(), End> {
         loop {
             while let Some(event) = self.session.poll() {
                 self.carry_out(id, event, now);
@@ -172,7 +167,7 @@ impl State {
             if !self.session.wants_write() {
                 return Ok(());
             }
-            match stream.write(self.session.output()) {
+            match socket.write(self.session.output()) {
                 Ok(count) => self.session.advance_output(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
