@@ -2,13 +2,14 @@
 
 use clap::Parser;
 use eventry::driver::{Driver, MemoryDriver};
-use eventry::net::{RunDir, default_run_dir};
-use eventry::server::{Config, Ready, run};
-use eventry::session::Access;
+use eventry::net::{Address, RunDir, default_run_dir};
+use eventry::server::{Config, Ready, TcpService, run};
+use eventry::session::{Access, Auth};
 use std::convert::Infallible;
 use std::env;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,6 +44,11 @@ struct Options {
     #[arg(long, value_name = "NAME", default_value = "eventry", value_parser = file_name_part)]
     prefix: String,
 
+    /// Listen on plain TCP as well; `:PORT` for all addresses, port 0 for any that is free. Nothing is
+    /// encrypted and nobody is asked who he is: for this machine, or networks you trust
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = host_and_port)]
+    listen_tcp: Option<HostAndPort>,
+
     /// Log more: -v each connection and call, -vv everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -70,6 +76,11 @@ fn main() -> ExitCode {
     let mut config = Config::new(run_dir(options.run_dir));
     config.prefix = options.prefix;
     config.handle_signals = true;
+    config.tcp = options.listen_tcp.map(|at| TcpService {
+        address: at.host,
+        port: at.port,
+        auth: Auth::None,
+    });
     let initialise_driver =
         || Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>);
     match run(&config, initialise_driver, announce) {
@@ -106,20 +117,64 @@ fn announce(ready: Ready) {
             Access::ReadWrite => "read-write",
             Access::ReadOnly => "read-only",
         };
-        let _ = writeln!(text, "  {}  ({access})", endpoint.path.display());
+        let _ = match &endpoint.address {
+            Address::Unix(path) => writeln!(text, "  {}  ({access})", path.display()),
+            Address::Tcp(address) => writeln!(text, "  {address}  ({access}, TCP)"),
+        };
     }
-    if let Some(endpoint) = ready.endpoints.first() {
-        let socket = uri_path(&endpoint.path);
-        let _ = writeln!(
-            text,
-            "Try:\n  virsh -c 'test+unix:///default?socket={socket}' list --all"
-        );
+    text.push_str("Try:\n");
+    for (index, endpoint) in ready.endpoints.iter().enumerate() {
+        let uri = match &endpoint.address {
+            Address::Unix(path) if index == 0 => {
+                format!("test+unix:///default?socket={}", uri_path(path))
+            }
+            Address::Unix(_) => continue,
+            Address::Tcp(address) => format!("test+tcp://{}/default", reachable(*address)),
+        };
+        let _ = writeln!(text, "  virsh -c '{uri}' list --all");
     }
     // Whoever started the daemon may have closed its standard output; it serves all the same.
     let mut output = io::stdout().lock();
     let _ = output
         .write_all(text.as_bytes())
         .and_then(|()| output.flush());
+}
+
+/// An address to connect to on this machine: all addresses are none to connect to.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// Where to listen on a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct HostAndPort {
+    host: Option<String>,
+    port: String,
+}
+
+/// Takes `host:port` apart; a number of IPv6 stands in brackets.
+fn host_and_port(text: &str) -> Result<HostAndPort, String> {
+    let example = "say ADDRESS:PORT, for example 127.0.0.1:16509, [::1]:16509 or :16509";
+    let (host, port) = text.rsplit_once(':').ok_or(example)?;
+    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host = match bracketed {
+        Some(host) => host,
+        None if host.contains([':', '[', ']']) => return Err(example.to_owned()),
+        None => host,
+    };
+    if port.is_empty() {
+        return Err(example.to_owned());
+    }
+    Ok(HostAndPort {
+        host: (!host.is_empty()).then(|| host.to_owned()),
+        port: port.to_owned(),
+    })
 }
 
 /// A path as part of a URI, with everything escaped that might mean something there or to a shell.
@@ -156,6 +211,21 @@ mod tests {
     #[test]
     fn a_path_is_escaped_in_the_printed_uri() {
         assert_eq!(uri_path(Path::new("/run/a b&c'd")), "/run/a%20b%26c%27d");
+    }
+
+    #[test]
+    fn an_address_to_listen_on_is_taken_apart_at_its_port() {
+        let parts = |text| {
+            let parsed = host_and_port(text).ok();
+            parsed.map(|at| (at.host.unwrap_or_default(), at.port))
+        };
+        let expected = |host: &str, port: &str| Some((host.to_owned(), port.to_owned()));
+        assert_eq!(parts("127.0.0.1:16509"), expected("127.0.0.1", "16509"));
+        assert_eq!(parts("[::1]:0"), expected("::1", "0"));
+        assert_eq!(parts(":libvirt"), expected("", "libvirt"));
+        for wrong in ["16509", "::1", "[::1]", "host:", "[::1:80"] {
+            assert_eq!(parts(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

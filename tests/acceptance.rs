@@ -10,7 +10,7 @@ use eventry::server::Config;
 use eventry::session::Keepalive;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -44,6 +44,9 @@ const READ_WRITE: [&str; 20] = [
 
 /// The same for the read-only socket.
 const READ_ONLY: [&str; 2] = ["virsh-ro-list-all", "virsh-ro-destroy-denied"];
+
+/// The same over TCP.
+const TCP: [&str; 2] = ["tcp-virsh-list-all", "tcp-virsh-ro-list-all"];
 
 /// What virsh printed and how it ended, with what may differ taken out.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,13 +85,13 @@ fn recorded(session: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn run_recorded(trace: &Value, socket: &Path) -> Output {
+fn run_recorded(trace: &Value, place: &str) -> Output {
     let argv = trace["argv"].as_array().unwrap();
     let arguments: Vec<String> = argv[1..]
         .iter()
         .map(|word| {
             let word = word.as_str().unwrap();
-            word.replace("SOCKET", &socket.display().to_string())
+            word.replace("SOCKET", place).replace("HOST", place)
         })
         .collect();
     virsh(&arguments, trace["stdin"].as_str())
@@ -96,23 +99,25 @@ fn run_recorded(trace: &Value, socket: &Path) -> Output {
 
 #[test]
 fn recorded_sessions_of_virsh_end_and_print_as_with_libvirt() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::start_in(
+        tempfile::tempdir().unwrap(),
+        &["--listen-tcp", "127.0.0.1:0"],
+    );
     let hostname = rustix::system::uname()
         .nodename()
         .to_str()
         .unwrap()
         .to_owned();
-    let read_write = READ_WRITE.map(|session| (session, daemon.socket()));
-    let read_only = READ_ONLY.map(|session| (session, daemon.read_only_socket()));
-    for (session, socket) in read_write.into_iter().chain(read_only) {
+    let path = |socket: PathBuf| socket.display().to_string();
+    let read_write = READ_WRITE.map(|session| (session, path(daemon.socket())));
+    let read_only = READ_ONLY.map(|session| (session, path(daemon.read_only_socket())));
+    let tcp = TCP.map(|session| (session, daemon.addresses("TCP")[0].to_string()));
+    for (session, place) in read_write.into_iter().chain(read_only).chain(tcp) {
         let trace = recorded(session);
-        let output = run_recorded(&trace, &socket);
+        let output = run_recorded(&trace, &place);
         let text = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes);
-            normalise(
-                &text.replace(&socket.display().to_string(), "SOCKET"),
-                &hostname,
-            )
+            normalise(&text.replace(&place, "SOCKET"), &hostname)
         };
         let seen = Seen {
             exit: i64::from(output.status.code().unwrap()),
@@ -128,7 +133,7 @@ fn recorded_sessions_of_virsh_end_and_print_as_with_libvirt() {
     }
     println!(
         "{} recorded sessions equal",
-        READ_WRITE.len() + READ_ONLY.len()
+        READ_WRITE.len() + READ_ONLY.len() + TCP.len()
     );
 }
 

@@ -31,6 +31,26 @@ pub enum NetError {
     /// The directory can be changed by other users.
     #[error("{} belongs to somebody else or is open to others; choose another --run-dir", .0.display())]
     NotPrivate(PathBuf),
+    /// The host or the port stands for no address.
+    #[error(
+        "cannot find out what {host}:{port} is: {source}; name an address of this machine, and a port by its number or as in /etc/services"
+    )]
+    Resolve {
+        /// The host, `*` for all addresses of the machine.
+        host: String,
+        /// The port.
+        port: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// A TCP socket could not be made.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The operating system refused.
     #[error("cannot {doing} {}: {source}", .path.display())]
     Os {

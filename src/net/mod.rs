@@ -5,10 +5,16 @@
 
 mod error;
 mod instance;
+mod listener;
 mod run_dir;
+mod socket;
+mod tcp;
 mod unix;
 
 pub use error::NetError;
 pub use instance::Instance;
+pub use listener::{Address, Listener};
 pub use run_dir::{RunDir, default_run_dir};
+pub use socket::Socket;
+pub use tcp::{Bound, TcpSocket};
 pub use unix::UnixSocket;

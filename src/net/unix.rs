@@ -1,11 +1,9 @@
 //! Listening Unix sockets.
 
 use super::NetError;
+use super::listener::{FLAGS, accept};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen,
-    socket_with,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket_with};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -36,8 +34,6 @@ pub struct UnixSocket {
     /// Device and inode of the name we made; another file of that name is not ours to remove.
     identity: (u64, u64),
 }
-
-const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
 impl UnixSocket {
     /// Binds and listens at `path`, reachable for those whom `mode` lets through, with room for
@@ -90,17 +86,9 @@ impl UnixSocket {
     ///
     /// # Errors
     ///
-    /// Whatever the operating system reports, except that a connection which was given up before it was
-    /// accepted is passed over (DM-503).
+    /// As those of [`Listener::accept`](super::Listener::accept).
     pub fn accept(&self) -> io::Result<Option<UnixStream>> {
-        loop {
-            match accept_with(&self.socket, FLAGS) {
-                Ok(connection) => return Ok(Some(connection.into())),
-                Err(Errno::CONNABORTED | Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        Ok(accept(&self.socket)?.map(UnixStream::from))
     }
 
     /// The name of the socket.

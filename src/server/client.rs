@@ -6,13 +6,13 @@ use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
 use crate::id::HandleId;
+use crate::net::Socket;
 use crate::poller::OsSource;
 use crate::session::{Event, Expiry, Request, Session, SessionConfig};
 use crate::sync::Mutex;
 use crate::time::Time;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 /// How much is read at once, and how often in one event, so that a client that sends without end leaves
@@ -23,7 +23,7 @@ const READ_BUDGET: usize = 8;
 /// One connection.
 pub(super) struct Client {
     id: u64,
-    stream: UnixStream,
+    socket: Socket,
     /// Taken before the hub's lock where both are needed.
     state: Mutex<State>,
 }
@@ -53,20 +53,20 @@ enum End {
 
 impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.socket.as_fd()
     }
 }
 
 impl Client {
     pub(super) fn new(
         id: u64,
-        stream: UnixStream,
+        socket: Socket,
         session: SessionConfig,
         driver: Arc<dyn Driver>,
     ) -> Client {
         Client {
             id,
-            stream,
+            socket,
             state: Mutex::new(State {
                 session: Session::new(session),
                 dispatcher: Some(Dispatcher::new(driver)),
@@ -169,7 +169,7 @@ impl Client {
 impl State {
     /// Moves bytes and calls until there is nothing left to move.
     fn exchange(&mut self, client: &Client, events: Events, now: Time) -> Result<(), End> {
-        let mut stream = &client.stream;
+        let mut socket = &client.socket;
         self.carry_out_and_flush(client, now)?;
         if events.intersects(Events::READABLE | Events::UNCONDITIONAL) {
             // A short read has emptied the socket, unless the peer is gone and its end is still to be read.
@@ -180,7 +180,7 @@ impl State {
                 if !may_have_more || !self.session.wants_read() {
                     break;
                 }
-                match stream.read(&mut buffer) {
+                match socket.read(&mut buffer) {
                     Ok(0) => {
                         self.session.on_time(now);
                         self.session.end_of_input();
@@ -207,7 +207,7 @@ impl State {
     }
 
     fn carry_out_and_flush(&mut self, client: &Client, now: Time) -> Result<(), End> {
-        let mut stream = &client.stream;
+        let mut socket = &client.socket;
         loop {
             while let Some(event) = self.session.poll() {
                 self.carry_out(client.id, event, now);
@@ -215,7 +215,7 @@ impl State {
             if !self.session.wants_write() {
                 return Ok(());
             }
-            match stream.write(self.session.output()) {
+            match socket.write(self.session.output()) {
                 Ok(count) => self.session.advance_output(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),

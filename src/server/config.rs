@@ -1,7 +1,7 @@
 //! What a daemon is told at its start.
 
 use crate::net::RunDir;
-use crate::session::{Keepalive, Limits};
+use crate::session::{Auth, Keepalive, Limits};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub struct Config {
     pub rw_mode: u32,
     /// Who may connect to the read-only socket. Default 0777 (DM-203).
     pub ro_mode: u32,
+    /// Where to listen on TCP, without encryption. Default nowhere (DM-302).
+    pub tcp: Option<TcpService>,
     /// Connections that may wait to be accepted, per socket. Default 1000 (DM-205).
     pub max_queued_clients: u32,
     /// Connections served at the same time; then none is accepted until one ends. Default 5000 (DM-601).
@@ -43,6 +45,25 @@ pub struct Config {
     pub handle_signals: bool,
 }
 
+/// A service on plain TCP: whoever is on the way reads and changes what is said.
+///
+/// ```
+/// use eventry::server::TcpService;
+/// use eventry::session::Auth;
+///
+/// let tcp = TcpService { address: Some("127.0.0.1".into()), port: "16509".into(), auth: Auth::None };
+/// # let _ = tcp;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpService {
+    /// A host of this machine, by name or number. `None` for all its addresses.
+    pub address: Option<String>,
+    /// A number, or the name of a service; libvirt's is 16509 (DM-301). 0 lets the system choose.
+    pub port: String,
+    /// How clients have to authenticate.
+    pub auth: Auth,
+}
+
 impl Config {
     /// The defaults, with sockets in `run_dir`.
     #[must_use]
@@ -52,6 +73,7 @@ impl Config {
             prefix: "eventry".to_owned(),
             rw_mode: 0o700,
             ro_mode: 0o777,
+            tcp: None,
             max_queued_clients: 1000,
             max_clients: const { NonZeroUsize::new(5000).unwrap() },
             client_limits: Limits::default(),

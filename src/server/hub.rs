@@ -2,20 +2,19 @@
 
 use super::client::Client;
 use super::deadlines::Deadlines;
-use super::service::{Service, Suspension};
+use super::service::{Service, Suspension, Terms};
 use super::{Config, DaemonError, Endpoint};
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, Stopper};
 use crate::events::Events;
-use crate::net::UnixSocket;
+use crate::net::{Listener, Socket};
 use crate::registry::Registry;
-use crate::session::{Access, SessionConfig};
+use crate::session::SessionConfig;
 use crate::sync::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,14 +75,14 @@ impl Hub {
     }
 
     /// Adds a service, on which nobody is accepted yet.
-    pub(super) fn add_service(&self, socket: UnixSocket, access: Access) {
-        let service = Service::new(socket, access);
+    pub(super) fn add_service(&self, listeners: Vec<Listener>, terms: Terms) {
+        let service = Service::new(listeners, terms);
         self.state.lock().services.push(service);
     }
 
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         let state = self.state.lock();
-        state.services.iter().map(Service::endpoint).collect()
+        state.services.iter().flat_map(Service::endpoints).collect()
     }
 
     /// Begins to accept: every listening socket becomes a handle for READABLE, ERROR and HANGUP (DM-501).
@@ -100,8 +99,8 @@ impl Hub {
         self.deadlines.begin(&self.registry, move |_| hub.on_time());
         for (index, service) in state.services.iter_mut().enumerate() {
             let (hub, driver) = (Arc::clone(self), Arc::clone(driver));
-            let enabled = service.enable(&self.registry, move |socket, events| {
-                hub.accept(index, socket, events, &driver);
+            let enabled = service.enable(&self.registry, move |listener, events| {
+                hub.accept(index, listener, events, &driver);
             });
             enabled.map_err(|error| DaemonError::Enable(error.to_string()))?;
         }
@@ -112,12 +111,12 @@ impl Hub {
     fn accept(
         self: &Arc<Hub>,
         index: usize,
-        socket: &UnixSocket,
+        listener: &Listener,
         events: Events,
         driver: &Arc<dyn Driver>,
     ) {
         if events.intersects(Events::UNCONDITIONAL) {
-            tracing::error!("{} is broken; closing it", socket.path().display());
+            tracing::error!("{} is broken; closing its service", listener.address());
             self.state.lock().services[index].disable(&self.registry);
             return;
         }
@@ -126,11 +125,11 @@ impl Hub {
                 self.suspend(index, Suspension::ClientLimit);
                 return;
             }
-            match socket.accept() {
-                Ok(Some(stream)) => self.add_client(index, stream, driver),
+            match listener.accept() {
+                Ok(Some(socket)) => self.add_client(index, socket, driver),
                 Ok(None) => return,
                 Err(error) => {
-                    self.back_off(index, socket, &error);
+                    self.back_off(index, listener, &error);
                     return;
                 }
             }
@@ -141,18 +140,20 @@ impl Hub {
         self.state.lock().clients.len() >= self.max_clients.get()
     }
 
-    fn add_client(self: &Arc<Hub>, index: usize, stream: UnixStream, driver: &Arc<dyn Driver>) {
+    fn add_client(self: &Arc<Hub>, index: usize, socket: Socket, driver: &Arc<dyn Driver>) {
         let client = {
             let mut state = self.state.lock();
             let service = &mut state.services[index];
             service.accepted();
+            let Terms { access, auth } = service.terms();
             let session = SessionConfig {
-                access: service.access(),
+                access,
+                auth,
                 ..self.session
             };
             state.last_client += 1;
             let id = state.last_client;
-            let client = Arc::new(Client::new(id, stream, session, Arc::clone(driver)));
+            let client = Arc::new(Client::new(id, socket, session, Arc::clone(driver)));
             state.clients.insert(id, Arc::clone(&client));
             client
         };
@@ -191,22 +192,28 @@ impl Hub {
 
     /// Lets the service rest when a connection cannot be accepted: it would be reported as ready again at
     /// once, and again in vain (DM-503, DM-505).
-    fn back_off(self: &Arc<Hub>, index: usize, socket: &UnixSocket, error: &io::Error) {
-        let pause = self.state.lock().services[index].next_pause();
+    fn back_off(self: &Arc<Hub>, index: usize, listener: &Listener, error: &io::Error) {
+        let mut state = self.state.lock();
+        let service = &mut state.services[index];
+        let pause = service.next_pause();
         tracing::warn!(
             "cannot accept on {}: {error}; trying again in {pause:?}",
-            socket.path().display()
+            listener.address()
         );
-        self.suspend(index, Suspension::OutOfDescriptors);
+        service.suspend(&self.registry, Suspension::OutOfDescriptors);
         let hub = Arc::clone(self);
         let added = self.registry.add_timeout(pause, move |event| {
             // It is called once; it can only be registered while it is called.
             let _ = event.registry.remove_timeout(event.id);
             let mut state = hub.state.lock();
-            state.services[index].resume(&hub.registry, Suspension::OutOfDescriptors);
+            // The services are gone once the daemon has stopped.
+            if let Some(service) = state.services.get_mut(index) {
+                service.resume(&hub.registry, Suspension::OutOfDescriptors);
+            }
         });
-        if let Err(error) = added {
-            tracing::error!("{error}");
+        match added {
+            Ok(timeout) => service.retry_by(&self.registry, timeout),
+            Err(error) => tracing::error!("{error}"),
         }
     }
 

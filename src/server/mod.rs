@@ -1,7 +1,7 @@
 //! The daemon: services and clients on one event loop.
 //!
 //! This is the only place where the loop and the protocol meet. [`run`] is the start-up order of libvirt's
-//! daemon as one function; a service is a listening socket with what its clients may do, a client a
+//! daemon as one function; a service is a set of listening sockets with what their clients may do, a client a
 //! connection with its [`Session`](crate::session::Session). Every socket is a handle of the one registry,
 //! and everything that happens to it happens in that handle's callback, on the loop's thread.
 
@@ -16,7 +16,7 @@ mod shutdown;
 mod signals;
 mod startup;
 
-pub use config::Config;
+pub use config::{Config, TcpService};
 pub use dispatch::Dispatcher;
 pub use error::DaemonError;
 pub use shutdown::Shutdown;

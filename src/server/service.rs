@@ -1,12 +1,12 @@
-//! A listening socket, what its clients may do, and whether anybody is accepted on it.
+//! Listening sockets of one kind, what their clients may do, and whether anybody is accepted on them.
 
 use super::Endpoint;
 use crate::core::Refused;
 use crate::events::Events;
-use crate::id::HandleId;
-use crate::net::UnixSocket;
+use crate::id::{HandleId, TimeoutId};
+use crate::net::{Address, Listener};
 use crate::registry::Registry;
-use crate::session::Access;
+use crate::session::{Access, Auth};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,62 +26,86 @@ pub(super) enum Suspension {
     OutOfDescriptors = 2,
 }
 
-/// One listening socket.
+/// What a service asks of its clients, and lets them do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) access: Access,
+    pub(super) auth: Auth,
+}
+
+/// Listening sockets that are reached in different ways and are the same otherwise (DM-305).
 #[derive(Debug)]
 pub(super) struct Service {
-    socket: Arc<UnixSocket>,
-    access: Access,
-    /// The socket's handle, while the service is enabled.
-    handle: Option<HandleId>,
+    listeners: Vec<Listening>,
+    terms: Terms,
     /// The reasons why it does not accept, as bits.
     suspensions: u8,
     /// The pause that the next failure causes.
     pause: Duration,
+    /// The timeout that ends the pause.
+    retry: Option<TimeoutId>,
+}
+
+/// One socket of a service.
+#[derive(Debug)]
+struct Listening {
+    listener: Arc<Listener>,
+    /// While the service is enabled.
+    handle: Option<HandleId>,
 }
 
 impl Service {
-    pub(super) fn new(socket: UnixSocket, access: Access) -> Service {
-        Service {
-            socket: Arc::new(socket),
-            access,
+    pub(super) fn new(listeners: Vec<Listener>, terms: Terms) -> Service {
+        let listening = |listener| Listening {
+            listener: Arc::new(listener),
             handle: None,
+        };
+        Service {
+            listeners: listeners.into_iter().map(listening).collect(),
+            terms,
             suspensions: 0,
             pause: FIRST_PAUSE,
+            retry: None,
         }
     }
 
-    pub(super) fn access(&self) -> Access {
-        self.access
+    pub(super) fn terms(&self) -> Terms {
+        self.terms
     }
 
-    pub(super) fn endpoint(&self) -> Endpoint {
-        Endpoint {
-            path: self.socket.path().to_owned(),
-            access: self.access,
-        }
+    /// Where it is reached, by each of its sockets.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
+        self.listeners.iter().map(|listening| Endpoint {
+            address: listening.listener.address(),
+            access: self.terms.access,
+        })
     }
 
-    /// Makes the socket a handle of the loop; `accept` is called when somebody waits on it.
+    /// Makes the sockets handles of the loop; `accept` is called when somebody waits on one.
     pub(super) fn enable(
         &mut self,
         registry: &Registry,
-        mut accept: impl FnMut(&UnixSocket, Events) + Send + 'static,
+        accept: impl FnMut(&Listener, Events) + Clone + Send + 'static,
     ) -> Result<(), Refused> {
-        let socket = Arc::clone(&self.socket);
-        let added = registry.add_handle(socket, INTEREST, move |event| {
-            accept(event.source, event.events);
-        });
-        self.handle = Some(added.map_err(|error| error.reason)?);
+        for listening in &mut self.listeners {
+            let (socket, mut accept) = (Arc::clone(&listening.listener), accept.clone());
+            let added = registry.add_handle(socket, INTEREST, move |event| {
+                accept(event.source, event.events);
+            });
+            listening.handle = Some(added.map_err(|error| error.reason)?);
+        }
         Ok(())
     }
 
-    /// Stops listening for good, and takes the name away.
+    /// Stops listening for good, and takes the names away.
     pub(super) fn disable(&mut self, registry: &Registry) {
-        self.socket.unlink();
-        if let Some(handle) = self.handle.take() {
-            // It is registered as long as we know its id, unless its callback has panicked; and no call
-            // that is still in flight does harm.
-            let _ = registry.remove_handle(handle);
+        for listening in &mut self.listeners {
+            listening.listener.unlink();
+            if let Some(handle) = listening.handle.take() {
+                // It is registered as long as we know its id, unless its callback has panicked; and no
+                // call that is still in flight does harm.
+                let _ = registry.remove_handle(handle);
+            }
         }
     }
 
@@ -98,14 +122,20 @@ impl Service {
     fn set_suspensions(&mut self, registry: &Registry, suspensions: u8) {
         let changed = (suspensions == 0) != (self.suspensions == 0);
         self.suspensions = suspensions;
-        if changed && let Some(handle) = self.handle {
-            let interest = if suspensions == 0 {
-                INTEREST
-            } else {
-                Events::NONE
-            };
-            if let Err(error) = registry.update_handle(handle, interest) {
-                tracing::error!("cannot watch {}: {error}", self.socket.path().display());
+        if !changed {
+            return;
+        }
+        let interest = if suspensions == 0 {
+            INTEREST
+        } else {
+            Events::NONE
+        };
+        for listening in &self.listeners {
+            if let Some(handle) = listening.handle
+                && let Err(error) = registry.update_handle(handle, interest)
+            {
+                let address: Address = listening.listener.address();
+                tracing::error!("cannot watch {address}: {error}");
             }
         }
     }
@@ -120,5 +150,13 @@ impl Service {
         let pause = self.pause;
         self.pause = (pause * 2).min(LAST_PAUSE);
         pause
+    }
+
+    /// Takes note of the timeout that ends the pause, in place of an earlier one.
+    pub(super) fn retry_by(&mut self, registry: &Registry, timeout: TimeoutId) {
+        if let Some(earlier) = self.retry.replace(timeout) {
+            // It may have passed.
+            let _ = registry.remove_timeout(earlier);
+        }
     }
 }

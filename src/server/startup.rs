@@ -1,15 +1,15 @@
 //! The start of a daemon, in the order of libvirt's, and its end.
 
 use super::hub::Hub;
+use super::service::Terms;
 use super::shutdown::Shutdown;
 use super::{Config, DaemonError, signals};
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, RunError};
-use crate::net::{Instance, NetError, UnixSocket};
-use crate::session::Access;
+use crate::net::{Address, Bound, Instance, Listener, NetError, UnixSocket};
+use crate::session::{Access, Auth};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::error::Error;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -25,8 +25,8 @@ pub struct Ready {
 /// A socket that clients may connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The path of the socket.
-    pub path: PathBuf,
+    /// Where it is.
+    pub address: Address,
     /// What its clients may do.
     pub access: Access,
 }
@@ -113,7 +113,7 @@ fn watch_signals(
 }
 
 /// Makes the sockets, with their names and modes: clients may connect from here on, and wait (DM-104).
-fn create_sockets(config: &Config, hub: &Arc<Hub>) -> Result<(), DaemonError> {
+fn create_sockets(config: &Config, hub: &Hub) -> Result<(), DaemonError> {
     let read_write = (config.socket_path(), config.rw_mode, Access::ReadWrite);
     let read_only = (
         config.read_only_socket_path(),
@@ -123,9 +123,26 @@ fn create_sockets(config: &Config, hub: &Arc<Hub>) -> Result<(), DaemonError> {
     for (path, mode, access) in [read_write, read_only] {
         let socket = UnixSocket::bind(&path, mode, config.max_queued_clients)
             .map_err(DaemonError::Network)?;
-        hub.add_service(socket, access);
+        let auth = Auth::None;
+        hub.add_service(vec![Listener::Unix(socket)], Terms { access, auth });
+    }
+    if let Some(tcp) = &config.tcp {
+        let terms = Terms {
+            access: Access::ReadWrite,
+            auth: tcp.auth,
+        };
+        hub.add_service(listen(config, tcp.address.as_deref(), &tcp.port)?, terms);
     }
     Ok(())
+}
+
+/// Listens on a network, and says which addresses it could not have (DM-303).
+fn listen(config: &Config, host: Option<&str>, port: &str) -> Result<Vec<Listener>, DaemonError> {
+    let bound = Bound::new(host, port, config.max_queued_clients).map_err(DaemonError::Network)?;
+    for (address, error) in bound.skipped {
+        tracing::warn!("not listening on {address}: {error}");
+    }
+    Ok(bound.sockets.into_iter().map(Listener::Tcp).collect())
 }
 
 /// The thread of the event loop.

@@ -1,7 +1,8 @@
 //! A client of the daemon that speaks in bytes.
 
 use super::patience::{PATIENCE, wait_until};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,16 +13,55 @@ pub const CONNECT_OPEN: i32 = 1;
 pub const GET_HOSTNAME: i32 = 59;
 
 /// A client that speaks in bytes.
-pub struct RawClient {
-    pub stream: UnixStream,
+pub struct RawClient<S: Connection = UnixStream> {
+    pub stream: S,
     serial: u32,
 }
 
+/// What a client's bytes travel over.
+pub trait Connection: Read + Write {
+    fn set_patience(&self, patience: Duration) -> io::Result<()>;
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()>;
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+}
+
+macro_rules! connection {
+    ($stream:ty) => {
+        impl Connection for $stream {
+            fn set_patience(&self, patience: Duration) -> io::Result<()> {
+                self.set_read_timeout(Some(patience))?;
+                self.set_write_timeout(Some(patience))
+            }
+
+            fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+                <$stream>::set_nonblocking(self, nonblocking)
+            }
+
+            fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+                <$stream>::shutdown(self, how)
+            }
+        }
+    };
+}
+
+connection!(UnixStream);
+connection!(TcpStream);
+
 impl RawClient {
     pub fn connect(path: &Path) -> RawClient {
-        let stream = UnixStream::connect(path).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        RawClient::over(UnixStream::connect(path).unwrap())
+    }
+}
+
+impl RawClient<TcpStream> {
+    pub fn connect_tcp(address: SocketAddr) -> RawClient<TcpStream> {
+        RawClient::over(TcpStream::connect(address).unwrap())
+    }
+}
+
+impl<S: Connection> RawClient<S> {
+    pub fn over(stream: S) -> RawClient<S> {
+        stream.set_patience(PATIENCE).unwrap();
         RawClient { stream, serial: 0 }
     }
 
@@ -84,9 +124,9 @@ impl RawClient {
     /// Whether nothing arrives for a fifth of a second, long after a daemon that would answer has.
     pub fn is_kept_waiting(&mut self) -> bool {
         let moment = Duration::from_millis(200);
-        self.stream.set_read_timeout(Some(moment)).unwrap();
+        self.stream.set_patience(moment).unwrap();
         let answer = self.stream.read(&mut [0]);
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.set_patience(PATIENCE).unwrap();
         answer.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
@@ -96,11 +136,11 @@ impl RawClient {
     }
 }
 
-impl Drop for RawClient {
+impl<S: Connection> Drop for RawClient<S> {
     /// Ends the connection now. Another test that starts a daemon at this moment holds a copy of the socket
     /// until its `exec`, and closing ours alone would not be noticed before that.
     fn drop(&mut self) {
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 

@@ -17,6 +17,7 @@ use eventry::server::{Config, DaemonError, Ready, run};
 use patience::{PATIENCE, bounded, wait_until};
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -163,6 +164,14 @@ impl Daemon {
         &self.announced
     }
 
+    /// The addresses of the network it listens on, of those announced with `kind`.
+    pub fn addresses(&self, kind: &str) -> Vec<SocketAddr> {
+        let kind = format!("(read-write, {kind})");
+        let lines = self.announced.iter().filter(|line| line.ends_with(&kind));
+        let addresses = lines.map(|line| line.split_whitespace().next().unwrap().parse());
+        addresses.collect::<Result<_, _>>().unwrap()
+    }
+
     pub fn pid(&self) -> u32 {
         self.process.0.id()
     }
@@ -270,7 +279,12 @@ impl Drop for Process {
 
 /// Starts a daemon in `run_dir` that is to end by itself.
 pub fn refused(run_dir: &Path) -> Exit {
-    Process::start(&mut serving_in(run_dir)).wait()
+    refused_with(run_dir, &[])
+}
+
+/// The same with options.
+pub fn refused_with(run_dir: &Path, options: &[&str]) -> Exit {
+    Process::start(serving_in(run_dir).args(options)).wait()
 }
 
 /// A daemon on threads of this process.

@@ -1,0 +1,66 @@
+//! One connection's socket.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+/// A connection as it was accepted: non-blocking and close-on-exec (DM-206).
+///
+/// What travels over it is not its concern: a TLS client's is a [`Tcp`](Socket::Tcp) too.
+#[derive(Debug)]
+pub enum Socket {
+    /// A local one.
+    Unix(UnixStream),
+    /// One over a network.
+    Tcp(TcpStream),
+}
+
+impl Socket {
+    /// Who is at the other end of a network; `None` for a local peer, and for one that is gone.
+    #[must_use]
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        match self {
+            Socket::Unix(_) => None,
+            Socket::Tcp(stream) => stream.peer_addr().ok(),
+        }
+    }
+}
+
+impl Read for &Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Unix(stream) => (&*stream).read(buffer),
+            Socket::Tcp(stream) => (&*stream).read(buffer),
+        }
+    }
+}
+
+impl Write for &Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Unix(stream) => (&*stream).write(bytes),
+            Socket::Tcp(stream) => (&*stream).write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, bytes: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Socket::Unix(stream) => (&*stream).write_vectored(bytes),
+            Socket::Tcp(stream) => (&*stream).write_vectored(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Unix(stream) => stream.as_fd(),
+            Socket::Tcp(stream) => stream.as_fd(),
+        }
+    }
+}
