@@ -81,7 +81,7 @@ fn in_the_background_it_serves_when_the_command_returns() {
     assert!(
         std::fs::read_to_string(log)
             .unwrap()
-            .contains(": info : eventryd:")
+            .contains(": info : daemon:")
     );
 }
 

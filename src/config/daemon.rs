@@ -55,6 +55,7 @@ fn unix_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refu
             "`eventry_prefix` is part of a file name: not empty and without a slash",
         ),
     }
+    config.socket_group = settings.text("unix_sock_group");
     let auth = settings.text("auth_unix_rw");
     let by_auth = if auth.as_deref() == Some("polkit") {
         0o777

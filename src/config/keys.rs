@@ -188,7 +188,7 @@ pub const GROUPS: &[Group] = {
         Group {
             title: "Unix sockets",
             keys: &[
-                key_of("unix_sock_group", Text, Unset("the group of the process"), LATER, "group of the Unix sockets, a name or a number").like("\"libvirt\""),
+                key_of("unix_sock_group", Text, Unset("the group of the process"), Restart, "group of the Unix sockets, a name or a number").like("\"libvirt\""),
                 key_of("unix_sock_ro_perms", Mode, Preset::Text("0777"), Restart, "mode of the read-only socket"),
                 key_of("unix_sock_rw_perms", Mode, Unset("0700, with polkit 0777"), Restart, "mode of the read-write socket").like("\"0770\""),
                 key_of("unix_sock_admin_perms", Mode, Preset::Text("0700"), NO_ADMIN, "mode of the admin socket"),

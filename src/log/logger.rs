@@ -185,12 +185,20 @@ fn tell(suppressed: Vec<(Identifier, u64)>) {
     }
 }
 
-/// The name of a part of the daemon, from the path of its module.
+/// The name of a part of the daemon, from the path of its module. The program is `daemon` and the library's
+/// own events are `loop`: the filters of libvirtd's sample file silence everything with `event` in its name.
 fn source_of(target: &str) -> String {
-    target
-        .strip_prefix("eventry::")
-        .unwrap_or(target)
-        .replace("::", ".")
+    let within = |package: &str| {
+        let rest = target.strip_prefix(package)?;
+        (rest.is_empty() || rest.starts_with("::")).then_some(rest)
+    };
+    let (part, rest) = match (within("eventryd"), within("eventry")) {
+        (Some(rest), _) => ("daemon", rest),
+        (_, Some("")) => ("loop", ""),
+        (_, Some(rest)) => ("", rest.trim_start_matches(':')),
+        _ => ("", target),
+    };
+    part.to_owned() + &rest.replace("::", ".")
 }
 
 fn read(clock: ClockId) -> Duration {

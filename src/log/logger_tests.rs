@@ -150,3 +150,19 @@ fn a_bad_setup_changes_nothing() {
     });
     assert_eq!(log.lines().count(), 1, "{log}");
 }
+
+#[test]
+fn parts_have_names_that_the_filters_of_libvirtd_do_not_silence() {
+    let filters = Filters::parse("1:qemu 1:libvirt 4:object 4:json 4:event 1:util").unwrap();
+    let targets = [
+        ("eventryd", "daemon"),
+        ("eventryd::process", "daemon.process"),
+        ("eventry", "loop"),
+        ("eventry::server::hub", "server.hub"),
+        ("mio::poll", "mio.poll"),
+    ];
+    for (target, source) in targets {
+        assert_eq!(source_of(target), source);
+        assert_eq!(filters.level_of(source), None);
+    }
+}

@@ -4,6 +4,7 @@
 //! nobody accepts on it: that begins when the server enables the service it belongs to (DM-501).
 
 mod error;
+mod group;
 mod instance;
 mod listener;
 mod run_dir;
@@ -12,6 +13,7 @@ mod tcp;
 mod unix;
 
 pub use error::NetError;
+pub use group::group_number;
 pub use instance::Instance;
 pub use listener::{Address, Listener};
 pub use run_dir::{RunDir, default_run_dir};

@@ -27,6 +27,8 @@ pub struct Config {
     pub rw_mode: u32,
     /// Who may connect to the read-only socket. Default 0777 (DM-203).
     pub ro_mode: u32,
+    /// The group of the Unix sockets, by name or number. Default that of the process (DM-202).
+    pub socket_group: Option<String>,
     /// Where to listen on TCP, without encryption. Default nowhere (DM-302).
     pub tcp: Option<TcpService>,
     /// Connections that may wait to be accepted, per socket. Default 1000 (DM-205).
@@ -75,6 +77,7 @@ impl Config {
             prefix: "eventry".to_owned(),
             rw_mode: 0o700,
             ro_mode: 0o777,
+            socket_group: None,
             tcp: None,
             max_queued_clients: 1000,
             max_clients: const { NonZeroUsize::new(5000).unwrap() },

@@ -7,7 +7,7 @@ use super::signals::Process;
 use super::{Config, Control, DaemonError};
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, RunError};
-use crate::net::{Address, Bound, Instance, Listener, NetError, UnixSocket};
+use crate::net::{Address, Bound, Instance, Listener, NetError, UnixSocket, group_number};
 use crate::session::{Access, Auth};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::error::Error;
@@ -158,8 +158,10 @@ fn create_sockets(config: &Config, hub: &Hub) -> Result<(), DaemonError> {
         config.ro_mode,
         Access::ReadOnly,
     );
+    let group = config.socket_group.as_deref().map(group_number);
+    let group = group.transpose().map_err(DaemonError::Network)?;
     for (path, mode, access) in [read_write, read_only] {
-        let socket = UnixSocket::bind(&path, mode, config.max_queued_clients)
+        let socket = UnixSocket::bind_for(group, &path, mode, config.max_queued_clients)
             .map_err(DaemonError::Network)?;
         let auth = Auth::None;
         hub.add_service(vec![Listener::Unix(socket)], Terms { access, auth });
