@@ -133,7 +133,11 @@ mod sync;
 mod time;
 
 #[cfg(feature = "daemon")]
+pub mod config;
+#[cfg(feature = "daemon")]
 pub mod driver;
+#[cfg(feature = "daemon")]
+pub mod log;
 #[cfg(feature = "daemon")]
 pub mod net;
 #[cfg(feature = "daemon")]

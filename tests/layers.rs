@@ -15,10 +15,11 @@ const LAYERS: &[(u8, &[&str])] = &[
     (2, &["poller", "session"]),
     (3, &["registry"]),
     (4, &["event_loop"]),
-    (5, &["event_impl", "net"]),
+    (5, &["event_impl", "log", "net"]),
     (6, &["capi", "driver"]),
     (7, &["server"]),
-    (8, &["main"]),
+    (8, &["config"]),
+    (9, &["bin"]),
 ];
 
 /// Where code is.
@@ -299,7 +300,7 @@ fn a_planted_upward_edge_is_found() {
             "mod inner { use super::*; use crate::poller::MioPoller; }",
         ),
         (
-            "main.rs",
+            "bin/eventryd/main.rs",
             "use eventry::server::run; use eventry::session::Access;",
         ),
     ] {

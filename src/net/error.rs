@@ -19,6 +19,18 @@ pub enum NetError {
         /// The other daemon's process, if its pid file says so.
         pid: Option<u32>,
     },
+    /// Another process holds the pid file.
+    #[error(
+        "{} is locked by another process{}; stop it, or choose another file with --pid-file",
+        .path.display(),
+        .pid.map(|pid| format!(" ({pid})")).unwrap_or_default()
+    )]
+    PidFileInUse {
+        /// The file.
+        path: PathBuf,
+        /// The other process, if the file says so.
+        pid: Option<u32>,
+    },
     /// Something answers on the socket already.
     #[error("{} is in use by another program; stop it, or choose another --run-dir or --prefix", .0.display())]
     InUse(PathBuf),

@@ -1,4 +1,4 @@
-//! One daemon per run directory.
+//! One daemon per pid file, and one per run directory.
 
 use super::NetError;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -6,8 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The lock of a run directory, held as long as this lives: the pid file, locked and written, and removed
-/// at the end (DM-108).
+/// A pid file, held as long as this lives: locked and written, and removed at the end (DM-108).
 #[derive(Debug)]
 pub struct Instance {
     path: PathBuf,
@@ -16,13 +15,28 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Takes the lock of `run_dir`.
+    /// Takes the lock of `run_dir`, a pid file in it.
     ///
     /// # Errors
     ///
     /// [`NetError::AlreadyRunning`] if somebody holds it, [`NetError::Os`] if the file cannot be made.
     pub fn lock(run_dir: &Path) -> Result<Instance, NetError> {
-        let path = run_dir.join("eventryd.pid");
+        let locked = Instance::lock_at(&run_dir.join("eventryd.pid"));
+        locked.map_err(|error| match error {
+            NetError::PidFileInUse { pid, .. } => NetError::AlreadyRunning {
+                run_dir: run_dir.to_owned(),
+                pid,
+            },
+            other => other,
+        })
+    }
+
+    /// Takes the lock of the pid file `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::PidFileInUse`] if somebody holds it, [`NetError::Os`] if the file cannot be made.
+    pub fn lock_at(path: &Path) -> Result<Instance, NetError> {
         loop {
             let file = OpenOptions::new()
                 .read(true)
@@ -30,28 +44,24 @@ impl Instance {
                 .create(true)
                 .truncate(false)
                 .mode(0o644)
-                .open(&path)
-                .map_err(NetError::os("open the pid file", &path))?;
-            if let Some(instance) = Instance::lock_file(file, run_dir, &path)? {
+                .open(path)
+                .map_err(NetError::os("open the pid file", path))?;
+            if let Some(instance) = Instance::lock_file(file, path)? {
                 return Ok(instance);
             }
         }
     }
 
-    /// Takes the lock of `run_dir` on its pid file, which has been opened. `None` if its last holder has
+    /// Takes the lock of a pid file that has been opened. `None` if its last holder has
     /// removed the file since: then this lock protects nothing.
-    fn lock_file(
-        mut file: File,
-        run_dir: &Path,
-        path: &Path,
-    ) -> Result<Option<Instance>, NetError> {
+    fn lock_file(mut file: File, path: &Path) -> Result<Option<Instance>, NetError> {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut content = String::new();
                 let read = file.read_to_string(&mut content);
-                return Err(NetError::AlreadyRunning {
-                    run_dir: run_dir.to_owned(),
+                return Err(NetError::PidFileInUse {
+                    path: path.to_owned(),
                     pid: read.ok().and_then(|_| content.trim().parse().ok()),
                 });
             }
@@ -123,7 +133,7 @@ mod tests {
             if is_there_a_new_one {
                 fs::write(&path, "").unwrap();
             }
-            let locked = Instance::lock_file(opened, dir.path(), &path);
+            let locked = Instance::lock_file(opened, &path);
             assert!(locked.unwrap().is_none());
         }
     }

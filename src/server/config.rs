@@ -40,9 +40,11 @@ pub struct Config {
     /// How long an orderly stop waits for clients that have not read their last answers. Default 5 s
     /// (DM-1303).
     pub shutdown_grace: Duration,
-    /// Whether SIGINT, SIGQUIT and SIGTERM stop the daemon (DM-1301). Default no: signals belong to the
-    /// whole process.
-    pub handle_signals: bool,
+    /// How long there may be no client before the daemon ends (DM-1307). Default for ever.
+    pub idle_timeout: Option<Duration>,
+    /// A file for the number of the process, locked while it runs (DM-108). There is one in the run directory
+    /// in any case. Default none.
+    pub pid_file: Option<PathBuf>,
 }
 
 /// A service on plain TCP: whoever is on the way reads and changes what is said.
@@ -79,7 +81,8 @@ impl Config {
             client_limits: Limits::default(),
             keepalive: Keepalive::default(),
             shutdown_grace: Duration::from_secs(5),
-            handle_signals: false,
+            idle_timeout: None,
+            pid_file: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::deadlines::Deadlines;
+use super::idle::Idle;
 use super::service::{Service, Suspension, Terms};
 use super::{Config, DaemonError, Endpoint};
 use crate::driver::Driver;
@@ -26,9 +27,6 @@ const ACCEPT_BUDGET: usize = 16;
 pub(super) struct Hub {
     pub(super) registry: Registry,
     stopper: Stopper,
-    max_clients: NonZeroUsize,
-    session: SessionConfig,
-    grace: Duration,
     /// Its lock is held across nothing but calls of the registry.
     pub(super) deadlines: Deadlines,
     /// Never held while a client's own lock is taken, nor across a call of a driver.
@@ -41,6 +39,30 @@ struct State {
     clients: BTreeMap<u64, Arc<Client>>,
     /// Counts from 1, never repeats (DM-608).
     last_client: u64,
+    in_force: InForce,
+    idle: Idle,
+}
+
+/// The part of the configuration that may change while the daemon runs.
+struct InForce {
+    max_clients: NonZeroUsize,
+    /// What the next client is told.
+    session: SessionConfig,
+    grace: Duration,
+}
+
+impl InForce {
+    fn new(config: &Config) -> InForce {
+        InForce {
+            max_clients: config.max_clients,
+            session: SessionConfig {
+                limits: config.client_limits,
+                keepalive: config.keepalive,
+                ..SessionConfig::default()
+            },
+            grace: config.shutdown_grace,
+        }
+    }
 }
 
 /// Where a daemon is in its life.
@@ -57,19 +79,14 @@ impl Hub {
         Arc::new(Hub {
             registry: event_loop.registry(),
             stopper: event_loop.stopper(),
-            max_clients: config.max_clients,
-            session: SessionConfig {
-                limits: config.client_limits,
-                keepalive: config.keepalive,
-                ..SessionConfig::default()
-            },
-            grace: config.shutdown_grace,
             deadlines: Deadlines::default(),
             state: Mutex::new(State {
                 phase: Phase::Serving,
                 services: Vec::new(),
                 clients: BTreeMap::new(),
                 last_client: 0,
+                in_force: InForce::new(config),
+                idle: Idle::default(),
             }),
         })
     }
@@ -137,7 +154,8 @@ impl Hub {
     }
 
     fn is_full(&self) -> bool {
-        self.state.lock().clients.len() >= self.max_clients.get()
+        let state = self.state.lock();
+        state.clients.len() >= state.in_force.max_clients.get()
     }
 
     fn add_client(self: &Arc<Hub>, index: usize, socket: Socket, driver: &Arc<dyn Driver>) {
@@ -149,17 +167,46 @@ impl Hub {
             let session = SessionConfig {
                 access,
                 auth,
-                ..self.session
+                ..state.in_force.session
             };
             state.last_client += 1;
             let id = state.last_client;
             let client = Arc::new(Client::new(id, socket, session, Arc::clone(driver)));
             state.clients.insert(id, Arc::clone(&client));
+            if state.clients.len() == 1 {
+                state.idle.settle(&self.registry, 1);
+            }
             client
         };
         if let Err(error) = client.enable(self) {
             tracing::error!("cannot watch client {}: {error}", client.id());
             self.client_closed(client.id());
+        }
+    }
+
+    /// Ends the daemon by `expired` when there has been no client for as long as the configuration says
+    /// (DM-1307).
+    pub(super) fn watch_idleness(
+        &self,
+        interval: Option<Duration>,
+        expired: impl FnMut() + Send + 'static,
+    ) {
+        let mut state = self.state.lock();
+        let clients = state.clients.len();
+        state.idle.begin(&self.registry, interval, expired);
+        state.idle.settle(&self.registry, clients);
+    }
+
+    /// Serves as `config` says from now on, as far as it can be changed.
+    pub(super) fn apply(&self, config: &Config) {
+        let mut state = self.state.lock();
+        state.in_force = InForce::new(config);
+        state.idle.set_interval(config.idle_timeout);
+        let clients = state.clients.len();
+        state.idle.settle(&self.registry, clients);
+        // There may be room for more now; who finds that there is not stops again.
+        for service in &mut state.services {
+            service.resume(&self.registry, Suspension::ClientLimit);
         }
     }
 
@@ -181,6 +228,9 @@ impl Hub {
         for service in &mut state.services {
             service.resume(&self.registry, Suspension::ClientLimit);
             service.resume(&self.registry, Suspension::OutOfDescriptors);
+        }
+        if state.clients.is_empty() {
+            state.idle.settle(&self.registry, 0);
         }
         let is_over = state.phase == Phase::Draining && state.clients.is_empty();
         drop(state);
@@ -237,6 +287,7 @@ impl Hub {
             service.disable(&self.registry);
         }
         let clients: Vec<Arc<Client>> = state.clients.values().cloned().collect();
+        let grace = state.in_force.grace;
         drop(state);
         if clients.is_empty() {
             self.stopper.stop();
@@ -249,20 +300,16 @@ impl Hub {
         let hub = Arc::clone(self);
         let added = self
             .registry
-            .add_timeout(self.grace, move |_| hub.end_grace());
+            .add_timeout(grace, move |_| hub.end_grace(grace));
         if added.is_err() {
             self.stop_now();
         }
     }
 
     /// Ends the wait for clients that have not read their last answers (DM-1303).
-    fn end_grace(&self) {
+    fn end_grace(&self, grace: Duration) {
         let unfinished = self.state.lock().clients.len();
-        tracing::warn!(
-            unfinished,
-            "the grace of {:?} is over; stopping",
-            self.grace
-        );
+        tracing::warn!(unfinished, "the grace of {grace:?} is over; stopping");
         self.stop_now();
     }
 

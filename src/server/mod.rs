@@ -7,17 +7,21 @@
 
 mod client;
 mod config;
+mod control;
 mod deadlines;
 mod dispatch;
 mod error;
 mod hub;
+mod idle;
 mod service;
 mod shutdown;
 mod signals;
 mod startup;
 
 pub use config::{Config, TcpService};
+pub use control::Control;
 pub use dispatch::Dispatcher;
 pub use error::DaemonError;
 pub use shutdown::Shutdown;
-pub use startup::{Endpoint, Ready, run};
+pub use signals::{Process, Signals};
+pub use startup::{Endpoint, Ready, run, run_process};

@@ -3,7 +3,8 @@
 use super::hub::Hub;
 use super::service::Terms;
 use super::shutdown::Shutdown;
-use super::{Config, DaemonError, signals};
+use super::signals::Process;
+use super::{Config, Control, DaemonError};
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, RunError};
 use crate::net::{Address, Bound, Instance, Listener, NetError, UnixSocket};
@@ -48,11 +49,34 @@ pub fn run<E: Into<Box<dyn Error + Send + Sync>>>(
     initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
     on_ready: impl FnOnce(Ready),
 ) -> Result<(), DaemonError> {
+    start(config, None, initialise_driver, on_ready)
+}
+
+/// The same for a daemon that is its process: signals stop it, or have it read its configuration again.
+///
+/// # Errors
+///
+/// As those of [`run`].
+pub fn run_process<E: Into<Box<dyn Error + Send + Sync>>>(
+    config: &Config,
+    process: Process,
+    initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
+    on_ready: impl FnOnce(Ready),
+) -> Result<(), DaemonError> {
+    start(config, Some(process), initialise_driver, on_ready)
+}
+
+fn start<E: Into<Box<dyn Error + Send + Sync>>>(
+    config: &Config,
+    process: Option<Process>,
+    initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
+    on_ready: impl FnOnce(Ready),
+) -> Result<(), DaemonError> {
     let _instance = initialise(config)?;
     let event_loop = register_event_implementation()?;
     let hub = Hub::new(&event_loop, config);
     let shutdown = Shutdown::new(Arc::clone(&hub));
-    let _signals = watch_signals(config, &event_loop, &shutdown)?;
+    let _signals = watch_signals(process, &event_loop, &hub, &shutdown)?;
     create_sockets(config, &hub)?;
     let loop_thread = start_event_loop(event_loop)?;
 
@@ -61,6 +85,7 @@ pub fn run<E: Into<Box<dyn Error + Send + Sync>>>(
         .and_then(|driver| hub.enable_services(&driver))
         .map(|enabled| {
             if enabled {
+                watch_idleness(config, &hub, &shutdown);
                 on_ready(Ready {
                     endpoints: hub.endpoints(),
                     shutdown: shutdown.clone(),
@@ -75,8 +100,14 @@ pub fn run<E: Into<Box<dyn Error + Send + Sync>>>(
     started.and(ended)
 }
 
-/// Takes the run directory for this daemon alone, and as many descriptors as there may be (DM-110).
-fn initialise(config: &Config) -> Result<Instance, DaemonError> {
+/// What makes this the only daemon of its kind.
+type Instances = (Option<Instance>, Instance);
+
+/// Takes the pid file and the run directory for this daemon alone, and as many descriptors as there may be
+/// (DM-108, DM-110).
+fn initialise(config: &Config) -> Result<Instances, DaemonError> {
+    let pid_file = config.pid_file.as_deref().map(Instance::lock_at);
+    let pid_file = pid_file.transpose().map_err(DaemonError::Instance)?;
     config.run_dir.create().map_err(DaemonError::RunDir)?;
     let instance = Instance::lock(config.run_dir.path()).map_err(|error| match error {
         NetError::AlreadyRunning { .. } => DaemonError::Instance(error),
@@ -90,7 +121,7 @@ fn initialise(config: &Config) -> Result<Instance, DaemonError> {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
-    Ok(instance)
+    Ok((pid_file, instance))
 }
 
 /// The event implementation everything below registers with.
@@ -98,18 +129,25 @@ fn register_event_implementation() -> Result<EventLoop, DaemonError> {
     EventLoop::new().map_err(DaemonError::EventLoop)
 }
 
-/// Makes the signals events of the loop.
+/// Makes the signals of the process events of the loop; they stay its own as long as what is returned lives.
 fn watch_signals(
-    config: &Config,
+    process: Option<Process>,
     event_loop: &EventLoop,
+    hub: &Arc<Hub>,
     shutdown: &Shutdown,
-) -> Result<Option<signals::Watched>, DaemonError> {
-    if !config.handle_signals {
-        return Ok(None);
-    }
-    signals::watch(&event_loop.registry(), shutdown)
-        .map(Some)
-        .map_err(DaemonError::Signals)
+) -> Result<Option<impl Drop + use<>>, DaemonError> {
+    let control = Control::new(Arc::clone(hub));
+    let watched = process.map(|process| process.watch(&event_loop.registry(), shutdown, control));
+    watched.transpose().map_err(DaemonError::Signals)
+}
+
+/// Stops the daemon when nobody has used it for a while (DM-1307).
+fn watch_idleness(config: &Config, hub: &Hub, shutdown: &Shutdown) {
+    let shutdown = shutdown.clone();
+    hub.watch_idleness(config.idle_timeout, move || {
+        tracing::info!("stopping: there has been no client for as long as the timeout");
+        shutdown.request();
+    });
 }
 
 /// Makes the sockets, with their names and modes: clients may connect from here on, and wait (DM-104).

@@ -1,0 +1,74 @@
+//! What whoever starts the daemon reads.
+
+use eventry::net::Address;
+use eventry::server::Ready;
+use eventry::session::Access;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+/// Says what the daemon listens on, and what to try.
+pub(super) fn announce(ready: &Ready) {
+    let mut text = format!("eventryd {} listens on\n", env!("CARGO_PKG_VERSION"));
+    for endpoint in &ready.endpoints {
+        let access = match endpoint.access {
+            Access::ReadWrite => "read-write",
+            Access::ReadOnly => "read-only",
+        };
+        let _ = match &endpoint.address {
+            Address::Unix(path) => writeln!(text, "  {}  ({access})", path.display()),
+            Address::Tcp(address) => writeln!(text, "  {address}  ({access}, TCP)"),
+        };
+    }
+    text.push_str("Try:\n");
+    for (index, endpoint) in ready.endpoints.iter().enumerate() {
+        let uri = match &endpoint.address {
+            Address::Unix(path) if index == 0 => {
+                format!("test+unix:///default?socket={}", uri_path(path))
+            }
+            Address::Unix(_) => continue,
+            Address::Tcp(address) => format!("test+tcp://{}/default", reachable(*address)),
+        };
+        let _ = writeln!(text, "  virsh -c '{uri}' list --all");
+    }
+    // Whoever started the daemon may have closed its standard output; it serves all the same.
+    let mut output = io::stdout().lock();
+    let _ = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+}
+
+/// An address to connect to on this machine: all addresses are none to connect to.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// A path as part of a URI, with everything escaped that might mean something there or to a shell.
+fn uri_path(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(byte) {
+            text.push(char::from(*byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_escaped_in_the_printed_uri() {
+        assert_eq!(uri_path(Path::new("/run/a b&c'd")), "/run/a%20b%26c%27d");
+    }
+}

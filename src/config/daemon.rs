@@ -1,0 +1,143 @@
+//! What settings mean for the daemon.
+
+use super::Settings;
+use crate::net::RunDir;
+use crate::server::{Config, TcpService};
+use crate::session::Auth;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// A setting that cannot be followed, though it is of its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The setting.
+    pub key: &'static str,
+    /// Why, and what to do about it.
+    pub message: String,
+}
+
+/// The backlog where the setting is 0, as with libvirt (DM-205).
+const DEFAULT_BACKLOG: u32 = 30;
+
+/// Puts the settings into a configuration.
+///
+/// # Errors
+///
+/// The settings that cannot be followed.
+pub fn configure(settings: &Settings, mut config: Config) -> Result<Config, Vec<Refusal>> {
+    let mut refused = Vec::new();
+    unix_sockets(settings, &mut config, &mut refused);
+    network_sockets(settings, &mut config, &mut refused);
+    keepalive(settings, &mut config);
+    process(settings, &mut config);
+    limits(settings, &mut config, &mut refused);
+    if refused.is_empty() {
+        Ok(config)
+    } else {
+        Err(refused)
+    }
+}
+
+fn refuse(refused: &mut Vec<Refusal>, key: &'static str, message: impl Into<String>) {
+    let message = message.into();
+    refused.push(Refusal { key, message });
+}
+
+fn unix_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
+    if let Some(dir) = settings.path("unix_sock_dir") {
+        config.run_dir = RunDir::Chosen(dir);
+    }
+    match settings.text("eventry_prefix") {
+        Some(prefix) if !prefix.is_empty() && !prefix.contains('/') => config.prefix = prefix,
+        _ => refuse(
+            refused,
+            "eventry_prefix",
+            "`eventry_prefix` is part of a file name: not empty and without a slash",
+        ),
+    }
+    let auth = settings.text("auth_unix_rw");
+    let by_auth = if auth.as_deref() == Some("polkit") {
+        0o777
+    } else {
+        0o700
+    };
+    config.rw_mode = settings.mode("unix_sock_rw_perms").unwrap_or(by_auth);
+    if let Some(mode) = settings.mode("unix_sock_ro_perms") {
+        config.ro_mode = mode;
+    }
+    for key in ["auth_unix_ro", "auth_unix_rw"] {
+        if settings.text(key).as_deref() != Some("none") {
+            refuse(
+                refused,
+                key,
+                format!("`{key}` can only be \"none\" in this version"),
+            );
+        }
+    }
+}
+
+fn network_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
+    if settings.is_set("listen_tls") {
+        refuse(
+            refused,
+            "listen_tls",
+            "`listen_tls` can only be 0 in this version",
+        );
+    }
+    if settings.is_set("listen_tcp") {
+        if settings.text("auth_tcp").as_deref() != Some("none") {
+            let why = "`auth_tcp` can only be \"none\", for networks you trust: what SASL needs on a connection \
+                       without encryption (GSSAPI, DIGEST-MD5) is not there, and polkit knows local users only. \
+                       Clients that have to prove who they are come by TLS";
+            refuse(refused, "auth_tcp", why);
+        }
+        config.tcp = Some(TcpService {
+            address: settings.text("listen_addr"),
+            port: settings.text("tcp_port").expect("it has a default"),
+            auth: Auth::None,
+        });
+    }
+}
+
+fn limits(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
+    let max_clients = settings.unsigned("max_clients");
+    config.max_clients = positive(max_clients);
+    let anonymous = settings.unsigned("max_anonymous_clients");
+    // Our own default gives way to a limit that was set.
+    if settings.is_given("max_anonymous_clients") && anonymous > max_clients {
+        refuse(
+            refused,
+            "max_anonymous_clients",
+            format!(
+                "`max_anonymous_clients` ({anonymous}) must not be more than `max_clients` ({max_clients})"
+            ),
+        );
+    }
+    config.max_queued_clients = match settings.unsigned("max_queued_clients") {
+        0 => DEFAULT_BACKLOG,
+        backlog => backlog,
+    };
+    config.client_limits.max_client_requests = positive(settings.unsigned("max_client_requests"));
+    config.shutdown_grace = seconds(settings.unsigned("eventry_shutdown_grace"));
+}
+
+fn keepalive(settings: &Settings, config: &mut Config) {
+    let interval = u64::try_from(settings.number("keepalive_interval")).unwrap_or_default();
+    config.keepalive.interval = (interval > 0).then(|| Duration::from_secs(interval));
+    config.keepalive.count = settings.unsigned("keepalive_count");
+}
+
+fn process(settings: &Settings, config: &mut Config) {
+    let idle = settings.unsigned("eventry_idle_timeout");
+    config.idle_timeout = (idle > 0).then(|| seconds(idle));
+    config.pid_file = settings.path("eventry_pid_file");
+}
+
+/// A number that was checked to be at least 1 when it was read.
+fn positive(number: u32) -> NonZeroUsize {
+    NonZeroUsize::new(number as usize).expect("checked when it was read")
+}
+
+fn seconds(number: u32) -> Duration {
+    Duration::from_secs(number.into())
+}

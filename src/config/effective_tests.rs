@@ -1,0 +1,152 @@
+//! Defaults, file, environment and options together.
+
+use super::*;
+use crate::config::{Format, Virconf};
+use crate::log::Destination;
+use crate::net::RunDir;
+
+fn given() -> Given {
+    Given {
+        environment: Vec::new(),
+        options: Vec::new(),
+        trace: false,
+        default_outputs: vec![Output {
+            level: Level::Trace,
+            destination: Destination::Stderr,
+        }],
+        directory: "/here".into(),
+        base: Config::new(RunDir::Chosen("/run/example".into())),
+    }
+}
+
+fn file(text: &str) -> Source {
+    Source {
+        path: "a.conf".into(),
+        format: Format::Libvirt,
+        text: text.as_bytes().to_vec(),
+    }
+}
+
+fn effective(text: &str) -> Effective {
+    let effective = given().with_file(Some(&file(text)));
+    effective.unwrap_or_else(|faults| panic!("{text}: {faults:?}"))
+}
+
+fn faults(text: &str) -> Vec<String> {
+    let faults = given().with_file(Some(&file(text))).unwrap_err();
+    faults.iter().map(Fault::to_string).collect()
+}
+
+#[test]
+fn without_settings_the_daemon_has_its_own_defaults() {
+    let effective = given().with_file(None).unwrap();
+    assert_eq!(
+        format!("{:?}", effective.daemon),
+        format!("{:?}", given().base)
+    );
+    assert_eq!(effective.log.level, Level::Info);
+    assert_eq!(effective.remarks(), [""; 0]);
+}
+
+#[test]
+fn settings_reach_the_daemon() {
+    let daemon = effective(
+        "max_clients = 7\nmax_queued_clients = 0\nmax_client_requests = 2\nunix_sock_ro_perms = '0444'\n\
+         unix_sock_rw_perms = \"0770\"\nunix_sock_dir = '/x'\neventry_prefix = 'libvirt'\neventry_shutdown_grace = 0",
+    )
+    .daemon;
+    assert_eq!(daemon.max_clients.get(), 7);
+    assert_eq!(daemon.max_queued_clients, 30);
+    assert_eq!(daemon.client_limits.max_client_requests.get(), 2);
+    assert_eq!((daemon.ro_mode, daemon.rw_mode), (0o444, 0o770));
+    assert_eq!(daemon.socket_path().to_str(), Some("/x/libvirt-sock"));
+    assert!(daemon.shutdown_grace.is_zero());
+}
+
+#[test]
+fn options_beat_the_environment_and_that_beats_the_file() {
+    let mut given = given();
+    let level = |number, origin| ("log_level", Value::Integer(number), origin);
+    let text = file("log_level = 4");
+    let level_of = |given: &Given| given.with_file(Some(&text)).unwrap().log.level;
+    assert_eq!(level_of(&given), Level::Error);
+    given
+        .environment
+        .push(level(3, Origin::Environment("LIBVIRT_DEBUG")));
+    assert_eq!(level_of(&given), Level::Warning);
+    given.options.push(level(1, Origin::Option("--verbose")));
+    assert_eq!(level_of(&given), Level::Debug);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let mut given = given();
+    let origin = Origin::Environment("LIBVIRT_LOG_OUTPUTS");
+    given
+        .environment
+        .push(("log_outputs", Value::Text("1:nowhere".to_owned()), origin));
+    let file =
+        file("max_client = 1\nmax_anonymous_clients = 9; max_clients = 8\nlog_filters = \"9:x\"\n");
+    let faults = given.with_file(Some(&file)).unwrap_err();
+    let places: Vec<&str> = faults.iter().map(|fault| fault.place.as_str()).collect();
+    assert_eq!(
+        places,
+        [
+            "a.conf:1:1",
+            "a.conf:2:25",
+            "a.conf:3:15",
+            "environment LIBVIRT_LOG_OUTPUTS"
+        ]
+    );
+}
+
+#[test]
+fn anonymous_clients_are_at_most_all_clients() {
+    assert!(
+        faults("max_clients = 10; max_anonymous_clients = 11")[0]
+            .contains("(11) must not be more than `max_clients` (10)")
+    );
+    // Only the default is more.
+    effective("max_clients = 10");
+    effective("max_clients = 10; max_anonymous_clients = 10");
+}
+
+#[test]
+fn changes_are_named_by_key() {
+    let old = effective("max_clients = 30\nlog_level = 2");
+    let new = effective("max_clients = 31\nunix_sock_dir = '/y'\nlog_level = 0");
+    let names: Vec<&str> = old.changes(&new).map(|key| key.name).collect();
+    assert_eq!(names, ["unix_sock_dir", "max_clients", "log_level"]);
+    assert_eq!(old.changes(&old).count(), 0);
+}
+
+#[test]
+fn what_is_printed_says_where_it_came_from_and_reads_the_same() {
+    let mut given = given();
+    given.options.push((
+        "eventry_prefix",
+        Value::Text("x".to_owned()),
+        Origin::Option("--prefix"),
+    ));
+    let effective = given
+        .with_file(Some(&file("\nmax_clients = 30\naudit_level = 1")))
+        .unwrap();
+    let printed = effective.print();
+    let has = |line: &str| {
+        assert!(
+            printed.lines().any(|printed| printed == line),
+            "{line}\n{printed}"
+        )
+    };
+    has("max_clients = 30  # a.conf:2");
+    has("eventry_prefix = \"x\"  # option --prefix");
+    has("min_workers = 5  # default");
+    has("audit_level = 1  # a.conf:3; no effect here");
+    has("# listen_addr is not set: all addresses");
+    assert_eq!(printed.lines().count(), all_keys().count());
+    let again = Virconf::parse(printed.as_bytes()).unwrap();
+    for setting in again.settings {
+        let key = crate::config::key(&setting.name).unwrap();
+        assert_eq!(effective.settings.value(key), Some(setting.value));
+    }
+}

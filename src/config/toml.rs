@@ -1,0 +1,179 @@
+//! The settings of `eventryd.toml`: the same names as in `libvirtd.conf`, in TOML's notation.
+
+use super::text::{Position, Problem, Setting, Value};
+use super::virconf::MAX_SIZE;
+use std::ops::Range;
+use toml::de::{DeInteger, DeTable, DeValue};
+
+/// Reads a text. Booleans may be `true` and `false`. Settings stand in no table.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<Problem>> {
+    let problem = |at: usize, message: String| Problem {
+        at: Position::START.after(&text[..at.min(text.len())]),
+        message,
+    };
+    if text.len() > MAX_SIZE {
+        let message = format!("the file is longer than {MAX_SIZE} bytes");
+        return Err(vec![problem(0, message)]);
+    }
+    let utf8 = std::str::from_utf8(text)
+        .map_err(|error| vec![problem(error.valid_up_to(), "this is not UTF-8".to_owned())])?;
+    let (table, errors) = DeTable::parse_recoverable(utf8);
+    if !errors.is_empty() {
+        let problems = errors.iter().map(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            problem(at, error.message().to_owned())
+        });
+        let mut problems: Vec<Problem> = problems.collect();
+        problems.sort_by_key(|problem| problem.at);
+        // What follows on the same line is most often a consequence of the first.
+        problems.dedup_by_key(|problem| problem.at.line);
+        return Err(problems);
+    }
+    let mut spans: Vec<(Range<usize>, Range<usize>, String, DeValue<'_>)> = table
+        .into_inner()
+        .into_iter()
+        .map(|(name, value)| {
+            let spans = (name.span(), value.span());
+            (
+                spans.0,
+                spans.1,
+                name.into_inner().into_owned(),
+                value.into_inner(),
+            )
+        })
+        .collect();
+    // The table is sorted by name; errors are told from the top of the file.
+    spans.sort_by_key(|(name_span, ..)| name_span.start);
+    let mut settings = Vec::new();
+    let mut problems = Vec::new();
+    let mut last = (0, Position::START);
+    let mut place = |offset: usize| {
+        // A table may be named twice, for example by dotted keys; then its place is counted anew.
+        let from = if offset < last.0 {
+            (0, Position::START)
+        } else {
+            last
+        };
+        last = (offset, from.1.after(&text[from.0..offset]));
+        last.1
+    };
+    for (name_span, value_span, name, value) in spans {
+        let name_at = place(name_span.start);
+        match converted(value) {
+            Ok(value) => settings.push(Setting {
+                name,
+                name_at,
+                value,
+                value_at: place(value_span.start),
+            }),
+            Err(found) => problems.push(Problem {
+                at: name_at,
+                message: format!(
+                    "`{name}` is {found}; a setting is a number, a boolean, a string or a list"
+                ),
+            }),
+        }
+    }
+    if problems.is_empty() {
+        Ok(settings)
+    } else {
+        Err(problems)
+    }
+}
+
+/// A value in our terms, or what it is instead.
+fn converted(value: DeValue<'_>) -> Result<Value, &'static str> {
+    Ok(match value {
+        DeValue::String(text) => Value::Text(text.into_owned()),
+        DeValue::Integer(number) => Value::Integer(integer(&number)?),
+        DeValue::Boolean(is) => Value::Boolean(is),
+        DeValue::Array(values) => Value::List(
+            values
+                .into_iter()
+                .map(|value| converted(value.into_inner()))
+                .collect::<Result<_, _>>()?,
+        ),
+        DeValue::Float(_) => return Err("a number with a fraction"),
+        DeValue::Datetime(_) => return Err("a date"),
+        DeValue::Table(_) => return Err("a table"),
+    })
+}
+
+fn integer(number: &DeInteger<'_>) -> Result<i64, &'static str> {
+    i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| "a number that is too large")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> Vec<(u32, u32, String)> {
+        let problems = parse(text.as_bytes()).unwrap_err().into_iter();
+        problems
+            .map(|problem| (problem.at.line, problem.at.column, problem.message))
+            .collect()
+    }
+
+    #[test]
+    fn settings_come_in_the_order_of_the_file_with_their_places() {
+        let text =
+            "max_clients = 0x10\n\nlisten_tcp = true\naccess_drivers = [ # none\n  'x',\n]\n";
+        let settings = parse(text.as_bytes()).unwrap();
+        let list = Value::List(vec![Value::Text("x".to_owned())]);
+        let expected = [
+            ("max_clients", 1, 15, Value::Integer(16)),
+            ("listen_tcp", 3, 14, Value::Boolean(true)),
+            ("access_drivers", 4, 18, list),
+        ];
+        assert_eq!(settings.len(), expected.len());
+        for (setting, (name, line, column, value)) in settings.into_iter().zip(expected) {
+            assert_eq!((setting.name.as_str(), setting.value), (name, value));
+            assert_eq!(setting.name_at, Position { line, column: 1 });
+            assert_eq!(setting.value_at, Position { line, column });
+        }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_with_its_place() {
+        let found = refused("a = 1\nb = \"x\nc = = 1\n");
+        assert_eq!(
+            found.iter().map(|(line, ..)| *line).collect::<Vec<_>>(),
+            [2, 3],
+            "{found:?}"
+        );
+        let found = refused("[server]\nx = 1\n");
+        assert!(found[0].2.contains("`server` is a table"), "{found:?}");
+        let found = refused("a = 1.5\nb.c = 1\nd = 99999999999999999999\ne = 2020-01-01");
+        let said: Vec<&str> = found.iter().map(|(.., said)| said.as_str()).collect();
+        for (said, part) in said
+            .iter()
+            .zip(["fraction", "a table", "too large", "a date"])
+        {
+            assert!(said.contains(part), "{said}");
+        }
+        assert_eq!(said.len(), 4);
+    }
+
+    #[test]
+    fn a_name_may_stand_there_once() {
+        let found = refused("a = 1\na = 2\n");
+        assert_eq!(found[0].0, 2);
+        assert!(found[0].2.contains("duplicate"), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_not_text_is_told_with_its_place() {
+        let problems = parse(b"a = 1\nb = \"\xff\"").unwrap_err();
+        assert_eq!(problems[0].at, Position { line: 2, column: 6 });
+    }
+
+    #[test]
+    fn deep_lists_are_refused() {
+        let deep = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(parse(deep.as_bytes()).is_err());
+    }
+}
