@@ -150,7 +150,7 @@ impl Settings {
 fn unknown(name: &str) -> String {
     match nearest_key(name) {
         Some(key) => format!("there is no setting `{name}`; is it `{}`?", key.name),
-        None => format!("there is no setting `{name}`; see `eventryd --help` for the list"),
+        None => format!("there is no setting `{name}`; `eventryd --print-sample` lists them"),
     }
 }
 
@@ -247,7 +247,7 @@ mod tests {
             said,
             [
                 "2:3 there is no setting `max_client`; is it `max_clients`?",
-                "3:1 there is no setting `qwertz`; see `eventryd --help` for the list",
+                "3:1 there is no setting `qwertz`; `eventryd --print-sample` lists them",
             ]
         );
     }

@@ -132,7 +132,7 @@ mod tests {
             [
                 "x/eventryd.conf:2:15: `max_clients` must be at least 1, not 0\n\
                  2 | max_clients = 0\n  |               ^",
-                "x/eventryd.conf:3:1: there is no setting `foo`; see `eventryd --help` for the list\n\
+                "x/eventryd.conf:3:1: there is no setting `foo`; `eventryd --print-sample` lists them\n\
                  3 | foo = 1\n  | ^",
             ]
         );

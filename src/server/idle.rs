@@ -38,3 +38,53 @@ impl Idle {
         self.interval = interval;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::EventLoop;
+
+    #[test]
+    fn the_timeout_runs_only_while_there_is_no_client() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let registry = event_loop.registry();
+        let mut idle = Idle::default();
+        let stopper = event_loop.stopper();
+        let (expire, expired) = std::sync::mpsc::channel();
+        idle.begin(&registry, Some(Duration::from_millis(5)), move || {
+            expire.send(()).unwrap();
+            stopper.stop();
+        });
+
+        // With a client something much later ends the wait.
+        idle.settle(&registry, 1);
+        let stopper = event_loop.stopper();
+        let later = registry.add_timeout(Duration::from_millis(50), move |_| stopper.stop());
+        event_loop.run().unwrap();
+        assert!(expired.try_recv().is_err());
+
+        let removed = registry.remove_timeout(later.unwrap());
+        assert_eq!(removed, Ok(crate::core::Removal::Idle));
+        idle.settle(&registry, 0);
+        event_loop.run().unwrap();
+        assert!(expired.try_recv().is_ok());
+    }
+
+    #[test]
+    fn without_an_interval_it_expires_only_when_one_is_set() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let registry = event_loop.registry();
+        let (expire, expired) = std::sync::mpsc::channel();
+        let stopper = event_loop.stopper();
+        let mut idle = Idle::default();
+        idle.begin(&registry, None, move || {
+            expire.send(()).unwrap();
+            stopper.stop();
+        });
+        idle.settle(&registry, 0);
+        idle.set_interval(Some(Duration::from_millis(1)));
+        idle.settle(&registry, 0);
+        event_loop.run().unwrap();
+        assert!(expired.try_recv().is_ok());
+    }
+}

@@ -112,6 +112,14 @@ impl Daemon {
         Daemon::start_by(&mut command, dir)
     }
 
+    /// Starts a daemon that tells who listens on the socket `manager` how it does.
+    pub fn start_notifying(manager: &Path) -> Daemon {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = serving_in(&run_dir_in(&dir));
+        command.env("NOTIFY_SOCKET", manager);
+        Daemon::start_by(&mut command, dir)
+    }
+
     fn start_by(command: &mut Command, dir: TempDir) -> Daemon {
         let mut process = Process::start(command);
         let stdout = BufReader::new(process.0.stdout.take().unwrap());
