@@ -126,6 +126,8 @@ pub mod planted;
 #[cfg(not(eventry_verification))]
 mod planted;
 pub mod poller;
+#[cfg(any(loom, feature = "daemon"))]
+pub mod pool;
 pub mod registry;
 mod sync;
 mod time;

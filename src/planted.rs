@@ -29,7 +29,7 @@ macro_rules! defects {
     };
 }
 
-// In the order of the layers: the table, the registry, the loop.
+// In the order of the layers: the table, the registry, the loop; then the pool of workers.
 defects! {
     /// A removal that comes while the callback runs is forgotten when the callback returns.
     LostCancel,
@@ -115,6 +115,14 @@ defects! {
     LossForgotten,
     /// The table is not told that the poller was rebuilt.
     RebuildUntold,
+    /// A job that is added wakes no worker.
+    WorkerNotWoken,
+    /// A high-priority job wakes none of the workers that are there for it.
+    PriorityNotWoken,
+    /// A raised limit starts no worker for the jobs that wait already.
+    GrowthForgotten,
+    /// The workers are not told that the pool has been stopped.
+    StopUntold,
 }
 
 #[cfg(eventry_verification)]

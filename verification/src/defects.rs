@@ -1,7 +1,7 @@
 //! Which check must catch which planted defect.
 //!
 //! A defect of the table must be caught by two engines at least, one of them the check that is named here.
-//! A defect of the lock, the sleep, the wake or the loop is none of the table's engines' business; they must
+//! A defect of the lock, the sleep, the wake, the loop or the workers is none of the table's engines' business; they must
 //! stay silent, and a loom model or a test of the loop must catch it.
 
 use eventry::planted::Defect;
@@ -70,6 +70,10 @@ pub fn named_checks(defect: Defect) -> &'static [Check] {
         Defect::RebuildUntold => &[Test(
             "phantoms::a_phantom_is_called_for_nobody_and_the_poller_is_rebuilt",
         )],
+        Defect::WorkerNotWoken => &[Model("W1", "deadlock")],
+        Defect::PriorityNotWoken => &[Model("W2", "deadlock")],
+        Defect::GrowthForgotten => &[Model("W3", "deadlock")],
+        Defect::StopUntold => &[Model("W4", "deadlock")],
     }
 }
 

@@ -1,4 +1,5 @@
-//! The shell around the table: the lock, the sleep and the wake, in every interleaving of small programs.
+//! The shells around the table and around the plan of the workers: the lock, the sleep and the wake, in every
+//! interleaving of small programs.
 //!
 //! `RUSTFLAGS="--cfg loom --cfg eventry_verification" cargo test --release --test loom`, best with a
 //! target directory of its own. Each model runs in a process of its own, since a deadlock that loom finds
@@ -16,6 +17,9 @@ mod harness;
 #[cfg(loom)]
 #[path = "loom/models.rs"]
 mod models;
+#[cfg(loom)]
+#[path = "loom/workers.rs"]
+mod workers;
 
 #[cfg(loom)]
 fn main() -> std::process::ExitCode {

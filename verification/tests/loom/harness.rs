@@ -1,6 +1,7 @@
 //! Runs the models, each in its own process, and the planted defects that they must notice.
 
-use crate::models::{MODELS, Model};
+use crate::models::{self, Model};
+use crate::workers;
 use eventry::planted::{Defect, plant};
 use eventry_verification::defects::{Check, named_checks};
 use std::process::{Command, ExitCode};
@@ -11,6 +12,10 @@ use std::time::Instant;
 const VACUOUS: &str = "is vacuous";
 /// A model with a floor of so many executions takes too long to be run with every defect.
 const MANY: usize = 10_000;
+
+fn models() -> impl Iterator<Item = &'static Model> + Clone {
+    models::MODELS.iter().chain(workers::MODELS)
+}
 
 pub(crate) fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -25,7 +30,7 @@ pub(crate) fn main() -> ExitCode {
         print_matrix();
         return ExitCode::SUCCESS;
     }
-    let unsound = MODELS.iter().filter(|model| !passes(model)).count();
+    let unsound = models().filter(|model| !passes(model)).count();
     let missed = named()
         .filter(|(defect, model, says)| !is_noticed(*defect, model, says))
         .count();
@@ -81,7 +86,7 @@ fn is_noticed(defect: Defect, name: &str, says: &str) -> bool {
 /// Prints which models notice which defects, whether they are named for it or not, for `tools/proof-matrix`.
 /// Those with very many executions are left out.
 fn print_matrix() {
-    let small = MODELS.iter().filter(|model| model.floor < MANY);
+    let small = models().filter(|model| model.floor < MANY);
     for &defect in Defect::ALL {
         for model in small
             .clone()
@@ -119,7 +124,7 @@ fn explore(model: &'static Model, planted: Option<Defect>) -> ExitCode {
 }
 
 fn model(name: &str) -> &'static Model {
-    let found = MODELS.iter().find(|model| model.name == name);
+    let found = models().find(|model| model.name == name);
     found.unwrap_or_else(|| panic!("there is no model {name:?}"))
 }
 

@@ -1,4 +1,4 @@
-//! The models: two or three threads each, synchronous and finite.
+//! The models of the loop: two or three threads each, synchronous and finite.
 //!
 //! All run on the real registry and loop over the model poller, whose wait without a timeout ends by an
 //! event or a wake only: a wake that is lost is a deadlock, which loom reports. What the loop's callbacks

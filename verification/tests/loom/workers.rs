@@ -1,0 +1,145 @@
+//! The models of the pool of workers: what is lost between the lock and the sleep of a worker is a job that
+//! never runs, and who waits for it is a deadlock.
+
+use crate::models::Model;
+use eventry::pool::{Pool, Urgency, Workers};
+use loom::sync::{Condvar, Mutex};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+const fn model(
+    name: &'static str,
+    what: &'static str,
+    run: fn(),
+    preemptions: Option<usize>,
+    floor: usize,
+) -> Model {
+    Model {
+        name,
+        what,
+        run,
+        preemptions,
+        floor,
+    }
+}
+
+/// Three threads that use two locks have too many executions for all of them: those with few preemptions are
+/// where a wake is lost.
+pub(crate) const MODELS: &[Model] = &[
+    model("W1", "submit_x_sleep", submit_x_sleep, None, 300),
+    model(
+        "W2",
+        "submit_high_x_blocked_worker",
+        submit_high_x_blocked_worker,
+        Some(2),
+        1_000,
+    ),
+    model(
+        "W3",
+        "raise_the_limit_x_blocked_worker",
+        raise_the_limit_x_blocked_worker,
+        Some(2),
+        1_000,
+    ),
+    model("W4", "stop_x_work", stop_x_work, None, 800),
+];
+
+fn workers(min: usize, max: usize, priority: usize) -> Workers {
+    let max = NonZeroUsize::new(max).expect("at least one");
+    Workers { min, max, priority }
+}
+
+/// How many have arrived, and a way to wait for them.
+#[derive(Default)]
+struct Gate {
+    arrived: Mutex<usize>,
+    all: Condvar,
+}
+
+impl Gate {
+    fn arrive(&self) {
+        *self.arrived.lock().unwrap() += 1;
+        self.all.notify_all();
+    }
+
+    fn wait_for(&self, count: usize) {
+        let mut arrived = self.arrived.lock().unwrap();
+        while *arrived < count {
+            arrived = self.all.wait(arrived).unwrap();
+        }
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+fn pool(limits: Workers) -> Pool<Job> {
+    Pool::new("worker", limits, |job: Job| job())
+}
+
+fn end(pool: &Pool<Job>) {
+    pool.stop();
+    pool.wait();
+    let stats = pool.stats();
+    assert_eq!((stats.running, stats.queued), (0, 0));
+}
+
+/// A job that comes while the only worker goes to sleep is run.
+fn submit_x_sleep() {
+    let (pool, gate) = (pool(workers(1, 1, 0)), Arc::new(Gate::default()));
+    pool.start().unwrap();
+    let at = Arc::clone(&gate);
+    let submitted = pool.submit(Urgency::Normal, Box::new(move || at.arrive()));
+    assert!(submitted.is_ok());
+    gate.wait_for(1);
+    end(&pool);
+}
+
+/// The only ordinary worker waits for a high-priority job, which the other one runs.
+fn submit_high_x_blocked_worker() {
+    let (pool, gate) = (pool(workers(1, 1, 1)), Arc::new(Gate::default()));
+    let (blocked, high) = (Arc::clone(&gate), Arc::clone(&gate));
+    let submitted = pool.submit(Urgency::Normal, Box::new(move || blocked.wait_for(1)));
+    assert!(submitted.is_ok());
+    let submitted = pool.submit(Urgency::High, Box::new(move || high.arrive()));
+    assert!(submitted.is_ok());
+    gate.wait_for(1);
+    end(&pool);
+}
+
+/// The first job waits for the second, which waits for a worker, whom a raised limit allows.
+fn raise_the_limit_x_blocked_worker() {
+    let (pool, gate) = (pool(workers(0, 1, 0)), Arc::new(Gate::default()));
+    let (blocked, second) = (Arc::clone(&gate), Arc::clone(&gate));
+    let submitted = pool.submit(Urgency::Normal, Box::new(move || blocked.wait_for(1)));
+    assert!(submitted.is_ok());
+    let submitted = pool.submit(Urgency::Normal, Box::new(move || second.arrive()));
+    assert!(submitted.is_ok());
+    pool.set_workers(workers(0, 2, 0)).unwrap();
+    gate.wait_for(1);
+    end(&pool);
+}
+
+/// A job counts its run, or else its drop.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// A stop ends a worker that sleeps, runs or is about to; each job is run or dropped, once.
+fn stop_x_work() {
+    let pool = pool(workers(1, 1, 0));
+    let over = Arc::new(AtomicUsize::new(0));
+    for _ in 0..2 {
+        let counted = Counted(Arc::clone(&over));
+        let submitted = pool.submit(Urgency::Normal, Box::new(move || drop(counted)));
+        assert!(submitted.is_ok());
+    }
+    end(&pool);
+    assert_eq!(over.load(Relaxed), 2);
+    let refused = pool.submit(Urgency::Normal, Box::new(|| unreachable!("it was stopped")));
+    assert!(refused.is_err());
+}
