@@ -1,7 +1,7 @@
 //! What whoever starts the daemon reads.
 
 use eventry::net::Address;
-use eventry::server::Ready;
+use eventry::server::{Config, Ready, TcpService};
 use eventry::session::Access;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -37,6 +37,23 @@ pub(super) fn announce(ready: &Ready) {
     let _ = output
         .write_all(text.as_bytes())
         .and_then(|()| output.flush());
+}
+
+/// What a daemon with a configuration that is right would listen on.
+pub(super) fn listeners(config: &Config) -> String {
+    let mut text = "the configuration is right; with it eventryd listens on\n".to_owned();
+    let unix = [
+        (config.socket_path(), config.rw_mode),
+        (config.read_only_socket_path(), config.ro_mode),
+    ];
+    for (path, mode) in unix {
+        let _ = writeln!(text, "  {}  (mode {mode:04o})", path.display());
+    }
+    if let Some(TcpService { address, port, .. }) = &config.tcp {
+        let address = address.as_deref().unwrap_or("all addresses");
+        let _ = writeln!(text, "  {address}, port {port}  (TCP)");
+    }
+    text
 }
 
 /// An address to connect to on this machine: all addresses are none to connect to.

@@ -7,7 +7,7 @@ mod logging;
 mod options;
 mod process;
 
-use announce::announce;
+use announce::{announce, listeners};
 use clap::Parser;
 use eventry::config::{Effective, Fault, Format, Given, sample};
 use eventry::driver::{Driver, MemoryDriver};
@@ -94,7 +94,7 @@ fn carry_out(options: &Options) -> Result<ExitCode, Failure> {
     }
     if options.check_config {
         effective.remarks().iter().for_each(complain);
-        print("the configuration is right\n");
+        print(&listeners(&effective.daemon));
     }
     match signals {
         Some(signals) => serve(options, configuration, effective, signals),
@@ -124,7 +124,7 @@ fn configuration(options: &Options) -> Result<Configuration, Failure> {
     };
     let given = Given {
         environment: logging::environment().map_err(wrong)?,
-        options: options.settings(&directory),
+        options: options.settings(&directory).map_err(wrong)?,
         trace: options.trace(),
         default_outputs: logging::default_outputs(options.in_background),
         directory,

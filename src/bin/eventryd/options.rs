@@ -117,18 +117,26 @@ impl From<Syntax> for Format {
 
 impl Options {
     /// The settings that options stand for. Relative paths are taken from `directory`.
-    pub(super) fn settings(&self, directory: &Path) -> Vec<(&'static str, Value, Origin)> {
+    ///
+    /// # Errors
+    ///
+    /// A message if a path is not UTF-8, as clients have to be told it in a URI.
+    pub(super) fn settings(
+        &self,
+        directory: &Path,
+    ) -> Result<Vec<(&'static str, Value, Origin)>, String> {
         let mut settings = Vec::new();
         let mut set = |name, value, option| settings.push((name, value, Origin::Option(option)));
         let text = |path: &Path| {
-            // What is not UTF-8 is no path that a client could be told.
-            Value::Text(directory.join(path).to_string_lossy().into_owned())
+            let path = directory.join(path);
+            let text = path.to_str().map(|text| Value::Text(text.to_owned()));
+            text.ok_or_else(|| format!("the path {} is not UTF-8", path.display()))
         };
         if let Some(path) = &self.run_dir {
-            set("unix_sock_dir", text(path), "--run-dir");
+            set("unix_sock_dir", text(path)?, "--run-dir");
         }
         if let Some(path) = &self.pid_file {
-            set("eventry_pid_file", text(path), "--pid-file");
+            set("eventry_pid_file", text(path)?, "--pid-file");
         }
         if let Some(prefix) = &self.prefix {
             set("eventry_prefix", Value::Text(prefix.clone()), "--prefix");
@@ -151,7 +159,7 @@ impl Options {
             (false, 0) => {}
             (false, _) => set("log_level", Value::Integer(1), "--verbose"),
         }
-        settings
+        Ok(settings)
     }
 
     /// Whether this process only starts the one that serves.
@@ -202,6 +210,8 @@ fn file_name_part(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
 
     #[test]
     fn the_options_are_consistent() {
@@ -215,7 +225,7 @@ mod tests {
         let options = Options::try_parse_from(line.split(' ')).unwrap();
         assert!(options.daemon && options.listen);
         assert_eq!(options.config.as_deref(), Some(Path::new("a.conf")));
-        let settings = options.settings(Path::new("/here"));
+        let settings = options.settings(Path::new("/here")).unwrap();
         let told: Vec<String> = settings
             .iter()
             .map(|(name, value, origin)| format!("{name} = {value} by {origin}"))
@@ -247,8 +257,10 @@ mod tests {
     #[test]
     fn relative_paths_are_taken_from_where_the_daemon_was_started() {
         let options = Options::try_parse_from(["eventryd", "--run-dir", "run"]).unwrap();
-        let settings = options.settings(Path::new("/here"));
+        let settings = options.settings(Path::new("/here")).unwrap();
         assert_eq!(settings[0].1, Value::Text("/here/run".to_owned()));
+        let latin = OsStr::from_bytes(b"/caf\xe9");
+        assert!(options.settings(Path::new(latin)).is_err());
     }
 
     #[test]
