@@ -49,14 +49,7 @@ fn source(text: &str) -> Source {
 }
 
 fn given() -> Given {
-    Given {
-        environment: Vec::new(),
-        options: Vec::new(),
-        trace: false,
-        default_outputs: Vec::new(),
-        directory: PathBuf::from("/"),
-        base: Config::new(RunDir::Chosen("/run/eventry".into())),
-    }
+    Given::new(Config::new(RunDir::Chosen("/run/eventry".into())))
 }
 
 fn effective(text: &str) -> Result<Effective, Vec<Fault>> {
