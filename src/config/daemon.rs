@@ -28,6 +28,7 @@ pub fn configure(settings: &Settings, mut config: Config) -> Result<Config, Vec<
     let mut refused = Vec::new();
     unix_sockets(settings, &mut config, &mut refused);
     network_sockets(settings, &mut config, &mut refused);
+    sasl(settings, &mut config);
     keepalive(settings, &mut config);
     process(settings, &mut config);
     limits(settings, &mut config, &mut refused);
@@ -66,15 +67,24 @@ fn unix_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refu
     if let Some(mode) = settings.mode("unix_sock_ro_perms") {
         config.ro_mode = mode;
     }
-    for key in ["auth_unix_ro", "auth_unix_rw"] {
-        if settings.text(key).as_deref() != Some("none") {
-            refuse(
-                refused,
-                key,
-                format!("`{key}` can only be \"none\" in this version"),
-            );
-        }
+    config.auth_unix_rw = scheme(settings, "auth_unix_rw");
+    config.auth_unix_ro = scheme(settings, "auth_unix_ro");
+}
+
+/// A way to authenticate; that it is one of the three was checked when it was read.
+fn scheme(settings: &Settings, key: &str) -> Auth {
+    match settings.text(key).as_deref() {
+        Some("sasl") => Auth::Sasl,
+        Some("polkit") => Auth::Polkit,
+        _ => Auth::None,
     }
+}
+
+fn sasl(settings: &Settings, config: &mut Config) {
+    if let Some(file) = settings.path("eventry_sasl_password_file") {
+        config.sasl.password_file = file;
+    }
+    config.sasl.allowed_users = settings.list("sasl_allowed_username_list");
 }
 
 fn network_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
@@ -114,6 +124,8 @@ fn limits(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) 
             ),
         );
     }
+    config.max_anonymous_clients = anonymous.min(max_clients) as usize;
+    config.auth_timeout = seconds(settings.unsigned("eventry_auth_timeout"));
     config.max_queued_clients = match settings.unsigned("max_queued_clients") {
         0 => DEFAULT_BACKLOG,
         backlog => backlog,

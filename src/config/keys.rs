@@ -205,9 +205,9 @@ pub const GROUPS: &[Group] = {
                 key_of("auth_tls", OneOf(AUTH), Preset::Text("none"), LATER, "how clients of the TLS socket prove who they are, beside their certificate"),
                 key_of("tcp_min_ssf", Kind::Unsigned { min: 112, max: u32::MAX }, Integer(56), Effect::None("SASL over plain TCP is refused altogether"), "least encryption by SASL on the TCP socket").like("112"),
                 key_of("access_drivers", List, Unset("none"), Effect::None("calls are not checked one by one: who may connect may make every call his socket allows"), "access control per call").like("[ \"polkit\" ]"),
-                key_of("sasl_allowed_username_list", List, Unset("everybody"), LATER, "patterns of the user names that SASL lets in; an empty list lets nobody in").like("[ \"joe\", \"*@EXAMPLE.COM\" ]"),
-                key_of("eventry_sasl_password_file", Path, Unset("none"), LATER, "the users that SASL knows, as `eventryd passwd` writes them").like("\"/etc/eventry/passwd\""),
-                key_of("eventry_auth_timeout", ANY, Integer(60), LATER, "seconds after which a client that has not proved who it is is closed; 0: never"),
+                key_of("sasl_allowed_username_list", List, Unset("everybody"), NewConnections, "patterns of the user names that SASL lets in; an empty list lets nobody in").like("[ \"joe\", \"*@EXAMPLE.COM\" ]"),
+                key_of("eventry_sasl_password_file", Path, Unset("passwords, beside the configuration file that is looked for"), NewConnections, "the users that SASL knows, as `eventryd passwd` writes them").like("\"/etc/eventry/passwords\""),
+                key_of("eventry_auth_timeout", ANY, Integer(60), NewConnections, "seconds after which a client that has not proved who it is is closed; 0: never"),
             ],
         },
         Group {
@@ -231,7 +231,7 @@ pub const GROUPS: &[Group] = {
             keys: &[
                 key_of("max_clients", POSITIVE, Integer(5000), Reload, "connections served at the same time"),
                 key_of("max_queued_clients", ANY, Integer(1000), Restart, "connections that may wait to be accepted, per socket; 0: 30"),
-                key_of("max_anonymous_clients", ANY, Integer(20), LATER, "connections that have not proved who they are yet; 0: no limit"),
+                key_of("max_anonymous_clients", ANY, Integer(20), Reload, "connections that have not proved who they are yet, of local sockets and of those on networks each; 0: no limit"),
                 key_of("max_client_requests", POSITIVE, Integer(5), NewConnections, "calls of one connection in progress"),
                 key_of("max_requests", ANY, Integer(20), OBSOLETE, "calls in progress"),
                 key_of("min_workers", ANY, Integer(5), LATER, "worker threads from the start"),

@@ -1,14 +1,19 @@
 //! A connection and its session: moves bytes between the two, and calls to the driver.
 
 use super::Dispatcher;
+use super::gate::{Entry, Gate};
 use super::hub::Hub;
+use super::service::Reach;
 use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
 use crate::id::HandleId;
 use crate::net::Socket;
 use crate::poller::OsSource;
-use crate::session::{Event, Expiry, Request, Session, SessionConfig};
+use crate::session::{
+    AuthRequest, AuthResult, AuthStep, Event, Expiry, Request, Session, SessionConfig,
+    SessionState, Ticket,
+};
 use crate::sync::Mutex;
 use crate::time::Time;
 use std::io::{self, Read, Write};
@@ -24,6 +29,8 @@ const READ_BUDGET: usize = 8;
 pub(super) struct Client {
     id: u64,
     socket: Socket,
+    reach: Reach,
+    gate: Arc<Gate>,
     /// Taken before the hub's lock where both are needed.
     state: Mutex<State>,
 }
@@ -36,6 +43,12 @@ struct State {
     interest: Events,
     /// What [`Deadlines`](super::deadlines::Deadlines) has of it.
     scheduled: Option<Time>,
+    /// Who it is.
+    entry: Entry,
+    /// Whether the hub counts it among the anonymous clients.
+    anonymous: bool,
+    /// What polkit is still to be asked.
+    question: Option<Ticket>,
     /// Whether something the client did was refused; the log tells it once.
     refused: bool,
 }
@@ -45,6 +58,8 @@ struct State {
 enum End {
     #[error("the session is over")]
     Over,
+    #[error("it has failed to authenticate too often")]
+    Denied,
     #[error("the peer is gone")]
     PeerGone,
     #[error("the connection failed: {0}")]
@@ -61,14 +76,21 @@ impl Client {
     pub(super) fn new(
         id: u64,
         socket: Socket,
-        session: SessionConfig,
+        (reach, gate): (Reach, Arc<Gate>),
+        (session, entry): (SessionConfig, Entry),
         driver: Arc<dyn Driver>,
     ) -> Client {
+        let session = Session::new(session);
         Client {
             id,
             socket,
+            reach,
+            gate,
             state: Mutex::new(State {
-                session: Session::new(session),
+                anonymous: session.is_anonymous(),
+                session,
+                entry,
+                question: None,
                 dispatcher: Some(Dispatcher::new(driver)),
                 handle: None,
                 interest: Events::READABLE | Events::UNCONDITIONAL,
@@ -94,19 +116,21 @@ impl Client {
                 client.serve(&served_by, event.events);
             });
         state.handle = Some(added.map_err(|error| error.reason)?);
-        tracing::debug!("client {} connected", self.id);
+        tracing::debug!("client {} connected: {}", self.id, state.entry.identity);
+        // Who says nothing is heard of again only because time passes.
+        state.schedule(self.id, hub);
         Ok(())
     }
 
     /// Does whatever the connection is ready for.
-    fn serve(&self, hub: &Hub, events: Events) {
+    fn serve(self: &Arc<Client>, hub: &Arc<Hub>, events: Events) {
         let mut state = self.state.lock();
         let exchanged = state.exchange(self, events, hub.registry.now());
         self.settle(hub, &mut state, exchanged);
     }
 
     /// Does what is due because time has passed.
-    pub(super) fn on_time(&self, hub: &Hub) {
+    pub(super) fn on_time(self: &Arc<Client>, hub: &Arc<Hub>) {
         let mut state = self.state.lock();
         state.scheduled = None;
         if state.handle.is_none() {
@@ -127,7 +151,7 @@ impl Client {
     }
 
     /// Takes nothing more from the client, and closes the connection once it has read its answers.
-    pub(super) fn finish(&self, hub: &Hub) {
+    pub(super) fn finish(self: &Arc<Client>, hub: &Arc<Hub>) {
         let mut state = self.state.lock();
         state.session.on_time(hub.registry.now());
         state.session.end_of_input();
@@ -139,20 +163,48 @@ impl Client {
     }
 
     /// Waits for what the session waits for, or closes the connection.
-    fn settle(&self, hub: &Hub, state: &mut State, exchanged: Result<(), End>) {
-        match exchanged {
+    fn settle(self: &Arc<Client>, hub: &Arc<Hub>, state: &mut State, exchanged: Result<(), End>) {
+        if state.anonymous && !state.session.is_anonymous() {
+            state.anonymous = false;
+            tracing::info!("client {} authenticated: {}", self.id, state.entry.identity);
+            hub.client_is_known(self.reach);
+        }
+        match exchanged.and_then(|()| self.ask(hub, state)) {
             Ok(()) => {
                 state.settle_interest(hub);
-                let next = state.session.next_deadline();
-                state.scheduled =
-                    hub.deadlines
-                        .schedule(&hub.registry, self.id, state.scheduled, next);
+                state.schedule(self.id, hub);
             }
             Err(end) => {
-                tracing::debug!("client {} closed: {end}", self.id);
+                let (id, identity) = (self.id, &state.entry.identity);
+                tracing::debug!("client {id} closed: {end}; {identity}");
                 self.close(hub, state);
             }
         }
+    }
+
+    /// Has polkit asked, if the client wants it to be.
+    fn ask(self: &Arc<Client>, hub: &Arc<Hub>, state: &mut State) -> Result<(), End> {
+        while let Some(ticket) = state.question.take() {
+            let (client, hub) = (Arc::clone(self), Arc::clone(hub));
+            let then = move |result| client.decided(&hub, ticket, result);
+            let access = state.session.access();
+            if let Err(refused) = self.gate.ask(self.id, &state.entry, access, then) {
+                state.session.authenticate(ticket, refused);
+                state.exchange(self, Events::NONE, state.session.last_heard())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what polkit has decided, on whatever thread asked it.
+    fn decided(self: &Arc<Client>, hub: &Arc<Hub>, ticket: Ticket, result: AuthResult) {
+        let mut state = self.state.lock();
+        if state.handle.is_none() {
+            return;
+        }
+        state.session.authenticate(ticket, result);
+        let exchanged = state.exchange(self, Events::NONE, hub.registry.now());
+        self.settle(hub, &mut state, exchanged);
     }
 
     fn close(&self, hub: &Hub, state: &mut State) {
@@ -161,8 +213,20 @@ impl Client {
             hub.deadlines.forget(self.id, state.scheduled.take());
             // The connection is closed when the loop drops the callback.
             let _ = hub.registry.remove_handle(handle);
-            hub.client_closed(self.id);
+            self.leave(hub, state);
         }
+    }
+
+    /// Ends what has never been a handle of the loop.
+    pub(super) fn give_up(&self, hub: &Hub) {
+        self.leave(hub, &mut self.state.lock());
+    }
+
+    fn leave(&self, hub: &Hub, state: &mut State) {
+        if std::mem::take(&mut state.anonymous) {
+            hub.client_is_known(self.reach);
+        }
+        hub.client_closed(self.id);
     }
 }
 
@@ -197,7 +261,10 @@ impl State {
             }
         }
         if self.session.should_close() {
-            return Err(End::Over);
+            return Err(match self.session.state() {
+                SessionState::Denied => End::Denied,
+                _ => End::Over,
+            });
         }
         // A peer that is gone reads no answers; nobody would notice while the session does not read.
         if events.intersects(Events::UNCONDITIONAL) && !self.session.wants_read() {
@@ -210,7 +277,7 @@ impl State {
         let mut socket = &client.socket;
         loop {
             while let Some(event) = self.session.poll() {
-                self.carry_out(client.id, event, now);
+                self.carry_out(client, event, now);
             }
             if !self.session.wants_write() {
                 return Ok(());
@@ -224,9 +291,11 @@ impl State {
         }
     }
 
-    fn carry_out(&mut self, id: u64, event: Event, now: Time) {
+    fn carry_out(&mut self, client: &Client, event: Event, now: Time) {
+        let id = client.id;
         match event {
             Event::Request(request) => self.answer(id, request, now),
+            Event::Authenticate(request) => self.authenticate(client, &request),
             Event::Refused { header, refusal } => {
                 let (serial, procedure) = (header.serial, header.procedure);
                 if std::mem::replace(&mut self.refused, true) {
@@ -254,6 +323,17 @@ impl State {
         }
     }
 
+    fn authenticate(&mut self, client: &Client, request: &AuthRequest) {
+        if request.step == AuthStep::Polkit {
+            self.question = Some(request.ticket);
+            return;
+        }
+        let result = client
+            .gate
+            .decide(client.id, &mut self.entry, &request.step);
+        self.session.authenticate(request.ticket, result);
+    }
+
     fn answer(&mut self, id: u64, request: Request, now: Time) {
         let Some(dispatcher) = &mut self.dispatcher else {
             return;
@@ -267,6 +347,13 @@ impl State {
             }
         }
         self.session.reply(request.ticket, result);
+    }
+
+    /// Has the client called when its time comes.
+    fn schedule(&mut self, id: u64, hub: &Hub) {
+        let next = self.session.next_deadline();
+        let scheduled = self.scheduled;
+        self.scheduled = hub.deadlines.schedule(&hub.registry, id, scheduled, next);
     }
 
     /// Watches the connection for what the session waits for: always for its end, so that a peer that

@@ -1,9 +1,11 @@
 //! What a daemon is told at its start.
 
+use crate::auth::{Authorizer, PkCheck, SaslConfig};
 use crate::net::RunDir;
 use crate::session::{Auth, Keepalive, Limits};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a daemon is told at its start. Everything has a default but the place of its sockets.
@@ -27,6 +29,20 @@ pub struct Config {
     pub rw_mode: u32,
     /// Who may connect to the read-only socket. Default 0777 (DM-203).
     pub ro_mode: u32,
+    /// How clients of the read-write socket have to authenticate. Default not at all (DM-1002).
+    pub auth_unix_rw: Auth,
+    /// How clients of the read-only socket have to authenticate. Default not at all (DM-1002).
+    pub auth_unix_ro: Auth,
+    /// Whom SASL lets in, where it is asked for.
+    pub sasl: SaslConfig,
+    /// Who decides where polkit is asked for. Default [`PkCheck`].
+    pub authorizer: Arc<dyn Authorizer>,
+    /// How long a client may stay anonymous: the handshake of its transport and its authentication. Zero
+    /// for as long as it likes. Default 60 s (DM-603).
+    pub auth_timeout: Duration,
+    /// How many clients may be anonymous at a time, of the local sockets and of those on networks each; then
+    /// none is accepted there until one has authenticated or gone. 0 for any number. Default 20 (DM-602).
+    pub max_anonymous_clients: usize,
     /// The group of the Unix sockets, by name or number. Default that of the process (DM-202).
     pub socket_group: Option<String>,
     /// Where to listen on TCP, without encryption. Default nowhere (DM-302).
@@ -77,6 +93,12 @@ impl Config {
             prefix: "eventry".to_owned(),
             rw_mode: 0o700,
             ro_mode: 0o777,
+            auth_unix_rw: Auth::None,
+            auth_unix_ro: Auth::None,
+            sasl: SaslConfig::default(),
+            authorizer: Arc::new(PkCheck::default()),
+            auth_timeout: Duration::from_secs(60),
+            max_anonymous_clients: 20,
             socket_group: None,
             tcp: None,
             max_queued_clients: 1000,

@@ -66,7 +66,8 @@ impl Dispatcher {
     /// driver does not do it.
     ///
     /// # Panics
-    /// If a connection is open and the call is one that a session answers itself: AUTH_LIST, CONNECT_CLOSE.
+    /// If a connection is open and the call is one that a session answers itself: those of authentication,
+    /// CONNECT_CLOSE.
     pub fn dispatch(&mut self, now: Time, call: Call) -> Result<Reply, RemoteError> {
         match call {
             Call::ConnectOpen(args) => self.open(&args).map(Reply::ConnectOpen),
@@ -97,7 +98,13 @@ impl Dispatcher {
 /// Carries out a call that needs an open connection.
 fn on_connection(connection: &dyn Connection, now: Time, call: Call) -> Result<Reply, DriverError> {
     Ok(match call {
-        Call::ConnectOpen(_) | Call::ConnectClose(()) | Call::AuthList(()) => {
+        Call::ConnectOpen(_)
+        | Call::ConnectClose(())
+        | Call::AuthList(())
+        | Call::AuthSaslInit(())
+        | Call::AuthSaslStart(_)
+        | Call::AuthSaslStep(_)
+        | Call::AuthPolkit(()) => {
             unreachable!("a session answers these, and `dispatch` an open")
         }
         Call::ConnectGetType(()) => Reply::ConnectGetType(TypeRet {

@@ -1,5 +1,6 @@
 //! Why a daemon ended other than in order.
 
+use crate::auth::AuthError;
 use crate::event_loop::RunError;
 use crate::net::NetError;
 use std::error::Error;
@@ -16,6 +17,12 @@ pub enum DaemonError {
     /// The run directory cannot be made or used.
     #[error(transparent)]
     RunDir(NetError),
+    /// The configuration asks for what cannot be.
+    #[error("{0}")]
+    Config(String),
+    /// Clients could not be authenticated as the configuration asks.
+    #[error(transparent)]
+    Auth(AuthError),
     /// There is no event loop to be had.
     #[error("cannot start the event loop: {0}")]
     EventLoop(#[source] io::Error),
@@ -46,6 +53,7 @@ impl DaemonError {
             DaemonError::EventLoop(_) | DaemonError::Loop(_) => 3,
             DaemonError::Signals(_) => 4,
             DaemonError::Network(_) | DaemonError::Enable(_) => 6,
+            DaemonError::Config(_) | DaemonError::Auth(_) => 7,
             DaemonError::Driver(_) => 11,
         }
     }

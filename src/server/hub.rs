@@ -2,15 +2,17 @@
 
 use super::client::Client;
 use super::deadlines::Deadlines;
+use super::gate::Gate;
 use super::idle::Idle;
-use super::service::{Service, Suspension, Terms};
+use super::service::{Reach, Service, Suspension, Terms};
 use super::{Config, DaemonError, Endpoint};
+use crate::auth::AuthError;
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, Stopper};
 use crate::events::Events;
 use crate::net::{Listener, Socket};
 use crate::registry::Registry;
-use crate::session::SessionConfig;
+use crate::session::{Auth, Limits, SessionConfig};
 use crate::sync::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +29,7 @@ const ACCEPT_BUDGET: usize = 16;
 pub(super) struct Hub {
     pub(super) registry: Registry,
     stopper: Stopper,
+    pub(super) gate: Arc<Gate>,
     /// Its lock is held across nothing but calls of the registry.
     pub(super) deadlines: Deadlines,
     /// Never held while a client's own lock is taken, nor across a call of a driver.
@@ -37,6 +40,8 @@ struct State {
     phase: Phase,
     services: Vec<Service>,
     clients: BTreeMap<u64, Arc<Client>>,
+    /// How many of them nobody knows yet, by [`Reach`].
+    anonymous: [usize; 2],
     /// Counts from 1, never repeats (DM-608).
     last_client: u64,
     in_force: InForce,
@@ -46,6 +51,8 @@ struct State {
 /// The part of the configuration that may change while the daemon runs.
 struct InForce {
     max_clients: NonZeroUsize,
+    /// Of each reach; 0 for any number.
+    max_anonymous_clients: usize,
     /// What the next client is told.
     session: SessionConfig,
     grace: Duration,
@@ -55,8 +62,12 @@ impl InForce {
     fn new(config: &Config) -> InForce {
         InForce {
             max_clients: config.max_clients,
+            max_anonymous_clients: config.max_anonymous_clients,
             session: SessionConfig {
-                limits: config.client_limits,
+                limits: Limits {
+                    auth_timeout: config.auth_timeout,
+                    ..config.client_limits
+                },
                 keepalive: config.keepalive,
                 ..SessionConfig::default()
             },
@@ -75,15 +86,17 @@ enum Phase {
 }
 
 impl Hub {
-    pub(super) fn new(event_loop: &EventLoop, config: &Config) -> Arc<Hub> {
+    pub(super) fn new(event_loop: &EventLoop, config: &Config, gate: Gate) -> Arc<Hub> {
         Arc::new(Hub {
             registry: event_loop.registry(),
             stopper: event_loop.stopper(),
+            gate: Arc::new(gate),
             deadlines: Deadlines::default(),
             state: Mutex::new(State {
                 phase: Phase::Serving,
                 services: Vec::new(),
                 clients: BTreeMap::new(),
+                anonymous: [0; 2],
                 last_client: 0,
                 in_force: InForce::new(config),
                 idle: Idle::default(),
@@ -138,8 +151,7 @@ impl Hub {
             return;
         }
         for _ in 0..ACCEPT_BUDGET {
-            if self.is_full() {
-                self.suspend(index, Suspension::ClientLimit);
+            if self.suspend_at_limit(index) {
                 return;
             }
             match listener.accept() {
@@ -153,25 +165,49 @@ impl Hub {
         }
     }
 
-    fn is_full(&self) -> bool {
-        let state = self.state.lock();
-        state.clients.len() >= state.in_force.max_clients.get()
+    /// Stops accepting if the service may have no more clients for now; whether it does.
+    fn suspend_at_limit(&self, index: usize) -> bool {
+        let state = &mut *self.state.lock();
+        let service = &mut state.services[index];
+        let makes_anonymous = service.terms().auth != Auth::None;
+        let anonymous = state.anonymous[service.reach() as usize];
+        let max_anonymous = state.in_force.max_anonymous_clients;
+        let reason = if state.clients.len() >= state.in_force.max_clients.get() {
+            Suspension::ClientLimit
+        } else if makes_anonymous && max_anonymous != 0 && anonymous >= max_anonymous {
+            Suspension::AnonymousLimit
+        } else {
+            return false;
+        };
+        service.suspend(&self.registry, reason);
+        true
     }
 
     fn add_client(self: &Arc<Hub>, index: usize, socket: Socket, driver: &Arc<dyn Driver>) {
+        let (Terms { access, auth }, reach) = {
+            let service = &mut self.state.lock().services[index];
+            service.accepted();
+            (service.terms(), service.reach())
+        };
+        let entry = self.gate.enter(&socket, auth);
+        let peer = entry.identity.process.as_ref();
+        let peer_is_root = peer.is_some_and(|peer| peer.uid == 0);
         let client = {
             let mut state = self.state.lock();
-            let service = &mut state.services[index];
-            service.accepted();
-            let Terms { access, auth } = service.terms();
             let session = SessionConfig {
                 access,
                 auth,
+                peer_is_root,
+                accepted: self.registry.now(),
                 ..state.in_force.session
             };
+            state.anonymous[reach as usize] += usize::from(auth != Auth::None);
             state.last_client += 1;
             let id = state.last_client;
-            let client = Arc::new(Client::new(id, socket, session, Arc::clone(driver)));
+            let gate = Arc::clone(&self.gate);
+            let driver = Arc::clone(driver);
+            let client = Client::new(id, socket, (reach, gate), (session, entry), driver);
+            let client = Arc::new(client);
             state.clients.insert(id, Arc::clone(&client));
             if state.clients.len() == 1 {
                 state.idle.settle(&self.registry, 1);
@@ -180,7 +216,7 @@ impl Hub {
         };
         if let Err(error) = client.enable(self) {
             tracing::error!("cannot watch client {}: {error}", client.id());
-            self.client_closed(client.id());
+            client.give_up(self);
         }
     }
 
@@ -197,8 +233,9 @@ impl Hub {
         state.idle.settle(&self.registry, clients);
     }
 
-    /// Serves as `config` says from now on, as far as it can be changed.
-    pub(super) fn apply(&self, config: &Config) {
+    /// Serves as `config` says from now on, as far as it can be changed. If that fails, nothing has.
+    pub(super) fn apply(&self, config: &Config) -> Result<(), AuthError> {
+        self.gate.apply(&config.sasl)?;
         let mut state = self.state.lock();
         state.in_force = InForce::new(config);
         state.idle.set_interval(config.idle_timeout);
@@ -207,11 +244,13 @@ impl Hub {
         // There may be room for more now; who finds that there is not stops again.
         for service in &mut state.services {
             service.resume(&self.registry, Suspension::ClientLimit);
+            service.resume(&self.registry, Suspension::AnonymousLimit);
         }
+        Ok(())
     }
 
     /// Calls the clients whose time has come.
-    fn on_time(&self) {
+    fn on_time(self: &Arc<Hub>) {
         for id in self.deadlines.due(self.registry.now()) {
             let client = self.state.lock().clients.get(&id).cloned();
             if let Some(client) = client {
@@ -219,6 +258,17 @@ impl Hub {
             }
         }
         self.deadlines.rearm(&self.registry);
+    }
+
+    /// Takes note that one anonymous client is one no more, or gone: there is room for another one.
+    pub(super) fn client_is_known(&self, reach: Reach) {
+        let state = &mut *self.state.lock();
+        state.anonymous[reach as usize] -= 1;
+        for service in &mut state.services {
+            if service.reach() == reach {
+                service.resume(&self.registry, Suspension::AnonymousLimit);
+            }
+        }
     }
 
     /// Takes note that a client is gone: there is room for another one, or nobody is left to wait for.
@@ -265,11 +315,6 @@ impl Hub {
             Ok(timeout) => service.retry_by(&self.registry, timeout),
             Err(error) => tracing::error!("{error}"),
         }
-    }
-
-    fn suspend(&self, index: usize, reason: Suspension) {
-        let mut state = self.state.lock();
-        state.services[index].suspend(&self.registry, reason);
     }
 
     /// Ends the daemon in order: nobody is accepted any more, clients read their last answers, for as long

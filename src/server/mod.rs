@@ -11,6 +11,7 @@ mod control;
 mod deadlines;
 mod dispatch;
 mod error;
+mod gate;
 mod hub;
 mod idle;
 mod service;

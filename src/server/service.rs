@@ -24,6 +24,18 @@ pub(super) enum Suspension {
     ClientLimit = 1,
     /// There are no descriptors, or no memory, for another connection (DM-505).
     OutOfDescriptors = 2,
+    /// There are as many anonymous clients as there may be (DM-602).
+    AnonymousLimit = 4,
+}
+
+/// Where the clients of a service are. Those on networks are limited for themselves, so that they cannot
+/// keep local ones out (DM-603).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// On this machine.
+    Local = 0,
+    /// Anywhere.
+    Network = 1,
 }
 
 /// What a service asks of its clients, and lets them do.
@@ -71,6 +83,13 @@ impl Service {
 
     pub(super) fn terms(&self) -> Terms {
         self.terms
+    }
+
+    pub(super) fn reach(&self) -> Reach {
+        match self.listeners.first().map(|listening| &*listening.listener) {
+            Some(Listener::Tcp(_)) => Reach::Network,
+            Some(Listener::Unix(_)) | None => Reach::Local,
+        }
     }
 
     /// Where it is reached, by each of its sockets.

@@ -5,17 +5,19 @@ mod background;
 mod files;
 mod logging;
 mod options;
+mod passwd;
 mod process;
 
 use announce::{announce, listeners};
 use clap::Parser;
+use eventry::auth::password_file_in;
 use eventry::config::{Effective, Fault, Format, Given, sample};
 use eventry::driver::{Driver, MemoryDriver};
 use eventry::log::Logger;
 use eventry::net::{RunDir, default_run_dir};
 use eventry::server::{Config, Process, Signals, run_process};
 use files::{ConfigFile, default_directory};
-use options::Options;
+use options::{Command, Options};
 use process::{Configuration, Reloader, Watcher};
 use std::convert::Infallible;
 use std::env;
@@ -38,7 +40,15 @@ fn main() -> ExitCode {
             return ExitCode::from(if is_wrong { WRONG } else { 0 });
         }
     };
-    match carry_out(&options) {
+    let ended = match &options.command {
+        Some(Command::Passwd(passwd)) => passwd
+            .carry_out(path_in("XDG_CONFIG_HOME"), path_in("HOME"))
+            .map(complain)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| Failure::new(WRONG, error)),
+        None => carry_out(&options),
+    };
+    match ended {
         Ok(status) => status,
         Err(Failure { status, texts }) => {
             // Shown whatever the log says: without it nobody would know why there is no daemon.
@@ -128,9 +138,17 @@ fn configuration(options: &Options) -> Result<Configuration, Failure> {
         trace: options.trace(),
         default_outputs: logging::default_outputs(options.in_background),
         directory,
-        base: Config::new(run_dir(uid)),
+        base: base(uid),
     };
     Ok(Configuration { file, given })
+}
+
+/// What holds if nobody says anything.
+fn base(uid: u32) -> Config {
+    let mut base = Config::new(run_dir(uid));
+    let directory = default_directory(uid, path_in("XDG_CONFIG_HOME"), path_in("HOME"));
+    base.sasl.password_file = password_file_in(&directory);
+    base
 }
 
 /// Where the sockets go if nobody says so.

@@ -1,6 +1,7 @@
 //! The options: libvirtd's, and some of our own.
 
-use clap::{ArgAction, Parser, ValueEnum};
+use super::passwd::Passwd;
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use eventry::config::{Format, MAX_TIMEOUT, Origin, Value};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 #[command(
     name = "eventryd",
     version,
+    args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
   eventryd                          serve in the default directory; prints the virsh line to try
@@ -24,6 +26,7 @@ Examples:
                                     say what is wrong with a file, and what has no effect here
   eventryd --print-sample > eventryd.conf
                                     begin a file of your own: every setting, in comments
+  eventryd passwd fred              let fred log in where SASL is asked for
 
 Without --config it reads eventryd.toml or eventryd.conf in /etc/eventry, or of a user in
 $XDG_CONFIG_HOME/eventry, if there is one. LIBVIRT_DEBUG, LIBVIRT_LOG_FILTERS and
@@ -31,9 +34,12 @@ LIBVIRT_LOG_OUTPUTS beat the file, options beat both.
 
 Exit status: 0 after an orderly stop; 1 a wrong option or configuration, or another eventryd serves
 the directory; 2 the directory cannot be used; 3 event loop; 4 signals; 6 a socket cannot be made;
-11 driver."
+7 clients could not be authenticated as configured; 11 driver."
 )]
 pub(super) struct Options {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+
     /// Configuration file, in the syntax of libvirtd.conf, or in TOML if its name ends in .toml
     #[arg(short = 'f', long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -95,6 +101,12 @@ pub(super) struct Options {
     /// This is the process in the background: its standard output goes to the one that started it
     #[arg(long, hide = true)]
     pub(super) in_background: bool,
+}
+
+/// What to do other than serve.
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    Passwd(Passwd),
 }
 
 /// The syntax of a configuration file.

@@ -56,11 +56,14 @@ impl Reloader {
     }
 
     fn apply(&mut self, new: Effective, control: &Control) {
-        if let Err(error) = self.logger.apply(&new.log) {
+        if let Err(error) = control.apply(&new.daemon) {
             tracing::error!("SIGHUP: {error}; nothing is changed");
             return;
         }
-        control.apply(&new.daemon);
+        if let Err(error) = self.logger.apply(&new.log) {
+            tracing::error!("SIGHUP: {error}; the log is as it was");
+            return;
+        }
         let applied = names(self.current.changes(&new), |key| {
             matches!(key.effect, Effect::Reload | Effect::NewConnections)
         });
