@@ -337,6 +337,20 @@ fn sighup_with_a_wrong_file_changes_nothing() {
 }
 
 #[test]
+fn sighup_with_a_log_that_cannot_be_opened_changes_nothing() {
+    let configured = Configured::start("max_clients = 2");
+    let nowhere = "log_outputs = \"1:file:/nowhere/log\"\nmax_clients = 1";
+    configured.reload(nowhere, "/nowhere/log for the log");
+    assert!(
+        configured.log().contains("; nothing is changed\n"),
+        "{}",
+        configured.log()
+    );
+    let mut clients: Vec<RawClient> = (0..2).map(|_| configured.daemon().connect()).collect();
+    clients.iter_mut().for_each(RawClient::open);
+}
+
+#[test]
 fn a_log_file_that_was_moved_away_is_made_anew_on_sighup() {
     let configured = Configured::start("log_level = 2");
     let path = |name| configured.dir.path().join(name);

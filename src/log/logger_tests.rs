@@ -120,12 +120,11 @@ fn a_file_that_was_moved_away_is_opened_anew_and_the_level_is_changed() {
         std::fs::rename(&path, &moved).unwrap();
         tracing::warn!("still the same file");
         let level = Level::Info;
-        logger
-            .apply(&Setup {
-                level,
-                ..setup.clone()
-            })
-            .unwrap();
+        let change = logger.prepare(&Setup {
+            level,
+            ..setup.clone()
+        });
+        logger.apply(change.unwrap());
         say();
     });
     assert!(
@@ -144,7 +143,7 @@ fn a_bad_setup_changes_nothing() {
         let mut bad = setup(Level::Debug, &path);
         bad.outputs
             .push(output(Level::Info, Path::new("/nowhere/log")));
-        assert!(logger.apply(&bad).is_err());
+        assert!(logger.prepare(&bad).is_err());
         tracing::info!("not this");
         tracing::warn!("this");
     });

@@ -8,14 +8,26 @@ use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+/// Logs what the daemon listens on.
+pub(super) fn log(ready: &Ready) {
+    for endpoint in &ready.endpoints {
+        let access = access(endpoint.access);
+        tracing::info!("listening on {} ({access})", endpoint.address);
+    }
+}
+
+fn access(access: Access) -> &'static str {
+    match access {
+        Access::ReadWrite => "read-write",
+        Access::ReadOnly => "read-only",
+    }
+}
+
 /// Says what the daemon listens on, and what to try.
 pub(super) fn announce(ready: &Ready) {
     let mut text = format!("eventryd {} listens on\n", env!("CARGO_PKG_VERSION"));
     for endpoint in &ready.endpoints {
-        let access = match endpoint.access {
-            Access::ReadWrite => "read-write",
-            Access::ReadOnly => "read-only",
-        };
+        let access = access(endpoint.access);
         let _ = match &endpoint.address {
             Address::Unix(path) => writeln!(text, "  {}  ({access})", path.display()),
             Address::Tcp(address) => writeln!(text, "  {address}  ({access}, TCP)"),

@@ -197,6 +197,7 @@ fn serve(
     let initialise_driver =
         || Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>);
     let ended = run_process(&effective.daemon, process, initialise_driver, |ready| {
+        announce::log(&ready);
         watcher.serves();
         if !options.in_background {
             announce(&ready);
