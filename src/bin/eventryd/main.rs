@@ -173,6 +173,7 @@ fn serve(
         background::leave_terminal()
             .map_err(|error| Failure::new(3, format!("cannot leave the terminal: {error}")))?;
     }
+    logging::make_directory(&effective.log.outputs);
     let logger = Logger::install(&effective.log).map_err(|error| Failure::new(WRONG, error))?;
     for remark in effective.remarks() {
         tracing::warn!("{remark}");
