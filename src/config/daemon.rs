@@ -2,7 +2,8 @@
 
 use super::Settings;
 use crate::net::RunDir;
-use crate::server::{Config, TcpService};
+use crate::net::tls::{TlsFiles, TlsVersions};
+use crate::server::{Config, TcpService, TlsService};
 use crate::session::Auth;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub fn configure(settings: &Settings, mut config: Config) -> Result<Config, Vec<
     let mut refused = Vec::new();
     unix_sockets(settings, &mut config, &mut refused);
     network_sockets(settings, &mut config, &mut refused);
+    tls(settings, &mut config, &mut refused);
     sasl(settings, &mut config);
     keepalive(settings, &mut config);
     process(settings, &mut config);
@@ -88,13 +90,6 @@ fn sasl(settings: &Settings, config: &mut Config) {
 }
 
 fn network_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
-    if settings.is_set("listen_tls") {
-        refuse(
-            refused,
-            "listen_tls",
-            "`listen_tls` can only be 0 in this version",
-        );
-    }
     if settings.is_set("listen_tcp") {
         if settings.text("auth_tcp").as_deref() != Some("none") {
             let why = "`auth_tcp` can only be \"none\", for networks you trust: what SASL needs on a connection \
@@ -108,6 +103,46 @@ fn network_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<R
             auth: Auth::None,
         });
     }
+}
+
+fn tls(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
+    if !settings.is_set("listen_tls") {
+        return;
+    }
+    let auth = scheme(settings, "auth_tls");
+    if auth == Auth::Polkit {
+        let why = "`auth_tls` cannot be \"polkit\", which knows local users only; say \"none\", where client \
+                   certificates decide, or \"sasl\"";
+        refuse(refused, "auth_tls", why);
+    }
+    let mut files = TlsFiles::default_for(None, |_| false);
+    let own = ["ca_file", "cert_file", "key_file"].map(|key| settings.path(key));
+    match own {
+        [None, None, None] => {}
+        [Some(ca), Some(certificate), Some(key)] => {
+            (files.ca, files.certificate, files.key) = (ca, certificate, key);
+        }
+        _ => refuse(
+            refused,
+            "key_file",
+            "`ca_file`, `cert_file` and `key_file` belong together: give all three, or none",
+        ),
+    }
+    files.crl = settings.path("crl_file").or(files.crl);
+    let priority = settings.text("tls_priority");
+    if let Some(Err(unknown)) = priority.as_deref().map(TlsVersions::of_priority) {
+        refuse(refused, "tls_priority", unknown.to_string());
+    }
+    config.tls = Some(TlsService {
+        address: settings.text("listen_addr"),
+        port: settings.text("tls_port").expect("it has a default"),
+        auth,
+        allowed_dn: settings.list("tls_allowed_dn_list"),
+        verify_clients: !settings.is_set("tls_no_verify_certificate"),
+        sanity_checks: !settings.is_set("tls_no_sanity_certificate"),
+        priority,
+        ..TlsService::new(files)
+    });
 }
 
 fn limits(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {

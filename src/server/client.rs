@@ -8,7 +8,8 @@ use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
 use crate::id::HandleId;
-use crate::net::Socket;
+use crate::net::tls::{Received, TlsFailure};
+use crate::net::{Channel, ChannelError, Socket};
 use crate::poller::OsSource;
 use crate::session::{
     AuthRequest, AuthResult, AuthStep, Event, Expiry, Request, Session, SessionConfig,
@@ -16,7 +17,7 @@ use crate::session::{
 };
 use crate::sync::Mutex;
 use crate::time::Time;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ pub(super) struct Client {
 
 struct State {
     session: Session,
+    channel: Channel,
     /// Gone when the client is: what it had open is closed then.
     dispatcher: Option<Dispatcher>,
     handle: Option<HandleId>,
@@ -63,7 +65,9 @@ enum End {
     #[error("the peer is gone")]
     PeerGone,
     #[error("the connection failed: {0}")]
-    Failed(io::Error),
+    Failed(#[from] io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsFailure),
 }
 
 impl AsFd for Client {
@@ -75,7 +79,7 @@ impl AsFd for Client {
 impl Client {
     pub(super) fn new(
         id: u64,
-        socket: Socket,
+        (socket, channel): (Socket, Channel),
         (reach, gate): (Reach, Arc<Gate>),
         (session, entry): (SessionConfig, Entry),
         driver: Arc<dyn Driver>,
@@ -89,6 +93,7 @@ impl Client {
             state: Mutex::new(State {
                 anonymous: session.is_anonymous(),
                 session,
+                channel,
                 entry,
                 question: None,
                 dispatcher: Some(Dispatcher::new(driver)),
@@ -155,7 +160,7 @@ impl Client {
         let mut state = self.state.lock();
         state.session.on_time(hub.registry.now());
         state.session.end_of_input();
-        if state.session.wants_write() {
+        if state.wants_write() {
             self.settle(hub, &mut state, Ok(()));
         } else {
             self.close(hub, &mut state);
@@ -176,7 +181,12 @@ impl Client {
             }
             Err(end) => {
                 let (id, identity) = (self.id, &state.entry.identity);
-                tracing::debug!("client {id} closed: {end}; {identity}");
+                // What keeps a client out is for the operator to see.
+                if matches!(end, End::Tls(_)) {
+                    tracing::warn!("client {id} closed: {end}; {identity}");
+                } else {
+                    tracing::debug!("client {id} closed: {end}; {identity}");
+                }
                 self.close(hub, state);
             }
         }
@@ -233,7 +243,6 @@ impl Client {
 impl State {
     /// Moves bytes and calls until there is nothing left to move.
     fn exchange(&mut self, client: &Client, events: Events, now: Time) -> Result<(), End> {
-        let mut socket = &client.socket;
         self.carry_out_and_flush(client, now)?;
         if events.intersects(Events::READABLE | Events::UNCONDITIONAL) {
             // A short read has emptied the socket, unless the peer is gone and its end is still to be read.
@@ -244,23 +253,26 @@ impl State {
                 if !may_have_more || !self.session.wants_read() {
                     break;
                 }
-                match socket.read(&mut buffer) {
-                    Ok(0) => {
-                        self.session.on_time(now);
-                        self.session.end_of_input();
+                let session = &mut self.session;
+                let receive = |bytes: &[u8]| session.receive(now, bytes);
+                match self.channel.read(&client.socket, &mut buffer, receive) {
+                    Ok(arrived) => {
+                        may_have_more = arrived.bytes == buffer.len() || peer_is_gone;
+                        self.note(client.id, &arrived.tls, now);
                     }
-                    Ok(count) => {
-                        self.session.receive(now, &buffer[..count]);
-                        may_have_more = count == buffer.len() || peer_is_gone;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(End::Failed(error)),
+                    Err(ChannelError::Tls(failure)) => return Err(failure.into()),
+                    Err(ChannelError::Socket(error)) => match error.kind() {
+                        io::ErrorKind::Interrupted => continue,
+                        io::ErrorKind::WouldBlock => break,
+                        _ => return Err(error.into()),
+                    },
                 }
                 self.carry_out_and_flush(client, now)?;
             }
         }
-        if self.session.should_close() {
+        // What TLS has not put out yet is still to be sent, unless the client broke the protocol.
+        let is_sent = !self.channel.wants_write() || self.session.state() == SessionState::Broken;
+        if self.session.should_close() && is_sent {
             return Err(match self.session.state() {
                 SessionState::Denied => End::Denied,
                 _ => End::Over,
@@ -274,21 +286,43 @@ impl State {
     }
 
     fn carry_out_and_flush(&mut self, client: &Client, now: Time) -> Result<(), End> {
-        let mut socket = &client.socket;
+        let socket = &client.socket;
         loop {
             while let Some(event) = self.session.poll() {
                 self.carry_out(client, event, now);
             }
-            if !self.session.wants_write() {
-                return Ok(());
-            }
-            match socket.write(self.session.output()) {
+            let written = if self.session.wants_write() {
+                self.channel.write(socket, self.session.output())
+            } else {
+                self.channel.flush(socket).map(|()| 0)
+            };
+            match written {
+                Ok(0) => return Ok(()),
                 Ok(count) => self.session.advance_output(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(End::Failed(error)),
+                Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Takes note of what the channel has learned.
+    fn note(&mut self, id: u64, tls: &Received, now: Time) {
+        if let Some(warning) = &tls.warning {
+            tracing::warn!("client {id}: its certificate: {warning}");
+        }
+        if tls.opened {
+            self.session.end_handshake();
+            self.entry.identity.x509_dn = self.channel.peer_name().map(str::to_owned);
+        }
+        if tls.ended {
+            self.session.on_time(now);
+            self.session.end_of_input();
+        }
+    }
+
+    fn wants_write(&self) -> bool {
+        self.session.wants_write() || self.channel.wants_write()
     }
 
     fn carry_out(&mut self, client: &Client, event: Event, now: Time) {
@@ -363,7 +397,7 @@ impl State {
         if self.session.wants_read() {
             interest |= Events::READABLE;
         }
-        if self.session.wants_write() {
+        if self.wants_write() {
             interest |= Events::WRITABLE;
         }
         if interest == self.interest {

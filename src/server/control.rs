@@ -1,8 +1,7 @@
 //! Changing a daemon that runs.
 
-use super::Config;
 use super::hub::Hub;
-use crate::auth::AuthError;
+use super::{Config, DaemonError};
 use std::sync::Arc;
 
 /// Changes a daemon that runs, from any thread.
@@ -17,12 +16,12 @@ impl Control {
     }
 
     /// Serves as `config` says from now on, as far as that is possible without another start: limits, times,
-    /// what new connections may do, and the passwords, which are read again. Sockets stay as they are, and so
+    /// what new connections may do, and passwords, keys and certificates, which are read again. Sockets stay as they are, and so
     /// do clients that have authenticated (DM-1306).
     ///
     /// # Errors
-    /// [`AuthError`]; nothing has changed then.
-    pub fn apply(&self, config: &Config) -> Result<(), AuthError> {
+    /// [`DaemonError::Auth`] and [`DaemonError::Tls`]; nothing has changed then.
+    pub fn apply(&self, config: &Config) -> Result<(), DaemonError> {
         self.hub.apply(config)
     }
 }

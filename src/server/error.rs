@@ -3,6 +3,7 @@
 use crate::auth::AuthError;
 use crate::event_loop::RunError;
 use crate::net::NetError;
+use crate::net::tls::TlsError;
 use std::error::Error;
 use std::io;
 
@@ -32,6 +33,9 @@ pub enum DaemonError {
     /// A listening socket cannot be made.
     #[error(transparent)]
     Network(NetError),
+    /// The keys and certificates do not do.
+    #[error(transparent)]
+    Tls(TlsError),
     /// A listening socket cannot be watched.
     #[error("cannot watch a listening socket: {0}")]
     Enable(String),
@@ -52,7 +56,7 @@ impl DaemonError {
             DaemonError::RunDir(_) => 2,
             DaemonError::EventLoop(_) | DaemonError::Loop(_) => 3,
             DaemonError::Signals(_) => 4,
-            DaemonError::Network(_) | DaemonError::Enable(_) => 6,
+            DaemonError::Network(_) | DaemonError::Tls(_) | DaemonError::Enable(_) => 6,
             DaemonError::Config(_) | DaemonError::Auth(_) => 7,
             DaemonError::Driver(_) => 11,
         }

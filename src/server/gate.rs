@@ -50,6 +50,10 @@ impl Gate {
             check_plain_tcp(tcp.auth)?;
             schemes.push(tcp.auth);
         }
+        if let Some(tls) = &config.tls {
+            check_tls(tls.auth)?;
+            schemes.push(tls.auth);
+        }
         let gate = Gate {
             sasl: Mutex::new(None),
             authorizer: Arc::clone(&config.authorizer),
@@ -194,6 +198,14 @@ impl Question {
 impl Drop for Question {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What cannot work over TLS is refused at the start too.
+fn check_tls(auth: Auth) -> Result<(), DaemonError> {
+    match auth {
+        Auth::None | Auth::Sasl => Ok(()),
+        Auth::Polkit => check_plain_tcp(auth),
     }
 }
 

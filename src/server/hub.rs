@@ -5,11 +5,11 @@ use super::deadlines::Deadlines;
 use super::gate::Gate;
 use super::idle::Idle;
 use super::service::{Reach, Service, Suspension, Terms};
-use super::{Config, DaemonError, Endpoint};
-use crate::auth::AuthError;
+use super::{Config, DaemonError, Endpoint, TlsService};
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, Stopper};
 use crate::events::Events;
+use crate::net::tls::{TlsContext, TlsError, TlsSettings, wall_clock};
 use crate::net::{Listener, Socket};
 use crate::registry::Registry;
 use crate::session::{Auth, Limits, SessionConfig};
@@ -105,8 +105,13 @@ impl Hub {
     }
 
     /// Adds a service, on which nobody is accepted yet.
-    pub(super) fn add_service(&self, listeners: Vec<Listener>, terms: Terms) {
-        let service = Service::new(listeners, terms);
+    pub(super) fn add_service(
+        &self,
+        listeners: Vec<Listener>,
+        terms: Terms,
+        tls: Option<Arc<TlsContext>>,
+    ) {
+        let service = Service::new(listeners, terms, tls);
         self.state.lock().services.push(service);
     }
 
@@ -169,7 +174,7 @@ impl Hub {
     fn suspend_at_limit(&self, index: usize) -> bool {
         let state = &mut *self.state.lock();
         let service = &mut state.services[index];
-        let makes_anonymous = service.terms().auth != Auth::None;
+        let makes_anonymous = service.makes_anonymous();
         let anonymous = state.anonymous[service.reach() as usize];
         let max_anonymous = state.in_force.max_anonymous_clients;
         let reason = if state.clients.len() >= state.in_force.max_clients.get() {
@@ -184,10 +189,17 @@ impl Hub {
     }
 
     fn add_client(self: &Arc<Hub>, index: usize, socket: Socket, driver: &Arc<dyn Driver>) {
-        let (Terms { access, auth }, reach) = {
+        let (Terms { access, auth }, reach, channel) = {
             let service = &mut self.state.lock().services[index];
             service.accepted();
-            (service.terms(), service.reach())
+            (service.terms(), service.reach(), service.channel())
+        };
+        let channel = match channel {
+            Ok(channel) => channel,
+            Err(error) => {
+                tracing::error!("cannot serve a client: {error}");
+                return;
+            }
         };
         let entry = self.gate.enter(&socket, auth);
         let peer = entry.identity.process.as_ref();
@@ -198,15 +210,18 @@ impl Hub {
                 access,
                 auth,
                 peer_is_root,
+                awaits_handshake: !channel.is_open(),
                 accepted: self.registry.now(),
                 ..state.in_force.session
             };
-            state.anonymous[reach as usize] += usize::from(auth != Auth::None);
+            let is_anonymous = auth != Auth::None || session.awaits_handshake;
+            state.anonymous[reach as usize] += usize::from(is_anonymous);
             state.last_client += 1;
             let id = state.last_client;
             let gate = Arc::clone(&self.gate);
             let driver = Arc::clone(driver);
-            let client = Client::new(id, socket, (reach, gate), (session, entry), driver);
+            let connection = (socket, channel);
+            let client = Client::new(id, connection, (reach, gate), (session, entry), driver);
             let client = Arc::new(client);
             state.clients.insert(id, Arc::clone(&client));
             if state.clients.len() == 1 {
@@ -233,10 +248,19 @@ impl Hub {
         state.idle.settle(&self.registry, clients);
     }
 
-    /// Serves as `config` says from now on, as far as it can be changed. If that fails, nothing has.
-    pub(super) fn apply(&self, config: &Config) -> Result<(), AuthError> {
-        self.gate.apply(&config.sasl)?;
+    /// Serves as `config` says from now on, as far as it can be changed. If that fails, nothing has. Keys and
+    /// certificates are for clients to come (DM-1209).
+    pub(super) fn apply(&self, config: &Config) -> Result<(), DaemonError> {
+        let tls = config.tls.as_ref().map(TlsService::settings);
+        let tls = tls.as_ref().map(load_tls).transpose();
+        let tls = tls.map_err(DaemonError::Tls)?;
+        self.gate.apply(&config.sasl).map_err(DaemonError::Auth)?;
         let mut state = self.state.lock();
+        if let Some(context) = &tls {
+            for service in &mut state.services {
+                service.renew_tls(context);
+            }
+        }
         state.in_force = InForce::new(config);
         state.idle.set_interval(config.idle_timeout);
         let clients = state.clients.len();
@@ -377,6 +401,15 @@ impl Hub {
         drop(state);
         drop((clients, services));
     }
+}
+
+/// Loads the keys and certificates, and logs what there is to say of them.
+pub(super) fn load_tls(settings: &TlsSettings) -> Result<Arc<TlsContext>, TlsError> {
+    let context = TlsContext::load(settings, wall_clock)?;
+    for warning in context.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(Arc::new(context))
 }
 
 impl fmt::Debug for Hub {

@@ -19,7 +19,7 @@ mod shutdown;
 mod signals;
 mod startup;
 
-pub use config::{Config, TcpService};
+pub use config::{Config, TcpService, TlsService};
 pub use control::Control;
 pub use dispatch::Dispatcher;
 pub use error::DaemonError;

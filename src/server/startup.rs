@@ -1,14 +1,16 @@
 //! The start of a daemon, in the order of libvirt's, and its end.
 
 use super::gate::Gate;
-use super::hub::Hub;
+use super::hub::{Hub, load_tls};
 use super::service::Terms;
 use super::shutdown::Shutdown;
 use super::signals::Process;
 use super::{Config, Control, DaemonError};
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, RunError};
-use crate::net::{Address, Bound, Instance, Listener, NetError, UnixSocket, group_number};
+use crate::net::{
+    Address, Bound, Instance, Listener, NetError, Transport, UnixSocket, group_number,
+};
 use crate::session::Access;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::error::Error;
@@ -31,6 +33,8 @@ pub struct Ready {
 pub struct Endpoint {
     /// Where it is.
     pub address: Address,
+    /// How it is spoken to.
+    pub transport: Transport,
     /// What its clients may do.
     pub access: Access,
 }
@@ -186,14 +190,24 @@ fn create_sockets(config: &Config, hub: &Hub) -> Result<(), DaemonError> {
     ] {
         let socket = UnixSocket::bind_for(group, &path, mode, config.max_queued_clients)
             .map_err(DaemonError::Network)?;
-        hub.add_service(vec![Listener::Unix(socket)], terms);
+        hub.add_service(vec![Listener::Unix(socket)], terms, None);
     }
     if let Some(tcp) = &config.tcp {
         let terms = Terms {
             access: Access::ReadWrite,
             auth: tcp.auth,
         };
-        hub.add_service(listen(config, tcp.address.as_deref(), &tcp.port)?, terms);
+        let listeners = listen(config, tcp.address.as_deref(), &tcp.port)?;
+        hub.add_service(listeners, terms, None);
+    }
+    if let Some(tls) = &config.tls {
+        let context = load_tls(&tls.settings()).map_err(DaemonError::Tls)?;
+        let terms = Terms {
+            access: Access::ReadWrite,
+            auth: tls.auth,
+        };
+        let listeners = listen(config, tls.address.as_deref(), &tls.port)?;
+        hub.add_service(listeners, terms, Some(context));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What whoever starts the daemon reads.
 
-use eventry::net::Address;
-use eventry::server::{Config, Ready, TcpService};
+use eventry::net::{Address, Transport};
+use eventry::server::{Config, Ready};
 use eventry::session::Access;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -30,6 +30,9 @@ pub(super) fn announce(ready: &Ready) {
         let access = access(endpoint.access);
         let _ = match &endpoint.address {
             Address::Unix(path) => writeln!(text, "  {}  ({access})", path.display()),
+            Address::Tcp(address) if endpoint.transport == Transport::Tls => {
+                writeln!(text, "  {address}  ({access}, TLS)")
+            }
             Address::Tcp(address) => writeln!(text, "  {address}  ({access}, TCP)"),
         };
     }
@@ -40,7 +43,11 @@ pub(super) fn announce(ready: &Ready) {
                 format!("test+unix:///default?socket={}", uri_path(path))
             }
             Address::Unix(_) => continue,
-            Address::Tcp(address) => format!("test+tcp://{}/default", reachable(*address)),
+            Address::Tcp(address) => {
+                let tls = endpoint.transport == Transport::Tls;
+                let scheme = if tls { "test+tls" } else { "test+tcp" };
+                format!("{scheme}://{}/default", reachable(*address))
+            }
         };
         let _ = writeln!(text, "  virsh -c '{uri}' list --all");
     }
@@ -61,9 +68,11 @@ pub(super) fn listeners(config: &Config) -> String {
     for (path, mode) in unix {
         let _ = writeln!(text, "  {}  (mode {mode:04o})", path.display());
     }
-    if let Some(TcpService { address, port, .. }) = &config.tcp {
+    let tcp = config.tcp.as_ref().map(|it| (&it.address, &it.port, "TCP"));
+    let tls = config.tls.as_ref().map(|it| (&it.address, &it.port, "TLS"));
+    for (address, port, kind) in tcp.into_iter().chain(tls) {
         let address = address.as_deref().unwrap_or("all addresses");
-        let _ = writeln!(text, "  {address}, port {port}  (TCP)");
+        let _ = writeln!(text, "  {address}, port {port}  ({kind})");
     }
     text
 }
