@@ -141,7 +141,11 @@ fn what_is_printed_says_where_it_came_from_and_reads_the_same() {
 }
 
 /// Where a setting shows only beside others.
-const BESIDE: [(&str, &str); 2] = [("listen_tcp", "1"), ("auth_tcp", "'none'")];
+const BESIDE: [(&str, &str); 3] = [
+    ("listen_tcp", "1"),
+    ("auth_tcp", "'none'"),
+    ("listen_tls", "1"),
+];
 
 /// Another value than the default one, in libvirt's syntax.
 fn another_value(key: &Key) -> String {
@@ -190,5 +194,36 @@ fn every_setting_has_an_effect_or_is_named() {
             .iter()
             .any(|remark| remark.contains(&format!("`{}`", key.name)));
         assert!(changes != is_named, "{text}");
+    }
+}
+
+#[test]
+fn keys_and_certificates_are_named_together_or_not_at_all() {
+    let files = |text: &str| {
+        let effective = given().with_file(Some(&file(&format!("listen_tls = 1; {text}"))));
+        effective.map(|effective| effective.daemon.tls.unwrap().files)
+    };
+    let defaults = files("").unwrap();
+    assert_eq!(defaults, given().tls_files);
+    let own = files("ca_file = '/a'; cert_file = '/c'; key_file = '/k'; crl_file = '/r'").unwrap();
+    let told = [Some(own.ca), Some(own.certificate), Some(own.key), own.crl];
+    assert_eq!(
+        told.map(|path| path.unwrap().display().to_string()),
+        ["/a", "/c", "/k", "/r"]
+    );
+    let listed = files("cert_files = [ '/c' ]; key_files = [ '/k' ]").unwrap();
+    assert_eq!(
+        (listed.certificate.to_str(), listed.key.to_str()),
+        (Some("/c"), Some("/k"))
+    );
+    assert_eq!(listed.ca, defaults.ca);
+    for wrong in [
+        "key_file = '/k'",
+        "ca_file = '/a'; key_file = '/k'",
+        "key_files = [ '/k' ]",
+        "cert_files = [ '/c', '/d' ]; key_files = [ '/k', '/l' ]",
+        "cert_files = [ '/c' ]; key_files = [ '/k' ]; ca_file = '/a'; cert_file = '/c'; key_file = '/k'",
+    ] {
+        assert!(files(wrong).is_err(), "{wrong}");
     }
 }
