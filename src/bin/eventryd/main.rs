@@ -150,6 +150,7 @@ fn configuration(options: &Options) -> Result<Configuration, Failure> {
 /// What holds if nobody says anything.
 fn base(uid: u32) -> Config {
     let mut base = Config::new(run_dir(uid));
+    base.socket_activation = true;
     let directory = default_directory(uid, path_in("XDG_CONFIG_HOME"), path_in("HOME"));
     base.sasl.password_file = password_file_in(&directory);
     base
