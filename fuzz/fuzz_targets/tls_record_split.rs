@@ -1,0 +1,179 @@
+//! The bytes of a TLS connection, cut at any places: the server understands the same, says the same and
+//! fails at the same byte as when they arrive in one piece.
+//!
+//! An input chooses the version, what the client says in records of which lengths, a byte that is damaged on
+//! the way after the handshake, and the lengths of the pieces. The handshake's random numbers differ from run to run; so does the
+//! cipher text, but nothing that is compared.
+
+#![no_main]
+
+use arbitrary::Arbitrary;
+use eventry::net::tls::{TlsContext, TlsFiles, TlsSession, TlsSettings};
+use libfuzzer_sys::fuzz_target;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+#[derive(Arbitrary, Debug)]
+struct Script {
+    old: bool,
+    with_certificate: bool,
+    /// What the client says, each in a record of its own.
+    messages: Vec<Vec<u8>>,
+    /// Which byte of what it sends after the handshake is damaged, and how: 0 leaves it as it is.
+    damage: (u16, u8),
+    /// How long the pieces are, in turn.
+    pieces: Vec<u8>,
+}
+
+fuzz_target!(|script: Script| {
+    let whole = play(&script, None);
+    assert_eq!(play(&script, Some(&script.pieces)), whole);
+});
+
+/// What became of a connection.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    plaintext: Vec<u8>,
+    /// What the client understood of what it was sent: the byte 1, and its own messages back.
+    answers: Vec<u8>,
+    opened: bool,
+    failed: bool,
+    name: Option<String>,
+}
+
+/// Plays the script. What arrives comes in these pieces.
+fn play(script: &Script, pieces: Option<&[u8]>) -> Seen {
+    let version = usize::from(script.old);
+    let config = &CLIENTS[version][usize::from(script.with_certificate)];
+    let server = ServerName::try_from("localhost").expect("a name");
+    let mut client = ClientConnection::new(Arc::clone(config), server).expect("a client");
+    let mut session = CONTEXT.accept().expect("a session");
+    let mut seen = Seen::default();
+    let mut sent = 0;
+    let mut unsent = script.messages.iter();
+    loop {
+        let mut flight = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut flight).expect("memory");
+        }
+        if flight.is_empty() {
+            let is_open = seen.opened && !client.is_handshaking();
+            let Some(message) = unsent.next().filter(|_| is_open) else {
+                break;
+            };
+            client.writer().write_all(message).expect("memory");
+            continue;
+        }
+        if seen.opened {
+            let damaged = usize::from(script.damage.0).checked_sub(sent);
+            if let Some(byte) = damaged.and_then(|at| flight.get_mut(at)) {
+                *byte ^= script.damage.1;
+            }
+            sent += flight.len();
+        }
+        if !receive(&mut session, &flight, pieces, &mut seen) {
+            seen.failed = true;
+            break;
+        }
+        if !answer(&mut session, &mut client, &mut seen.answers) {
+            break;
+        }
+    }
+    seen.name = session.peer().map(|peer| peer.name.clone());
+    seen
+}
+
+/// Hands bytes to the server; whether it goes on.
+fn receive(session: &mut TlsSession, bytes: &[u8], pieces: Option<&[u8]>, seen: &mut Seen) -> bool {
+    let mut rest = bytes;
+    let mut lengths = pieces.unwrap_or_default().iter().cycle();
+    while !rest.is_empty() {
+        let length = lengths
+            .next()
+            .map_or(rest.len(), |length| usize::from(*length) + 1);
+        let (piece, later) = rest.split_at(length.min(rest.len()));
+        rest = later;
+        let before = seen.plaintext.len();
+        let received = session.receive(piece, |bytes| seen.plaintext.extend_from_slice(bytes));
+        let Ok(received) = received else {
+            return false;
+        };
+        seen.opened |= received.opened;
+        let echo = &seen.plaintext[before..];
+        assert!(echo.is_empty() || session.is_open(), "nobody was let in");
+        session.send(echo);
+    }
+    true
+}
+
+/// Hands what the server says to the client; whether it goes on.
+fn answer(session: &mut TlsSession, client: &mut ClientConnection, answers: &mut Vec<u8>) -> bool {
+    let mut bytes = Vec::new();
+    while session.wants_write() {
+        session.write_to(&mut bytes).expect("memory");
+    }
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        if client.read_tls(&mut rest).is_err() || client.process_new_packets().is_err() {
+            return false;
+        }
+        let _ = client.reader().read_to_end(answers);
+    }
+    true
+}
+
+fn pki(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/pki")
+        .join(name)
+}
+
+static CONTEXT: LazyLock<Arc<TlsContext>> = LazyLock::new(|| {
+    let settings = TlsSettings {
+        files: TlsFiles {
+            ca: pki("ca.pem"),
+            crl: None,
+            certificate: pki("server.pem"),
+            key: pki("server.key"),
+        },
+        allowed_dn: None,
+        verify_clients: true,
+        sanity_checks: true,
+        priority: None,
+    };
+    // In 2030, when the certificates are valid.
+    let clock = || Duration::from_secs(1_893_456_000);
+    Arc::new(TlsContext::load(&settings, clock).expect("the files of the tests"))
+});
+
+/// By version, and whether there is a certificate.
+static CLIENTS: LazyLock<[[Arc<ClientConfig>; 2]; 2]> = LazyLock::new(|| {
+    [&rustls::version::TLS13, &rustls::version::TLS12].map(|version| {
+        [false, true].map(|with_certificate| {
+            let mut roots = RootCertStore::empty();
+            let ca = CertificateDer::from_pem_file(pki("ca.pem")).expect("the files of the tests");
+            roots.add(ca).expect("a certificate");
+            let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_protocol_versions(&[version])
+                .expect("a version")
+                .with_root_certificates(roots);
+            let mut config = if with_certificate {
+                let certificate = CertificateDer::from_pem_file(pki("client.pem")).expect("a file");
+                let key = PrivateKeyDer::from_pem_file(pki("client.key")).expect("a file");
+                config
+                    .with_client_auth_cert(vec![certificate], key)
+                    .expect("a key")
+            } else {
+                config.with_no_client_auth()
+            };
+            config.resumption = rustls::client::Resumption::disabled();
+            Arc::new(config)
+        })
+    })
+});
