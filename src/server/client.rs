@@ -1,14 +1,16 @@
 //! A connection and its session: moves bytes between the two, and calls to the driver.
 
 use super::Dispatcher;
+use super::dispatch::Outcome;
 use super::hub::Hub;
+use super::jobs::Finished;
 use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
 use crate::id::HandleId;
 use crate::net::Socket;
 use crate::poller::OsSource;
-use crate::session::{Event, Expiry, Request, Session, SessionConfig};
+use crate::session::{Event, Expiry, Request, Session, SessionConfig, Ticket};
 use crate::sync::Mutex;
 use crate::time::Time;
 use std::io::{self, Read, Write};
@@ -101,7 +103,7 @@ impl Client {
     /// Does whatever the connection is ready for.
     fn serve(&self, hub: &Hub, events: Events) {
         let mut state = self.state.lock();
-        let exchanged = state.exchange(self, events, hub.registry.now());
+        let exchanged = state.exchange(self, hub, events, hub.registry.now());
         self.settle(hub, &mut state, exchanged);
     }
 
@@ -115,27 +117,42 @@ impl Client {
         let now = hub.registry.now();
         // First what has arrived: whoever has been heard is not silent.
         let heard = if state.session.wants_read() {
-            state.exchange(self, Events::READABLE, now)
+            state.exchange(self, hub, Events::READABLE, now)
         } else {
             Ok(())
         };
         let exchanged = heard.and_then(|()| {
             state.session.on_time(now);
-            state.exchange(self, Events::NONE, now)
+            state.exchange(self, hub, Events::NONE, now)
         });
         self.settle(hub, &mut state, exchanged);
     }
 
-    /// Takes nothing more from the client, and closes the connection once it has read its answers.
+    /// Answers calls that workers have carried out, in the order in which they ended.
+    pub(super) fn complete(&self, hub: &Hub, finished: impl IntoIterator<Item = Finished>) {
+        let mut state = self.state.lock();
+        if state.handle.is_none() {
+            return;
+        }
+        let now = hub.registry.now();
+        state.session.tell_time(now);
+        for call in finished {
+            if let Err(error) = call.outcome.result() {
+                tracing::debug!("client {}: {}: {error}", self.id, call.procedure);
+            }
+            state.reply(call.ticket, call.outcome);
+        }
+        let exchanged = state.exchange(self, hub, Events::NONE, now);
+        self.settle(hub, &mut state, exchanged);
+    }
+
+    /// Takes nothing more from the client, and closes the connection once its calls are over and it has read
+    /// its answers.
     pub(super) fn finish(&self, hub: &Hub) {
         let mut state = self.state.lock();
-        state.session.on_time(hub.registry.now());
-        state.session.end_of_input();
-        if state.session.wants_write() {
-            self.settle(hub, &mut state, Ok(()));
-        } else {
-            self.close(hub, &mut state);
-        }
+        state.session.finish();
+        let exchanged = state.exchange(self, hub, Events::NONE, hub.registry.now());
+        self.settle(hub, &mut state, exchanged);
     }
 
     /// Waits for what the session waits for, or closes the connection.
@@ -143,7 +160,11 @@ impl Client {
         match exchanged {
             Ok(()) => {
                 state.settle_interest(hub);
-                let next = state.session.next_deadline();
+                let next = if state.session.has_more() {
+                    Some(Time::ZERO)
+                } else {
+                    state.session.next_deadline()
+                };
                 state.scheduled =
                     hub.deadlines
                         .schedule(&hub.registry, self.id, state.scheduled, next);
@@ -156,7 +177,9 @@ impl Client {
     }
 
     fn close(&self, hub: &Hub, state: &mut State) {
-        state.dispatcher = None;
+        if let Some(connection) = state.dispatcher.take().and_then(Dispatcher::close) {
+            hub.jobs.close(connection);
+        }
         if let Some(handle) = state.handle.take() {
             hub.deadlines.forget(self.id, state.scheduled.take());
             // The connection is closed when the loop drops the callback.
@@ -168,9 +191,16 @@ impl Client {
 
 impl State {
     /// Moves bytes and calls until there is nothing left to move.
-    fn exchange(&mut self, client: &Client, events: Events, now: Time) -> Result<(), End> {
+    fn exchange(
+        &mut self,
+        client: &Client,
+        hub: &Hub,
+        events: Events,
+        now: Time,
+    ) -> Result<(), End> {
         let mut socket = &client.socket;
-        self.carry_out_and_flush(client, now)?;
+        self.session.begin_turn();
+        self.carry_out_and_flush(client, hub, now)?;
         if events.intersects(Events::READABLE | Events::UNCONDITIONAL) {
             // A short read has emptied the socket, unless the peer is gone and its end is still to be read.
             let peer_is_gone = events.intersects(Events::UNCONDITIONAL);
@@ -182,7 +212,7 @@ impl State {
                 }
                 match socket.read(&mut buffer) {
                     Ok(0) => {
-                        self.session.on_time(now);
+                        self.session.tell_time(now);
                         self.session.end_of_input();
                     }
                     Ok(count) => {
@@ -193,7 +223,7 @@ impl State {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(End::Failed(error)),
                 }
-                self.carry_out_and_flush(client, now)?;
+                self.carry_out_and_flush(client, hub, now)?;
             }
         }
         if self.session.should_close() {
@@ -206,11 +236,11 @@ impl State {
         Ok(())
     }
 
-    fn carry_out_and_flush(&mut self, client: &Client, now: Time) -> Result<(), End> {
+    fn carry_out_and_flush(&mut self, client: &Client, hub: &Hub, now: Time) -> Result<(), End> {
         let mut socket = &client.socket;
         loop {
             while let Some(event) = self.session.poll() {
-                self.carry_out(client.id, event, now);
+                self.carry_out(client.id, hub, event, now);
             }
             if !self.session.wants_write() {
                 return Ok(());
@@ -224,9 +254,9 @@ impl State {
         }
     }
 
-    fn carry_out(&mut self, id: u64, event: Event, now: Time) {
+    fn carry_out(&mut self, id: u64, hub: &Hub, event: Event, now: Time) {
         match event {
-            Event::Request(request) => self.answer(id, request, now),
+            Event::Request(request) => self.answer(id, hub, request, now),
             Event::Refused { header, refusal } => {
                 let (serial, procedure) = (header.serial, header.procedure);
                 if std::mem::replace(&mut self.refused, true) {
@@ -254,26 +284,43 @@ impl State {
         }
     }
 
-    fn answer(&mut self, id: u64, request: Request, now: Time) {
-        let Some(dispatcher) = &mut self.dispatcher else {
+    /// Carries out a call, or has a worker do it.
+    fn answer(&mut self, id: u64, hub: &Hub, request: Request, now: Time) {
+        let Some(dispatcher) = &self.dispatcher else {
             return;
         };
-        let name = request.call.procedure().name;
-        let result = dispatcher.dispatch(now, request.call);
-        match &result {
-            Ok(_) => tracing::debug!("client {id}: call {} {name}", request.serial),
-            Err(error) => {
-                tracing::debug!("client {id}: call {} {name}: {error}", request.serial);
+        let (ticket, serial) = (request.ticket, request.serial);
+        let task = dispatcher.prepare(request.call);
+        let name = task.procedure().name;
+        let outcome = if task.may_block() {
+            tracing::debug!("client {id}: call {serial} {name} is left to a worker");
+            match hub.jobs.submit(id, ticket, task) {
+                None => return,
+                Some(outcome) => outcome,
             }
+        } else {
+            task.run(now)
+        };
+        match outcome.result() {
+            Ok(_) => tracing::debug!("client {id}: call {serial} {name}"),
+            Err(error) => tracing::debug!("client {id}: call {serial} {name}: {error}"),
         }
-        self.session.reply(request.ticket, result);
+        self.reply(ticket, outcome);
+    }
+
+    fn reply(&mut self, ticket: Ticket, outcome: Outcome) {
+        if let Some(dispatcher) = &mut self.dispatcher {
+            let result = dispatcher.finish(outcome);
+            self.session.reply(ticket, result);
+        }
     }
 
     /// Watches the connection for what the session waits for: always for its end, so that a peer that
     /// vanishes is noticed whatever the session does (DM-807).
     fn settle_interest(&mut self, hub: &Hub) {
         let mut interest = Events::UNCONDITIONAL;
-        if self.session.wants_read() {
+        // What is left for another turn is taken before anything is read, but then it is.
+        if self.session.wants_read() || self.session.has_more() {
             interest |= Events::READABLE;
         }
         if self.session.wants_write() {

@@ -13,11 +13,13 @@ mod dispatch;
 mod error;
 mod hub;
 mod idle;
+mod jobs;
 mod service;
 mod shutdown;
 mod signals;
 mod startup;
 
+pub use crate::pool::Workers;
 pub use config::{Config, TcpService};
 pub use control::Control;
 pub use dispatch::Dispatcher;

@@ -61,6 +61,9 @@ pub struct Limits {
     /// Unsent bytes at which nothing more is taken from the client. One answer may go beyond it. Default
     /// 256 KiB.
     pub max_output: NonZeroUsize,
+    /// Unsent bytes that are too many, if they are not those of a single answer: the client is given up
+    /// (DM-812). Default 16 MiB.
+    pub max_tx_bytes: NonZeroUsize,
     /// How long the end of a session may take: calls that end, answers that are read (DM-809). Default 5 s.
     pub max_linger: Duration,
 }
@@ -73,6 +76,7 @@ impl Default for Limits {
             max_frame_before_auth: 256 << 10,
             max_frame: MAX_FRAME,
             max_output: KIB_256,
+            max_tx_bytes: const { NonZeroUsize::new(16 << 20).unwrap() },
             max_linger: Duration::from_secs(5),
         }
     }
