@@ -133,6 +133,8 @@ mod sync;
 mod time;
 
 #[cfg(feature = "daemon")]
+pub mod auth;
+#[cfg(feature = "daemon")]
 pub mod config;
 #[cfg(feature = "daemon")]
 pub mod driver;

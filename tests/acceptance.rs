@@ -4,9 +4,11 @@
 
 mod support;
 
+use eventry::auth::{Change, DEFAULT_ITERATIONS, change_password};
 use eventry::driver::MemoryDriver;
 use eventry::net::RunDir;
 use eventry::server::Config;
+use eventry::session::Auth;
 use eventry::session::Keepalive;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -225,5 +227,62 @@ fn an_idle_virsh_and_the_daemon_keep_each_other_alive() {
     let ended = bounded("virsh", move || virsh.wait().unwrap());
     assert!(ended.success());
     state.shutdown.request();
+    daemon.wait().unwrap();
+}
+
+/// The real virsh logs in by SCRAM-SHA-256 as Cyrus SASL speaks it, with the iterations that `eventryd
+/// passwd` takes by default, and prints libvirt's own words when it is refused.
+#[test]
+fn virsh_logs_in_with_its_authfile_and_is_refused_without_the_right_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let password_file = dir.path().join("passwords");
+    for (user, password) in [("fred", "pencil"), ("a,b=c", "pässwörd"), ("ann", "x")] {
+        let set = Change::Set {
+            password: password.as_bytes(),
+            iterations: DEFAULT_ITERATIONS,
+        };
+        change_password(&password_file, user, set).unwrap();
+    }
+    let mut config = Config::new(RunDir::Chosen(dir.path().join("run")));
+    config.auth_unix_rw = Auth::Sasl;
+    config.sasl.password_file = password_file;
+    config.sasl.allowed_users = Some(vec!["f*".into(), "a,b=?".into()]);
+    let daemon = InProcess::start(&config, || Arc::new(MemoryDriver::with_hostname("example")));
+    let ready = daemon.ready();
+    for (user, password, is_let_in) in [
+        ("fred", "pencil", true),
+        ("a,b=c", "pässwörd", true),
+        ("fred", "pencils", false),
+        ("nobody", "pencil", false),
+        ("ann", "x", false),
+    ] {
+        let authfile = dir.path().join("auth.conf");
+        let text = format!(
+            "[credentials-x]\nauthname={user}\npassword={password}\n\n\
+             [auth-libvirt-localhost]\ncredentials=x\n"
+        );
+        std::fs::write(&authfile, text).unwrap();
+        let uri = format!(
+            "test+unix:///default?socket={}&authfile={}",
+            config.socket_path().display(),
+            authfile.display()
+        );
+        let output = virsh(&["-c", &uri, "hostname"].map(str::to_owned), None);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        let seen = (
+            output.status.success(),
+            text(&output.stdout),
+            text(&output.stderr),
+        );
+        let refused = "error: failed to connect to the hypervisor\n\
+                       error: authentication failed: authentication failed";
+        let expected = if is_let_in {
+            (true, "example".to_owned(), String::new())
+        } else {
+            (false, String::new(), refused.to_owned())
+        };
+        assert_eq!(seen, expected, "{user} {password}");
+    }
+    ready.shutdown.request();
     daemon.wait().unwrap();
 }

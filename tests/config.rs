@@ -70,6 +70,21 @@ fn check_config_names_what_has_no_effect_and_is_content() {
 }
 
 #[test]
+fn check_config_says_where_the_daemon_would_listen() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "listen_tcp = 1; auth_tcp = 'none'; tcp_port = '7'; unix_sock_dir = '/x'; unix_sock_rw_perms = '0770'";
+    let path = file(&dir, "a.conf", text);
+    let output = run(&["--check-config", "-f", path.to_str().unwrap()], &[]);
+    let expected = "\
+the configuration is right; with it eventryd listens on
+  /x/eventry-sock  (mode 0770)
+  /x/eventry-sock-ro  (mode 0777)
+  all addresses, port 7  (TCP)
+";
+    assert_eq!(said(&output.stdout), expected);
+}
+
+#[test]
 fn toml_is_read_by_name_or_by_option_and_knows_no_other_settings_either() {
     let (status, said) = checked("a.toml", "max_clients = 30\nlisten_tcp = false\n[server]\n");
     assert_eq!(status, Some(1), "{said}");
@@ -319,6 +334,20 @@ fn sighup_with_a_wrong_file_changes_nothing() {
         "max_clients = 2\nlog_level = 2",
         "SIGHUP: read the configuration again; nothing has changed\n",
     );
+}
+
+#[test]
+fn sighup_with_a_log_that_cannot_be_opened_changes_nothing() {
+    let configured = Configured::start("max_clients = 2");
+    let nowhere = "log_outputs = \"1:file:/nowhere/log\"\nmax_clients = 1";
+    configured.reload(nowhere, "/nowhere/log for the log");
+    assert!(
+        configured.log().contains("; nothing is changed\n"),
+        "{}",
+        configured.log()
+    );
+    let mut clients: Vec<RawClient> = (0..2).map(|_| configured.daemon().connect()).collect();
+    clients.iter_mut().for_each(RawClient::open);
 }
 
 #[test]

@@ -287,3 +287,45 @@ fn a_half_closed_client_still_gets_its_answers() {
         assert!(client.is_closed());
     }
 }
+
+/// One client cannot fill the disk, whatever it does wrong how often; how much was left out is told.
+#[test]
+fn a_flood_by_clients_is_a_short_log() {
+    let daemon = Daemon::start();
+    for _ in 0..200 {
+        let mut client = daemon.connect();
+        client.stream.write_all(&[0; 4]).unwrap();
+        assert!(client.is_closed());
+    }
+    let log = daemon.stop().log;
+    let count = |part| log.lines().filter(|line| line.contains(part)).count();
+    // A run that takes long may begin another ten seconds.
+    assert!((50..200).contains(&count("broke the protocol")), "{log}");
+    assert!(
+        count("more lines like those of server.client:") >= 1,
+        "{log}"
+    );
+}
+
+/// Whatever a client says, a line of the log is one that the daemon wrote.
+#[test]
+fn a_client_cannot_forge_a_line_of_the_log() {
+    let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &["-v"]);
+    let uri = b"test:///\n2026-01-01 00:00:00.000+0000: 1: error : server.hub:1 : forged\x1b[2J\r";
+    let mut arguments = vec![0, 0, 0, 1];
+    arguments.extend(u32::try_from(uri.len()).unwrap().to_be_bytes());
+    arguments.extend(uri);
+    arguments.resize(arguments.len().next_multiple_of(4), 0);
+    arguments.extend([0; 4]);
+    let mut client = daemon.connect();
+    let call = message(support::CONNECT_OPEN, 1, &arguments);
+    client.stream.write_all(&call).unwrap();
+    assert!(client.read_message().is_some());
+    let log = daemon.stop().log;
+    assert!(log.contains("forged"), "{log}");
+    assert!(!log.contains(['\x1b', '\r']));
+    let is_ours = |line: &str| {
+        line.contains("+0000: ") && !line.split(" : ").nth(1).unwrap().contains("hub:1")
+    };
+    assert!(log.lines().all(is_ours), "{log}");
+}

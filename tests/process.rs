@@ -78,11 +78,12 @@ fn in_the_background_it_serves_when_the_command_returns() {
     kill_process(daemon.0, Signal::TERM).unwrap();
     daemon.wait();
     assert!(!pid_file.exists() && std::fs::read_dir(&run_dir).unwrap().next().is_none());
-    assert!(
-        std::fs::read_to_string(log)
-            .unwrap()
-            .contains(": info : eventryd:")
+    let log = std::fs::read_to_string(log).unwrap();
+    let listening = format!(
+        "listening on {}/eventry-sock (read-write)\n",
+        run_dir.display()
     );
+    assert!(log.contains(&listening), "{log}");
 }
 
 /// The status tells whoever started it what went wrong, as it does in the foreground.

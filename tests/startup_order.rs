@@ -114,6 +114,7 @@ fn a_client_beyond_the_limit_waits_until_one_leaves() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(&dir);
     config.max_clients = 2.try_into().unwrap();
+    config.max_anonymous_clients = 2;
     let daemon = InProcess::start(&config, driver);
     let state = daemon.ready();
     let mut clients: Vec<RawClient> = (0..2)

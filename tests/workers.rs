@@ -287,6 +287,7 @@ fn a_throttled_client_that_vanishes_is_noticed_at_once() {
     let slow = Slow::start(|config| {
         config.client_limits.max_client_requests = NonZeroUsize::MIN;
         config.max_clients = NonZeroUsize::MIN;
+        config.max_anonymous_clients = 0;
     });
     let mut client = slow.connect();
     send(

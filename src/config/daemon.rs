@@ -2,7 +2,8 @@
 
 use super::Settings;
 use crate::net::RunDir;
-use crate::server::{Config, TcpService, Workers};
+use crate::net::tls::{TlsFiles, TlsVersions};
+use crate::server::{Config, TcpService, TlsService, Workers};
 use crate::session::Auth;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub fn configure(settings: &Settings, mut config: Config) -> Result<Config, Vec<
     let mut refused = Vec::new();
     unix_sockets(settings, &mut config, &mut refused);
     network_sockets(settings, &mut config, &mut refused);
+    tls(settings, &mut config, &mut refused);
+    sasl(settings, &mut config);
     keepalive(settings, &mut config);
     process(settings, &mut config);
     limits(settings, &mut config, &mut refused);
@@ -55,6 +58,7 @@ fn unix_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refu
             "`eventry_prefix` is part of a file name: not empty and without a slash",
         ),
     }
+    config.socket_group = settings.text("unix_sock_group");
     let auth = settings.text("auth_unix_rw");
     let by_auth = if auth.as_deref() == Some("polkit") {
         0o777
@@ -65,25 +69,27 @@ fn unix_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refu
     if let Some(mode) = settings.mode("unix_sock_ro_perms") {
         config.ro_mode = mode;
     }
-    for key in ["auth_unix_ro", "auth_unix_rw"] {
-        if settings.text(key).as_deref() != Some("none") {
-            refuse(
-                refused,
-                key,
-                format!("`{key}` can only be \"none\" in this version"),
-            );
-        }
+    config.auth_unix_rw = scheme(settings, "auth_unix_rw");
+    config.auth_unix_ro = scheme(settings, "auth_unix_ro");
+}
+
+/// A way to authenticate; that it is one of the three was checked when it was read.
+fn scheme(settings: &Settings, key: &str) -> Auth {
+    match settings.text(key).as_deref() {
+        Some("sasl") => Auth::Sasl,
+        Some("polkit") => Auth::Polkit,
+        _ => Auth::None,
     }
 }
 
-fn network_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
-    if settings.is_set("listen_tls") {
-        refuse(
-            refused,
-            "listen_tls",
-            "`listen_tls` can only be 0 in this version",
-        );
+fn sasl(settings: &Settings, config: &mut Config) {
+    if let Some(file) = settings.path("eventry_sasl_password_file") {
+        config.sasl.password_file = file;
     }
+    config.sasl.allowed_users = settings.list("sasl_allowed_username_list");
+}
+
+fn network_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
     if settings.is_set("listen_tcp") {
         if settings.text("auth_tcp").as_deref() != Some("none") {
             let why = "`auth_tcp` can only be \"none\", for networks you trust: what SASL needs on a connection \
@@ -97,6 +103,46 @@ fn network_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<R
             auth: Auth::None,
         });
     }
+}
+
+fn tls(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
+    if !settings.is_set("listen_tls") {
+        return;
+    }
+    let auth = scheme(settings, "auth_tls");
+    if auth == Auth::Polkit {
+        let why = "`auth_tls` cannot be \"polkit\", which knows local users only; say \"none\", where client \
+                   certificates decide, or \"sasl\"";
+        refuse(refused, "auth_tls", why);
+    }
+    let mut files = TlsFiles::default_for(None, |_| false);
+    let own = ["ca_file", "cert_file", "key_file"].map(|key| settings.path(key));
+    match own {
+        [None, None, None] => {}
+        [Some(ca), Some(certificate), Some(key)] => {
+            (files.ca, files.certificate, files.key) = (ca, certificate, key);
+        }
+        _ => refuse(
+            refused,
+            "key_file",
+            "`ca_file`, `cert_file` and `key_file` belong together: give all three, or none",
+        ),
+    }
+    files.crl = settings.path("crl_file").or(files.crl);
+    let priority = settings.text("tls_priority");
+    if let Some(Err(unknown)) = priority.as_deref().map(TlsVersions::of_priority) {
+        refuse(refused, "tls_priority", unknown.to_string());
+    }
+    config.tls = Some(TlsService {
+        address: settings.text("listen_addr"),
+        port: settings.text("tls_port").expect("it has a default"),
+        auth,
+        allowed_dn: settings.list("tls_allowed_dn_list"),
+        verify_clients: !settings.is_set("tls_no_verify_certificate"),
+        sanity_checks: !settings.is_set("tls_no_sanity_certificate"),
+        priority,
+        ..TlsService::new(files)
+    });
 }
 
 fn limits(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
@@ -113,6 +159,8 @@ fn limits(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) 
             ),
         );
     }
+    config.max_anonymous_clients = anonymous.min(max_clients) as usize;
+    config.auth_timeout = seconds(settings.unsigned("eventry_auth_timeout"));
     config.max_queued_clients = match settings.unsigned("max_queued_clients") {
         0 => DEFAULT_BACKLOG,
         backlog => backlog,

@@ -38,6 +38,19 @@ pub struct Effective {
 }
 
 impl Given {
+    /// Nothing but a configuration for what no setting says otherwise. The log goes nowhere then.
+    #[must_use]
+    pub fn new(base: Config) -> Given {
+        Given {
+            environment: Vec::new(),
+            options: Vec::new(),
+            trace: false,
+            default_outputs: Vec::new(),
+            directory: PathBuf::from("/"),
+            base,
+        }
+    }
+
     /// What is in force together with a file, if there is one.
     ///
     /// # Errors

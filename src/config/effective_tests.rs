@@ -2,21 +2,10 @@
 
 use super::*;
 use crate::config::{Format, Virconf};
-use crate::log::Destination;
 use crate::net::RunDir;
 
 fn given() -> Given {
-    Given {
-        environment: Vec::new(),
-        options: Vec::new(),
-        trace: false,
-        default_outputs: vec![Output {
-            level: Level::Trace,
-            destination: Destination::Stderr,
-        }],
-        directory: "/here".into(),
-        base: Config::new(RunDir::Chosen("/run/example".into())),
-    }
+    Given::new(Config::new(RunDir::Chosen("/run/example".into())))
 }
 
 fn file(text: &str) -> Source {

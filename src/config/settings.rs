@@ -137,6 +137,21 @@ impl Settings {
         self.text(name).map(PathBuf::from)
     }
 
+    pub(super) fn list(&self, name: &str) -> Option<Vec<String>> {
+        let texts = |values: Vec<Value>| {
+            let text = |value| match value {
+                Value::Text(text) => text,
+                other => unreachable!("{name} is no list of strings: {other:?}"),
+            };
+            values.into_iter().map(text).collect()
+        };
+        match self.value_of(name) {
+            Some(Value::List(values)) => Some(texts(values)),
+            None => None,
+            other => unreachable!("{name} is no list: {other:?}"),
+        }
+    }
+
     pub(super) fn mode(&self, name: &str) -> Option<u32> {
         let text = self.text(name)?;
         Some(u32::from_str_radix(&text, 8).expect("checked when it was read"))

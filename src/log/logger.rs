@@ -36,6 +36,12 @@ pub struct Setup {
 #[derive(Clone)]
 pub struct Logger(Arc<Shared>);
 
+/// Another setup, with its outputs open: [`Logger::apply`] cannot fail any more.
+pub struct Change {
+    setup: Setup,
+    sinks: Vec<Sink>,
+}
+
 struct Shared {
     /// Never held while an event is made: only what is made here already is written under it.
     state: Mutex<State>,
@@ -75,23 +81,30 @@ impl Logger {
         Ok(Logger(Arc::new(Shared { state })))
     }
 
-    /// Logs as `setup` says from now on. Files are opened anew, so that they may have been moved away.
+    /// Opens the outputs of another setup; files anew, so that they may have been moved away.
     ///
     /// # Errors
     ///
     /// [`SinkError`] if an output cannot be opened; then nothing is changed.
-    pub fn apply(&self, setup: &Setup) -> Result<(), SinkError> {
-        let sinks = open_all(&setup.outputs)?;
+    pub fn prepare(&self, setup: &Setup) -> Result<Change, SinkError> {
+        Ok(Change {
+            setup: setup.clone(),
+            sinks: open_all(&setup.outputs)?,
+        })
+    }
+
+    /// Logs so from now on.
+    pub fn apply(&self, change: Change) {
+        let Change { setup, sinks } = change;
         let mut state = self.0.state.lock();
         state.level = setup.level;
-        state.filters = setup.filters.clone();
+        state.filters = setup.filters;
         let old = std::mem::replace(&mut state.sinks, sinks);
         state.burst.set_limit(setup.burst);
         drop(state);
         drop(old);
         // Whoever asked before whether anybody listens has to ask again.
         tracing::callsite::rebuild_interest_cache();
-        Ok(())
     }
 
     /// Tells what was suppressed and not told yet. For the end of the process.
@@ -108,6 +121,14 @@ fn open_all(outputs: &[Output]) -> Result<Vec<Sink>, SinkError> {
 impl fmt::Debug for Logger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Logger").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change")
+            .field("setup", &self.setup)
+            .finish_non_exhaustive()
     }
 }
 
@@ -185,12 +206,20 @@ fn tell(suppressed: Vec<(Identifier, u64)>) {
     }
 }
 
-/// The name of a part of the daemon, from the path of its module.
+/// The name of a part of the daemon, from the path of its module. The program is `daemon` and the library's
+/// own events are `loop`: the filters of libvirtd's sample file silence everything with `event` in its name.
 fn source_of(target: &str) -> String {
-    target
-        .strip_prefix("eventry::")
-        .unwrap_or(target)
-        .replace("::", ".")
+    let within = |package: &str| {
+        let rest = target.strip_prefix(package)?;
+        (rest.is_empty() || rest.starts_with("::")).then_some(rest)
+    };
+    let (part, rest) = match (within("eventryd"), within("eventry")) {
+        (Some(rest), _) => ("daemon", rest),
+        (_, Some("")) => ("loop", ""),
+        (_, Some(rest)) => ("", rest.trim_start_matches(':')),
+        _ => ("", target),
+    };
+    part.to_owned() + &rest.replace("::", ".")
 }
 
 fn read(clock: ClockId) -> Duration {

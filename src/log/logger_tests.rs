@@ -120,12 +120,11 @@ fn a_file_that_was_moved_away_is_opened_anew_and_the_level_is_changed() {
         std::fs::rename(&path, &moved).unwrap();
         tracing::warn!("still the same file");
         let level = Level::Info;
-        logger
-            .apply(&Setup {
-                level,
-                ..setup.clone()
-            })
-            .unwrap();
+        let change = logger.prepare(&Setup {
+            level,
+            ..setup.clone()
+        });
+        logger.apply(change.unwrap());
         say();
     });
     assert!(
@@ -144,9 +143,25 @@ fn a_bad_setup_changes_nothing() {
         let mut bad = setup(Level::Debug, &path);
         bad.outputs
             .push(output(Level::Info, Path::new("/nowhere/log")));
-        assert!(logger.apply(&bad).is_err());
+        assert!(logger.prepare(&bad).is_err());
         tracing::info!("not this");
         tracing::warn!("this");
     });
     assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+#[test]
+fn parts_have_names_that_the_filters_of_libvirtd_do_not_silence() {
+    let filters = Filters::parse("1:qemu 1:libvirt 4:object 4:json 4:event 1:util").unwrap();
+    let targets = [
+        ("eventryd", "daemon"),
+        ("eventryd::process", "daemon.process"),
+        ("eventry", "loop"),
+        ("eventry::server::hub", "server.hub"),
+        ("mio::poll", "mio.poll"),
+    ];
+    for (target, source) in targets {
+        assert_eq!(source_of(target), source);
+        assert_eq!(filters.level_of(source), None);
+    }
 }

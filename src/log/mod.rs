@@ -16,6 +16,6 @@ pub use burst::{Burst, WINDOW};
 pub use filters::Filters;
 pub use level::Level;
 pub use line::{Line, MAX_TEXT, Text};
-pub use logger::{Logger, Setup};
+pub use logger::{Change, Logger, Setup};
 pub use outputs::{Destination, Output};
 pub use sink::SinkError;

@@ -44,7 +44,12 @@ pub(super) struct Sink {
 enum Kind {
     Stderr,
     File(PathBuf, File),
-    Syslog(String, UnixDatagram),
+    Syslog {
+        name: String,
+        socket: UnixDatagram,
+        /// Where the system's log listens.
+        path: PathBuf,
+    },
     Journald(Box<tracing_journald::Layer>),
 }
 
@@ -63,7 +68,11 @@ impl Sink {
                 let socket = UnixDatagram::unbound().map_err(SinkError::Syslog)?;
                 // Rather a line is lost than everybody waits for the system's log.
                 socket.set_nonblocking(true).map_err(SinkError::Syslog)?;
-                Kind::Syslog(name.clone(), socket)
+                Kind::Syslog {
+                    name: name.clone(),
+                    socket,
+                    path: PathBuf::from(SYSLOG),
+                }
             }
             Destination::Journald => Kind::Journald(Box::new(journald()?)),
         };
@@ -90,20 +99,20 @@ impl Sink {
                 return;
             }
             Kind::File(_, file) => file.write_all(line.as_bytes()),
-            Kind::Syslog(name, socket) => {
+            Kind::Syslog { name, socket, path } => {
                 let message = syslog_message(level, name, std::process::id(), text);
-                socket.send_to(message.as_bytes(), SYSLOG).map(|_| ())
+                socket.send_to(message.as_bytes(), path).map(|_| ())
             }
             Kind::Journald(_) => return,
         };
         if let Err(error) = written
             && !std::mem::replace(&mut self.failed, true)
         {
-            let place = match &self.kind {
-                Kind::File(path, _) => path.display().to_string(),
-                _ => SYSLOG.to_owned(),
+            let (Kind::File(path, _) | Kind::Syslog { path, .. }) = &self.kind else {
+                unreachable!("only these can fail")
             };
-            let _ = writeln!(io::stderr(), "eventryd: cannot log to {place}: {error}");
+            let path = path.display();
+            let _ = writeln!(io::stderr(), "eventryd: cannot log to {path}: {error}");
         }
     }
 }
@@ -150,6 +159,30 @@ mod tests {
     fn a_message_for_syslog_has_facility_severity_name_and_process() {
         let message = syslog_message(Level::Warning, "libvirtd", 7, "it rains");
         assert_eq!(message, "<28>libvirtd[7]: it rains");
+    }
+
+    #[test]
+    fn the_system_log_gets_each_line_and_nobody_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let system = UnixDatagram::bind(&path).unwrap();
+        let output = Output {
+            level: Level::Info,
+            destination: Destination::Syslog("x".to_owned()),
+        };
+        let mut sink = Sink::open(&output).unwrap();
+        if let Kind::Syslog { path: place, .. } = &mut sink.kind {
+            *place = path;
+        }
+        // More than it holds while nobody reads.
+        for _ in 0..10_000 {
+            sink.write(Level::Error, "with time\n", "it rains");
+        }
+        assert!(sink.failed);
+        let mut received = [0; 100];
+        let length = system.recv(&mut received).unwrap();
+        let expected = format!("<27>x[{}]: it rains", std::process::id());
+        assert_eq!(String::from_utf8_lossy(&received[..length]), expected);
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub enum NetError {
     /// The path does not fit into a socket address.
     #[error("{} is too long for a socket address (107 bytes at most); choose a shorter --run-dir", .0.display())]
     PathTooLong(PathBuf),
+    /// There is no such group.
+    #[error("there is no group {0:?} for the sockets; make it, or change unix_sock_group")]
+    NoGroup(String),
     /// The directory can be changed by other users.
     #[error("{} belongs to somebody else or is open to others; choose another --run-dir", .0.display())]
     NotPrivate(PathBuf),

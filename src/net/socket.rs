@@ -5,6 +5,18 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+/// How clients reach a service, by libvirt's numbers (DM-1505).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// By a socket of this machine.
+    Unix = 0,
+    /// Over a network, as it is.
+    Tcp = 1,
+    /// Over a network, encrypted.
+    Tls = 2,
+}
+
 /// A connection as it was accepted: non-blocking and close-on-exec (DM-206).
 ///
 /// What travels over it is not its concern: a TLS client's is a [`Tcp`](Socket::Tcp) too.

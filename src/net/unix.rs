@@ -7,7 +7,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, list
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,20 @@ impl UnixSocket {
     ///
     /// [`NetError`]
     pub fn bind(path: &Path, mode: u32, backlog: u32) -> Result<UnixSocket, NetError> {
+        UnixSocket::bind_for(None, path, mode, backlog)
+    }
+
+    /// The same for a socket that belongs to the group with the number `group`, if that is given.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError`]
+    pub fn bind_for(
+        group: Option<u32>,
+        path: &Path,
+        mode: u32,
+        backlog: u32,
+    ) -> Result<UnixSocket, NetError> {
         // The final name must fit, or no client could connect to it.
         SocketAddrUnix::new(path).map_err(|_| NetError::PathTooLong(path.to_owned()))?;
         check_name(path)?;
@@ -61,8 +75,14 @@ impl UnixSocket {
         bind(&socket, &address).map_err(NetError::os("bind a socket for", path))?;
 
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-        let prepared = fs::set_permissions(&temporary, fs::Permissions::from_mode(mode))
-            .map_err(NetError::os("set the mode of", path))
+        // The group before the mode, so that no other group ever has what the mode gives it.
+        let prepared = group
+            .map_or(Ok(()), |group| chown(&temporary, None, Some(group)))
+            .map_err(NetError::os("set the group of", path))
+            .and_then(|()| {
+                fs::set_permissions(&temporary, fs::Permissions::from_mode(mode))
+                    .map_err(NetError::os("set the mode of", path))
+            })
             .and_then(|()| listen(&socket, backlog).map_err(NetError::os("listen on", path)))
             .and_then(|()| {
                 let made = fs::symlink_metadata(&temporary);
@@ -150,6 +170,19 @@ mod tests {
 
     fn mode_of(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    /// Root may give a socket away; to others only a group of their own.
+    #[test]
+    fn a_socket_belongs_to_its_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sock");
+        let own = fs::metadata(dir.path()).unwrap().gid();
+        let is_root = rustix::process::geteuid().is_root();
+        let group = if is_root { 12_345 } else { own };
+        let _socket = UnixSocket::bind_for(Some(group), &path, 0o660, 1).unwrap();
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.gid(), found.mode() & 0o777), (group, 0o660));
     }
 
     #[test]

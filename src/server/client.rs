@@ -2,18 +2,24 @@
 
 use super::Dispatcher;
 use super::dispatch::Outcome;
+use super::gate::{Entry, Gate};
 use super::hub::Hub;
 use super::jobs::Finished;
+use super::service::Reach;
 use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
 use crate::id::HandleId;
-use crate::net::Socket;
+use crate::net::tls::{Received, TlsFailure};
+use crate::net::{Channel, ChannelError, Socket};
 use crate::poller::OsSource;
-use crate::session::{Event, Expiry, Request, Session, SessionConfig, Ticket};
+use crate::session::{
+    AuthRequest, AuthResult, AuthStep, Event, Expiry, Request, Session, SessionConfig,
+    SessionState, Ticket,
+};
 use crate::sync::Mutex;
 use crate::time::Time;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -26,18 +32,27 @@ const READ_BUDGET: usize = 8;
 pub(super) struct Client {
     id: u64,
     socket: Socket,
+    reach: Reach,
+    gate: Arc<Gate>,
     /// Taken before the hub's lock where both are needed.
     state: Mutex<State>,
 }
 
 struct State {
     session: Session,
+    channel: Channel,
     /// Gone when the client is: what it had open is closed then.
     dispatcher: Option<Dispatcher>,
     handle: Option<HandleId>,
     interest: Events,
     /// What [`Deadlines`](super::deadlines::Deadlines) has of it.
     scheduled: Option<Time>,
+    /// Who it is.
+    entry: Entry,
+    /// Whether the hub counts it among the anonymous clients.
+    anonymous: bool,
+    /// What polkit is still to be asked.
+    question: Option<Ticket>,
     /// Whether something the client did was refused; the log tells it once.
     refused: bool,
 }
@@ -47,10 +62,14 @@ struct State {
 enum End {
     #[error("the session is over")]
     Over,
+    #[error("it has failed to authenticate too often")]
+    Denied,
     #[error("the peer is gone")]
     PeerGone,
     #[error("the connection failed: {0}")]
-    Failed(io::Error),
+    Failed(#[from] io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsFailure),
 }
 
 impl AsFd for Client {
@@ -62,15 +81,23 @@ impl AsFd for Client {
 impl Client {
     pub(super) fn new(
         id: u64,
-        socket: Socket,
-        session: SessionConfig,
+        (socket, channel): (Socket, Channel),
+        (reach, gate): (Reach, Arc<Gate>),
+        (session, entry): (SessionConfig, Entry),
         driver: Arc<dyn Driver>,
     ) -> Client {
+        let session = Session::new(session);
         Client {
             id,
             socket,
+            reach,
+            gate,
             state: Mutex::new(State {
-                session: Session::new(session),
+                anonymous: session.is_anonymous(),
+                session,
+                channel,
+                entry,
+                question: None,
                 dispatcher: Some(Dispatcher::new(driver)),
                 handle: None,
                 interest: Events::READABLE | Events::UNCONDITIONAL,
@@ -96,19 +123,21 @@ impl Client {
                 client.serve(&served_by, event.events);
             });
         state.handle = Some(added.map_err(|error| error.reason)?);
-        tracing::debug!("client {} connected", self.id);
+        tracing::debug!("client {} connected: {}", self.id, state.entry.identity);
+        // Who says nothing is heard of again only because time passes.
+        state.schedule(self.id, hub);
         Ok(())
     }
 
     /// Does whatever the connection is ready for.
-    fn serve(&self, hub: &Hub, events: Events) {
+    fn serve(self: &Arc<Client>, hub: &Arc<Hub>, events: Events) {
         let mut state = self.state.lock();
         let exchanged = state.exchange(self, hub, events, hub.registry.now());
         self.settle(hub, &mut state, exchanged);
     }
 
     /// Does what is due because time has passed.
-    pub(super) fn on_time(&self, hub: &Hub) {
+    pub(super) fn on_time(self: &Arc<Client>, hub: &Arc<Hub>) {
         let mut state = self.state.lock();
         state.scheduled = None;
         if state.handle.is_none() {
@@ -129,7 +158,11 @@ impl Client {
     }
 
     /// Answers calls that workers have carried out, in the order in which they ended.
-    pub(super) fn complete(&self, hub: &Hub, finished: impl IntoIterator<Item = Finished>) {
+    pub(super) fn complete(
+        self: &Arc<Client>,
+        hub: &Arc<Hub>,
+        finished: impl IntoIterator<Item = Finished>,
+    ) {
         let mut state = self.state.lock();
         if state.handle.is_none() {
             return;
@@ -148,7 +181,7 @@ impl Client {
 
     /// Takes nothing more from the client, and closes the connection once its calls are over and it has read
     /// its answers.
-    pub(super) fn finish(&self, hub: &Hub) {
+    pub(super) fn finish(self: &Arc<Client>, hub: &Arc<Hub>) {
         let mut state = self.state.lock();
         state.session.finish();
         let exchanged = state.exchange(self, hub, Events::NONE, hub.registry.now());
@@ -156,24 +189,53 @@ impl Client {
     }
 
     /// Waits for what the session waits for, or closes the connection.
-    fn settle(&self, hub: &Hub, state: &mut State, exchanged: Result<(), End>) {
-        match exchanged {
+    fn settle(self: &Arc<Client>, hub: &Arc<Hub>, state: &mut State, exchanged: Result<(), End>) {
+        if state.anonymous && !state.session.is_anonymous() {
+            state.anonymous = false;
+            tracing::info!("client {} authenticated: {}", self.id, state.entry.identity);
+            hub.client_is_known(self.reach);
+        }
+        match exchanged.and_then(|()| self.ask(hub, state)) {
             Ok(()) => {
                 state.settle_interest(hub);
-                let next = if state.session.has_more() {
-                    Some(Time::ZERO)
-                } else {
-                    state.session.next_deadline()
-                };
-                state.scheduled =
-                    hub.deadlines
-                        .schedule(&hub.registry, self.id, state.scheduled, next);
+                state.schedule(self.id, hub);
             }
             Err(end) => {
-                tracing::debug!("client {} closed: {end}", self.id);
+                let (id, identity) = (self.id, &state.entry.identity);
+                // What keeps a client out is for the operator to see.
+                if matches!(end, End::Tls(_)) {
+                    tracing::warn!("client {id} closed: {end}; {identity}");
+                } else {
+                    tracing::debug!("client {id} closed: {end}; {identity}");
+                }
                 self.close(hub, state);
             }
         }
+    }
+
+    /// Has polkit asked, if the client wants it to be.
+    fn ask(self: &Arc<Client>, hub: &Arc<Hub>, state: &mut State) -> Result<(), End> {
+        while let Some(ticket) = state.question.take() {
+            let (client, served_by) = (Arc::clone(self), Arc::clone(hub));
+            let then = move |result| client.decided(&served_by, ticket, result);
+            let access = state.session.access();
+            if let Err(refused) = self.gate.ask(self.id, &state.entry, access, then) {
+                state.session.authenticate(ticket, refused);
+                state.exchange(self, hub, Events::NONE, state.session.last_heard())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what polkit has decided, on whatever thread asked it.
+    fn decided(self: &Arc<Client>, hub: &Arc<Hub>, ticket: Ticket, result: AuthResult) {
+        let mut state = self.state.lock();
+        if state.handle.is_none() {
+            return;
+        }
+        state.session.authenticate(ticket, result);
+        let exchanged = state.exchange(self, hub, Events::NONE, hub.registry.now());
+        self.settle(hub, &mut state, exchanged);
     }
 
     fn close(&self, hub: &Hub, state: &mut State) {
@@ -184,8 +246,20 @@ impl Client {
             hub.deadlines.forget(self.id, state.scheduled.take());
             // The connection is closed when the loop drops the callback.
             let _ = hub.registry.remove_handle(handle);
-            hub.client_closed(self.id);
+            self.leave(hub, state);
         }
+    }
+
+    /// Ends what has never been a handle of the loop.
+    pub(super) fn give_up(&self, hub: &Hub) {
+        self.leave(hub, &mut self.state.lock());
+    }
+
+    fn leave(&self, hub: &Hub, state: &mut State) {
+        if std::mem::take(&mut state.anonymous) {
+            hub.client_is_known(self.reach);
+        }
+        hub.client_closed(self.id);
     }
 }
 
@@ -198,7 +272,6 @@ impl State {
         events: Events,
         now: Time,
     ) -> Result<(), End> {
-        let mut socket = &client.socket;
         self.session.begin_turn();
         self.carry_out_and_flush(client, hub, now)?;
         if events.intersects(Events::READABLE | Events::UNCONDITIONAL) {
@@ -210,24 +283,30 @@ impl State {
                 if !may_have_more || !self.session.wants_read() {
                     break;
                 }
-                match socket.read(&mut buffer) {
-                    Ok(0) => {
-                        self.session.tell_time(now);
-                        self.session.end_of_input();
+                let session = &mut self.session;
+                let receive = |bytes: &[u8]| session.receive(now, bytes);
+                match self.channel.read(&client.socket, &mut buffer, receive) {
+                    Ok(arrived) => {
+                        may_have_more = arrived.bytes == buffer.len() || peer_is_gone;
+                        self.note(client.id, &arrived.tls, now);
                     }
-                    Ok(count) => {
-                        self.session.receive(now, &buffer[..count]);
-                        may_have_more = count == buffer.len() || peer_is_gone;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(End::Failed(error)),
+                    Err(ChannelError::Tls(failure)) => return Err(failure.into()),
+                    Err(ChannelError::Socket(error)) => match error.kind() {
+                        io::ErrorKind::Interrupted => continue,
+                        io::ErrorKind::WouldBlock => break,
+                        _ => return Err(error.into()),
+                    },
                 }
                 self.carry_out_and_flush(client, hub, now)?;
             }
         }
-        if self.session.should_close() {
-            return Err(End::Over);
+        // What TLS has not put out yet is still to be sent, unless the client broke the protocol.
+        let is_sent = !self.channel.wants_write() || self.session.state() == SessionState::Broken;
+        if self.session.should_close() && is_sent {
+            return Err(match self.session.state() {
+                SessionState::Denied => End::Denied,
+                _ => End::Over,
+            });
         }
         // A peer that is gone reads no answers; nobody would notice while the session does not read.
         if events.intersects(Events::UNCONDITIONAL) && !self.session.wants_read() {
@@ -237,26 +316,50 @@ impl State {
     }
 
     fn carry_out_and_flush(&mut self, client: &Client, hub: &Hub, now: Time) -> Result<(), End> {
-        let mut socket = &client.socket;
+        let socket = &client.socket;
         loop {
             while let Some(event) = self.session.poll() {
-                self.carry_out(client.id, hub, event, now);
+                self.carry_out(client, hub, event, now);
             }
-            if !self.session.wants_write() {
-                return Ok(());
-            }
-            match socket.write(self.session.output()) {
+            let written = if self.session.wants_write() {
+                self.channel.write(socket, self.session.output())
+            } else {
+                self.channel.flush(socket).map(|()| 0)
+            };
+            match written {
+                Ok(0) => return Ok(()),
                 Ok(count) => self.session.advance_output(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(End::Failed(error)),
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
-    fn carry_out(&mut self, id: u64, hub: &Hub, event: Event, now: Time) {
+    /// Takes note of what the channel has learned.
+    fn note(&mut self, id: u64, tls: &Received, now: Time) {
+        if let Some(warning) = &tls.warning {
+            tracing::warn!("client {id}: its certificate: {warning}");
+        }
+        if tls.opened {
+            self.session.end_handshake();
+            self.entry.identity.x509_dn = self.channel.peer_name().map(str::to_owned);
+        }
+        if tls.ended {
+            self.session.tell_time(now);
+            self.session.end_of_input();
+        }
+    }
+
+    fn wants_write(&self) -> bool {
+        self.session.wants_write() || self.channel.wants_write()
+    }
+
+    fn carry_out(&mut self, client: &Client, hub: &Hub, event: Event, now: Time) {
+        let id = client.id;
         match event {
             Event::Request(request) => self.answer(id, hub, request, now),
+            Event::Authenticate(request) => self.authenticate(client, &request),
             Event::Refused { header, refusal } => {
                 let (serial, procedure) = (header.serial, header.procedure);
                 if std::mem::replace(&mut self.refused, true) {
@@ -282,6 +385,17 @@ impl State {
             }
             Event::Expired(expiry) => tracing::warn!("client {id}: {expiry}; closing"),
         }
+    }
+
+    fn authenticate(&mut self, client: &Client, request: &AuthRequest) {
+        if request.step == AuthStep::Polkit {
+            self.question = Some(request.ticket);
+            return;
+        }
+        let result = client
+            .gate
+            .decide(client.id, &mut self.entry, &request.step);
+        self.session.authenticate(request.ticket, result);
     }
 
     /// Carries out a call, or has a worker do it.
@@ -315,6 +429,17 @@ impl State {
         }
     }
 
+    /// Has the client called when its time comes.
+    fn schedule(&mut self, id: u64, hub: &Hub) {
+        let next = if self.session.has_more() {
+            Some(Time::ZERO)
+        } else {
+            self.session.next_deadline()
+        };
+        let scheduled = self.scheduled;
+        self.scheduled = hub.deadlines.schedule(&hub.registry, id, scheduled, next);
+    }
+
     /// Watches the connection for what the session waits for: always for its end, so that a peer that
     /// vanishes is noticed whatever the session does (DM-807).
     fn settle_interest(&mut self, hub: &Hub) {
@@ -323,7 +448,7 @@ impl State {
         if self.session.wants_read() || self.session.has_more() {
             interest |= Events::READABLE;
         }
-        if self.session.wants_write() {
+        if self.wants_write() {
             interest |= Events::WRITABLE;
         }
         if interest == self.interest {

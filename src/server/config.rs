@@ -1,10 +1,13 @@
 //! What a daemon is told at its start.
 
+use crate::auth::{Authorizer, PkCheck, SaslConfig};
 use crate::net::RunDir;
+use crate::net::tls::{TlsFiles, TlsSettings};
 use crate::pool::Workers;
 use crate::session::{Auth, Keepalive, Limits};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a daemon is told at its start. Everything has a default but the place of its sockets.
@@ -28,8 +31,26 @@ pub struct Config {
     pub rw_mode: u32,
     /// Who may connect to the read-only socket. Default 0777 (DM-203).
     pub ro_mode: u32,
+    /// How clients of the read-write socket have to authenticate. Default not at all (DM-1002).
+    pub auth_unix_rw: Auth,
+    /// How clients of the read-only socket have to authenticate. Default not at all (DM-1002).
+    pub auth_unix_ro: Auth,
+    /// Whom SASL lets in, where it is asked for.
+    pub sasl: SaslConfig,
+    /// Who decides where polkit is asked for. Default [`PkCheck`].
+    pub authorizer: Arc<dyn Authorizer>,
+    /// How long a client may stay anonymous: the handshake of its transport and its authentication. Zero
+    /// for as long as it likes. Default 60 s (DM-603).
+    pub auth_timeout: Duration,
+    /// How many clients may be anonymous at a time, of the local sockets and of those on networks each; then
+    /// none is accepted there until one has authenticated or gone. 0 for any number. Default 20 (DM-602).
+    pub max_anonymous_clients: usize,
+    /// The group of the Unix sockets, by name or number. Default that of the process (DM-202).
+    pub socket_group: Option<String>,
     /// Where to listen on TCP, without encryption. Default nowhere (DM-302).
     pub tcp: Option<TcpService>,
+    /// Where to listen for TLS. Default nowhere (DM-302).
+    pub tls: Option<TlsService>,
     /// Connections that may wait to be accepted, per socket. Default 1000 (DM-205).
     pub max_queued_clients: u32,
     /// Connections served at the same time; then none is accepted until one ends. Default 5000 (DM-601).
@@ -70,6 +91,64 @@ pub struct TcpService {
     pub auth: Auth,
 }
 
+/// A service over TLS: clients show a certificate that an authority of ours has signed.
+///
+/// ```
+/// use eventry::net::tls::TlsFiles;
+/// use eventry::server::TlsService;
+///
+/// let tls = TlsService::new(TlsFiles::default_for(None, |_| false));
+/// assert_eq!(tls.port, "16514");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsService {
+    /// A host of this machine, by name or number. `None` for all its addresses.
+    pub address: Option<String>,
+    /// A number, or the name of a service. Default 16514 (DM-301). 0 lets the system choose.
+    pub port: String,
+    /// How clients have to authenticate, besides their certificate (DM-1210). Default not at all.
+    pub auth: Auth,
+    /// Keys and certificates.
+    pub files: TlsFiles,
+    /// Patterns for the subjects of clients' certificates, in the form of GnuTLS; an empty list allows nobody.
+    /// Default `None`: all (DM-1205).
+    pub allowed_dn: Option<Vec<String>>,
+    /// Whether clients whose certificate is refused are cut off. Default yes (DM-1204).
+    pub verify_clients: bool,
+    /// Whether our own certificates are checked at the start and at a reload. Default yes (DM-1202).
+    pub sanity_checks: bool,
+    /// A GnuTLS priority string, of which a part is understood. Default NORMAL (DM-1207).
+    pub priority: Option<String>,
+}
+
+impl TlsService {
+    /// The defaults, with keys and certificates from `files`.
+    #[must_use]
+    pub fn new(files: TlsFiles) -> TlsService {
+        TlsService {
+            address: None,
+            port: "16514".to_owned(),
+            auth: Auth::None,
+            files,
+            allowed_dn: None,
+            verify_clients: true,
+            sanity_checks: true,
+            priority: None,
+        }
+    }
+
+    /// What concerns TLS itself.
+    pub(super) fn settings(&self) -> TlsSettings {
+        TlsSettings {
+            files: self.files.clone(),
+            allowed_dn: self.allowed_dn.clone(),
+            verify_clients: self.verify_clients,
+            sanity_checks: self.sanity_checks,
+            priority: self.priority.clone(),
+        }
+    }
+}
+
 impl Config {
     /// The defaults, with sockets in `run_dir`.
     #[must_use]
@@ -79,7 +158,15 @@ impl Config {
             prefix: "eventry".to_owned(),
             rw_mode: 0o700,
             ro_mode: 0o777,
+            auth_unix_rw: Auth::None,
+            auth_unix_ro: Auth::None,
+            sasl: SaslConfig::default(),
+            authorizer: Arc::new(PkCheck::default()),
+            max_anonymous_clients: 20,
+            socket_group: None,
             tcp: None,
+            tls: None,
+            auth_timeout: Duration::from_secs(60),
             max_queued_clients: 1000,
             max_clients: const { NonZeroUsize::new(5000).unwrap() },
             client_limits: Limits::default(),

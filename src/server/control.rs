@@ -1,7 +1,7 @@
 //! Changing a daemon that runs.
 
-use super::Config;
 use super::hub::Hub;
+use super::{Config, DaemonError};
 use std::sync::Arc;
 
 /// Changes a daemon that runs, from any thread.
@@ -15,9 +15,13 @@ impl Control {
         Control { hub }
     }
 
-    /// Serves as `config` says from now on, as far as that is possible without another start: limits, times
-    /// and what new connections may do. Sockets stay as they are (DM-1306).
-    pub fn apply(&self, config: &Config) {
-        self.hub.apply(config);
+    /// Serves as `config` says from now on, as far as that is possible without another start: limits, times,
+    /// what new connections may do, and passwords, keys and certificates, which are read again. Sockets stay as they are, and so
+    /// do clients that have authenticated (DM-1306).
+    ///
+    /// # Errors
+    /// [`DaemonError::Auth`] and [`DaemonError::Tls`]; nothing has changed then.
+    pub fn apply(&self, config: &Config) -> Result<(), DaemonError> {
+        self.hub.apply(config)
     }
 }

@@ -86,7 +86,8 @@ impl Dispatcher {
     /// driver does not do it.
     ///
     /// # Panics
-    /// If a connection is open and the call is one that a session answers itself: AUTH_LIST, CONNECT_CLOSE.
+    /// If a connection is open and the call is one that a session answers itself: those of authentication,
+    /// CONNECT_CLOSE.
     pub fn dispatch(&mut self, now: Time, call: Call) -> Result<Reply, RemoteError> {
         let outcome = self.prepare(call).run(now);
         self.finish(outcome)
@@ -177,7 +178,13 @@ fn open(driver: &dyn Driver, args: &ConnectOpenArgs) -> Result<Arc<dyn Connectio
 /// Carries out a call that needs an open connection.
 fn on_connection(connection: &dyn Connection, now: Time, call: Call) -> Result<Reply, DriverError> {
     Ok(match call {
-        Call::ConnectOpen(_) | Call::ConnectClose(()) | Call::AuthList(()) => {
+        Call::ConnectOpen(_)
+        | Call::ConnectClose(())
+        | Call::AuthList(())
+        | Call::AuthSaslInit(())
+        | Call::AuthSaslStart(_)
+        | Call::AuthSaslStep(_)
+        | Call::AuthPolkit(()) => {
             unreachable!("a session answers these, and `dispatch` an open")
         }
         Call::ConnectGetType(()) => Reply::ConnectGetType(TypeRet {

@@ -1,7 +1,9 @@
 //! Why a daemon ended other than in order.
 
+use crate::auth::AuthError;
 use crate::event_loop::RunError;
 use crate::net::NetError;
+use crate::net::tls::TlsError;
 use std::error::Error;
 use std::io;
 
@@ -16,6 +18,12 @@ pub enum DaemonError {
     /// The run directory cannot be made or used.
     #[error(transparent)]
     RunDir(NetError),
+    /// The configuration asks for what cannot be.
+    #[error("{0}")]
+    Config(String),
+    /// Clients could not be authenticated as the configuration asks.
+    #[error(transparent)]
+    Auth(AuthError),
     /// There is no event loop to be had.
     #[error("cannot start the event loop: {0}")]
     EventLoop(#[source] io::Error),
@@ -25,6 +33,9 @@ pub enum DaemonError {
     /// A listening socket cannot be made.
     #[error(transparent)]
     Network(NetError),
+    /// The keys and certificates do not do.
+    #[error(transparent)]
+    Tls(TlsError),
     /// A listening socket cannot be watched.
     #[error("cannot watch a listening socket: {0}")]
     Enable(String),
@@ -45,7 +56,8 @@ impl DaemonError {
             DaemonError::RunDir(_) => 2,
             DaemonError::EventLoop(_) | DaemonError::Loop(_) => 3,
             DaemonError::Signals(_) => 4,
-            DaemonError::Network(_) | DaemonError::Enable(_) => 6,
+            DaemonError::Network(_) | DaemonError::Tls(_) | DaemonError::Enable(_) => 6,
+            DaemonError::Config(_) | DaemonError::Auth(_) => 7,
             DaemonError::Driver(_) => 11,
         }
     }

@@ -2,16 +2,18 @@
 
 use super::client::Client;
 use super::deadlines::Deadlines;
+use super::gate::Gate;
 use super::idle::Idle;
 use super::jobs::{Finished, Jobs};
-use super::service::{Service, Suspension, Terms};
-use super::{Config, DaemonError, Endpoint};
+use super::service::{Reach, Service, Suspension, Terms};
+use super::{Config, DaemonError, Endpoint, TlsService};
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, Stopper};
 use crate::events::Events;
+use crate::net::tls::{TlsContext, TlsError, TlsSettings, wall_clock};
 use crate::net::{Listener, Socket};
 use crate::registry::Registry;
-use crate::session::SessionConfig;
+use crate::session::{Auth, Limits, SessionConfig};
 use crate::sync::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +30,7 @@ const ACCEPT_BUDGET: usize = 16;
 pub(super) struct Hub {
     pub(super) registry: Registry,
     stopper: Stopper,
+    pub(super) gate: Arc<Gate>,
     /// Its lock is held across nothing but calls of the registry.
     pub(super) deadlines: Deadlines,
     pub(super) jobs: Jobs,
@@ -39,6 +42,8 @@ struct State {
     phase: Phase,
     services: Vec<Service>,
     clients: BTreeMap<u64, Arc<Client>>,
+    /// How many of them nobody knows yet, by [`Reach`].
+    anonymous: [usize; 2],
     /// Counts from 1, never repeats (DM-608).
     last_client: u64,
     in_force: InForce,
@@ -48,6 +53,8 @@ struct State {
 /// The part of the configuration that may change while the daemon runs.
 struct InForce {
     max_clients: NonZeroUsize,
+    /// Of each reach; 0 for any number.
+    max_anonymous_clients: usize,
     /// What the next client is told.
     session: SessionConfig,
     grace: Duration,
@@ -57,8 +64,12 @@ impl InForce {
     fn new(config: &Config) -> InForce {
         InForce {
             max_clients: config.max_clients,
+            max_anonymous_clients: config.max_anonymous_clients,
             session: SessionConfig {
-                limits: config.client_limits,
+                limits: Limits {
+                    auth_timeout: config.auth_timeout,
+                    ..config.client_limits
+                },
                 keepalive: config.keepalive,
                 ..SessionConfig::default()
             },
@@ -77,16 +88,18 @@ enum Phase {
 }
 
 impl Hub {
-    pub(super) fn new(event_loop: &EventLoop, config: &Config) -> Arc<Hub> {
+    pub(super) fn new(event_loop: &EventLoop, config: &Config, gate: Gate) -> Arc<Hub> {
         Arc::new(Hub {
             registry: event_loop.registry(),
             stopper: event_loop.stopper(),
+            gate: Arc::new(gate),
             deadlines: Deadlines::default(),
             jobs: Jobs::new(event_loop.registry(), config.workers),
             state: Mutex::new(State {
                 phase: Phase::Serving,
                 services: Vec::new(),
                 clients: BTreeMap::new(),
+                anonymous: [0; 2],
                 last_client: 0,
                 in_force: InForce::new(config),
                 idle: Idle::default(),
@@ -95,8 +108,13 @@ impl Hub {
     }
 
     /// Adds a service, on which nobody is accepted yet.
-    pub(super) fn add_service(&self, listeners: Vec<Listener>, terms: Terms) {
-        let service = Service::new(listeners, terms);
+    pub(super) fn add_service(
+        &self,
+        listeners: Vec<Listener>,
+        terms: Terms,
+        tls: Option<Arc<TlsContext>>,
+    ) {
+        let service = Service::new(listeners, terms, tls);
         self.state.lock().services.push(service);
     }
 
@@ -145,8 +163,7 @@ impl Hub {
             return;
         }
         for _ in 0..ACCEPT_BUDGET {
-            if self.is_full() {
-                self.suspend(index, Suspension::ClientLimit);
+            if self.suspend_at_limit(index) {
                 return;
             }
             match listener.accept() {
@@ -160,25 +177,59 @@ impl Hub {
         }
     }
 
-    fn is_full(&self) -> bool {
-        let state = self.state.lock();
-        state.clients.len() >= state.in_force.max_clients.get()
+    /// Stops accepting if the service may have no more clients for now; whether it does.
+    fn suspend_at_limit(&self, index: usize) -> bool {
+        let state = &mut *self.state.lock();
+        let service = &mut state.services[index];
+        let makes_anonymous = service.makes_anonymous();
+        let anonymous = state.anonymous[service.reach() as usize];
+        let max_anonymous = state.in_force.max_anonymous_clients;
+        let reason = if state.clients.len() >= state.in_force.max_clients.get() {
+            Suspension::ClientLimit
+        } else if makes_anonymous && max_anonymous != 0 && anonymous >= max_anonymous {
+            Suspension::AnonymousLimit
+        } else {
+            return false;
+        };
+        service.suspend(&self.registry, reason);
+        true
     }
 
     fn add_client(self: &Arc<Hub>, index: usize, socket: Socket, driver: &Arc<dyn Driver>) {
+        let (Terms { access, auth }, reach, channel) = {
+            let service = &mut self.state.lock().services[index];
+            service.accepted();
+            (service.terms(), service.reach(), service.channel())
+        };
+        let channel = match channel {
+            Ok(channel) => channel,
+            Err(error) => {
+                tracing::error!("cannot serve a client: {error}");
+                return;
+            }
+        };
+        let entry = self.gate.enter(&socket, auth);
+        let peer = entry.identity.process.as_ref();
+        let peer_is_root = peer.is_some_and(|peer| peer.uid == 0);
         let client = {
             let mut state = self.state.lock();
-            let service = &mut state.services[index];
-            service.accepted();
-            let Terms { access, auth } = service.terms();
             let session = SessionConfig {
                 access,
                 auth,
+                peer_is_root,
+                awaits_handshake: !channel.is_open(),
+                accepted: self.registry.now(),
                 ..state.in_force.session
             };
+            let is_anonymous = auth != Auth::None || session.awaits_handshake;
+            state.anonymous[reach as usize] += usize::from(is_anonymous);
             state.last_client += 1;
             let id = state.last_client;
-            let client = Arc::new(Client::new(id, socket, session, Arc::clone(driver)));
+            let gate = Arc::clone(&self.gate);
+            let driver = Arc::clone(driver);
+            let connection = (socket, channel);
+            let client = Client::new(id, connection, (reach, gate), (session, entry), driver);
+            let client = Arc::new(client);
             state.clients.insert(id, Arc::clone(&client));
             if state.clients.len() == 1 {
                 state.idle.settle(&self.registry, 1);
@@ -187,7 +238,7 @@ impl Hub {
         };
         if let Err(error) = client.enable(self) {
             tracing::error!("cannot watch client {}: {error}", client.id());
-            self.client_closed(client.id());
+            client.give_up(self);
         }
     }
 
@@ -204,10 +255,20 @@ impl Hub {
         state.idle.settle(&self.registry, clients);
     }
 
-    /// Serves as `config` says from now on, as far as it can be changed.
-    pub(super) fn apply(&self, config: &Config) {
+    /// Serves as `config` says from now on, as far as it can be changed. If that fails, nothing has. Keys and
+    /// certificates are for clients to come (DM-1209).
+    pub(super) fn apply(&self, config: &Config) -> Result<(), DaemonError> {
+        let tls = config.tls.as_ref().map(TlsService::settings);
+        let tls = tls.as_ref().map(load_tls).transpose();
+        let tls = tls.map_err(DaemonError::Tls)?;
+        self.gate.apply(&config.sasl).map_err(DaemonError::Auth)?;
         self.jobs.set_workers(config.workers);
         let mut state = self.state.lock();
+        if let Some(context) = &tls {
+            for service in &mut state.services {
+                service.renew_tls(context);
+            }
+        }
         state.in_force = InForce::new(config);
         state.idle.set_interval(config.idle_timeout);
         let clients = state.clients.len();
@@ -215,11 +276,13 @@ impl Hub {
         // There may be room for more now; who finds that there is not stops again.
         for service in &mut state.services {
             service.resume(&self.registry, Suspension::ClientLimit);
+            service.resume(&self.registry, Suspension::AnonymousLimit);
         }
+        Ok(())
     }
 
     /// Calls the clients whose time has come.
-    fn on_time(&self) {
+    fn on_time(self: &Arc<Hub>) {
         for id in self.deadlines.due(self.registry.now()) {
             let client = self.state.lock().clients.get(&id).cloned();
             if let Some(client) = client {
@@ -230,7 +293,7 @@ impl Hub {
     }
 
     /// Answers calls that are over; those of one client stand together.
-    fn complete(&self, finished: Vec<Finished>) {
+    fn complete(self: &Arc<Hub>, finished: Vec<Finished>) {
         let mut finished = finished.into_iter().peekable();
         while let Some(id) = finished.peek().map(|call| call.client) {
             let client = self.state.lock().clients.get(&id).cloned();
@@ -250,6 +313,17 @@ impl Hub {
         drop(state);
         if is_over && self.jobs.are_over() {
             self.stopper.stop();
+        }
+    }
+
+    /// Takes note that one anonymous client is one no more, or gone: there is room for another one.
+    pub(super) fn client_is_known(&self, reach: Reach) {
+        let state = &mut *self.state.lock();
+        state.anonymous[reach as usize] -= 1;
+        for service in &mut state.services {
+            if service.reach() == reach {
+                service.resume(&self.registry, Suspension::AnonymousLimit);
+            }
         }
     }
 
@@ -294,11 +368,6 @@ impl Hub {
             Ok(timeout) => service.retry_by(&self.registry, timeout),
             Err(error) => tracing::error!("{error}"),
         }
-    }
-
-    fn suspend(&self, index: usize, reason: Suspension) {
-        let mut state = self.state.lock();
-        state.services[index].suspend(&self.registry, reason);
     }
 
     /// Ends the daemon in order: nobody is accepted any more, clients read their last answers, for as long
@@ -361,6 +430,15 @@ impl Hub {
         drop(state);
         drop((clients, services));
     }
+}
+
+/// Loads the keys and certificates, and logs what there is to say of them.
+pub(super) fn load_tls(settings: &TlsSettings) -> Result<Arc<TlsContext>, TlsError> {
+    let context = TlsContext::load(settings, wall_clock)?;
+    for warning in context.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(Arc::new(context))
 }
 
 impl fmt::Debug for Hub {

@@ -11,6 +11,7 @@ mod control;
 mod deadlines;
 mod dispatch;
 mod error;
+mod gate;
 mod hub;
 mod idle;
 mod jobs;
@@ -20,7 +21,7 @@ mod signals;
 mod startup;
 
 pub use crate::pool::Workers;
-pub use config::{Config, TcpService};
+pub use config::{Config, TcpService, TlsService};
 pub use control::Control;
 pub use dispatch::Dispatcher;
 pub use error::DaemonError;

@@ -4,7 +4,8 @@ use super::Endpoint;
 use crate::core::Refused;
 use crate::events::Events;
 use crate::id::{HandleId, TimeoutId};
-use crate::net::{Address, Listener};
+use crate::net::tls::{TlsContext, TlsError};
+use crate::net::{Address, Channel, Listener, Transport};
 use crate::registry::Registry;
 use crate::session::{Access, Auth};
 use std::sync::Arc;
@@ -24,6 +25,18 @@ pub(super) enum Suspension {
     ClientLimit = 1,
     /// There are no descriptors, or no memory, for another connection (DM-505).
     OutOfDescriptors = 2,
+    /// There are as many anonymous clients as there may be (DM-602).
+    AnonymousLimit = 4,
+}
+
+/// Where the clients of a service are. Those on networks are limited for themselves, so that they cannot
+/// keep local ones out (DM-603).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// On this machine.
+    Local = 0,
+    /// Anywhere.
+    Network = 1,
 }
 
 /// What a service asks of its clients, and lets them do.
@@ -38,6 +51,8 @@ pub(super) struct Terms {
 pub(super) struct Service {
     listeners: Vec<Listening>,
     terms: Terms,
+    /// What its clients' TLS is made of, if they have it. Clients that are there keep what they began with.
+    tls: Option<Arc<TlsContext>>,
     /// The reasons why it does not accept, as bits.
     suspensions: u8,
     /// The pause that the next failure causes.
@@ -55,7 +70,11 @@ struct Listening {
 }
 
 impl Service {
-    pub(super) fn new(listeners: Vec<Listener>, terms: Terms) -> Service {
+    pub(super) fn new(
+        listeners: Vec<Listener>,
+        terms: Terms,
+        tls: Option<Arc<TlsContext>>,
+    ) -> Service {
         let listening = |listener| Listening {
             listener: Arc::new(listener),
             handle: None,
@@ -63,6 +82,7 @@ impl Service {
         Service {
             listeners: listeners.into_iter().map(listening).collect(),
             terms,
+            tls,
             suspensions: 0,
             pause: FIRST_PAUSE,
             retry: None,
@@ -73,12 +93,48 @@ impl Service {
         self.terms
     }
 
+    pub(super) fn reach(&self) -> Reach {
+        match self.listeners.first().map(|listening| &*listening.listener) {
+            Some(Listener::Tcp(_)) => Reach::Network,
+            Some(Listener::Unix(_)) | None => Reach::Local,
+        }
+    }
+
     /// Where it is reached, by each of its sockets.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
-        self.listeners.iter().map(|listening| Endpoint {
-            address: listening.listener.address(),
-            access: self.terms.access,
+        self.listeners.iter().map(|listening| {
+            let address = listening.listener.address();
+            let transport = match (&address, &self.tls) {
+                (Address::Unix(_), _) => Transport::Unix,
+                (Address::Tcp(_), None) => Transport::Tcp,
+                (Address::Tcp(_), Some(_)) => Transport::Tls,
+            };
+            Endpoint {
+                address,
+                transport,
+                access: self.terms.access,
+            }
         })
+    }
+
+    /// Whether its clients are nobody at first: they have to authenticate, or to show a certificate.
+    pub(super) fn makes_anonymous(&self) -> bool {
+        self.terms.auth != Auth::None || self.tls.is_some()
+    }
+
+    /// How the bytes of a client that was just accepted travel.
+    pub(super) fn channel(&self) -> Result<Channel, TlsError> {
+        match &self.tls {
+            None => Ok(Channel::Plain),
+            Some(context) => Ok(Channel::Tls(Box::new(context.accept()?))),
+        }
+    }
+
+    /// Replaces what TLS is made of, if the service has it: for clients to come (DM-1209).
+    pub(super) fn renew_tls(&mut self, context: &Arc<TlsContext>) {
+        if let Some(tls) = &mut self.tls {
+            *tls = Arc::clone(context);
+        }
     }
 
     /// Makes the sockets handles of the loop; `accept` is called when somebody waits on one.

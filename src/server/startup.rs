@@ -1,14 +1,17 @@
 //! The start of a daemon, in the order of libvirt's, and its end.
 
-use super::hub::Hub;
+use super::gate::Gate;
+use super::hub::{Hub, load_tls};
 use super::service::Terms;
 use super::shutdown::Shutdown;
 use super::signals::Process;
 use super::{Config, Control, DaemonError};
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, RunError};
-use crate::net::{Address, Bound, Instance, Listener, NetError, UnixSocket};
-use crate::session::{Access, Auth};
+use crate::net::{
+    Address, Bound, Instance, Listener, NetError, Transport, UnixSocket, group_number,
+};
+use crate::session::Access;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::error::Error;
 use std::sync::Arc;
@@ -21,6 +24,8 @@ pub struct Ready {
     pub endpoints: Vec<Endpoint>,
     /// Stops it.
     pub shutdown: Shutdown,
+    /// Changes it.
+    pub control: Control,
 }
 
 /// A socket that clients may connect to.
@@ -28,6 +33,8 @@ pub struct Ready {
 pub struct Endpoint {
     /// Where it is.
     pub address: Address,
+    /// How it is spoken to.
+    pub transport: Transport,
     /// What its clients may do.
     pub access: Access,
 }
@@ -72,9 +79,11 @@ fn start<E: Into<Box<dyn Error + Send + Sync>>>(
     initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
     on_ready: impl FnOnce(Ready),
 ) -> Result<(), DaemonError> {
+    check_limits(config)?;
+    let gate = Gate::new(config)?;
     let _instance = initialise(config)?;
     let event_loop = register_event_implementation()?;
-    let hub = Hub::new(&event_loop, config);
+    let hub = Hub::new(&event_loop, config, gate);
     let shutdown = Shutdown::new(Arc::clone(&hub));
     let _signals = watch_signals(process, &event_loop, &hub, &shutdown)?;
     create_sockets(config, &hub)?;
@@ -89,6 +98,7 @@ fn start<E: Into<Box<dyn Error + Send + Sync>>>(
                 on_ready(Ready {
                     endpoints: hub.endpoints(),
                     shutdown: shutdown.clone(),
+                    control: Control::new(Arc::clone(&hub)),
                 });
             }
         });
@@ -99,6 +109,18 @@ fn start<E: Into<Box<dyn Error + Send + Sync>>>(
     hub.close_sockets();
     hub.jobs.stop();
     started.and(ended)
+}
+
+/// Refuses limits that contradict each other (DM-606).
+fn check_limits(config: &Config) -> Result<(), DaemonError> {
+    let (all, anonymous) = (config.max_clients.get(), config.max_anonymous_clients);
+    if anonymous > all {
+        return Err(DaemonError::Config(format!(
+            "max_anonymous_clients is {anonymous}, more than the {all} of max_clients; make it smaller, or \
+             max_clients larger"
+        )));
+    }
+    Ok(())
 }
 
 /// What makes this the only daemon of its kind.
@@ -153,24 +175,40 @@ fn watch_idleness(config: &Config, hub: &Hub, shutdown: &Shutdown) {
 
 /// Makes the sockets, with their names and modes: clients may connect from here on, and wait (DM-104).
 fn create_sockets(config: &Config, hub: &Hub) -> Result<(), DaemonError> {
-    let read_write = (config.socket_path(), config.rw_mode, Access::ReadWrite);
-    let read_only = (
-        config.read_only_socket_path(),
-        config.ro_mode,
-        Access::ReadOnly,
-    );
-    for (path, mode, access) in [read_write, read_only] {
-        let socket = UnixSocket::bind(&path, mode, config.max_queued_clients)
+    let group = config.socket_group.as_deref().map(group_number);
+    let group = group.transpose().map_err(DaemonError::Network)?;
+    let read_write = Terms {
+        access: Access::ReadWrite,
+        auth: config.auth_unix_rw,
+    };
+    let read_only = Terms {
+        access: Access::ReadOnly,
+        auth: config.auth_unix_ro,
+    };
+    for (path, mode, terms) in [
+        (config.socket_path(), config.rw_mode, read_write),
+        (config.read_only_socket_path(), config.ro_mode, read_only),
+    ] {
+        let socket = UnixSocket::bind_for(group, &path, mode, config.max_queued_clients)
             .map_err(DaemonError::Network)?;
-        let auth = Auth::None;
-        hub.add_service(vec![Listener::Unix(socket)], Terms { access, auth });
+        hub.add_service(vec![Listener::Unix(socket)], terms, None);
     }
     if let Some(tcp) = &config.tcp {
         let terms = Terms {
             access: Access::ReadWrite,
             auth: tcp.auth,
         };
-        hub.add_service(listen(config, tcp.address.as_deref(), &tcp.port)?, terms);
+        let listeners = listen(config, tcp.address.as_deref(), &tcp.port)?;
+        hub.add_service(listeners, terms, None);
+    }
+    if let Some(tls) = &config.tls {
+        let context = load_tls(&tls.settings()).map_err(DaemonError::Tls)?;
+        let terms = Terms {
+            access: Access::ReadWrite,
+            auth: tls.auth,
+        };
+        let listeners = listen(config, tls.address.as_deref(), &tls.port)?;
+        hub.add_service(listeners, terms, Some(context));
     }
     Ok(())
 }

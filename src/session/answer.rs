@@ -1,9 +1,15 @@
 //! What a session does with a message, and what it sends.
 
+use super::auth::{Turn, goes_by_turns, progress};
 use super::check::Verdict;
-use super::{Access, Auth, Event, Pending, Refusal, Request, Session, SessionState, Ticket};
+use super::{
+    Access, AuthRequest, AuthResult, Event, Pending, Refusal, Request, Session, SessionState,
+    Ticket,
+};
+use crate::auth::MECHANISMS;
 use crate::wire::{
-    AuthListRet, Call, Encoder, FlagRet, Header, RemoteError, Reply, Status, Xdr, write_message,
+    AuthListRet, Call, Encoder, FlagRet, Header, RemoteError, Reply, SaslInitRet, Status, Xdr,
+    write_message,
 };
 
 /// The feature that says "this server answers pings" (DM-901).
@@ -32,15 +38,14 @@ impl Session {
         let mut opens = None;
         match &mut call {
             Call::AuthList(()) => {
-                let scheme = if self.checks.authenticated {
-                    Auth::None
-                } else {
-                    self.auth
-                };
-                let types = vec![scheme.number()].into();
+                let types = vec![self.auth.list().number()].into();
+                if self.auth.is_done() {
+                    self.mark_authenticated();
+                }
                 self.send_reply(header, &Reply::AuthList(AuthListRet { types }));
                 return None;
             }
+            call if goes_by_turns(call.procedure()) => return self.take_turn(header, call),
             Call::ConnectSupportsFeature(args) if args.feature == FEATURE_KEEPALIVE => {
                 self.clock.begin_keepalive(self.keepalive);
                 let yes = FlagRet { value: 1 };
@@ -68,18 +73,89 @@ impl Session {
             }
             _ => {}
         }
+        let ticket = self.hand_out(header, opens, false);
+        Some(Event::Request(Request {
+            ticket,
+            serial: header.serial,
+            call,
+        }))
+    }
+
+    fn hand_out(&mut self, header: Header, opens: Option<Access>, authenticates: bool) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.in_progress.push(Pending {
             ticket,
             header,
             opens,
+            authenticates,
         });
-        Some(Event::Request(Request {
-            ticket,
-            serial: header.serial,
-            call,
-        }))
+        ticket
+    }
+
+    /// Answers a call that goes by turns, or has it decided.
+    fn take_turn(&mut self, header: Header, call: &mut Call) -> Option<Event> {
+        let procedure = call.procedure();
+        match self.auth.turn(call) {
+            Some(Turn::Mechanisms) => {
+                let mechlist = MECHANISMS.into();
+                self.send_reply(header, &Reply::AuthSaslInit(SaslInitRet { mechlist }));
+                None
+            }
+            Some(Turn::Decide(step)) => {
+                let ticket = self.hand_out(header, None, true);
+                Some(Event::Authenticate(AuthRequest {
+                    ticket,
+                    serial: header.serial,
+                    step,
+                }))
+            }
+            None => {
+                let refused = self.refuse(header, Refusal::AuthenticationOutOfTurn(procedure));
+                self.count_failure();
+                Some(refused)
+            }
+        }
+    }
+
+    /// Says what was decided about an [`AuthRequest`]. Call [`poll`](Self::poll) afterwards: other calls
+    /// have waited for it.
+    ///
+    /// After the last failure that the client may have, its answer is the last thing it gets (DM-1005). A
+    /// second answer to the same request, and one to a broken session, are dropped.
+    ///
+    /// # Panics
+    /// If polkit is to go on: it decides at once.
+    pub fn authenticate(&mut self, ticket: Ticket, result: AuthResult) {
+        let pending = self
+            .in_progress
+            .iter()
+            .position(|pending| pending.ticket == ticket && pending.authenticates);
+        let Some(index) = pending else {
+            return;
+        };
+        let header = self.in_progress.swap_remove(index).header;
+        match result {
+            AuthResult::Continue(data) => {
+                self.auth.go_on();
+                self.send_reply(header, &progress(header.procedure, false, data));
+            }
+            AuthResult::Complete(data) => {
+                self.mark_authenticated();
+                self.send_reply(header, &progress(header.procedure, true, data));
+            }
+            AuthResult::Failed(error) => {
+                self.auth.restart();
+                self.send_error(header, &error);
+                self.count_failure();
+            }
+        }
+    }
+
+    fn count_failure(&mut self) {
+        if self.auth.fail() {
+            self.abandon(SessionState::Denied);
+        }
     }
 
     fn refuse(&mut self, header: Header, refusal: Refusal) -> Event {

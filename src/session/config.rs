@@ -1,9 +1,10 @@
 //! What a session is told when its client is accepted.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::Keepalive;
+use crate::time::Time;
 use crate::wire::MAX_FRAME;
 
 /// What a client may do.
@@ -58,6 +59,10 @@ pub struct Limits {
     pub max_frame_before_auth: u32,
     /// The longest message in bytes afterwards. Default, and at most, [`MAX_FRAME`].
     pub max_frame: u32,
+    /// How long it may stay anonymous; zero for as long as it likes (DM-603). Default 60 s.
+    pub auth_timeout: Duration,
+    /// Failures to prove who it is; then the session ends (DM-1005). Default 3.
+    pub max_auth_failures: NonZeroU32,
     /// Unsent bytes at which nothing more is taken from the client. One answer may go beyond it. Default
     /// 256 KiB.
     pub max_output: NonZeroUsize,
@@ -75,6 +80,8 @@ impl Default for Limits {
             max_client_requests: const { NonZeroUsize::new(5).unwrap() },
             max_frame_before_auth: 256 << 10,
             max_frame: MAX_FRAME,
+            auth_timeout: Duration::from_secs(60),
+            max_auth_failures: const { NonZeroU32::new(3).unwrap() },
             max_output: KIB_256,
             max_tx_bytes: const { NonZeroUsize::new(16 << 20).unwrap() },
             max_linger: Duration::from_secs(5),
@@ -89,6 +96,13 @@ pub struct SessionConfig {
     pub access: Access,
     /// How the client has to authenticate.
     pub auth: Auth,
+    /// Whether the peer is the superuser of this machine, whom polkit lets pass without being asked
+    /// (DM-1003).
+    pub peer_is_root: bool,
+    /// Whether its transport begins with a handshake, before whose end nobody knows who it is.
+    pub awaits_handshake: bool,
+    /// When it was accepted.
+    pub accepted: Time,
     /// What it may use.
     pub limits: Limits,
     /// When it is pinged.

@@ -15,6 +15,8 @@ pub(super) struct Clock {
     heard: Time,
     /// Begun when the client has said that it answers pings (DM-901).
     watch: Option<Watch>,
+    /// When a client that is still anonymous is given up (DM-603).
+    anonymous_until: Option<Time>,
     /// When a session that is ending is over at the latest (DM-809).
     end: Option<Time>,
     /// How much had been sent when the client was last found not to have read everything.
@@ -22,6 +24,14 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    pub(super) fn begin(accepted: Time, auth_timeout: Duration) -> Self {
+        Self {
+            now: accepted,
+            anonymous_until: (!auth_timeout.is_zero()).then(|| accepted.after(auth_timeout)),
+            ..Self::default()
+        }
+    }
+
     pub(super) const fn last_heard(&self) -> Time {
         self.heard
     }
@@ -64,13 +74,19 @@ impl Session {
     /// was called: the answer may be another one then.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        match self.state {
-            SessionState::Broken => None,
-            _ => self
-                .clock
-                .end
-                .or(self.clock.watch.as_ref().map(Watch::deadline)),
+        if self.state == SessionState::Broken {
+            return None;
         }
+        let watch = self.clock.watch.as_ref().map(Watch::deadline);
+        let ordinary = self.clock.end.or(watch);
+        [ordinary, self.anonymous_until()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn anonymous_until(&self) -> Option<Time> {
+        self.clock.anonymous_until.filter(|_| self.is_anonymous())
     }
 
     /// Says what time it is, and no more: before anything is called that does not take the time as an argument.
@@ -81,7 +97,8 @@ impl Session {
     /// Does what is due at `now`; too early does no harm. Call [`poll`](Self::poll) afterwards.
     ///
     /// A client that has been silent for an interval is pinged; one that has been silent for too long is
-    /// given up (DM-903), and so is one that has ended the session and does not read its answers (DM-809).
+    /// given up (DM-903), and so is one that has ended the session and does not read its answers (DM-809),
+    /// and one that is anonymous for too long (DM-603).
     ///
     /// What has arrived in the meantime is to be [received](Self::receive) before: a loop that was held up
     /// would otherwise take its own silence for the client's (DM-908).
@@ -92,6 +109,10 @@ impl Session {
         }
         if self.clock.end.is_some_and(|end| end <= now) {
             self.expire(Expiry::Unfinished);
+            return;
+        }
+        if self.anonymous_until().is_some_and(|until| until <= now) {
+            self.expire(Expiry::Anonymous);
             return;
         }
         if self
@@ -128,7 +149,7 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Event, Limits, Request, SessionConfig};
+    use super::super::{Auth, AuthResult, Event, Limits, Request, SessionConfig};
     use super::*;
     use crate::wire::{
         Call, FeatureArgs, FrameSplitter, HostnameRet, MAX_FRAME, Reply, write_message,
@@ -352,5 +373,66 @@ mod tests {
             assert_eq!(session.poll(), Some(expired));
             assert!(session.should_close());
         }
+    }
+
+    #[test]
+    fn a_client_that_stays_anonymous_is_given_up_and_one_that_does_not_is_not() {
+        let config = SessionConfig {
+            auth: Auth::Sasl,
+            awaits_handshake: true,
+            accepted: at(1),
+            ..SessionConfig::default()
+        };
+        // The handshake, SASL or both are not over in time.
+        for (handshake, sasl) in [(false, false), (true, false), (false, true)] {
+            let mut session = Session::new(config);
+            if handshake {
+                session.end_handshake();
+            }
+            if sasl {
+                session.mark_authenticated();
+            }
+            session.receive(at(60), &frame(&Call::AuthList(())));
+            assert_eq!(session.poll(), None);
+            assert_eq!(session.next_deadline(), Some(at(61)));
+            session.on_time(at(60));
+            assert_eq!(session.poll(), None);
+            session.on_time(at(61));
+            let expired = Event::Expired(Expiry::Anonymous);
+            assert_eq!(session.poll(), Some(expired));
+            assert!(session.should_close());
+        }
+        let mut session = Session::new(config);
+        session.end_handshake();
+        session.mark_authenticated();
+        assert_eq!(session.next_deadline(), None);
+        session.on_time(at(1_000));
+        assert_eq!(session.poll(), None);
+        let nobody_waits = Session::new(SessionConfig {
+            limits: Limits {
+                auth_timeout: Duration::ZERO,
+                ..Limits::default()
+            },
+            ..config
+        });
+        assert_eq!(nobody_waits.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_decision_that_comes_too_late_changes_nothing() {
+        let mut session = Session::new(SessionConfig {
+            auth: Auth::Polkit,
+            ..SessionConfig::default()
+        });
+        session.receive(Time::ZERO, &frame(&Call::AuthPolkit(())));
+        let Some(Event::Authenticate(asked)) = session.poll() else {
+            panic!("polkit is not asked");
+        };
+        session.on_time(at(60));
+        let expired = Event::Expired(Expiry::Anonymous);
+        assert_eq!(session.poll(), Some(expired));
+        session.authenticate(asked.ticket, AuthResult::Complete(None));
+        assert!(session.is_anonymous() && session.should_close());
+        assert_eq!(session.output(), []);
     }
 }

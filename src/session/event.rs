@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::AuthRequest;
 use crate::wire::{Call, DecodeError, Header, Procedure, RemoteError, Violation};
 
 /// A call's identity within its session. Serials do not serve: the client chooses them, and may repeat them.
@@ -28,6 +29,8 @@ pub struct Request {
 pub enum Event {
     /// A call to carry out.
     Request(Request),
+    /// Something to decide about who the client is.
+    Authenticate(AuthRequest),
     /// A message was answered with an error. Worth a line in the log.
     Refused {
         /// The message's header.
@@ -62,6 +65,9 @@ pub enum Expiry {
         /// How long nothing had been heard of it.
         idle: Duration,
     },
+    /// Nobody knows who it is, and the time to find out is over (DM-603).
+    #[error("it has not authenticated in time")]
+    Anonymous,
     /// It has ended the session and not read its answers, or its calls have not ended, in time (DM-809).
     #[error("the end of the session took too long")]
     Unfinished,
@@ -87,7 +93,9 @@ pub enum DropReason {
     UnknownKeepalive,
 }
 
-/// Why a call was answered with an error before anybody carried it out. The text is what the client sees.
+/// Why a call was answered with an error before anybody carried it out. The text is what the client sees,
+/// but for [`AuthenticationOutOfTurn`](Refusal::AuthenticationOutOfTurn), of which it sees no more than of
+/// any other failure to authenticate.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// The program, or this version of it, is not served.
@@ -107,6 +115,9 @@ pub enum Refusal {
     /// The client has not said who it is (DM-805).
     #[error("authentication required")]
     AuthenticationRequired,
+    /// The call belongs to another way to authenticate, or it is not its turn (DM-1001).
+    #[error("{} is out of turn, or of another way to authenticate", .0.name)]
+    AuthenticationOutOfTurn(&'static Procedure),
     /// The arguments do not decode.
     #[error("Unable to decode message payload")]
     Undecodable(#[source] DecodeError),
@@ -119,6 +130,7 @@ impl From<&Refusal> for RemoteError {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::ReadOnly(procedure) => RemoteError::read_only(procedure.api),
+            Refusal::AuthenticationOutOfTurn(_) => RemoteError::authentication_failed(),
             other => RemoteError::rpc(&other.to_string()),
         }
     }

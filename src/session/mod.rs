@@ -14,6 +14,7 @@
 //! It deliberately does not know what a call does, or which connection is open.
 
 mod answer;
+mod auth;
 mod check;
 mod config;
 mod deadline;
@@ -26,9 +27,11 @@ mod tests;
 
 use std::mem;
 
+use auth::Authentication;
 use check::Checks;
 use deadline::Clock;
 
+pub use auth::{AuthRequest, AuthResult, AuthStep};
 pub use config::{Access, Auth, Limits, SessionConfig};
 pub use event::{DropReason, Event, Expiry, Refusal, Request, Ticket};
 pub use keepalive::Keepalive;
@@ -43,6 +46,8 @@ pub enum SessionState {
     Serving,
     /// The client has closed the session: calls in progress end and answers drain, nothing is taken.
     Closing,
+    /// The client has failed to prove who it is as often as it may: it gets its answer, nothing is taken.
+    Denied,
     /// The client has broken the protocol, or was given up. There is nothing left to do but close.
     Broken,
 }
@@ -81,7 +86,9 @@ pub enum SessionState {
 pub struct Session {
     limits: Limits,
     keepalive: Keepalive,
-    auth: Auth,
+    auth: Authentication,
+    /// Whether the handshake of its transport is not over.
+    awaits_handshake: bool,
     checks: Checks,
     state: SessionState,
     splitter: FrameSplitter,
@@ -110,6 +117,8 @@ struct Pending {
     header: Header,
     /// For an open: whether the connection is read-only once it has succeeded.
     opens: Option<Access>,
+    /// Whether it decides who the client is.
+    authenticates: bool,
 }
 
 /// Why there was nothing to hand out.
@@ -130,10 +139,14 @@ impl Session {
         let SessionConfig {
             access,
             auth,
+            peer_is_root,
+            awaits_handshake,
+            accepted,
             limits,
             keepalive,
         } = config;
-        let authenticated = auth == Auth::None;
+        let auth = Authentication::new(auth, peer_is_root, limits.max_auth_failures);
+        let authenticated = auth.is_done();
         let limit = if authenticated {
             limits.max_frame
         } else {
@@ -143,6 +156,7 @@ impl Session {
             limits,
             keepalive,
             auth,
+            awaits_handshake,
             checks: Checks {
                 authenticated,
                 access,
@@ -158,7 +172,7 @@ impl Session {
             budget: usize::MAX,
             input_ended: false,
             throttle_reported: false,
-            clock: Clock::default(),
+            clock: Clock::begin(accepted, limits.auth_timeout),
             expired: None,
         }
     }
@@ -312,6 +326,7 @@ impl Session {
     /// Says that the client has proved who it is. Calls are open to it from now on, and the limit for its
     /// messages is the ordinary one.
     pub fn mark_authenticated(&mut self) {
+        self.auth.complete();
         self.checks.authenticated = true;
         self.splitter.set_limit(self.limits.max_frame);
     }
@@ -361,7 +376,7 @@ impl Session {
         let drained = self.in_progress.is_empty() && !self.wants_write();
         match self.state {
             SessionState::Serving => self.input_ended && drained && self.halt == Halt::NoInput,
-            SessionState::Closing => drained,
+            SessionState::Closing | SessionState::Denied => drained,
             SessionState::Broken => true,
         }
     }
@@ -370,6 +385,24 @@ impl Session {
     #[must_use]
     pub const fn state(&self) -> SessionState {
         self.state
+    }
+
+    /// Whether the client need not, or need no longer, prove who it is.
+    #[must_use]
+    pub const fn is_authenticated(&self) -> bool {
+        self.checks.authenticated
+    }
+
+    /// Says that the handshake of the transport is over, and nothing of it speaks against the client.
+    pub const fn end_handshake(&mut self) {
+        self.awaits_handshake = false;
+    }
+
+    /// Whether nobody knows yet who the client is: it has not authenticated, or the handshake of its
+    /// transport is not over. It is given up after [`Limits::auth_timeout`] (DM-603).
+    #[must_use]
+    pub const fn is_anonymous(&self) -> bool {
+        self.awaits_handshake || !self.is_authenticated()
     }
 
     /// What the client may do: as configured, and read-only from the moment it opened so (DM-1101).
@@ -391,13 +424,14 @@ impl Session {
     }
 
     /// Whether the next call has to wait for one in progress: there are as many as may be (DM-806), or
-    /// one of them opens the connection, and until it ends nobody knows what the next may do.
+    /// one of them opens the connection or decides who the client is, and until it ends nobody knows what
+    /// the next may do.
     fn is_busy(&self) -> bool {
         self.is_throttled()
             || self
                 .in_progress
                 .iter()
-                .any(|pending| pending.opens.is_some())
+                .any(|pending| pending.opens.is_some() || pending.authenticates)
     }
 
     fn is_throttled(&self) -> bool {

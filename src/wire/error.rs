@@ -43,8 +43,14 @@ numbers! {
         RPC = 39;
         /// There is no such domain.
         NO_DOMAIN = 42;
+        /// The client is not who it says, or is not let in.
+        AUTH_FAILED = 45;
         /// The domain's state does not allow it.
         OPERATION_INVALID = 55;
+        /// The user has dismissed the question who it is.
+        AUTH_CANCELLED = 79;
+        /// There is nobody to ask who the user is.
+        AUTH_UNAVAILABLE = 94;
     }
 }
 
@@ -59,6 +65,8 @@ numbers! {
         TEST = 12;
         /// The API of domains.
         DOMAIN = 20;
+        /// The questions put to polkit.
+        POLKIT = 60;
     }
 }
 
@@ -145,6 +153,15 @@ impl RemoteError {
     #[must_use]
     pub fn rpc(text: &str) -> Self {
         Self::new(ErrorCode::RPC, ErrorDomain::RPC, "%s", text)
+    }
+
+    /// The client has not proved who it is. The text is the same whatever was wrong: nobody learns from it
+    /// which users there are.
+    #[must_use]
+    pub fn authentication_failed() -> Self {
+        let (code, domain) = (ErrorCode::AUTH_FAILED, ErrorDomain::RPC);
+        let detail = "authentication failed";
+        Self::new(code, domain, "authentication failed: %s", detail)
     }
 
     /// A call that does not fit the state of the connection (DM-1102).

@@ -187,6 +187,10 @@ procedures! {
     59 ConnectGetHostname "CONNECT_GET_HOSTNAME" virConnectGetHostname(()) -> HostnameRet, High, Allow;
     60 ConnectSupportsFeature "CONNECT_SUPPORTS_FEATURE" virConnectSupportsFeature(FeatureArgs) -> FlagRet, High, Allow;
     66 AuthList "AUTH_LIST" virConnectOpenAuth(()) -> AuthListRet, High, Allow;
+    67 AuthSaslInit "AUTH_SASL_INIT" virConnectOpenAuth(()) -> SaslInitRet, High, Allow;
+    68 AuthSaslStart "AUTH_SASL_START" virConnectOpenAuth(SaslStartArgs) -> SaslRet, High, Allow;
+    69 AuthSaslStep "AUTH_SASL_STEP" virConnectOpenAuth(SaslStepArgs) -> SaslRet, High, Allow;
+    70 AuthPolkit "AUTH_POLKIT" virConnectOpenAuth(()) -> PolkitRet, High, Allow;
     110 ConnectGetUri "CONNECT_GET_URI" virConnectGetURI(()) -> UriRet, High, Allow;
     121 DomainGetSecurityLabel "DOMAIN_GET_SECURITY_LABEL" virDomainGetSecurityLabel(DomainArgs) -> SecurityLabelRet, High, Allow;
     122 NodeGetSecurityModel "NODE_GET_SECURITY_MODEL" virNodeGetSecurityModel(()) -> SecurityModelRet, High, Allow;

@@ -10,6 +10,9 @@ use super::{Array, Chars, FixedChars, WireString, xdr_struct};
 /// The most domains one reply may list.
 pub const DOMAIN_LIST_MAX: usize = 16_384;
 
+/// The most bytes of SASL data in one message (DM-802).
+pub const SASL_DATA_MAX: usize = 65_536;
+
 xdr_struct! {
     /// A domain as clients name it. Only the UUID identifies it; name and id may be stale.
     DomainRef {
@@ -149,6 +152,46 @@ xdr_struct! {
     AuthListRet {
         /// Their numbers; the client takes the first.
         types: Array<i32, 20>,
+    }
+
+    /// The SASL mechanisms offered.
+    SaslInitRet {
+        /// Their names, separated by commas.
+        mechlist: WireString,
+    }
+
+    /// The mechanism chosen, and what the client begins it with.
+    SaslStartArgs {
+        /// The mechanism's name.
+        mech: WireString,
+        /// 1 if there is no data, which is not the same as no bytes of it.
+        nil: i32,
+        /// The data.
+        data: Chars<SASL_DATA_MAX>,
+    }
+
+    /// The client's answer to what the server said.
+    SaslStepArgs {
+        /// 1 if there is no data, which is not the same as no bytes of it.
+        nil: i32,
+        /// The data.
+        data: Chars<SASL_DATA_MAX>,
+    }
+
+    /// What the server says next.
+    SaslRet {
+        /// 1 if the client has authenticated.
+        complete: i32,
+        /// 1 if there is no data, which is not the same as no bytes of it.
+        nil: i32,
+        /// The data.
+        data: Chars<SASL_DATA_MAX>,
+    }
+
+    /// What polkit has decided; a denial is an error.
+    PolkitRet {
+        /// 1 if the client has authenticated.
+        complete: i32,
     }
 
     /// The URI opened.

@@ -3,10 +3,13 @@
 #![cfg(feature = "daemon")]
 
 mod access;
+mod auth;
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
 mod framing;
+#[path = "../scram/mod.rs"]
+mod scram;
 
 use std::sync::Arc;
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use eventry::Time;
+use eventry::auth::{Nonce, Passwords, Sasl, SaslExchange, Verifier};
 use eventry::driver::MemoryDriver;
 use eventry::server::Dispatcher;
-use eventry::session::{Event, Session, SessionConfig};
+use eventry::session::{AuthResult, Event, Session, SessionConfig};
 use eventry::wire::{
     Decoder, FrameSplitter, Header, MAX_FRAME, RemoteError, Reply, Status, Xdr, write_message,
 };
@@ -14,7 +15,21 @@ use eventry::wire::{
 pub(crate) struct Peer {
     pub(crate) session: Session,
     dispatcher: Dispatcher,
+    exchange: SaslExchange,
     pub(crate) events: Vec<Event>,
+}
+
+/// The user and the password that a [`Peer`] knows, and the nonce that it has in each exchange.
+pub(crate) const USER: &str = "fred";
+pub(crate) const PASSWORD: &[u8] = b"pencil";
+pub(crate) const NONCE: [u8; 18] = [9; 18];
+
+fn sasl() -> Sasl {
+    let mut passwords = Passwords::new([1; 32]);
+    let count = 4096.try_into().expect("not zero");
+    let verifier = Verifier::derive(PASSWORD, &[2; 16], count);
+    passwords.insert(USER, verifier).expect("a good name");
+    Sasl::new(passwords, None)
 }
 
 impl Peer {
@@ -23,6 +38,7 @@ impl Peer {
         Self {
             session: Session::new(config),
             dispatcher,
+            exchange: SaslExchange::default(),
             events: Vec::new(),
         }
     }
@@ -37,6 +53,13 @@ impl Peer {
                     Event::Request(request) => {
                         let result = self.dispatcher.dispatch(Time::ZERO, request.call);
                         self.session.reply(request.ticket, result);
+                    }
+                    Event::Authenticate(request) => {
+                        let nonce = Nonce::from_random(NONCE);
+                        let decided = request.step.by_sasl(&mut self.exchange, &sasl(), &nonce);
+                        // Polkit grants what it is asked.
+                        let result = decided.map_or(AuthResult::Complete(None), AuthResult::from);
+                        self.session.authenticate(request.ticket, result);
                     }
                     other => self.events.push(other),
                 }

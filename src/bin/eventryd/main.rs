@@ -5,17 +5,19 @@ mod background;
 mod files;
 mod logging;
 mod options;
+mod passwd;
 mod process;
 
-use announce::announce;
+use announce::{announce, listeners};
 use clap::Parser;
+use eventry::auth::password_file_in;
 use eventry::config::{Effective, Fault, Format, Given, sample};
 use eventry::driver::{Driver, MemoryDriver};
 use eventry::log::Logger;
 use eventry::net::{RunDir, default_run_dir};
 use eventry::server::{Config, Process, Signals, run_process};
 use files::{ConfigFile, default_directory};
-use options::Options;
+use options::{Command, Options};
 use process::{Configuration, Reloader, Watcher};
 use std::convert::Infallible;
 use std::env;
@@ -38,7 +40,15 @@ fn main() -> ExitCode {
             return ExitCode::from(if is_wrong { WRONG } else { 0 });
         }
     };
-    match carry_out(&options) {
+    let ended = match &options.command {
+        Some(Command::Passwd(passwd)) => passwd
+            .carry_out(path_in("XDG_CONFIG_HOME"), path_in("HOME"))
+            .map(complain)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| Failure::new(WRONG, error)),
+        None => carry_out(&options),
+    };
+    match ended {
         Ok(status) => status,
         Err(Failure { status, texts }) => {
             // Shown whatever the log says: without it nobody would know why there is no daemon.
@@ -94,7 +104,7 @@ fn carry_out(options: &Options) -> Result<ExitCode, Failure> {
     }
     if options.check_config {
         effective.remarks().iter().for_each(complain);
-        print("the configuration is right\n");
+        print(&listeners(&effective.daemon));
     }
     match signals {
         Some(signals) => serve(options, configuration, effective, signals),
@@ -124,13 +134,21 @@ fn configuration(options: &Options) -> Result<Configuration, Failure> {
     };
     let given = Given {
         environment: logging::environment().map_err(wrong)?,
-        options: options.settings(&directory),
+        options: options.settings(&directory).map_err(wrong)?,
         trace: options.trace(),
         default_outputs: logging::default_outputs(options.in_background),
         directory,
-        base: Config::new(run_dir(uid)),
+        base: base(uid),
     };
     Ok(Configuration { file, given })
+}
+
+/// What holds if nobody says anything.
+fn base(uid: u32) -> Config {
+    let mut base = Config::new(run_dir(uid));
+    let directory = default_directory(uid, path_in("XDG_CONFIG_HOME"), path_in("HOME"));
+    base.sasl.password_file = password_file_in(&directory);
+    base
 }
 
 /// Where the sockets go if nobody says so.
@@ -179,6 +197,7 @@ fn serve(
     let initialise_driver =
         || Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>);
     let ended = run_process(&effective.daemon, process, initialise_driver, |ready| {
+        announce::log(&ready);
         watcher.serves();
         if !options.in_background {
             announce(&ready);

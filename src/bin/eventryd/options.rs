@@ -1,6 +1,7 @@
 //! The options: libvirtd's, and some of our own.
 
-use clap::{ArgAction, Parser, ValueEnum};
+use super::passwd::Passwd;
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use eventry::config::{Format, MAX_TIMEOUT, Origin, Value};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 #[command(
     name = "eventryd",
     version,
+    args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
   eventryd                          serve in the default directory; prints the virsh line to try
@@ -24,6 +26,7 @@ Examples:
                                     say what is wrong with a file, and what has no effect here
   eventryd --print-sample > eventryd.conf
                                     begin a file of your own: every setting, in comments
+  eventryd passwd fred              let fred log in where SASL is asked for
 
 Without --config it reads eventryd.toml or eventryd.conf in /etc/eventry, or of a user in
 $XDG_CONFIG_HOME/eventry, if there is one. LIBVIRT_DEBUG, LIBVIRT_LOG_FILTERS and
@@ -31,9 +34,12 @@ LIBVIRT_LOG_OUTPUTS beat the file, options beat both.
 
 Exit status: 0 after an orderly stop; 1 a wrong option or configuration, or another eventryd serves
 the directory; 2 the directory cannot be used; 3 event loop; 4 signals; 6 a socket cannot be made;
-11 driver."
+7 clients could not be authenticated as configured; 11 driver."
 )]
 pub(super) struct Options {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+
     /// Configuration file, in the syntax of libvirtd.conf, or in TOML if its name ends in .toml
     #[arg(short = 'f', long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -97,6 +103,12 @@ pub(super) struct Options {
     pub(super) in_background: bool,
 }
 
+/// What to do other than serve.
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    Passwd(Passwd),
+}
+
 /// The syntax of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Syntax {
@@ -117,18 +129,26 @@ impl From<Syntax> for Format {
 
 impl Options {
     /// The settings that options stand for. Relative paths are taken from `directory`.
-    pub(super) fn settings(&self, directory: &Path) -> Vec<(&'static str, Value, Origin)> {
+    ///
+    /// # Errors
+    ///
+    /// A message if a path is not UTF-8, as clients have to be told it in a URI.
+    pub(super) fn settings(
+        &self,
+        directory: &Path,
+    ) -> Result<Vec<(&'static str, Value, Origin)>, String> {
         let mut settings = Vec::new();
         let mut set = |name, value, option| settings.push((name, value, Origin::Option(option)));
         let text = |path: &Path| {
-            // What is not UTF-8 is no path that a client could be told.
-            Value::Text(directory.join(path).to_string_lossy().into_owned())
+            let path = directory.join(path);
+            let text = path.to_str().map(|text| Value::Text(text.to_owned()));
+            text.ok_or_else(|| format!("the path {} is not UTF-8", path.display()))
         };
         if let Some(path) = &self.run_dir {
-            set("unix_sock_dir", text(path), "--run-dir");
+            set("unix_sock_dir", text(path)?, "--run-dir");
         }
         if let Some(path) = &self.pid_file {
-            set("eventry_pid_file", text(path), "--pid-file");
+            set("eventry_pid_file", text(path)?, "--pid-file");
         }
         if let Some(prefix) = &self.prefix {
             set("eventry_prefix", Value::Text(prefix.clone()), "--prefix");
@@ -151,7 +171,7 @@ impl Options {
             (false, 0) => {}
             (false, _) => set("log_level", Value::Integer(1), "--verbose"),
         }
-        settings
+        Ok(settings)
     }
 
     /// Whether this process only starts the one that serves.
@@ -202,6 +222,8 @@ fn file_name_part(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
 
     #[test]
     fn the_options_are_consistent() {
@@ -215,7 +237,7 @@ mod tests {
         let options = Options::try_parse_from(line.split(' ')).unwrap();
         assert!(options.daemon && options.listen);
         assert_eq!(options.config.as_deref(), Some(Path::new("a.conf")));
-        let settings = options.settings(Path::new("/here"));
+        let settings = options.settings(Path::new("/here")).unwrap();
         let told: Vec<String> = settings
             .iter()
             .map(|(name, value, origin)| format!("{name} = {value} by {origin}"))
@@ -247,8 +269,10 @@ mod tests {
     #[test]
     fn relative_paths_are_taken_from_where_the_daemon_was_started() {
         let options = Options::try_parse_from(["eventryd", "--run-dir", "run"]).unwrap();
-        let settings = options.settings(Path::new("/here"));
+        let settings = options.settings(Path::new("/here")).unwrap();
         assert_eq!(settings[0].1, Value::Text("/here/run".to_owned()));
+        let latin = OsStr::from_bytes(b"/caf\xe9");
+        assert!(options.settings(Path::new(latin)).is_err());
     }
 
     #[test]

@@ -56,11 +56,19 @@ impl Reloader {
     }
 
     fn apply(&mut self, new: Effective, control: &Control) {
-        if let Err(error) = self.logger.apply(&new.log) {
+        // What may fail comes before what changes anything.
+        let log = match self.logger.prepare(&new.log) {
+            Ok(log) => log,
+            Err(error) => {
+                tracing::error!("SIGHUP: {error}; nothing is changed");
+                return;
+            }
+        };
+        if let Err(error) = control.apply(&new.daemon) {
             tracing::error!("SIGHUP: {error}; nothing is changed");
             return;
         }
-        control.apply(&new.daemon);
+        self.logger.apply(log);
         let applied = names(self.current.changes(&new), |key| {
             matches!(key.effect, Effect::Reload | Effect::NewConnections)
         });

@@ -1,0 +1,115 @@
+//! Who a client is, as far as anybody knows.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// The process at the other end of a Unix socket, as the system saw it when it connected (DM-1006).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixPeer {
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its number; 0 if it cannot be seen from here.
+    pub pid: i32,
+    /// When it was started, in the system's ticks since its own start, which tells it from another process
+    /// that got its number later. `None` if nobody has asked, or it is gone.
+    pub start_time: Option<u64>,
+    /// The user's name, if it has one here.
+    pub user: Option<String>,
+    /// The group's name, if it has one here.
+    pub group: Option<String>,
+}
+
+/// Everything known of who a client is (DM-1007). Displayed as one piece of a log line: what clients choose
+/// themselves is quoted and escaped.
+///
+/// ```
+/// use eventry::auth::Identity;
+///
+/// let identity = Identity { sasl_user: Some("fred".into()), ..Identity::default() };
+/// assert_eq!(identity.to_string(), r#"sasl="fred""#);
+/// assert_eq!(Identity::default().to_string(), "unknown");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The process, on a Unix socket.
+    pub process: Option<UnixPeer>,
+    /// The address, on a network.
+    pub address: Option<SocketAddr>,
+    /// The user it has proved to be by SASL.
+    pub sasl_user: Option<String>,
+    /// The distinguished name in its certificate, with TLS.
+    pub x509_dn: Option<String>,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        if let Some(process) = &self.process {
+            write!(f, "{process}")?;
+            separator = " ";
+        }
+        if let Some(address) = &self.address {
+            write!(f, "{separator}address={address}")?;
+            separator = " ";
+        }
+        for (name, value) in [("sasl", &self.sasl_user), ("x509", &self.x509_dn)] {
+            if let Some(value) = value {
+                write!(f, "{separator}{name}={value:?}")?;
+                separator = " ";
+            }
+        }
+        if separator.is_empty() {
+            f.write_str("unknown")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for UnixPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = [
+            ("uid", self.uid, &self.user),
+            ("gid", self.gid, &self.group),
+        ];
+        for (kind, id, name) in ids {
+            write!(f, "{kind}={id}")?;
+            if let Some(name) = name {
+                write!(f, "({name})")?;
+            }
+            f.write_str(" ")?;
+        }
+        write!(f, "pid={}", self.pid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_without_a_name_is_shown_by_its_numbers() {
+        let process = UnixPeer {
+            uid: 4_000_000,
+            gid: 0,
+            pid: 7,
+            start_time: None,
+            user: None,
+            group: Some("root".into()),
+        };
+        let identity = Identity {
+            process: Some(process),
+            x509_dn: Some("CN=a\nb".into()),
+            ..Identity::default()
+        };
+        let expected = r#"uid=4000000 gid=0(root) pid=7 x509="CN=a\nb""#;
+        assert_eq!(identity.to_string(), expected);
+        let remote = Identity {
+            address: Some(([127, 0, 0, 1], 5).into()),
+            sasl_user: Some("fred".into()),
+            ..Identity::default()
+        };
+        assert_eq!(remote.to_string(), r#"address=127.0.0.1:5 sasl="fred""#);
+    }
+}

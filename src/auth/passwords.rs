@@ -1,0 +1,304 @@
+//! The users and what is kept of their passwords, and the lines they are written in.
+//!
+//! ```text
+//! # A comment. Empty lines are skipped too.
+//! :DECOY$BASE64
+//! fred:SCRAM-SHA-256$16384:SALT$STOREDKEY:SERVERKEY
+//! ```
+//!
+//! The line without a name holds the key for the salts that unknown users are shown. It is there so that
+//! those salts stay the same when the daemon starts anew.
+
+use super::scram::{
+    Candidate, DEFAULT_ITERATIONS, KEY_LEN, Verifier, VerifierError, from_base64, hmac, to_base64,
+};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+
+/// What stands before the key in the line without a name.
+const DECOY: &str = "DECOY$";
+
+/// How long a salt is if nobody has one yet.
+const SALT_LEN: usize = 16;
+
+/// What is wrong with a line, or with what is to become one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordLineError {
+    /// A user's name cannot be written in a line.
+    #[error(
+        "a user's name is 1 to 255 bytes, does not begin with '#', and has no colon and no control characters"
+    )]
+    Name,
+    /// There is no colon.
+    #[error("expected USER:SCRAM-SHA-256$…; `eventryd passwd` writes it")]
+    NoColon,
+    /// What stands behind the name is wrong.
+    #[error(transparent)]
+    Verifier(#[from] VerifierError),
+    /// The line without a name does not hold a key.
+    #[error("expected :{DECOY} and 32 bytes in base64")]
+    Decoy,
+    /// A user has two lines.
+    #[error("{0:?} has a line already")]
+    Twice(String),
+    /// A password cannot be used.
+    #[error("a password is 1 to 1024 bytes, and has no control characters")]
+    Password,
+}
+
+/// The users and what is kept of their passwords.
+#[derive(Clone)]
+pub struct Passwords {
+    users: BTreeMap<String, Verifier>,
+    decoy_key: [u8; KEY_LEN],
+    /// What most users have, so that made-up ones do not stand out.
+    decoy_iterations: NonZeroU32,
+    decoy_salt_len: usize,
+}
+
+/// What one line says.
+enum Line<'a> {
+    Nothing,
+    Decoy([u8; KEY_LEN]),
+    User(&'a str, Verifier),
+}
+
+impl Passwords {
+    /// No users. `decoy_key` decides which salts those who are not there are shown; nobody may be able to
+    /// guess it.
+    #[must_use]
+    pub fn new(decoy_key: [u8; KEY_LEN]) -> Passwords {
+        Passwords {
+            users: BTreeMap::new(),
+            decoy_key,
+            decoy_iterations: DEFAULT_ITERATIONS,
+            decoy_salt_len: SALT_LEN,
+        }
+    }
+
+    /// Reads the lines. `decoy_key` is used if none of them has one.
+    ///
+    /// # Errors
+    /// The number of the first wrong line, from 1, and what is wrong with it.
+    pub fn parse(
+        text: &str,
+        decoy_key: [u8; KEY_LEN],
+    ) -> Result<Passwords, (usize, PasswordLineError)> {
+        let mut passwords = Passwords::new(decoy_key);
+        for (index, line) in text.lines().enumerate() {
+            let number = |error| (index + 1, error);
+            match parse_line(line).map_err(number)? {
+                Line::Nothing => {}
+                Line::Decoy(key) => passwords.decoy_key = key,
+                Line::User(user, verifier) => {
+                    if passwords.users.contains_key(user) {
+                        return Err(number(PasswordLineError::Twice(user.to_owned())));
+                    }
+                    passwords.users.insert(user.to_owned(), verifier);
+                }
+            }
+        }
+        passwords.settle_decoys();
+        Ok(passwords)
+    }
+
+    /// Adds a user, or changes its password.
+    ///
+    /// # Errors
+    /// [`PasswordLineError::Name`]
+    pub fn insert(&mut self, user: &str, verifier: Verifier) -> Result<(), PasswordLineError> {
+        check_name(user)?;
+        self.users.insert(user.to_owned(), verifier);
+        self.settle_decoys();
+        Ok(())
+    }
+
+    /// How many users there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Whether nobody can log in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// What an exchange with `user` is checked against: made up if there is no such user, and always the
+    /// same then. The work is done for every name.
+    pub(super) fn candidate(&self, user: &str) -> Candidate {
+        let salt = [&b"salt "[..], user.as_bytes()].concat();
+        let mut salt = hmac(&self.decoy_key, &salt).repeat(self.decoy_salt_len.div_ceil(KEY_LEN));
+        salt.truncate(self.decoy_salt_len);
+        let key = hmac(&self.decoy_key, &[&b"key "[..], user.as_bytes()].concat());
+        let made_up = Verifier::unusable(self.decoy_iterations, salt, key);
+        let found = self.users.get(user);
+        Candidate {
+            exists: found.is_some(),
+            verifier: found.cloned().unwrap_or(made_up),
+        }
+    }
+
+    fn settle_decoys(&mut self) {
+        let mut counts = BTreeMap::<_, usize>::new();
+        for verifier in self.users.values() {
+            let shape = (verifier.iterations(), verifier.salt().len());
+            *counts.entry(shape).or_default() += 1;
+        }
+        if let Some((&(iterations, salt_len), _)) = counts.iter().max_by_key(|(_, count)| **count) {
+            self.decoy_iterations = iterations;
+            self.decoy_salt_len = salt_len;
+        }
+    }
+}
+
+/// The text of a file with a user's line added, changed or, without a `verifier`, taken out. Everything else
+/// stays as it is; a line for the made-up salts is added with `decoy_key` if there is none.
+///
+/// `None` if there is no such user to take out.
+pub(super) fn edit(
+    text: &str,
+    user: &str,
+    verifier: Option<&Verifier>,
+    decoy_key: [u8; KEY_LEN],
+) -> Option<String> {
+    let line_of_user = verifier.map(|verifier| format!("{user}:{verifier}"));
+    let mut found = false;
+    let mut has_decoy = false;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        match parse_line(line) {
+            Ok(Line::User(name, _)) if name == user => {
+                found = true;
+                lines.extend(line_of_user.clone());
+                continue;
+            }
+            Ok(Line::Decoy(_)) => has_decoy = true,
+            _ => {}
+        }
+        lines.push(line.to_owned());
+    }
+    if !found {
+        lines.push(line_of_user?);
+    }
+    if !has_decoy {
+        lines.insert(0, format!(":{DECOY}{}", to_base64(&decoy_key)));
+    }
+    Some(lines.join("\n") + "\n")
+}
+
+fn parse_line(line: &str) -> Result<Line<'_>, PasswordLineError> {
+    if line.trim().is_empty() || line.starts_with('#') {
+        return Ok(Line::Nothing);
+    }
+    let (user, rest) = line.split_once(':').ok_or(PasswordLineError::NoColon)?;
+    if user.is_empty() {
+        let key = rest.strip_prefix(DECOY).and_then(from_base64);
+        let key = key.and_then(|key| key.try_into().ok());
+        return key.map(Line::Decoy).ok_or(PasswordLineError::Decoy);
+    }
+    check_name(user)?;
+    Ok(Line::User(user, rest.parse()?))
+}
+
+pub(super) fn check_name(user: &str) -> Result<(), PasswordLineError> {
+    let is_fine = (1..=255).contains(&user.len())
+        && !user.starts_with('#')
+        && !user.contains(|c: char| c == ':' || c.is_control());
+    is_fine.then_some(()).ok_or(PasswordLineError::Name)
+}
+
+/// Without what helps to guess passwords.
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passwords")
+            .field("users", &self.users.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verifier(password: &str) -> Verifier {
+        Verifier::derive(
+            password.as_bytes(),
+            &[3; 16],
+            NonZeroU32::new(4096).unwrap(),
+        )
+    }
+
+    #[test]
+    fn an_edit_changes_the_users_line_and_nothing_else() {
+        let key = [9; KEY_LEN];
+        let first = edit("", "fred", Some(&verifier("one")), key).unwrap();
+        let commented = format!("# who may come in\n\n{first}");
+        let second = edit(&commented, "ann", Some(&verifier("two")), [1; KEY_LEN]).unwrap();
+        assert!(second.starts_with(&commented), "{second}");
+        let third = edit(&second, "fred", Some(&verifier("three")), [1; KEY_LEN]).unwrap();
+        let passwords = Passwords::parse(&third, [0; KEY_LEN]).unwrap();
+        assert_eq!(passwords.len(), 2);
+        assert_eq!(passwords.decoy_key, key, "it stays");
+        assert_eq!(passwords.users["fred"], verifier("three"));
+        let fourth = edit(&third, "fred", None, key).unwrap();
+        assert_eq!(
+            fourth,
+            second.replace(&format!("fred:{}\n", verifier("one")), "")
+        );
+        assert_eq!(edit(&fourth, "fred", None, key), None);
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_by_its_number() {
+        let good = format!("fred:{}", verifier("x"));
+        for (line, expected) in [
+            ("fred", PasswordLineError::NoColon),
+            ("ann:secret", VerifierError.into()),
+            (":DECOY$AAAA", PasswordLineError::Decoy),
+            ("a\u{7}b:x", PasswordLineError::Name),
+            (&good, PasswordLineError::Twice("fred".into())),
+        ] {
+            let text = format!("{good}\n\n{line}\n");
+            let error = Passwords::parse(&text, [0; KEY_LEN]).unwrap_err();
+            assert_eq!(error, (3, expected));
+        }
+    }
+
+    #[test]
+    fn a_verifier_with_few_iterations_or_a_short_salt_is_refused() {
+        let good = verifier("x").to_string();
+        for bad in [
+            good.replace("4096:", "4095:"),
+            good.replace("4096:", "4294967296:"),
+            good.replace("4096:AwMDAwMDAwMDAwMDAwMDAw==", "4096:AwMD"),
+            good.replace("SHA-256", "SHA-1"),
+            good[..good.len() - 4].to_owned(),
+        ] {
+            assert_ne!(bad, good);
+            assert_eq!(bad.parse::<Verifier>(), Err(VerifierError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn made_up_users_look_like_most_of_the_real_ones() {
+        let mut passwords = Passwords::new([5; KEY_LEN]);
+        assert_eq!(passwords.candidate("x").verifier.salt().len(), SALT_LEN);
+        for (user, salt, count) in [("a", 40, 5000), ("b", 40, 5000), ("c", 16, 4096)] {
+            let count = NonZeroU32::new(count).unwrap();
+            let verifier = Verifier::derive(b"x", &vec![1; salt], count);
+            passwords.insert(user, verifier).unwrap();
+        }
+        let made_up = passwords.candidate("nobody");
+        assert!(!made_up.exists);
+        assert_eq!(made_up.verifier.salt().len(), 40);
+        assert_eq!(made_up.verifier.iterations().get(), 5000);
+        assert_eq!(passwords.candidate("nobody").verifier, made_up.verifier);
+        assert_ne!(
+            passwords.candidate("nobody2").verifier.salt(),
+            made_up.verifier.salt()
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! polkit asked by its own program, `pkcheck`.
+
+use super::AuthError;
+use super::polkit::{Action, Authorization, Authorizer, Subject};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// How much of what the program says is kept.
+const DIAGNOSTIC_MAX: u64 = 1_024;
+
+/// Asks polkit by running `pkcheck`, with whatever agent the user has to ask for a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PkCheck {
+    /// The program.
+    pub program: PathBuf,
+}
+
+impl Default for PkCheck {
+    /// The program where distributions have it.
+    fn default() -> PkCheck {
+        PkCheck {
+            program: "/usr/bin/pkcheck".into(),
+        }
+    }
+}
+
+impl Authorizer for PkCheck {
+    fn check(&self) -> Result<(), AuthError> {
+        let is_program = fs::metadata(&self.program)
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+        is_program
+            .then_some(())
+            .ok_or_else(|| AuthError::NoPkcheck(self.program.clone()))
+    }
+
+    fn authorize(&self, subject: Subject, action: Action, patience: Duration) -> Authorization {
+        let mut command = Command::new(&self.program);
+        command
+            .args(["--action-id", action.id(), "--process"])
+            .arg(subject.to_string())
+            .arg("--allow-user-interaction")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        match command.spawn().and_then(|child| end_of(child, patience)) {
+            Ok(Some((status, said))) => decision(status, &said),
+            Ok(None) => Authorization::Failed(format!("no answer within {patience:?}")),
+            Err(error) => {
+                Authorization::Failed(format!("cannot run {}: {error}", self.program.display()))
+            }
+        }
+    }
+}
+
+/// How the program ended and what it said, or `None` if it had to be stopped.
+fn end_of(mut child: Child, patience: Duration) -> io::Result<Option<(ExitStatus, String)>> {
+    let ended = wait(&child, patience);
+    if !matches!(ended, Ok(true)) {
+        // It may have ended just now.
+        let _ = child.kill();
+        child.wait()?;
+        return ended.map(|_| None);
+    }
+    let status = child.wait()?;
+    let mut said = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        // Without waiting for whoever else has the pipe: it is said by now.
+        rustix::io::ioctl_fionbio(&stderr, true)?;
+        let _ = stderr.take(DIAGNOSTIC_MAX).read_to_end(&mut said);
+    }
+    Ok(Some((
+        status,
+        String::from_utf8_lossy(&said).trim().to_owned(),
+    )))
+}
+
+/// Waits until the program has ended; whether it has.
+fn wait(child: &Child, patience: Duration) -> io::Result<bool> {
+    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let timeout = Timespec::try_from(patience).ok();
+    loop {
+        let mut fds = [PollFd::new(&process, PollFlags::IN)];
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// What the exit status means, by the manual.
+fn decision(status: ExitStatus, said: &str) -> Authorization {
+    match status.code() {
+        Some(0) => Authorization::Granted,
+        Some(1) => Authorization::Denied,
+        Some(2) => Authorization::NoAgent,
+        Some(3) => Authorization::Dismissed,
+        _ if said.is_empty() => Authorization::Failed(format!("pkcheck ended with {status}")),
+        _ => Authorization::Failed(said.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::path::Path;
+
+    const SUBJECT: Subject = Subject {
+        pid: 12,
+        start_time: 345,
+        uid: 678,
+    };
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// A program in the place of `pkcheck`.
+    fn fake(dir: &Path, script: &str) -> PkCheck {
+        let program = dir.join("pkcheck");
+        let mut file = fs::File::create(&program).unwrap();
+        writeln!(file, "#!/bin/sh\n{script}").unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o755))
+            .unwrap();
+        PkCheck { program }
+    }
+
+    /// Its answer. While another test starts a program, that has our copy of the file open for writing.
+    fn ask(pkcheck: &PkCheck, action: Action, patience: Duration) -> Authorization {
+        loop {
+            match pkcheck.authorize(SUBJECT, action, patience) {
+                Authorization::Failed(why) if why.contains("Text file busy") => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    #[test]
+    fn pkcheck_is_told_the_process_its_start_and_its_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = dir.path().join("said");
+        let pkcheck = fake(dir.path(), &format!("echo \"$*\" >{}", said.display()));
+        for (action, name) in [(Action::Manage, "manage"), (Action::Monitor, "monitor")] {
+            assert_eq!(ask(&pkcheck, action, LONG), Authorization::Granted);
+            let expected = format!(
+                "--action-id org.libvirt.unix.{name} --process 12,345,678 --allow-user-interaction\n"
+            );
+            assert_eq!(fs::read_to_string(&said).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn each_exit_status_of_pkcheck_has_its_meaning() {
+        let dir = tempfile::tempdir().unwrap();
+        let failed = |text: &str| Authorization::Failed(text.to_owned());
+        for (script, expected) in [
+            ("exit 0", Authorization::Granted),
+            ("exit 1", Authorization::Denied),
+            ("exit 2", Authorization::NoAgent),
+            ("exit 3", Authorization::Dismissed),
+            ("echo no bus >&2; exit 127", failed("no bus")),
+            ("exit 126", failed("pkcheck ended with exit status: 126")),
+            (
+                "kill -KILL $$",
+                failed("pkcheck ended with signal: 9 (SIGKILL)"),
+            ),
+        ] {
+            let pkcheck = fake(dir.path(), script);
+            assert_eq!(ask(&pkcheck, Action::Manage, LONG), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_pkcheck_that_does_not_end_is_stopped_and_grants_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let pkcheck = fake(dir.path(), "exec sleep 1000");
+        let answer = ask(&pkcheck, Action::Manage, Duration::from_millis(1));
+        assert_eq!(answer, Authorization::Failed("no answer within 1ms".into()));
+    }
+
+    #[test]
+    fn a_pkcheck_that_is_not_there_is_noticed_at_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let pkcheck = fake(dir.path(), "exit 0");
+        pkcheck.check().unwrap();
+        let program = dir.path().join("nothing");
+        let missing = PkCheck { program };
+        let said = missing.check().unwrap_err().to_string();
+        assert!(said.contains("install polkitd"), "{said}");
+        let answer = ask(&missing, Action::Manage, LONG);
+        assert!(matches!(answer, Authorization::Failed(_)), "{answer:?}");
+    }
+}

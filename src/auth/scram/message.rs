@@ -1,0 +1,143 @@
+//! The client's two messages, taken apart.
+
+use super::super::SaslError;
+use super::verifier::KEY_LEN;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// The longest name of a user in bytes, and the longest nonce of a client.
+const NAME_MAX: usize = 255;
+const NONCE_MAX: usize = 1_024;
+
+/// `[n|y],[a=AUTHZID],n=USER,r=NONCE[,EXTENSION…]`
+#[derive(Debug)]
+pub(super) struct ClientFirst<'a> {
+    /// The part up to the second comma, which the last message repeats.
+    pub(super) gs2_header: &'a str,
+    /// The part after it.
+    pub(super) bare: &'a str,
+    /// Whose rights the client wants, if it says so.
+    pub(super) authorise_as: Option<String>,
+    pub(super) user: String,
+    pub(super) nonce: &'a str,
+}
+
+/// `c=BINDING,r=NONCE[,EXTENSION…],p=PROOF`
+#[derive(Debug)]
+pub(super) struct ClientFinal<'a> {
+    pub(super) channel_binding: Vec<u8>,
+    pub(super) nonce: &'a str,
+    pub(super) without_proof: &'a str,
+    pub(super) proof: [u8; KEY_LEN],
+}
+
+impl<'a> ClientFirst<'a> {
+    pub(super) fn parse(message: &'a [u8]) -> Result<Self, SaslError> {
+        let text = as_text(message)?;
+        let malformed = || SaslError::Malformed("the client's first message");
+        let (binding, rest) = text.split_once(',').ok_or_else(malformed)?;
+        match binding {
+            // `y`: it could bind, but was not offered to.
+            "n" | "y" => {}
+            _ if binding.starts_with("p=") => return Err(SaslError::ChannelBinding),
+            _ => return Err(malformed()),
+        }
+        let (authorise_as, bare) = rest.split_once(',').ok_or_else(malformed)?;
+        let gs2_header = &text[..text.len() - bare.len()];
+        let authorise_as = match authorise_as.strip_prefix("a=") {
+            Some(name) => Some(name_of(name)?),
+            None if authorise_as.is_empty() => None,
+            None => return Err(malformed()),
+        };
+        let mut attributes = bare.split(',');
+        // Before the name, `m=` asks for an extension that nobody knows.
+        let user = attribute(attributes.next(), "n=").ok_or_else(malformed)?;
+        let nonce = attribute(attributes.next(), "r=").ok_or_else(malformed)?;
+        let is_plain = |byte: &u8| (0x21..=0x7e).contains(byte);
+        let length_is_fine = (1..=NONCE_MAX).contains(&nonce.len());
+        if !length_is_fine || !nonce.as_bytes().iter().all(is_plain) {
+            return Err(SaslError::Malformed("the client's nonce"));
+        }
+        if !attributes.all(is_extension) {
+            return Err(malformed());
+        }
+        Ok(Self {
+            gs2_header,
+            bare,
+            authorise_as,
+            user: name_of(user)?,
+            nonce,
+        })
+    }
+}
+
+impl<'a> ClientFinal<'a> {
+    pub(super) fn parse(message: &'a [u8]) -> Result<Self, SaslError> {
+        let text = as_text(message)?;
+        let malformed = || SaslError::Malformed("the client's last message");
+        // A comma cannot be in the proof, so the last one stands before it.
+        let (without_proof, proof) = text.rsplit_once(",p=").ok_or_else(malformed)?;
+        let proof = from_base64(proof).ok_or_else(malformed)?;
+        let mut attributes = without_proof.split(',');
+        let binding = attribute(attributes.next(), "c=").ok_or_else(malformed)?;
+        let nonce = attribute(attributes.next(), "r=").ok_or_else(malformed)?;
+        if !attributes.all(is_extension) {
+            return Err(malformed());
+        }
+        Ok(Self {
+            channel_binding: from_base64(binding).ok_or_else(malformed)?,
+            nonce,
+            without_proof,
+            proof: proof.try_into().map_err(|_| malformed())?,
+        })
+    }
+}
+
+fn as_text(message: &[u8]) -> Result<&str, SaslError> {
+    let text = std::str::from_utf8(message).map_err(|_| SaslError::Malformed("not UTF-8"))?;
+    if text.contains('\0') {
+        return Err(SaslError::Malformed("a NUL"));
+    }
+    Ok(text)
+}
+
+fn attribute<'a>(attribute: Option<&'a str>, name: &str) -> Option<&'a str> {
+    attribute?.strip_prefix(name)
+}
+
+/// What nobody has to understand: a letter and a value. Extensions that one must understand come first, as
+/// `m=`, where none is accepted.
+fn is_extension(attribute: &str) -> bool {
+    let mut characters = attribute.chars();
+    characters.next().is_some_and(|c| c.is_ascii_alphabetic()) && characters.next() == Some('=')
+}
+
+/// A name, in which a comma is `=2C` and an equals sign `=3D`, and nothing else is escaped.
+fn name_of(escaped: &str) -> Result<String, SaslError> {
+    let malformed = || SaslError::Malformed("the user's name");
+    let mut name = String::new();
+    let mut rest = escaped;
+    while let Some((before, after)) = rest.split_once('=') {
+        name.push_str(before);
+        let (character, after) = match after.split_at_checked(2) {
+            Some(("2C", after)) => (',', after),
+            Some(("3D", after)) => ('=', after),
+            _ => return Err(malformed()),
+        };
+        name.push(character);
+        rest = after;
+    }
+    name.push_str(rest);
+    if name.is_empty() || name.len() > NAME_MAX || name.contains(char::is_control) {
+        return Err(malformed());
+    }
+    Ok(name)
+}
+
+pub(in crate::auth) fn to_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+pub(in crate::auth) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}

@@ -1,0 +1,241 @@
+//! The vectors of the RFCs, and clients that do not play by them.
+
+use super::*;
+use crate::auth::Passwords;
+use std::num::NonZeroU32;
+
+/// RFC 7677, section 3.
+const SALT: &str = "W22ZaJ0SNY7soEsUEjb6gQ==";
+const CLIENT_FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
+const SERVER_NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+const SERVER_FIRST: &str =
+    "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+const WITHOUT_PROOF: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+const PROOF: &str = "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+const SERVER_FINAL: &str = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
+
+fn passwords(users: &[&str]) -> Passwords {
+    let mut passwords = Passwords::new([7; KEY_LEN]);
+    let salt = message::from_base64(SALT).unwrap();
+    let count = NonZeroU32::new(4096).unwrap();
+    for user in users {
+        let verifier = Verifier::derive(b"pencil", &salt, count);
+        passwords.insert(user, verifier).unwrap();
+    }
+    passwords
+}
+
+fn start(first: &str) -> Result<(ScramServer, String), SaslError> {
+    let nonce = Nonce(SERVER_NONCE.to_owned());
+    let users = passwords(&["user", "a,b=c"]);
+    let (exchange, challenge) = ScramServer::start(first.as_bytes(), &users, &nonce)?;
+    Ok((exchange, String::from_utf8(challenge).unwrap()))
+}
+
+fn finish(last: &str) -> Result<(String, Vec<u8>), SaslError> {
+    start(CLIENT_FIRST).unwrap().0.finish(last.as_bytes())
+}
+
+/// What a client that knows the password of `user` says last.
+fn proof_for(first: &str, challenge: &str, gs2_header: &str) -> String {
+    let attributes: Vec<&str> = challenge.split(',').collect();
+    let salt = message::from_base64(&attributes[1][2..]).unwrap();
+    let count = attributes[2][2..].parse().unwrap();
+    let mut salted = [0; KEY_LEN];
+    let algorithm = ring::pbkdf2::PBKDF2_HMAC_SHA256;
+    ring::pbkdf2::derive(algorithm, count, &salt, b"pencil", &mut salted);
+    let mut proof = hmac(&salted, b"Client Key");
+    let stored = ring::digest::digest(&ring::digest::SHA256, &proof);
+    let bare = first.strip_prefix(gs2_header).unwrap();
+    let binding = message::to_base64(gs2_header.as_bytes());
+    let without_proof = format!("c={binding},{}", attributes[0]);
+    let transcript = format!("{bare},{challenge},{without_proof}");
+    let signature = hmac(stored.as_ref(), transcript.as_bytes());
+    proof
+        .iter_mut()
+        .zip(signature)
+        .for_each(|(byte, s)| *byte ^= s);
+    format!("{without_proof},p={}", message::to_base64(&proof))
+}
+
+#[test]
+fn the_exchange_of_rfc_7677_comes_out_to_the_byte() {
+    let (exchange, challenge) = start(CLIENT_FIRST).unwrap();
+    assert_eq!(challenge, SERVER_FIRST);
+    assert_eq!(exchange.claimed_user(), "user");
+    let last = format!("{WITHOUT_PROOF},p={PROOF}");
+    let (user, answer) = exchange.finish(last.as_bytes()).unwrap();
+    assert_eq!(user, "user");
+    assert_eq!(answer, SERVER_FINAL.as_bytes());
+}
+
+#[test]
+fn a_name_may_hold_a_comma_and_an_equals_sign() {
+    for (first, gs2_header, user) in [
+        ("n,,n=a=2Cb=3Dc,r=x", "n,,", "a,b=c"),
+        ("y,,n=user,r=x", "y,,", "user"),
+        ("n,a=user,n=user,r=x", "n,a=user,", "user"),
+        (
+            "n,a=a=2Cb=3Dc,n=a=2Cb=3Dc,r=x,e=1,x=",
+            "n,a=a=2Cb=3Dc,",
+            "a,b=c",
+        ),
+    ] {
+        let (exchange, challenge) = start(first).unwrap();
+        let last = proof_for(first, &challenge, gs2_header);
+        let (name, _) = exchange.finish(last.as_bytes()).expect(first);
+        assert_eq!(name, user, "{first}");
+    }
+}
+
+#[test]
+fn a_first_message_that_is_none_is_refused() {
+    let long_name = format!("n,,n={},r=x", "u".repeat(256));
+    let long_nonce = format!("n,,n=user,r={}", "x".repeat(1025));
+    for first in [
+        "",
+        ",",
+        "n",
+        "n,",
+        "n,,",
+        "x,,n=user,r=x",
+        "N,,n=user,r=x",
+        "n,b=user,n=user,r=x",
+        "n,,r=x",
+        "n,,n=user",
+        "n,,n=,r=x",
+        "n,,n=user,r=",
+        "n,,n=user,r=a b",
+        "n,,n=user,r=é",
+        "n,,n=us=er,r=x",
+        "n,,n=us=2cer,r=x",
+        "n,,n=us=2,r=x",
+        "n,,n=us\ner,r=x",
+        "n,,n=us\0er,r=x",
+        "n,,m=ext,n=user,r=x",
+        "n,,n=user,r=x,",
+        "n,,n=user,r=x,1=2",
+        "n,,n=user,r=x,ext",
+        &long_name,
+        &long_nonce,
+    ] {
+        let error = start(first).map(|_| ()).unwrap_err();
+        assert!(
+            matches!(error, SaslError::Malformed(_)),
+            "{first:?}: {error}"
+        );
+    }
+    let nonce = Nonce("n".into());
+    let started = ScramServer::start(b"n,,n=\xff,r=x", &passwords(&[]), &nonce);
+    assert!(matches!(started, Err(SaslError::Malformed(_))));
+}
+
+#[test]
+fn who_insists_on_channel_binding_or_on_other_rights_is_refused() {
+    let error = |first| start(first).map(|_| ()).unwrap_err();
+    assert_eq!(
+        error("p=tls-exporter,,n=user,r=x"),
+        SaslError::ChannelBinding
+    );
+    assert_eq!(error("n,a=root,n=user,r=x"), SaslError::OtherIdentity);
+}
+
+#[test]
+fn a_last_message_that_is_none_proves_nothing() {
+    for last in [
+        "".to_owned(),
+        WITHOUT_PROOF.to_owned(),
+        format!("{WITHOUT_PROOF},p="),
+        format!("{WITHOUT_PROOF},p=AAAA"),
+        format!("{WITHOUT_PROOF},p={PROOF},"),
+        format!("{WITHOUT_PROOF},p={PROOF},x=y"),
+        format!("{WITHOUT_PROOF},p={}", PROOF.trim_end_matches('=')),
+        format!("{WITHOUT_PROOF},ext,p={PROOF}"),
+        format!("r={SERVER_NONCE},c=biws,p={PROOF}"),
+        format!("c=bi ws,r={SERVER_NONCE},p={PROOF}"),
+        "\0".to_owned(),
+    ] {
+        let error = finish(&last).unwrap_err();
+        assert!(
+            matches!(error, SaslError::Malformed(_)),
+            "{last:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_proof_counts_for_its_own_exchange_only() {
+    let with = |without: &str| finish(&format!("{without},p={PROOF}")).unwrap_err();
+    // The nonce of the client alone, a longer one, another one, and another header.
+    assert_eq!(with("c=biws,r=rOprNGfwEbeRWgbNEkqO"), SaslError::Nonce);
+    assert_eq!(with(&format!("{WITHOUT_PROOF}x")), SaslError::Nonce);
+    assert_eq!(with("c=biws,r="), SaslError::Nonce);
+    assert_eq!(
+        with(&WITHOUT_PROOF.replace("biws", "eSws")),
+        SaslError::ChannelBinding
+    );
+    assert_eq!(
+        with(&WITHOUT_PROOF.replace("biws", "")),
+        SaslError::ChannelBinding
+    );
+    // An extension that the proof does not cover.
+    let user = "user".to_owned();
+    assert_eq!(
+        with(&format!("{WITHOUT_PROOF},x=y")),
+        SaslError::Proof { user }
+    );
+}
+
+#[test]
+fn every_bit_of_the_proof_counts() {
+    let right = message::from_base64(PROOF).unwrap();
+    for bit in 0..right.len() * 8 {
+        let mut proof = right.clone();
+        proof[bit / 8] ^= 1 << (bit % 8);
+        let last = format!("{WITHOUT_PROOF},p={}", message::to_base64(&proof));
+        assert!(finish(&last).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn an_unknown_user_is_led_on_and_fails_as_with_a_wrong_password() {
+    let challenge_of = |user: &str| start(&format!("n,,n={user},r=x")).unwrap().1;
+    let shape = |challenge: &str| {
+        let attributes: Vec<&str> = challenge.split(',').collect();
+        (
+            attributes.len(),
+            attributes[1].len(),
+            attributes[2].to_owned(),
+        )
+    };
+    assert_eq!(shape(&challenge_of("nobody")), shape(&challenge_of("user")));
+    assert_eq!(
+        challenge_of("nobody"),
+        challenge_of("nobody"),
+        "the same salt again"
+    );
+    assert_ne!(challenge_of("nobody"), challenge_of("somebody"));
+
+    let (exchange, challenge) = start("n,,n=nobody,r=x").unwrap();
+    let last = proof_for("n,,n=nobody,r=x", &challenge, "n,,");
+    let user = "nobody".to_owned();
+    assert_eq!(
+        exchange.finish(last.as_bytes()).unwrap_err(),
+        SaslError::Proof { user }
+    );
+}
+
+#[test]
+fn nothing_secret_is_shown_by_debug() {
+    let users = passwords(&["user"]);
+    let verifier = Verifier::derive(b"pencil", &[1; 16], NonZeroU32::new(4096).unwrap());
+    let (exchange, _) = start(CLIENT_FIRST).unwrap();
+    let shown = format!(
+        "{users:?} {verifier:?} {exchange:?} {:?}",
+        Nonce("n0".into())
+    );
+    let keys = verifier.to_string();
+    let stored = keys.rsplit('$').next().unwrap();
+    assert!(!shown.contains(stored) && !shown.contains("n0"), "{shown}");
+    assert!(!shown.contains("key"), "{shown}");
+}

@@ -1,0 +1,108 @@
+//! Who is at the other end of a local socket.
+
+use super::Socket;
+use crate::auth::{Subject, UnixPeer};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use std::fs;
+
+impl Socket {
+    /// The process that has connected to a local socket, as it was then (DM-1006), without names and start.
+    /// `None` on a network, and if the system does not say.
+    #[must_use]
+    pub fn unix_peer(&self) -> Option<UnixPeer> {
+        let Socket::Unix(stream) = self else {
+            return None;
+        };
+        let credentials = getsockopt(stream, PeerCredentials).ok()?;
+        Some(UnixPeer {
+            uid: credentials.uid(),
+            gid: credentials.gid(),
+            pid: credentials.pid(),
+            start_time: None,
+            user: None,
+            group: None,
+        })
+    }
+}
+
+/// When the peer's process was started, if it can be told that it is still the one that has connected: the
+/// start is read first, and the user after it. So if the number has gone to another process, either it is
+/// one of the same user, or there is no start.
+#[must_use]
+pub fn start_time(peer: &UnixPeer) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", peer.pid)).ok()?;
+    let start = start_in(&stat)?;
+    let status = fs::read_to_string(format!("/proc/{}/status", peer.pid)).ok()?;
+    users_in(&status)?.contains(&peer.uid).then_some(start)
+}
+
+/// What polkit is asked about; `None` if the peer's start is not known.
+#[must_use]
+pub fn subject(peer: &UnixPeer) -> Option<Subject> {
+    Some(Subject {
+        pid: peer.pid,
+        start_time: peer.start_time?,
+        uid: peer.uid,
+    })
+}
+
+/// The twenty-second field, which is not 0. The second is a name in parentheses, which may contain anything.
+fn start_in(stat: &str) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let start = after_name.split_ascii_whitespace().nth(22 - 3)?;
+    start.parse().ok().filter(|start| *start != 0)
+}
+
+/// The user whose process it is, and as whom it acts.
+fn users_in(status: &str) -> Option<[u32; 2]> {
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let mut numbers = line.split_ascii_whitespace().map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(real)), Some(Ok(effective))) => Some([real, effective]),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn the_peer_of_a_socket_is_the_process_that_has_connected() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut peer = Socket::Unix(ours).unix_peer().unwrap();
+        assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
+        assert_eq!(peer.gid, rustix::process::getegid().as_raw());
+        assert_eq!(peer.pid.cast_unsigned(), std::process::id());
+        assert_eq!(subject(&peer), None);
+        peer.start_time = start_time(&peer);
+        let stat = fs::read_to_string("/proc/self/stat").unwrap();
+        assert_eq!(peer.start_time, start_in(&stat));
+        assert!(subject(&peer).is_some());
+    }
+
+    #[test]
+    fn a_process_that_is_another_users_or_gone_has_no_start() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let peer = Socket::Unix(ours).unix_peer().unwrap();
+        let other = UnixPeer {
+            uid: peer.uid + 1,
+            ..peer.clone()
+        };
+        assert_eq!(start_time(&other), None);
+        let gone = UnixPeer {
+            pid: i32::MAX,
+            ..peer
+        };
+        assert_eq!(start_time(&gone), None);
+    }
+
+    #[test]
+    fn the_start_is_found_behind_a_name_that_looks_like_more_fields() {
+        let stat = "7 (a) R 1 ) (b) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
+        assert_eq!(start_in(stat), Some(4242));
+        assert_eq!(start_in("7 (a) S 1 7"), None);
+        assert_eq!(start_in(&stat.replace("4242", "0")), None);
+    }
+}

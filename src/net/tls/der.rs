@@ -1,0 +1,170 @@
+//! DER, as far as certificates and keys need it: tags, lengths and what they enclose.
+//!
+//! Certificates come from strangers. Whatever the bytes, nothing here panics, copies or recurses.
+
+/// The tags that are looked for.
+pub(super) mod tag {
+    pub(crate) const BOOLEAN: u8 = 0x01;
+    pub(crate) const INTEGER: u8 = 0x02;
+    pub(crate) const BIT_STRING: u8 = 0x03;
+    pub(crate) const OCTET_STRING: u8 = 0x04;
+    pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+    pub(crate) const UTF8_STRING: u8 = 0x0c;
+    pub(crate) const NUMERIC_STRING: u8 = 0x12;
+    pub(crate) const PRINTABLE_STRING: u8 = 0x13;
+    pub(crate) const TELETEX_STRING: u8 = 0x14;
+    pub(crate) const IA5_STRING: u8 = 0x16;
+    pub(crate) const UTC_TIME: u8 = 0x17;
+    pub(crate) const GENERALIZED_TIME: u8 = 0x18;
+    pub(crate) const UNIVERSAL_STRING: u8 = 0x1c;
+    pub(crate) const BMP_STRING: u8 = 0x1e;
+    pub(crate) const SEQUENCE: u8 = 0x30;
+    pub(crate) const SET: u8 = 0x31;
+    /// The context-specific, constructed tag of number `n`.
+    pub(crate) const fn context(n: u8) -> u8 {
+        0xa0 | n
+    }
+}
+
+/// The bytes are not what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// One value: its tag, what it encloses, and both with the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Value<'a> {
+    pub(super) tag: u8,
+    pub(super) content: &'a [u8],
+    pub(super) whole: &'a [u8],
+}
+
+/// Values one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Reader(bytes)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The next value, whatever it is.
+    pub(super) fn any(&mut self) -> Result<Value<'a>, Malformed> {
+        let bytes = self.0;
+        let (&tag, rest) = bytes.split_first().ok_or(Malformed)?;
+        // Tags of more than one byte occur nowhere in certificates.
+        if tag & 0x1f == 0x1f {
+            return Err(Malformed);
+        }
+        let (&first, rest) = rest.split_first().ok_or(Malformed)?;
+        let (length, rest) = match first {
+            ..=0x7f => (usize::from(first), rest),
+            0x81..=0x84 => {
+                let (digits, rest) = rest
+                    .split_at_checked(usize::from(first & 0x7f))
+                    .ok_or(Malformed)?;
+                let length = digits
+                    .iter()
+                    .fold(0, |length, digit| length << 8 | usize::from(*digit));
+                // The shortest form is the only one.
+                if length < 0x80 || digits[0] == 0 {
+                    return Err(Malformed);
+                }
+                (length, rest)
+            }
+            _ => return Err(Malformed),
+        };
+        let (content, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(Value {
+            tag,
+            content,
+            whole: &bytes[..bytes.len() - rest.len()],
+        })
+    }
+
+    /// The next value, which must have this tag: what it encloses.
+    pub(super) fn expect(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
+        let value = self.any()?;
+        if value.tag == tag {
+            Ok(value.content)
+        } else {
+            Err(Malformed)
+        }
+    }
+
+    /// The same, as values to be read in turn.
+    pub(super) fn enter(&mut self, tag: u8) -> Result<Reader<'a>, Malformed> {
+        self.expect(tag).map(Reader)
+    }
+
+    /// The next value if it has this tag.
+    pub(super) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, Malformed> {
+        if self.0.first() == Some(&tag) {
+            self.expect(tag).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Fails unless everything has been read.
+    pub(super) const fn end(&self) -> Result<(), Malformed> {
+        if self.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed)
+        }
+    }
+}
+
+/// Appends a value. A length of 64 KiB and more does not occur in what is written here.
+pub(super) fn write(to: &mut Vec<u8>, tag: u8, content: &[u8]) {
+    to.push(tag);
+    let length = u16::try_from(content.len()).expect("a value of less than 64 KiB");
+    let [high, low] = length.to_be_bytes();
+    match length {
+        0..0x80 => to.push(low),
+        0x80..0x100 => to.extend([0x81, low]),
+        _ => to.extend([0x82, high, low]),
+    }
+    to.extend_from_slice(content);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff] {
+            let content = vec![7; length];
+            let mut bytes = Vec::new();
+            write(&mut bytes, tag::OCTET_STRING, &content);
+            let mut reader = Reader::new(&bytes);
+            let value = reader.any().unwrap();
+            assert_eq!(value.content, content);
+            assert_eq!(value.whole, bytes);
+            assert_eq!(reader.end(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_end_or_in_a_longer_form_is_refused() {
+        for bytes in [
+            &[][..],
+            &[4],
+            &[4, 1],
+            &[4, 0x80],
+            &[4, 0x81, 1, 0],
+            &[4, 0x82, 0, 200],
+            &[4, 0x84, 0xff, 0xff, 0xff, 0xff],
+            &[4, 0x85, 0, 0, 0, 0, 1],
+            &[0x1f, 1, 0],
+        ] {
+            assert_eq!(Reader::new(bytes).any(), Err(Malformed), "{bytes:02x?}");
+        }
+    }
+}

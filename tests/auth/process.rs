@@ -1,0 +1,112 @@
+//! The daemon as a process: its file, its log, SIGHUP.
+
+use crate::passwd::passwd;
+use crate::password_file;
+use crate::sasl::{assert_denied, log_in};
+use crate::support::Daemon;
+use crate::support::patience::wait_until;
+use rustix::process::Signal;
+use std::path::Path;
+
+/// A daemon that wants SASL by its configuration file, in a directory with the file of passwords; `DIR` in
+/// the settings is that directory.
+fn daemon(settings: &str) -> Daemon {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(passwd(&dir, &["fred"], "pencil\n").status.success());
+    let file = password_file(&dir);
+    let config = dir.path().join("eventryd.conf");
+    let text = format!(
+        "auth_unix_rw = \"sasl\"\neventry_sasl_password_file = \"{}\"\n{settings}",
+        file.display()
+    );
+    let text = text.replace("DIR", dir.path().to_str().unwrap());
+    std::fs::write(&config, text).unwrap();
+    Daemon::start_in(dir, &["-v", "--config", config.to_str().unwrap()])
+}
+
+/// Whether the password is the one of now.
+fn is_let_in(daemon: &Daemon, password: &str) -> bool {
+    let mut client = daemon.connect();
+    crate::sasl::tries_to_log_in(&mut client, password)
+}
+
+fn directory_of(daemon: &Daemon) -> std::path::PathBuf {
+    daemon.run_dir().parent().map(Path::to_owned).unwrap()
+}
+
+#[test]
+fn the_log_says_who_came_how_and_why_it_was_refused() {
+    let daemon = daemon("sasl_allowed_username_list = [ \"fred\" ]\n");
+    let mut client = daemon.connect();
+    assert_denied(&mut client, "wrong");
+    log_in(&mut client, "pencil");
+    client.open();
+    drop(client);
+    let mut guessing = daemon.connect();
+    for _ in 0..3 {
+        assert_denied(&mut guessing, "wrong");
+    }
+    assert!(guessing.is_closed());
+    let log = daemon.stop().log;
+    let uid = rustix::process::geteuid().as_raw();
+    let peer = format!("uid={uid}");
+    let pid = format!("pid={}", std::process::id());
+    for (parts, lines) in [
+        (&["client 1 connected: ", &peer, &pid][..], 1),
+        (
+            &[
+                "client 1 failed to authenticate: wrong user name or password for \"fred\"; ",
+                &pid,
+            ],
+            1,
+        ),
+        (&["client 1 authenticated: ", &pid, "sasl=\"fred\""], 1),
+        (&["client 1 closed: ", "sasl=\"fred\""], 1),
+        (&["client 2 failed to authenticate: ", &pid], 3),
+        (
+            &[
+                "client 2 closed: it has failed to authenticate too often; ",
+                &pid,
+            ],
+            1,
+        ),
+        (&["pencil"], 0),
+        (&["wrong\n"], 0),
+    ] {
+        let found = log
+            .lines()
+            .filter(|line| parts.iter().all(|part| line.contains(part)));
+        assert_eq!(found.count(), lines, "{parts:?} in {log}");
+    }
+}
+
+#[test]
+fn sighup_has_the_passwords_and_the_patterns_read_again() {
+    let daemon = daemon("log_outputs = \"2:file:DIR/log\"\n");
+    let file = directory_of(&daemon).join("passwords");
+    let log = || std::fs::read_to_string(directory_of(&daemon).join("log")).unwrap();
+    assert!(is_let_in(&daemon, "pencil"));
+    let changed = crate::passwd::passwd_of(&file, &["fred"], "pen\n");
+    assert!(changed.status.success());
+    assert!(is_let_in(&daemon, "pencil"), "nobody has said so");
+    daemon.signal(Signal::HUP);
+    wait_until("the new password counts", || is_let_in(&daemon, "pen"));
+    assert!(!is_let_in(&daemon, "pencil"));
+
+    let config = directory_of(&daemon).join("eventryd.conf");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let nobody = format!("{text}sasl_allowed_username_list = []\n");
+    std::fs::write(&config, nobody).unwrap();
+    daemon.signal(Signal::HUP);
+    wait_until("nobody is let in", || !is_let_in(&daemon, "pen"));
+
+    // A file that cannot be read changes nothing.
+    std::fs::write(&config, text).unwrap();
+    std::fs::write(&file, "broken\n").unwrap();
+    daemon.signal(Signal::HUP);
+    wait_until("what is wrong is logged", || {
+        log().contains("passwords:1: expected USER:SCRAM-SHA-256$")
+    });
+    assert!(log().contains("nothing is changed"), "{}", log());
+    assert!(!is_let_in(&daemon, "pen"), "as before, nobody is");
+}
