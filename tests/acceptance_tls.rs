@@ -4,6 +4,7 @@
 mod pki;
 mod support;
 
+use eventry::auth::{Change, DEFAULT_ITERATIONS, change_password};
 use pki::{CLIENT, Key, Pki, Tool};
 use std::fs;
 use std::path::Path;
@@ -185,4 +186,47 @@ fn an_old_version_is_refused_with_an_alert() {
     let printed = "TLS handshake failed A TLS fatal alert has been received.";
     let output = list(&daemon, &client, old);
     assert_refused(&output, printed, daemon, "TLS failed: peer is incompatible");
+}
+
+/// TLS says which machine it is, SASL which user (DM-1210).
+#[test]
+fn virsh_logs_in_within_tls_and_is_refused_with_a_wrong_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::new(dir.path(), Tool::Openssl, Key::P256);
+    let client = pki.client("client1", CLIENT);
+    let passwords = dir.path().join("passwords");
+    let set = Change::Set {
+        password: b"pencil",
+        iterations: DEFAULT_ITERATIONS,
+    };
+    change_password(&passwords, "fred", set).unwrap();
+    for (password, is_let_in) in [("pencil", true), ("pencils", false)] {
+        let authfile = dir.path().join("auth.conf");
+        let text = format!(
+            "[credentials-x]\nauthname=fred\npassword={password}\n\n\
+             [auth-libvirt-127.0.0.1]\ncredentials=x\n"
+        );
+        fs::write(&authfile, text).unwrap();
+        let settings = format!(
+            "auth_tls = \"sasl\"\neventry_sasl_password_file = \"{}\"\n",
+            passwords.display()
+        );
+        let daemon = start(&pki, &settings);
+        let output = list(
+            &daemon,
+            &client,
+            &format!("&authfile={}", authfile.display()),
+        );
+        if is_let_in {
+            assert_listed(&output, "SASL within TLS");
+            let log = daemon.stop().log;
+            let line = log.lines().find(|line| line.contains(" authenticated: "));
+            let line = line.unwrap_or_else(|| panic!("nobody authenticated in {log}"));
+            assert!(line.contains("sasl=\"fred\" x509=\""), "{line}");
+        } else {
+            let printed = "error: authentication failed: authentication failed";
+            let logged = "failed to authenticate: wrong user name or password";
+            assert_refused(&output, printed, daemon, logged);
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use eventry::Time;
 use eventry::driver::MemoryDriver;
 use eventry::server::Dispatcher;
-use eventry::session::{Access, Auth, Event, Limits, Request, Session, SessionConfig};
+use eventry::session::{Access, Auth, AuthResult, Event, Limits, Request, Session, SessionConfig};
 use eventry::wire::{Decoder, FrameSplitter, MAX_FRAME, RemoteError, Reply, Status, Xdr};
 use libfuzzer_sys::fuzz_target;
 
@@ -98,6 +98,7 @@ impl Run {
                 access,
                 auth,
                 limits,
+                ..SessionConfig::default()
             }),
             dispatcher: Dispatcher::new(Arc::new(MemoryDriver::with_hostname("fuzz"))),
             limit,
@@ -128,7 +129,15 @@ impl Run {
             match event {
                 Event::Request(request) => self.waiting.push(request),
                 Event::Violation(_) => assert!(self.session.should_close()),
-                Event::Refused { .. } | Event::Dropped { .. } | Event::Throttled { .. } => {}
+                Event::Authenticate(request) => {
+                    let error = RemoteError::authentication_failed();
+                    let failed = AuthResult::Failed(error);
+                    self.session.authenticate(request.ticket, failed);
+                }
+                Event::Refused { .. }
+                | Event::Dropped { .. }
+                | Event::Throttled { .. }
+                | Event::Expired(_) => {}
             }
         }
         assert!(self.waiting.len() <= self.limit);

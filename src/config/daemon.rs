@@ -6,6 +6,7 @@ use crate::net::tls::{TlsFiles, TlsVersions};
 use crate::server::{Config, TcpService, TlsService, Workers};
 use crate::session::Auth;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A setting that cannot be followed, though it is of its type.
@@ -20,16 +21,20 @@ pub struct Refusal {
 /// The backlog where the setting is 0, as with libvirt (DM-205).
 const DEFAULT_BACKLOG: u32 = 30;
 
-/// Puts the settings into a configuration.
+/// Puts the settings into a configuration. `tls_files` are the keys and certificates that no setting names.
 ///
 /// # Errors
 ///
 /// The settings that cannot be followed.
-pub fn configure(settings: &Settings, mut config: Config) -> Result<Config, Vec<Refusal>> {
+pub fn configure(
+    settings: &Settings,
+    mut config: Config,
+    tls_files: &TlsFiles,
+) -> Result<Config, Vec<Refusal>> {
     let mut refused = Vec::new();
     unix_sockets(settings, &mut config, &mut refused);
     network_sockets(settings, &mut config, &mut refused);
-    tls(settings, &mut config, &mut refused);
+    tls(settings, &mut config, tls_files.clone(), &mut refused);
     sasl(settings, &mut config);
     keepalive(settings, &mut config);
     process(settings, &mut config);
@@ -105,7 +110,7 @@ fn network_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<R
     }
 }
 
-fn tls(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
+fn tls(settings: &Settings, config: &mut Config, files: TlsFiles, refused: &mut Vec<Refusal>) {
     if !settings.is_set("listen_tls") {
         return;
     }
@@ -115,20 +120,7 @@ fn tls(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
                    certificates decide, or \"sasl\"";
         refuse(refused, "auth_tls", why);
     }
-    let mut files = TlsFiles::default_for(None, |_| false);
-    let own = ["ca_file", "cert_file", "key_file"].map(|key| settings.path(key));
-    match own {
-        [None, None, None] => {}
-        [Some(ca), Some(certificate), Some(key)] => {
-            (files.ca, files.certificate, files.key) = (ca, certificate, key);
-        }
-        _ => refuse(
-            refused,
-            "key_file",
-            "`ca_file`, `cert_file` and `key_file` belong together: give all three, or none",
-        ),
-    }
-    files.crl = settings.path("crl_file").or(files.crl);
+    let files = named_files(settings, files, refused);
     let priority = settings.text("tls_priority");
     if let Some(Err(unknown)) = priority.as_deref().map(TlsVersions::of_priority) {
         refuse(refused, "tls_priority", unknown.to_string());
@@ -143,6 +135,41 @@ fn tls(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
         priority,
         ..TlsService::new(files)
     });
+}
+
+/// The keys and certificates, as far as settings name them (DM-1201).
+fn named_files(settings: &Settings, mut files: TlsFiles, refused: &mut Vec<Refusal>) -> TlsFiles {
+    let single = ["ca_file", "cert_file", "key_file"].map(|key| settings.path(key));
+    match single {
+        [None, None, None] => {}
+        [Some(ca), Some(certificate), Some(key)] => {
+            (files.ca, files.certificate, files.key) = (ca, certificate, key);
+        }
+        _ => refuse(
+            refused,
+            "key_file",
+            "`ca_file`, `cert_file` and `key_file` belong together: give all three, or none",
+        ),
+    }
+    match ["cert_files", "key_files"].map(|key| settings.list(key)) {
+        [None, None] => {}
+        [Some(certificates), Some(keys)] if certificates.len() == 1 && keys.len() == 1 => {
+            files.certificate = PathBuf::from(&certificates[0]);
+            files.key = PathBuf::from(&keys[0]);
+        }
+        _ => refuse(
+            refused,
+            "key_files",
+            "`cert_files` and `key_files` must have one file each: there is one certificate",
+        ),
+    }
+    if settings.is_given("key_files") && settings.is_given("key_file") {
+        let why =
+            "`key_files` takes the place of `key_file` and `cert_file`: give only one of both";
+        refuse(refused, "key_files", why);
+    }
+    files.crl = settings.path("crl_file").or(files.crl);
+    files
 }
 
 fn limits(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {

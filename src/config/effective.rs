@@ -5,6 +5,7 @@ use super::source::{Fault, Source};
 use super::text::{Problem, Value};
 use super::{Effect, Key, Origin, Settings, all_keys};
 use crate::log::{Filters, Level, Output, Setup};
+use crate::net::tls::TlsFiles;
 use crate::server::Config;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub struct Given {
     pub directory: PathBuf,
     /// The configuration where no setting says otherwise.
     pub base: Config,
+    /// The keys and certificates where no setting names others.
+    pub tls_files: TlsFiles,
 }
 
 /// What is in force.
@@ -48,6 +51,7 @@ impl Given {
             default_outputs: Vec::new(),
             directory: PathBuf::from("/"),
             base,
+            tls_files: TlsFiles::default_for(None, |_| false),
         }
     }
 
@@ -68,7 +72,7 @@ impl Given {
             }
         }
         // What is read so far is worth checking on, so that everything is told at once.
-        let daemon = configure(&settings, self.base.clone());
+        let daemon = configure(&settings, self.base.clone(), &self.tls_files);
         let log = self.log(&settings);
         match (daemon, log) {
             (Ok(daemon), Ok(log)) if faults.is_empty() => Ok(Effective {

@@ -1,7 +1,7 @@
 //! Defaults, file, environment and options together.
 
 use super::*;
-use crate::config::{Format, Virconf};
+use crate::config::{Format, Kind, Preset, Virconf};
 use crate::net::RunDir;
 
 fn given() -> Given {
@@ -137,5 +137,93 @@ fn what_is_printed_says_where_it_came_from_and_reads_the_same() {
     for setting in again.settings {
         let key = crate::config::key(&setting.name).unwrap();
         assert_eq!(effective.settings.value(key), Some(setting.value));
+    }
+}
+
+/// Where a setting shows only beside others.
+const BESIDE: [(&str, &str); 3] = [
+    ("listen_tcp", "1"),
+    ("auth_tcp", "'none'"),
+    ("listen_tls", "1"),
+];
+
+/// Another value than the default one, in libvirt's syntax.
+fn another_value(key: &Key) -> String {
+    let number = match key.preset {
+        Preset::Integer(number) => number,
+        _ => 0,
+    };
+    match (key.name, key.kind) {
+        ("log_filters", _) => "\"1:x\"".to_owned(),
+        ("log_outputs", _) => "\"1:stderr\"".to_owned(),
+        (_, Kind::Bool) => (1 - number).to_string(),
+        (_, Kind::Unsigned { .. } | Kind::Signed) => (number + 1).to_string(),
+        (_, Kind::Text) => "\"1\"".to_owned(),
+        (_, Kind::Path) => "\"/elsewhere\"".to_owned(),
+        (_, Kind::Mode) => "\"0640\"".to_owned(),
+        (_, Kind::OneOf(choices)) => {
+            let other = choices
+                .iter()
+                .find(|choice| Preset::Text(choice) != key.preset);
+            format!("\"{}\"", other.unwrap())
+        }
+        (_, Kind::List) => "[ \"x\" ]".to_owned(),
+    }
+}
+
+/// No setting is swallowed: it changes what is in force, is refused, or is named as being without effect.
+#[test]
+fn every_setting_has_an_effect_or_is_named() {
+    let in_force = |text: &str| {
+        let effective = given().with_file(Some(&file(text))).ok()?;
+        let in_force = format!("{:?} {:?}", effective.daemon, effective.log);
+        Some((in_force, effective.remarks()))
+    };
+    for key in all_keys() {
+        let beside = BESIDE.iter().filter(|(name, _)| *name != key.name);
+        let beside: String = beside
+            .map(|(name, value)| format!("{name} = {value}\n"))
+            .collect();
+        let text = format!("{} = {}\n{beside}", key.name, another_value(key));
+        // A refusal is an effect.
+        let Some((with, remarks)) = in_force(&text) else {
+            continue;
+        };
+        let changes = in_force(&beside).is_none_or(|(without, _)| with != without);
+        let is_named = remarks
+            .iter()
+            .any(|remark| remark.contains(&format!("`{}`", key.name)));
+        assert!(changes != is_named, "{text}");
+    }
+}
+
+#[test]
+fn keys_and_certificates_are_named_together_or_not_at_all() {
+    let files = |text: &str| {
+        let effective = given().with_file(Some(&file(&format!("listen_tls = 1; {text}"))));
+        effective.map(|effective| effective.daemon.tls.unwrap().files)
+    };
+    let defaults = files("").unwrap();
+    assert_eq!(defaults, given().tls_files);
+    let own = files("ca_file = '/a'; cert_file = '/c'; key_file = '/k'; crl_file = '/r'").unwrap();
+    let told = [Some(own.ca), Some(own.certificate), Some(own.key), own.crl];
+    assert_eq!(
+        told.map(|path| path.unwrap().display().to_string()),
+        ["/a", "/c", "/k", "/r"]
+    );
+    let listed = files("cert_files = [ '/c' ]; key_files = [ '/k' ]").unwrap();
+    assert_eq!(
+        (listed.certificate.to_str(), listed.key.to_str()),
+        (Some("/c"), Some("/k"))
+    );
+    assert_eq!(listed.ca, defaults.ca);
+    for wrong in [
+        "key_file = '/k'",
+        "ca_file = '/a'; key_file = '/k'",
+        "key_files = [ '/k' ]",
+        "cert_files = [ '/c', '/d' ]; key_files = [ '/k', '/l' ]",
+        "cert_files = [ '/c' ]; key_files = [ '/k' ]; ca_file = '/a'; cert_file = '/c'; key_file = '/k'",
+    ] {
+        assert!(files(wrong).is_err(), "{wrong}");
     }
 }

@@ -66,6 +66,9 @@ pub enum NetError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The sockets that systemd has passed are not what they should be.
+    #[error(transparent)]
+    Activation(super::ActivationError),
     /// The operating system refused.
     #[error("cannot {doing} {}: {source}", .path.display())]
     Os {

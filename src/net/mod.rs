@@ -3,6 +3,7 @@
 //! A listener made here is bound and listening, with its mode set before its name can be reached, but
 //! nobody accepts on it: that begins when the server enables the service it belongs to (DM-501).
 
+mod activation;
 mod channel;
 mod error;
 mod group;
@@ -16,6 +17,7 @@ mod tcp;
 pub mod tls;
 mod unix;
 
+pub use activation::{ActivationError, Environment, Purpose, activated_listeners, activation};
 pub use channel::{Arrived, Channel, ChannelError};
 pub use error::NetError;
 pub use group::group_number;

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr, set_tcp_nodelay};
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket_with};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A listening TCP socket.
@@ -97,6 +97,16 @@ impl TcpSocket {
         listen(&socket, backlog)?;
         // The port may have been chosen for us.
         let address = SocketAddr::try_from(getsockname(&socket)?)?;
+        Ok(TcpSocket { socket, address })
+    }
+
+    /// Takes a listening socket that somebody else has made, with room for `backlog` connections that nobody
+    /// has accepted yet.
+    pub(super) fn adopt(listener: TcpListener, backlog: u32) -> io::Result<TcpSocket> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let socket = OwnedFd::from(listener);
+        listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
         Ok(TcpSocket { socket, address })
     }
 

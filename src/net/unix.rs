@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 /// A listening Unix socket with a name in the file system, which is removed with it (DM-204).
@@ -31,8 +31,8 @@ use std::path::{Path, PathBuf};
 pub struct UnixSocket {
     socket: OwnedFd,
     path: PathBuf,
-    /// Device and inode of the name we made; another file of that name is not ours to remove.
-    identity: (u64, u64),
+    /// Device and inode of the name, if we made it; another file of that name is not ours to remove.
+    identity: Option<(u64, u64)>,
 }
 
 impl UnixSocket {
@@ -98,7 +98,22 @@ impl UnixSocket {
         Ok(UnixSocket {
             socket,
             path: path.to_owned(),
-            identity,
+            identity: Some(identity),
+        })
+    }
+
+    /// Takes a listening socket that somebody else has made, whose name stays theirs (DM-204), with room for
+    /// `backlog` connections that nobody has accepted yet.
+    pub(super) fn adopt(listener: UnixListener, backlog: u32) -> io::Result<UnixSocket> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
+        let socket = OwnedFd::from(listener);
+        listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        Ok(UnixSocket {
+            socket,
+            path,
+            identity: None,
         })
     }
 
@@ -121,7 +136,7 @@ impl UnixSocket {
     /// their place.
     pub fn unlink(&self) {
         if let Ok(found) = fs::symlink_metadata(&self.path)
-            && (found.dev(), found.ino()) == self.identity
+            && Some((found.dev(), found.ino())) == self.identity
         {
             // If it stays, the next daemon finds that nobody answers and replaces it.
             let _ = fs::remove_file(&self.path);

@@ -47,6 +47,10 @@ pub struct Config {
     pub max_anonymous_clients: usize,
     /// The group of the Unix sockets, by name or number. Default that of the process (DM-202).
     pub socket_group: Option<String>,
+    /// Whether to serve the sockets that systemd has passed to this process, in place of any of our own; those
+    /// for TCP and TLS as [`tcp`](Config::tcp) and [`tls`](Config::tls) say (DM-404). Default no: they are the
+    /// whole process's, and can be taken once.
+    pub socket_activation: bool,
     /// Where to listen on TCP, without encryption. Default nowhere (DM-302).
     pub tcp: Option<TcpService>,
     /// Where to listen for TLS. Default nowhere (DM-302).
@@ -164,6 +168,7 @@ impl Config {
             authorizer: Arc::new(PkCheck::default()),
             max_anonymous_clients: 20,
             socket_group: None,
+            socket_activation: false,
             tcp: None,
             tls: None,
             auth_timeout: Duration::from_secs(60),

@@ -2,8 +2,8 @@
 
 use crate::auth::AuthError;
 use crate::event_loop::RunError;
-use crate::net::NetError;
 use crate::net::tls::TlsError;
+use crate::net::{NetError, Purpose};
 use std::error::Error;
 use std::io;
 
@@ -36,6 +36,14 @@ pub enum DaemonError {
     /// The keys and certificates do not do.
     #[error(transparent)]
     Tls(TlsError),
+    /// A socket was passed for a service that is not configured.
+    #[error(
+        "a socket was passed for {}, which the configuration does not have; set {} and the keys that \
+         belong to it, or disable the socket unit",
+        if *.0 == Purpose::Tls { "TLS" } else { "TCP" },
+        if *.0 == Purpose::Tls { "listen_tls" } else { "listen_tcp" }
+    )]
+    NotConfigured(Purpose),
     /// A listening socket cannot be watched.
     #[error("cannot watch a listening socket: {0}")]
     Enable(String),
@@ -56,7 +64,10 @@ impl DaemonError {
             DaemonError::RunDir(_) => 2,
             DaemonError::EventLoop(_) | DaemonError::Loop(_) => 3,
             DaemonError::Signals(_) => 4,
-            DaemonError::Network(_) | DaemonError::Tls(_) | DaemonError::Enable(_) => 6,
+            DaemonError::Network(_)
+            | DaemonError::Tls(_)
+            | DaemonError::NotConfigured(_)
+            | DaemonError::Enable(_) => 6,
             DaemonError::Config(_) | DaemonError::Auth(_) => 7,
             DaemonError::Driver(_) => 11,
         }

@@ -248,9 +248,10 @@ fn polkit_error(answer: &Authorization, action: Action) -> RemoteError {
             "authentication failed: %s",
             "access denied by policy",
         ),
+        // Not a failure to authenticate: virsh would try that again five times.
         Authorization::Granted | Authorization::Failed(_) => (
-            ErrorCode::AUTH_FAILED,
-            "authentication failed: %s",
+            ErrorCode::INTERNAL_ERROR,
+            "internal error: %s",
             "polkit cannot be asked; the log of the daemon says why",
         ),
     };

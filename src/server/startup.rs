@@ -9,7 +9,8 @@ use super::{Config, Control, DaemonError};
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, RunError};
 use crate::net::{
-    Address, Bound, Instance, Listener, NetError, Transport, UnixSocket, group_number,
+    Address, Bound, Instance, Listener, NetError, Purpose, Transport, UnixSocket,
+    activated_listeners, group_number,
 };
 use crate::session::Access;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -86,7 +87,7 @@ fn start<E: Into<Box<dyn Error + Send + Sync>>>(
     let hub = Hub::new(&event_loop, config, gate);
     let shutdown = Shutdown::new(Arc::clone(&hub));
     let _signals = watch_signals(process, &event_loop, &hub, &shutdown)?;
-    create_sockets(config, &hub)?;
+    create_services(config, &hub)?;
     let loop_thread = start_event_loop(event_loop)?;
 
     let started = initialise_driver()
@@ -173,44 +174,72 @@ fn watch_idleness(config: &Config, hub: &Hub, shutdown: &Shutdown) {
     });
 }
 
-/// Makes the sockets, with their names and modes: clients may connect from here on, and wait (DM-104).
-fn create_sockets(config: &Config, hub: &Hub) -> Result<(), DaemonError> {
-    let group = config.socket_group.as_deref().map(group_number);
-    let group = group.transpose().map_err(DaemonError::Network)?;
-    let read_write = Terms {
-        access: Access::ReadWrite,
-        auth: config.auth_unix_rw,
+/// Makes the services, whose sockets clients may connect to from here on, and wait (DM-104). With sockets that
+/// systemd has passed, there are no others (DM-404).
+fn create_services(config: &Config, hub: &Hub) -> Result<(), DaemonError> {
+    let passed = if config.socket_activation {
+        let daemons: &[&str] = match config.prefix.as_str() {
+            "libvirt" => &["eventryd", "libvirtd", "virtproxyd"],
+            _ => &["eventryd"],
+        };
+        activated_listeners(daemons, config.max_queued_clients).map_err(DaemonError::Network)?
+    } else {
+        None
     };
-    let read_only = Terms {
-        access: Access::ReadOnly,
-        auth: config.auth_unix_ro,
+    let mut listeners = match passed {
+        Some(passed) => passed,
+        None => own_listeners(config)?,
     };
-    for (path, mode, terms) in [
-        (config.socket_path(), config.rw_mode, read_write),
-        (config.read_only_socket_path(), config.ro_mode, read_only),
+    let full = Access::ReadWrite;
+    for (purpose, access, auth) in [
+        (Purpose::ReadWrite, full, Some(config.auth_unix_rw)),
+        (
+            Purpose::ReadOnly,
+            Access::ReadOnly,
+            Some(config.auth_unix_ro),
+        ),
+        (Purpose::Tcp, full, config.tcp.as_ref().map(|tcp| tcp.auth)),
+        (Purpose::Tls, full, config.tls.as_ref().map(|tls| tls.auth)),
     ] {
-        let socket = UnixSocket::bind_for(group, &path, mode, config.max_queued_clients)
-            .map_err(DaemonError::Network)?;
-        hub.add_service(vec![Listener::Unix(socket)], terms, None);
-    }
-    if let Some(tcp) = &config.tcp {
-        let terms = Terms {
-            access: Access::ReadWrite,
-            auth: tcp.auth,
-        };
-        let listeners = listen(config, tcp.address.as_deref(), &tcp.port)?;
-        hub.add_service(listeners, terms, None);
-    }
-    if let Some(tls) = &config.tls {
-        let context = load_tls(&tls.settings()).map_err(DaemonError::Tls)?;
-        let terms = Terms {
-            access: Access::ReadWrite,
-            auth: tls.auth,
-        };
-        let listeners = listen(config, tls.address.as_deref(), &tls.port)?;
-        hub.add_service(listeners, terms, Some(context));
+        let of_service = listeners.extract_if(.., |(of, _)| *of == purpose);
+        let of_service: Vec<Listener> = of_service.map(|(_, listener)| listener).collect();
+        if of_service.is_empty() {
+            continue;
+        }
+        // A socket was passed whose clients nobody has said how to treat.
+        let auth = auth.ok_or(DaemonError::NotConfigured(purpose))?;
+        let tls = config.tls.as_ref().filter(|_| purpose == Purpose::Tls);
+        let tls = tls.map(|tls| load_tls(&tls.settings())).transpose();
+        let tls = tls.map_err(DaemonError::Tls)?;
+        hub.add_service(of_service, Terms { access, auth }, tls);
     }
     Ok(())
+}
+
+/// Makes the sockets of the configuration, with their names and modes.
+fn own_listeners(config: &Config) -> Result<Vec<(Purpose, Listener)>, DaemonError> {
+    let group = config.socket_group.as_deref().map(group_number);
+    let group = group.transpose().map_err(DaemonError::Network)?;
+    let backlog = config.max_queued_clients;
+    let mut listeners = Vec::new();
+    let read_only = config.read_only_socket_path();
+    for (purpose, path, mode) in [
+        (Purpose::ReadWrite, config.socket_path(), config.rw_mode),
+        (Purpose::ReadOnly, read_only, config.ro_mode),
+    ] {
+        let socket = UnixSocket::bind_for(group, &path, mode, backlog);
+        let socket = socket.map_err(DaemonError::Network)?;
+        listeners.push((purpose, Listener::Unix(socket)));
+    }
+    if let Some(tcp) = &config.tcp {
+        let bound = listen(config, tcp.address.as_deref(), &tcp.port)?;
+        listeners.extend(bound.into_iter().map(|listener| (Purpose::Tcp, listener)));
+    }
+    if let Some(tls) = &config.tls {
+        let bound = listen(config, tls.address.as_deref(), &tls.port)?;
+        listeners.extend(bound.into_iter().map(|listener| (Purpose::Tls, listener)));
+    }
+    Ok(listeners)
 }
 
 /// Listens on a network, and says which addresses it could not have (DM-303).

@@ -1,5 +1,6 @@
 //! Who is let in by the daemon on its sockets, and who is not.
 
+mod network;
 mod passwd;
 mod polkit;
 mod process;
@@ -8,6 +9,8 @@ mod sasl;
 mod scram;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/tls_client.rs"]
+mod tls_client;
 
 use eventry::driver::{Driver, MemoryDriver};
 use eventry::net::RunDir;

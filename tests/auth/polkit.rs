@@ -115,8 +115,8 @@ fn each_answer_has_its_code_and_its_text() {
         ),
         (
             Authorization::Failed("no bus".into()),
-            45,
-            "authentication failed: polkit cannot be asked; the log of the daemon says why",
+            1,
+            "internal error: polkit cannot be asked; the log of the daemon says why",
         ),
     ] {
         polkit.answer.send(answer).unwrap();

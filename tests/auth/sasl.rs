@@ -23,7 +23,7 @@ fn set_password(dir: &TempDir, user: &str, password: &str) {
 }
 
 /// A daemon whose read-write socket wants SASL, and knows fred.
-fn served(change: impl FnOnce(&mut Config)) -> Served {
+pub(crate) fn served(change: impl FnOnce(&mut Config)) -> Served {
     let dir = tempfile::tempdir().unwrap();
     set_password(&dir, "fred", "pencil");
     Served::start(dir, |config| {

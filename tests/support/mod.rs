@@ -106,8 +106,14 @@ impl Daemon {
     /// 4 KiB for each ten of them, until the arenas are used up to their 132 KiB and everything is joined.
     /// Without the bins in which such chunks wait there is nothing of that.
     pub fn start_for_measuring() -> Daemon {
+        Daemon::start_for_measuring_with(|_| Vec::new())
+    }
+
+    /// The same with options that may name files in its directory.
+    pub fn start_for_measuring_with(options: impl FnOnce(&TempDir) -> Vec<String>) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let mut command = serving_in(&run_dir_in(&dir));
+        command.args(options(&dir));
         command.env("GLIBC_TUNABLES", "glibc.malloc.mxfast=0");
         Daemon::start_by(&mut command, dir)
     }
@@ -120,7 +126,8 @@ impl Daemon {
         Daemon::start_by(&mut command, dir)
     }
 
-    fn start_by(command: &mut Command, dir: TempDir) -> Daemon {
+    /// Starts the daemon that `command` runs, with its sockets, if it has some, in the usual place in `dir`.
+    pub fn start_by(command: &mut Command, dir: TempDir) -> Daemon {
         let mut process = Process::start(command);
         let stdout = BufReader::new(process.0.stdout.take().unwrap());
         let announced = bounded("the start of eventryd", move || {
@@ -235,6 +242,13 @@ impl Daemon {
         }
     }
 
+    /// Waits for the daemon's end, and gives its directory away.
+    pub fn wait_and_keep(mut self) -> TempDir {
+        let exit = self.process.wait();
+        assert_eq!(exit.status, Some(0), "{}", exit.stderr);
+        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+    }
+
     /// Stops the daemon in order.
     pub fn stop(self) -> Ended {
         self.signal(rustix::process::Signal::TERM);
@@ -283,6 +297,11 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Starts a program that is to end by itself.
+pub fn started_to_end(command: &mut Command) -> Exit {
+    Process::start(command).wait()
 }
 
 /// Starts a daemon in `run_dir` that is to end by itself.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use eventry::Time;
 use eventry::driver::MemoryDriver;
 use eventry::server::Dispatcher;
-use eventry::session::{Access, Event, Request, Session, SessionState};
+use eventry::session::{Access, AuthResult, Event, Request, Session, SessionState};
+use eventry::wire::RemoteError;
 
 use crate::script::{Action, MAX_OUTPUT, Script};
 
@@ -91,7 +92,15 @@ impl Play<'_> {
                     assert!(self.session.should_close());
                     self.waiting.clear();
                 }
-                Event::Refused { .. } | Event::Dropped { .. } | Event::Throttled { .. } => {}
+                Event::Authenticate(request) => {
+                    let error = RemoteError::authentication_failed();
+                    let failed = AuthResult::Failed(error);
+                    self.session.authenticate(request.ticket, failed);
+                }
+                Event::Refused { .. }
+                | Event::Dropped { .. }
+                | Event::Throttled { .. }
+                | Event::Expired(_) => {}
             }
         }
         assert_eq!(self.waiting.len(), self.session.calls_in_progress());

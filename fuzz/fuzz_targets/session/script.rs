@@ -145,11 +145,13 @@ fn config(choice: u8) -> SessionConfig {
         max_output: NonZeroUsize::new(MAX_OUTPUT).expect("not zero"),
         max_frame_before_auth: 128,
         max_frame: 512,
+        ..Limits::default()
     };
     SessionConfig {
         access: [Access::ReadWrite, Access::ReadOnly][usize::from(choice & 1)],
         auth: [Auth::None, Auth::Sasl][usize::from(choice >> 1 & 1)],
         limits,
+        ..SessionConfig::default()
     }
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::auth::Passwords;
 use std::num::NonZeroU32;
+use std::sync::OnceLock;
 
 /// RFC 7677, section 3.
 const SALT: &str = "W22ZaJ0SNY7soEsUEjb6gQ==";
@@ -14,21 +15,22 @@ const WITHOUT_PROOF: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj
 const PROOF: &str = "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
 const SERVER_FINAL: &str = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 
-fn passwords(users: &[&str]) -> Passwords {
-    let mut passwords = Passwords::new([7; KEY_LEN]);
-    let salt = message::from_base64(SALT).unwrap();
-    let count = NonZeroU32::new(4096).unwrap();
-    for user in users {
-        let verifier = Verifier::derive(b"pencil", &salt, count);
-        passwords.insert(user, verifier).unwrap();
-    }
-    passwords
+/// Two users with the password `pencil`.
+fn passwords() -> &'static Passwords {
+    static PASSWORDS: OnceLock<Passwords> = OnceLock::new();
+    PASSWORDS.get_or_init(|| {
+        let mut passwords = Passwords::new([7; KEY_LEN]);
+        let salt = message::from_base64(SALT).unwrap();
+        let verifier = Verifier::derive(b"pencil", &salt, NonZeroU32::new(4096).unwrap());
+        passwords.insert("user", verifier.clone()).unwrap();
+        passwords.insert("a,b=c", verifier).unwrap();
+        passwords
+    })
 }
 
 fn start(first: &str) -> Result<(ScramServer, String), SaslError> {
     let nonce = Nonce(SERVER_NONCE.to_owned());
-    let users = passwords(&["user", "a,b=c"]);
-    let (exchange, challenge) = ScramServer::start(first.as_bytes(), &users, &nonce)?;
+    let (exchange, challenge) = ScramServer::start(first.as_bytes(), passwords(), &nonce)?;
     Ok((exchange, String::from_utf8(challenge).unwrap()))
 }
 
@@ -126,7 +128,7 @@ fn a_first_message_that_is_none_is_refused() {
         );
     }
     let nonce = Nonce("n".into());
-    let started = ScramServer::start(b"n,,n=\xff,r=x", &passwords(&[]), &nonce);
+    let started = ScramServer::start(b"n,,n=\xff,r=x", passwords(), &nonce);
     assert!(matches!(started, Err(SaslError::Malformed(_))));
 }
 
@@ -227,7 +229,7 @@ fn an_unknown_user_is_led_on_and_fails_as_with_a_wrong_password() {
 
 #[test]
 fn nothing_secret_is_shown_by_debug() {
-    let users = passwords(&["user"]);
+    let users = passwords();
     let verifier = Verifier::derive(b"pencil", &[1; 16], NonZeroU32::new(4096).unwrap());
     let (exchange, _) = start(CLIENT_FIRST).unwrap();
     let shown = format!(
@@ -238,4 +240,49 @@ fn nothing_secret_is_shown_by_debug() {
     let stored = keys.rsplit('$').next().unwrap();
     assert!(!shown.contains(stored) && !shown.contains("n0"), "{shown}");
     assert!(!shown.contains("key"), "{shown}");
+}
+
+/// virsh with Cyrus SASL 2.1.28, and libvirtd with the same, recorded: fred's password is `123456`, and the last
+/// virsh did not know it.
+const RECORDED: [[&str; 4]; 3] = [
+    [
+        "n,,n=fred,r=bsRblC7SSsRkBSyXMluqbZ0FoqbhUPaT",
+        "r=bsRblC7SSsRkBSyXMluqbZ0FoqbhUPaTgNfjiPZ80skbYPDpu68DfOHjNdYTL1gb,s=MdG5no+0p/AeM3EjJLW7+BTKMQPT6bveBNDQEceotpU=,i=4096",
+        "c=biws,r=bsRblC7SSsRkBSyXMluqbZ0FoqbhUPaTgNfjiPZ80skbYPDpu68DfOHjNdYTL1gb,p=dg2z4IxrJkTcg97GhObKZ+9NlzXFdRwH8noAkGUribg=",
+        "v=83Q02ra5aYgC44AnL8ygGeELzIgqyk9eZDSWio1b99o=",
+    ],
+    [
+        "n,,n=fred,r=KQ6zaJOcRsOV200qUoEHWsfCAxxxCWts",
+        "r=KQ6zaJOcRsOV200qUoEHWsfCAxxxCWtsD7FDx7bZSb21eYyuLymokGFtqbL4OFnW,s=MdG5no+0p/AeM3EjJLW7+BTKMQPT6bveBNDQEceotpU=,i=4096",
+        "c=biws,r=KQ6zaJOcRsOV200qUoEHWsfCAxxxCWtsD7FDx7bZSb21eYyuLymokGFtqbL4OFnW,p=ENNb3Z7CT+dSnOQtVHzjJiVqVh8w1Fn8ujz0M9ntC1Y=",
+        "v=O6LbY+TpDOnCQSsEn1PTyeSqsR/Gp4zzSbVzhqV/j8U=",
+    ],
+    [
+        "n,,n=fred,r=eCf9vfrsXcvSLPIBY/JKBjp5mi+sc/UP",
+        "r=eCf9vfrsXcvSLPIBY/JKBjp5mi+sc/UPt7MEZoYlm7b8xYuv+DKXpZoXjlyaFsJI,s=MdG5no+0p/AeM3EjJLW7+BTKMQPT6bveBNDQEceotpU=,i=4096",
+        "c=biws,r=eCf9vfrsXcvSLPIBY/JKBjp5mi+sc/UPt7MEZoYlm7b8xYuv+DKXpZoXjlyaFsJI,p=iipItZg/opE5tKgfFJ6zenzCOYs8EDzGC5U9X7ozC9A=",
+        "",
+    ],
+];
+
+#[test]
+fn recorded_exchanges_of_cyrus_sasl_come_out_to_the_byte() {
+    for [first, challenge, last, answer] in RECORDED {
+        let attributes: Vec<&str> = challenge.split(',').collect();
+        let salt = message::from_base64(&attributes[1][2..]).unwrap();
+        let count = attributes[2][2..].parse().unwrap();
+        let mut users = Passwords::new([7; KEY_LEN]);
+        let verifier = Verifier::derive(b"123456", &salt, count);
+        users.insert("fred", verifier).unwrap();
+        let client_nonce = first.rsplit_once("r=").unwrap().1;
+        let nonce = Nonce(attributes[0][2 + client_nonce.len()..].to_owned());
+
+        let (exchange, said) = ScramServer::start(first.as_bytes(), &users, &nonce).unwrap();
+        assert_eq!(String::from_utf8(said).unwrap(), challenge);
+        match exchange.finish(last.as_bytes()) {
+            Ok((_, said)) => assert_eq!(String::from_utf8(said).unwrap(), answer),
+            Err(SaslError::Proof { user }) => assert_eq!((&user[..], answer), ("fred", "")),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }

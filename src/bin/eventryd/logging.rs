@@ -3,7 +3,7 @@
 use eventry::config::{Origin, Value};
 use eventry::log::{Destination, Level, Output};
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where the journal listens.
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -53,19 +53,30 @@ pub(super) fn default_outputs(in_background: bool) -> Vec<Output> {
         level: Level::Info,
         destination: Destination::Journald,
     };
-    let output = if is_stderr_the_journal() {
+    let has_journal = Path::new(JOURNAL).exists();
+    let output = if has_journal && (in_background || is_stderr_the_journal()) {
         journal
     } else if !in_background {
         everything(Destination::Stderr)
-    } else if PathBuf::from(JOURNAL).exists() {
-        journal
     } else {
         everything(Destination::File(default_file()))
     };
     vec![output]
 }
 
-/// The file that a daemon in the background logs to, in a directory that is made if need be.
+/// Makes the directory of the file that a daemon in the background logs to, if the log goes there.
+pub(super) fn make_directory(outputs: &[Output]) {
+    let default = Destination::File(default_file());
+    if outputs.iter().any(|output| output.destination == default)
+        && let Destination::File(path) = default
+        && let Some(directory) = path.parent()
+    {
+        // If it cannot be made, the file in it cannot be opened, and that is told.
+        let _ = std::fs::create_dir_all(directory);
+    }
+}
+
+/// The file that a daemon in the background logs to.
 fn default_file() -> PathBuf {
     let path = |name| env::var_os(name).map(PathBuf::from);
     let of_user = path("XDG_CACHE_HOME")
@@ -75,10 +86,7 @@ fn default_file() -> PathBuf {
         Some(directory) if !rustix::process::geteuid().is_root() => directory,
         _ => PathBuf::from("/var/log"),
     };
-    let directory = directory.join("eventry");
-    // If it cannot be made, the file in it cannot be opened, and that is told.
-    let _ = std::fs::create_dir_all(&directory);
-    directory.join("eventryd.log")
+    directory.join("eventry/eventryd.log")
 }
 
 /// Whether standard error is what `$JOURNAL_STREAM` names, so that the journal need not guess levels.

@@ -14,6 +14,7 @@ use eventry::auth::password_file_in;
 use eventry::config::{Effective, Fault, Format, Given, sample};
 use eventry::driver::{Driver, MemoryDriver};
 use eventry::log::Logger;
+use eventry::net::tls::TlsFiles;
 use eventry::net::{RunDir, default_run_dir};
 use eventry::server::{Config, Process, Signals, run_process};
 use files::{ConfigFile, default_directory};
@@ -132,6 +133,8 @@ fn configuration(options: &Options) -> Result<Configuration, Failure> {
             path_in("HOME"),
         )),
     };
+    // Root's are those of the system.
+    let home = path_in("HOME").filter(|_| uid != 0);
     let given = Given {
         environment: logging::environment().map_err(wrong)?,
         options: options.settings(&directory).map_err(wrong)?,
@@ -139,6 +142,7 @@ fn configuration(options: &Options) -> Result<Configuration, Failure> {
         default_outputs: logging::default_outputs(options.in_background),
         directory,
         base: base(uid),
+        tls_files: TlsFiles::default_for(home.as_deref(), Path::exists),
     };
     Ok(Configuration { file, given })
 }
@@ -146,6 +150,7 @@ fn configuration(options: &Options) -> Result<Configuration, Failure> {
 /// What holds if nobody says anything.
 fn base(uid: u32) -> Config {
     let mut base = Config::new(run_dir(uid));
+    base.socket_activation = true;
     let directory = default_directory(uid, path_in("XDG_CONFIG_HOME"), path_in("HOME"));
     base.sasl.password_file = password_file_in(&directory);
     base
@@ -173,6 +178,7 @@ fn serve(
         background::leave_terminal()
             .map_err(|error| Failure::new(3, format!("cannot leave the terminal: {error}")))?;
     }
+    logging::make_directory(&effective.log.outputs);
     let logger = Logger::install(&effective.log).map_err(|error| Failure::new(WRONG, error))?;
     for remark in effective.remarks() {
         tracing::warn!("{remark}");
