@@ -139,7 +139,6 @@ const POSITIVE: Kind = Kind::Unsigned {
 };
 const AUTH: &[&str] = &["none", "sasl", "polkit"];
 
-const LATER: Effect = Effect::None("this version does not have it");
 const OBSOLETE: Effect = Effect::None("it is obsolete, in libvirt too");
 const NO_ADMIN: Effect = Effect::None("there is no admin socket");
 const NO_AUDIT: Effect = Effect::None("nothing is audited");
