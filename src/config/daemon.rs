@@ -3,7 +3,7 @@
 use super::Settings;
 use crate::net::RunDir;
 use crate::net::tls::{TlsFiles, TlsVersions};
-use crate::server::{Config, TcpService, TlsService};
+use crate::server::{Config, TcpService, TlsService, Workers};
 use crate::session::Auth;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -193,6 +193,12 @@ fn limits(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) 
         backlog => backlog,
     };
     config.client_limits.max_client_requests = positive(settings.unsigned("max_client_requests"));
+    config.client_limits.max_tx_bytes = positive(settings.unsigned("eventry_max_tx_bytes"));
+    config.workers = Workers {
+        min: settings.unsigned("min_workers") as usize,
+        max: positive(settings.unsigned("max_workers")),
+        priority: settings.unsigned("prio_workers") as usize,
+    };
     config.shutdown_grace = seconds(settings.unsigned("eventry_shutdown_grace"));
 }
 

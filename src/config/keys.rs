@@ -139,7 +139,6 @@ const POSITIVE: Kind = Kind::Unsigned {
 };
 const AUTH: &[&str] = &["none", "sasl", "polkit"];
 
-const LATER: Effect = Effect::None("this version does not have it");
 const OBSOLETE: Effect = Effect::None("it is obsolete, in libvirt too");
 const NO_ADMIN: Effect = Effect::None("there is no admin socket");
 const NO_AUDIT: Effect = Effect::None("nothing is audited");
@@ -234,10 +233,10 @@ pub const GROUPS: &[Group] = {
                 key_of("max_anonymous_clients", ANY, Integer(20), Reload, "connections that have not proved who they are yet, of local sockets and of those on networks each; 0: no limit"),
                 key_of("max_client_requests", POSITIVE, Integer(5), NewConnections, "calls of one connection in progress"),
                 key_of("max_requests", ANY, Integer(20), OBSOLETE, "calls in progress"),
-                key_of("min_workers", ANY, Integer(5), LATER, "worker threads from the start"),
-                key_of("max_workers", POSITIVE, Integer(20), LATER, "worker threads at the most"),
-                key_of("prio_workers", ANY, Integer(5), LATER, "worker threads for calls of high priority only"),
-                key_of("eventry_max_tx_bytes", POSITIVE, Integer(16 << 20), LATER, "bytes that may wait for a client that does not read; then it is closed"),
+                key_of("min_workers", ANY, Integer(5), Reload, "worker threads from the start"),
+                key_of("max_workers", POSITIVE, Integer(20), Reload, "worker threads at the most"),
+                key_of("prio_workers", ANY, Integer(5), Reload, "worker threads for calls of high priority only"),
+                key_of("eventry_max_tx_bytes", POSITIVE, Integer(16 << 20), NewConnections, "bytes that may wait for a client that does not read; then it is closed"),
                 key_of("eventry_shutdown_grace", ANY, Integer(5), Reload, "seconds an orderly stop waits for clients that have not read their answers"),
                 key_of("eventry_idle_timeout", Kind::Unsigned { min: 0, max: MAX_TIMEOUT }, Integer(0), Reload, "seconds without a client after which the daemon ends; 0: never; the option --timeout"),
             ],

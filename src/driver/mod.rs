@@ -39,14 +39,26 @@ pub trait Driver: Send + Sync {
     /// # Errors
     /// [`DriverError::NoConnection`] if the driver does not serve it.
     fn open(&self, uri: &str) -> Result<Box<dyn Connection>, DriverError>;
+
+    /// Whether [`open`](Self::open) may wait for anything but a lock that is held for a moment: then it is left
+    /// to a worker. Only a driver that answers from memory says no.
+    fn may_block(&self) -> bool {
+        true
+    }
 }
 
-/// A connection to a hypervisor. It is closed by dropping it.
+/// A connection to a hypervisor. It is closed by dropping it. Several calls may be made at the same time.
 ///
 /// # Errors
 /// Where a domain is an argument, it is found by its UUID alone, and [`DriverError::DomainGone`] says that
 /// there is none. Other errors are named where they occur.
-pub trait Connection: Send {
+pub trait Connection: Send + Sync {
+    /// Whether a call, or the drop of the connection, may wait for anything but a lock that is held for a
+    /// moment: then it is left to a worker. Only a connection that answers from memory says no.
+    fn may_block(&self) -> bool {
+        true
+    }
+
     /// The kind of hypervisor, such as "TEST" or "QEMU".
     fn kind(&self) -> String;
 

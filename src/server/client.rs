@@ -1,8 +1,10 @@
 //! A connection and its session: moves bytes between the two, and calls to the driver.
 
 use super::Dispatcher;
+use super::dispatch::Outcome;
 use super::gate::{Entry, Gate};
 use super::hub::Hub;
+use super::jobs::Finished;
 use super::service::Reach;
 use crate::core::Refused;
 use crate::driver::Driver;
@@ -130,7 +132,7 @@ impl Client {
     /// Does whatever the connection is ready for.
     fn serve(self: &Arc<Client>, hub: &Arc<Hub>, events: Events) {
         let mut state = self.state.lock();
-        let exchanged = state.exchange(self, events, hub.registry.now());
+        let exchanged = state.exchange(self, hub, events, hub.registry.now());
         self.settle(hub, &mut state, exchanged);
     }
 
@@ -144,27 +146,46 @@ impl Client {
         let now = hub.registry.now();
         // First what has arrived: whoever has been heard is not silent.
         let heard = if state.session.wants_read() {
-            state.exchange(self, Events::READABLE, now)
+            state.exchange(self, hub, Events::READABLE, now)
         } else {
             Ok(())
         };
         let exchanged = heard.and_then(|()| {
             state.session.on_time(now);
-            state.exchange(self, Events::NONE, now)
+            state.exchange(self, hub, Events::NONE, now)
         });
         self.settle(hub, &mut state, exchanged);
     }
 
-    /// Takes nothing more from the client, and closes the connection once it has read its answers.
+    /// Answers calls that workers have carried out, in the order in which they ended.
+    pub(super) fn complete(
+        self: &Arc<Client>,
+        hub: &Arc<Hub>,
+        finished: impl IntoIterator<Item = Finished>,
+    ) {
+        let mut state = self.state.lock();
+        if state.handle.is_none() {
+            return;
+        }
+        let now = hub.registry.now();
+        state.session.tell_time(now);
+        for call in finished {
+            if let Err(error) = call.outcome.result() {
+                tracing::debug!("client {}: {}: {error}", self.id, call.procedure);
+            }
+            state.reply(call.ticket, call.outcome);
+        }
+        let exchanged = state.exchange(self, hub, Events::NONE, now);
+        self.settle(hub, &mut state, exchanged);
+    }
+
+    /// Takes nothing more from the client, and closes the connection once its calls are over and it has read
+    /// its answers.
     pub(super) fn finish(self: &Arc<Client>, hub: &Arc<Hub>) {
         let mut state = self.state.lock();
-        state.session.on_time(hub.registry.now());
-        state.session.end_of_input();
-        if state.wants_write() {
-            self.settle(hub, &mut state, Ok(()));
-        } else {
-            self.close(hub, &mut state);
-        }
+        state.session.finish();
+        let exchanged = state.exchange(self, hub, Events::NONE, hub.registry.now());
+        self.settle(hub, &mut state, exchanged);
     }
 
     /// Waits for what the session waits for, or closes the connection.
@@ -195,12 +216,12 @@ impl Client {
     /// Has polkit asked, if the client wants it to be.
     fn ask(self: &Arc<Client>, hub: &Arc<Hub>, state: &mut State) -> Result<(), End> {
         while let Some(ticket) = state.question.take() {
-            let (client, hub) = (Arc::clone(self), Arc::clone(hub));
-            let then = move |result| client.decided(&hub, ticket, result);
+            let (client, served_by) = (Arc::clone(self), Arc::clone(hub));
+            let then = move |result| client.decided(&served_by, ticket, result);
             let access = state.session.access();
             if let Err(refused) = self.gate.ask(self.id, &state.entry, access, then) {
                 state.session.authenticate(ticket, refused);
-                state.exchange(self, Events::NONE, state.session.last_heard())?;
+                state.exchange(self, hub, Events::NONE, state.session.last_heard())?;
             }
         }
         Ok(())
@@ -213,12 +234,14 @@ impl Client {
             return;
         }
         state.session.authenticate(ticket, result);
-        let exchanged = state.exchange(self, Events::NONE, hub.registry.now());
+        let exchanged = state.exchange(self, hub, Events::NONE, hub.registry.now());
         self.settle(hub, &mut state, exchanged);
     }
 
     fn close(&self, hub: &Hub, state: &mut State) {
-        state.dispatcher = None;
+        if let Some(connection) = state.dispatcher.take().and_then(Dispatcher::close) {
+            hub.jobs.close(connection);
+        }
         if let Some(handle) = state.handle.take() {
             hub.deadlines.forget(self.id, state.scheduled.take());
             // The connection is closed when the loop drops the callback.
@@ -242,8 +265,15 @@ impl Client {
 
 impl State {
     /// Moves bytes and calls until there is nothing left to move.
-    fn exchange(&mut self, client: &Client, events: Events, now: Time) -> Result<(), End> {
-        self.carry_out_and_flush(client, now)?;
+    fn exchange(
+        &mut self,
+        client: &Client,
+        hub: &Hub,
+        events: Events,
+        now: Time,
+    ) -> Result<(), End> {
+        self.session.begin_turn();
+        self.carry_out_and_flush(client, hub, now)?;
         if events.intersects(Events::READABLE | Events::UNCONDITIONAL) {
             // A short read has emptied the socket, unless the peer is gone and its end is still to be read.
             let peer_is_gone = events.intersects(Events::UNCONDITIONAL);
@@ -267,7 +297,7 @@ impl State {
                         _ => return Err(error.into()),
                     },
                 }
-                self.carry_out_and_flush(client, now)?;
+                self.carry_out_and_flush(client, hub, now)?;
             }
         }
         // What TLS has not put out yet is still to be sent, unless the client broke the protocol.
@@ -285,11 +315,11 @@ impl State {
         Ok(())
     }
 
-    fn carry_out_and_flush(&mut self, client: &Client, now: Time) -> Result<(), End> {
+    fn carry_out_and_flush(&mut self, client: &Client, hub: &Hub, now: Time) -> Result<(), End> {
         let socket = &client.socket;
         loop {
             while let Some(event) = self.session.poll() {
-                self.carry_out(client, event, now);
+                self.carry_out(client, hub, event, now);
             }
             let written = if self.session.wants_write() {
                 self.channel.write(socket, self.session.output())
@@ -316,7 +346,7 @@ impl State {
             self.entry.identity.x509_dn = self.channel.peer_name().map(str::to_owned);
         }
         if tls.ended {
-            self.session.on_time(now);
+            self.session.tell_time(now);
             self.session.end_of_input();
         }
     }
@@ -325,10 +355,10 @@ impl State {
         self.session.wants_write() || self.channel.wants_write()
     }
 
-    fn carry_out(&mut self, client: &Client, event: Event, now: Time) {
+    fn carry_out(&mut self, client: &Client, hub: &Hub, event: Event, now: Time) {
         let id = client.id;
         match event {
-            Event::Request(request) => self.answer(id, request, now),
+            Event::Request(request) => self.answer(id, hub, request, now),
             Event::Authenticate(request) => self.authenticate(client, &request),
             Event::Refused { header, refusal } => {
                 let (serial, procedure) = (header.serial, header.procedure);
@@ -368,24 +398,44 @@ impl State {
         self.session.authenticate(request.ticket, result);
     }
 
-    fn answer(&mut self, id: u64, request: Request, now: Time) {
-        let Some(dispatcher) = &mut self.dispatcher else {
+    /// Carries out a call, or has a worker do it.
+    fn answer(&mut self, id: u64, hub: &Hub, request: Request, now: Time) {
+        let Some(dispatcher) = &self.dispatcher else {
             return;
         };
-        let name = request.call.procedure().name;
-        let result = dispatcher.dispatch(now, request.call);
-        match &result {
-            Ok(_) => tracing::debug!("client {id}: call {} {name}", request.serial),
-            Err(error) => {
-                tracing::debug!("client {id}: call {} {name}: {error}", request.serial);
+        let (ticket, serial) = (request.ticket, request.serial);
+        let task = dispatcher.prepare(request.call);
+        let name = task.procedure().name;
+        let outcome = if task.may_block() {
+            tracing::debug!("client {id}: call {serial} {name} is left to a worker");
+            match hub.jobs.submit(id, ticket, task) {
+                None => return,
+                Some(outcome) => outcome,
             }
+        } else {
+            task.run(now)
+        };
+        match outcome.result() {
+            Ok(_) => tracing::debug!("client {id}: call {serial} {name}"),
+            Err(error) => tracing::debug!("client {id}: call {serial} {name}: {error}"),
         }
-        self.session.reply(request.ticket, result);
+        self.reply(ticket, outcome);
+    }
+
+    fn reply(&mut self, ticket: Ticket, outcome: Outcome) {
+        if let Some(dispatcher) = &mut self.dispatcher {
+            let result = dispatcher.finish(outcome);
+            self.session.reply(ticket, result);
+        }
     }
 
     /// Has the client called when its time comes.
     fn schedule(&mut self, id: u64, hub: &Hub) {
-        let next = self.session.next_deadline();
+        let next = if self.session.has_more() {
+            Some(Time::ZERO)
+        } else {
+            self.session.next_deadline()
+        };
         let scheduled = self.scheduled;
         self.scheduled = hub.deadlines.schedule(&hub.registry, id, scheduled, next);
     }
@@ -394,7 +444,8 @@ impl State {
     /// vanishes is noticed whatever the session does (DM-807).
     fn settle_interest(&mut self, hub: &Hub) {
         let mut interest = Events::UNCONDITIONAL;
-        if self.session.wants_read() {
+        // What is left for another turn is taken before anything is read, but then it is.
+        if self.session.wants_read() || self.session.has_more() {
             interest |= Events::READABLE;
         }
         if self.wants_write() {

@@ -3,6 +3,7 @@
 use crate::auth::{Authorizer, PkCheck, SaslConfig};
 use crate::net::RunDir;
 use crate::net::tls::{TlsFiles, TlsSettings};
+use crate::pool::Workers;
 use crate::session::{Auth, Keepalive, Limits};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -62,8 +63,11 @@ pub struct Config {
     pub client_limits: Limits,
     /// When a client that answers pings is pinged, and when it is given up. Default 5 s, 5 times (DM-904).
     pub keepalive: Keepalive,
-    /// How long an orderly stop waits for clients that have not read their last answers. Default 5 s
-    /// (DM-1303).
+    /// Threads for calls that may block; a driver that answers from memory has none of them. Default 5, 20, 5
+    /// (DM-701).
+    pub workers: Workers,
+    /// How long an orderly stop waits for calls that are not over, and for clients that have not read their
+    /// last answers. Default 5 s (DM-1303).
     pub shutdown_grace: Duration,
     /// How long there may be no client before the daemon ends (DM-1307). Default for ever.
     pub idle_timeout: Option<Duration>,
@@ -172,6 +176,7 @@ impl Config {
             max_clients: const { NonZeroUsize::new(5000).unwrap() },
             client_limits: Limits::default(),
             keepalive: Keepalive::default(),
+            workers: Workers::default(),
             shutdown_grace: Duration::from_secs(5),
             idle_timeout: None,
             pid_file: None,

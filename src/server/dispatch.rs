@@ -14,7 +14,7 @@ use crate::time::Time;
 use crate::wire::{
     Array, Call, Chars, ConnectOpenArgs, DomainInfoRet, DomainRef, DomainRet, DomainStateRet,
     ErrorCode, ErrorDomain, FixedChars, FlagRet, GetLibVersionRet, GetVersionRet, HostnameRet,
-    ListAllDomainsArgs, ListAllDomainsRet, MessagesRet, NodeInfoRet, RemoteError, Reply,
+    ListAllDomainsArgs, ListAllDomainsRet, MessagesRet, NodeInfoRet, Procedure, RemoteError, Reply,
     SecurityLabelRet, SecurityModelRet, TypeRet, UriRet,
 };
 
@@ -40,13 +40,33 @@ const PROTOCOL_FEATURES: [i32; 2] = [14, 15];
 /// ```
 pub struct Dispatcher {
     driver: Arc<dyn Driver>,
-    connection: Option<Box<dyn Connection>>,
+    connection: Option<Arc<dyn Connection>>,
+}
+
+/// A call and all that is needed to carry it out, on any thread.
+pub(super) struct Task {
+    on: On,
+    call: Call,
+}
+
+enum On {
+    Driver(Arc<dyn Driver>),
+    Connection(Arc<dyn Connection>),
+    /// There is nothing that could.
+    Nothing,
+}
+
+/// What came of a task.
+pub(super) struct Outcome {
+    result: Result<Reply, RemoteError>,
+    /// What an open has opened.
+    opened: Option<Arc<dyn Connection>>,
 }
 
 impl Dispatcher {
     /// A dispatcher of a client that has opened nothing yet.
     #[must_use]
-    pub fn new(driver: Arc<dyn Driver>) -> Self {
+    pub const fn new(driver: Arc<dyn Driver>) -> Self {
         Self {
             driver,
             connection: None,
@@ -69,30 +89,90 @@ impl Dispatcher {
     /// If a connection is open and the call is one that a session answers itself: those of authentication,
     /// CONNECT_CLOSE.
     pub fn dispatch(&mut self, now: Time, call: Call) -> Result<Reply, RemoteError> {
-        match call {
-            Call::ConnectOpen(args) => self.open(&args).map(Reply::ConnectOpen),
-            other => match &self.connection {
-                Some(connection) => on_connection(&**connection, now, other).map_err(remote_error),
-                None => {
-                    let text = "hypervisor connection not open";
-                    Err(RemoteError::internal(ErrorDomain::RPC, text))
-                }
-            },
+        let outcome = self.prepare(call).run(now);
+        self.finish(outcome)
+    }
+
+    /// Makes a task of a call. What comes of it is due to [`finish`](Self::finish).
+    pub(super) fn prepare(&self, call: Call) -> Task {
+        let on = match (&call, &self.connection) {
+            (Call::ConnectOpen(_), None) => On::Driver(Arc::clone(&self.driver)),
+            (Call::ConnectOpen(_), Some(_)) | (_, None) => On::Nothing,
+            (_, Some(connection)) => On::Connection(Arc::clone(connection)),
+        };
+        Task { on, call }
+    }
+
+    /// The reply of a task; keeps what it has opened.
+    pub(super) fn finish(&mut self, outcome: Outcome) -> Result<Reply, RemoteError> {
+        if outcome.opened.is_some() {
+            self.connection = outcome.opened;
+        }
+        outcome.result
+    }
+
+    /// What the client had open.
+    pub(super) fn close(self) -> Option<Arc<dyn Connection>> {
+        self.connection
+    }
+}
+
+impl Task {
+    /// Whether it may wait for something, so that the loop had better not carry it out.
+    pub(super) fn may_block(&self) -> bool {
+        match &self.on {
+            On::Driver(driver) => driver.may_block(),
+            On::Connection(connection) => connection.may_block(),
+            On::Nothing => false,
         }
     }
 
-    fn open(&mut self, args: &ConnectOpenArgs) -> Result<(), RemoteError> {
-        let internal = |text| RemoteError::internal(ErrorDomain::RPC, text);
-        if self.is_open() {
-            return Err(internal("connection already open"));
-        }
-        let name = args
-            .name
-            .as_ref()
-            .ok_or_else(|| internal("connection not open"))?;
-        self.connection = Some(self.driver.open(&name.to_text()).map_err(remote_error)?);
-        Ok(())
+    /// The line of the call in the table.
+    pub(super) fn procedure(&self) -> &'static Procedure {
+        self.call.procedure()
     }
+
+    /// Carries out the call.
+    pub(super) fn run(self, now: Time) -> Outcome {
+        let internal = |text| RemoteError::internal(ErrorDomain::RPC, text);
+        let mut opened = None;
+        let result = match (self.on, self.call) {
+            (On::Driver(driver), Call::ConnectOpen(args)) => open(&*driver, &args).map(|new| {
+                opened = Some(new);
+                Reply::ConnectOpen(())
+            }),
+            (On::Connection(connection), call) => {
+                on_connection(&*connection, now, call).map_err(remote_error)
+            }
+            (_, Call::ConnectOpen(_)) => Err(internal("connection already open")),
+            (_, _) => Err(internal("hypervisor connection not open")),
+        };
+        Outcome { result, opened }
+    }
+}
+
+impl Outcome {
+    /// What the client is told.
+    pub(super) const fn result(&self) -> &Result<Reply, RemoteError> {
+        &self.result
+    }
+
+    /// That a task was not carried out.
+    pub(super) fn failed(error: RemoteError) -> Outcome {
+        Outcome {
+            result: Err(error),
+            opened: None,
+        }
+    }
+}
+
+fn open(driver: &dyn Driver, args: &ConnectOpenArgs) -> Result<Arc<dyn Connection>, RemoteError> {
+    let name = args.name.as_ref().ok_or_else(|| {
+        let text = "connection not open";
+        RemoteError::internal(ErrorDomain::RPC, text)
+    })?;
+    let connection = driver.open(&name.to_text()).map_err(remote_error)?;
+    Ok(Arc::from(connection))
 }
 
 /// Carries out a call that needs an open connection.

@@ -4,6 +4,7 @@ use super::client::Client;
 use super::deadlines::Deadlines;
 use super::gate::Gate;
 use super::idle::Idle;
+use super::jobs::{Finished, Jobs};
 use super::service::{Reach, Service, Suspension, Terms};
 use super::{Config, DaemonError, Endpoint, TlsService};
 use crate::driver::Driver;
@@ -32,6 +33,7 @@ pub(super) struct Hub {
     pub(super) gate: Arc<Gate>,
     /// Its lock is held across nothing but calls of the registry.
     pub(super) deadlines: Deadlines,
+    pub(super) jobs: Jobs,
     /// Never held while a client's own lock is taken, nor across a call of a driver.
     state: Mutex<State>,
 }
@@ -92,6 +94,7 @@ impl Hub {
             stopper: event_loop.stopper(),
             gate: Arc::new(gate),
             deadlines: Deadlines::default(),
+            jobs: Jobs::new(event_loop.registry(), config.workers),
             state: Mutex::new(State {
                 phase: Phase::Serving,
                 services: Vec::new(),
@@ -132,6 +135,10 @@ impl Hub {
         }
         let hub = Arc::clone(self);
         self.deadlines.begin(&self.registry, move |_| hub.on_time());
+        let hub = Arc::clone(self);
+        self.jobs.begin(driver.may_block(), move |finished| {
+            hub.complete(finished);
+        });
         for (index, service) in state.services.iter_mut().enumerate() {
             let (hub, driver) = (Arc::clone(self), Arc::clone(driver));
             let enabled = service.enable(&self.registry, move |listener, events| {
@@ -255,6 +262,7 @@ impl Hub {
         let tls = tls.as_ref().map(load_tls).transpose();
         let tls = tls.map_err(DaemonError::Tls)?;
         self.gate.apply(&config.sasl).map_err(DaemonError::Auth)?;
+        self.jobs.set_workers(config.workers);
         let mut state = self.state.lock();
         if let Some(context) = &tls {
             for service in &mut state.services {
@@ -284,6 +292,30 @@ impl Hub {
         self.deadlines.rearm(&self.registry);
     }
 
+    /// Answers calls that are over; those of one client stand together.
+    fn complete(self: &Arc<Hub>, finished: Vec<Finished>) {
+        let mut finished = finished.into_iter().peekable();
+        while let Some(id) = finished.peek().map(|call| call.client) {
+            let client = self.state.lock().clients.get(&id).cloned();
+            let calls = std::iter::from_fn(|| finished.next_if(|call| call.client == id));
+            match client {
+                Some(client) => client.complete(self, calls),
+                None => calls.for_each(drop),
+            }
+        }
+        self.stop_if_over();
+    }
+
+    /// Stops the loop if the daemon is being stopped and nobody is left to wait for.
+    fn stop_if_over(&self) {
+        let state = self.state.lock();
+        let is_over = state.phase == Phase::Draining && state.clients.is_empty();
+        drop(state);
+        if is_over && self.jobs.are_over() {
+            self.stopper.stop();
+        }
+    }
+
     /// Takes note that one anonymous client is one no more, or gone: there is room for another one.
     pub(super) fn client_is_known(&self, reach: Reach) {
         let state = &mut *self.state.lock();
@@ -306,12 +338,9 @@ impl Hub {
         if state.clients.is_empty() {
             state.idle.settle(&self.registry, 0);
         }
-        let is_over = state.phase == Phase::Draining && state.clients.is_empty();
         drop(state);
         drop(gone);
-        if is_over {
-            self.stopper.stop();
-        }
+        self.stop_if_over();
     }
 
     /// Lets the service rest when a connection cannot be accepted: it would be reported as ready again at
@@ -358,7 +387,7 @@ impl Hub {
         let clients: Vec<Arc<Client>> = state.clients.values().cloned().collect();
         let grace = state.in_force.grace;
         drop(state);
-        if clients.is_empty() {
+        if clients.is_empty() && self.jobs.are_over() {
             self.stopper.stop();
             return;
         }

@@ -14,11 +14,13 @@ mod error;
 mod gate;
 mod hub;
 mod idle;
+mod jobs;
 mod service;
 mod shutdown;
 mod signals;
 mod startup;
 
+pub use crate::pool::Workers;
 pub use config::{Config, TcpService, TlsService};
 pub use control::Control;
 pub use dispatch::Dispatcher;

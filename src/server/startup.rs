@@ -108,6 +108,7 @@ fn start<E: Into<Box<dyn Error + Send + Sync>>>(
     }
     let ended = loop_thread.join();
     hub.close_sockets();
+    hub.jobs.stop();
     started.and(ended)
 }
 

@@ -66,6 +66,9 @@ pub struct Limits {
     /// Unsent bytes at which nothing more is taken from the client. One answer may go beyond it. Default
     /// 256 KiB.
     pub max_output: NonZeroUsize,
+    /// Unsent bytes that are too many, if they are not those of a single answer: the client is given up
+    /// (DM-812). Default 16 MiB.
+    pub max_tx_bytes: NonZeroUsize,
     /// How long the end of a session may take: calls that end, answers that are read (DM-809). Default 5 s.
     pub max_linger: Duration,
 }
@@ -80,6 +83,7 @@ impl Default for Limits {
             auth_timeout: Duration::from_secs(60),
             max_auth_failures: const { NonZeroU32::new(3).unwrap() },
             max_output: KIB_256,
+            max_tx_bytes: const { NonZeroUsize::new(16 << 20).unwrap() },
             max_linger: Duration::from_secs(5),
         }
     }

@@ -38,7 +38,7 @@ impl Clock {
 
     /// Bytes have arrived: a sign of life (DM-905).
     pub(super) fn heard(&mut self, now: Time) {
-        self.now = self.now.max(now);
+        self.tell(now);
         self.heard = now;
         if let Some(watch) = &mut self.watch {
             watch.heard(now);
@@ -50,6 +50,15 @@ impl Clock {
         if self.watch.is_none() && self.end.is_none() {
             self.watch = Watch::begin(keepalive, self.now);
         }
+    }
+
+    pub(super) fn tell(&mut self, now: Time) {
+        self.now = self.now.max(now);
+    }
+
+    /// Watches over the client no longer.
+    pub(super) fn end_keepalive(&mut self) {
+        self.watch = None;
     }
 
     /// The client ends the session. It is not heard any more, so its silence says nothing from here on; but
@@ -80,7 +89,12 @@ impl Session {
         self.clock.anonymous_until.filter(|_| self.is_anonymous())
     }
 
-    /// Says what time it is; too early does no harm. Call [`poll`](Self::poll) afterwards.
+    /// Says what time it is, and no more: before anything is called that does not take the time as an argument.
+    pub fn tell_time(&mut self, now: Time) {
+        self.clock.tell(now);
+    }
+
+    /// Does what is due at `now`; too early does no harm. Call [`poll`](Self::poll) afterwards.
     ///
     /// A client that has been silent for an interval is pinged; one that has been silent for too long is
     /// given up (DM-903), and so is one that has ended the session and does not read its answers (DM-809),
@@ -89,7 +103,7 @@ impl Session {
     /// What has arrived in the meantime is to be [received](Self::receive) before: a loop that was held up
     /// would otherwise take its own silence for the client's (DM-908).
     pub fn on_time(&mut self, now: Time) {
-        self.clock.now = self.clock.now.max(now);
+        self.clock.tell(now);
         if self.state == SessionState::Broken {
             return;
         }

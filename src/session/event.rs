@@ -71,6 +71,12 @@ pub enum Expiry {
     /// It has ended the session and not read its answers, or its calls have not ended, in time (DM-809).
     #[error("the end of the session took too long")]
     Unfinished,
+    /// It makes calls and does not read the answers (DM-812).
+    #[error("{unsent} bytes wait for a client that does not read")]
+    Unread {
+        /// How many bytes would have been sent.
+        unsent: usize,
+    },
 }
 
 /// Why a message was dropped in silence (DM-804).

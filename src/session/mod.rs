@@ -19,6 +19,8 @@ mod check;
 mod config;
 mod deadline;
 mod event;
+#[cfg(test)]
+mod flow_tests;
 mod keepalive;
 #[cfg(test)]
 mod tests;
@@ -99,6 +101,8 @@ pub struct Session {
     sent: u64,
     /// What stopped the last poll.
     halt: Halt,
+    /// The messages that may still be taken in this turn.
+    budget: usize,
     input_ended: bool,
     throttle_reported: bool,
     clock: Clock,
@@ -124,6 +128,8 @@ enum Halt {
     NoInput,
     /// A complete message waits for a call to end or for output to go.
     Waiting,
+    /// This turn's messages are used up.
+    Budget,
 }
 
 impl Session {
@@ -163,6 +169,7 @@ impl Session {
             output: Buffer::default(),
             sent: 0,
             halt: Halt::NoInput,
+            budget: usize::MAX,
             input_ended: false,
             throttle_reported: false,
             clock: Clock::begin(accepted, limits.auth_timeout),
@@ -188,8 +195,27 @@ impl Session {
         self.clock.begin_end(self.limits.max_linger);
     }
 
+    /// Takes nothing more from the client, because the daemon stops. What it sent is still answered; how long
+    /// that may take is the daemon's concern.
+    pub fn finish(&mut self) {
+        self.input_ended = true;
+        self.clock.end_keepalive();
+    }
+
+    /// Allows the next [`poll`](Self::poll)s no more messages than there may be calls in progress, so that a
+    /// client that sends without end leaves others their turn (DM-808).
+    pub fn begin_turn(&mut self) {
+        self.budget = self.limits.max_client_requests.get();
+    }
+
+    /// Whether [`poll`](Self::poll) has stopped because this turn's messages are used up, and there may be more.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.halt == Halt::Budget
+    }
+
     /// The next thing to do or to log; `None` if there is nothing before more bytes arrive, a call is
-    /// answered or output is sent.
+    /// answered, output is sent or, if it [has more](Self::has_more), another turn begins.
     ///
     /// Pings, and the calls that concern the protocol itself, are answered on the way.
     pub fn poll(&mut self) -> Option<Event> {
@@ -201,9 +227,14 @@ impl Session {
                 self.halt = Halt::Waiting;
                 return None;
             }
+            if self.budget == 0 {
+                self.halt = Halt::Budget;
+                return None;
+            }
             if !self.is_busy()
                 && let Some((header, payload)) = self.parked.take()
             {
+                self.budget -= 1;
                 let verdict = self.checks.judge(&Frame {
                     header,
                     payload: &payload,
@@ -245,6 +276,7 @@ impl Session {
             }
             let verdict = self.checks.judge(&frame);
             self.splitter.consume();
+            self.budget -= 1;
             if let Some(event) = self.carry_out(header, verdict) {
                 return Some(event);
             }
@@ -255,7 +287,8 @@ impl Session {
     /// Answers the call of `ticket`. Call [`poll`](Self::poll) afterwards: another call may now be due.
     ///
     /// A reply that is longer than the protocol allows is answered with an error in its place. An answer to
-    /// a broken session is dropped (DM-810), and so is a second answer to the same call.
+    /// a broken session is dropped (DM-810), and so is a second answer to the same call. A client that has not
+    /// read the answers before it is given up if there are too many (DM-812).
     ///
     /// # Panics
     /// If the reply is of another procedure than the call: the client would misread it.
@@ -268,6 +301,7 @@ impl Session {
             return;
         };
         let pending = self.in_progress.swap_remove(index);
+        let unread = self.output.len();
         match result {
             Ok(reply) => {
                 let procedure = reply.procedure();
@@ -282,6 +316,10 @@ impl Session {
                 self.send_reply(pending.header, &reply);
             }
             Err(error) => self.send_error(pending.header, &error),
+        }
+        let unsent = self.output.len();
+        if unread > 0 && unsent > self.limits.max_tx_bytes.get() {
+            self.expire(Expiry::Unread { unsent });
         }
     }
 
@@ -312,7 +350,11 @@ impl Session {
     /// Whether to read from the client. If not, it has to read first, or wait for a call of its own.
     #[must_use]
     pub fn wants_read(&self) -> bool {
-        let stalled = self.halt == Halt::Waiting && !self.is_parked_only();
+        let stalled = match self.halt {
+            Halt::NoInput => false,
+            Halt::Waiting => !self.is_parked_only(),
+            Halt::Budget => true,
+        };
         self.state == SessionState::Serving
             && !self.input_ended
             && !stalled
@@ -399,7 +441,7 @@ impl Session {
     /// Whether nothing is read because calls have to end first, so that nobody knows what the client says.
     fn waits_for_calls(&self) -> bool {
         let has_room = self.output.len() < self.limits.max_output.get();
-        has_room && !self.in_progress.is_empty() && !self.wants_read()
+        has_room && !self.in_progress.is_empty() && !self.wants_read() && !self.has_more()
     }
 
     /// Gives the client up: what was not sent is lost (DM-906).

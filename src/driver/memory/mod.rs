@@ -92,6 +92,10 @@ impl Driver for MemoryDriver {
         let (hostname, shared) = (self.hostname.clone(), Arc::clone(&self.shared));
         Ok(Box::new(MemoryConnection { hostname, shared }))
     }
+
+    fn may_block(&self) -> bool {
+        false
+    }
 }
 
 /// One connection; it counts while it lives.
@@ -111,6 +115,10 @@ impl Drop for MemoryConnection {
 }
 
 impl Connection for MemoryConnection {
+    fn may_block(&self) -> bool {
+        false
+    }
+
     fn kind(&self) -> String {
         "TEST".to_owned()
     }
