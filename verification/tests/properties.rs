@@ -43,16 +43,23 @@ fn run(cases: u32, longest: usize) -> Result<Situations, TestError<Vec<Move>>> {
     Ok(met.into_inner())
 }
 
-/// Each situation is met at least so often in the cases that every run repeats.
+/// The cases that every run repeats, and how often each situation is met in them at least.
+const CASES: u32 = 10_000;
 const FLOOR: usize = 1_000;
 
 #[test]
 fn the_table_agrees_with_the_oracle_over_long_sequences() {
-    let cases = 10_000;
-    let met = run(cases, 200).unwrap_or_else(|failure| panic!("{failure}"));
-    let cases = asked().unwrap_or(cases);
+    let met = run(CASES, 200).unwrap_or_else(|failure| panic!("{failure}"));
+    let (cases, floor) = match asked() {
+        None => (CASES, FLOOR),
+        // Chance decides how often fresh ones meet it; half as often is far from what it does.
+        Some(cases) => (
+            cases,
+            FLOOR.min(FLOOR * cases as usize / CASES as usize / 2),
+        ),
+    };
     println!("properties: {cases} cases of up to 200 moves, EVENTRY_CASES for others; met\n{met}");
-    assert_eq!(met.below(FLOOR), [""; 0], "met less than {FLOOR} times");
+    assert_eq!(met.below(floor), [""; 0], "met less than {floor} times");
 }
 
 /// The situations are met by the shorter ones; these are about tables that have grown.
