@@ -193,3 +193,114 @@ impl fmt::Debug for Heap {
         f.debug_list().entries(self.iter()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn node(key: u64, armed: u32) -> Node {
+        Node {
+            key: Time::from_nanos(key),
+            armed,
+            slot: armed,
+        }
+    }
+
+    fn sorted(nodes: impl Iterator<Item = Node>) -> Vec<(Time, u32)> {
+        let mut nodes: Vec<_> = nodes.map(|node| (node.key, node.armed)).collect();
+        nodes.sort_unstable();
+        nodes
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Push(u64),
+        Replace(u64),
+        Pop,
+        RetainAfter(u64),
+    }
+
+    fn ops() -> impl Strategy<Value = Vec<Op>> {
+        let op = prop_oneof![
+            8 => (0..40_u64).prop_map(Op::Push),
+            2 => (0..40_u64).prop_map(Op::Replace),
+            4 => Just(Op::Pop),
+            1 => (0..40_u64).prop_map(Op::RetainAfter),
+        ];
+        prop::collection::vec(op, 0..200)
+    }
+
+    proptest! {
+        /// Against a list that is sorted after each operation.
+        #[test]
+        fn it_is_a_heap_whatever_is_done_to_it(ops in ops()) {
+            let mut heap = Heap::default();
+            let mut list: Vec<Node> = Vec::new();
+            for (armed, op) in (0..).zip(ops) {
+                let least = list.iter().copied().reduce(|a, b| if b.is_before(&a) { b } else { a });
+                let others = |node: &Node| Some(node.armed) != least.map(|least| least.armed);
+                match op {
+                    Op::Push(key) => {
+                        heap.push(node(key, armed));
+                        list.push(node(key, armed));
+                    }
+                    Op::Replace(key) if !list.is_empty() => {
+                        heap.replace_first(node(key, armed));
+                        list.retain(others);
+                        list.push(node(key, armed));
+                    }
+                    Op::Replace(_) => {}
+                    Op::Pop => {
+                        heap.pop_first();
+                        list.retain(others);
+                    }
+                    Op::RetainAfter(key) => {
+                        heap.retain(|node| node.key > Time::from_nanos(key));
+                        list.retain(|node| node.key > Time::from_nanos(key));
+                    }
+                }
+                prop_assert!(heap.is_consistent());
+                prop_assert_eq!(heap.len(), list.len());
+                let expected = sorted(list.iter().copied());
+                let first = heap.first().map(|node| (node.key, node.armed));
+                prop_assert_eq!(first, expected.first().copied());
+                let least_key = expected.first().map_or(Time::FAR_FUTURE, |first| first.0);
+                prop_assert_eq!(heap.least_key(), least_key);
+                prop_assert_eq!(sorted(heap.iter()), expected);
+                prop_assert!(heap.quads.len() <= heap.len().div_ceil(4), "memory is not given back");
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_with_one_key_the_older_stands_before_even_when_the_numbers_wrap() {
+        assert!(node(5, 1).is_before(&node(5, 2)) && !node(5, 2).is_before(&node(5, 1)));
+        assert!(
+            node(5, u32::MAX).is_before(&node(5, 0)) && !node(5, 0).is_before(&node(5, u32::MAX))
+        );
+        assert!(!node(5, 1).is_before(&node(5, 1)));
+        assert!(node(4, 2).is_before(&node(5, 1)) && !node(5, 1).is_before(&node(4, 2)));
+    }
+
+    /// The check itself, which the search and the fuzzer rely upon.
+    #[test]
+    fn a_node_before_its_parent_and_one_beyond_the_last_are_noticed() {
+        let mut heap = Heap::default();
+        (0..7).for_each(|armed| heap.push(node(10 + u64::from(armed), armed)));
+        assert!(heap.is_consistent());
+        for at in 1..7 {
+            let mut broken = heap.clone();
+            broken.put(at, node(1, 9));
+            assert!(
+                !broken.is_consistent(),
+                "node {at} stands before its parent"
+            );
+        }
+        for at in 7..9 {
+            let mut broken = heap.clone();
+            broken.put(at, node(90, 9));
+            assert!(!broken.is_consistent(), "place {at} is in use");
+        }
+    }
+}

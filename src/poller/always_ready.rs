@@ -89,3 +89,38 @@ impl AlwaysReady {
                 .any(|(_, interest)| interest.intersects(possible))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(registered: &AlwaysReady) -> Vec<(Token, Events)> {
+        let mut ready = Vec::new();
+        registered.append_to(&mut ready);
+        ready
+    }
+
+    #[test]
+    fn a_token_is_there_once_with_what_it_wanted_last() {
+        let registered = AlwaysReady::new();
+        let (a, b) = (Token::new(3, 1), Token::new(4, 2));
+        let both = Events::READABLE | Events::WRITABLE;
+        registered.insert(a, Events::READABLE);
+        registered.insert(b, both);
+        registered.insert(a, Events::WRITABLE);
+        assert_eq!(ready(&registered), [(a, Events::WRITABLE), (b, both)]);
+        assert!(registered.update(b, Events::NONE) && registered.is_ready());
+        assert_eq!(ready(&registered), [(a, Events::WRITABLE)]);
+        assert!(!registered.update(Token::new(5, 1), both));
+    }
+
+    #[test]
+    fn a_removal_says_whether_there_was_anything() {
+        let registered = AlwaysReady::new();
+        assert!(registered.is_empty() && !registered.is_ready() && !registered.remove(3));
+        registered.insert(Token::new(3, 1), Events::READABLE);
+        assert!(!registered.remove(4) && registered.is_ready());
+        assert!(registered.remove(3) && registered.is_empty() && !registered.is_ready());
+        assert_eq!(ready(&registered), []);
+    }
+}

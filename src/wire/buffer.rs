@@ -86,4 +86,21 @@ mod tests {
             buffer.capacity()
         );
     }
+
+    #[test]
+    fn memory_is_kept_while_much_of_it_is_in_use() {
+        let mut buffer = Buffer::default();
+        buffer.tail().extend_from_slice(&vec![7; 64 * RETAINED]);
+        let held = buffer.capacity();
+        buffer.consume(40 * RETAINED);
+        assert_eq!((buffer.len(), buffer.capacity()), (24 * RETAINED, held));
+    }
+
+    #[test]
+    fn what_is_released_leaves_room_for_as_much_as_is_left() {
+        let mut buffer = Buffer::default();
+        buffer.tail().extend_from_slice(&vec![7; 64 * RETAINED]);
+        buffer.consume(62 * RETAINED);
+        assert_eq!(buffer.capacity(), 4 * RETAINED);
+    }
 }

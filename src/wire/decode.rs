@@ -201,4 +201,12 @@ mod tests {
         let expected = DecodeError::TooLong { length: 2, max: 1 };
         assert_eq!(Decoder::new(&payload).count(1, 3), Err(expected));
     }
+
+    #[test]
+    fn what_is_read_no_longer_remains() {
+        let mut from = Decoder::new(&[0; 9]);
+        assert_eq!(from.remaining(), 9);
+        from.u32().unwrap();
+        assert_eq!(from.remaining(), 5);
+    }
 }

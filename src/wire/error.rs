@@ -217,4 +217,30 @@ mod tests {
         let error = RemoteError::rpc(&"é".repeat(4_000_000));
         assert_eq!(error.to_string(), "é".repeat(512));
     }
+
+    #[test]
+    fn unsupported_flags_name_the_function_and_the_argument() {
+        let error = RemoteError::unsupported_flags(ErrorDomain::TEST, 0x10, "testDomainGetState");
+        let text = "unsupported flags (0x10) in function testDomainGetState";
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.str1, Some("testDomainGetState".into()));
+        assert_eq!(error.str2, Some("flags".into()));
+        assert_eq!((error.int1, error.int2), (0, 0));
+    }
+
+    #[test]
+    fn an_error_about_a_domain_carries_it() {
+        let dom = DomainRef {
+            name: "test".into(),
+            uuid: uuid::uuid!("6695eb01-f6a4-8304-79aa-97f2502e193f"),
+            id: 1,
+        };
+        let error = RemoteError {
+            dom: Some(Box::new(dom)),
+            ..RemoteError::rpc("gone")
+        };
+        let mut bytes = Vec::new();
+        error.encode(&mut Encoder::new(&mut bytes));
+        assert_eq!(RemoteError::decode(&mut Decoder::new(&bytes)), Ok(error));
+    }
 }

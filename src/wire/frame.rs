@@ -310,4 +310,14 @@ mod tests {
             assert_eq!(out.len(), if fits { 3 + MAX_FRAME as usize } else { 3 });
         }
     }
+
+    #[test]
+    fn what_is_cleared_is_gone_and_so_is_its_memory() {
+        let mut splitter = FrameSplitter::new(MAX_FRAME);
+        splitter.push(&MAX_FRAME.to_be_bytes());
+        splitter.push(&vec![0x55; 8 << 20]);
+        splitter.clear();
+        assert_eq!((splitter.buffered(), splitter.head()), (0, Ok(None)));
+        assert!(splitter.buffer.capacity() <= 65_536);
+    }
 }

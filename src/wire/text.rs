@@ -161,4 +161,15 @@ mod tests {
         assert_eq!(decoded.as_bytes(), b"t\xffst");
         assert_eq!(decoded.to_string(), "t\u{fffd}st");
     }
+
+    #[test]
+    fn a_text_is_shown_with_what_is_not_printable_escaped() {
+        let text = WireString::from("a\"\n\u{1b}é");
+        assert_eq!(format!("{text:?}"), r#""a\"\n\x1b\xc3\xa9""#);
+    }
+
+    #[test]
+    fn a_character_takes_a_word_of_its_own() {
+        assert_eq!(FixedChars::<32>::MIN_LEN, 128);
+    }
 }

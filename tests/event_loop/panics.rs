@@ -106,3 +106,26 @@ fn a_wait_that_fails_leaves_the_loop_usable() {
     event_loop.run_once(None).unwrap();
     assert_eq!(heard.take(), ["called"]);
 }
+
+#[test]
+fn a_panic_is_reported_with_what_panicked_and_what_it_said() {
+    let (mut event_loop, registry, model) = model_loop();
+    model.set_ready(3, R);
+    registry
+        .add_timeout(ms(0), |_| -> Next { panic!("no time") })
+        .unwrap();
+    registry
+        .add_source(ModelSource(3), R, |_| -> Next { panic!("no data") })
+        .unwrap();
+    let said = panics_of(event_loop.run_once(AT_ONCE)).into_iter();
+    let said: Vec<String> = said
+        .map(|panic| format!("{}: {}", panic.callback, panic.message))
+        .collect();
+    let expected = [
+        "a timeout's callback: no time",
+        "a handle's callback: no data",
+    ];
+    assert_eq!(said, expected);
+    let free = PanickedCallback::Free.to_string();
+    assert_eq!(free, "the drop of a removed callback");
+}

@@ -212,3 +212,67 @@ fn the_hook_may_use_the_registry() {
     event_loop.run_once(AT_ONCE).unwrap();
     assert!(registry.is_idle());
 }
+
+#[test]
+fn a_loop_has_the_limits_and_the_hook_that_it_was_built_with() {
+    let (tell, told) = channel();
+    let builder = EventLoop::builder().limits(limits());
+    let mut event_loop = builder
+        .on_warning(move |warning| tell.send(*warning).unwrap())
+        .build()
+        .unwrap();
+    let (near, far) = streams();
+    drop(far);
+    let registry = event_loop.registry();
+    registry.add_handle(near, R, |_| {}).unwrap();
+    for _ in 0..60 {
+        event_loop.run_once(None).unwrap();
+    }
+    let told: Vec<Warning> = told.try_iter().collect();
+    let expected = matches!(told[..], [Warning::NoProgress { turns: 50, .. }]);
+    assert!(expected, "{told:?}");
+}
+
+#[test]
+fn a_warning_says_what_happened_and_for_how_long() {
+    let (_event_loop, registry, _model) = model_loop();
+    let id = registry.add_timeout(None, |_| {}).unwrap();
+    let handle = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
+    let (took, waited) = (ms(130), ms(2_000));
+    let slow = |callback| Warning::SlowCallback { callback, took };
+    let (events, turns) = (R | H, 50);
+    for (warning, text) in [
+        (
+            slow(SlowCallback::Timeout(id)),
+            format!("the callback of {id:?} took 130ms"),
+        ),
+        (
+            slow(SlowCallback::Free),
+            "the drop of removed callbacks took 130ms".to_owned(),
+        ),
+        (
+            Warning::SlowTurn { took },
+            "the callbacks of one turn took 130ms together".to_owned(),
+        ),
+        (
+            Warning::NoProgress {
+                handle,
+                events,
+                turns,
+            },
+            format!(
+                "the callback of {handle:?} was called in 50 turns in a row, with {events:?} last"
+            ),
+        ),
+        (
+            Warning::NobodyRuns { waited },
+            "nobody runs the loop: work has waited for 2s".to_owned(),
+        ),
+        (
+            Warning::Blocked { waited },
+            "a callback holds up the loop: work has waited for 2s".to_owned(),
+        ),
+    ] {
+        assert_eq!(warning.to_string(), text);
+    }
+}
