@@ -2,7 +2,7 @@
 
 use super::text::{Position, Problem};
 use super::{Settings, Virconf, toml};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The syntax of a file.
@@ -82,9 +82,17 @@ pub struct Fault {
     pub excerpt: Option<String>,
 }
 
+/// Shows what the message quotes of a file so that it does nothing to a terminal.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)?;
+        write!(f, "{}: ", self.place)?;
+        for c in self.message.chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
         match &self.excerpt {
             Some(excerpt) => write!(f, "\n{excerpt}"),
             None => Ok(()),
@@ -113,6 +121,17 @@ fn excerpt(line: &str, at: Position) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_that_quotes_a_file_does_nothing_to_a_terminal() {
+        let fault = Fault {
+            place: "file:1:1".to_owned(),
+            message: "output `\u{1b}[2J\0\u{9b}é\n` goes nowhere".to_owned(),
+            excerpt: None,
+        };
+        let shown = r"file:1:1: output `\u{1b}[2J\u{0}\u{9b}é\n` goes nowhere";
+        assert_eq!(fault.to_string(), shown);
+    }
 
     fn faults(path: &str, text: &str) -> Vec<String> {
         let path = PathBuf::from(path);
