@@ -2,7 +2,7 @@
 
 use super::Dispatcher;
 use super::dispatch::Outcome;
-use super::gate::{Entry, Gate};
+use super::gate::Entry;
 use super::hub::Hub;
 use super::jobs::Finished;
 use super::service::Reach;
@@ -33,7 +33,6 @@ pub(super) struct Client {
     id: u64,
     socket: Socket,
     reach: Reach,
-    gate: Arc<Gate>,
     /// Taken before the hub's lock where both are needed.
     state: Mutex<State>,
 }
@@ -82,7 +81,7 @@ impl Client {
     pub(super) fn new(
         id: u64,
         (socket, channel): (Socket, Channel),
-        (reach, gate): (Reach, Arc<Gate>),
+        reach: Reach,
         (session, entry): (SessionConfig, Entry),
         driver: Arc<dyn Driver>,
     ) -> Client {
@@ -91,7 +90,6 @@ impl Client {
             id,
             socket,
             reach,
-            gate,
             state: Mutex::new(State {
                 anonymous: session.is_anonymous(),
                 session,
@@ -219,7 +217,7 @@ impl Client {
             let (client, served_by) = (Arc::clone(self), Arc::clone(hub));
             let then = move |result| client.decided(&served_by, ticket, result);
             let access = state.session.access();
-            if let Err(refused) = self.gate.ask(self.id, &state.entry, access, then) {
+            if let Err(refused) = hub.gate.ask(self.id, &state.entry, access, then) {
                 state.session.authenticate(ticket, refused);
                 state.exchange(self, hub, Events::NONE, state.session.last_heard())?;
             }
@@ -343,7 +341,7 @@ impl State {
         }
         if tls.opened {
             self.session.end_handshake();
-            self.entry.identity.x509_dn = self.channel.peer_name().map(str::to_owned);
+            self.entry.identity.x509_dn = self.channel.peer_name().map(Box::from);
         }
         if tls.ended {
             self.session.tell_time(now);
@@ -359,7 +357,7 @@ impl State {
         let id = client.id;
         match event {
             Event::Request(request) => self.answer(id, hub, request, now),
-            Event::Authenticate(request) => self.authenticate(client, &request),
+            Event::Authenticate(request) => self.authenticate(client.id, hub, &request),
             Event::Refused { header, refusal } => {
                 let (serial, procedure) = (header.serial, header.procedure);
                 if std::mem::replace(&mut self.refused, true) {
@@ -387,14 +385,12 @@ impl State {
         }
     }
 
-    fn authenticate(&mut self, client: &Client, request: &AuthRequest) {
+    fn authenticate(&mut self, id: u64, hub: &Hub, request: &AuthRequest) {
         if request.step == AuthStep::Polkit {
             self.question = Some(request.ticket);
             return;
         }
-        let result = client
-            .gate
-            .decide(client.id, &mut self.entry, &request.step);
+        let result = hub.gate.decide(id, &mut self.entry, &request.step);
         self.session.authenticate(request.ticket, result);
     }
 
