@@ -3,42 +3,17 @@
 use super::Endpoint;
 use crate::core::Refused;
 use crate::events::Events;
+use crate::flow::Reach;
 use crate::id::{HandleId, TimeoutId};
 use crate::net::tls::{TlsContext, TlsError};
 use crate::net::{Address, Channel, Listener, Transport};
 use crate::registry::Registry;
 use crate::session::{Access, Auth};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What an enabled service is woken for (DM-501).
 const INTEREST: Events =
     Events::from_bits_truncate(Events::READABLE.bits() | Events::UNCONDITIONAL.bits());
-
-/// The first pause after a connection could not be accepted, doubled each time up to the last (DM-505).
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
-
-/// Why nobody is accepted for now. A service accepts exactly when there is no reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Suspension {
-    /// There are as many clients as there may be (DM-601).
-    ClientLimit = 1,
-    /// There are no descriptors, or no memory, for another connection (DM-505).
-    OutOfDescriptors = 2,
-    /// There are as many anonymous clients as there may be (DM-602).
-    AnonymousLimit = 4,
-}
-
-/// Where the clients of a service are. Those on networks are limited for themselves, so that they cannot
-/// keep local ones out (DM-603).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// On this machine.
-    Local = 0,
-    /// Anywhere.
-    Network = 1,
-}
 
 /// What a service asks of its clients, and lets them do.
 #[derive(Clone, Copy, Debug)]
@@ -54,10 +29,8 @@ pub(super) struct Service {
     terms: Terms,
     /// What its clients' TLS is made of, if they have it. Clients that are there keep what they began with.
     tls: Option<Arc<TlsContext>>,
-    /// The reasons why it does not accept, as bits.
-    suspensions: u8,
-    /// The pause that the next failure causes.
-    pause: Duration,
+    /// Whether its sockets are watched for somebody to accept.
+    is_accepting: bool,
     /// The timeout that ends the pause.
     retry: Option<TimeoutId>,
 }
@@ -84,8 +57,7 @@ impl Service {
             listeners: listeners.into_iter().map(listening).collect(),
             terms,
             tls,
-            suspensions: 0,
-            pause: FIRST_PAUSE,
+            is_accepting: true,
             retry: None,
         }
     }
@@ -166,27 +138,12 @@ impl Service {
         }
     }
 
-    /// Stops accepting until the reason is gone.
-    pub(super) fn suspend(&mut self, registry: &Registry, reason: Suspension) {
-        self.set_suspensions(registry, self.suspensions | reason as u8);
-    }
-
-    /// Accepts again, unless there is another reason not to.
-    pub(super) fn resume(&mut self, registry: &Registry, reason: Suspension) {
-        self.set_suspensions(registry, self.suspensions & !(reason as u8));
-    }
-
-    fn set_suspensions(&mut self, registry: &Registry, suspensions: u8) {
-        let changed = (suspensions == 0) != (self.suspensions == 0);
-        self.suspensions = suspensions;
-        if !changed {
+    /// Watches its sockets for somebody to accept, or does not for now.
+    pub(super) fn set_accepting(&mut self, registry: &Registry, is_accepting: bool) {
+        if std::mem::replace(&mut self.is_accepting, is_accepting) == is_accepting {
             return;
         }
-        let interest = if suspensions == 0 {
-            INTEREST
-        } else {
-            Events::NONE
-        };
+        let interest = if is_accepting { INTEREST } else { Events::NONE };
         for listening in &self.listeners {
             if let Some(handle) = listening.handle
                 && let Err(error) = registry.update_handle(handle, interest)
@@ -195,18 +152,6 @@ impl Service {
                 tracing::error!("cannot watch {address}: {error}");
             }
         }
-    }
-
-    /// Takes note that a connection was accepted: the next failure is a first one.
-    pub(super) fn accepted(&mut self) {
-        self.pause = FIRST_PAUSE;
-    }
-
-    /// How long to rest after a failure.
-    pub(super) fn next_pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(LAST_PAUSE);
-        pause
     }
 
     /// Takes note of the timeout that ends the pause, in place of an earlier one.
@@ -254,11 +199,9 @@ mod tests {
         assert_eq!(watched(&mut event_loop), []);
         service.enable(&registry, |_, _| {}).unwrap();
         assert_eq!(watched(&mut event_loop), [IN_ERR_HUP]);
-        service.suspend(&registry, Suspension::ClientLimit);
-        service.suspend(&registry, Suspension::AnonymousLimit);
-        service.resume(&registry, Suspension::ClientLimit);
+        service.set_accepting(&registry, false);
         assert_eq!(watched(&mut event_loop), []);
-        service.resume(&registry, Suspension::AnonymousLimit);
+        service.set_accepting(&registry, true);
         assert_eq!(watched(&mut event_loop), [IN_ERR_HUP]);
         service.disable(&registry);
         assert_eq!(watched(&mut event_loop), []);
