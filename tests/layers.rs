@@ -13,7 +13,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (0, &["events", "id", "planted", "sync", "time"]),
     (1, &["auth", "core", "pool", "wire"]),
     (2, &["poller", "session"]),
-    (3, &["registry"]),
+    (3, &["flow", "registry"]),
     (4, &["event_loop"]),
     (5, &["event_impl", "log", "net"]),
     (6, &["capi", "driver"]),

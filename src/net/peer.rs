@@ -30,7 +30,7 @@ impl Socket {
 
 /// The context of the process that has connected, as it was then; `None` where no security module gives sockets
 /// one (DM-1007).
-fn security_context(stream: &UnixStream) -> Option<String> {
+fn security_context(stream: &UnixStream) -> Option<Box<str>> {
     // It never takes more than a page.
     let mut buffer = [0; 4096];
     let length = stream.initial_peer_selinux_context(&mut buffer).ok()?;
@@ -38,9 +38,9 @@ fn security_context(stream: &UnixStream) -> Option<String> {
 }
 
 /// The context up to its NUL; an empty one is none.
-fn context_in(bytes: &[u8]) -> Option<String> {
+fn context_in(bytes: &[u8]) -> Option<Box<str>> {
     let context = bytes.split(|byte| *byte == 0).next()?;
-    (!context.is_empty()).then(|| String::from_utf8_lossy(context).into_owned())
+    (!context.is_empty()).then(|| String::from_utf8_lossy(context).into())
 }
 
 /// When the peer's process was started, if it can be told that it is still the one that has connected: the
@@ -109,7 +109,7 @@ mod tests {
         let own = own.trim_end_matches(['\0', '\n']);
         let of_socket = peer.selinux_context.unwrap_or_default();
         assert!(
-            own.starts_with(&of_socket),
+            own.starts_with(&*of_socket),
             "{of_socket:?} is not of {own:?}"
         );
         let modules = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();

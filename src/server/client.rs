@@ -2,20 +2,19 @@
 
 use super::Dispatcher;
 use super::dispatch::Outcome;
-use super::gate::{Entry, Gate};
+use super::gate::Entry;
 use super::hub::Hub;
 use super::jobs::Finished;
-use super::service::Reach;
 use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
+use crate::flow::{self, Arrival, End, Link, Reach};
 use crate::id::HandleId;
 use crate::net::tls::{Received, TlsFailure};
 use crate::net::{Channel, ChannelError, Socket};
 use crate::poller::OsSource;
 use crate::session::{
-    AuthRequest, AuthResult, AuthStep, Event, Expiry, Request, Session, SessionConfig,
-    SessionState, Ticket,
+    AuthRequest, AuthResult, AuthStep, Event, Expiry, Request, Session, SessionConfig, Ticket,
 };
 use crate::sync::Mutex;
 use crate::time::Time;
@@ -23,54 +22,60 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-/// How much is read at once, and how often in one event, so that a client that sends without end leaves
-/// the others their turn.
+/// How much is read at once.
 const READ_SIZE: usize = 16 * 1024;
-const READ_BUDGET: usize = 8;
 
 /// One connection.
 pub(super) struct Client {
     id: u64,
     socket: Socket,
     reach: Reach,
-    gate: Arc<Gate>,
     /// Taken before the hub's lock where both are needed.
     state: Mutex<State>,
 }
 
 struct State {
     session: Session,
-    channel: Channel,
-    /// Gone when the client is: what it had open is closed then.
-    dispatcher: Option<Dispatcher>,
+    served: Served,
     handle: Option<HandleId>,
     interest: Events,
     /// What [`Deadlines`](super::deadlines::Deadlines) has of it.
     scheduled: Option<Time>,
-    /// Who it is.
-    entry: Entry,
     /// Whether the hub counts it among the anonymous clients.
     anonymous: bool,
+}
+
+/// What a session is served with.
+struct Served {
+    channel: Channel,
+    /// Gone when the client is: what it had open is closed then.
+    dispatcher: Option<Dispatcher>,
+    /// Who it is.
+    entry: Entry,
     /// What polkit is still to be asked.
     question: Option<Ticket>,
     /// Whether something the client did was refused; the log tells it once.
     refused: bool,
 }
 
-/// Why a connection is closed.
+/// A session's connection, and who carries out its calls.
+struct Line<'a> {
+    client: &'a Client,
+    hub: &'a Hub,
+    served: &'a mut Served,
+}
+
+/// Why a connection cannot go on.
 #[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("the session is over")]
-    Over,
-    #[error("it has failed to authenticate too often")]
-    Denied,
-    #[error("the peer is gone")]
-    PeerGone,
+enum Failure {
     #[error("the connection failed: {0}")]
-    Failed(#[from] io::Error),
+    Socket(#[from] io::Error),
     #[error(transparent)]
     Tls(#[from] TlsFailure),
 }
+
+/// What came of moving bytes and calls.
+type Exchanged = Result<(), End<Failure>>;
 
 impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -82,7 +87,7 @@ impl Client {
     pub(super) fn new(
         id: u64,
         (socket, channel): (Socket, Channel),
-        (reach, gate): (Reach, Arc<Gate>),
+        reach: Reach,
         (session, entry): (SessionConfig, Entry),
         driver: Arc<dyn Driver>,
     ) -> Client {
@@ -91,18 +96,19 @@ impl Client {
             id,
             socket,
             reach,
-            gate,
             state: Mutex::new(State {
                 anonymous: session.is_anonymous(),
                 session,
-                channel,
-                entry,
-                question: None,
-                dispatcher: Some(Dispatcher::new(driver)),
+                served: Served {
+                    channel,
+                    entry,
+                    question: None,
+                    dispatcher: Some(Dispatcher::new(driver)),
+                    refused: false,
+                },
                 handle: None,
                 interest: Events::READABLE | Events::UNCONDITIONAL,
                 scheduled: None,
-                refused: false,
             }),
         }
     }
@@ -123,7 +129,8 @@ impl Client {
                 client.serve(&served_by, event.events);
             });
         state.handle = Some(added.map_err(|error| error.reason)?);
-        tracing::debug!("client {} connected: {}", self.id, state.entry.identity);
+        let identity = &state.served.entry.identity;
+        tracing::debug!("client {} connected: {identity}", self.id);
         // Who says nothing is heard of again only because time passes.
         state.schedule(self.id, hub);
         Ok(())
@@ -144,16 +151,7 @@ impl Client {
             return;
         }
         let now = hub.registry.now();
-        // First what has arrived: whoever has been heard is not silent.
-        let heard = if state.session.wants_read() {
-            state.exchange(self, hub, Events::READABLE, now)
-        } else {
-            Ok(())
-        };
-        let exchanged = heard.and_then(|()| {
-            state.session.on_time(now);
-            state.exchange(self, hub, Events::NONE, now)
-        });
+        let exchanged = state.on_time(self, hub, now);
         self.settle(hub, &mut state, exchanged);
     }
 
@@ -173,7 +171,10 @@ impl Client {
             if let Err(error) = call.outcome.result() {
                 tracing::debug!("client {}: {}: {error}", self.id, call.procedure);
             }
-            state.reply(call.ticket, call.outcome);
+            let State {
+                session, served, ..
+            } = &mut *state;
+            served.reply(session, call.ticket, call.outcome);
         }
         let exchanged = state.exchange(self, hub, Events::NONE, now);
         self.settle(hub, &mut state, exchanged);
@@ -189,10 +190,11 @@ impl Client {
     }
 
     /// Waits for what the session waits for, or closes the connection.
-    fn settle(self: &Arc<Client>, hub: &Arc<Hub>, state: &mut State, exchanged: Result<(), End>) {
+    fn settle(self: &Arc<Client>, hub: &Arc<Hub>, state: &mut State, exchanged: Exchanged) {
         if state.anonymous && !state.session.is_anonymous() {
             state.anonymous = false;
-            tracing::info!("client {} authenticated: {}", self.id, state.entry.identity);
+            let identity = &state.served.entry.identity;
+            tracing::info!("client {} authenticated: {identity}", self.id);
             hub.client_is_known(self.reach);
         }
         match exchanged.and_then(|()| self.ask(hub, state)) {
@@ -201,9 +203,9 @@ impl Client {
                 state.schedule(self.id, hub);
             }
             Err(end) => {
-                let (id, identity) = (self.id, &state.entry.identity);
+                let (id, identity) = (self.id, &state.served.entry.identity);
                 // What keeps a client out is for the operator to see.
-                if matches!(end, End::Tls(_)) {
+                if matches!(end, End::Failed(Failure::Tls(_))) {
                     tracing::warn!("client {id} closed: {end}; {identity}");
                 } else {
                     tracing::debug!("client {id} closed: {end}; {identity}");
@@ -214,12 +216,12 @@ impl Client {
     }
 
     /// Has polkit asked, if the client wants it to be.
-    fn ask(self: &Arc<Client>, hub: &Arc<Hub>, state: &mut State) -> Result<(), End> {
-        while let Some(ticket) = state.question.take() {
+    fn ask(self: &Arc<Client>, hub: &Arc<Hub>, state: &mut State) -> Exchanged {
+        while let Some(ticket) = state.served.question.take() {
             let (client, served_by) = (Arc::clone(self), Arc::clone(hub));
             let then = move |result| client.decided(&served_by, ticket, result);
             let access = state.session.access();
-            if let Err(refused) = self.gate.ask(self.id, &state.entry, access, then) {
+            if let Err(refused) = hub.gate.ask(self.id, &state.served.entry, access, then) {
                 state.session.authenticate(ticket, refused);
                 state.exchange(self, hub, Events::NONE, state.session.last_heard())?;
             }
@@ -239,7 +241,7 @@ impl Client {
     }
 
     fn close(&self, hub: &Hub, state: &mut State) {
-        if let Some(connection) = state.dispatcher.take().and_then(Dispatcher::close) {
+        if let Some(connection) = state.served.dispatcher.take().and_then(Dispatcher::close) {
             hub.jobs.close(connection);
         }
         if let Some(handle) = state.handle.take() {
@@ -265,104 +267,119 @@ impl Client {
 
 impl State {
     /// Moves bytes and calls until there is nothing left to move.
-    fn exchange(
-        &mut self,
-        client: &Client,
-        hub: &Hub,
-        events: Events,
-        now: Time,
-    ) -> Result<(), End> {
-        self.session.begin_turn();
-        self.carry_out_and_flush(client, hub, now)?;
-        if events.intersects(Events::READABLE | Events::UNCONDITIONAL) {
-            // A short read has emptied the socket, unless the peer is gone and its end is still to be read.
-            let peer_is_gone = events.intersects(Events::UNCONDITIONAL);
-            let mut may_have_more = true;
-            let mut buffer = [0; READ_SIZE];
-            for _ in 0..READ_BUDGET {
-                if !may_have_more || !self.session.wants_read() {
-                    break;
-                }
-                let session = &mut self.session;
-                let receive = |bytes: &[u8]| session.receive(now, bytes);
-                match self.channel.read(&client.socket, &mut buffer, receive) {
-                    Ok(arrived) => {
-                        may_have_more = arrived.bytes == buffer.len() || peer_is_gone;
-                        self.note(client.id, &arrived.tls, now);
-                    }
-                    Err(ChannelError::Tls(failure)) => return Err(failure.into()),
-                    Err(ChannelError::Socket(error)) => match error.kind() {
-                        io::ErrorKind::Interrupted => continue,
-                        io::ErrorKind::WouldBlock => break,
-                        _ => return Err(error.into()),
-                    },
-                }
-                self.carry_out_and_flush(client, hub, now)?;
-            }
-        }
-        // What TLS has not put out yet is still to be sent, unless the client broke the protocol.
-        let is_sent = !self.channel.wants_write() || self.session.state() == SessionState::Broken;
-        if self.session.should_close() && is_sent {
-            return Err(match self.session.state() {
-                SessionState::Denied => End::Denied,
-                _ => End::Over,
-            });
-        }
-        // A peer that is gone reads no answers; nobody would notice while the session does not read.
-        if events.intersects(Events::UNCONDITIONAL) && !self.session.wants_read() {
-            return Err(End::PeerGone);
-        }
-        Ok(())
+    fn exchange(&mut self, client: &Client, hub: &Hub, events: Events, now: Time) -> Exchanged {
+        let served = &mut self.served;
+        let mut line = Line {
+            client,
+            hub,
+            served,
+        };
+        flow::exchange(&mut self.session, &mut line, events, now)
     }
 
-    fn carry_out_and_flush(&mut self, client: &Client, hub: &Hub, now: Time) -> Result<(), End> {
-        let socket = &client.socket;
-        loop {
-            while let Some(event) = self.session.poll() {
-                self.carry_out(client, hub, event, now);
-            }
-            let written = if self.session.wants_write() {
-                self.channel.write(socket, self.session.output())
-            } else {
-                self.channel.flush(socket).map(|()| 0)
-            };
-            match written {
-                Ok(0) => return Ok(()),
-                Ok(count) => self.session.advance_output(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
+    /// Does what is due at `now`.
+    fn on_time(&mut self, client: &Client, hub: &Hub, now: Time) -> Exchanged {
+        let served = &mut self.served;
+        let mut line = Line {
+            client,
+            hub,
+            served,
+        };
+        flow::on_time(&mut self.session, &mut line, now)
     }
 
+    /// Has the client called when its time comes.
+    fn schedule(&mut self, id: u64, hub: &Hub) {
+        let next = flow::next_call(&self.session);
+        let scheduled = self.scheduled;
+        self.scheduled = hub.deadlines.schedule(&hub.registry, id, scheduled, next);
+    }
+
+    /// Watches the connection for what the session waits for.
+    fn settle_interest(&mut self, hub: &Hub) {
+        let interest = flow::interest(&self.session, self.served.channel.wants_write());
+        if interest == self.interest {
+            return;
+        }
+        self.interest = interest;
+        if let Some(handle) = self.handle
+            && let Err(error) = hub.registry.update_handle(handle, interest)
+        {
+            tracing::error!("cannot watch a client: {error}");
+        }
+    }
+}
+
+impl Served {
     /// Takes note of what the channel has learned.
-    fn note(&mut self, id: u64, tls: &Received, now: Time) {
+    fn note(&mut self, session: &mut Session, id: u64, tls: &Received, now: Time) {
         if let Some(warning) = &tls.warning {
             tracing::warn!("client {id}: its certificate: {warning}");
         }
         if tls.opened {
-            self.session.end_handshake();
-            self.entry.identity.x509_dn = self.channel.peer_name().map(str::to_owned);
+            session.end_handshake();
+            self.entry.identity.x509_dn = self.channel.peer_name().map(Box::from);
         }
         if tls.ended {
-            self.session.tell_time(now);
-            self.session.end_of_input();
+            session.tell_time(now);
+            session.end_of_input();
         }
     }
 
-    fn wants_write(&self) -> bool {
-        self.session.wants_write() || self.channel.wants_write()
+    fn authenticate(&mut self, session: &mut Session, id: u64, hub: &Hub, request: &AuthRequest) {
+        if request.step == AuthStep::Polkit {
+            self.question = Some(request.ticket);
+            return;
+        }
+        let result = hub.gate.decide(id, &mut self.entry, &request.step);
+        session.authenticate(request.ticket, result);
     }
 
-    fn carry_out(&mut self, client: &Client, hub: &Hub, event: Event, now: Time) {
-        let id = client.id;
+    /// Carries out a call, or has a worker do it.
+    fn answer(&mut self, session: &mut Session, id: u64, hub: &Hub, request: Request, now: Time) {
+        let Some(dispatcher) = &self.dispatcher else {
+            return;
+        };
+        let (ticket, serial) = (request.ticket, request.serial);
+        let task = dispatcher.prepare(request.call);
+        let name = task.procedure().name;
+        let outcome = if task.may_block() {
+            tracing::debug!("client {id}: call {serial} {name} is left to a worker");
+            match hub.jobs.submit(id, ticket, task) {
+                None => return,
+                Some(outcome) => outcome,
+            }
+        } else {
+            task.run(now)
+        };
+        match outcome.result() {
+            Ok(_) => tracing::debug!("client {id}: call {serial} {name}"),
+            Err(error) => tracing::debug!("client {id}: call {serial} {name}: {error}"),
+        }
+        self.reply(session, ticket, outcome);
+    }
+
+    fn reply(&mut self, session: &mut Session, ticket: Ticket, outcome: Outcome) {
+        if let Some(dispatcher) = &mut self.dispatcher {
+            let result = dispatcher.finish(outcome);
+            session.reply(ticket, result);
+        }
+    }
+}
+
+impl Link for Line<'_> {
+    type Error = Failure;
+
+    fn carry_out(&mut self, session: &mut Session, now: Time, event: Event) {
+        let id = self.client.id;
         match event {
-            Event::Request(request) => self.answer(id, hub, request, now),
-            Event::Authenticate(request) => self.authenticate(client, &request),
+            Event::Request(request) => self.served.answer(session, id, self.hub, request, now),
+            Event::Authenticate(request) => {
+                self.served.authenticate(session, id, self.hub, &request)
+            }
             Event::Refused { header, refusal } => {
                 let (serial, procedure) = (header.serial, header.procedure);
-                if std::mem::replace(&mut self.refused, true) {
+                if std::mem::replace(&mut self.served.refused, true) {
                     tracing::debug!("client {id}: call {serial} of {procedure} refused: {refusal}");
                 } else {
                     tracing::info!("client {id}: call {serial} of {procedure} refused: {refusal}");
@@ -387,78 +404,46 @@ impl State {
         }
     }
 
-    fn authenticate(&mut self, client: &Client, request: &AuthRequest) {
-        if request.step == AuthStep::Polkit {
-            self.question = Some(request.ticket);
-            return;
-        }
-        let result = client
-            .gate
-            .decide(client.id, &mut self.entry, &request.step);
-        self.session.authenticate(request.ticket, result);
-    }
-
-    /// Carries out a call, or has a worker do it.
-    fn answer(&mut self, id: u64, hub: &Hub, request: Request, now: Time) {
-        let Some(dispatcher) = &self.dispatcher else {
-            return;
-        };
-        let (ticket, serial) = (request.ticket, request.serial);
-        let task = dispatcher.prepare(request.call);
-        let name = task.procedure().name;
-        let outcome = if task.may_block() {
-            tracing::debug!("client {id}: call {serial} {name} is left to a worker");
-            match hub.jobs.submit(id, ticket, task) {
-                None => return,
-                Some(outcome) => outcome,
+    fn read(&mut self, session: &mut Session, now: Time) -> Result<Arrival, Failure> {
+        let mut buffer = [0; READ_SIZE];
+        let channel = &mut self.served.channel;
+        let arrived = loop {
+            let receive = |bytes: &[u8]| session.receive(now, bytes);
+            match channel.read(&self.client.socket, &mut buffer, receive) {
+                Ok(arrived) => break arrived,
+                Err(ChannelError::Tls(failure)) => return Err(failure.into()),
+                Err(ChannelError::Socket(error)) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => return Ok(Arrival::Nothing),
+                    _ => return Err(error.into()),
+                },
             }
-        } else {
-            task.run(now)
         };
-        match outcome.result() {
-            Ok(_) => tracing::debug!("client {id}: call {serial} {name}"),
-            Err(error) => tracing::debug!("client {id}: call {serial} {name}: {error}"),
-        }
-        self.reply(ticket, outcome);
-    }
-
-    fn reply(&mut self, ticket: Ticket, outcome: Outcome) {
-        if let Some(dispatcher) = &mut self.dispatcher {
-            let result = dispatcher.finish(outcome);
-            self.session.reply(ticket, result);
-        }
-    }
-
-    /// Has the client called when its time comes.
-    fn schedule(&mut self, id: u64, hub: &Hub) {
-        let next = if self.session.has_more() {
-            Some(Time::ZERO)
+        self.served.note(session, self.client.id, &arrived.tls, now);
+        Ok(if arrived.bytes == buffer.len() {
+            Arrival::Full
         } else {
-            self.session.next_deadline()
-        };
-        let scheduled = self.scheduled;
-        self.scheduled = hub.deadlines.schedule(&hub.registry, id, scheduled, next);
+            Arrival::Short
+        })
     }
 
-    /// Watches the connection for what the session waits for: always for its end, so that a peer that
-    /// vanishes is noticed whatever the session does (DM-807).
-    fn settle_interest(&mut self, hub: &Hub) {
-        let mut interest = Events::UNCONDITIONAL;
-        // What is left for another turn is taken before anything is read, but then it is.
-        if self.session.wants_read() || self.session.has_more() {
-            interest |= Events::READABLE;
+    fn send(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        let (socket, channel) = (&self.client.socket, &mut self.served.channel);
+        loop {
+            let sent = if bytes.is_empty() {
+                channel.flush(socket).map(|()| 0)
+            } else {
+                channel.write(socket, bytes)
+            };
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                sent => return Ok(sent?),
+            }
         }
-        if self.wants_write() {
-            interest |= Events::WRITABLE;
-        }
-        if interest == self.interest {
-            return;
-        }
-        self.interest = interest;
-        if let Some(handle) = self.handle
-            && let Err(error) = hub.registry.update_handle(handle, interest)
-        {
-            tracing::error!("cannot watch a client: {error}");
-        }
+    }
+
+    fn wants_write(&self) -> bool {
+        self.served.channel.wants_write()
     }
 }

@@ -1,38 +1,18 @@
-//! Which client is to be called next because time passes, with one timeout of the loop for all of them.
-//!
-//! A deadline that moves away, as it does with every byte that a client sends, is not told: when the earlier
-//! one comes, the client is asked again. So a busy client costs nothing here, and an idle one an entry.
+//! The one timeout of the loop that calls clients when their time has come.
 
+use crate::flow::Agenda;
 use crate::id::TimeoutId;
 use crate::registry::{Registry, TimeoutEvent};
 use crate::sync::Mutex;
 use crate::time::Time;
-use std::collections::BTreeSet;
 use std::sync::OnceLock;
-
-/// How many clients are called in one turn at most, so that others get theirs.
-const BUDGET: usize = 256;
 
 /// The deadlines of all clients.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     /// The one timeout.
     timeout: OnceLock<TimeoutId>,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// At most one for each client.
-    entries: BTreeSet<(Time, u64)>,
-    /// When the timeout is called, if it is enabled.
-    armed: Option<Time>,
-}
-
-impl State {
-    fn first(&self) -> Option<Time> {
-        self.entries.first().map(|(at, _)| *at)
-    }
+    agenda: Mutex<Agenda>,
 }
 
 impl Deadlines {
@@ -59,56 +39,35 @@ impl Deadlines {
         scheduled: Option<Time>,
         next: Option<Time>,
     ) -> Option<Time> {
-        let Some(next) = next else {
-            return scheduled;
-        };
-        if scheduled.is_some_and(|scheduled| scheduled <= next) {
+        // Nearly always, and without the lock.
+        if Agenda::is_in_time(scheduled, next) {
             return scheduled;
         }
-        let mut state = self.state.lock();
-        if let Some(scheduled) = scheduled {
-            state.entries.remove(&(scheduled, client));
+        let mut agenda = self.agenda.lock();
+        let scheduled = agenda.schedule(client, scheduled, next);
+        if let Some(at) = agenda.arm() {
+            self.update(registry, Some(at));
         }
-        state.entries.insert((next, client));
-        self.arm(registry, &mut state);
-        Some(next)
+        scheduled
     }
 
     /// Forgets a client.
     pub(super) fn forget(&self, client: u64, scheduled: Option<Time>) {
-        if let Some(scheduled) = scheduled {
-            self.state.lock().entries.remove(&(scheduled, client));
+        if scheduled.is_some() {
+            self.agenda.lock().forget(client, scheduled);
         }
     }
 
     /// Takes out whoever is due at `now`.
     pub(super) fn due(&self, now: Time) -> Vec<u64> {
-        let mut state = self.state.lock();
-        let mut due = Vec::new();
-        while due.len() < BUDGET && state.first().is_some_and(|first| first <= now) {
-            due.extend(state.entries.pop_first().map(|(_, client)| client));
-        }
-        due
+        self.agenda.lock().due(now)
     }
 
     /// Sets the timeout for the next deadline, after those that were due have been called.
     pub(super) fn rearm(&self, registry: &Registry) {
-        let mut state = self.state.lock();
-        state.armed = None;
-        match state.first() {
-            Some(_) => self.arm(registry, &mut state),
-            None => self.update(registry, None),
-        }
-    }
-
-    fn arm(&self, registry: &Registry, state: &mut State) {
-        let Some(first) = state.first() else {
-            return;
-        };
-        if state.armed.is_none_or(|armed| first < armed) {
-            state.armed = Some(first);
-            self.update(registry, Some(first));
-        }
+        let mut agenda = self.agenda.lock();
+        let at = agenda.rearm();
+        self.update(registry, at);
     }
 
     fn update(&self, registry: &Registry, at: Option<Time>) {

@@ -5,11 +5,12 @@ use super::deadlines::Deadlines;
 use super::gate::Gate;
 use super::idle::Idle;
 use super::jobs::{Finished, Jobs};
-use super::service::{Reach, Service, Suspension, Terms};
+use super::service::{Service, Terms};
 use super::{Config, DaemonError, Endpoint, TlsService};
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, Stopper};
 use crate::events::Events;
+use crate::flow::{ACCEPT_BUDGET, Admission, AdmissionLimits, Reach};
 use crate::net::tls::{TlsContext, TlsError, TlsSettings, wall_clock};
 use crate::net::{Listener, Socket};
 use crate::registry::Registry;
@@ -18,13 +19,8 @@ use crate::sync::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How many connections one event of a listening socket accepts at most, so that others get their turn
-/// (DM-502).
-const ACCEPT_BUDGET: usize = 16;
 
 /// The services and clients of one daemon.
 pub(super) struct Hub {
@@ -39,11 +35,10 @@ pub(super) struct Hub {
 }
 
 struct State {
-    phase: Phase,
+    /// Knows the services by their places here.
+    admission: Admission,
     services: Vec<Service>,
     clients: BTreeMap<u64, Arc<Client>>,
-    /// How many of them nobody knows yet, by [`Reach`].
-    anonymous: [usize; 2],
     /// Counts from 1, never repeats (DM-608).
     last_client: u64,
     in_force: InForce,
@@ -52,9 +47,6 @@ struct State {
 
 /// The part of the configuration that may change while the daemon runs.
 struct InForce {
-    max_clients: NonZeroUsize,
-    /// Of each reach; 0 for any number.
-    max_anonymous_clients: usize,
     /// What the next client is told.
     session: SessionConfig,
     grace: Duration,
@@ -63,13 +55,11 @@ struct InForce {
 impl InForce {
     fn new(config: &Config) -> InForce {
         InForce {
-            max_clients: config.max_clients,
-            max_anonymous_clients: config.max_anonymous_clients,
             session: SessionConfig {
-                limits: Limits {
+                limits: Arc::new(Limits {
                     auth_timeout: config.auth_timeout,
                     ..config.client_limits
-                },
+                }),
                 keepalive: config.keepalive,
                 ..SessionConfig::default()
             },
@@ -78,13 +68,20 @@ impl InForce {
     }
 }
 
-/// Where a daemon is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Clients come and go.
-    Serving,
-    /// Nobody is accepted; the clients that are there read their last answers.
-    Draining,
+const fn limits(config: &Config) -> AdmissionLimits {
+    AdmissionLimits {
+        max_clients: config.max_clients,
+        max_anonymous_clients: config.max_anonymous_clients,
+    }
+}
+
+impl State {
+    /// Accepts on the services on which somebody may be.
+    fn settle(&mut self, registry: &Registry) {
+        for (index, service) in self.services.iter_mut().enumerate() {
+            service.set_accepting(registry, self.admission.is_accepting(index));
+        }
+    }
 }
 
 impl Hub {
@@ -96,10 +93,9 @@ impl Hub {
             deadlines: Deadlines::default(),
             jobs: Jobs::new(event_loop.registry(), config.workers),
             state: Mutex::new(State {
-                phase: Phase::Serving,
+                admission: Admission::new(limits(config)),
                 services: Vec::new(),
                 clients: BTreeMap::new(),
-                anonymous: [0; 2],
                 last_client: 0,
                 in_force: InForce::new(config),
                 idle: Idle::default(),
@@ -115,7 +111,12 @@ impl Hub {
         tls: Option<Arc<TlsContext>>,
     ) {
         let service = Service::new(listeners, terms, tls);
-        self.state.lock().services.push(service);
+        let mut state = self.state.lock();
+        let makes_anonymous = service.makes_anonymous();
+        state
+            .admission
+            .add_service(service.reach(), makes_anonymous);
+        state.services.push(service);
     }
 
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
@@ -130,7 +131,7 @@ impl Hub {
         driver: &Arc<dyn Driver>,
     ) -> Result<bool, DaemonError> {
         let mut state = self.state.lock();
-        if state.phase != Phase::Serving {
+        if state.admission.is_draining() {
             return Ok(false);
         }
         let hub = Arc::clone(self);
@@ -163,7 +164,7 @@ impl Hub {
             return;
         }
         for _ in 0..ACCEPT_BUDGET {
-            if self.suspend_at_limit(index) {
+            if !self.may_accept(index) {
                 return;
             }
             match listener.accept() {
@@ -177,28 +178,17 @@ impl Hub {
         }
     }
 
-    /// Stops accepting if the service may have no more clients for now; whether it does.
-    fn suspend_at_limit(&self, index: usize) -> bool {
+    /// Whether the service may have one more client; if not, it stops accepting for now.
+    fn may_accept(&self, index: usize) -> bool {
         let state = &mut *self.state.lock();
-        let service = &mut state.services[index];
-        let makes_anonymous = service.makes_anonymous();
-        let anonymous = state.anonymous[service.reach() as usize];
-        let max_anonymous = state.in_force.max_anonymous_clients;
-        let reason = if state.clients.len() >= state.in_force.max_clients.get() {
-            Suspension::ClientLimit
-        } else if makes_anonymous && max_anonymous != 0 && anonymous >= max_anonymous {
-            Suspension::AnonymousLimit
-        } else {
-            return false;
-        };
-        service.suspend(&self.registry, reason);
-        true
+        let may_accept = state.admission.may_accept(index);
+        state.settle(&self.registry);
+        may_accept
     }
 
     fn add_client(self: &Arc<Hub>, index: usize, socket: Socket, driver: &Arc<dyn Driver>) {
         let (Terms { access, auth }, reach, channel) = {
-            let service = &mut self.state.lock().services[index];
-            service.accepted();
+            let service = &self.state.lock().services[index];
             (service.terms(), service.reach(), service.channel())
         };
         let channel = match channel {
@@ -219,16 +209,17 @@ impl Hub {
                 peer_is_root,
                 awaits_handshake: !channel.is_open(),
                 accepted: self.registry.now(),
-                ..state.in_force.session
+                ..state.in_force.session.clone()
             };
             let is_anonymous = auth != Auth::None || session.awaits_handshake;
-            state.anonymous[reach as usize] += usize::from(is_anonymous);
+            if !state.admission.admit(index, is_anonymous) {
+                return;
+            }
             state.last_client += 1;
             let id = state.last_client;
-            let gate = Arc::clone(&self.gate);
             let driver = Arc::clone(driver);
             let connection = (socket, channel);
-            let client = Client::new(id, connection, (reach, gate), (session, entry), driver);
+            let client = Client::new(id, connection, reach, (session, entry), driver);
             let client = Arc::new(client);
             state.clients.insert(id, Arc::clone(&client));
             if state.clients.len() == 1 {
@@ -273,14 +264,11 @@ impl Hub {
             }
         }
         state.in_force = InForce::new(config);
+        state.admission.set_limits(limits(config));
+        state.settle(&self.registry);
         state.idle.set_interval(config.idle_timeout);
         let clients = state.clients.len();
         state.idle.settle(&self.registry, clients);
-        // There may be room for more now; who finds that there is not stops again.
-        for service in &mut state.services {
-            service.resume(&self.registry, Suspension::ClientLimit);
-            service.resume(&self.registry, Suspension::AnonymousLimit);
-        }
         Ok(())
     }
 
@@ -312,7 +300,7 @@ impl Hub {
     /// Stops the loop if the daemon is being stopped and nobody is left to wait for.
     fn stop_if_over(&self) {
         let state = self.state.lock();
-        let is_over = state.phase == Phase::Draining && state.clients.is_empty();
+        let is_over = state.admission.is_draining() && state.clients.is_empty();
         drop(state);
         if is_over && self.jobs.are_over() {
             self.stopper.stop();
@@ -322,21 +310,17 @@ impl Hub {
     /// Takes note that one anonymous client is one no more, or gone: there is room for another one.
     pub(super) fn client_is_known(&self, reach: Reach) {
         let state = &mut *self.state.lock();
-        state.anonymous[reach as usize] -= 1;
-        for service in &mut state.services {
-            if service.reach() == reach {
-                service.resume(&self.registry, Suspension::AnonymousLimit);
-            }
-        }
+        state.admission.client_is_known(reach);
+        state.settle(&self.registry);
     }
 
     /// Takes note that a client is gone: there is room for another one, or nobody is left to wait for.
     pub(super) fn client_closed(&self, id: u64) {
         let mut state = self.state.lock();
         let gone = state.clients.remove(&id);
-        for service in &mut state.services {
-            service.resume(&self.registry, Suspension::ClientLimit);
-            service.resume(&self.registry, Suspension::OutOfDescriptors);
+        if gone.is_some() {
+            state.admission.client_closed();
+            state.settle(&self.registry);
         }
         if state.clients.is_empty() {
             state.idle.settle(&self.registry, 0);
@@ -350,25 +334,22 @@ impl Hub {
     /// once, and again in vain (DM-503, DM-505).
     fn back_off(self: &Arc<Hub>, index: usize, listener: &Listener, error: &io::Error) {
         let mut state = self.state.lock();
-        let service = &mut state.services[index];
-        let pause = service.next_pause();
+        let pause = state.admission.accept_failed(index);
         tracing::warn!(
             "cannot accept on {}: {error}; trying again in {pause:?}",
             listener.address()
         );
-        service.suspend(&self.registry, Suspension::OutOfDescriptors);
+        state.settle(&self.registry);
         let hub = Arc::clone(self);
         let added = self.registry.add_timeout(pause, move |event| {
             // It is called once; it can only be registered while it is called.
             let _ = event.registry.remove_timeout(event.id);
             let mut state = hub.state.lock();
-            // The services are gone once the daemon has stopped.
-            if let Some(service) = state.services.get_mut(index) {
-                service.resume(&hub.registry, Suspension::OutOfDescriptors);
-            }
+            state.admission.retry(index);
+            state.settle(&hub.registry);
         });
         match added {
-            Ok(timeout) => service.retry_by(&self.registry, timeout),
+            Ok(timeout) => state.services[index].retry_by(&self.registry, timeout),
             Err(error) => tracing::error!("{error}"),
         }
     }
@@ -377,13 +358,12 @@ impl Hub {
     /// as the grace lasts. A second time, or once the grace is over, at once (DM-1302…1304).
     pub(super) fn drain(self: &Arc<Hub>) {
         let mut state = self.state.lock();
-        if state.phase == Phase::Draining {
+        if !state.admission.drain() {
             drop(state);
             tracing::info!("asked to stop once more; stopping at once");
             self.stop_now();
             return;
         }
-        state.phase = Phase::Draining;
         for service in &mut state.services {
             service.disable(&self.registry);
         }
@@ -423,7 +403,7 @@ impl Hub {
     /// Takes the sockets' names away and stops listening.
     pub(super) fn close_sockets(&self) {
         let mut state = self.state.lock();
-        state.phase = Phase::Draining;
+        state.admission.drain();
         for service in &mut state.services {
             service.disable(&self.registry);
         }
@@ -448,7 +428,7 @@ impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();
         f.debug_struct("Hub")
-            .field("phase", &state.phase)
+            .field("is_draining", &state.admission.is_draining())
             .field("services", &state.services.len())
             .field("clients", &state.clients.len())
             .finish_non_exhaustive()

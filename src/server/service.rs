@@ -3,41 +3,17 @@
 use super::Endpoint;
 use crate::core::Refused;
 use crate::events::Events;
+use crate::flow::Reach;
 use crate::id::{HandleId, TimeoutId};
 use crate::net::tls::{TlsContext, TlsError};
 use crate::net::{Address, Channel, Listener, Transport};
 use crate::registry::Registry;
 use crate::session::{Access, Auth};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What an enabled service is woken for (DM-501).
-const INTEREST: Events = Events::ALL;
-
-/// The first pause after a connection could not be accepted, doubled each time up to the last (DM-505).
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
-
-/// Why nobody is accepted for now. A service accepts exactly when there is no reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Suspension {
-    /// There are as many clients as there may be (DM-601).
-    ClientLimit = 1,
-    /// There are no descriptors, or no memory, for another connection (DM-505).
-    OutOfDescriptors = 2,
-    /// There are as many anonymous clients as there may be (DM-602).
-    AnonymousLimit = 4,
-}
-
-/// Where the clients of a service are. Those on networks are limited for themselves, so that they cannot
-/// keep local ones out (DM-603).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// On this machine.
-    Local = 0,
-    /// Anywhere.
-    Network = 1,
-}
+const INTEREST: Events =
+    Events::from_bits_truncate(Events::READABLE.bits() | Events::UNCONDITIONAL.bits());
 
 /// What a service asks of its clients, and lets them do.
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +29,8 @@ pub(super) struct Service {
     terms: Terms,
     /// What its clients' TLS is made of, if they have it. Clients that are there keep what they began with.
     tls: Option<Arc<TlsContext>>,
-    /// The reasons why it does not accept, as bits.
-    suspensions: u8,
-    /// The pause that the next failure causes.
-    pause: Duration,
+    /// Whether its sockets are watched for somebody to accept.
+    is_accepting: bool,
     /// The timeout that ends the pause.
     retry: Option<TimeoutId>,
 }
@@ -83,8 +57,7 @@ impl Service {
             listeners: listeners.into_iter().map(listening).collect(),
             terms,
             tls,
-            suspensions: 0,
-            pause: FIRST_PAUSE,
+            is_accepting: true,
             retry: None,
         }
     }
@@ -170,27 +143,12 @@ impl Service {
         }
     }
 
-    /// Stops accepting until the reason is gone.
-    pub(super) fn suspend(&mut self, registry: &Registry, reason: Suspension) {
-        self.set_suspensions(registry, self.suspensions | reason as u8);
-    }
-
-    /// Accepts again, unless there is another reason not to.
-    pub(super) fn resume(&mut self, registry: &Registry, reason: Suspension) {
-        self.set_suspensions(registry, self.suspensions & !(reason as u8));
-    }
-
-    fn set_suspensions(&mut self, registry: &Registry, suspensions: u8) {
-        let changed = (suspensions == 0) != (self.suspensions == 0);
-        self.suspensions = suspensions;
-        if !changed {
+    /// Watches its sockets for somebody to accept, or does not for now.
+    pub(super) fn set_accepting(&mut self, registry: &Registry, is_accepting: bool) {
+        if std::mem::replace(&mut self.is_accepting, is_accepting) == is_accepting {
             return;
         }
-        let interest = if suspensions == 0 {
-            INTEREST
-        } else {
-            Events::NONE
-        };
+        let interest = if is_accepting { INTEREST } else { Events::NONE };
         for listening in &self.listeners {
             if let Some(handle) = listening.handle
                 && let Err(error) = registry.update_handle(handle, interest)
@@ -201,23 +159,56 @@ impl Service {
         }
     }
 
-    /// Takes note that a connection was accepted: the next failure is a first one.
-    pub(super) fn accepted(&mut self) {
-        self.pause = FIRST_PAUSE;
-    }
-
-    /// How long to rest after a failure.
-    pub(super) fn next_pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(LAST_PAUSE);
-        pause
-    }
-
     /// Takes note of the timeout that ends the pause, in place of an earlier one.
     pub(super) fn retry_by(&mut self, registry: &Registry, timeout: TimeoutId) {
         if let Some(earlier) = self.retry.replace(timeout) {
             // It may have passed.
             let _ = registry.remove_timeout(earlier);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::EventLoop;
+    use crate::net::UnixSocket;
+    use crate::session::Access;
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    /// What the kernel watches by epoll, as `/proc` shows it: nobody waits for more than one descriptor here.
+    fn watched(event_loop: &mut EventLoop) -> Vec<u32> {
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+        let epoll = event_loop.poll_fd().unwrap().as_raw_fd();
+        let shown = std::fs::read_to_string(format!("/proc/self/fdinfo/{epoll}")).unwrap();
+        let lines = shown.lines().filter(|line| line.starts_with("tfd:"));
+        let events = lines.map(|line| line.split_ascii_whitespace().nth(3).unwrap());
+        let events = events.map(|hex| u32::from_str_radix(hex, 16).unwrap());
+        // All but the wake descriptor, which is edge-triggered.
+        events.filter(|events| events & (1 << 31) == 0).collect()
+    }
+
+    #[test]
+    fn a_service_waits_to_accept_while_enabled_and_for_nothing_while_suspended() {
+        const IN_ERR_HUP: u32 = 0x19;
+        let dir = tempfile::tempdir().unwrap();
+        let socket = UnixSocket::bind(&dir.path().join("socket"), 0o700, 1).unwrap();
+        let terms = Terms {
+            access: Access::ReadWrite,
+            auth: Auth::None,
+        };
+        let mut event_loop = EventLoop::new().unwrap();
+        let registry = event_loop.registry();
+        let mut service = Service::new(vec![Listener::Unix(socket)], terms, None);
+        assert_eq!(watched(&mut event_loop), []);
+        service.enable(&registry, |_, _| {}).unwrap();
+        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP]);
+        service.set_accepting(&registry, false);
+        assert_eq!(watched(&mut event_loop), []);
+        service.set_accepting(&registry, true);
+        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP]);
+        service.disable(&registry);
+        assert_eq!(watched(&mut event_loop), []);
     }
 }
