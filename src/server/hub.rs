@@ -63,10 +63,10 @@ impl InForce {
     fn new(config: &Config) -> InForce {
         InForce {
             session: SessionConfig {
-                limits: Limits {
+                limits: Arc::new(Limits {
                     auth_timeout: config.auth_timeout,
                     ..config.client_limits
-                },
+                }),
                 keepalive: config.keepalive,
                 ..SessionConfig::default()
             },

@@ -155,6 +155,7 @@ mod tests {
         Call, FeatureArgs, FrameSplitter, HostnameRet, MAX_FRAME, Reply, write_message,
     };
     use std::num::NonZeroUsize;
+    use std::sync::Arc;
 
     const SECOND: Duration = Duration::from_secs(1);
     const COUNT: u32 = 2;
@@ -191,7 +192,7 @@ mod tests {
             count: COUNT,
         };
         let mut session = Session::new(SessionConfig {
-            limits,
+            limits: limits.into(),
             keepalive,
             ..SessionConfig::default()
         });
@@ -385,7 +386,7 @@ mod tests {
         };
         // The handshake, SASL or both are not over in time.
         for (handshake, sasl) in [(false, false), (true, false), (false, true)] {
-            let mut session = Session::new(config);
+            let mut session = Session::new(config.clone());
             if handshake {
                 session.end_handshake();
             }
@@ -402,17 +403,17 @@ mod tests {
             assert_eq!(session.poll(), Some(expired));
             assert!(session.should_close());
         }
-        let mut session = Session::new(config);
+        let mut session = Session::new(config.clone());
         session.end_handshake();
         session.mark_authenticated();
         assert_eq!(session.next_deadline(), None);
         session.on_time(at(1_000));
         assert_eq!(session.poll(), None);
         let nobody_waits = Session::new(SessionConfig {
-            limits: Limits {
+            limits: Arc::new(Limits {
                 auth_timeout: Duration::ZERO,
                 ..Limits::default()
-            },
+            }),
             ..config
         });
         assert_eq!(nobody_waits.next_deadline(), None);

@@ -26,6 +26,7 @@ mod keepalive;
 mod tests;
 
 use std::mem;
+use std::sync::Arc;
 
 use auth::Authentication;
 use check::Checks;
@@ -84,7 +85,7 @@ pub enum SessionState {
 /// ```
 #[derive(Debug)]
 pub struct Session {
-    limits: Limits,
+    limits: Arc<Limits>,
     keepalive: Keepalive,
     auth: Authentication,
     /// Whether the handshake of its transport is not over.
@@ -93,7 +94,7 @@ pub struct Session {
     state: SessionState,
     splitter: FrameSplitter,
     /// The one message that was read past while the client was throttled.
-    parked: Option<(Header, Vec<u8>)>,
+    parked: Option<Box<Parked>>,
     in_progress: Vec<Pending>,
     next_ticket: u64,
     output: Buffer,
@@ -108,6 +109,13 @@ pub struct Session {
     clock: Clock,
     /// Why it was given up, until that is handed out.
     expired: Option<Expiry>,
+}
+
+/// A message that was read past. Boxed where it is kept: few clients ever have one.
+#[derive(Debug)]
+struct Parked {
+    header: Header,
+    payload: Vec<u8>,
 }
 
 /// A call handed out and not answered.
@@ -153,6 +161,7 @@ impl Session {
             limits.max_frame_before_auth
         };
         Self {
+            clock: Clock::begin(accepted, limits.auth_timeout),
             limits,
             keepalive,
             auth,
@@ -172,7 +181,6 @@ impl Session {
             budget: usize::MAX,
             input_ended: false,
             throttle_reported: false,
-            clock: Clock::begin(accepted, limits.auth_timeout),
             expired: None,
         }
     }
@@ -232,9 +240,10 @@ impl Session {
                 return None;
             }
             if !self.is_busy()
-                && let Some((header, payload)) = self.parked.take()
+                && let Some(parked) = self.parked.take()
             {
                 self.budget -= 1;
+                let Parked { header, payload } = *parked;
                 let verdict = self.checks.judge(&Frame {
                     header,
                     payload: &payload,
@@ -265,7 +274,10 @@ impl Session {
                     self.halt = Halt::Waiting;
                     return None;
                 }
-                self.parked = Some((header, frame.payload.to_vec()));
+                self.parked = Some(Box::new(Parked {
+                    header,
+                    payload: frame.payload.to_vec(),
+                }));
                 self.splitter.consume();
                 if self.is_throttled() && !mem::replace(&mut self.throttle_reported, true) {
                     return Some(Event::Throttled {

@@ -99,12 +99,11 @@ impl Hub {
                 peer_is_root,
                 awaits_handshake: !channel.is_open(),
                 accepted: self.registry.now(),
-                ..state.in_force.session
+                ..state.in_force.session.clone()
             };
-            let gate = Arc::clone(&self.gate);
             let driver = Arc::clone(driver);
             let connection = (socket, channel);
-            let client = Client::new(id, connection, (peer, gate), (session, entry), driver);
+            let client = Client::new(id, connection, peer, (session, entry), driver);
             let client = Arc::new(client);
             state.clients.insert(id, Arc::clone(&client));
             if state.clients.len() == 1 {
