@@ -8,7 +8,7 @@ use crate::support::{
     open_arguments,
 };
 use crate::target::{Line, SERVICES, Service, Target, Who};
-use crate::tls_client::{Version, client_config, committed_files, server_name};
+use crate::tls_client::{Version, server_name};
 use crate::tls_stream::Tls;
 use rustix::net::sockopt::set_socket_linger;
 use rustls::ClientConnection;
@@ -293,7 +293,7 @@ fn version(rng: &mut Rng) -> Version {
 }
 
 fn says_half_a_hello(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let config = client_config(&committed_files(), version(rng), true);
+    let config = target.tls_client(version(rng), true);
     let mut client = ClientConnection::new(config, server_name()).expect("a client of TLS");
     let mut hello = Vec::new();
     client.write_tls(&mut hello)?;
@@ -305,7 +305,7 @@ fn says_half_a_hello(target: &Target, rng: &mut Rng) -> io::Result<()> {
 }
 
 fn handshake(target: &Target, version: Version, with_certificate: bool) -> io::Result<Tls> {
-    let config = client_config(&committed_files(), version, with_certificate);
+    let config = target.tls_client(version, with_certificate);
     let stream = target.dial_tls(Who::Hostile)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut tls = Tls::over(stream, config);

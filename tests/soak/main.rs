@@ -33,7 +33,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
-use target::{SERVICES, Target};
+use target::{SERVICES, Target, become_hostile};
 
 /// How many do harm at a time.
 const HOSTILE: usize = 16;
@@ -162,6 +162,7 @@ fn mix(target: &Target, rng: &mut Rng, length: Duration) -> String {
         }
         for number in 0..HOSTILE {
             begin(scope, &run, rng, move |rng, run| {
+                become_hostile();
                 harm(target, number, rng, run);
             });
         }

@@ -1,19 +1,22 @@
 //! The daemon under the soak: one of each service, and what it uses.
 
 use crate::support::patience::{PATIENCE, wait_until};
-use crate::support::{Connection, Daemon};
+use crate::support::{Connection, Daemon, connect_from};
 use crate::tls_client::{Version, client_config, committed_files, lines_naming};
 use crate::tls_stream::Tls;
 use eventry::auth::{Change, change_password};
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, Uid, geteuid, getrlimit, prlimit};
+use rustix::thread::set_thread_uid;
+use rustls::ClientConfig;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -22,7 +25,7 @@ pub(crate) const PASSWORD: &str = "pencil";
 /// What does not change while the daemon runs. Who is silent is pinged, and given up after five seconds.
 const SETTINGS: &str = "listen_tcp = 1\ntcp_port = \"0\"\nauth_tcp = \"none\"\n\
      listen_tls = 1\ntls_port = \"0\"\nlisten_addr = \"127.0.0.1\"\n\
-     auth_unix_ro = \"sasl\"\neventry_auth_timeout = 5\n\
+     unix_sock_rw_perms = \"0777\"\nauth_unix_ro = \"sasl\"\neventry_auth_timeout = 5\n\
      keepalive_interval = 1\nkeepalive_count = 4\n";
 
 /// How clients reach it.
@@ -43,7 +46,7 @@ pub(crate) const SERVICES: [Service; 4] = [
     Service::Tls,
 ];
 
-/// Who connects: on networks they come from different addresses, as real ones would.
+/// Who connects: they come from different addresses, and are different users, as real ones would.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Who {
     Polite,
@@ -52,12 +55,41 @@ pub(crate) enum Who {
 
 pub(crate) type Line = Box<dyn Connection + Send>;
 
+/// Makes this thread, and no other, that of another user, if it may.
+pub(crate) fn become_hostile() {
+    if geteuid().is_root() {
+        set_thread_uid(Uid::from_raw(NOBODY)).unwrap();
+    }
+}
+
+const NOBODY: u32 = 65534;
+
 pub(crate) struct Target {
     daemon: Daemon,
     dir: PathBuf,
     tcp: SocketAddr,
     tls: SocketAddr,
     descriptors: Rlimit,
+    /// Whatever user reads them, before he is another one.
+    tls_clients: TlsClients,
+}
+
+/// Clients of TLS, without a certificate and with one.
+struct TlsClients {
+    tls12: [Arc<ClientConfig>; 2],
+    tls13: [Arc<ClientConfig>; 2],
+}
+
+impl TlsClients {
+    fn load() -> TlsClients {
+        let of = |version| {
+            [false, true].map(|certificate| client_config(&committed_files(), version, certificate))
+        };
+        TlsClients {
+            tls12: of(Version::Tls12),
+            tls13: of(Version::Tls13),
+        }
+    }
 }
 
 /// What the daemon uses.
@@ -87,6 +119,8 @@ impl Target {
     pub(crate) fn start() -> Target {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().to_owned();
+        // Other users get to the sockets.
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
         let set = Change::Set {
             password: PASSWORD.as_bytes(),
             iterations: NonZeroU32::new(4096).unwrap(),
@@ -109,7 +143,17 @@ impl Target {
             tcp,
             tls,
             descriptors,
+            tls_clients: TlsClients::load(),
         }
+    }
+
+    /// What a client of TLS is told.
+    pub(crate) fn tls_client(&self, version: Version, with_certificate: bool) -> Arc<ClientConfig> {
+        let clients = match version {
+            Version::Tls12 => &self.tls_clients.tls12,
+            Version::Tls13 => &self.tls_clients.tls13,
+        };
+        Arc::clone(&clients[usize::from(with_certificate)])
     }
 
     /// A connection on which nothing was said: on the port for TLS, no hello either.
@@ -129,7 +173,7 @@ impl Target {
         if service != Service::Tls {
             return self.dial_raw(service, who);
         }
-        let config = client_config(&committed_files(), Version::Tls13, true);
+        let config = self.tls_client(Version::Tls13, true);
         let stream = self.dial_tls(who)?;
         stream.set_patience(patience_of(who))?;
         let mut stream = Tls::over(stream, config);
@@ -238,12 +282,9 @@ fn patient(stream: impl Connection + Send + 'static, who: Who) -> io::Result<Lin
 }
 
 fn dial_from(who: Who, to: SocketAddr) -> io::Result<TcpStream> {
-    let host = match who {
-        Who::Polite => [127, 0, 0, 2],
-        Who::Hostile => [127, 0, 0, 3],
+    let last = match who {
+        Who::Polite => 2,
+        Who::Hostile => 3,
     };
-    let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
-    bind(&stream, &SocketAddr::from((host, 0)))?;
-    connect(&stream, &to)?;
-    Ok(TcpStream::from(stream))
+    connect_from(last, to)
 }

@@ -1,6 +1,7 @@
 //! A client of the daemon that speaks in bytes.
 
 use super::patience::{PATIENCE, wait_until};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -179,6 +180,14 @@ fn event_loop_sleeps(process: u32) -> bool {
     // The state follows the name, which may contain anything.
     let (_, after_name) = stat.rsplit_once(") ").unwrap();
     after_name.starts_with('S')
+}
+
+/// A connection from 127.0.0.`last`.
+pub fn connect_from(last: u8, to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&stream, &SocketAddr::from(([127, 0, 0, last], 0)))?;
+    connect(&stream, &to)?;
+    Ok(TcpStream::from(stream))
 }
 
 /// What answers a ping.
