@@ -10,4 +10,4 @@ mod exchange;
 
 pub use admission::{ACCEPT_BUDGET, Admission, AdmissionLimits, Reach};
 pub use agenda::Agenda;
-pub use exchange::{Arrival, End, Link, exchange, interest, next_call, on_time};
+pub use exchange::{Arrival, End, Link, authenticate, exchange, interest, next_call, on_time};
