@@ -97,7 +97,7 @@ impl Run {
             session: Session::new(SessionConfig {
                 access,
                 auth,
-                limits,
+                limits: limits.into(),
                 ..SessionConfig::default()
             }),
             dispatcher: Dispatcher::new(Arc::new(MemoryDriver::with_hostname("fuzz"))),

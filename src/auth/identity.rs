@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The process at the other end of a Unix socket, as the system saw it when it connected (DM-1006).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +17,9 @@ pub struct UnixPeer {
     /// that got its number later. `None` if nobody has asked, or it is gone.
     pub start_time: Option<u64>,
     /// The user's name, if it has one here.
-    pub user: Option<String>,
+    pub user: Option<Arc<str>>,
     /// The group's name, if it has one here.
-    pub group: Option<String>,
+    pub group: Option<Arc<str>>,
 }
 
 /// Everything known of who a client is (DM-1007). Displayed as one piece of a log line: what clients choose
@@ -38,9 +39,9 @@ pub struct Identity {
     /// The address, on a network.
     pub address: Option<SocketAddr>,
     /// The user it has proved to be by SASL.
-    pub sasl_user: Option<String>,
+    pub sasl_user: Option<Box<str>>,
     /// The distinguished name in its certificate, with TLS.
-    pub x509_dn: Option<String>,
+    pub x509_dn: Option<Box<str>>,
 }
 
 impl fmt::Display for Identity {

@@ -46,8 +46,8 @@ pub enum SaslExchange {
     Idle,
     /// The mechanism is chosen, and the client is asked to speak first.
     Chosen,
-    /// The client has been asked for its proof.
-    Challenged(ScramServer),
+    /// The client has been asked for its proof. Boxed: every client has one of these, and few get here.
+    Challenged(Box<ScramServer>),
 }
 
 /// What comes of a step.
@@ -169,7 +169,7 @@ impl SaslExchange {
         nonce: &Nonce,
     ) -> Result<SaslProgress, SaslError> {
         let (scram, challenge) = ScramServer::start(first, &sasl.passwords, nonce)?;
-        *self = SaslExchange::Challenged(scram);
+        *self = SaslExchange::Challenged(Box::new(scram));
         Ok(SaslProgress::Continue(Some(challenge)))
     }
 }

@@ -189,6 +189,7 @@ mod tests {
     use crate::wire::{Call, FeatureArgs, Header, HostnameRet, RemoteError, Reply, write_message};
     use std::convert::Infallible;
     use std::num::{NonZeroU32, NonZeroUsize};
+    use std::sync::Arc;
     use std::time::Duration;
 
     /// A connection of which the test says what has arrived, and for how much there is room.
@@ -231,10 +232,10 @@ mod tests {
 
     fn session() -> Session {
         Session::new(SessionConfig {
-            limits: Limits {
+            limits: Arc::new(Limits {
                 max_output: NonZeroUsize::MIN,
                 ..Limits::default()
-            },
+            }),
             keepalive: Keepalive {
                 interval: Some(Duration::from_secs(5)),
                 count: 0,
@@ -273,10 +274,10 @@ mod tests {
     fn the_end_of_a_client_that_is_denied_begins_when_that_is_decided() {
         let mut session = Session::new(SessionConfig {
             auth: Auth::Polkit,
-            limits: Limits {
+            limits: Arc::new(Limits {
                 max_auth_failures: NonZeroU32::MIN,
                 ..Limits::default()
-            },
+            }),
             ..SessionConfig::default()
         });
         session.receive(at(0), &frames(&[Call::AuthPolkit(())]));

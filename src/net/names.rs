@@ -4,6 +4,7 @@ use crate::auth::UnixPeer;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How many numbers are remembered, so that peers cannot make it grow.
 const REMEMBERED: usize = 1_024;
@@ -21,7 +22,8 @@ pub struct LocalNames {
 #[derive(Debug)]
 struct Names {
     file: PathBuf,
-    known: HashMap<u32, Option<String>>,
+    /// Shared with every peer that has them.
+    known: HashMap<u32, Option<Arc<str>>>,
 }
 
 impl Default for LocalNames {
@@ -51,7 +53,7 @@ impl LocalNames {
 }
 
 impl Names {
-    fn name(&mut self, number: u32) -> Option<String> {
+    fn name(&mut self, number: u32) -> Option<Arc<str>> {
         if let Some(known) = self.known.get(&number) {
             return known.clone();
         }
@@ -59,7 +61,7 @@ impl Names {
             self.known.clear();
         }
         let text = fs::read_to_string(&self.file).unwrap_or_default();
-        let name = name_in(&text, number);
+        let name = name_in(&text, number).map(Arc::from);
         self.known.insert(number, name.clone());
         name
     }

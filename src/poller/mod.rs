@@ -167,7 +167,7 @@ pub trait Registrar: Clone + Send + Sync + Debug + 'static {
         self.now()
     }
 
-    /// How much earlier the coarse clock may be.
+    /// How much earlier the coarse clock may be, as long as the machine itself keeps up with its clock.
     fn coarse_tick(&self) -> Duration {
         Duration::ZERO
     }

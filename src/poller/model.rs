@@ -261,3 +261,77 @@ impl Registrar for Model {
         self.0.world.lock().now
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const R: Events = Events::READABLE;
+
+    #[test]
+    fn each_wake_and_each_rebuilding_is_counted() {
+        let (mut poller, model) = ModelPoller::new();
+        assert_eq!((model.wakes(), model.rebuilds()), (0, 0));
+        for many in 1..=3 {
+            model.wake().unwrap();
+            assert!(poller.rebuild().unwrap());
+            assert_eq!((model.wakes(), model.rebuilds()), (many, many));
+        }
+    }
+
+    #[test]
+    fn a_registration_is_changed_under_its_own_token_only() {
+        let (_poller, model) = ModelPoller::new();
+        let (own, other) = (Token::new(3, 1), Token::new(3, 2));
+        let kind = |result: io::Result<()>| result.map_err(|error| error.kind());
+        let unknown = Err(io::ErrorKind::NotFound);
+        assert_eq!(kind(model.reregister(&ModelSource(3), own, R)), unknown);
+        model.register(&ModelSource(3), own, R).unwrap();
+        let changed = Events::WRITABLE;
+        assert_eq!(
+            kind(model.reregister(&ModelSource(3), other, changed)),
+            unknown
+        );
+        assert_eq!(model.registered(), [(3, R)]);
+        assert_eq!(
+            kind(model.reregister(&ModelSource(3), own, changed)),
+            Ok(())
+        );
+        assert_eq!(model.registered(), [(3, changed)]);
+    }
+
+    // `FOR_EVER`: a short wait lets its time pass unless there is something to tell or somebody woke it.
+    #[test]
+    fn time_passes_in_a_wait_that_finds_nothing() {
+        const SHORT: Duration = Duration::from_millis(5);
+        let (mut poller, model) = ModelPoller::new();
+        poller.wait(Some(SHORT)).unwrap();
+        assert_eq!(model.now(), Time::ZERO.after(SHORT));
+        model.wake().unwrap();
+        poller.wait(Some(SHORT)).unwrap();
+        assert_eq!(model.now(), Time::ZERO.after(SHORT));
+        model.set_ready(3, R);
+        model
+            .register(&ModelSource(3), Token::new(3, 1), R)
+            .unwrap();
+        poller.wait(Some(SHORT)).unwrap();
+        assert_eq!(model.now(), Time::ZERO.after(SHORT));
+        // So long a wait would be one without an end, if nothing were ready.
+        poller.wait(Some(FOR_EVER)).unwrap();
+        assert_eq!(model.now(), Time::ZERO.after(SHORT));
+    }
+
+    #[test]
+    fn a_wait_of_an_hour_ends_by_a_wake_alone() {
+        let (mut poller, model) = ModelPoller::new();
+        model.wake().unwrap();
+        poller.wait(Some(FOR_EVER)).unwrap();
+        assert_eq!(model.now(), Time::ZERO);
+        model.set_ready(3, R);
+        model
+            .register(&ModelSource(3), Token::new(3, 1), R)
+            .unwrap();
+        poller.wait(Some(FOR_EVER)).unwrap();
+        assert_eq!(poller.ready().count(), 1);
+    }
+}

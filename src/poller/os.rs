@@ -80,13 +80,6 @@ impl<T, E: Iterator<Item = T>, P: Iterator<Item = T>> Iterator for Either<E, P> 
         }
     }
 
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        match self {
-            Either::Epoll(found) => found.size_hint(),
-            Either::Poll(found) => found.size_hint(),
-        }
-    }
-
     /// What `for_each` comes down to: asks once which backend it is.
     fn fold<A, F: FnMut(A, T) -> A>(self, init: A, step: F) -> A {
         match self {
@@ -197,5 +190,64 @@ impl Registrar for OsRegistrar {
             Either::Epoll(registrar) => registrar.coarse_tick(),
             Either::Poll(registrar) => registrar.coarse_tick(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::poller::Source;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+    // `Registrar::coarse_now`. By how much it is late is up to the machine, which may be late itself.
+    #[test]
+    fn the_coarse_clock_goes_on_and_is_never_ahead() {
+        for backend in [Backend::Epoll, Backend::Poll] {
+            let poller = OsPoller::new(backend).unwrap();
+            let registrar = poller.registrar();
+            assert!(!registrar.coarse_tick().is_zero(), "{backend:?}");
+            let long = Time::ZERO.after(Duration::from_secs(60));
+            while registrar.coarse_now() == Time::ZERO {
+                assert!(registrar.now() < long, "{backend:?}");
+            }
+            let coarse = registrar.coarse_now();
+            assert!(coarse <= registrar.now(), "{backend:?}");
+        }
+    }
+
+    // EV-1003: epoll reports a file until its last duplicate is closed; poll(2) forgets the number.
+    #[test]
+    fn a_poller_that_is_rebuilt_has_forgotten_what_nobody_can_end() {
+        for (backend, knows_phantoms) in [(Backend::Epoll, true), (Backend::Poll, false)] {
+            let mut poller = OsPoller::new(backend).unwrap();
+            let (near, _far) = UnixStream::pair().unwrap();
+            let _duplicate = near.try_clone().unwrap();
+            let source = OsSource::new(OwnedFd::from(near));
+            let token = Token::new(source.fd(), 1);
+            let registrar = poller.registrar().clone();
+            registrar
+                .register(&source, token, Events::WRITABLE)
+                .unwrap();
+            poller.wait(AT_ONCE).unwrap();
+            assert_eq!(poller.ready().count(), 1, "{backend:?}");
+
+            assert_eq!(poller.rebuild().unwrap(), knows_phantoms, "{backend:?}");
+            poller.wait(AT_ONCE).unwrap();
+            let left = usize::from(!knows_phantoms);
+            assert_eq!(poller.ready().count(), left, "{backend:?}");
+        }
+    }
+
+    // EV-905 and `Poller::rebuild`: a wake that was sent before is not lost with what is forgotten.
+    #[test]
+    fn a_wake_survives_a_rebuilding() {
+        let mut poller = OsPoller::new(Backend::Epoll).unwrap();
+        poller.registrar().wake().unwrap();
+        assert!(poller.rebuild().unwrap());
+        poller.wait(None).unwrap();
+        assert_eq!(poller.ready().count(), 0);
     }
 }

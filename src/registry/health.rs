@@ -187,6 +187,8 @@ impl<P: Poller> Registry<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::Events;
+    use crate::poller::model::{ModelPoller, ModelSource};
 
     const fn at(seconds: u64) -> Time {
         Time::from_nanos(seconds * 1_000_000_000)
@@ -242,5 +244,46 @@ mod tests {
         let mut health = Health::default();
         let looks = (0..1_000).filter(|_| health.changed()).count();
         assert_eq!(looks as u64, 1_000 / LOOK_EVERY);
+    }
+
+    #[test]
+    fn a_table_that_only_waits_to_be_told_to_the_poller_waits_too() {
+        let (_poller, model) = ModelPoller::new();
+        let registry: Registry<ModelPoller> = Registry::new(model.clone());
+        registry
+            .add_source(ModelSource(3), Events::READABLE, |_| {})
+            .unwrap();
+        assert_eq!(registry.look(), Duration::ZERO);
+        model.advance(s(3));
+        assert_eq!(registry.look(), s(3));
+    }
+
+    #[test]
+    fn new_limits_are_in_force_at_once() {
+        let (_poller, model) = ModelPoller::new();
+        let registry: Registry<ModelPoller> = Registry::new(model.clone());
+        let (tell, told) = std::sync::mpsc::channel();
+        let hook = move |warning: &Warning| tell.send(*warning).unwrap();
+        registry.set_warning_hook(Arc::new(hook));
+        // Begins to wait under the old limit, which is longer.
+        registry.add_timeout(s(0), |_| {}).unwrap();
+        registry.set_limits(&Limits {
+            nobody_runs: s(1),
+            ..Limits::default()
+        });
+        registry.look();
+        model.advance(s(1));
+        registry.look();
+        let waited = s(1);
+        let told: Vec<_> = told.try_iter().collect();
+        assert_eq!(told, [Warning::NobodyRuns { waited }]);
+    }
+
+    #[test]
+    fn the_coarse_clock_of_a_registry_is_that_of_its_poller() {
+        let (_poller, model) = ModelPoller::new();
+        let registry: Registry<ModelPoller> = Registry::new(model.clone());
+        model.advance(s(7));
+        assert_eq!(registry.coarse_now(), at(7));
     }
 }

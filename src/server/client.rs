@@ -2,7 +2,7 @@
 
 use super::Dispatcher;
 use super::dispatch::Outcome;
-use super::gate::{Entry, Gate};
+use super::gate::Entry;
 use super::hub::Hub;
 use super::jobs::Finished;
 use crate::core::Refused;
@@ -30,7 +30,6 @@ pub(super) struct Client {
     id: u64,
     socket: Socket,
     reach: Reach,
-    gate: Arc<Gate>,
     /// Taken before the hub's lock where both are needed.
     state: Mutex<State>,
 }
@@ -88,7 +87,7 @@ impl Client {
     pub(super) fn new(
         id: u64,
         (socket, channel): (Socket, Channel),
-        (reach, gate): (Reach, Arc<Gate>),
+        reach: Reach,
         (session, entry): (SessionConfig, Entry),
         driver: Arc<dyn Driver>,
     ) -> Client {
@@ -97,7 +96,6 @@ impl Client {
             id,
             socket,
             reach,
-            gate,
             state: Mutex::new(State {
                 anonymous: session.is_anonymous(),
                 session,
@@ -223,7 +221,7 @@ impl Client {
             let (client, served_by) = (Arc::clone(self), Arc::clone(hub));
             let then = move |result| client.decided(&served_by, ticket, result);
             let access = state.session.access();
-            if let Err(refused) = self.gate.ask(self.id, &state.served.entry, access, then) {
+            if let Err(refused) = hub.gate.ask(self.id, &state.served.entry, access, then) {
                 state.authenticate(self, hub, (ticket, refused))?;
             }
         }
@@ -334,7 +332,7 @@ impl Served {
         }
         if tls.opened {
             session.end_handshake();
-            self.entry.identity.x509_dn = self.channel.peer_name().map(str::to_owned);
+            self.entry.identity.x509_dn = self.channel.peer_name().map(Box::from);
         }
         if tls.ended {
             session.tell_time(now);
@@ -342,14 +340,12 @@ impl Served {
         }
     }
 
-    fn authenticate(&mut self, session: &mut Session, client: &Client, request: &AuthRequest) {
+    fn authenticate(&mut self, session: &mut Session, id: u64, hub: &Hub, request: &AuthRequest) {
         if request.step == AuthStep::Polkit {
             self.question = Some(request.ticket);
             return;
         }
-        let result = client
-            .gate
-            .decide(client.id, &mut self.entry, &request.step);
+        let result = hub.gate.decide(id, &mut self.entry, &request.step);
         session.authenticate(request.ticket, result);
     }
 
@@ -393,7 +389,7 @@ impl Link for Line<'_> {
         match event {
             Event::Request(request) => self.served.answer(session, id, self.hub, request, now),
             Event::Authenticate(request) => {
-                self.served.authenticate(session, self.client, &request)
+                self.served.authenticate(session, id, self.hub, &request)
             }
             Event::Refused { header, refusal } => {
                 let (serial, procedure) = (header.serial, header.procedure);

@@ -56,10 +56,10 @@ impl InForce {
     fn new(config: &Config) -> InForce {
         InForce {
             session: SessionConfig {
-                limits: Limits {
+                limits: Arc::new(Limits {
                     auth_timeout: config.auth_timeout,
                     ..config.client_limits
-                },
+                }),
                 keepalive: config.keepalive,
                 ..SessionConfig::default()
             },
@@ -209,7 +209,7 @@ impl Hub {
                 peer_is_root,
                 awaits_handshake: !channel.is_open(),
                 accepted: self.registry.now(),
-                ..state.in_force.session
+                ..state.in_force.session.clone()
             };
             let is_anonymous = auth != Auth::None || session.awaits_handshake;
             if !state.admission.admit(index, is_anonymous) {
@@ -217,10 +217,9 @@ impl Hub {
             }
             state.last_client += 1;
             let id = state.last_client;
-            let gate = Arc::clone(&self.gate);
             let driver = Arc::clone(driver);
             let connection = (socket, channel);
-            let client = Client::new(id, connection, (reach, gate), (session, entry), driver);
+            let client = Client::new(id, connection, reach, (session, entry), driver);
             let client = Arc::new(client);
             state.clients.insert(id, Arc::clone(&client));
             if state.clients.len() == 1 {

@@ -12,7 +12,8 @@ use crate::session::{Access, Auth};
 use std::sync::Arc;
 
 /// What an enabled service is woken for (DM-501).
-const INTEREST: Events = Events::ALL;
+const INTEREST: Events =
+    Events::from_bits_truncate(Events::READABLE.bits() | Events::UNCONDITIONAL.bits());
 
 /// What a service asks of its clients, and lets them do.
 #[derive(Clone, Copy, Debug)]
@@ -159,5 +160,50 @@ impl Service {
             // It may have passed.
             let _ = registry.remove_timeout(earlier);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::EventLoop;
+    use crate::net::UnixSocket;
+    use crate::session::Access;
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    /// What the kernel watches by epoll, as `/proc` shows it: nobody waits for more than one descriptor here.
+    fn watched(event_loop: &mut EventLoop) -> Vec<u32> {
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+        let epoll = event_loop.poll_fd().unwrap().as_raw_fd();
+        let shown = std::fs::read_to_string(format!("/proc/self/fdinfo/{epoll}")).unwrap();
+        let lines = shown.lines().filter(|line| line.starts_with("tfd:"));
+        let events = lines.map(|line| line.split_ascii_whitespace().nth(3).unwrap());
+        let events = events.map(|hex| u32::from_str_radix(hex, 16).unwrap());
+        // All but the wake descriptor, which is edge-triggered.
+        events.filter(|events| events & (1 << 31) == 0).collect()
+    }
+
+    #[test]
+    fn a_service_waits_to_accept_while_enabled_and_for_nothing_while_suspended() {
+        const IN_ERR_HUP: u32 = 0x19;
+        let dir = tempfile::tempdir().unwrap();
+        let socket = UnixSocket::bind(&dir.path().join("socket"), 0o700, 1).unwrap();
+        let terms = Terms {
+            access: Access::ReadWrite,
+            auth: Auth::None,
+        };
+        let mut event_loop = EventLoop::new().unwrap();
+        let registry = event_loop.registry();
+        let mut service = Service::new(vec![Listener::Unix(socket)], terms, None);
+        assert_eq!(watched(&mut event_loop), []);
+        service.enable(&registry, |_, _| {}).unwrap();
+        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP]);
+        service.set_accepting(&registry, false);
+        assert_eq!(watched(&mut event_loop), []);
+        service.set_accepting(&registry, true);
+        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP]);
+        service.disable(&registry);
+        assert_eq!(watched(&mut event_loop), []);
     }
 }

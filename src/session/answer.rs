@@ -84,6 +84,10 @@ impl Session {
     fn hand_out(&mut self, header: Header, opens: Option<Access>, authenticates: bool) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
+        // A client that has one call in progress at a time, as most have, needs no room for four.
+        if self.in_progress.capacity() == 0 {
+            self.in_progress.reserve_exact(1);
+        }
         self.in_progress.push(Pending {
             ticket,
             header,

@@ -1,6 +1,7 @@
 //! What a session is told when its client is accepted.
 
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Keepalive;
@@ -90,7 +91,7 @@ impl Default for Limits {
 }
 
 /// What a session is told when its client is accepted. By default it may do everything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionConfig {
     /// What the service that accepted the client allows.
     pub access: Access,
@@ -103,8 +104,8 @@ pub struct SessionConfig {
     pub awaits_handshake: bool,
     /// When it was accepted.
     pub accepted: Time,
-    /// What it may use.
-    pub limits: Limits,
+    /// What it may use; shared, as all clients of a daemon have the same.
+    pub limits: Arc<Limits>,
     /// When it is pinged.
     pub keepalive: Keepalive,
 }

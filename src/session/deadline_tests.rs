@@ -9,6 +9,7 @@ use crate::wire::{
     Call, FeatureArgs, FrameSplitter, Header, HostnameRet, MAX_FRAME, Reply, write_message,
 };
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -46,7 +47,7 @@ fn watched() -> Session {
         count: COUNT,
     };
     let mut session = Session::new(SessionConfig {
-        limits,
+        limits: limits.into(),
         keepalive,
         ..SessionConfig::default()
     });
@@ -305,7 +306,7 @@ fn a_client_that_stays_anonymous_is_given_up_and_one_that_does_not_is_not() {
     };
     // The handshake, SASL or both are not over in time.
     for (handshake, sasl) in [(false, false), (true, false), (false, true)] {
-        let mut session = Session::new(config);
+        let mut session = Session::new(config.clone());
         if handshake {
             session.end_handshake();
         }
@@ -322,17 +323,17 @@ fn a_client_that_stays_anonymous_is_given_up_and_one_that_does_not_is_not() {
         assert_eq!(session.poll(), Some(expired));
         assert!(session.should_close());
     }
-    let mut session = Session::new(config);
+    let mut session = Session::new(config.clone());
     session.end_handshake();
     session.mark_authenticated();
     assert_eq!(session.next_deadline(), None);
     session.on_time(at(1_000));
     assert_eq!(session.poll(), None);
     let nobody_waits = Session::new(SessionConfig {
-        limits: Limits {
+        limits: Arc::new(Limits {
             auth_timeout: Duration::ZERO,
             ..Limits::default()
-        },
+        }),
         ..config
     });
     assert_eq!(nobody_waits.next_deadline(), None);

@@ -13,7 +13,7 @@ fn session(max_tx_bytes: usize) -> Session {
         ..Limits::default()
     };
     Session::new(SessionConfig {
-        limits,
+        limits: limits.into(),
         ..SessionConfig::default()
     })
 }

@@ -28,6 +28,7 @@ mod keepalive;
 mod tests;
 
 use std::mem;
+use std::sync::Arc;
 
 use auth::Authentication;
 use check::Checks;
@@ -86,7 +87,7 @@ pub enum SessionState {
 /// ```
 #[derive(Debug)]
 pub struct Session {
-    limits: Limits,
+    limits: Arc<Limits>,
     keepalive: Keepalive,
     auth: Authentication,
     /// Whether the handshake of its transport is not over.
@@ -95,7 +96,7 @@ pub struct Session {
     state: SessionState,
     splitter: FrameSplitter,
     /// The one message that was read past while the client was throttled.
-    parked: Option<(Header, Vec<u8>)>,
+    parked: Option<Box<Parked>>,
     in_progress: Vec<Pending>,
     next_ticket: u64,
     output: Buffer,
@@ -110,6 +111,13 @@ pub struct Session {
     clock: Clock,
     /// Why it was given up, until that is handed out.
     expired: Option<Expiry>,
+}
+
+/// A message that was read past. Boxed where it is kept: few clients ever have one.
+#[derive(Debug)]
+struct Parked {
+    header: Header,
+    payload: Vec<u8>,
 }
 
 /// A call handed out and not answered.
@@ -155,6 +163,7 @@ impl Session {
             limits.max_frame_before_auth
         };
         Self {
+            clock: Clock::begin(accepted, limits.auth_timeout),
             limits,
             keepalive,
             auth,
@@ -174,7 +183,6 @@ impl Session {
             budget: usize::MAX,
             input_ended: false,
             throttle_reported: false,
-            clock: Clock::begin(accepted, limits.auth_timeout),
             expired: None,
         }
     }
@@ -234,9 +242,10 @@ impl Session {
                 return None;
             }
             if !self.is_busy()
-                && let Some((header, payload)) = self.parked.take()
+                && let Some(parked) = self.parked.take()
             {
                 self.budget -= 1;
+                let Parked { header, payload } = *parked;
                 let verdict = self.checks.judge(&Frame {
                     header,
                     payload: &payload,
@@ -267,7 +276,10 @@ impl Session {
                     self.halt = Halt::Waiting;
                     return None;
                 }
-                self.parked = Some((header, frame.payload.to_vec()));
+                self.parked = Some(Box::new(Parked {
+                    header,
+                    payload: frame.payload.to_vec(),
+                }));
                 self.splitter.consume();
                 if self.is_throttled() && !mem::replace(&mut self.throttle_reported, true) {
                     return Some(Event::Throttled {

@@ -18,7 +18,7 @@ fn session(max_output: usize) -> Session {
         ..Limits::default()
     };
     Session::new(SessionConfig {
-        limits,
+        limits: limits.into(),
         ..SessionConfig::default()
     })
 }

@@ -45,12 +45,12 @@ fn before_authentication_messages_are_short() {
         ..SessionConfig::default()
     };
     for (length, fits) in [(262_144_u32, true), (262_145, false)] {
-        let mut peer = Peer::new(driver(), config);
+        let mut peer = Peer::new(driver(), config.clone());
         assert_eq!(peer.exchange(&length.to_be_bytes()), []);
         assert_eq!(peer.events.is_empty(), fits, "{length}");
         assert_eq!(peer.session.should_close(), !fits);
     }
-    let mut peer = Peer::new(driver(), config);
+    let mut peer = Peer::new(driver(), config.clone());
     peer.session.mark_authenticated();
     assert_eq!(peer.exchange(&262_145_u32.to_be_bytes()), []);
     assert_eq!(peer.events, []);

@@ -4,6 +4,7 @@ use crate::support::{AT_ONCE, OnDrop, R, handle_that_notes, log, model_loop, ms}
 use eventry::poller::model::ModelSource;
 use eventry::registry::Next;
 use eventry::{CallbackPanic, PanickedCallback, RunError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 fn panics_of(result: Result<(), RunError>) -> Vec<CallbackPanic> {
     match result {
@@ -88,6 +89,36 @@ fn a_drop_that_panics_is_reported_and_the_others_are_freed() {
     assert_eq!(panics[0].message, "dropped");
     assert_eq!(heard.take(), ["free"]);
     event_loop.run_once(AT_ONCE).unwrap();
+}
+
+// EV-514: nobody is left to return it to, so the drop itself panics.
+#[test]
+fn a_drop_that_panics_while_the_loop_is_dropped_is_passed_on() {
+    let (log, heard) = log();
+    let (event_loop, registry, _model) = model_loop();
+    let bomb = OnDrop(|| panic!("dropped"));
+    registry.add_timeout(ms(1), move |_| bomb.keep()).unwrap();
+    let freed = log.on_drop("free");
+    registry.add_timeout(ms(1), move |_| freed.keep()).unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(event_loop))).unwrap_err();
+    assert_eq!(panic.downcast_ref::<String>().unwrap(), "dropped");
+    assert_eq!(heard.take(), ["free"]);
+}
+
+// A second panic would end the process.
+#[test]
+fn a_drop_that_panics_while_the_loop_is_dropped_by_a_panic_is_not() {
+    let (event_loop, registry, _model) = model_loop();
+    let bomb = OnDrop(|| panic!("dropped"));
+    registry.add_timeout(ms(1), move |_| bomb.keep()).unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let _event_loop = event_loop;
+        panic!("the first");
+    }));
+    assert_eq!(
+        panic.unwrap_err().downcast_ref::<&str>(),
+        Some(&"the first")
+    );
 }
 
 // EV-512: an error of the wait is reported, calls nothing, and leaves the loop as it was.

@@ -49,7 +49,7 @@ struct Play<'a> {
 /// Plays it until the session is over.
 pub(crate) fn play(script: &Script, chunks: &[usize]) -> Seen {
     let mut play = Play {
-        session: Session::new(script.config),
+        session: Session::new(script.config.clone()),
         dispatcher: Dispatcher::new(Arc::new(MemoryDriver::with_hostname("fuzz"))),
         limit: script.limit(),
         chunks: chunks.iter().cycle(),

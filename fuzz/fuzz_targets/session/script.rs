@@ -150,7 +150,7 @@ fn config(choice: u8) -> SessionConfig {
     SessionConfig {
         access: [Access::ReadWrite, Access::ReadOnly][usize::from(choice & 1)],
         auth: [Auth::None, Auth::Sasl][usize::from(choice >> 1 & 1)],
-        limits,
+        limits: limits.into(),
         ..SessionConfig::default()
     }
 }

@@ -131,13 +131,42 @@ fn after_a_slow_turn_without_a_name_every_call_is_timed() {
 #[test]
 fn a_longer_turn_is_told_and_a_shorter_one_is_not() {
     let mut told = Told::new(10);
-    for (took, is_news) in [(30, true), (20, false), (31, true)] {
+    for (took, is_news) in [(30, true), (20, false), (30, false), (31, true)] {
         told.watch.turn_begins(0, told.now);
         told.now = told.now.after(ms(took));
         // More calls than are looked at.
         while told.watch.looks() {}
         assert_eq!(told.watch.turn_is_over(|| told.now), is_news, "{took} ms");
     }
+}
+
+// Otherwise a turn of few calls that waits long for its next one would seem long.
+#[test]
+fn a_turn_whose_calls_were_all_looked_at_ends_with_the_last_of_them() {
+    let mut told = Told::new(10);
+    told.watch.turn_begins(0, told.now);
+    let over = told.now.after(ms(20));
+    told.watch.timeout_called(timeout(7), 0, over);
+    told.watch.turn_is_over(|| over.after(ms(1_000)));
+    assert_eq!(told.watch.longest().turn, ms(20));
+}
+
+// What happened between the last call and the drop is not the drop's.
+#[test]
+fn a_drop_takes_time_from_when_it_began() {
+    let mut told = Told::new(10);
+    told.watch.turn_begins(0, told.now);
+    let began = told.now.after(ms(500));
+    told.watch.free_begins(began);
+    told.watch.free_is_over(began.after(TICK + ms(30)));
+    assert_eq!(told.watch.take_warnings(), []);
+    assert_eq!(told.watch.longest().callback, ms(30));
+}
+
+#[test]
+fn turns_as_long_as_those_of_a_loop_that_spins_are_a_spin() {
+    let mut told = Told::new(100);
+    assert_eq!(told.warned_in(300, &[(handle(1), R)], SPINNING_TURN), 1);
 }
 
 // EV-309.
