@@ -134,9 +134,11 @@ impl Staff {
         self.limits = limits;
         self.was_short = false;
         self.plan.set_limits(limits);
-        let (threads, supply) = (&mut self.threads, self.supply);
-        let staffed = self.plan.staff(|kind| begin(threads, kind, supply, rng));
-        self.was_short = staffed.is_err();
+        if self.plan.has_begun() {
+            let (threads, supply) = (&mut self.threads, self.supply);
+            let staffed = self.plan.staff(|kind| begin(threads, kind, supply, rng));
+            self.was_short = staffed.is_err();
+        }
         for thread in &mut self.threads {
             thread.is_awake = thread.runs.is_none();
         }
