@@ -7,7 +7,9 @@
 mod admission;
 mod agenda;
 mod exchange;
+mod places;
 
-pub use admission::{ACCEPT_BUDGET, Admission, AdmissionLimits, Reach};
+pub use admission::{ACCEPT_BUDGET, Admission, Reach};
 pub use agenda::Agenda;
 pub use exchange::{Arrival, End, Link, exchange, interest, next_call, on_time};
+pub use places::{Newcomer, PLACE_PATIENCE, Peer, PlaceLimits, Places, Step, Verdict};

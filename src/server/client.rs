@@ -5,10 +5,11 @@ use super::dispatch::Outcome;
 use super::gate::Entry;
 use super::hub::Hub;
 use super::jobs::Finished;
+use super::standing::{News, Standing};
 use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
-use crate::flow::{self, Arrival, End, Link, Reach};
+use crate::flow::{self, Arrival, End, Link, Peer};
 use crate::id::HandleId;
 use crate::net::tls::{Received, TlsFailure};
 use crate::net::{Channel, ChannelError, Socket};
@@ -29,7 +30,8 @@ const READ_SIZE: usize = 16 * 1024;
 pub(super) struct Client {
     id: u64,
     socket: Socket,
-    reach: Reach,
+    /// Who it counts as.
+    peer: Peer,
     /// Taken before the hub's lock where both are needed.
     state: Mutex<State>,
 }
@@ -41,8 +43,6 @@ struct State {
     interest: Events,
     /// What [`Deadlines`](super::deadlines::Deadlines) has of it.
     scheduled: Option<Time>,
-    /// Whether the hub counts it among the anonymous clients.
-    anonymous: bool,
 }
 
 /// What a session is served with.
@@ -52,6 +52,8 @@ struct Served {
     dispatcher: Option<Dispatcher>,
     /// Who it is.
     entry: Entry,
+    /// What it has shown of itself.
+    standing: Standing,
     /// What polkit is still to be asked.
     question: Option<Ticket>,
     /// Whether something the client did was refused; the log tells it once.
@@ -87,7 +89,7 @@ impl Client {
     pub(super) fn new(
         id: u64,
         (socket, channel): (Socket, Channel),
-        reach: Reach,
+        peer: Peer,
         (session, entry): (SessionConfig, Entry),
         driver: Arc<dyn Driver>,
     ) -> Client {
@@ -95,26 +97,22 @@ impl Client {
         Client {
             id,
             socket,
-            reach,
+            peer,
             state: Mutex::new(State {
-                anonymous: session.is_anonymous(),
-                session,
                 served: Served {
+                    standing: Standing::new(&session, channel.is_open()),
                     channel,
                     entry,
                     question: None,
                     dispatcher: Some(Dispatcher::new(driver)),
                     refused: false,
                 },
+                session,
                 handle: None,
                 interest: Events::READABLE | Events::UNCONDITIONAL,
                 scheduled: None,
             }),
         }
-    }
-
-    pub(super) fn id(&self) -> u64 {
-        self.id
     }
 
     /// Makes the connection a handle of the loop.
@@ -191,13 +189,9 @@ impl Client {
 
     /// Waits for what the session waits for, or closes the connection.
     fn settle(self: &Arc<Client>, hub: &Arc<Hub>, state: &mut State, exchanged: Exchanged) {
-        if state.anonymous && !state.session.is_anonymous() {
-            state.anonymous = false;
-            let identity = &state.served.entry.identity;
-            tracing::info!("client {} authenticated: {identity}", self.id);
-            hub.client_is_known(self.reach);
-        }
-        match exchanged.and_then(|()| self.ask(hub, state)) {
+        let exchanged = exchanged.and_then(|()| self.ask(hub, state));
+        state.tell_standing(self.id, hub);
+        match exchanged {
             Ok(()) => {
                 state.settle_interest(hub);
                 state.schedule(self.id, hub);
@@ -248,20 +242,26 @@ impl Client {
             hub.deadlines.forget(self.id, state.scheduled.take());
             // The connection is closed when the loop drops the callback.
             let _ = hub.registry.remove_handle(handle);
-            self.leave(hub, state);
+            hub.client_closed(self.id, self.peer);
         }
     }
 
     /// Ends what has never been a handle of the loop.
     pub(super) fn give_up(&self, hub: &Hub) {
-        self.leave(hub, &mut self.state.lock());
+        hub.client_closed(self.id, self.peer);
     }
 
-    fn leave(&self, hub: &Hub, state: &mut State) {
-        if std::mem::take(&mut state.anonymous) {
-            hub.client_is_known(self.reach);
+    /// Closes the connection for somebody else's sake.
+    pub(super) fn give_way(&self, hub: &Hub) {
+        let mut state = self.state.lock();
+        if state.handle.is_some() {
+            let (id, identity) = (self.id, &state.served.entry.identity);
+            tracing::warn!(
+                "client {id} closed: all places are taken, and it has not shown who it is, nor made a call: it \
+                 gives way to a newcomer; {identity}"
+            );
+            self.close(hub, &mut state);
         }
-        hub.client_closed(self.id);
     }
 }
 
@@ -286,6 +286,22 @@ impl State {
             served,
         };
         flow::on_time(&mut self.session, &mut line, now)
+    }
+
+    /// Tells the hub what the client has shown of itself.
+    fn tell_standing(&mut self, id: u64, hub: &Hub) {
+        let is_open = self.served.channel.is_open();
+        match self.served.standing.news(&self.session, is_open) {
+            None => {}
+            Some(News::Further { waits_for_us }) => hub.client_progressed(id, waits_for_us),
+            Some(News::Settled { was_anonymous }) => {
+                if was_anonymous {
+                    let identity = &self.served.entry.identity;
+                    tracing::info!("client {id} authenticated: {identity}");
+                }
+                hub.client_settled(id);
+            }
+        }
     }
 
     /// Has the client called when its time comes.
@@ -327,6 +343,7 @@ impl Served {
     }
 
     fn authenticate(&mut self, session: &mut Session, id: u64, hub: &Hub, request: &AuthRequest) {
+        self.standing.step();
         if request.step == AuthStep::Polkit {
             self.question = Some(request.ticket);
             return;
@@ -337,6 +354,7 @@ impl Served {
 
     /// Carries out a call, or has a worker do it.
     fn answer(&mut self, session: &mut Session, id: u64, hub: &Hub, request: Request, now: Time) {
+        self.standing.used();
         let Some(dispatcher) = &self.dispatcher else {
             return;
         };
@@ -428,6 +446,9 @@ impl Link for Line<'_> {
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        if !bytes.is_empty() {
+            self.served.standing.used();
+        }
         let (socket, channel) = (&self.client.socket, &mut self.served.channel);
         loop {
             let sent = if bytes.is_empty() {

@@ -1,6 +1,7 @@
 //! What a daemon is told at its start.
 
 use crate::auth::{Authorizer, PkCheck, SaslConfig};
+use crate::flow::PLACE_PATIENCE;
 use crate::net::RunDir;
 use crate::net::tls::{TlsFiles, TlsSettings};
 use crate::pool::Workers;
@@ -43,8 +44,12 @@ pub struct Config {
     /// for as long as it likes. Default 60 s (DM-603).
     pub auth_timeout: Duration,
     /// How many clients may be anonymous at a time, of the local sockets and of those on networks each; then
-    /// none is accepted there until one has authenticated or gone. 0 for any number. Default 20 (DM-602).
+    /// newcomers wait until one has authenticated, gone or [given way](crate::flow::Places). 0 for any number.
+    /// Default 20 (DM-602).
     pub max_anonymous_clients: usize,
+    /// How long a client may get nowhere before it gives way to one that waits for its place. Default
+    /// [`PLACE_PATIENCE`].
+    pub place_patience: Duration,
     /// The group of the Unix sockets, by name or number. Default that of the process (DM-202).
     pub socket_group: Option<String>,
     /// Whether to serve the sockets that systemd has passed to this process, in place of any of our own; those
@@ -55,9 +60,11 @@ pub struct Config {
     pub tcp: Option<TcpService>,
     /// Where to listen for TLS. Default nowhere (DM-302).
     pub tls: Option<TlsService>,
-    /// Connections that may wait to be accepted, per socket. Default 1000 (DM-205).
+    /// Connections that may wait to be accepted, per socket, and those that may wait for a place once they are.
+    /// Default 1000 (DM-205).
     pub max_queued_clients: u32,
-    /// Connections served at the same time; then none is accepted until one ends. Default 5000 (DM-601).
+    /// Connections served at the same time; then newcomers wait until one ends, but for a few of peers that
+    /// [have few](crate::flow::Places). No more than there are descriptors for. Default 5000 (DM-601).
     pub max_clients: NonZeroUsize,
     /// What one client may use.
     pub client_limits: Limits,
@@ -167,6 +174,7 @@ impl Config {
             sasl: SaslConfig::default(),
             authorizer: Arc::new(PkCheck::default()),
             max_anonymous_clients: 20,
+            place_patience: PLACE_PATIENCE,
             socket_group: None,
             socket_activation: false,
             tcp: None,

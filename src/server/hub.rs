@@ -1,5 +1,8 @@
 //! What the services and clients of one daemon share.
 
+mod accept;
+mod places;
+
 use super::client::Client;
 use super::deadlines::Deadlines;
 use super::gate::Gate;
@@ -9,17 +12,17 @@ use super::service::{Service, Terms};
 use super::{Config, DaemonError, Endpoint, TlsService};
 use crate::driver::Driver;
 use crate::event_loop::{EventLoop, Stopper};
-use crate::events::Events;
-use crate::flow::{ACCEPT_BUDGET, Admission, AdmissionLimits, Reach};
+use crate::flow::{Admission, Peer};
+use crate::id::TimeoutId;
+use crate::net::Listener;
 use crate::net::tls::{TlsContext, TlsError, TlsSettings, wall_clock};
-use crate::net::{Listener, Socket};
 use crate::registry::Registry;
-use crate::session::{Auth, Limits, SessionConfig};
+use crate::session::{Limits, SessionConfig};
 use crate::sync::Mutex;
+use places::Newcomer;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The services and clients of one daemon.
@@ -30,6 +33,8 @@ pub(super) struct Hub {
     /// Its lock is held across nothing but calls of the registry.
     pub(super) deadlines: Deadlines,
     pub(super) jobs: Jobs,
+    /// The timeout by which newcomers get the places that have become free.
+    fill: OnceLock<TimeoutId>,
     /// Never held while a client's own lock is taken, nor across a call of a driver.
     state: Mutex<State>,
 }
@@ -37,6 +42,8 @@ pub(super) struct Hub {
 struct State {
     /// Knows the services by their places here.
     admission: Admission,
+    /// Those who wait for a place.
+    waiting: BTreeMap<u64, Newcomer>,
     services: Vec<Service>,
     clients: BTreeMap<u64, Arc<Client>>,
     /// Counts from 1, never repeats (DM-608).
@@ -68,13 +75,6 @@ impl InForce {
     }
 }
 
-const fn limits(config: &Config) -> AdmissionLimits {
-    AdmissionLimits {
-        max_clients: config.max_clients,
-        max_anonymous_clients: config.max_anonymous_clients,
-    }
-}
-
 impl State {
     /// Accepts on the services on which somebody may be.
     fn settle(&mut self, registry: &Registry) {
@@ -92,8 +92,10 @@ impl Hub {
             gate: Arc::new(gate),
             deadlines: Deadlines::default(),
             jobs: Jobs::new(event_loop.registry(), config.workers),
+            fill: OnceLock::new(),
             state: Mutex::new(State {
-                admission: Admission::new(limits(config)),
+                admission: Admission::new(places::limits(config)),
+                waiting: BTreeMap::new(),
                 services: Vec::new(),
                 clients: BTreeMap::new(),
                 last_client: 0,
@@ -112,10 +114,7 @@ impl Hub {
     ) {
         let service = Service::new(listeners, terms, tls);
         let mut state = self.state.lock();
-        let makes_anonymous = service.makes_anonymous();
-        state
-            .admission
-            .add_service(service.reach(), makes_anonymous);
+        state.admission.add_service();
         state.services.push(service);
     }
 
@@ -136,6 +135,7 @@ impl Hub {
         }
         let hub = Arc::clone(self);
         self.deadlines.begin(&self.registry, move |_| hub.on_time());
+        self.begin_to_fill_places(driver);
         let hub = Arc::clone(self);
         self.jobs.begin(driver.may_block(), move |finished| {
             hub.complete(finished);
@@ -148,89 +148,6 @@ impl Hub {
             enabled.map_err(|error| DaemonError::Enable(error.to_string()))?;
         }
         Ok(true)
-    }
-
-    /// Accepts who waits on the service `index`.
-    fn accept(
-        self: &Arc<Hub>,
-        index: usize,
-        listener: &Listener,
-        events: Events,
-        driver: &Arc<dyn Driver>,
-    ) {
-        if events.intersects(Events::UNCONDITIONAL) {
-            tracing::error!("{} is broken; closing its service", listener.address());
-            self.state.lock().services[index].disable(&self.registry);
-            return;
-        }
-        for _ in 0..ACCEPT_BUDGET {
-            if !self.may_accept(index) {
-                return;
-            }
-            match listener.accept() {
-                Ok(Some(socket)) => self.add_client(index, socket, driver),
-                Ok(None) => return,
-                Err(error) => {
-                    self.back_off(index, listener, &error);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Whether the service may have one more client; if not, it stops accepting for now.
-    fn may_accept(&self, index: usize) -> bool {
-        let state = &mut *self.state.lock();
-        let may_accept = state.admission.may_accept(index);
-        state.settle(&self.registry);
-        may_accept
-    }
-
-    fn add_client(self: &Arc<Hub>, index: usize, socket: Socket, driver: &Arc<dyn Driver>) {
-        let (Terms { access, auth }, reach, channel) = {
-            let service = &self.state.lock().services[index];
-            (service.terms(), service.reach(), service.channel())
-        };
-        let channel = match channel {
-            Ok(channel) => channel,
-            Err(error) => {
-                tracing::error!("cannot serve a client: {error}");
-                return;
-            }
-        };
-        let entry = self.gate.enter(&socket, auth);
-        let peer = entry.identity.process.as_ref();
-        let peer_is_root = peer.is_some_and(|peer| peer.uid == 0);
-        let client = {
-            let mut state = self.state.lock();
-            let session = SessionConfig {
-                access,
-                auth,
-                peer_is_root,
-                awaits_handshake: !channel.is_open(),
-                accepted: self.registry.now(),
-                ..state.in_force.session.clone()
-            };
-            let is_anonymous = auth != Auth::None || session.awaits_handshake;
-            if !state.admission.admit(index, is_anonymous) {
-                return;
-            }
-            state.last_client += 1;
-            let id = state.last_client;
-            let driver = Arc::clone(driver);
-            let connection = (socket, channel);
-            let client = Client::new(id, connection, reach, (session, entry), driver);
-            let client = Arc::new(client);
-            state.clients.insert(id, Arc::clone(&client));
-            if state.clients.len() == 1 {
-                state.idle.settle(&self.registry, 1);
-            }
-            client
-        };
-        if let Err(error) = client.enable(self) {
-            tracing::error!("cannot watch client {}: {error}", client.id());
-            client.give_up(self);
-        }
     }
 
     /// Ends the daemon by `expired` when there has been no client for as long as the configuration says
@@ -261,8 +178,8 @@ impl Hub {
             }
         }
         state.in_force = InForce::new(config);
-        state.admission.set_limits(limits(config));
-        state.settle(&self.registry);
+        state.admission.places.set_limits(places::limits(config));
+        self.fill_places_soon(&state);
         state.idle.set_interval(config.idle_timeout);
         let clients = state.clients.len();
         state.idle.settle(&self.registry, clients);
@@ -304,51 +221,19 @@ impl Hub {
         }
     }
 
-    /// Takes note that one anonymous client is one no more, or gone: there is room for another one.
-    pub(super) fn client_is_known(&self, reach: Reach) {
-        let state = &mut *self.state.lock();
-        state.admission.client_is_known(reach);
-        state.settle(&self.registry);
-    }
-
     /// Takes note that a client is gone: there is room for another one, or nobody is left to wait for.
-    pub(super) fn client_closed(&self, id: u64) {
+    pub(super) fn client_closed(&self, id: u64, peer: Peer) {
         let mut state = self.state.lock();
         let gone = state.clients.remove(&id);
-        if gone.is_some() {
-            state.admission.client_closed();
-            state.settle(&self.registry);
-        }
+        state.admission.client_closed(id, peer);
+        state.settle(&self.registry);
+        self.fill_places_soon(&state);
         if state.clients.is_empty() {
             state.idle.settle(&self.registry, 0);
         }
         drop(state);
         drop(gone);
         self.stop_if_over();
-    }
-
-    /// Lets the service rest when a connection cannot be accepted: it would be reported as ready again at
-    /// once, and again in vain (DM-503, DM-505).
-    fn back_off(self: &Arc<Hub>, index: usize, listener: &Listener, error: &io::Error) {
-        let mut state = self.state.lock();
-        let pause = state.admission.accept_failed(index);
-        tracing::warn!(
-            "cannot accept on {}: {error}; trying again in {pause:?}",
-            listener.address()
-        );
-        state.settle(&self.registry);
-        let hub = Arc::clone(self);
-        let added = self.registry.add_timeout(pause, move |event| {
-            // It is called once; it can only be registered while it is called.
-            let _ = event.registry.remove_timeout(event.id);
-            let mut state = hub.state.lock();
-            state.admission.retry(index);
-            state.settle(&hub.registry);
-        });
-        match added {
-            Ok(timeout) => state.services[index].retry_by(&self.registry, timeout),
-            Err(error) => tracing::error!("{error}"),
-        }
     }
 
     /// Ends the daemon in order: nobody is accepted any more, clients read their last answers, for as long
@@ -364,9 +249,11 @@ impl Hub {
         for service in &mut state.services {
             service.disable(&self.registry);
         }
+        let waiting = std::mem::take(&mut state.waiting);
         let clients: Vec<Arc<Client>> = state.clients.values().cloned().collect();
         let grace = state.in_force.grace;
         drop(state);
+        drop(waiting);
         if clients.is_empty() && self.jobs.are_over() {
             self.stopper.stop();
             return;
@@ -407,8 +294,9 @@ impl Hub {
         // The connections that clients still have open go with the event loop.
         let clients = std::mem::take(&mut state.clients);
         let services = std::mem::take(&mut state.services);
+        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        drop((clients, services));
+        drop((clients, services, waiting));
     }
 }
 

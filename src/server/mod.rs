@@ -18,6 +18,7 @@ mod jobs;
 mod service;
 mod shutdown;
 mod signals;
+mod standing;
 mod startup;
 
 pub use crate::pool::Workers;

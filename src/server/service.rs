@@ -3,7 +3,6 @@
 use super::Endpoint;
 use crate::core::Refused;
 use crate::events::Events;
-use crate::flow::Reach;
 use crate::id::{HandleId, TimeoutId};
 use crate::net::tls::{TlsContext, TlsError};
 use crate::net::{Address, Channel, Listener, Transport};
@@ -64,13 +63,6 @@ impl Service {
 
     pub(super) fn terms(&self) -> Terms {
         self.terms
-    }
-
-    pub(super) fn reach(&self) -> Reach {
-        match self.listeners.first().map(|listening| &*listening.listener) {
-            Some(Listener::Tcp(_)) => Reach::Network,
-            Some(Listener::Unix(_)) | None => Reach::Local,
-        }
     }
 
     /// Where it is reached, by each of its sockets.

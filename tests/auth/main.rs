@@ -2,6 +2,7 @@
 
 mod network;
 mod passwd;
+mod places;
 mod polkit;
 mod process;
 mod sasl;

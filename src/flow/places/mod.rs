@@ -1,0 +1,407 @@
+//! Who gets a place among the clients, who waits for one and who gives his up, so that nobody can keep others
+//! out (DM-601…603).
+//!
+//! Places are limited: those of all clients, and those of clients that nobody knows yet, of local ones and of
+//! those on networks each. As long as there are enough, everybody gets one at once. When there are none:
+//!
+//! - Newcomers wait in a queue for each [`Peer`], and the peer that has the fewest places comes first. Whoever
+//!   floods the daemon waits behind itself.
+//! - A *stranger*, that is a client that has not shown who it is, or, where it need not, has not made a call,
+//!   gives way once it has got nowhere for a while ([`PlaceLimits::patience`]): one of the peer that has the most places, one that has
+//!   said nothing before one that has, the longest quiet first. So silence keeps nobody out, of the same peer
+//!   neither.
+//! - A newcomer that has waited for as long takes the place of any stranger of a peer that has at least two
+//!   more places than its own. So nobody who acts busy keeps others out.
+//! - Otherwise clients in the midst of a handshake or of authentication are left alone, and so is everybody who
+//!   is no stranger any more.
+//! - When all of [`PlaceLimits::max_clients`] are taken by others than strangers, there are a few more places
+//!   for peers that have few.
+//!
+//! [`Places`] decides this and does nothing of it: numbers of clients and the time go in, [`Step`]s come out.
+
+mod crowd;
+mod peer;
+
+pub use peer::Peer;
+
+use super::Reach;
+use crate::time::Time;
+use crowd::{Crowd, Rank, Stage};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// The usual [`PlaceLimits::patience`]: longer than a step of a handshake takes over a long way, and short enough for
+/// a user.
+pub const PLACE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How many places there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceLimits {
+    /// For all clients.
+    pub max_clients: usize,
+    /// For clients that nobody knows yet, of each [`Reach`]; 0 for any number.
+    pub max_anonymous: usize,
+    /// How many newcomers may wait for a place.
+    pub max_waiting: usize,
+    /// How long a stranger may get nowhere before it gives way, and how long a newcomer waits for one of a peer
+    /// that has more places, whatever that does. Usually [`PLACE_PATIENCE`].
+    pub patience: Duration,
+}
+
+/// Somebody who has connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Who it counts as.
+    pub peer: Peer,
+    /// Whether nobody knows who it is until it has shown it.
+    pub anonymous: bool,
+}
+
+/// What becomes of a newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has a place.
+    Admit,
+    /// It waits; [`Places::next`] may find a place for it.
+    Wait,
+    /// The one with this number, which may be another one than the newcomer, waits no longer: too many do, and its
+    /// peer has the most of them. It is the last of them that has come. Close it. If it is another one, the
+    /// newcomer waits.
+    Refuse(u64),
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The waiting one with this number has a place.
+    Admit(u64),
+    /// The client with this number gives way. It has no place any more; close it.
+    Evict(u64),
+}
+
+/// Who has a place, and who waits for one.
+///
+/// ```
+/// use eventry::Time;
+/// use eventry::flow::{Newcomer, PLACE_PATIENCE, Peer, PlaceLimits, Places, Step, Verdict};
+///
+/// let limits = PlaceLimits { max_clients: 10, max_anonymous: 1, max_waiting: 10, patience: PLACE_PATIENCE };
+/// let mut places = Places::new(limits);
+/// let newcomer = Newcomer { peer: Peer::User(Some(1000)), anonymous: true };
+/// assert_eq!(places.arrive(Time::ZERO, 1, newcomer), Verdict::Admit);
+/// assert_eq!(places.arrive(Time::ZERO, 2, newcomer), Verdict::Wait);
+/// assert_eq!(places.next(Time::ZERO), None);
+///
+/// // The first one says nothing.
+/// let later = places.retry_at(Time::ZERO).expect("it will give way");
+/// assert_eq!(later, Time::ZERO.after(PLACE_PATIENCE));
+/// assert_eq!(places.next(later), Some(Step::Evict(1)));
+/// assert_eq!(places.next(later), Some(Step::Admit(2)));
+/// ```
+#[derive(Debug)]
+pub struct Places {
+    limits: PlaceLimits,
+    /// Everybody who has a place.
+    all: Crowd,
+    /// Those of them whom nobody knows, by [`Reach`].
+    anonymous: [Crowd; 2],
+    strangers: BTreeMap<u64, Stranger>,
+    /// Who has given way, and has not gone yet.
+    evicted: BTreeSet<u64>,
+    lanes: [Lane; 4],
+    waiting: usize,
+}
+
+/// Somebody who has a place and could give way.
+#[derive(Clone, Copy, Debug)]
+struct Stranger {
+    newcomer: Newcomer,
+    rank: Rank,
+}
+
+/// The newcomers of one reach that wait for the same kind of place.
+#[derive(Debug, Default)]
+struct Lane(BTreeMap<Peer, VecDeque<Waiting>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    id: u64,
+    since: Time,
+}
+
+/// How somebody can get a place.
+enum Grant {
+    /// There is one.
+    Free,
+    /// There is one when this client has given way.
+    After(u64),
+    /// There is none.
+    Never,
+}
+
+/// Whom the newcomers of each lane are: local ones first.
+const LANES: [(Reach, bool); 4] = [
+    (Reach::Local, true),
+    (Reach::Local, false),
+    (Reach::Network, true),
+    (Reach::Network, false),
+];
+
+fn lane_of(newcomer: Newcomer) -> usize {
+    2 * newcomer.peer.reach() as usize + usize::from(!newcomer.anonymous)
+}
+
+impl Places {
+    /// Nobody has a place yet.
+    #[must_use]
+    pub fn new(limits: PlaceLimits) -> Places {
+        Places {
+            limits,
+            all: Crowd::default(),
+            anonymous: Default::default(),
+            strangers: BTreeMap::new(),
+            evicted: BTreeSet::new(),
+            lanes: Default::default(),
+            waiting: 0,
+        }
+    }
+
+    /// Sets other limits, from now on. Whoever has a place keeps it (DM-606); [`next`](Self::next) may have
+    /// something to say.
+    pub fn set_limits(&mut self, limits: PlaceLimits) {
+        self.limits = limits;
+    }
+
+    /// How many wait for a place.
+    #[must_use]
+    pub const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Somebody has connected at `now`. `id` is not that of anybody else. If it waits, ask
+    /// [`next`](Self::next).
+    pub fn arrive(&mut self, now: Time, id: u64, newcomer: Newcomer) -> Verdict {
+        let lane = lane_of(newcomer);
+        if self.lanes[lane].0.is_empty() && matches!(self.grant(now, newcomer, false), Grant::Free)
+        {
+            self.admit(now, id, newcomer);
+            return Verdict::Admit;
+        }
+        let queue = self.lanes[lane].0.entry(newcomer.peer).or_default();
+        queue.push_back(Waiting { id, since: now });
+        self.waiting += 1;
+        if self.waiting > self.limits.max_waiting
+            && let Some(refused) = self.refuse()
+        {
+            return Verdict::Refuse(refused);
+        }
+        Verdict::Wait
+    }
+
+    /// The next thing to do at `now`; ask again until there is none. Valid after anything else was called, and
+    /// at the time that [`retry_at`](Self::retry_at) names.
+    pub fn next(&mut self, now: Time) -> Option<Step> {
+        for (index, (_, anonymous)) in LANES.into_iter().enumerate() {
+            let Some((peer, first)) = self.first_of(index) else {
+                continue;
+            };
+            let newcomer = Newcomer { peer, anonymous };
+            let has_waited = first.since.after(self.limits.patience) <= now;
+            match self.grant(now, newcomer, has_waited) {
+                Grant::Free => {
+                    self.lanes[index].pop_front(peer);
+                    self.waiting -= 1;
+                    self.admit(now, first.id, newcomer);
+                    return Some(Step::Admit(first.id));
+                }
+                Grant::After(id) => {
+                    self.evict(id);
+                    return Some(Step::Evict(id));
+                }
+                Grant::Never => {}
+            }
+        }
+        None
+    }
+
+    /// When [`next`](Self::next) is to be asked again though nothing has happened, if ever.
+    #[must_use]
+    pub fn retry_at(&self, now: Time) -> Option<Time> {
+        let patience = self.limits.patience;
+        let times = self
+            .lanes
+            .iter()
+            .zip(LANES)
+            .flat_map(|(lane, (reach, anonymous))| {
+                let crowds = [
+                    Some(&self.all),
+                    anonymous.then_some(&self.anonymous[reach as usize]),
+                ];
+                let quiet = crowds.into_iter().flatten();
+                let quiet = quiet.filter_map(move |crowd| crowd.next_quiet(now, patience));
+                let waited = lane.fronts().map(move |first| first.since.after(patience));
+                // Nobody gives way to nobody.
+                quiet.filter(|_| !lane.0.is_empty()).chain(waited)
+            });
+        times
+            .filter(|at| *at > now && *at != Time::FAR_FUTURE)
+            .min()
+    }
+
+    /// The client `id` has got further towards showing who it is; whether it now waits for us to decide.
+    pub fn progressed(&mut self, now: Time, id: u64, waits_for_us: bool) {
+        let since = if waits_for_us { Time::FAR_FUTURE } else { now };
+        let Some(stranger) = self.strangers.remove(&id) else {
+            return;
+        };
+        self.unwatch(&stranger);
+        let rank = Rank {
+            stage: Stage::Speaking,
+            since,
+            id,
+        };
+        self.watch(Stranger { rank, ..stranger });
+    }
+
+    /// The client `id` is no stranger any more: it has shown who it is or, where it need not, made a call.
+    pub fn settled(&mut self, id: u64) {
+        if let Some(Stranger { newcomer, rank }) = self.strangers.remove(&id) {
+            self.unwatch(&Stranger { newcomer, rank });
+            if newcomer.anonymous {
+                self.anonymous[newcomer.peer.reach() as usize].leave(newcomer.peer);
+            }
+        }
+    }
+
+    /// The client `id`, which had a place, has gone.
+    pub fn gone(&mut self, id: u64, peer: Peer) {
+        if !self.evicted.remove(&id) {
+            self.settled(id);
+            self.all.leave(peer);
+        }
+    }
+
+    /// Nobody waits any more.
+    pub fn clear(&mut self) {
+        self.lanes = Default::default();
+        self.waiting = 0;
+    }
+
+    fn admit(&mut self, now: Time, id: u64, newcomer: Newcomer) {
+        self.all.join(newcomer.peer);
+        if newcomer.anonymous {
+            self.anonymous[newcomer.peer.reach() as usize].join(newcomer.peer);
+        }
+        let rank = Rank {
+            stage: Stage::Silent,
+            since: now,
+            id,
+        };
+        self.watch(Stranger { newcomer, rank });
+    }
+
+    fn evict(&mut self, id: u64) {
+        if let Some(stranger) = self.strangers.get(&id) {
+            let peer = stranger.newcomer.peer;
+            self.gone(id, peer);
+            self.evicted.insert(id);
+        }
+    }
+
+    fn watch(&mut self, stranger: Stranger) {
+        let Stranger { newcomer, rank } = stranger;
+        self.strangers.insert(rank.id, stranger);
+        self.all.watch(newcomer.peer, rank);
+        if newcomer.anonymous {
+            self.anonymous[newcomer.peer.reach() as usize].watch(newcomer.peer, rank);
+        }
+    }
+
+    fn unwatch(&mut self, stranger: &Stranger) {
+        let Stranger { newcomer, rank } = *stranger;
+        self.all.unwatch(newcomer.peer, rank);
+        if newcomer.anonymous {
+            self.anonymous[newcomer.peer.reach() as usize].unwatch(newcomer.peer, rank);
+        }
+    }
+
+    /// Who of a lane is next: of the peer with the fewest places of that kind, the first that came.
+    fn first_of(&self, lane: usize) -> Option<(Peer, Waiting)> {
+        let (reach, anonymous) = LANES[lane];
+        let crowd = if anonymous {
+            &self.anonymous[reach as usize]
+        } else {
+            &self.all
+        };
+        let fronts = self.lanes[lane].0.iter();
+        fronts
+            .filter_map(|(peer, queue)| Some((*peer, *queue.front()?)))
+            .min_by_key(|(peer, first)| (crowd.count(*peer), first.since, first.id))
+    }
+
+    fn grant(&self, now: Time, newcomer: Newcomer, has_waited: bool) -> Grant {
+        let Newcomer { peer, anonymous } = newcomer;
+        let after = |crowd: &Crowd| {
+            let victim = crowd.victim(now, self.limits.patience, peer, has_waited);
+            victim.map_or(Grant::Never, Grant::After)
+        };
+        let unknown = &self.anonymous[peer.reach() as usize];
+        let max_anonymous = self.limits.max_anonymous;
+        if anonymous && max_anonymous != 0 && unknown.total() >= max_anonymous {
+            return after(unknown);
+        }
+        if self.all.total() < self.limits.max_clients {
+            return Grant::Free;
+        }
+        match after(&self.all) {
+            Grant::Never if self.may_exceed(peer) => Grant::Free,
+            other => other,
+        }
+    }
+
+    /// Whether one of the places beyond all places is for this peer: the more of them are free, the more it may
+    /// have already; but never nearly as many as another one. There are more of them for local peers, so that
+    /// networks cannot use them up.
+    fn may_exceed(&self, peer: Peer) -> bool {
+        let for_networks = (self.limits.max_clients / 32).max(1);
+        let beyond = match peer.reach() {
+            Reach::Local => 2 * for_networks,
+            Reach::Network => for_networks,
+        };
+        let end = self.limits.max_clients.saturating_add(beyond);
+        let free = end.saturating_sub(self.all.total());
+        let own = self.all.count(peer);
+        free > 0 && (own == 0 || (own < 4 * free && 2 * (own + 1) <= self.all.most()))
+    }
+
+    /// Takes out the last newcomer of the peer that has the most who wait.
+    fn refuse(&mut self) -> Option<u64> {
+        let queues = self.lanes.iter_mut().flat_map(|lane| lane.0.iter_mut());
+        let (peer, longest) = queues.max_by_key(|(_, queue)| queue.len())?;
+        let (peer, refused) = (*peer, longest.pop_back()?);
+        for lane in &mut self.lanes {
+            lane.forget_if_empty(peer);
+        }
+        self.waiting -= 1;
+        Some(refused.id)
+    }
+}
+
+impl Lane {
+    fn fronts(&self) -> impl Iterator<Item = &Waiting> {
+        self.0.values().filter_map(VecDeque::front)
+    }
+
+    fn pop_front(&mut self, peer: Peer) {
+        if let Some(queue) = self.0.get_mut(&peer) {
+            queue.pop_front();
+        }
+        self.forget_if_empty(peer);
+    }
+
+    fn forget_if_empty(&mut self, peer: Peer) {
+        if self.0.get(&peer).is_some_and(VecDeque::is_empty) {
+            self.0.remove(&peer);
+        }
+    }
+}
