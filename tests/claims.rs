@@ -1,4 +1,5 @@
-//! The table of claims, `docs/event-api.md`, held against the tests it names.
+//! The table of claims, `docs/event-api.md`, held against the tests it names, and `docs/broken-claims.md`, which says how
+//! each check is known to notice, held against that.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -74,6 +75,64 @@ fn check_named(named: &str, read: impl Fn(&str) -> Option<String>) -> Result<(),
     exists
         .then_some(())
         .ok_or_else(|| format!("{file} has no {test}"))
+}
+
+/// What is wrong with a table of what breaks each claim: every claim has one row, whose check is one of its own, or a
+/// reason.
+fn unbroken(claims: &str, broken: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let claims: BTreeMap<u32, &str> = rows(claims).into_iter().collect();
+    let mut left = claims.clone();
+    for line in broken.lines().filter(|line| line.starts_with("| EV-")) {
+        let (claim, check) = rows(line)[0];
+        let Some(shown) = left.remove(&claim) else {
+            faults.push(format!("EV-{claim} is no claim, or broken twice"));
+            continue;
+        };
+        let check = check.trim_matches('`');
+        let whole_file = check.split_once("::").map(|(file, _)| format!("{file}::*"));
+        let mut names = shown.split("<br>").map(|named| named.trim_matches('`'));
+        let is_its_own = names.any(|named| named == check || Some(named) == whole_file.as_deref());
+        let reason = line.split(" | ").nth(1);
+        let has_reason = reason.is_some_and(|reason| reason.starts_with("— ")) && check == "—";
+        if !is_its_own && !has_reason {
+            faults.push(format!("EV-{claim} is not shown by {check}"));
+        }
+    }
+    let missing = left.keys().map(|claim| format!("EV-{claim} is not broken"));
+    faults.extend(missing);
+    faults
+}
+
+#[test]
+fn every_claim_is_broken_by_a_change_that_a_check_of_it_notices() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+    let (claims, broken) = (read("docs/event-api.md"), read("docs/broken-claims.md"));
+    assert_eq!(unbroken(&claims, &broken), [""; 0]);
+
+    let without = |claim: &str| -> String {
+        let kept = broken.lines().filter(|line| !line.contains(claim));
+        kept.map(|line| format!("{line}\n")).collect()
+    };
+    let notices = |broken: String, expected: &str| {
+        let faults = unbroken(&claims, &broken);
+        assert_eq!(faults, [expected]);
+    };
+    notices(without("| EV-501 |"), "EV-501 is not broken");
+    let row = "| EV-501 | x | `tests/claims.rs::no_such_test` |\n";
+    notices(
+        without("| EV-501 |") + row,
+        "EV-501 is not shown by tests/claims.rs::no_such_test",
+    );
+    notices(
+        without("| EV-501 |") + "| EV-501 | x | — |\n",
+        "EV-501 is not shown by —",
+    );
+    notices(
+        format!("{broken}| EV-9999 | — y | — |\n"),
+        "EV-9999 is no claim, or broken twice",
+    );
 }
 
 #[test]

@@ -121,7 +121,10 @@ fn a_number_that_is_another_file_than_before_can_be_added_and_updated() {
     dup2_stdin(&first).unwrap();
     let (tell, called) = channel();
     let id = registry
-        .add_handle(stdin(), R, move |_| tell.send(()).unwrap())
+        .add_handle(stdin(), R, move |event| {
+            assert_eq!(event.events, R, "a refusal is no readiness");
+            tell.send(()).unwrap();
+        })
         .unwrap();
     to_first.write_all(b"x").unwrap();
     assert!(turns_until(&mut event_loop, &called) <= FEW);

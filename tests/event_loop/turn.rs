@@ -139,18 +139,19 @@ fn each_entry_is_called_at_most_once_in_a_turn() {
     assert_eq!(calls, ["handle", "timeout", "zero"]);
 }
 
-// EV-506, cases J and AT: added on a ready descriptor, also one that was reported already, and with no
-// interval at all.
+// EV-506, cases J and AT: added on a ready descriptor, also one that was reported already or whose turn is still
+// to come, and with no interval at all.
 #[test]
 fn what_is_added_in_a_turn_is_not_called_in_it() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
-    model.set_ready(3, R);
-    model.set_ready(4, R);
+    for fd in [3, 4, 5] {
+        model.set_ready(fd, R);
+    }
     let adder = log.clone();
     registry
         .add_source(ModelSource(3), R, move |event| {
-            for fd in [3, 4] {
+            for fd in [3, 4, 5] {
                 let log = adder.clone();
                 let added = event
                     .registry
@@ -163,6 +164,7 @@ fn what_is_added_in_a_turn_is_not_called_in_it() {
                 .unwrap();
         })
         .unwrap();
+    registry.add_source(ModelSource(5), R, |_| {}).unwrap();
     registry
         .add_timeout(ms(0), move |event| {
             let log = log.clone();
@@ -176,7 +178,10 @@ fn what_is_added_in_a_turn_is_not_called_in_it() {
     event_loop.run_once(AT_ONCE).unwrap();
     assert_eq!(heard.take(), [""; 0]);
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["new timeout", "new handle", "new handle"]);
+    assert_eq!(
+        heard.take(),
+        ["new timeout", "new handle", "new handle", "new handle"]
+    );
 }
 
 // EV-508, case AJ
