@@ -19,7 +19,6 @@ use crate::net::tls::{TlsContext, TlsError, TlsSettings, wall_clock};
 use crate::registry::Registry;
 use crate::session::{Limits, SessionConfig};
 use crate::sync::Mutex;
-use places::Newcomer;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -42,8 +41,6 @@ pub(super) struct Hub {
 struct State {
     /// Knows the services by their places here.
     admission: Admission,
-    /// Those who wait for a place.
-    waiting: BTreeMap<u64, Newcomer>,
     services: Vec<Service>,
     clients: BTreeMap<u64, Arc<Client>>,
     /// Counts from 1, never repeats (DM-608).
@@ -95,7 +92,6 @@ impl Hub {
             fill: OnceLock::new(),
             state: Mutex::new(State {
                 admission: Admission::new(places::limits(config)),
-                waiting: BTreeMap::new(),
                 services: Vec::new(),
                 clients: BTreeMap::new(),
                 last_client: 0,
@@ -135,7 +131,7 @@ impl Hub {
         }
         let hub = Arc::clone(self);
         self.deadlines.begin(&self.registry, move |_| hub.on_time());
-        self.begin_to_fill_places(driver);
+        self.begin_to_fill_places();
         let hub = Arc::clone(self);
         self.jobs.begin(driver.may_block(), move |finished| {
             hub.complete(finished);
@@ -249,11 +245,9 @@ impl Hub {
         for service in &mut state.services {
             service.disable(&self.registry);
         }
-        let waiting = std::mem::take(&mut state.waiting);
         let clients: Vec<Arc<Client>> = state.clients.values().cloned().collect();
         let grace = state.in_force.grace;
         drop(state);
-        drop(waiting);
         if clients.is_empty() && self.jobs.are_over() {
             self.stopper.stop();
             return;
@@ -294,9 +288,8 @@ impl Hub {
         // The connections that clients still have open go with the event loop.
         let clients = std::mem::take(&mut state.clients);
         let services = std::mem::take(&mut state.services);
-        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        drop((clients, services, waiting));
+        drop((clients, services));
     }
 }
 

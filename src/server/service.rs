@@ -82,11 +82,6 @@ impl Service {
         })
     }
 
-    /// Whether its clients are nobody at first: they have to authenticate, or to show a certificate.
-    pub(super) fn makes_anonymous(&self) -> bool {
-        self.terms.auth != Auth::None || self.tls.is_some()
-    }
-
     /// How the bytes of a client that was just accepted travel.
     pub(super) fn channel(&self) -> Result<Channel, TlsError> {
         match &self.tls {
