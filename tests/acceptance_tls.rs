@@ -4,17 +4,24 @@
 mod pki;
 mod support;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use eventry::auth::{Change, DEFAULT_ITERATIONS, change_password};
 use pki::{CLIENT, Key, Pki, Tool};
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
+use support::patience::bounded;
 use support::{Daemon, virsh};
 
 fn start(pki: &Pki, more: &str) -> Daemon {
+    start_with(&(pki.configuration() + more))
+}
+
+fn start_with(configuration: &str) -> Daemon {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("eventryd.conf");
-    fs::write(&file, pki.configuration() + more).unwrap();
+    fs::write(&file, configuration).unwrap();
     let file = file.display().to_string();
     Daemon::start_in(dir, &["--config", &file])
 }
@@ -228,5 +235,90 @@ fn virsh_logs_in_within_tls_and_is_refused_with_a_wrong_password() {
             let logged = "failed to authenticate: wrong user name or password";
             assert_refused(&output, printed, daemon, logged);
         }
+    }
+}
+
+/// About every second key of certtool 3.7.9 has a zero before its number, which cryptographic libraries refuse.
+#[test]
+fn a_key_that_certtool_has_written_with_a_zero_too_many_serves() {
+    let padded = (0..40).find_map(|_| {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = Pki::new(dir.path(), Tool::Certtool, Key::P256);
+        let key = fs::read_to_string(pki.path("serverkey.pem")).unwrap();
+        has_a_zero_before_its_number(&key).then_some((dir, pki))
+    });
+    let (_dir, pki) = padded.expect("certtool writes such keys");
+    let client = pki.client("client1", CLIENT);
+    let lenient = lenience(Tool::Certtool, Key::P256);
+    assert_listed(&list(&start(&pki, ""), &client, lenient), "a padded key");
+}
+
+/// Whether a key in SEC1 has a number of 33 bytes.
+fn has_a_zero_before_its_number(pem: &str) -> bool {
+    let (_, key) = pem.split_once("-----BEGIN EC PRIVATE KEY-----").unwrap();
+    let (key, _) = key.split_once("-----END").unwrap();
+    let key: String = key.split_whitespace().collect();
+    let der = STANDARD.decode(key).unwrap();
+    der.windows(6).any(|bytes| bytes == [2, 1, 1, 4, 33, 0])
+}
+
+/// How `openssl s_client` fares that can check these signatures alone, without a certificate of its own.
+fn openssl(pki: &Pki, daemon: &Daemon, options: &str) -> String {
+    let address = daemon.addresses("TLS")[0].to_string();
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_client", "-connect", &address, "-CAfile"])
+        .arg(pki.path("cacert.pem"))
+        .args(options.split_whitespace())
+        .stdin(Stdio::null());
+    let output = bounded("an openssl", move || command.output().unwrap());
+    let printed = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&printed).into_owned()
+}
+
+#[test]
+fn of_several_certificates_a_client_is_shown_the_first_that_it_can_check() {
+    const RSA: &str = "Peer signature type: RSA-PSS";
+    const ECDSA: &str = "Peer signature type: ECDSA";
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::new(dir.path(), Tool::Openssl, Key::Rsa);
+    pki.another_server("second", Key::P256);
+    let configuration = |order: [&str; 2]| {
+        let single = ["cert_file", "key_file"];
+        let all = pki.configuration();
+        let others = all
+            .lines()
+            .filter(|line| !single.iter().any(|key| line.starts_with(key)));
+        let mut lines: Vec<String> = others.map(str::to_owned).collect();
+        for kind in ["cert", "key"] {
+            let path = |name: &str| pki.path(&format!("{name}{kind}.pem")).display().to_string();
+            lines.push(format!("{kind}_files = {:?}", order.map(path)));
+        }
+        lines.join("\n") + "\n"
+    };
+    let daemon = start_with(&configuration(["second", "server"]));
+    for (options, shown) in [
+        ("-tls1_3", ECDSA),
+        ("-tls1_3 -sigalgs RSA-PSS+SHA256", RSA),
+        ("-tls1_3 -sigalgs ECDSA+SHA256:RSA-PSS+SHA256", ECDSA),
+        ("-tls1_2", ECDSA),
+        ("-tls1_2 -sigalgs RSA-PSS+SHA256", RSA),
+        // It could check the other one, but has no way to agree on keys with it.
+        ("-tls1_2 -cipher ECDHE-RSA-AES128-GCM-SHA256", RSA),
+        ("-tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256", ECDSA),
+    ] {
+        let printed = openssl(&pki, &daemon, options);
+        assert!(printed.contains(shown), "{options}: {printed}");
+        assert!(printed.contains("Verification: OK"), "{options}: {printed}");
+    }
+    let printed = openssl(&pki, &daemon, "-tls1_3 -sigalgs ed25519");
+    assert!(printed.contains("handshake failure"), "{printed}");
+    let client = pki.client("client1", CLIENT);
+    assert_listed(&list(&daemon, &client, ""), "virsh");
+
+    let daemon = start_with(&configuration(["server", "second"]));
+    for (options, shown) in [("-tls1_3", RSA), ("-tls1_3 -sigalgs ECDSA+SHA256", ECDSA)] {
+        let printed = openssl(&pki, &daemon, options);
+        assert!(printed.contains(shown), "{options}: {printed}");
     }
 }

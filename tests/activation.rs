@@ -1,14 +1,22 @@
 //! The daemon on sockets that were passed to it, as systemd does.
 
 mod support;
+#[path = "support/tls_client.rs"]
+mod tls_client;
+#[path = "support/tls_stream.rs"]
+mod tls_stream;
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use support::patience::wait_until;
 use support::{Daemon, Exit, RawClient, eventryd, started_to_end};
+use tls_client::{Version, client_config, committed_files, lines_naming};
+use tls_stream::{Tls, let_in};
 
 /// The daemon, with a socket as its descriptors from 3 on, once for each name.
 fn passed(socket: OwnedFd, names: &str, run_dir: &Path, options: &[&str]) -> Command {
@@ -61,22 +69,28 @@ fn a_unix_socket_that_was_passed_is_served_alone_and_stays_when_the_daemon_goes(
     assert!(left.path().join("passed").exists());
 }
 
+/// DM-404: what `listen_tcp` says is for sockets of our own.
 #[test]
-fn a_tcp_socket_that_was_passed_is_served_where_tcp_is_configured() {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap();
+fn a_tcp_socket_that_was_passed_is_served_as_the_configuration_says() {
     let dir = tempfile::tempdir().unwrap();
-    let run_dir = dir.path().join("run");
-    let configured = ["--listen-tcp", "127.0.0.1:1"];
-    let mut command = passed(socket.into(), "eventryd-tcp.socket", &run_dir, &configured);
-    let daemon = Daemon::start_by(&mut command, dir);
-    assert_eq!(daemon.addresses("TCP"), [address]);
-    RawClient::connect_tcp(address).open();
+    let file = dir.path().join("eventryd.conf");
+    fs::write(&file, "listen_tcp = 0\nauth_tcp = \"none\"\n").unwrap();
+    let of_file = ["--config", file.to_str().unwrap()];
+    for options in [&["--listen-tcp", "127.0.0.1:1"], &of_file] {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let run_dir = place.path().join("run");
+        let mut command = passed(socket.into(), "eventryd-tcp.socket", &run_dir, options);
+        let daemon = Daemon::start_by(&mut command, place);
+        assert_eq!(daemon.addresses("TCP"), [address]);
+        RawClient::connect_tcp(address).open();
+    }
 
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let exit = refused(socket.into(), "eventryd-tcp.socket", &[]);
     assert_eq!(exit.status, Some(6), "{}", exit.stderr);
-    assert!(exit.stderr.contains("listen_tcp"), "{}", exit.stderr);
+    assert!(exit.stderr.contains("auth_tcp"), "{}", exit.stderr);
 }
 
 /// libvirtd would serve on without them, and their clients wait for ever (DM-402).
@@ -128,4 +142,64 @@ fn what_was_passed_to_another_process_is_left_alone() {
         .stderr(Stdio::piped());
     let daemon = Daemon::start_by(&mut command, dir);
     daemon.connect().open();
+}
+
+/// DM-404, DM-406: what `listen_tls` says is for sockets of our own.
+#[test]
+fn a_tls_socket_that_was_passed_is_served_and_reloaded_though_none_was_asked_for() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("eventryd.conf");
+    let log = dir.path().join("log");
+    let lines = format!(
+        "listen_tls = 0\n{}log_outputs = \"1:file:{}\"\n",
+        lines_naming(&committed_files()),
+        log.display()
+    );
+    fs::write(&file, &lines).unwrap();
+    let run_dir = dir.path().join("run");
+    let options = ["--config", file.to_str().unwrap()];
+    let mut command = passed(socket.into(), "eventryd-tls.socket", &run_dir, &options);
+    let daemon = Daemon::start_by(&mut command, dir);
+    assert_eq!(daemon.addresses("TLS"), [address]);
+    assert!(!daemon.socket().exists());
+    let connect = || {
+        let config = client_config(&committed_files(), Version::Tls13, true);
+        Tls::over(TcpStream::connect(address).unwrap(), config)
+    };
+    let_in(connect()).open();
+
+    fs::write(&file, lines + "tls_allowed_dn_list = []\n").unwrap();
+    daemon.signal(rustix::process::Signal::HUP);
+    wait_until("the list is in force", || {
+        fs::read_to_string(&log).is_ok_and(|log| log.contains("in force now: tls_allowed_dn_list"))
+    });
+    assert_eq!(
+        connect().read(&mut [0]).unwrap_or(0),
+        0,
+        "nobody is allowed"
+    );
+}
+
+#[test]
+fn a_tls_socket_that_was_passed_without_keys_and_certificates_ends_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("eventryd.conf");
+    let missing =
+        "ca_file = \"/nothing/a\"\ncert_file = \"/nothing/c\"\nkey_file = \"/nothing/k\"\n";
+    for (text, said) in [
+        (missing, "cannot read the CA certificate /nothing/a"),
+        (
+            "auth_tls = \"polkit\"\n",
+            "with `listen_tls = 1` `eventryd --check-config` says how",
+        ),
+    ] {
+        fs::write(&file, text).unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let options = ["--config", file.to_str().unwrap()];
+        let exit = refused(socket.into(), "eventryd-tls.socket", &options);
+        assert_eq!(exit.status, Some(6), "{}", exit.stderr);
+        assert!(exit.stderr.contains(said), "{}", exit.stderr);
+    }
 }

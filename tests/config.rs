@@ -2,8 +2,9 @@
 
 mod support;
 
-use eventry::config::{Format, all_keys, markdown, sample};
+use eventry::config::{Format, Source, all_keys, markdown, sample};
 use rustix::process::Signal;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use support::patience::{bounded, wait_until};
@@ -384,5 +385,40 @@ fn the_environment_sets_the_log() {
     assert!(
         log.contains("there has been no client for as long as the timeout"),
         "{log}"
+    );
+}
+
+/// But for the two lists that take the place of single settings.
+#[test]
+fn a_virtproxyd_conf_that_sets_everything_works_unchanged() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/virtproxyd.conf");
+    let source = Source {
+        text: std::fs::read(&path).unwrap(),
+        path: path.clone(),
+        format: Format::Libvirt,
+    };
+    let (settings, faults) = source.settings();
+    assert_eq!(faults, []);
+    let missing: Vec<_> = all_keys()
+        .map(|key| key.name)
+        .filter(|name| !settings.is_given(name) && !name.starts_with("eventry_"))
+        .collect();
+    assert_eq!(missing, ["key_files", "cert_files"]);
+
+    let options = ["--config", path.to_str().unwrap()];
+    let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &options);
+    let [address] = daemon.addresses("TCP")[..] else {
+        panic!("{:?}", daemon.announced());
+    };
+    assert!(address.ip().is_loopback());
+    RawClient::connect_tcp(address).open();
+    let mode = std::fs::metadata(daemon.socket()).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o770);
+    let ended = daemon.stop();
+    assert_eq!(ended.status, Some(0), "{}", ended.log);
+    assert!(
+        ended.log.contains("`audit_level` has no effect here"),
+        "{}",
+        ended.log
     );
 }

@@ -10,14 +10,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{GET_HOSTNAME, InProcess, RawClient};
+use support::{
+    FEATURE_KEEPALIVE, GET_HOSTNAME, InProcess, PING, RawClient, SUPPORTS_FEATURE, pong,
+};
 use tempfile::TempDir;
-
-const KEEPALIVE: u32 = 0x6b65_6570;
-const SUPPORTS_FEATURE: i32 = 60;
-/// The feature that says "I answer pings".
-const FEATURE_KEEPALIVE: [u8; 4] = [0, 0, 0, 10];
-const PING: u32 = 1;
 
 /// A daemon and where it is.
 struct Served {
@@ -42,13 +38,8 @@ const INTERVAL: Option<Duration> = Some(Duration::from_millis(20));
 
 fn assert_ping(message: Option<([u32; 6], Vec<u8>)>) {
     let (header, payload) = message.expect("a ping");
-    assert_eq!(header, [KEEPALIVE, 1, PING, 2, 0, 0]);
+    assert_eq!(header, PING);
     assert_eq!(payload, []);
-}
-
-fn pong() -> Vec<u8> {
-    let words = [28, KEEPALIVE, 1, 2, 2, 0, 0];
-    words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn the_stock_file_as_shipped_changes_nothing() {
     assert_eq!(effective.settings, Settings::default());
     assert_eq!(
         format!("{:?}", effective.daemon),
-        format!("{:?}", given().base)
+        format!("{:?}", given().with_file(None).unwrap().daemon)
     );
 
     let dir = tempfile::tempdir().unwrap();

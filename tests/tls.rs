@@ -5,67 +5,32 @@
 mod support;
 #[path = "support/tls_client.rs"]
 mod tls_client;
+#[path = "support/tls_stream.rs"]
+mod tls_stream;
 
 use rustix::process::Signal;
 use rustls::{ClientConnection, StreamOwned};
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
 use support::patience::wait_until;
 use support::{CONNECT_OPEN, Connection, Daemon, GET_HOSTNAME, RawClient, message, open_arguments};
 use tempfile::TempDir;
-use tls_client::{Version, client_config, committed_files, server_name};
-
-type TlsStream = StreamOwned<ClientConnection, TcpStream>;
-
-/// A client's stream of a file of its own type, so that it can be what a [`RawClient`] speaks over.
-struct Tls(TlsStream);
-
-impl Read for Tls {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Write for Tls {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-impl Connection for Tls {
-    fn set_patience(&self, patience: Duration) -> io::Result<()> {
-        self.0.sock.set_patience(patience)
-    }
-
-    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.0.sock.set_nonblocking(nonblocking)
-    }
-
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.0.sock.shutdown(how)
-    }
-}
+use tls_client::{Version, client_config, committed_files, lines_naming, server_name};
+use tls_stream::{Tls, let_in};
 
 /// The files of the tree, in a directory where they can be changed, and the lines that name them.
 fn files_in(dir: &TempDir) -> String {
-    let committed = committed_files();
-    let mut lines = String::new();
-    for (key, file) in [
-        ("ca_file", &committed.ca),
-        ("cert_file", &committed.certificate),
-        ("key_file", &committed.key),
-    ] {
+    let mut files = committed_files();
+    let [server] = &mut files.server[..] else {
+        panic!("{files:?}");
+    };
+    for file in [&mut files.ca, &mut server.certificate, &mut server.key] {
         let copy = dir.path().join(file.file_name().unwrap());
-        fs::copy(file, &copy).unwrap();
-        lines += &format!("{key} = \"{}\"\n", copy.display());
+        fs::copy(&file, &copy).unwrap();
+        *file = copy;
     }
-    lines
+    lines_naming(&files)
 }
 
 /// A daemon with TLS and plain TCP, and the directory with its files.
@@ -88,13 +53,7 @@ fn start() -> Daemon {
 /// Connects, and waits for the byte that says so.
 fn connect_to(address: SocketAddr, version: Version) -> RawClient<Tls> {
     let config = client_config(&committed_files(), version, true);
-    let connection = ClientConnection::new(config, server_name()).unwrap();
-    let stream = TcpStream::connect(address).unwrap();
-    let mut client = RawClient::over(Tls(StreamOwned::new(connection, stream)));
-    let mut welcome = [0];
-    client.stream.read_exact(&mut welcome).unwrap();
-    assert_eq!(welcome, [1]);
-    client
+    let_in(Tls::over(TcpStream::connect(address).unwrap(), config))
 }
 
 fn connect(daemon: &Daemon) -> RawClient<Tls> {
@@ -276,7 +235,7 @@ fn sighup_reads_keys_and_certificates_again_all_or_nothing() {
     reload("SIGHUP: in force now: ", 1);
 
     // The client's key does not belong to the server's certificate.
-    let beside = committed_files().key.with_file_name("client.key");
+    let beside = committed_files().ca.with_file_name("client.key");
     fs::copy(beside, &key).unwrap();
     reload("it does not belong to the server certificate", 1);
     connect(&daemon).open();
@@ -303,6 +262,45 @@ fn sighup_reads_keys_and_certificates_again_all_or_nothing() {
     fs::write(dir.join("eventryd.conf"), lines).unwrap();
     reload("in force now: tls_allowed_dn_list", 2);
     connect(&daemon).open();
+}
+
+/// GnuTLS writes a zero before a number whose highest bit is set, which cryptographic libraries refuse.
+#[test]
+fn a_key_with_a_zero_too_many_serves_as_the_one_without() {
+    let (daemon, dir) = start_with("");
+    let path = dir.join("server.key");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, with_a_zero_before_its_number(&text)).unwrap();
+    let config = dir.join("eventryd.conf").display().to_string();
+    let padded = Daemon::start_in(tempfile::tempdir().unwrap(), &["--config", &config]);
+    connect(&padded).open();
+    drop(daemon);
+}
+
+/// A key of P-256 in PKCS #8, as openssl writes it, with a zero before its number.
+fn with_a_zero_before_its_number(pem: &str) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let lines = pem.lines().filter(|line| !line.starts_with("-----"));
+    let mut der = STANDARD.decode(lines.collect::<String>()).unwrap();
+    // A sequence, and in it a string of bytes, and in it a sequence with a number of 32 bytes: each is one byte
+    // longer now.
+    let number = der
+        .windows(5)
+        .position(|bytes| bytes == [2, 1, 1, 4, 32])
+        .unwrap()
+        + 4;
+    let (inner, outer) = (number - 5, number - 7);
+    assert_eq!((der[1], der[inner - 1], der[outer - 1]), (0x81, 0x30, 4));
+    for length in [2, outer, inner, number] {
+        der[length] += 1;
+    }
+    der.insert(number + 1, 0);
+    let kind = "PRIVATE KEY";
+    format!(
+        "-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n",
+        STANDARD.encode(der)
+    )
 }
 
 #[test]

@@ -15,15 +15,15 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 use support::patience::{PATIENCE, wait_until};
-use support::{GET_HOSTNAME, InProcess, RawClient, message};
+use support::{
+    FEATURE_KEEPALIVE, GET_HOSTNAME, InProcess, KEEPALIVE, PING, RawClient, SUPPORTS_FEATURE,
+    message, pong,
+};
 use tempfile::TempDir;
 
 const GET_TYPE: i32 = 3;
 const GET_VERSION: i32 = 4;
 const CONNECT_CLOSE: i32 = 2;
-const SUPPORTS_FEATURE: i32 = 60;
-const FEATURE_KEEPALIVE: [u8; 4] = [0, 0, 0, 10];
-const KEEPALIVE: u32 = 0x6b65_6570;
 
 /// A daemon whose driver blocks.
 struct Slow {
@@ -217,6 +217,7 @@ fn a_stop_waits_for_the_call_of_a_client_that_is_gone() {
     let blocked = slow.blocked();
     drop(client);
     slow.request_stop();
+    assert!(slow.daemon.goes_on());
     drop(blocked);
     slow.wait().unwrap();
 }
@@ -265,10 +266,8 @@ fn an_answering_client_throttled_at_limit_1_survives_keepalive() {
     let blocked = slow.blocked();
     for _ in 0..100 {
         let (header, _) = client.read_message().expect("a ping");
-        assert_eq!(header, [KEEPALIVE, 1, 1, 2, 0, 0]);
-        let pong: [u32; 7] = [28, KEEPALIVE, 1, 2, 2, 0, 0];
-        let pong: Vec<u8> = pong.iter().flat_map(|word| word.to_be_bytes()).collect();
-        client.stream.write_all(&pong).unwrap();
+        assert_eq!(header, PING);
+        client.stream.write_all(&pong()).unwrap();
     }
     drop(blocked);
     let mut replies = Vec::new();

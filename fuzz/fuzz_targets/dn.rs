@@ -4,7 +4,8 @@
 
 #![no_main]
 
-use eventry::net::tls::{distinguished_name, glob_matches};
+use eventry::auth::matches_glob;
+use eventry::net::tls::distinguished_name;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|subject: &[u8]| {
@@ -32,18 +33,18 @@ fuzz_target!(|subject: &[u8]| {
     assert!(name.matches('=').count() >= attributes, "{name:?}");
 
     let is_pattern = name.contains(['*', '?']);
-    assert!(is_pattern || glob_matches(&name, &name), "{name:?}");
+    assert!(is_pattern || matches_glob(&name, &name), "{name:?}");
     let mut middle = name.len() / 2;
     while !name.is_char_boundary(middle) {
         middle -= 1;
     }
     let pattern = format!("{}*", &name[..middle]);
     assert!(
-        is_pattern || glob_matches(&pattern, &name),
+        is_pattern || matches_glob(&pattern, &name),
         "{pattern:?} {name:?}"
     );
     assert!(
-        !glob_matches(&format!("{name}?"), &name) || is_pattern,
+        !matches_glob(&format!("{name}?"), &name) || is_pattern,
         "{name:?}"
     );
 });

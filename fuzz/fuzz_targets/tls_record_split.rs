@@ -8,7 +8,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use eventry::net::tls::{TlsContext, TlsFiles, TlsSession, TlsSettings};
+use eventry::net::tls::{ServerFiles, TlsContext, TlsFiles, TlsSession, TlsSettings};
 use libfuzzer_sys::fuzz_target;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -139,8 +139,10 @@ static CONTEXT: LazyLock<Arc<TlsContext>> = LazyLock::new(|| {
         files: TlsFiles {
             ca: pki("ca.pem"),
             crl: None,
-            certificate: pki("server.pem"),
-            key: pki("server.key"),
+            server: vec![ServerFiles {
+                certificate: pki("server.pem"),
+                key: pki("server.key"),
+            }],
         },
         allowed_dn: None,
         verify_clients: true,

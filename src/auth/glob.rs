@@ -11,6 +11,7 @@
 /// assert!(matches_glob("*@EXAMPLE.COM", "fred@EXAMPLE.COM"));
 /// assert!(matches_glob("fre?", "fred"));
 /// assert!(!matches_glob("fred", "freda"));
+/// assert!(matches_glob("C=GB,*,CN=client?", "C=GB,O=Red Hat,CN=client1"));
 /// ```
 #[must_use]
 pub fn matches_glob(pattern: &str, text: &str) -> bool {
@@ -69,8 +70,33 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_describes_the_whole_text() {
+        for (pattern, text, matches) in [
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abbcd", false),
+            ("*b*", "aaab", true),
+            ("*ab", "aab", true),
+            ("*aab*", "aaaab", true),
+            ("?", "é", true),
+            ("?", "", false),
+            ("a?c", "ac", false),
+            ("**a", "ba", true),
+            ("[a]", "a", false),
+            ("CN=x", "O=y,CN=x", false),
+        ] {
+            assert_eq!(matches_glob(pattern, text), matches, "{pattern} {text}");
+        }
+    }
+
+    #[test]
     fn a_pattern_full_of_stars_takes_no_age() {
         let pattern = "a*".repeat(100) + "c";
         assert!(!matches_glob(&pattern, &"ab".repeat(5_000)));
+        let pattern = "*a".repeat(200) + "b";
+        assert!(!matches_glob(&pattern, &"a".repeat(5_000)));
     }
 }

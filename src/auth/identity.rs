@@ -20,6 +20,9 @@ pub struct UnixPeer {
     pub user: Option<Arc<str>>,
     /// The group's name, if it has one here.
     pub group: Option<Arc<str>>,
+    /// Its security context (SELinux's, or the label of another security module that gives sockets one); `None`
+    /// where the system has none.
+    pub selinux_context: Option<Box<str>>,
 }
 
 /// Everything known of who a client is (DM-1007). Displayed as one piece of a log line: what clients choose
@@ -81,7 +84,11 @@ impl fmt::Display for UnixPeer {
             }
             f.write_str(" ")?;
         }
-        write!(f, "pid={}", self.pid)
+        write!(f, "pid={}", self.pid)?;
+        match &self.selinux_context {
+            Some(context) => write!(f, " context={context:?}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -98,7 +105,14 @@ mod tests {
             start_time: None,
             user: None,
             group: Some("root".into()),
+            selinux_context: None,
         };
+        let confined = UnixPeer {
+            selinux_context: Some("a_u:a_r:a_t:s0".into()),
+            ..process.clone()
+        };
+        let expected = r#"uid=4000000 gid=0(root) pid=7 context="a_u:a_r:a_t:s0""#;
+        assert_eq!(confined.to_string(), expected);
         let identity = Identity {
             process: Some(process),
             x509_dn: Some("CN=a\nb".into()),

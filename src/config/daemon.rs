@@ -2,11 +2,10 @@
 
 use super::Settings;
 use crate::net::RunDir;
-use crate::net::tls::{TlsFiles, TlsVersions};
+use crate::net::tls::{ServerFiles, TlsFiles, TlsVersions};
 use crate::server::{Config, TcpService, TlsService, Workers};
 use crate::session::Auth;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A setting that cannot be followed, though it is of its type.
@@ -95,25 +94,38 @@ fn sasl(settings: &Settings, config: &mut Config) {
 }
 
 fn network_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
-    if settings.is_set("listen_tcp") {
-        if settings.text("auth_tcp").as_deref() != Some("none") {
-            let why = "`auth_tcp` can only be \"none\", for networks you trust: what SASL needs on a connection \
-                       without encryption (GSSAPI, DIGEST-MD5) is not there, and polkit knows local users only. \
-                       Clients that have to prove who they are come by TLS";
-            refuse(refused, "auth_tcp", why);
-        }
-        config.tcp = Some(TcpService {
-            address: settings.text("listen_addr"),
-            port: settings.text("tcp_port").expect("it has a default"),
-            auth: Auth::None,
-        });
+    let is_open = settings.text("auth_tcp").as_deref() == Some("none");
+    let service = TcpService {
+        address: settings.text("listen_addr"),
+        port: settings.text("tcp_port").expect("it has a default"),
+        auth: Auth::None,
+    };
+    if !settings.is_set("listen_tcp") {
+        config.passed_tcp = is_open.then_some(service);
+        return;
+    }
+    if !is_open {
+        let why = "`auth_tcp` can only be \"none\", for networks you trust: what SASL needs on a connection \
+                   without encryption (GSSAPI, DIGEST-MD5) is not there, and polkit knows local users only. \
+                   Clients that have to prove who they are come by TLS";
+        refuse(refused, "auth_tcp", why);
+    }
+    config.tcp = Some(service);
+}
+
+/// What contradicts itself is refused where it matters: not for a socket that nobody has asked for.
+fn tls(settings: &Settings, config: &mut Config, files: TlsFiles, refused: &mut Vec<Refusal>) {
+    let mut wrong = Vec::new();
+    let service = tls_service(settings, files, &mut wrong);
+    if settings.is_set("listen_tls") {
+        config.tls = Some(service);
+        refused.extend(wrong);
+    } else if wrong.is_empty() {
+        config.passed_tls = Some(service);
     }
 }
 
-fn tls(settings: &Settings, config: &mut Config, files: TlsFiles, refused: &mut Vec<Refusal>) {
-    if !settings.is_set("listen_tls") {
-        return;
-    }
+fn tls_service(settings: &Settings, files: TlsFiles, refused: &mut Vec<Refusal>) -> TlsService {
     let auth = scheme(settings, "auth_tls");
     if auth == Auth::Polkit {
         let why = "`auth_tls` cannot be \"polkit\", which knows local users only; say \"none\", where client \
@@ -125,7 +137,7 @@ fn tls(settings: &Settings, config: &mut Config, files: TlsFiles, refused: &mut 
     if let Some(Err(unknown)) = priority.as_deref().map(TlsVersions::of_priority) {
         refuse(refused, "tls_priority", unknown.to_string());
     }
-    config.tls = Some(TlsService {
+    TlsService {
         address: settings.text("listen_addr"),
         port: settings.text("tls_port").expect("it has a default"),
         auth,
@@ -134,42 +146,67 @@ fn tls(settings: &Settings, config: &mut Config, files: TlsFiles, refused: &mut 
         sanity_checks: !settings.is_set("tls_no_sanity_certificate"),
         priority,
         ..TlsService::new(files)
-    });
+    }
 }
 
-/// The keys and certificates, as far as settings name them (DM-1201).
+/// The keys and certificates, as far as settings name them (DM-1201). Lists take the place of the single ones.
 fn named_files(settings: &Settings, mut files: TlsFiles, refused: &mut Vec<Refusal>) -> TlsFiles {
-    let single = ["ca_file", "cert_file", "key_file"].map(|key| settings.path(key));
-    match single {
-        [None, None, None] => {}
-        [Some(ca), Some(certificate), Some(key)] => {
-            (files.ca, files.certificate, files.key) = (ca, certificate, key);
+    let ca = settings.path("ca_file");
+    let single = ["cert_file", "key_file"].map(|key| settings.path(key));
+    let several = ["cert_files", "key_files"].map(|key| settings.list(key));
+    match (single, several) {
+        ([None, None], [None, None]) if ca.is_none() => {}
+        ([Some(certificate), Some(key)], [None, None]) if ca.is_some() => {
+            files.server = vec![ServerFiles { certificate, key }];
         }
-        _ => refuse(
+        ([None, None], [Some(certificates), Some(keys)]) => match pairs(certificates, keys) {
+            Ok(server) => files.server = server,
+            Err(why) => refuse(refused, "key_files", why),
+        },
+        (_, [None, None]) => refuse(
             refused,
             "key_file",
             "`ca_file`, `cert_file` and `key_file` belong together: give all three, or none",
         ),
-    }
-    match ["cert_files", "key_files"].map(|key| settings.list(key)) {
-        [None, None] => {}
-        [Some(certificates), Some(keys)] if certificates.len() == 1 && keys.len() == 1 => {
-            files.certificate = PathBuf::from(&certificates[0]);
-            files.key = PathBuf::from(&keys[0]);
-        }
+        ([None, None], _) => refuse(
+            refused,
+            "key_files",
+            "`cert_files` and `key_files` belong together: give both, or none",
+        ),
         _ => refuse(
             refused,
             "key_files",
-            "`cert_files` and `key_files` must have one file each: there is one certificate",
+            "`cert_files` and `key_files` take the place of `cert_file` and `key_file`: give only one of both",
         ),
     }
-    if settings.is_given("key_files") && settings.is_given("key_file") {
-        let why =
-            "`key_files` takes the place of `key_file` and `cert_file`: give only one of both";
-        refuse(refused, "key_files", why);
-    }
+    files.ca = ca.unwrap_or(files.ca);
     files.crl = settings.path("crl_file").or(files.crl);
     files
+}
+
+/// The first certificate has the first key, and so on.
+fn pairs(certificates: Vec<String>, keys: Vec<String>) -> Result<Vec<ServerFiles>, String> {
+    if certificates.is_empty() || certificates.len() != keys.len() {
+        return Err(format!(
+            "`cert_files` and `key_files` must have as many files each, and one at least; they have {} and {}",
+            certificates.len(),
+            keys.len()
+        ));
+    }
+    if let Some(path) = certificates
+        .iter()
+        .chain(&keys)
+        .find(|path| !path.starts_with('/'))
+    {
+        return Err(format!(
+            "`cert_files` and `key_files` must be paths from the root, not {path:?}"
+        ));
+    }
+    let pair = |(certificate, key): (String, String)| ServerFiles {
+        certificate: certificate.into(),
+        key: key.into(),
+    };
+    Ok(certificates.into_iter().zip(keys).map(pair).collect())
 }
 
 fn limits(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {

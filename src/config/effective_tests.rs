@@ -3,6 +3,9 @@
 use super::*;
 use crate::config::{Format, Kind, Preset, Virconf};
 use crate::net::RunDir;
+use crate::net::tls::ServerFiles;
+use crate::server::TlsService;
+use std::path::PathBuf;
 
 fn given() -> Given {
     Given::new(Config::new(RunDir::Chosen("/run/example".into())))
@@ -29,10 +32,10 @@ fn faults(text: &str) -> Vec<String> {
 #[test]
 fn without_settings_the_daemon_has_its_own_defaults() {
     let effective = given().with_file(None).unwrap();
-    assert_eq!(
-        format!("{:?}", effective.daemon),
-        format!("{:?}", given().base)
-    );
+    // It listens on no network, but would serve a socket that is passed to it.
+    let mut base = given().base;
+    base.passed_tls = Some(TlsService::new(given().tls_files));
+    assert_eq!(format!("{:?}", effective.daemon), format!("{base:?}"));
     assert_eq!(effective.log.level, Level::Info);
     assert_eq!(effective.remarks(), [""; 0]);
 }
@@ -197,6 +200,18 @@ fn every_setting_has_an_effect_or_is_named() {
     }
 }
 
+/// Certificates and keys from "CERTIFICATE KEY".
+fn pairs(named: &[&str]) -> Vec<ServerFiles> {
+    let pair = |named: &&str| {
+        let (certificate, key) = named.split_once(' ').unwrap();
+        ServerFiles {
+            certificate: certificate.into(),
+            key: key.into(),
+        }
+    };
+    named.iter().map(pair).collect()
+}
+
 #[test]
 fn keys_and_certificates_are_named_together_or_not_at_all() {
     let files = |text: &str| {
@@ -206,22 +221,25 @@ fn keys_and_certificates_are_named_together_or_not_at_all() {
     let defaults = files("").unwrap();
     assert_eq!(defaults, given().tls_files);
     let own = files("ca_file = '/a'; cert_file = '/c'; key_file = '/k'; crl_file = '/r'").unwrap();
-    let told = [Some(own.ca), Some(own.certificate), Some(own.key), own.crl];
-    assert_eq!(
-        told.map(|path| path.unwrap().display().to_string()),
-        ["/a", "/c", "/k", "/r"]
-    );
+    assert_eq!([own.ca, own.crl.unwrap()], ["/a", "/r"].map(PathBuf::from));
+    assert_eq!(own.server, pairs(&["/c /k"]));
     let listed = files("cert_files = [ '/c' ]; key_files = [ '/k' ]").unwrap();
-    assert_eq!(
-        (listed.certificate.to_str(), listed.key.to_str()),
-        (Some("/c"), Some("/k"))
-    );
+    assert_eq!(listed.server, pairs(&["/c /k"]));
     assert_eq!(listed.ca, defaults.ca);
+    let listed = "ca_file = '/a'; cert_files = [ '/c', '/d' ]; key_files = [ '/k', '/l' ]";
+    let listed = files(listed).unwrap();
+    assert_eq!(listed.server, pairs(&["/c /k", "/d /l"]));
+    assert_eq!(listed.ca, PathBuf::from("/a"));
     for wrong in [
         "key_file = '/k'",
         "ca_file = '/a'; key_file = '/k'",
         "key_files = [ '/k' ]",
-        "cert_files = [ '/c', '/d' ]; key_files = [ '/k', '/l' ]",
+        "cert_files = [ '/c' ]",
+        "cert_files = []; key_files = []",
+        "cert_files = [ '/c', '/d' ]; key_files = [ '/k' ]",
+        "cert_files = [ '/c' ]; key_files = [ '/k' ]; cert_file = '/c'",
+        "cert_files = [ 'c' ]; key_files = [ '/k' ]",
+        "ca_file = '/a'",
         "cert_files = [ '/c' ]; key_files = [ '/k' ]; ca_file = '/a'; cert_file = '/c'; key_file = '/k'",
     ] {
         assert!(files(wrong).is_err(), "{wrong}");

@@ -124,6 +124,23 @@ pub fn activation(
         .map(Some)
 }
 
+/// What the sockets that were passed to this process are for, in their order; `None` if none were passed. They
+/// are not touched.
+///
+/// # Errors
+///
+/// [`NetError::Activation`]
+pub fn passed_purposes(daemons: &[&str]) -> Result<Option<Vec<Purpose>>, NetError> {
+    let [pid, fds, names] =
+        ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].map(|name| env::var(name).ok());
+    let environment = Environment {
+        pid: pid.as_deref(),
+        fds: fds.as_deref(),
+        names: names.as_deref(),
+    };
+    activation(environment, std::process::id(), daemons).map_err(NetError::Activation)
+}
+
 /// Takes the sockets that were passed to this process, non-blocking, close-on-exec, and with room for
 /// `backlog` connections whatever they were made with (DM-407). `None` if none were passed.
 ///
@@ -136,19 +153,11 @@ pub fn activated_listeners(
     daemons: &[&str],
     backlog: u32,
 ) -> Result<Option<Vec<(Purpose, Listener)>>, NetError> {
-    let [pid, fds, names] =
-        ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].map(|name| env::var(name).ok());
-    let environment = Environment {
-        pid: pid.as_deref(),
-        fds: fds.as_deref(),
-        names: names.as_deref(),
-    };
-    let passed = activation(environment, std::process::id(), daemons);
-    let Some(purposes) = passed.map_err(NetError::Activation)? else {
+    let Some(purposes) = passed_purposes(daemons)? else {
         return Ok(None);
     };
+    let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut descriptors = ListenFd::from_env();
-    let names = names.unwrap_or_default();
     let listeners = purposes.into_iter().zip(names.split(':')).enumerate();
     let listeners = listeners.map(|(index, (purpose, name))| {
         let taken = take(&mut descriptors, index, purpose, backlog);

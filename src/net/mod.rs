@@ -17,7 +17,9 @@ mod tcp;
 pub mod tls;
 mod unix;
 
-pub use activation::{ActivationError, Environment, Purpose, activated_listeners, activation};
+pub use activation::{
+    ActivationError, Environment, Purpose, activated_listeners, activation, passed_purposes,
+};
 pub use channel::{Arrived, Channel, ChannelError};
 pub use error::NetError;
 pub use group::group_number;

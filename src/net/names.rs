@@ -98,6 +98,7 @@ mod tests {
             start_time: None,
             user: None,
             group: None,
+            selinux_context: None,
         };
         names.add_to(&mut peer);
         assert_eq!((peer.user.as_deref(), peer.group), (Some("fred"), None));

@@ -4,6 +4,8 @@ use super::Socket;
 use crate::auth::{Subject, UnixPeer};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::fs;
+use std::os::unix::net::UnixStream;
+use uds::UnixStreamExt;
 
 impl Socket {
     /// The process that has connected to a local socket, as it was then (DM-1006), without names and start.
@@ -21,8 +23,24 @@ impl Socket {
             start_time: None,
             user: None,
             group: None,
+            selinux_context: security_context(stream),
         })
     }
+}
+
+/// The context of the process that has connected, as it was then; `None` where no security module gives sockets
+/// one (DM-1007).
+fn security_context(stream: &UnixStream) -> Option<Box<str>> {
+    // It never takes more than a page.
+    let mut buffer = [0; 4096];
+    let length = stream.initial_peer_selinux_context(&mut buffer).ok()?;
+    context_in(buffer.get(..length)?)
+}
+
+/// The context up to its NUL; an empty one is none.
+fn context_in(bytes: &[u8]) -> Option<Box<str>> {
+    let context = bytes.split(|byte| *byte == 0).next()?;
+    (!context.is_empty()).then(|| String::from_utf8_lossy(context).into())
 }
 
 /// When the peer's process was started, if it can be told that it is still the one that has connected: the
@@ -66,7 +84,6 @@ fn users_in(status: &str) -> Option<[u32; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixStream;
 
     #[test]
     fn the_peer_of_a_socket_is_the_process_that_has_connected() {
@@ -80,6 +97,42 @@ mod tests {
         let stat = fs::read_to_string("/proc/self/stat").unwrap();
         assert_eq!(peer.start_time, start_in(&stat));
         assert!(subject(&peer).is_some());
+    }
+
+    /// Both are the contexts of this process: the one of its socket, and the one of itself, to which some modules
+    /// add a mode. A system without such a module knows neither.
+    #[test]
+    fn the_context_of_a_peer_is_that_of_its_process_if_there_are_contexts() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let peer = Socket::Unix(ours).unix_peer().unwrap();
+        let own = fs::read_to_string("/proc/self/attr/current").unwrap_or_default();
+        let own = own.trim_end_matches(['\0', '\n']);
+        let of_socket = peer.selinux_context.unwrap_or_default();
+        assert!(
+            own.starts_with(&*of_socket),
+            "{of_socket:?} is not of {own:?}"
+        );
+        let modules = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+        let labels = ["selinux", "smack", "apparmor"];
+        let has_labels = modules
+            .trim()
+            .split(',')
+            .any(|module| labels.contains(&module));
+        assert!(
+            has_labels || of_socket.is_empty(),
+            "{of_socket:?} on {modules:?}"
+        );
+    }
+
+    #[test]
+    fn an_empty_context_is_none_and_any_bytes_can_be_shown() {
+        assert_eq!((context_in(b""), context_in(b"\0")), (None, None));
+        let context = "system_u:system_r:virtd_t:s0-s0:c0.c1023";
+        for end in ["", "\0", "\0\0"] {
+            let bytes = format!("{context}{end}");
+            assert_eq!(context_in(bytes.as_bytes()).as_deref(), Some(context));
+        }
+        assert_eq!(context_in(b"a\xff").as_deref(), Some("a\u{fffd}"));
     }
 
     #[test]

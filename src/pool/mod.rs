@@ -110,17 +110,18 @@ impl<J: Send + 'static> Pool<J> {
         Ok(())
     }
 
-    /// Changes how many workers there are, at any time.
+    /// Changes how many workers there are, at any time. A pool whose workers nobody has needed yet has none
+    /// still.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub fn set_workers(&self, workers: Workers) -> io::Result<()> {
         let mut plan = self.shared.plan.lock();
         plan.set_limits(workers);
-        let started = if planted(Defect::GrowthForgotten) {
-            Ok(())
-        } else {
+        let started = if plan.has_begun() && !planted(Defect::GrowthForgotten) {
             self.start_workers(&mut plan)
+        } else {
+            Ok(())
         };
         drop(plan);
         self.wake_all();

@@ -89,6 +89,8 @@ pub struct Plan<J> {
     normal: VecDeque<(u64, J)>,
     high: VecDeque<(u64, J)>,
     next_turn: u64,
+    /// Whether workers were ever asked for.
+    begun: bool,
     stopped: bool,
 }
 
@@ -112,6 +114,7 @@ impl<J> Plan<J> {
             normal: VecDeque::new(),
             high: VecDeque::new(),
             next_turn: 0,
+            begun: false,
             stopped: false,
         }
     }
@@ -119,6 +122,7 @@ impl<J> Plan<J> {
     /// The worker to start now, which counts from here on. Ask until there is none, after each
     /// [`submit`](Self::submit) and [`set_limits`](Self::set_limits).
     pub fn start(&mut self) -> Option<Worker> {
+        self.begun = true;
         if self.stopped {
             return None;
         }
@@ -134,6 +138,13 @@ impl<J> Plan<J> {
             return Some(Worker::Priority);
         }
         None
+    }
+
+    /// Whether anybody has asked for workers to [`start`](Self::start): before that, a change of their number
+    /// is no reason to.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Says that a worker could not be started after all.

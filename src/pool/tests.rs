@@ -213,6 +213,20 @@ fn the_limits_can_be_changed_while_jobs_block() {
     assert_eq!(pool.stats(), PoolStats::default());
 }
 
+/// A driver that does not block has no use for them, however often its configuration is read again.
+#[test]
+fn a_pool_without_a_job_has_no_workers_whatever_is_changed() {
+    let pool = Pool::new("test", workers(1, 1, 0), |_: u32| {});
+    pool.set_workers(workers(5, 20, 5)).unwrap();
+    assert_eq!(pool.stats(), PoolStats::default());
+    pool.start().unwrap();
+    assert_eq!(pool.stats().workers, 5);
+    pool.set_workers(workers(6, 20, 5)).unwrap();
+    assert_eq!(pool.stats().workers, 6);
+    pool.stop();
+    pool.wait();
+}
+
 #[test]
 fn a_job_that_panics_leaves_its_worker_to_the_next() {
     let (done, results) = channel();

@@ -52,10 +52,14 @@ pub struct Config {
     pub place_patience: Duration,
     /// The group of the Unix sockets, by name or number. Default that of the process (DM-202).
     pub socket_group: Option<String>,
-    /// Whether to serve the sockets that systemd has passed to this process, in place of any of our own; those
-    /// for TCP and TLS as [`tcp`](Config::tcp) and [`tls`](Config::tls) say (DM-404). Default no: they are the
-    /// whole process's, and can be taken once.
+    /// Whether to serve the sockets that systemd has passed to this process, in place of any of our own
+    /// (DM-404). Default no: they are the whole process's, and can be taken once.
     pub socket_activation: bool,
+    /// How to serve a socket for TCP that systemd has passed, where [`tcp`](Config::tcp) does not say. Its
+    /// address does not matter. Default not at all: such a socket is an error.
+    pub passed_tcp: Option<TcpService>,
+    /// The same for TLS, and [`tls`](Config::tls).
+    pub passed_tls: Option<TlsService>,
     /// Where to listen on TCP, without encryption. Default nowhere (DM-302).
     pub tcp: Option<TcpService>,
     /// Where to listen for TLS. Default nowhere (DM-302).
@@ -177,6 +181,8 @@ impl Config {
             place_patience: PLACE_PATIENCE,
             socket_group: None,
             socket_activation: false,
+            passed_tcp: None,
+            passed_tls: None,
             tcp: None,
             tls: None,
             auth_timeout: Duration::from_secs(60),

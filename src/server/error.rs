@@ -36,12 +36,16 @@ pub enum DaemonError {
     /// The keys and certificates do not do.
     #[error(transparent)]
     Tls(TlsError),
-    /// A socket was passed for a service that is not configured.
+    /// A socket was passed whose clients cannot be served as the configuration says.
     #[error(
-        "a socket was passed for {}, which the configuration does not have; set {} and the keys that \
-         belong to it, or disable the socket unit",
+        "a socket was passed for {}, and the configuration does not say how to serve it: {}; or disable the \
+         socket unit",
         if *.0 == Purpose::Tls { "TLS" } else { "TCP" },
-        if *.0 == Purpose::Tls { "listen_tls" } else { "listen_tcp" }
+        if *.0 == Purpose::Tls {
+            "its settings for TLS contradict each other, and with `listen_tls = 1` `eventryd --check-config` says how"
+        } else {
+            "set `auth_tcp = \"none\"` if the network is one you trust"
+        }
     )]
     NotConfigured(Purpose),
     /// A listening socket cannot be watched.

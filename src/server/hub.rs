@@ -162,7 +162,10 @@ impl Hub {
     /// Serves as `config` says from now on, as far as it can be changed. If that fails, nothing has. Keys and
     /// certificates are for clients to come (DM-1209).
     pub(super) fn apply(&self, config: &Config) -> Result<(), DaemonError> {
-        let tls = config.tls.as_ref().map(TlsService::settings);
+        // A socket that was passed is served though there is to be none of our own.
+        let is_passed = self.state.lock().services.iter().any(Service::has_tls);
+        let passed = config.passed_tls.as_ref().filter(|_| is_passed);
+        let tls = config.tls.as_ref().or(passed).map(TlsService::settings);
         let tls = tls.as_ref().map(load_tls).transpose();
         let tls = tls.map_err(DaemonError::Tls)?;
         self.gate.apply(&config.sasl).map_err(DaemonError::Auth)?;

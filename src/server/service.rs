@@ -90,6 +90,11 @@ impl Service {
         }
     }
 
+    /// Whether its clients come by TLS.
+    pub(super) const fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Replaces what TLS is made of, if the service has it: for clients to come (DM-1209).
     pub(super) fn renew_tls(&mut self, context: &Arc<TlsContext>) {
         if let Some(tls) = &mut self.tls {

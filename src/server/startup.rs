@@ -10,7 +10,7 @@ use crate::driver::Driver;
 use crate::event_loop::{EventLoop, RunError};
 use crate::net::{
     Address, Bound, Instance, Listener, NetError, Purpose, Transport, UnixSocket,
-    activated_listeners, group_number,
+    activated_listeners, group_number, passed_purposes,
 };
 use crate::session::Access;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -81,6 +81,7 @@ fn start<E: Into<Box<dyn Error + Send + Sync>>>(
     on_ready: impl FnOnce(Ready),
 ) -> Result<(), DaemonError> {
     check_limits(config)?;
+    let config = &for_passed_sockets(config)?;
     let gate = Gate::new(config)?;
     let _instance = initialise(config)?;
     let event_loop = register_event_implementation()?;
@@ -174,15 +175,39 @@ fn watch_idleness(config: &Config, hub: &Hub, shutdown: &Shutdown) {
     });
 }
 
+/// What the names of sockets that systemd passes begin with (DM-403).
+fn names_of_daemon(config: &Config) -> &'static [&'static str] {
+    match config.prefix.as_str() {
+        "libvirt" => &["eventryd", "libvirtd", "virtproxyd"],
+        _ => &["eventryd"],
+    }
+}
+
+/// The configuration with the services on networks whose sockets systemd has passed, and no others: whether
+/// there are sockets of our own does not matter then (DM-404, DM-406).
+fn for_passed_sockets(config: &Config) -> Result<Config, DaemonError> {
+    let mut config = config.clone();
+    if config.socket_activation {
+        let passed = passed_purposes(names_of_daemon(&config)).map_err(DaemonError::Network)?;
+        if let Some(passed) = passed {
+            let (tcp, tls) = (
+                config.tcp.or(config.passed_tcp),
+                config.tls.or(config.passed_tls),
+            );
+            config.tcp = tcp.clone().filter(|_| passed.contains(&Purpose::Tcp));
+            config.tls = tls.clone().filter(|_| passed.contains(&Purpose::Tls));
+            (config.passed_tcp, config.passed_tls) = (tcp, tls);
+        }
+    }
+    Ok(config)
+}
+
 /// Makes the services, whose sockets clients may connect to from here on, and wait (DM-104). With sockets that
 /// systemd has passed, there are no others (DM-404).
 fn create_services(config: &Config, hub: &Hub) -> Result<(), DaemonError> {
     let passed = if config.socket_activation {
-        let daemons: &[&str] = match config.prefix.as_str() {
-            "libvirt" => &["eventryd", "libvirtd", "virtproxyd"],
-            _ => &["eventryd"],
-        };
-        activated_listeners(daemons, config.max_queued_clients).map_err(DaemonError::Network)?
+        let listeners = activated_listeners(names_of_daemon(config), config.max_queued_clients);
+        listeners.map_err(DaemonError::Network)?
     } else {
         None
     };
@@ -206,7 +231,7 @@ fn create_services(config: &Config, hub: &Hub) -> Result<(), DaemonError> {
         if of_service.is_empty() {
             continue;
         }
-        // A socket was passed whose clients nobody has said how to treat.
+        // A socket was passed whose clients cannot be treated as the configuration says.
         let auth = auth.ok_or(DaemonError::NotConfigured(purpose))?;
         let tls = config.tls.as_ref().filter(|_| purpose == Purpose::Tls);
         let tls = tls.map(|tls| load_tls(&tls.settings())).transpose();

@@ -6,6 +6,8 @@ mod places;
 mod polkit;
 mod process;
 mod sasl;
+#[path = "../support/sasl_client.rs"]
+mod sasl_client;
 #[path = "../scram/mod.rs"]
 mod scram;
 #[path = "../support/mod.rs"]
@@ -16,6 +18,7 @@ mod tls_client;
 use eventry::driver::{Driver, MemoryDriver};
 use eventry::net::RunDir;
 use eventry::server::{Config, DaemonError, Ready, run};
+use sasl_client::SASL_STEP;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,9 +26,6 @@ use support::patience::bounded;
 use support::{InProcess, RawClient, message};
 use tempfile::TempDir;
 
-const SASL_INIT: i32 = 67;
-const SASL_START: i32 = 68;
-const SASL_STEP: i32 = 69;
 const POLKIT: i32 = 70;
 
 fn driver() -> Arc<dyn Driver> {

@@ -1,6 +1,7 @@
 //! Anonymous clients on a network.
 
-use crate::sasl::{log_in, served};
+use crate::sasl::served;
+use crate::sasl_client::log_in;
 use crate::support::RawClient;
 use crate::tls_client::committed_files;
 use eventry::net::Address;

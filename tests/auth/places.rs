@@ -1,17 +1,17 @@
 //! Nobody can keep others out: neither a user nor an address, nor either of them itself.
 
 use crate::Served;
-use crate::sasl::{log_in, served};
-use crate::support::{AUTH_LIST, Connection, GET_HOSTNAME, RawClient, message};
+use crate::sasl::served;
+use crate::sasl_client::log_in;
+use crate::support::{AUTH_LIST, Connection, GET_HOSTNAME, RawClient, connect_from, message};
 use crate::tls_client::{Version, client_config, committed_files, server_name};
 use eventry::net::Transport;
 use eventry::server::{TcpService, TlsService};
 use eventry::session::Auth;
-use rustix::net::{AddressFamily, SocketType};
 use rustls::{ClientConnection, StreamOwned};
 use std::fs::{Permissions, set_permissions};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -38,15 +38,6 @@ fn connect_as(uid: u32, path: &Path) -> RawClient {
 /// Lets other users get to the sockets.
 fn open_up(served: &Served) {
     set_permissions(served.dir.path(), Permissions::from_mode(0o755)).unwrap();
-}
-
-/// A connection from 127.0.0.`last`.
-fn connect_from(last: u8, address: SocketAddr) -> TcpStream {
-    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    let from = SocketAddr::new(Ipv4Addr::new(127, 0, 0, last).into(), 0);
-    rustix::net::bind(&socket, &from).unwrap();
-    rustix::net::connect(&socket, &address).unwrap();
-    TcpStream::from(socket)
 }
 
 fn address_of(served: &Served, transport: Transport) -> SocketAddr {
@@ -131,7 +122,7 @@ fn an_address_that_stalls_tls_handshakes_keeps_no_other_address_out() {
     let connection = || ClientConnection::new(config.clone(), server_name()).unwrap();
     let flood: Vec<_> = (0..50)
         .map(|count| {
-            let mut stream = connect_from(2, address);
+            let mut stream = connect_from(2, address).unwrap();
             if count % 2 == 0 {
                 connection().write_tls(&mut stream).unwrap();
             }
@@ -140,7 +131,7 @@ fn an_address_that_stalls_tls_handshakes_keeps_no_other_address_out() {
         .collect();
     // Another address, and the same one.
     for last in [3, 4, 2] {
-        let stream = connect_from(last, address);
+        let stream = connect_from(last, address).unwrap();
         stream
             .set_patience(crate::support::patience::PATIENCE)
             .unwrap();
@@ -165,15 +156,15 @@ fn an_address_with_all_places_leaves_some_for_others() {
     let address = address_of(&served, Transport::Tcp);
     let mut greedy: Vec<_> = (0..64)
         .map(|_| {
-            let mut client = RawClient::over(connect_from(2, address));
+            let mut client = RawClient::over(connect_from(2, address).unwrap());
             client.open();
             client
         })
         .collect();
-    let mut one_more = RawClient::over(connect_from(2, address));
+    let mut one_more = RawClient::over(connect_from(2, address).unwrap());
     assert!(one_more.is_kept_waiting());
 
-    let mut other = RawClient::over(connect_from(3, address));
+    let mut other = RawClient::over(connect_from(3, address).unwrap());
     other.open();
     let mut local = served.connect();
     log_in(&mut local, "pencil");
@@ -196,9 +187,11 @@ fn silent_clients_with_all_places_give_way() {
         config.max_clients = NonZeroUsize::new(32).unwrap();
     });
     let address = address_of(&served, Transport::Tcp);
-    let silent: Vec<_> = (0..100).map(|_| connect_from(2, address)).collect();
+    let silent: Vec<_> = (0..100)
+        .map(|_| connect_from(2, address).unwrap())
+        .collect();
     for last in [3, 2] {
-        RawClient::over(connect_from(last, address)).open();
+        RawClient::over(connect_from(last, address).unwrap()).open();
     }
     for _ in 0..3 {
         let mut local = served.connect();

@@ -2,7 +2,8 @@
 
 use crate::passwd::passwd;
 use crate::password_file;
-use crate::sasl::{assert_denied, log_in};
+use crate::sasl::assert_denied;
+use crate::sasl_client::log_in;
 use crate::support::Daemon;
 use crate::support::patience::wait_until;
 use rustix::process::Signal;

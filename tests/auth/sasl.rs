@@ -1,6 +1,6 @@
 //! SASL on the daemon's sockets.
 
-use crate::scram::proof;
+use crate::sasl_client::{log_in, proof_of};
 use crate::support::patience::wait_until;
 use crate::support::{AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, RawClient, message, open_arguments};
 use crate::*;
@@ -10,9 +10,6 @@ use eventry::session::Auth;
 use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
-
-/// Whose password is `pencil`.
-const FIRST: &str = "n,,n=fred,r=abc";
 
 fn set_password(dir: &TempDir, user: &str, password: &str) {
     let set = Change::Set {
@@ -30,36 +27,6 @@ pub(crate) fn served(change: impl FnOnce(&mut Config)) -> Served {
         config.auth_unix_rw = Auth::Sasl;
         change(config);
     })
-}
-
-/// SASL data on the wire: a word for each byte.
-fn data(bytes: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(bytes.len()).unwrap();
-    let words = [0, length].into_iter();
-    let words = words.chain(bytes.iter().map(|byte| u32::from(*byte)));
-    words.flat_map(u32::to_be_bytes).collect()
-}
-
-fn start_arguments(first: &str) -> Vec<u8> {
-    let mut arguments = 13_u32.to_be_bytes().to_vec();
-    arguments.extend(b"SCRAM-SHA-256\0\0\0");
-    arguments.extend(data(first.as_bytes()));
-    arguments
-}
-
-/// The arguments of the last step.
-fn proof_of(client: &mut RawClient, password: &str) -> Vec<u8> {
-    let mechanisms = client.call(SASL_INIT, &[]);
-    assert!(mechanisms.ends_with(b"SCRAM-SHA-256\0\0\0"));
-    let reply = client.call(SASL_START, &start_arguments(FIRST));
-    let challenge: Vec<u8> = reply[12..].chunks(4).map(|word| word[3]).collect();
-    data(&proof(FIRST, password.as_bytes(), &challenge))
-}
-
-pub(crate) fn log_in(client: &mut RawClient, password: &str) {
-    let last = proof_of(client, password);
-    let reply = client.call(SASL_STEP, &last);
-    assert_eq!(reply[..8], [0, 0, 0, 1, 0, 0, 0, 0]);
 }
 
 /// Whether it is let in.

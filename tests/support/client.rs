@@ -1,6 +1,7 @@
 //! A client of the daemon that speaks in bytes.
 
 use super::patience::{PATIENCE, wait_until};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -11,6 +12,13 @@ pub const REMOTE: u32 = 0x2000_8086;
 pub const AUTH_LIST: i32 = 66;
 pub const CONNECT_OPEN: i32 = 1;
 pub const GET_HOSTNAME: i32 = 59;
+pub const SUPPORTS_FEATURE: i32 = 60;
+/// The feature that says "I answer pings".
+pub const FEATURE_KEEPALIVE: [u8; 4] = [0, 0, 0, 10];
+/// The program of pings and their answers.
+pub const KEEPALIVE: u32 = 0x6b65_6570;
+/// The words of the header of a ping.
+pub const PING: [u32; 6] = [KEEPALIVE, 1, 1, 2, 0, 0];
 
 /// A client that speaks in bytes.
 pub struct RawClient<S: Connection = UnixStream> {
@@ -46,6 +54,20 @@ macro_rules! connection {
 
 connection!(UnixStream);
 connection!(TcpStream);
+
+impl<C: Connection + ?Sized> Connection for Box<C> {
+    fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        (**self).set_patience(patience)
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        (**self).set_nonblocking(nonblocking)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        (**self).shutdown(how)
+    }
+}
 
 impl RawClient {
     pub fn connect(path: &Path) -> RawClient {
@@ -158,6 +180,20 @@ fn event_loop_sleeps(process: u32) -> bool {
     // The state follows the name, which may contain anything.
     let (_, after_name) = stat.rsplit_once(") ").unwrap();
     after_name.starts_with('S')
+}
+
+/// A connection from 127.0.0.`last`.
+pub fn connect_from(last: u8, to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&stream, &SocketAddr::from(([127, 0, 0, last], 0)))?;
+    connect(&stream, &to)?;
+    Ok(TcpStream::from(stream))
+}
+
+/// What answers a ping.
+pub fn pong() -> Vec<u8> {
+    let words = [28, KEEPALIVE, 1, 2, 2, 0, 0];
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
 /// A call of the remote program.

@@ -21,8 +21,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A running daemon in a directory of its own; killed if the test does not stop it.
@@ -347,6 +348,15 @@ impl InProcess {
     pub fn ready(&self) -> Ready {
         let ready = self.ready.recv_timeout(PATIENCE);
         ready.expect("the daemon serves")
+    }
+
+    /// Whether it does not end for a fifth of a second, long after one that would end has.
+    pub fn goes_on(&self) -> bool {
+        let moment = Duration::from_millis(200);
+        matches!(
+            self.ended.recv_timeout(moment),
+            Err(RecvTimeoutError::Timeout)
+        )
     }
 
     /// Waits for its end.

@@ -34,6 +34,9 @@ pub struct Pki {
 /// A line of a template for `certtool`.
 pub const CLIENT: &str = "tls_www_client\nsigning_key\nencryption_key\n";
 
+/// The same for the server.
+const SERVER: &str = "tls_www_server\nsigning_key\nencryption_key\nip_address = \"127.0.0.1\"\ndns_name = \"localhost\"\n";
+
 impl Pki {
     /// An authority with a server at 127.0.0.1, below `dir`.
     pub fn new(dir: &Path, tool: Tool, key: Key) -> Pki {
@@ -61,9 +64,15 @@ impl Pki {
                     ]));
             }
         }
-        let lines = "tls_www_server\nsigning_key\nencryption_key\nip_address = \"127.0.0.1\"\ndns_name = \"localhost\"\n";
-        pki.sign("server", "localhost", lines);
+        pki.sign("server", "localhost", SERVER);
         pki
+    }
+
+    /// Has the authority sign one more certificate of the server, for a key of another kind: NAMEcert.pem and
+    /// NAMEkey.pem.
+    pub fn another_server(&self, name: &str, key: Key) {
+        let (dir, tool) = (self.dir.clone(), self.tool);
+        Pki { dir, tool, key }.sign(name, "localhost", SERVER);
     }
 
     fn command(&self, line: &str) -> Command {

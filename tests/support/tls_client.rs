@@ -6,7 +6,7 @@
     reason = "each test file has this as a module of its own and uses its part"
 )]
 
-use eventry::net::tls::TlsFiles;
+use eventry::net::tls::{ServerFiles, TlsFiles};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -26,9 +26,21 @@ pub fn committed_files() -> TlsFiles {
     TlsFiles {
         ca: dir.join("ca.pem"),
         crl: None,
-        certificate: dir.join("server.pem"),
-        key: dir.join("server.key"),
+        server: vec![ServerFiles {
+            certificate: dir.join("server.pem"),
+            key: dir.join("server.key"),
+        }],
     }
+}
+
+/// The lines of a configuration file that name these.
+pub fn lines_naming(files: &TlsFiles) -> String {
+    let mut lines = format!("ca_file = \"{}\"\n", files.ca.display());
+    if let [of] = &files.server[..] {
+        lines += &format!("cert_file = \"{}\"\n", of.certificate.display());
+        lines += &format!("key_file = \"{}\"\n", of.key.display());
+    }
+    lines
 }
 
 /// The name in the server's certificate.

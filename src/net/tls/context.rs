@@ -1,7 +1,8 @@
 //! Everything that TLS connections share: loaded, checked and put together once, replaced as a whole.
 
 use super::certificate::Certificate;
-use super::files::{self, Material, content};
+use super::choice::FirstThatFits;
+use super::files::{self, Material, ServerMaterial, content};
 use super::priority::{TlsVersions, supported};
 use super::sanity::{Role, Unsuited, check};
 use super::verify::{Anchor, Deferred, PeerPolicy};
@@ -10,6 +11,7 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
+use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -54,8 +56,7 @@ impl TlsContext {
         let Material {
             authorities,
             revocations,
-            chain,
-            key,
+            server,
         } = Material::load(files)?;
         let provider = Arc::new(ring::default_provider());
         let mut warnings = Vec::new();
@@ -65,11 +66,16 @@ impl TlsContext {
             for certificate in &authorities {
                 warnings.extend(suited(certificate, authority, now)?);
             }
-            let server = (files::CERTIFICATE, &*files.certificate, Role::Server);
-            warnings.extend(suited(&chain[0], server, now)?);
-            for certificate in &chain[1..] {
-                let authority = (files::CERTIFICATE, &*files.certificate, Role::Authority);
-                warnings.extend(suited(certificate, authority, now)?);
+            for (server, files) in server.iter().zip(&files.server) {
+                for (place, certificate) in server.chain.iter().enumerate() {
+                    let role = if place == 0 {
+                        Role::Server
+                    } else {
+                        Role::Authority
+                    };
+                    let checked = (files::CERTIFICATE, &*files.certificate, role);
+                    warnings.extend(suited(certificate, checked, now)?);
+                }
             }
         }
 
@@ -80,14 +86,22 @@ impl TlsContext {
             allowed: settings.allowed_dn.clone(),
             verify: settings.verify_clients,
         };
-        if settings.sanity_checks {
-            let checked = policy.check_chain(&chain[0], &chain[1..], clock());
-            checked.map_err(|refusal| TlsError::Chain {
-                certificate: files.certificate.clone(),
-                authority: files.ca.clone(),
-                reason: refusal.to_string(),
-            })?;
+        let mut shown = Vec::new();
+        for (ServerMaterial { chain, key }, of) in server.into_iter().zip(&files.server) {
+            if settings.sanity_checks {
+                let checked = policy.check_chain(&chain[0], &chain[1..], clock());
+                checked.map_err(|refusal| TlsError::Chain {
+                    certificate: of.certificate.clone(),
+                    authority: files.ca.clone(),
+                    reason: refusal.to_string(),
+                })?;
+            }
+            let certified = CertifiedKey::from_der(chain, key, &provider)
+                .map_err(|error| content(files::KEY, &of.key, unusable(&error)))?;
+            shown.push(Arc::new(certified));
         }
+        let shown = FirstThatFits::new(shown)
+            .ok_or_else(|| TlsError::Setup("no server certificate is named".to_owned()))?;
         let versions = TlsVersions::of_priority(settings.priority.as_deref().unwrap_or("NORMAL"))?;
         let hints = policy.anchors.iter();
         let hints = hints.map(|authority| authority.anchor.subject.to_vec());
@@ -99,8 +113,7 @@ impl TlsContext {
             .with_protocol_versions(&supported(versions))
             .map_err(|error| TlsError::Setup(error.to_string()))?
             .with_client_cert_verifier(Arc::new(verifier))
-            .with_single_cert(chain, key)
-            .map_err(|error| content(files::KEY, &files.key, unusable(&error)))?;
+            .with_cert_resolver(Arc::new(shown));
         // A client of libvirt takes the records of tickets for the byte it waits for, and gives up.
         config.send_tls13_tickets = 0;
         // A session that is resumed would not be judged by what has been loaded since.

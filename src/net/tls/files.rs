@@ -15,9 +15,16 @@ pub struct TlsFiles {
     pub ca: PathBuf,
     /// What these authorities have revoked. A file that is not there revokes nothing.
     pub crl: Option<PathBuf>,
-    /// The server's certificate, and those between it and an authority.
+    /// The server's certificates, at least one. A client is shown the first whose signature it can check.
+    pub server: Vec<ServerFiles>,
+}
+
+/// A certificate of the server and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFiles {
+    /// The certificate, and those between it and an authority.
     pub certificate: PathBuf,
-    /// The server's private key.
+    /// Its private key.
     pub key: PathBuf,
 }
 
@@ -30,10 +37,10 @@ impl TlsFiles {
     /// use std::path::Path;
     ///
     /// let files = TlsFiles::default_for(None, |_| false);
-    /// assert_eq!(files.key, Path::new("/etc/pki/libvirt/private/serverkey.pem"));
+    /// assert_eq!(files.server[0].key, Path::new("/etc/pki/libvirt/private/serverkey.pem"));
     /// let files = TlsFiles::default_for(Some(Path::new("/h")), |path| path.ends_with("cacert.pem"));
     /// assert_eq!(files.ca, Path::new("/h/.pki/libvirt/cacert.pem"));
-    /// assert_eq!(files.certificate, Path::new("/etc/pki/libvirt/servercert.pem"));
+    /// assert_eq!(files.server[0].certificate, Path::new("/etc/pki/libvirt/servercert.pem"));
     /// ```
     #[must_use]
     pub fn default_for(home: Option<&Path>, exists: impl Fn(&Path) -> bool) -> TlsFiles {
@@ -51,8 +58,7 @@ impl TlsFiles {
         TlsFiles {
             ca: either("cacert.pem", "/etc/pki/CA/cacert.pem"),
             crl: Some(either("cacrl.pem", "/etc/pki/CA/cacrl.pem")),
-            certificate,
-            key,
+            server: vec![ServerFiles { certificate, key }],
         }
     }
 }
@@ -62,6 +68,13 @@ impl TlsFiles {
 pub(super) struct Material {
     pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) revocations: Vec<CertificateRevocationListDer<'static>>,
+    /// In the order of the files.
+    pub(super) server: Vec<ServerMaterial>,
+}
+
+/// A certificate of the server, those between it and an authority, and its key.
+#[derive(Debug)]
+pub(super) struct ServerMaterial {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
 }
@@ -81,25 +94,33 @@ impl Material {
             },
             None => Vec::new(),
         };
-        let text = read(KEY, &files.key)?;
-        let key = private_key(&text).map_err(|error| {
-            let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
-            let reason = if is_encrypted {
-                "it is encrypted, and nobody is asked for a password; decrypt it".to_owned()
-            } else {
-                no_pem(&error)
-            };
-            content(KEY, &files.key, reason)
-        })?;
         Ok(Material {
             authorities: all_in(AUTHORITY, &files.ca, &read(AUTHORITY, &files.ca)?)?,
             revocations,
-            chain: all_in(
-                CERTIFICATE,
-                &files.certificate,
-                &read(CERTIFICATE, &files.certificate)?,
-            )?,
-            key,
+            server: files
+                .server
+                .iter()
+                .map(ServerMaterial::load)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl ServerMaterial {
+    fn load(files: &ServerFiles) -> Result<ServerMaterial, TlsError> {
+        let ServerFiles { certificate, key } = files;
+        let text = read(KEY, key)?;
+        Ok(ServerMaterial {
+            key: private_key(&text).map_err(|error| {
+                let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
+                let reason = if is_encrypted {
+                    "it is encrypted, and nobody is asked for a password; decrypt it".to_owned()
+                } else {
+                    no_pem(&error)
+                };
+                content(KEY, key, reason)
+            })?,
+            chain: all_in(CERTIFICATE, certificate, &read(CERTIFICATE, certificate)?)?,
         })
     }
 }

@@ -6,12 +6,12 @@
 //! a single byte, the form of names, the checks of certificates that GnuTLS users are used to.
 
 mod certificate;
+mod choice;
 mod context;
 mod der;
 mod dn;
 mod error;
 mod files;
-mod glob;
 mod key;
 mod priority;
 mod sanity;
@@ -24,8 +24,7 @@ use std::time::Duration;
 pub use context::{TlsContext, TlsSettings};
 pub use dn::distinguished_name;
 pub use error::{PeerRefusal, TlsError, TlsFailure};
-pub use files::TlsFiles;
-pub use glob::glob_matches;
+pub use files::{ServerFiles, TlsFiles};
 pub use priority::{TlsVersions, UnknownPriority};
 pub use sanity::{Party, Unsuited};
 pub use session::{Received, TlsSession};

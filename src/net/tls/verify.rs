@@ -7,10 +7,12 @@
 use super::PeerRefusal;
 use super::certificate::Certificate;
 use super::dn::distinguished_name;
-use super::glob::glob_matches;
 use super::sanity::{Role, Unsuited, check};
+use crate::auth::matches_glob;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
@@ -34,6 +36,12 @@ pub(super) struct Deferred {
     pub(super) provider: Arc<CryptoProvider>,
     /// The names of the authorities, from which clients tell which certificate is wanted.
     pub(super) hints: Vec<DistinguishedName>,
+}
+
+impl Deferred {
+    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.provider.signature_verification_algorithms
+    }
 }
 
 impl ClientCertVerifier for Deferred {
@@ -60,8 +68,7 @@ impl ClientCertVerifier for Deferred {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
+        verify_tls12_signature(message, cert, dss, self.algorithms())
     }
 
     fn verify_tls13_signature(
@@ -70,13 +77,11 @@ impl ClientCertVerifier for Deferred {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
+        verify_tls13_signature(message, cert, dss, self.algorithms())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
+        self.algorithms().supported_schemes()
     }
 }
 
@@ -130,7 +135,7 @@ impl PeerPolicy {
         let is_allowed = self
             .allowed
             .as_ref()
-            .is_none_or(|allowed| allowed.iter().any(|pattern| glob_matches(pattern, &name)));
+            .is_none_or(|allowed| allowed.iter().any(|pattern| matches_glob(pattern, &name)));
         if !is_allowed {
             return Err(PeerRefusal::NotAllowed { name });
         }

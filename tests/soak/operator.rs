@@ -1,0 +1,31 @@
+//! What the operator and the system do meanwhile.
+
+use crate::target::Target;
+use crate::{Rng, Run};
+
+/// Changes the configuration now and then, for the better or not, and in the end back.
+pub(crate) fn reloads(target: &Target, rng: &mut Rng, run: &Run) {
+    while run.goes_on() {
+        let more = match rng.below(4) {
+            0 => "max_clients = many\n".to_owned(),
+            1 => format!("max_client_requests = {}\n", 1 + rng.below(8)),
+            2 => format!("max_clients = {}\n", 100 + rng.below(100)),
+            _ => String::new(),
+        };
+        target.reload_with(&more);
+        run.reloads.add(1);
+        run.pause(500 + rng.below(3000));
+    }
+    target.reload_with("");
+}
+
+/// Leaves the daemon with hardly a descriptor more than it has, for a while.
+pub(crate) fn runs_out_of_descriptors(target: &Target, rng: &mut Rng, run: &Run) {
+    while run.goes_on() {
+        run.pause(1000 + rng.below(5000));
+        target.leave_descriptors(rng.below(5) as u64);
+        run.shortages.add(1);
+        run.pause(200 + rng.below(1500));
+        target.leave_all_descriptors();
+    }
+}

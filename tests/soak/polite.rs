@@ -1,0 +1,97 @@
+//! Clients that behave, and must be served whatever the others do: a failure of one ends the soak.
+
+use crate::sasl_client::log_in;
+use crate::support::{
+    AUTH_LIST, CONNECT_OPEN, FEATURE_KEEPALIVE, GET_HOSTNAME, PING, RawClient, SUPPORTS_FEATURE,
+    message, open_arguments, pong,
+};
+use crate::target::{Line, PASSWORD, Service, Target, Who};
+use crate::{Rng, Run};
+use std::io::Write;
+
+/// Comes again and again for a short session.
+pub(crate) fn comes_and_goes(target: &Target, service: Service, rng: &mut Rng, run: &Run) {
+    while run.goes_on() {
+        let mut client = Client::connect(target, service);
+        for _ in 0..rng.below(5) {
+            client.ask(GET_HOSTNAME, &[]);
+        }
+        client.ask_many(1 + rng.below(30));
+        run.polite_sessions.add(1);
+        run.pause(rng.below(50));
+    }
+}
+
+/// Stays all the time; asks at once or after a silence in which it is pinged, and answers that.
+pub(crate) fn stays(target: &Target, service: Service, rng: &mut Rng, run: &Run) {
+    let mut client = Client::connect(target, service);
+    client.ask(SUPPORTS_FEATURE, &FEATURE_KEEPALIVE);
+    while run.goes_on() {
+        if rng.one_in(50) {
+            let (header, _) = client.raw.read_message().expect("a ping");
+            assert_eq!(header, PING);
+            client.raw.stream.write_all(&pong()).unwrap();
+        }
+        client.ask(GET_HOSTNAME, &[]);
+        run.polite_calls.add(1);
+        run.pause(rng.below(100));
+    }
+}
+
+struct Client {
+    raw: RawClient<Line>,
+    serial: u32,
+}
+
+impl Client {
+    fn connect(target: &Target, service: Service) -> Client {
+        let line = target.dial(service, Who::Polite);
+        let line = line.unwrap_or_else(|error| panic!("a polite client, {service:?}: {error}"));
+        let mut raw = RawClient::over(line);
+        if service == Service::ReadOnly {
+            log_in(&mut raw, PASSWORD);
+        }
+        let mut client = Client { raw, serial: 100 };
+        client.ask(AUTH_LIST, &[]);
+        client.ask(CONNECT_OPEN, &open_arguments());
+        client
+    }
+
+    fn ask(&mut self, procedure: i32, arguments: &[u8]) {
+        self.send(procedure, arguments);
+        self.expect(self.serial);
+    }
+
+    /// Asks everything before it reads an answer.
+    fn ask_many(&mut self, count: usize) {
+        let first = self.serial + 1;
+        for _ in 0..count {
+            self.send(GET_HOSTNAME, &[]);
+        }
+        for serial in first..=self.serial {
+            self.expect(serial);
+        }
+    }
+
+    fn send(&mut self, procedure: i32, arguments: &[u8]) {
+        self.serial += 1;
+        let call = message(procedure, self.serial, arguments);
+        self.raw.stream.write_all(&call).unwrap();
+    }
+
+    /// The next answer is that to `serial`, and a success; pings before it are answered.
+    fn expect(&mut self, serial: u32) {
+        loop {
+            let (header, _) = self
+                .raw
+                .read_message()
+                .expect("a polite client gets its answers");
+            if header == PING {
+                self.raw.stream.write_all(&pong()).unwrap();
+                continue;
+            }
+            assert_eq!((header[4], header[5]), (serial, 0), "serial and status");
+            return;
+        }
+    }
+}
