@@ -273,6 +273,7 @@ impl Client {
             hub.jobs.close(connection);
         }
         if let Some(handle) = state.handle.take() {
+            state.served.channel.farewell(&self.socket);
             hub.deadlines.forget(self.id, state.scheduled.take());
             // The connection is closed when the loop drops the callback.
             let _ = hub.registry.remove_handle(handle);
