@@ -34,6 +34,8 @@ pub(super) struct Hub {
     pub(super) jobs: Jobs,
     /// The timeout by which newcomers get the places that have become free.
     fill: OnceLock<TimeoutId>,
+    /// How many descriptors there were for clients at the start.
+    for_clients: usize,
     /// Never held while a client's own lock is taken, nor across a call of a driver.
     state: Mutex<State>,
 }
@@ -83,6 +85,7 @@ impl State {
 
 impl Hub {
     pub(super) fn new(event_loop: &EventLoop, config: &Config, gate: Gate) -> Arc<Hub> {
+        let for_clients = places::descriptors_for_clients();
         Arc::new(Hub {
             registry: event_loop.registry(),
             stopper: event_loop.stopper(),
@@ -90,8 +93,9 @@ impl Hub {
             deadlines: Deadlines::default(),
             jobs: Jobs::new(event_loop.registry(), config.workers),
             fill: OnceLock::new(),
+            for_clients,
             state: Mutex::new(State {
-                admission: Admission::new(places::limits(config)),
+                admission: Admission::new(places::limits(config, for_clients)),
                 services: Vec::new(),
                 clients: BTreeMap::new(),
                 last_client: 0,
@@ -177,7 +181,10 @@ impl Hub {
             }
         }
         state.in_force = InForce::new(config);
-        state.admission.places.set_limits(places::limits(config));
+        state
+            .admission
+            .places
+            .set_limits(places::limits(config, self.for_clients));
         self.fill_places_soon(&state);
         state.idle.set_interval(config.idle_timeout);
         let clients = state.clients.len();

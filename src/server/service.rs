@@ -120,9 +120,9 @@ impl Service {
 
     /// Stops listening for good, and takes the names away.
     pub(super) fn disable(&mut self, registry: &Registry) {
-        for listening in &mut self.listeners {
+        for listening in self.listeners.drain(..) {
             listening.listener.unlink();
-            if let Some(handle) = listening.handle.take() {
+            if let Some(handle) = listening.handle {
                 // It is registered as long as we know its id, unless its callback has panicked; and no
                 // call that is still in flight does harm.
                 let _ = registry.remove_handle(handle);

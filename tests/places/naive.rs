@@ -59,7 +59,7 @@ impl Naive {
     fn victim(&self, kind: Kind, now: Time, claimant: Peer, has_waited: bool) -> Option<u64> {
         let own = self.count(kind, claimant);
         let is_quiet = |client: &Client| {
-            let patience = self.limits.patience / if client.has_spoken { 1 } else { 5 };
+            let patience = self.limits.patience / if client.has_spoken { 1 } else { 2 };
             client
                 .since
                 .is_some_and(|since| since.after(patience) <= now)

@@ -19,7 +19,7 @@ impl Stage {
     /// How much of the patience it has. Clients speak first, so that who says nothing wants nothing.
     fn share_of(self, patience: Duration) -> Duration {
         match self {
-            Stage::Silent => patience / 5,
+            Stage::Silent => patience / 2,
             Stage::Speaking => patience,
         }
     }

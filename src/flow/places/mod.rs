@@ -44,7 +44,7 @@ pub struct PlaceLimits {
     pub max_anonymous: usize,
     /// How many newcomers may wait for a place.
     pub max_waiting: usize,
-    /// How long a stranger may get nowhere before it gives way, a fifth of it if it has said nothing; and how long
+    /// How long a stranger may get nowhere before it gives way, half of it if it has said nothing; and how long
     /// a newcomer waits for one of a peer that has more places, whatever that does. Usually [`PLACE_PATIENCE`].
     pub patience: Duration,
 }
@@ -97,7 +97,7 @@ pub enum Step {
 /// // The first one says nothing, and the second one does.
 /// places.spoke(Time::ZERO, 2);
 /// let later = places.retry_at(Time::ZERO).expect("it will give way");
-/// assert_eq!(later, Time::ZERO.after(PLACE_PATIENCE / 5));
+/// assert_eq!(later, Time::ZERO.after(PLACE_PATIENCE / 2));
 /// assert_eq!(places.next(later), Some(Step::Evict(1)));
 /// assert_eq!(places.next(later), Some(Step::Admit(2)));
 /// ```

@@ -98,14 +98,15 @@ impl Hub {
     }
 }
 
+/// How many descriptors there are for clients.
+pub(super) fn descriptors_for_clients() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit.saturating_sub(OWN_DESCRIPTORS)).unwrap_or(usize::MAX)
+}
+
 /// As configured, and no more than there are descriptors for.
-pub(super) fn limits(config: &Config) -> PlaceLimits {
+pub(super) fn limits(config: &Config, for_clients: usize) -> PlaceLimits {
     let max_clients = config.max_clients.get();
-    let for_clients = getrlimit(Resource::Nofile)
-        .current
-        .map_or(usize::MAX, |limit| {
-            usize::try_from(limit.saturating_sub(OWN_DESCRIPTORS)).unwrap_or(usize::MAX)
-        });
     let max_waiting = (config.max_queued_clients as usize).min(for_clients / 16);
     let possible = (for_clients - max_waiting).max(1);
     if possible < max_clients {
