@@ -1,7 +1,7 @@
 //! What moves between a connection and its session, and in which order.
 
 use crate::events::Events;
-use crate::session::{Event, Session, SessionState};
+use crate::session::{AuthResult, Event, Session, SessionState, Ticket};
 use crate::time::Time;
 
 /// How often is read in one event, so that a client that sends without end leaves the others their turn.
@@ -71,6 +71,8 @@ pub fn exchange<L: Link>(
     events: Events,
     now: Time,
 ) -> Result<(), End<L::Error>> {
+    // What was received earlier may be taken only now, and begins or ends something.
+    session.tell_time(now);
     session.begin_turn();
     carry_out_and_send(session, link, now)?;
     if events.intersects(Events::READABLE | Events::UNCONDITIONAL) {
@@ -114,7 +116,10 @@ fn carry_out_and_send<L: Link>(
             link.carry_out(session, now, event);
         }
         match link.send(session.output())? {
-            0 => return Ok(()),
+            0 => {
+                session.wait_for_reader();
+                return Ok(());
+            }
             count => session.advance_output(count),
         }
     }
@@ -129,11 +134,26 @@ pub fn on_time<L: Link>(
     link: &mut L,
     now: Time,
 ) -> Result<(), End<L::Error>> {
-    // First what has arrived: whoever has been heard is not silent.
-    if session.wants_read() {
-        exchange(session, link, Events::READABLE, now)?;
-    }
+    // First what has arrived, and what the client has made room for: whoever speaks or reads is not silent.
+    exchange(session, link, Events::READABLE, now)?;
     session.on_time(now);
+    exchange(session, link, Events::NONE, now)
+}
+
+/// Says what was decided at `now` about a request to [authenticate](Session::authenticate), and does what
+/// follows.
+///
+/// # Errors
+/// [`End`]: the connection is to be closed.
+pub fn authenticate<L: Link>(
+    session: &mut Session,
+    link: &mut L,
+    (ticket, result): (Ticket, AuthResult),
+    now: Time,
+) -> Result<(), End<L::Error>> {
+    // A user may have thought for long, and the end that a refusal begins lasts from now on.
+    session.tell_time(now);
+    session.authenticate(ticket, result);
     exchange(session, link, Events::NONE, now)
 }
 
@@ -159,5 +179,134 @@ pub fn next_call(session: &Session) -> Option<Time> {
         Some(Time::ZERO)
     } else {
         session.next_deadline()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Auth, Keepalive, Limits, SessionConfig};
+    use crate::wire::{Call, FeatureArgs, Header, HostnameRet, RemoteError, Reply, write_message};
+    use std::convert::Infallible;
+    use std::num::{NonZeroU32, NonZeroUsize};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// A connection of which the test says what has arrived, and for how much there is room.
+    #[derive(Default)]
+    struct Pipe {
+        arrived: Vec<u8>,
+        room: usize,
+    }
+
+    impl Link for Pipe {
+        type Error = Infallible;
+
+        fn carry_out(&mut self, session: &mut Session, _: Time, event: Event) {
+            if let Event::Request(request) = event {
+                let hostname = "host".into();
+                let reply = Reply::ConnectGetHostname(HostnameRet { hostname });
+                session.reply(request.ticket, Ok(reply));
+            }
+        }
+
+        fn read(&mut self, session: &mut Session, now: Time) -> Result<Arrival, Infallible> {
+            session.receive(now, &std::mem::take(&mut self.arrived));
+            Ok(Arrival::Short)
+        }
+
+        fn send(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+            let count = bytes.len().min(self.room);
+            self.room -= count;
+            Ok(count)
+        }
+
+        fn wants_write(&self) -> bool {
+            false
+        }
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO.after(Duration::from_secs(seconds))
+    }
+
+    fn session() -> Session {
+        Session::new(SessionConfig {
+            limits: Arc::new(Limits {
+                max_output: NonZeroUsize::MIN,
+                ..Limits::default()
+            }),
+            keepalive: Keepalive {
+                interval: Some(Duration::from_secs(5)),
+                count: 0,
+            },
+            ..SessionConfig::default()
+        })
+    }
+
+    fn frames(calls: &[Call]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for call in calls {
+            let header = Header::call(call.procedure(), 1);
+            write_message(&mut bytes, header, |to| call.encode(to)).unwrap();
+        }
+        bytes
+    }
+
+    /// DM-809: what the session was last told is no beginning.
+    #[test]
+    fn the_end_of_a_session_begins_when_the_close_is_taken() {
+        let mut session = session();
+        let mut pipe = Pipe {
+            arrived: frames(&[Call::ConnectGetHostname(()), Call::ConnectClose(())]),
+            room: 0,
+        };
+        exchange(&mut session, &mut pipe, Events::READABLE, at(0)).unwrap();
+        assert_eq!(next_call(&session), None);
+        pipe.room = 40;
+        exchange(&mut session, &mut pipe, Events::WRITABLE, at(100)).unwrap();
+        assert_eq!(session.state(), SessionState::Closing);
+        assert_eq!(next_call(&session), Some(at(105)));
+    }
+
+    /// DM-809: who is denied has time to read why.
+    #[test]
+    fn the_end_of_a_client_that_is_denied_begins_when_that_is_decided() {
+        let mut session = Session::new(SessionConfig {
+            auth: Auth::Polkit,
+            limits: Arc::new(Limits {
+                max_auth_failures: NonZeroU32::MIN,
+                ..Limits::default()
+            }),
+            ..SessionConfig::default()
+        });
+        session.receive(at(0), &frames(&[Call::AuthPolkit(())]));
+        let Some(Event::Authenticate(asked)) = session.poll() else {
+            panic!("polkit is not asked");
+        };
+        let denied = AuthResult::Failed(RemoteError::authentication_failed());
+        let decided = (asked.ticket, denied);
+        authenticate(&mut session, &mut Pipe::default(), decided, at(30)).unwrap();
+        assert_eq!(session.state(), SessionState::Denied);
+        assert_eq!(next_call(&session), Some(at(35)));
+    }
+
+    /// DM-908: the connection is asked first.
+    #[test]
+    fn a_client_that_has_read_while_the_loop_was_held_up_is_alive() {
+        let feature = 10;
+        let ask = Call::ConnectSupportsFeature(FeatureArgs { feature });
+        for (read, is_alive) in [(true, true), (false, false)] {
+            let mut session = session();
+            let mut pipe = Pipe {
+                arrived: frames(&[ask.clone(), Call::ConnectGetHostname(())]),
+                room: 32,
+            };
+            exchange(&mut session, &mut pipe, Events::READABLE, at(0)).unwrap();
+            assert!(session.wants_write() && !session.wants_read());
+            pipe.room = usize::from(read);
+            let lived = on_time(&mut session, &mut pipe, at(60));
+            assert_eq!(lived.is_ok(), is_alive);
+        }
     }
 }

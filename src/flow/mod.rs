@@ -8,8 +8,10 @@ mod admission;
 mod agenda;
 mod exchange;
 mod places;
+mod standing;
 
 pub use admission::{ACCEPT_BUDGET, Admission, Reach};
 pub use agenda::Agenda;
-pub use exchange::{Arrival, End, Link, exchange, interest, next_call, on_time};
+pub use exchange::{Arrival, End, Link, authenticate, exchange, interest, next_call, on_time};
 pub use places::{Newcomer, PLACE_PATIENCE, Peer, PlaceLimits, Places, Step, Verdict};
+pub use standing::{News, Standing};

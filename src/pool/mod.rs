@@ -7,7 +7,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{Next, Plan, PoolStats, Urgency, Worker, Workers};
+pub use plan::{Next, Plan, PoolStats, Rejected, Urgency, Worker, Workers};
 
 use crate::planted::{Defect, planted};
 use crate::sync::{Arc, Condvar, Mutex, spawn};
@@ -44,17 +44,6 @@ struct Shared<J> {
     ended: Condvar,
 }
 
-/// A job that was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum Rejected<J> {
-    /// The pool has been stopped.
-    #[error("the workers have been stopped")]
-    Stopped(J),
-    /// There is no worker, and none can be started.
-    #[error("cannot start a worker: {1}")]
-    NoWorker(J, #[source] io::Error),
-}
-
 impl<J: Send + 'static> Pool<J> {
     /// A pool whose workers run jobs by `run`, on threads of this name. They are started with the first job,
     /// or by [`start`](Self::start).
@@ -82,7 +71,7 @@ impl<J: Send + 'static> Pool<J> {
     /// # Errors
     /// The operating system's, if it has no thread to give. Those that could be started are there.
     pub fn start(&self) -> io::Result<()> {
-        self.start_workers(&mut self.shared.plan.lock())
+        self.shared.plan.lock().staff(|worker| self.begin(worker))
     }
 
     /// Has a job run, by a new worker if all are busy and there may be more.
@@ -91,14 +80,9 @@ impl<J: Send + 'static> Pool<J> {
     /// [`Rejected`], with the job. Where a worker cannot be started but others are there, the job waits for
     /// one of them.
     pub fn submit(&self, urgency: Urgency, job: J) -> Result<(), Rejected<J>> {
-        let mut plan = self.shared.plan.lock();
-        plan.submit(urgency, job).map_err(Rejected::Stopped)?;
         // Under the lock, so that nobody takes what may have to be withdrawn.
-        if let Err(error) = self.start_workers(&mut plan)
-            && let Some(job) = plan.withdraw(urgency)
-        {
-            return Err(Rejected::NoWorker(job, error));
-        }
+        let mut plan = self.shared.plan.lock();
+        plan.hand_in(urgency, job, |worker| self.begin(worker))?;
         drop(plan);
         if planted(Defect::WorkerNotWoken) {
             return Ok(());
@@ -119,7 +103,7 @@ impl<J: Send + 'static> Pool<J> {
         let mut plan = self.shared.plan.lock();
         plan.set_limits(workers);
         let started = if plan.has_begun() && !planted(Defect::GrowthForgotten) {
-            self.start_workers(&mut plan)
+            plan.staff(|worker| self.begin(worker))
         } else {
             Ok(())
         };
@@ -152,15 +136,9 @@ impl<J: Send + 'static> Pool<J> {
         self.shared.plan.lock().stats()
     }
 
-    fn start_workers(&self, plan: &mut Plan<J>) -> io::Result<()> {
-        while let Some(worker) = plan.start() {
-            let shared = Arc::clone(&self.shared);
-            if let Err(error) = spawn(shared.name, move || shared.work(worker)) {
-                plan.not_started(worker);
-                return Err(error);
-            }
-        }
-        Ok(())
+    fn begin(&self, worker: Worker) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        spawn(shared.name, move || shared.work(worker))
     }
 
     fn wake_all(&self) {

@@ -1,6 +1,7 @@
 //! Which job runs next, and how many workers there are: every decision of the pool, without a thread.
 
 use std::collections::VecDeque;
+use std::io;
 use std::num::NonZeroUsize;
 
 /// How many workers carry out calls that may block (DM-701).
@@ -72,6 +73,17 @@ pub struct PoolStats {
     pub running: usize,
     /// Jobs that wait for a worker.
     pub queued: usize,
+}
+
+/// A job that was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejected<J> {
+    /// The pool has been stopped.
+    #[error("the workers have been stopped")]
+    Stopped(J),
+    /// There is no worker, and none can be started.
+    #[error("cannot start a worker: {1}")]
+    NoWorker(J, #[source] io::Error),
 }
 
 /// The jobs that wait, and who there is to run them.
@@ -150,6 +162,41 @@ impl<J> Plan<J> {
     /// Says that a worker could not be started after all.
     pub fn not_started(&mut self, worker: Worker) {
         self.crew(worker).count -= 1;
+    }
+
+    /// Starts the workers there are too few of, each by `begin`.
+    ///
+    /// # Errors
+    /// The first that `begin` returns; then no more are started for now.
+    pub fn staff(&mut self, mut begin: impl FnMut(Worker) -> io::Result<()>) -> io::Result<()> {
+        while let Some(worker) = self.start() {
+            if let Err(error) = begin(worker) {
+                self.not_started(worker);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a job and starts the workers that it needs, each by `begin`.
+    ///
+    /// # Errors
+    /// [`Rejected`], with the job. Where a worker cannot be started but others are there, the job waits for
+    /// one of them.
+    pub fn hand_in(
+        &mut self,
+        urgency: Urgency,
+        job: J,
+        begin: impl FnMut(Worker) -> io::Result<()>,
+    ) -> Result<(), Rejected<J>> {
+        self.submit(urgency, job).map_err(Rejected::Stopped)?;
+        match self.staff(begin) {
+            Ok(()) => Ok(()),
+            Err(error) => match self.withdraw(urgency) {
+                Some(job) => Err(Rejected::NoWorker(job, error)),
+                None => Ok(()),
+            },
+        }
     }
 
     /// Adds a job.

@@ -7,11 +7,10 @@ use super::dispatch::Outcome;
 use super::gate::Entry;
 use super::hub::Hub;
 use super::jobs::Finished;
-use super::standing::{News, Standing};
 use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
-use crate::flow::{self, End, Peer};
+use crate::flow::{self, End, News, Peer, Standing};
 use crate::id::HandleId;
 use crate::net::tls::{Received, TlsFailure};
 use crate::net::{Channel, Socket};
@@ -250,8 +249,7 @@ impl Client {
             let then = move |result| client.decided(&served_by, ticket, result);
             let access = state.session.access();
             if let Err(refused) = hub.gate.ask(self.id, &state.served.entry, access, then) {
-                state.session.authenticate(ticket, refused);
-                state.exchange(self, hub, Events::NONE, state.session.last_heard())?;
+                state.authenticate(self, hub, (ticket, refused))?;
             }
         }
         Ok(())
@@ -263,8 +261,7 @@ impl Client {
         if state.handle.is_none() {
             return;
         }
-        state.session.authenticate(ticket, result);
-        let exchanged = state.exchange(self, hub, Events::NONE, hub.registry.now());
+        let exchanged = state.authenticate(self, hub, (ticket, result));
         self.settle(hub, &mut state, exchanged);
     }
 
@@ -311,6 +308,22 @@ impl State {
             served,
         };
         flow::exchange(&mut self.session, &mut line, events, now)
+    }
+
+    /// Takes what was decided about who the client is.
+    fn authenticate(
+        &mut self,
+        client: &Client,
+        hub: &Hub,
+        decided: (Ticket, AuthResult),
+    ) -> Exchanged {
+        let served = &mut self.served;
+        let mut line = Line {
+            client,
+            hub,
+            served,
+        };
+        flow::authenticate(&mut self.session, &mut line, decided, hub.registry.now())
     }
 
     /// Does what is due at `now`.

@@ -44,7 +44,7 @@ pub struct Dispatcher {
 }
 
 /// A call and all that is needed to carry it out, on any thread.
-pub(super) struct Task {
+pub struct Task {
     on: On,
     call: Call,
 }
@@ -57,7 +57,7 @@ enum On {
 }
 
 /// What came of a task.
-pub(super) struct Outcome {
+pub struct Outcome {
     result: Result<Reply, RemoteError>,
     /// What an open has opened.
     opened: Option<Arc<dyn Connection>>,
@@ -93,8 +93,8 @@ impl Dispatcher {
         self.finish(outcome)
     }
 
-    /// Makes a task of a call. What comes of it is due to [`finish`](Self::finish).
-    pub(super) fn prepare(&self, call: Call) -> Task {
+    /// Makes a task of a call, to be carried out elsewhere. What comes of it is due to [`finish`](Self::finish).
+    pub fn prepare(&self, call: Call) -> Task {
         let on = match (&call, &self.connection) {
             (Call::ConnectOpen(_), None) => On::Driver(Arc::clone(&self.driver)),
             (Call::ConnectOpen(_), Some(_)) | (_, None) => On::Nothing,
@@ -104,7 +104,7 @@ impl Dispatcher {
     }
 
     /// The reply of a task; keeps what it has opened.
-    pub(super) fn finish(&mut self, outcome: Outcome) -> Result<Reply, RemoteError> {
+    pub fn finish(&mut self, outcome: Outcome) -> Result<Reply, RemoteError> {
         if outcome.opened.is_some() {
             self.connection = outcome.opened;
         }
@@ -112,14 +112,14 @@ impl Dispatcher {
     }
 
     /// What the client had open.
-    pub(super) fn close(self) -> Option<Arc<dyn Connection>> {
+    pub fn close(self) -> Option<Arc<dyn Connection>> {
         self.connection
     }
 }
 
 impl Task {
     /// Whether it may wait for something, so that the loop had better not carry it out.
-    pub(super) fn may_block(&self) -> bool {
+    pub fn may_block(&self) -> bool {
         match &self.on {
             On::Driver(driver) => driver.may_block(),
             On::Connection(connection) => connection.may_block(),
@@ -128,12 +128,12 @@ impl Task {
     }
 
     /// The line of the call in the table.
-    pub(super) fn procedure(&self) -> &'static Procedure {
+    pub fn procedure(&self) -> &'static Procedure {
         self.call.procedure()
     }
 
     /// Carries out the call.
-    pub(super) fn run(self, now: Time) -> Outcome {
+    pub fn run(self, now: Time) -> Outcome {
         let internal = |text| RemoteError::internal(ErrorDomain::RPC, text);
         let mut opened = None;
         let result = match (self.on, self.call) {
@@ -153,12 +153,12 @@ impl Task {
 
 impl Outcome {
     /// What the client is told.
-    pub(super) const fn result(&self) -> &Result<Reply, RemoteError> {
+    pub const fn result(&self) -> &Result<Reply, RemoteError> {
         &self.result
     }
 
     /// That a task was not carried out.
-    pub(super) fn failed(error: RemoteError) -> Outcome {
+    pub fn failed(error: RemoteError) -> Outcome {
         Outcome {
             result: Err(error),
             opened: None,

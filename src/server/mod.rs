@@ -18,13 +18,12 @@ mod jobs;
 mod service;
 mod shutdown;
 mod signals;
-mod standing;
 mod startup;
 
 pub use crate::pool::Workers;
 pub use config::{Config, TcpService, TlsService};
 pub use control::Control;
-pub use dispatch::Dispatcher;
+pub use dispatch::{Dispatcher, Outcome, Task};
 pub use error::DaemonError;
 pub use shutdown::Shutdown;
 pub use signals::{Process, Signals};

@@ -18,6 +18,8 @@ mod auth;
 mod check;
 mod config;
 mod deadline;
+#[cfg(test)]
+mod deadline_tests;
 mod event;
 #[cfg(test)]
 mod flow_tests;
@@ -86,7 +88,6 @@ pub enum SessionState {
 #[derive(Debug)]
 pub struct Session {
     limits: Arc<Limits>,
-    keepalive: Keepalive,
     auth: Authentication,
     /// Whether the handshake of its transport is not over.
     awaits_handshake: bool,
@@ -161,9 +162,8 @@ impl Session {
             limits.max_frame_before_auth
         };
         Self {
-            clock: Clock::begin(accepted, limits.auth_timeout),
+            clock: Clock::begin(accepted, limits.auth_timeout, keepalive),
             limits,
-            keepalive,
             auth,
             awaits_handshake,
             checks: Checks {
@@ -357,6 +357,14 @@ impl Session {
     pub fn advance_output(&mut self, count: usize) {
         self.output.consume(count);
         self.sent += count as u64;
+    }
+
+    /// Says that nothing of [`output`](Self::output) can be sent now: the client has to read first. If some of
+    /// it can be sent later, the client is alive, though it says nothing.
+    pub fn wait_for_reader(&mut self) {
+        if self.wants_write() {
+            self.clock.note_unread(self.sent);
+        }
     }
 
     /// Whether to read from the client. If not, it has to read first, or wait for a call of its own.

@@ -1,12 +1,12 @@
 //! A hypervisor that takes its time: a driver whose connections say that they may block, and do.
 
+#[path = "pass_on.rs"]
+mod pass_on;
+
 use eventry::Time;
-use eventry::driver::{
-    Connection, Domain, DomainInfo, DomainState, Driver, DriverError, ListFilter, MemoryDriver,
-    NodeInfo, SecurityLabel, SecurityModel, StateReason,
-};
+use eventry::driver::{Connection, Domain, DomainInfo, Driver, DriverError, MemoryDriver};
+use pass_on::{pass_on, pass_on_the_rest};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use uuid::Uuid;
 
 /// The in-memory hypervisor, but that the question for its hostname is answered when the test says so.
 pub(crate) struct BlockingDriver {
@@ -38,15 +38,6 @@ struct Blocking {
     blocked: Sender<Sender<()>>,
 }
 
-/// Passes calls on.
-macro_rules! pass_on {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
-        fn $name(&self $(, $argument: $type)*) -> $result {
-            self.inner.$name($($argument),*)
-        }
-    )*};
-}
-
 impl Connection for Blocking {
     fn hostname(&self) -> String {
         let (go_on, wait) = channel();
@@ -63,26 +54,11 @@ impl Connection for Blocking {
     }
 
     pass_on! {
-        kind() -> String;
-        library_version() -> u64;
-        uri() -> String;
-        node_info() -> NodeInfo;
-        security_model() -> SecurityModel;
-        supports(feature: i32) -> bool;
-        domains(filter: ListFilter) -> Result<Vec<Domain>, DriverError>;
-        domain_by_id(id: u32) -> Result<Domain, DriverError>;
         domain_by_name(name: &[u8]) -> Result<Domain, DriverError>;
-        domain_by_uuid(uuid: Uuid) -> Result<Domain, DriverError>;
         info(domain: &Domain, now: Time) -> Result<DomainInfo, DriverError>;
-        state(domain: &Domain) -> Result<(DomainState, StateReason), DriverError>;
-        os_type(domain: &Domain) -> Result<String, DriverError>;
-        autostart(domain: &Domain) -> Result<bool, DriverError>;
-        is_persistent(domain: &Domain) -> Result<bool, DriverError>;
-        has_managed_save(domain: &Domain) -> Result<bool, DriverError>;
-        security_label(domain: &Domain) -> Result<SecurityLabel, DriverError>;
-        messages(domain: &Domain) -> Result<Vec<String>, DriverError>;
         suspend(domain: &Domain) -> Result<(), DriverError>;
-        resume(domain: &Domain) -> Result<(), DriverError>;
         destroy(domain: &Domain) -> Result<(), DriverError>;
     }
+
+    pass_on_the_rest!();
 }

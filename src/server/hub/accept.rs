@@ -154,7 +154,7 @@ impl Hub {
 
 /// Who a client counts as.
 fn peer_of(socket: &Socket, identity: &Identity) -> Peer {
-    match (socket, identity.address) {
+    match (socket, identity.address.as_deref()) {
         (Socket::Unix(_), _) => Peer::User(identity.process.as_ref().map(|process| process.uid)),
         (Socket::Tcp(_), Some(address)) => Peer::at(address.ip()),
         (Socket::Tcp(_), None) => Peer::Nowhere,

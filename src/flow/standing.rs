@@ -3,9 +3,9 @@
 use crate::session::Session;
 use crate::time::Time;
 
-/// What a client has shown of itself.
+/// What a client has shown of itself, as far as [`Places`](super::Places) have to know.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub struct Standing {
     anonymous: bool,
     /// What was told last; none once it is settled.
     told: Option<Progress>,
@@ -23,16 +23,22 @@ struct Progress {
 
 /// What there is to tell of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum News {
-    /// It has got further; whether it now waits for us to decide.
-    Further { waits_for_us: bool },
-    /// It has shown who it is or, where it need not, made a call.
-    Settled { was_anonymous: bool },
+pub enum News {
+    /// It has got further towards showing who it is: [`Places::progressed`](super::Places::progressed).
+    Further {
+        /// It now waits for us to decide.
+        waits_for_us: bool,
+    },
+    /// It is no stranger any more: [`Places::settled`](super::Places::settled).
+    Settled {
+        /// It had to show who it is, and has; otherwise it has made a call.
+        was_anonymous: bool,
+    },
 }
 
 impl Standing {
     /// A client that was just accepted; whether its channel [is open](crate::net::Channel::is_open).
-    pub(super) fn new(session: &Session, is_open: bool) -> Standing {
+    pub fn new(session: &Session, is_open: bool) -> Standing {
         Standing {
             anonymous: session.is_anonymous(),
             told: Some(Progress {
@@ -47,17 +53,17 @@ impl Standing {
     }
 
     /// It has said something about who it is.
-    pub(super) fn step(&mut self) {
+    pub fn step(&mut self) {
         self.steps += 1;
     }
 
     /// It is being answered, or will be.
-    pub(super) fn used(&mut self) {
+    pub fn used(&mut self) {
         self.used = true;
     }
 
-    /// What has not been told yet.
-    pub(super) fn news(&mut self, session: &Session, is_open: bool) -> Option<News> {
+    /// What has not been told yet, if anything.
+    pub fn news(&mut self, session: &Session, is_open: bool) -> Option<News> {
         let told = self.told?;
         if !session.is_anonymous() {
             let was_anonymous = self.anonymous;
