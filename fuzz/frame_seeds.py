@@ -6,18 +6,10 @@ with a call answered (0xc0) and output sent (0xbf) in between. Run it from anywh
 directory named.
 """
 
-import json
-import pathlib
-import sys
+from recorded import write_seeds
 
-FUZZ = pathlib.Path(__file__).resolve().parent
 CONFIGURATIONS = {"rw": 0x10, "ro": 0x11, "sasl": 0x12, "slow": 0x00}
 PIECES = {"bytes": 1, "cut": 27, "long": 127}
-
-
-def client_bytes(trace):
-    messages = json.loads(trace.read_text())["messages"]
-    return b"".join(bytes.fromhex(m["hex"]) for m in messages if m["dir"] == "c2s" and m["conn"] == 0)
 
 
 def seed(configuration, sent, size):
@@ -30,15 +22,12 @@ def seed(configuration, sent, size):
     return bytes(out)
 
 
-def main():
-    corpus = pathlib.Path(sys.argv[1])
-    corpus.mkdir(parents=True, exist_ok=True)
-    for trace in sorted((FUZZ.parent / "tests" / "traces").glob("*.json")):
-        sent = client_bytes(trace)
-        for configuration, choice in CONFIGURATIONS.items():
-            for cut, size in PIECES.items():
-                (corpus / f"{trace.stem}-{configuration}-{cut}").write_bytes(seed(choice, sent, size))
+def seeds(messages):
+    sent = b"".join(messages)
+    for configuration, choice in CONFIGURATIONS.items():
+        for cut, size in PIECES.items():
+            yield f"{configuration}-{cut}", seed(choice, sent, size)
 
 
 if __name__ == "__main__":
-    main()
+    write_seeds(seeds)

@@ -6,18 +6,10 @@ the bytes (0), an answer (9) and output that is sent (10). Run it from anywhere;
 named.
 """
 
-import json
-import pathlib
-import sys
+from recorded import write_seeds
 
-FUZZ = pathlib.Path(__file__).resolve().parent
 CONFIGURATIONS = {"rw": 0x0C, "ro": 0x0D, "one": 0x00}
 RAW, ANSWER, SEND = 0, 9, 10
-
-
-def messages(trace):
-    sent = json.loads(trace.read_text())["messages"]
-    return [bytes.fromhex(m["hex"]) for m in sent if m["dir"] == "c2s" and m["conn"] == 0]
 
 
 def seed(configuration, sent):
@@ -31,14 +23,10 @@ def seed(configuration, sent):
     return bytes(out)
 
 
-def main():
-    corpus = pathlib.Path(sys.argv[1])
-    corpus.mkdir(parents=True, exist_ok=True)
-    for trace in sorted((FUZZ.parent / "tests" / "traces").glob("*.json")):
-        sent = messages(trace)
-        for name, configuration in CONFIGURATIONS.items():
-            (corpus / f"{trace.stem}-{name}").write_bytes(seed(configuration, sent))
+def seeds(messages):
+    for name, configuration in CONFIGURATIONS.items():
+        yield name, seed(configuration, messages)
 
 
 if __name__ == "__main__":
-    main()
+    write_seeds(seeds)

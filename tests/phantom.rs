@@ -20,6 +20,7 @@ use std::time::Duration;
 const R: Events = Events::READABLE;
 /// A wait that ends a test which would otherwise hang; none that passes waits this long.
 const LONG: Option<Duration> = Some(Duration::from_secs(60));
+const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 /// More turns than these for one thing to happen are a loop that spins.
 const FEW: usize = 8;
 
@@ -32,6 +33,11 @@ fn turns_until(event_loop: &mut EventLoop, told: &Receiver<()>) -> usize {
         }
     }
     panic!("nothing happened in 100 turns: the loop spins");
+}
+
+/// Two files for one number, and what makes each readable.
+fn two_pairs() -> [(UnixStream, UnixStream); 2] {
+    [(); 2].map(|()| UnixStream::pair().unwrap())
 }
 
 fn standard_input() -> MutexGuard<'static, ()> {
@@ -103,15 +109,13 @@ fn a_number_that_is_another_file_than_before_can_be_added_and_updated() {
     let _alone = standard_input();
     let mut event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();
-    let (first, mut to_first) = UnixStream::pair().unwrap();
-    let (second, mut to_second) = UnixStream::pair().unwrap();
-    let at_once = Some(Duration::ZERO);
+    let [(first, mut to_first), (second, mut to_second)] = two_pairs();
 
     // Removed while the number is another file, added again when it is the first file again: the old
     // registration is still there.
     dup2_stdin(&first).unwrap();
     let id = registry.add_handle(stdin(), R, |_| {}).unwrap();
-    event_loop.run_once(at_once).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
     dup2_stdin(&second).unwrap();
     let _ = registry.remove_handle(id).unwrap();
     dup2_stdin(&first).unwrap();
@@ -136,18 +140,16 @@ fn a_number_that_is_updated_as_another_file_is_not_called_for_the_first() {
     let _alone = standard_input();
     let mut event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();
-    let (first, mut to_first) = UnixStream::pair().unwrap();
-    let (second, mut to_second) = UnixStream::pair().unwrap();
-    let at_once = Some(Duration::ZERO);
+    let [(first, mut to_first), (second, mut to_second)] = two_pairs();
     dup2_stdin(&first).unwrap();
     let (tell, called) = channel();
     let id = registry
         .add_handle(stdin(), R, move |_| tell.send(()).unwrap())
         .unwrap();
-    event_loop.run_once(at_once).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
     dup2_stdin(&second).unwrap();
     registry.update_handle(id, R | Events::HANGUP).unwrap();
-    event_loop.run_once(at_once).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
     to_first.write_all(b"x").unwrap();
 
     let (tell, fired) = channel();

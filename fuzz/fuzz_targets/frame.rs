@@ -6,15 +6,18 @@
 
 #![no_main]
 
+mod turned_away;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use eventry::Time;
 use eventry::driver::MemoryDriver;
 use eventry::server::Dispatcher;
-use eventry::session::{Access, Auth, AuthResult, Event, Limits, Request, Session, SessionConfig};
+use eventry::session::{Access, Auth, Event, Limits, Request, Session, SessionConfig};
 use eventry::wire::{Decoder, FrameSplitter, MAX_FRAME, RemoteError, Reply, Status, Xdr};
 use libfuzzer_sys::fuzz_target;
+use turned_away::turn_away;
 
 /// Small, so that a short input reaches it.
 const MAX_OUTPUT: usize = 256;
@@ -129,15 +132,8 @@ impl Run {
             match event {
                 Event::Request(request) => self.waiting.push(request),
                 Event::Violation(_) => assert!(self.session.should_close()),
-                Event::Authenticate(request) => {
-                    let error = RemoteError::authentication_failed();
-                    let failed = AuthResult::Failed(error);
-                    self.session.authenticate(request.ticket, failed);
-                }
-                Event::Refused { .. }
-                | Event::Dropped { .. }
-                | Event::Throttled { .. }
-                | Event::Expired(_) => {}
+                Event::Authenticate(request) => turn_away(&mut self.session, &request),
+                _ => {}
             }
         }
         assert!(self.waiting.len() <= self.limit);

@@ -39,8 +39,8 @@ pub struct UnixPeer {
 pub struct Identity {
     /// The process, on a Unix socket.
     pub process: Option<UnixPeer>,
-    /// The address, on a network.
-    pub address: Option<SocketAddr>,
+    /// The address, on a network. Boxed: there are more clients, and less memory is to spare, on a Unix socket.
+    pub address: Option<Box<SocketAddr>>,
     /// The user it has proved to be by SASL.
     pub sasl_user: Option<Box<str>>,
     /// The distinguished name in its certificate, with TLS.
@@ -121,7 +121,7 @@ mod tests {
         let expected = r#"uid=4000000 gid=0(root) pid=7 x509="CN=a\nb""#;
         assert_eq!(identity.to_string(), expected);
         let remote = Identity {
-            address: Some(([127, 0, 0, 1], 5).into()),
+            address: Some(Box::new(([127, 0, 0, 1], 5).into())),
             sasl_user: Some("fred".into()),
             ..Identity::default()
         };

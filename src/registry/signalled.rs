@@ -34,30 +34,3 @@ impl<P: Poller> Registry<P> {
         std::mem::take(&mut self.lock().stop) || signalled
     }
 }
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::poller::model::ModelPoller;
-    use std::sync::mpsc::channel;
-    use std::thread;
-    use std::time::Duration;
-
-    #[test]
-    fn a_stop_by_signal_does_not_wait_for_the_lock() {
-        let (poller, _model) = ModelPoller::new();
-        let registry = Registry::<ModelPoller>::new(poller.registrar().clone());
-        let stopped_by = registry.clone();
-        let (tell, told) = channel();
-        let state = registry.lock();
-        let signal = thread::spawn(move || {
-            stopped_by.stop_by_signal();
-            tell.send(()).unwrap();
-        });
-        let stopped = told.recv_timeout(Duration::from_secs(30));
-        drop(state);
-        signal.join().unwrap();
-        assert_eq!(stopped, Ok(()));
-        assert!(registry.take_stop());
-    }
-}

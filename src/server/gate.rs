@@ -103,7 +103,7 @@ impl Gate {
         Entry {
             identity: Identity {
                 process,
-                address: socket.remote_address(),
+                address: socket.remote_address().map(Box::new),
                 ..Identity::default()
             },
             exchange: SaslExchange::default(),

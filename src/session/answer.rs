@@ -47,7 +47,7 @@ impl Session {
             }
             call if goes_by_turns(call.procedure()) => return self.take_turn(header, call),
             Call::ConnectSupportsFeature(args) if args.feature == FEATURE_KEEPALIVE => {
-                self.clock.begin_keepalive(self.keepalive);
+                self.clock.begin_keepalive();
                 let yes = FlagRet { value: 1 };
                 self.send_reply(header, &Reply::ConnectSupportsFeature(yes));
                 return None;

@@ -233,3 +233,16 @@ fn data(nil: i32, data: &mut Chars<SASL_DATA_MAX>) -> Option<Vec<u8>> {
 const SASL_INIT: i32 = 67;
 const SASL_START: i32 = 68;
 const POLKIT: i32 = 70;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_one_of_the_procedure_that_was_called() {
+        for procedure in [SASL_START, SASL_START + 1, POLKIT] {
+            let reply = progress(procedure, true, None);
+            assert_eq!(reply.procedure().number, procedure);
+        }
+    }
+}

@@ -13,8 +13,7 @@ pub(super) struct Clock {
     now: Time,
     /// When bytes last arrived.
     heard: Time,
-    /// Begun when the client has said that it answers pings (DM-901).
-    watch: Option<Watch>,
+    watching: Watching,
     /// When a client that is still anonymous is given up (DM-603).
     anonymous_until: Option<Time>,
     /// When a session that is ending is over at the latest (DM-809).
@@ -24,10 +23,38 @@ pub(super) struct Clock {
     unread_at: Option<u64>,
 }
 
+/// Whether the client is watched.
+#[derive(Debug, Default)]
+enum Watching {
+    /// It never will be.
+    #[default]
+    Off,
+    /// It will be, once it has said that it answers pings (DM-901).
+    Offered(Keepalive),
+    On(Watch),
+}
+
+impl Watching {
+    const fn on(&self) -> Option<&Watch> {
+        match self {
+            Watching::On(watch) => Some(watch),
+            Watching::Off | Watching::Offered(_) => None,
+        }
+    }
+
+    const fn on_mut(&mut self) -> Option<&mut Watch> {
+        match self {
+            Watching::On(watch) => Some(watch),
+            Watching::Off | Watching::Offered(_) => None,
+        }
+    }
+}
+
 impl Clock {
-    pub(super) fn begin(accepted: Time, auth_timeout: Duration) -> Self {
+    pub(super) fn begin(accepted: Time, auth_timeout: Duration, keepalive: Keepalive) -> Self {
         Self {
             now: accepted,
+            watching: Watching::Offered(keepalive),
             anonymous_until: (!auth_timeout.is_zero()).then(|| accepted.after(auth_timeout)),
             ..Self::default()
         }
@@ -42,15 +69,16 @@ impl Clock {
         self.tell(now);
         self.heard = now;
         self.unread_at = None;
-        if let Some(watch) = &mut self.watch {
+        if let Some(watch) = self.watching.on_mut() {
             watch.heard(now);
         }
     }
 
     /// Watches over the client from now on, if the server does so at all; repeating it is harmless.
-    pub(super) fn begin_keepalive(&mut self, keepalive: Keepalive) {
-        if self.watch.is_none() && self.end.is_none() {
-            self.watch = Watch::begin(keepalive, self.now);
+    pub(super) fn begin_keepalive(&mut self) {
+        if let Watching::Offered(keepalive) = self.watching {
+            let watch = Watch::begin(keepalive, self.now);
+            self.watching = watch.map_or(Watching::Off, Watching::On);
         }
     }
 
@@ -65,13 +93,13 @@ impl Clock {
 
     /// Watches over the client no longer.
     pub(super) fn end_keepalive(&mut self) {
-        self.watch = None;
+        self.watching = Watching::Off;
     }
 
     /// The client ends the session. It is not heard any more, so its silence says nothing from here on; but
     /// it has to read its answers in time.
     pub(super) fn begin_end(&mut self, max_linger: Duration) {
-        self.watch = None;
+        self.watching = Watching::Off;
         self.end.get_or_insert(self.now.after(max_linger));
     }
 }
@@ -84,7 +112,7 @@ impl Session {
         if self.state == SessionState::Broken {
             return None;
         }
-        let watch = self.clock.watch.as_ref().map(Watch::deadline);
+        let watch = self.clock.watching.on().map(Watch::deadline);
         let ordinary = self.clock.end.or(watch);
         [ordinary, self.anonymous_until()]
             .into_iter()
@@ -124,8 +152,8 @@ impl Session {
         }
         if self
             .clock
-            .watch
-            .as_ref()
+            .watching
+            .on()
             .is_none_or(|watch| now < watch.deadline())
         {
             return;
@@ -134,7 +162,7 @@ impl Session {
         let reads = self.clock.unread_at.is_some_and(|sent| sent < self.sent);
         let is_excused = reads || self.waits_for_calls() || self.has_more();
         self.clock.unread_at = self.wants_write().then_some(self.sent);
-        let Some(watch) = &mut self.clock.watch else {
+        let Some(watch) = self.clock.watching.on_mut() else {
             return;
         };
         if is_excused {

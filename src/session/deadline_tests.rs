@@ -117,6 +117,36 @@ fn a_silent_client_is_pinged_and_given_up_after_interval_times_count_plus_one() 
 }
 
 #[test]
+fn a_loop_that_is_late_still_pings() {
+    let mut session = watched();
+    session.on_time(at(1).after(SECOND / 2));
+    assert_eq!(sent(&mut session), [Header::PING]);
+}
+
+#[test]
+fn a_client_is_not_watched_once_the_daemon_stops() {
+    let mut session = watched();
+    session.finish();
+    assert_eq!(session.next_deadline(), None);
+}
+
+#[test]
+fn the_end_of_a_session_is_counted_from_the_last_time_it_was_told() {
+    let config = SessionConfig {
+        accepted: at(100),
+        ..SessionConfig::default()
+    };
+    let linger = Limits::default().max_linger;
+    let mut session = Session::new(config.clone());
+    session.end_of_input();
+    assert_eq!(session.next_deadline(), Some(at(100).after(linger)));
+    let mut session = Session::new(config);
+    session.tell_time(at(107));
+    session.end_of_input();
+    assert_eq!(session.next_deadline(), Some(at(107).after(linger)));
+}
+
+#[test]
 fn any_byte_puts_the_ping_off() {
     let mut session = watched();
     session.on_time(at(1));

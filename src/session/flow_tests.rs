@@ -1,8 +1,11 @@
 //! How much of a client is taken in a turn, and how much may wait for it.
 
 use super::*;
-use crate::wire::{Call, HostnameRet, write_message};
+use crate::wire::{
+    Call, Chars, FeatureArgs, HostnameRet, SaslStartArgs, SaslStepArgs, write_message,
+};
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 const CALLS: usize = 3;
 
@@ -128,4 +131,150 @@ fn a_stop_of_the_daemon_has_no_limit_of_its_own() {
     answer(&mut session, calls[0], 1);
     session.advance_output(session.output().len());
     assert!(session.should_close());
+}
+
+#[test]
+fn a_message_that_waited_counts_in_the_turn_in_which_it_is_taken() {
+    let mut session = session(1 << 20);
+    session.receive(Time::ZERO, &hostnames(3 * CALLS));
+    session.begin_turn();
+    let calls = take(&mut session, None);
+    assert_eq!(calls.len(), CALLS);
+    // The next one is read past, as all that may be in progress are.
+    session.begin_turn();
+    assert_eq!(take(&mut session, None).len(), 0);
+    for call in calls {
+        answer(&mut session, call, 1);
+    }
+    session.begin_turn();
+    assert_eq!(take(&mut session, Some(1)).len(), CALLS);
+    assert!(session.has_more());
+}
+
+#[test]
+fn as_much_may_wait_as_the_limit_says() {
+    const ANSWER: usize = 28 + 4 + 600;
+    for (limit, is_given_up) in [(2 * ANSWER, false), (2 * ANSWER - 1, true)] {
+        let mut session = session(limit);
+        session.receive(Time::ZERO, &hostnames(2));
+        take(&mut session, Some(600));
+        assert_eq!(session.should_close(), is_given_up);
+    }
+}
+
+#[test]
+fn calls_in_progress_are_those_handed_out_and_not_answered() {
+    let mut session = session(1 << 20);
+    session.receive(Time::ZERO, &hostnames(CALLS));
+    assert_eq!(session.calls_in_progress(), 0);
+    let mut left = CALLS;
+    for call in take(&mut session, None) {
+        assert_eq!(session.calls_in_progress(), left);
+        answer(&mut session, call, 1);
+        left -= 1;
+    }
+    assert_eq!((session.calls_in_progress(), left), (0, 0));
+}
+
+#[test]
+fn nothing_received_changes_nothing() {
+    let mut session = session(1 << 20);
+    assert!(session.wants_read());
+    session.receive(Time::ZERO, &[]);
+    assert!(session.wants_read());
+}
+
+/// A session that holds back its client at 632 unsent bytes, and pings it after a second, once.
+fn full_and_watched() -> Session {
+    let limits = Limits {
+        max_client_requests: NonZeroUsize::new(CALLS).unwrap(),
+        max_output: NonZeroUsize::new(28 + 4 + 600).unwrap(),
+        ..Limits::default()
+    };
+    let mut session = Session::new(SessionConfig {
+        limits: limits.into(),
+        keepalive: Keepalive {
+            interval: Some(Duration::from_secs(1)),
+            count: 1,
+        },
+        ..SessionConfig::default()
+    });
+    let call = Call::ConnectSupportsFeature(FeatureArgs { feature: 10 });
+    let mut bytes = Vec::new();
+    let header = Header::call(call.procedure(), 1);
+    write_message(&mut bytes, header, |to| call.encode(to)).unwrap();
+    session.receive(Time::ZERO, &bytes);
+    assert_eq!(session.poll(), None);
+    session.advance_output(session.output().len());
+    session.receive(Time::ZERO, &hostnames(2));
+    let calls = take(&mut session, None);
+    answer(&mut session, calls[0], 600);
+    assert_eq!(session.calls_in_progress(), 1);
+    session
+}
+
+#[test]
+fn nothing_is_read_from_a_client_that_has_as_much_to_read_as_may_be_unsent() {
+    let session = full_and_watched();
+    assert!(!session.wants_read());
+}
+
+// The call in progress is no excuse: it is its own answers that keep the client from being heard.
+#[test]
+fn a_client_that_does_not_read_is_given_up_although_a_call_is_in_progress() {
+    let mut session = full_and_watched();
+    for second in 1..=2 {
+        session.on_time(Time::ZERO.after(Duration::from_secs(second)));
+    }
+    let idle = Duration::from_secs(2);
+    let expired = Event::Expired(Expiry::Dead { idle });
+    assert_eq!(session.poll(), Some(expired));
+}
+
+fn decision(session: &mut Session) -> Ticket {
+    match session.poll() {
+        Some(Event::Authenticate(request)) => request.ticket,
+        other => panic!("{other:?}"),
+    }
+}
+
+// It would be taken for what was decided about another.
+#[test]
+fn a_second_answer_to_what_was_decided_is_dropped() {
+    let mut session = Session::new(SessionConfig {
+        auth: Auth::Sasl,
+        ..SessionConfig::default()
+    });
+    let start = Call::AuthSaslStart(SaslStartArgs {
+        mech: "SCRAM-SHA-256".into(),
+        nil: 1,
+        data: Chars(Vec::new()),
+    });
+    let step = Call::AuthSaslStep(SaslStepArgs {
+        nil: 1,
+        data: Chars(Vec::new()),
+    });
+    let init = Call::AuthSaslInit(());
+    let mut bytes = Vec::new();
+    for call in [&init, &start, &step] {
+        let header = Header::call(call.procedure(), 1);
+        write_message(&mut bytes, header, |to| call.encode(to)).unwrap();
+    }
+    session.receive(Time::ZERO, &bytes);
+    let first = decision(&mut session);
+    session.authenticate(first, AuthResult::Continue(None));
+    let second = decision(&mut session);
+    session.authenticate(first, AuthResult::Complete(None));
+    assert!(session.is_anonymous() && session.calls_in_progress() == 1);
+    session.authenticate(second, AuthResult::Complete(None));
+    assert!(!session.is_anonymous());
+}
+
+#[test]
+fn a_call_is_not_answered_with_a_decision() {
+    let mut session = session(1 << 20);
+    session.receive(Time::ZERO, &hostnames(1));
+    let calls = take(&mut session, None);
+    session.authenticate(calls[0], AuthResult::Complete(None));
+    assert_eq!(session.calls_in_progress(), 1);
 }

@@ -88,7 +88,6 @@ pub enum SessionState {
 #[derive(Debug)]
 pub struct Session {
     limits: Arc<Limits>,
-    keepalive: Keepalive,
     auth: Authentication,
     /// Whether the handshake of its transport is not over.
     awaits_handshake: bool,
@@ -163,9 +162,8 @@ impl Session {
             limits.max_frame_before_auth
         };
         Self {
-            clock: Clock::begin(accepted, limits.auth_timeout),
+            clock: Clock::begin(accepted, limits.auth_timeout, keepalive),
             limits,
-            keepalive,
             auth,
             awaits_handshake,
             checks: Checks {

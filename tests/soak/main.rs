@@ -167,10 +167,7 @@ fn mix(target: &Target, rng: &mut Rng, length: Duration) -> String {
             });
         }
         begin(scope, &run, rng, |rng, run| {
-            operator::reloads(target, rng, run);
-        });
-        begin(scope, &run, rng, |rng, run| {
-            operator::runs_out_of_descriptors(target, rng, run);
+            operator::meddles(target, rng, run);
         });
         while run.goes_on() {
             run.pause(60_000);

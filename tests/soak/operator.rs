@@ -3,8 +3,10 @@
 use crate::target::Target;
 use crate::{Rng, Run};
 
-/// Changes the configuration now and then, for the better or not, and in the end back.
-pub(crate) fn reloads(target: &Target, rng: &mut Rng, run: &Run) {
+/// Changes the configuration now and then, for the better or not, and in between has the descriptors run out;
+/// leaves everything as it was. Not both at once: a daemon that is told to serve no more clients than it has
+/// descriptors for, while it has none, would do so.
+pub(crate) fn meddles(target: &Target, rng: &mut Rng, run: &Run) {
     while run.goes_on() {
         let more = match rng.below(4) {
             0 => "max_clients = many\n".to_owned(),
@@ -14,18 +16,14 @@ pub(crate) fn reloads(target: &Target, rng: &mut Rng, run: &Run) {
         };
         target.reload_with(&more);
         run.reloads.add(1);
-        run.pause(500 + rng.below(3000));
+        run.pause(500 + rng.below(2000));
+        if rng.one_in(2) {
+            target.leave_descriptors(rng.below(5) as u64);
+            run.shortages.add(1);
+            run.pause(200 + rng.below(1500));
+            target.leave_all_descriptors();
+            run.pause(rng.below(1000));
+        }
     }
     target.reload_with("");
-}
-
-/// Leaves the daemon with hardly a descriptor more than it has, for a while.
-pub(crate) fn runs_out_of_descriptors(target: &Target, rng: &mut Rng, run: &Run) {
-    while run.goes_on() {
-        run.pause(1000 + rng.below(5000));
-        target.leave_descriptors(rng.below(5) as u64);
-        run.shortages.add(1);
-        run.pause(200 + rng.below(1500));
-        target.leave_all_descriptors();
-    }
 }

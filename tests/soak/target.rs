@@ -65,6 +65,8 @@ pub(crate) fn become_hostile() {
 const NOBODY: u32 = 65534;
 
 pub(crate) struct Target {
+    // Before the daemon and its directory.
+    log: Log,
     daemon: Daemon,
     dir: PathBuf,
     tcp: SocketAddr,
@@ -138,6 +140,7 @@ impl Target {
             maximum: most,
         };
         Target {
+            log: Log(place.join("log")),
             daemon,
             dir: place,
             tcp,
@@ -191,10 +194,16 @@ impl Target {
         dial_from(who, self.tls)
     }
 
-    /// Has the daemon read its configuration again: with these lines besides.
+    /// Has the daemon read its configuration again, with these lines besides, and waits until it has.
     pub(crate) fn reload_with(&self, more: &str) {
+        let heeded = || self.log.read().matches(" SIGHUP: ").count();
+        let before = heeded();
         write_settings(&self.dir, more);
         self.daemon.signal(Signal::HUP);
+        wait_until("SIGHUP is heeded", || {
+            thread::sleep(Duration::from_millis(50));
+            heeded() > before
+        });
     }
 
     /// Leaves the daemon so many descriptors more than it has open.
@@ -243,11 +252,33 @@ impl Target {
 
     /// Stops the daemon in order, and returns what it has said.
     pub(crate) fn stop(self) -> String {
-        let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        let log = self.log.read();
         let ended = self.daemon.stop();
         assert_eq!(ended.status, Some(0), "{}", ended.log);
         assert_eq!(ended.left_behind, [""; 0]);
         log + &ended.log
+    }
+}
+
+/// The log of the daemon.
+struct Log(PathBuf);
+
+impl Log {
+    fn read(&self) -> String {
+        fs::read_to_string(&self.0).unwrap_or_default()
+    }
+}
+
+impl Drop for Log {
+    /// Says what happened at last, if it should not have.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.read();
+            let lines: Vec<&str> = log.lines().collect();
+            for line in &lines[lines.len().saturating_sub(50)..] {
+                println!("soak: {line}");
+            }
+        }
     }
 }
 
@@ -258,7 +289,7 @@ fn pid_of(daemon: &Daemon) -> Option<Pid> {
 /// The file changes in one step, so that the daemon reads the old one or the new one.
 fn write_settings(dir: &Path, more: &str) {
     let text = format!(
-        "{SETTINGS}{}eventry_sasl_password_file = \"{}\"\nlog_outputs = \"3:file:{}\"\n",
+        "{SETTINGS}{}eventry_sasl_password_file = \"{}\"\nlog_outputs = \"2:file:{}\"\n",
         lines_naming(&committed_files()),
         dir.join("passwords").display(),
         dir.join("log").display()

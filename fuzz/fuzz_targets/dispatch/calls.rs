@@ -73,32 +73,14 @@ impl Scene {
             Op::UpdateHandle { nth, interest } => self.update_handle(side, nth, interest),
             Op::UpdateTimeout { nth, interval } => self.update_timeout(side, nth, interval),
             Op::RemoveHandle { nth, waits } => {
-                if let Some((index, Id::Handle(id))) =
-                    self.nth(nth, |id| matches!(id, Id::Handle(_)))
-                {
-                    let registry = &self.desks[side].registry;
-                    if waits {
-                        let removed = self.operation(|| registry.remove_handle_and_wait(id));
-                        self.removed_and_waited(side, index, removed);
-                    } else {
-                        let removed = self.operation(|| registry.remove_handle(id));
-                        self.removed(side, index, removed);
-                    }
-                }
+                self.remove(side, self.nth(nth, |id| matches!(id, Id::Handle(_))), waits);
             }
             Op::RemoveTimeout { nth, waits } => {
-                if let Some((index, Id::Timeout(id))) =
-                    self.nth(nth, |id| matches!(id, Id::Timeout(_)))
-                {
-                    let registry = &self.desks[side].registry;
-                    if waits {
-                        let removed = self.operation(|| registry.remove_timeout_and_wait(id));
-                        self.removed_and_waited(side, index, removed);
-                    } else {
-                        let removed = self.operation(|| registry.remove_timeout(id));
-                        self.removed(side, index, removed);
-                    }
-                }
+                self.remove(
+                    side,
+                    self.nth(nth, |id| matches!(id, Id::Timeout(_))),
+                    waits,
+                );
             }
             other => unreachable!("{other:?} is no operation of a registry"),
         }
@@ -139,6 +121,27 @@ impl Scene {
         }
         assert!(!entry.freed && !entry.running);
         entry.life = Life::Registered;
+    }
+
+    /// Removes an entry, if there is one to remove.
+    fn remove(&self, side: Side, entry: Option<(usize, Id)>, waits: bool) {
+        let Some((index, id)) = entry else {
+            return;
+        };
+        let registry = &self.desks[side].registry;
+        if waits {
+            let removed = self.operation(|| match id {
+                Id::Handle(id) => registry.remove_handle_and_wait(id),
+                Id::Timeout(id) => registry.remove_timeout_and_wait(id),
+            });
+            self.removed_and_waited(side, index, removed);
+        } else {
+            let removed = self.operation(|| match id {
+                Id::Handle(id) => registry.remove_handle(id),
+                Id::Timeout(id) => registry.remove_timeout(id),
+            });
+            self.removed(side, index, removed);
+        }
     }
 
     /// One of all ids ever issued that are wanted, and its entry.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use eventry::Time;
 use eventry::driver::MemoryDriver;
 use eventry::server::Dispatcher;
-use eventry::session::{Access, AuthResult, Event, Request, Session, SessionState};
-use eventry::wire::RemoteError;
+use eventry::session::{Access, Event, Request, Session, SessionState};
 
 use crate::script::{Action, MAX_OUTPUT, Script};
+use crate::turned_away::turn_away;
 
 /// No answer of the in-memory hypervisor is longer.
 const LONGEST_ANSWER: usize = 8_192;
@@ -92,15 +92,8 @@ impl Play<'_> {
                     assert!(self.session.should_close());
                     self.waiting.clear();
                 }
-                Event::Authenticate(request) => {
-                    let error = RemoteError::authentication_failed();
-                    let failed = AuthResult::Failed(error);
-                    self.session.authenticate(request.ticket, failed);
-                }
-                Event::Refused { .. }
-                | Event::Dropped { .. }
-                | Event::Throttled { .. }
-                | Event::Expired(_) => {}
+                Event::Authenticate(request) => turn_away(&mut self.session, &request),
+                _ => {}
             }
         }
         assert_eq!(self.waiting.len(), self.session.calls_in_progress());

@@ -24,7 +24,7 @@ const FEATURES: [i32; 2] = [9, 16];
 
 /// A driver with one hypervisor, `test:///default`, that exists in memory only.
 pub struct MemoryDriver {
-    hostname: String,
+    hostname: Arc<str>,
     default_uri: Option<&'static str>,
     shared: Arc<Mutex<Shared>>,
 }
@@ -54,7 +54,7 @@ impl MemoryDriver {
     #[must_use]
     pub fn with_hostname(hostname: impl Into<String>) -> Self {
         Self {
-            hostname: hostname.into(),
+            hostname: hostname.into().into(),
             default_uri: Some(URI),
             shared: Arc::new(Mutex::new(Shared::default())),
         }
@@ -89,7 +89,7 @@ impl Driver for MemoryDriver {
             });
         }
         self.shared.lock().connections += 1;
-        let (hostname, shared) = (self.hostname.clone(), Arc::clone(&self.shared));
+        let (hostname, shared) = (Arc::clone(&self.hostname), Arc::clone(&self.shared));
         Ok(Box::new(MemoryConnection { hostname, shared }))
     }
 
@@ -100,7 +100,7 @@ impl Driver for MemoryDriver {
 
 /// One connection; it counts while it lives.
 struct MemoryConnection {
-    hostname: String,
+    hostname: Arc<str>,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -132,7 +132,7 @@ impl Connection for MemoryConnection {
     }
 
     fn hostname(&self) -> String {
-        self.hostname.clone()
+        self.hostname.to_string()
     }
 
     fn uri(&self) -> String {

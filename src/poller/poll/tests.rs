@@ -139,6 +139,21 @@ fn the_last_share_of_a_source_is_dropped_by_the_next_wait() {
     assert!(told.try_recv().is_ok());
 }
 
+// EV-713: the caller's share is the last, and who drops it closes the descriptor, not some later wait.
+#[test]
+fn the_share_of_a_source_that_the_caller_has_too_is_dropped_at_once() {
+    let (_poller, registrar) = poller();
+    let (tell, told) = channel();
+    let (near, _far) = UnixStream::pair().unwrap();
+    let near = Arc::new(near);
+    let token = Token::new(near.as_raw_fd(), 1);
+    let source = OsSource::new(Noted(near, tell));
+    registrar.register(&source, token, R).unwrap();
+    registrar.deregister(&source);
+    drop(source);
+    assert!(told.try_recv().is_ok());
+}
+
 // EV-714: registries outlive their loop, the descriptors must not.
 #[test]
 fn a_poller_that_is_dropped_lets_go_of_its_sources() {
