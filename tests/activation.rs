@@ -14,7 +14,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use support::patience::wait_until;
-use support::{Daemon, Exit, RawClient, eventryd, started_to_end};
+use support::{Daemon, Exit, GET_HOSTNAME, RawClient, eventryd, started_to_end};
 use tls_client::{Version, client_config, committed_files, lines_naming};
 use tls_stream::{Tls, let_in};
 
@@ -91,6 +91,30 @@ fn a_tcp_socket_that_was_passed_is_served_as_the_configuration_says() {
     let exit = refused(socket.into(), "eventryd-tcp.socket", &[]);
     assert_eq!(exit.status, Some(6), "{}", exit.stderr);
     assert!(exit.stderr.contains("auth_tcp"), "{}", exit.stderr);
+}
+
+/// DM-501: an error on the listening socket is told once, and not waited for again and again.
+#[test]
+fn a_listening_socket_that_breaks_closes_its_service_and_its_clients_are_served_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("passed");
+    let socket = UnixListener::bind(&path).unwrap();
+    let ours = socket.try_clone().unwrap();
+    let run_dir = dir.path().join("run");
+    let mut command = passed(socket.into(), "eventryd.socket", &run_dir, &[]);
+    let daemon = Daemon::start_by(&mut command, dir);
+    let mut client = RawClient::connect(&path);
+    client.open();
+    let before = daemon.descriptors();
+    rustix::net::shutdown(&ours, rustix::net::Shutdown::Both).unwrap();
+    wait_until("it is closed", || daemon.descriptors() < before);
+    client.call(GET_HOSTNAME, &[]);
+    assert!(std::os::unix::net::UnixStream::connect(&path).is_err());
+    let log = daemon.stop().log;
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("is broken; closing its service"));
+    assert_eq!(lines.count(), 1, "{log}");
 }
 
 /// libvirtd would serve on without them, and their clients wait for ever (DM-402).

@@ -6,6 +6,9 @@ use eventry::driver::{Driver, MemoryDriver};
 use eventry::net::RunDir;
 use eventry::server::{Config, DaemonError, run};
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use support::patience::{PATIENCE, bounded};
@@ -106,6 +109,53 @@ fn a_socket_that_cannot_be_made_ends_the_daemon_with_a_status() {
         .map(|entry| entry.unwrap().path())
         .collect();
     assert_eq!(left, [config.read_only_socket_path()]);
+}
+
+/// What is at the path of a socket is replaced only if it is a socket that nobody listens on (DM-202).
+#[test]
+fn what_is_no_dead_socket_is_left_alone_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir);
+    let (path, beside) = (config.socket_path(), dir.path().join("beside"));
+    type Make = fn(&Path, &Path);
+    let make: [(&str, Make); 4] = [
+        ("a directory", |path, _| std::fs::create_dir(path).unwrap()),
+        ("a symbolic link to nothing", |path, beside| {
+            symlink(beside, path).unwrap()
+        }),
+        ("a symbolic link to a file", |path, beside| {
+            std::fs::write(beside, "precious").unwrap();
+            symlink(beside, path).unwrap();
+        }),
+        ("a symbolic link to a socket", |path, beside| {
+            std::fs::remove_file(beside).unwrap();
+            drop(UnixListener::bind(beside).unwrap());
+            symlink(beside, path).unwrap();
+        }),
+    ];
+    for (what, make) in make {
+        make(&path, &beside);
+        let before = std::fs::symlink_metadata(&path).unwrap().ino();
+        let error = runs_in_vain(&config, || Ok(driver())).unwrap_err();
+        assert_eq!(error.exit_status(), 6, "{what}: {error}");
+        assert!(
+            error.to_string().contains("is not a socket"),
+            "{what}: {error}"
+        );
+        assert!(
+            error.to_string().contains(path.to_str().unwrap()),
+            "{what}: {error}"
+        );
+        assert_eq!(
+            std::fs::symlink_metadata(&path).unwrap().ino(),
+            before,
+            "{what}"
+        );
+        if std::fs::remove_file(&path).is_err() {
+            std::fs::remove_dir(&path).unwrap();
+        }
+    }
+    assert!(beside.exists());
 }
 
 /// The limit of clients holds, and a place that gets free is taken by who waits (DM-601, DM-605).

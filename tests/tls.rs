@@ -120,6 +120,29 @@ fn a_half_closed_client_over_tls_still_gets_its_answers() {
     }
 }
 
+/// Whoever is told so knows that nothing was cut off. Who was not let in is told nothing (DM-1203).
+#[test]
+fn a_connection_that_the_daemon_ends_ends_with_a_farewell() {
+    let daemon = start();
+    for version in [Version::Tls12, Version::Tls13] {
+        let mut client = connect_to(daemon.addresses("TLS")[0], version);
+        client.open();
+        let close = 2;
+        client.call(close, &[]);
+        // Without a farewell it is an error.
+        assert_eq!(client.stream.read(&mut [0]).unwrap(), 0);
+    }
+    let mut idle = connect(&daemon);
+    // A deaf client delays no end.
+    let mut deaf = connect(&daemon);
+    deaf.open();
+    deaf.flood(daemon.pid());
+    daemon.signal(Signal::TERM);
+    assert_eq!(idle.stream.read(&mut [0]).unwrap(), 0);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().status, Some(0));
+}
+
 #[test]
 fn a_client_over_tls_that_never_reads_stalls_itself_and_nobody_else() {
     let daemon = start();

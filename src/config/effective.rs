@@ -163,14 +163,23 @@ impl Effective {
         text
     }
 
-    /// What whoever started the daemon should know: settings that change nothing.
+    /// What whoever started the daemon should know: settings that change nothing, or less than they say.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let without_effect = self.settings.without_effect();
+        let (min, max) = (
+            self.settings.unsigned("min_workers"),
+            self.settings.unsigned("max_workers"),
+        );
+        // As with libvirt's daemons (DM-703), which do not say so.
+        let clipped = (min > max).then(|| {
+            format!("`min_workers` ({min}) is more than `max_workers` ({max}): there are {max} workers from the start")
+        });
         without_effect
             .map(|(key, origin, reason)| {
                 format!("{origin}: `{}` has no effect here: {reason}", key.name)
             })
+            .chain(clipped)
             .collect()
     }
 }

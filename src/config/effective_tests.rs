@@ -92,6 +92,16 @@ fn everything_that_is_wrong_is_told_at_once() {
     );
 }
 
+/// DM-703: it starts with fewer, and says so.
+#[test]
+fn more_workers_from_the_start_than_at_the_most_are_named_with_both_settings() {
+    assert_eq!(effective("min_workers = 20").remarks(), [""; 0]);
+    assert_eq!(
+        effective("min_workers = 9\nmax_workers = 3").remarks(),
+        ["`min_workers` (9) is more than `max_workers` (3): there are 3 workers from the start"]
+    );
+}
+
 #[test]
 fn anonymous_clients_are_at_most_all_clients() {
     assert!(

@@ -12,6 +12,19 @@ pub const ACCEPT_BUDGET: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long a service rests when somebody was turned away: those who come back at once would otherwise keep
+/// the daemon busy with turning them away.
+const CROWDED_PAUSE: Duration = Duration::from_millis(10);
+
+/// Why nobody is accepted for now. A service accepts exactly when there is no reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suspension {
+    /// There are no descriptors, or no memory, for another connection (DM-505).
+    OutOfDescriptors = 1,
+    /// Too many wait for a place.
+    Crowded = 2,
+}
+
 /// Where a client is. Those on networks are limited for themselves, so that they cannot keep local ones out
 /// (DM-603).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +65,8 @@ pub struct Admission {
 
 #[derive(Debug)]
 struct Standing {
-    /// Whether there are no descriptors, or no memory, for another connection (DM-505).
-    rests: bool,
+    /// The reasons why it does not accept, as bits.
+    suspensions: u8,
     /// The pause that the next failure causes.
     pause: Duration,
 }
@@ -72,7 +85,7 @@ impl Admission {
     /// Adds a service, and returns its number.
     pub fn add_service(&mut self) -> usize {
         self.services.push(Standing {
-            rests: false,
+            suspensions: 0,
             pause: FIRST_PAUSE,
         });
         self.services.len() - 1
@@ -81,15 +94,12 @@ impl Admission {
     /// Whether to watch the sockets of the service. Ask again after anything else was called.
     #[must_use]
     pub fn is_accepting(&self, service: usize) -> bool {
-        !self.is_draining && !self.services[service].rests
+        !self.is_draining && self.services[service].suspensions == 0
     }
 
     /// Takes note of a connection that was accepted, as [`Places::arrive`] does. It is refused if the daemon
     /// has been asked to stop meanwhile.
     pub fn arrive(&mut self, now: Time, service: usize, id: u64, newcomer: Newcomer) -> Verdict {
-        if self.is_draining {
-            return Verdict::Refuse(id);
-        }
         // The next failure is a first one.
         self.services[service].pause = FIRST_PAUSE;
         self.places.arrive(now, id, newcomer)
@@ -99,7 +109,7 @@ impl Admission {
     pub fn client_closed(&mut self, id: u64, peer: Peer) {
         self.places.gone(id, peer);
         for service in &mut self.services {
-            service.rests = false;
+            service.suspensions &= !(Suspension::OutOfDescriptors as u8);
         }
     }
 
@@ -107,20 +117,26 @@ impl Admission {
     /// once, and again in vain (DM-503, DM-505). Returns after how long to [try again](Self::retry).
     pub fn accept_failed(&mut self, service: usize) -> Duration {
         let service = &mut self.services[service];
-        service.rests = true;
+        service.suspensions |= Suspension::OutOfDescriptors as u8;
         let pause = service.pause;
         service.pause = (pause * 2).min(LAST_PAUSE);
         pause
     }
 
-    /// Ends the rest of a service.
-    pub fn retry(&mut self, service: usize) {
-        self.services[service].rests = false;
+    /// Lets the service rest, as somebody was turned away. Returns after how long to [try again](Self::retry).
+    pub fn turned_away(&mut self, service: usize) -> Duration {
+        self.services[service].suspensions |= Suspension::Crowded as u8;
+        CROWDED_PAUSE
     }
 
-    /// Accepts nobody any more, and nobody waits any more. Whether this is the first time it is said.
+    /// Ends the rest of a service.
+    pub fn retry(&mut self, service: usize) {
+        self.services[service].suspensions = 0;
+    }
+
+    /// Accepts nobody any more, and nobody who waits gets a place. Whether this is the first time it is said.
     pub fn drain(&mut self) -> bool {
-        self.places.clear();
+        self.places.close();
         !std::mem::replace(&mut self.is_draining, true)
     }
 
@@ -167,6 +183,20 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_turns_somebody_away_rests_whoever_goes() {
+        let mut admission = Admission::new(LIMITS);
+        let service = admission.add_service();
+        let arrivals = [1, 2, 3].map(|id| admission.arrive(Time::ZERO, service, id, SOMEBODY));
+        let expected = [Verdict::Admit, Verdict::Wait, Verdict::Refuse(2)];
+        assert_eq!(arrivals, expected);
+        assert_eq!(admission.turned_away(service), CROWDED_PAUSE);
+        admission.client_closed(1, SOMEBODY.peer);
+        assert!(!admission.is_accepting(service));
+        admission.retry(service);
+        assert!(admission.is_accepting(service));
+    }
+
+    #[test]
     fn a_daemon_that_stops_takes_nobody_who_was_accepted_meanwhile_and_nobody_waits() {
         let mut admission = Admission::new(LIMITS);
         let service = admission.add_service();
@@ -174,7 +204,8 @@ mod tests {
             assert_eq!(admission.arrive(Time::ZERO, service, id, SOMEBODY), verdict);
         }
         assert!(admission.drain());
-        assert_eq!(admission.places.waiting(), 0);
+        admission.client_closed(1, SOMEBODY.peer);
+        assert_eq!(admission.places.next(Time::ZERO), None);
         let verdict = admission.arrive(Time::ZERO, service, 3, SOMEBODY);
         assert_eq!(verdict, Verdict::Refuse(3));
         assert!(!admission.is_accepting(service));

@@ -93,6 +93,15 @@ impl Channel {
         }
     }
 
+    /// Says that nothing follows, as far as the socket takes that at once. Nobody waits for it.
+    pub fn farewell(&mut self, mut socket: &Socket) {
+        if let Channel::Tls(session) = self {
+            session.farewell();
+            // The client may be deaf, or gone.
+            let _ = session.write_to(&mut socket);
+        }
+    }
+
     /// Whether something waits in the channel to be put out.
     #[must_use]
     pub fn wants_write(&self) -> bool {

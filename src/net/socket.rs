@@ -1,5 +1,6 @@
 //! One connection's socket.
 
+use rustix::net::{RecvFlags, recv};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -36,6 +37,13 @@ impl Socket {
             Socket::Unix(_) => None,
             Socket::Tcp(stream) => stream.peer_addr().ok(),
         }
+    }
+
+    /// Whether something waits to be read. Nothing is read.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        let looked = recv(self, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        looked.is_ok_and(|(count, _)| count > 0)
     }
 }
 
@@ -74,5 +82,22 @@ impl AsFd for Socket {
             Socket::Unix(stream) => stream.as_fd(),
             Socket::Tcp(stream) => stream.as_fd(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_is_seen_and_not_taken() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let ours = Socket::Unix(ours);
+        assert!(!ours.has_input());
+        theirs.write_all(b"x").unwrap();
+        assert!(ours.has_input() && ours.has_input());
+        assert_eq!((&ours).read(&mut [0; 9]).unwrap(), 1);
+        drop(theirs);
+        assert!(!ours.has_input(), "its end is no input");
     }
 }

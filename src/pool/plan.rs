@@ -232,9 +232,8 @@ impl<J> Plan<J> {
             Worker::Ordinary => self.limits.max.get(),
             Worker::Priority => self.limits.priority,
         };
-        let crew = self.crew(worker);
-        if crew.count > limit {
-            crew.count -= 1;
+        if self.crew(worker).count > limit && !self.is_last_resort(worker) {
+            self.crew(worker).count -= 1;
             return Next::Exit;
         }
         let turn = |queue: &VecDeque<(u64, J)>| queue.front().map(|(turn, _)| *turn);
@@ -253,6 +252,13 @@ impl<J> Plan<J> {
             return Next::Exit;
         }
         Next::Wait
+    }
+
+    /// Whether jobs wait that nobody would run any more if this worker ended: those who were to do so in its
+    /// place could not be started.
+    fn is_last_resort(&self, worker: Worker) -> bool {
+        let is_last = self.ordinary.count == 0 && self.priority.count == 1;
+        worker == Worker::Priority && is_last && !self.high.is_empty()
     }
 
     /// Says that a job is over.

@@ -72,6 +72,23 @@ fn a_worker_that_could_not_be_started_is_started_with_the_next_job() {
     assert_eq!(plan.withdraw(Urgency::Normal), None, "somebody runs it");
 }
 
+/// DM-702: it is one too many, but nobody else is there.
+#[test]
+fn the_last_worker_who_could_run_a_job_does_before_it_ends() {
+    let mut plan = Plan::new(workers(0, 1, 1));
+    assert_eq!(plan.start(), Some(Worker::Priority));
+    plan.submit(Urgency::High, 7).unwrap();
+    assert_eq!(plan.start(), Some(Worker::Ordinary));
+    plan.not_started(Worker::Ordinary);
+    assert_eq!(plan.withdraw(Urgency::High), None);
+    plan.set_limits(workers(0, 1, 0));
+    assert_eq!(plan.start(), Some(Worker::Ordinary));
+    plan.not_started(Worker::Ordinary);
+    assert_eq!(plan.next(Worker::Priority), Next::Run(7));
+    plan.finished(Worker::Priority);
+    assert_eq!(plan.next(Worker::Priority), Next::Exit);
+}
+
 #[test]
 fn ordinary_workers_take_what_came_first_and_priority_workers_high_jobs_only() {
     let mut plan = plan(workers(1, 1, 1));

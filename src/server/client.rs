@@ -1,5 +1,7 @@
 //! A connection and its session: moves bytes between the two, and calls to the driver.
 
+mod link;
+
 use super::Dispatcher;
 use super::dispatch::Outcome;
 use super::gate::Entry;
@@ -8,22 +10,17 @@ use super::jobs::Finished;
 use crate::core::Refused;
 use crate::driver::Driver;
 use crate::events::Events;
-use crate::flow::{self, Arrival, End, Link, News, Peer, Standing};
+use crate::flow::{self, End, News, Peer, Standing};
 use crate::id::HandleId;
 use crate::net::tls::{Received, TlsFailure};
-use crate::net::{Channel, ChannelError, Socket};
+use crate::net::{Channel, Socket};
 use crate::poller::OsSource;
-use crate::session::{
-    AuthRequest, AuthResult, AuthStep, Event, Expiry, Request, Session, SessionConfig, Ticket,
-};
+use crate::session::{AuthRequest, AuthResult, AuthStep, Request, Session, SessionConfig, Ticket};
 use crate::sync::Mutex;
 use crate::time::Time;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-
-/// How much is read at once.
-const READ_SIZE: usize = 16 * 1024;
 
 /// One connection.
 pub(super) struct Client {
@@ -40,6 +37,8 @@ struct State {
     served: Served,
     handle: Option<HandleId>,
     interest: Events,
+    /// Whether it is served; otherwise it waits for a place, and nothing is read from it.
+    has_place: bool,
     /// What [`Deadlines`](super::deadlines::Deadlines) has of it.
     scheduled: Option<Time>,
 }
@@ -87,10 +86,10 @@ impl AsFd for Client {
 impl Client {
     pub(super) fn new(
         id: u64,
-        (socket, channel): (Socket, Channel),
-        peer: Peer,
+        (socket, channel, peer): (Socket, Channel, Peer),
         (session, entry): (SessionConfig, Entry),
         driver: Arc<dyn Driver>,
+        has_place: bool,
     ) -> Client {
         let session = Session::new(session);
         Client {
@@ -108,6 +107,7 @@ impl Client {
                 },
                 session,
                 handle: None,
+                has_place,
                 interest: Events::READABLE | Events::UNCONDITIONAL,
                 scheduled: None,
             }),
@@ -130,14 +130,43 @@ impl Client {
         tracing::debug!("client {} connected: {identity}", self.id);
         // Who says nothing is heard of again only because time passes.
         state.schedule(self.id, hub);
+        // It may have to go before the next turn, for want of room among those who say nothing.
+        if !state.has_place && self.socket.has_input() {
+            self.wait_on(hub, &mut state, Events::READABLE);
+        }
         Ok(())
     }
 
     /// Does whatever the connection is ready for.
     fn serve(self: &Arc<Client>, hub: &Arc<Hub>, events: Events) {
         let mut state = self.state.lock();
+        if !state.has_place {
+            self.wait_on(hub, &mut state, events);
+            return;
+        }
         let exchanged = state.exchange(self, hub, events, hub.registry.now());
         self.settle(hub, &mut state, exchanged);
+    }
+
+    /// Goes on waiting for a place, for which it has asked now that it has said something.
+    fn wait_on(self: &Arc<Client>, hub: &Arc<Hub>, state: &mut State, events: Events) {
+        if events.intersects(Events::UNCONDITIONAL) {
+            self.settle(hub, state, Err(End::PeerGone));
+        } else if events.intersects(Events::READABLE) {
+            state.watch_for(hub, Events::UNCONDITIONAL);
+            hub.newcomer_spoke(self.id);
+        }
+    }
+
+    /// Begins to be served: there is a place now.
+    pub(super) fn take_place(self: &Arc<Client>, hub: &Arc<Hub>) {
+        let mut state = self.state.lock();
+        state.has_place = true;
+        if state.handle.is_some() {
+            tracing::debug!("client {} has a place", self.id);
+            let exchanged = state.exchange(self, hub, Events::READABLE, hub.registry.now());
+            self.settle(hub, &mut state, exchanged);
+        }
     }
 
     /// Does what is due because time has passed.
@@ -148,7 +177,12 @@ impl Client {
             return;
         }
         let now = hub.registry.now();
-        let exchanged = state.on_time(self, hub, now);
+        let exchanged = if state.has_place {
+            state.on_time(self, hub, now)
+        } else {
+            state.session.on_time(now);
+            state.exchange(self, hub, Events::NONE, now)
+        };
         self.settle(hub, &mut state, exchanged);
     }
 
@@ -236,6 +270,7 @@ impl Client {
             hub.jobs.close(connection);
         }
         if let Some(handle) = state.handle.take() {
+            state.served.channel.farewell(&self.socket);
             hub.deadlines.forget(self.id, state.scheduled.take());
             // The connection is closed when the loop drops the callback.
             let _ = hub.registry.remove_handle(handle);
@@ -250,15 +285,16 @@ impl Client {
 
     /// Closes the connection for somebody else's sake.
     pub(super) fn give_way(&self, hub: &Hub) {
-        let mut state = self.state.lock();
-        if state.handle.is_some() {
-            let (id, identity) = (self.id, &state.served.entry.identity);
-            tracing::warn!(
-                "client {id} closed: all places are taken, and it has not shown who it is, nor made a call: it \
-                 gives way to a newcomer; {identity}"
-            );
-            self.close(hub, &mut state);
-        }
+        let why = "all places are taken, and it has not shown who it is, nor made a call: it gives way to a \
+                   newcomer";
+        let identity = self.state.lock().served.entry.identity.to_string();
+        tracing::warn!("client {} closed: {why}; {identity}", self.id);
+        self.turn_away(hub);
+    }
+
+    /// Closes the connection, of which the log has been told.
+    pub(super) fn turn_away(&self, hub: &Hub) {
+        self.close(hub, &mut self.state.lock());
     }
 }
 
@@ -327,6 +363,12 @@ impl State {
     /// Watches the connection for what the session waits for.
     fn settle_interest(&mut self, hub: &Hub) {
         let interest = flow::interest(&self.session, self.served.channel.wants_write());
+        if self.has_place {
+            self.watch_for(hub, interest);
+        }
+    }
+
+    fn watch_for(&mut self, hub: &Hub, interest: Events) {
         if interest == self.interest {
             return;
         }
@@ -395,89 +437,5 @@ impl Served {
             let result = dispatcher.finish(outcome);
             session.reply(ticket, result);
         }
-    }
-}
-
-impl Link for Line<'_> {
-    type Error = Failure;
-
-    fn carry_out(&mut self, session: &mut Session, now: Time, event: Event) {
-        let id = self.client.id;
-        match event {
-            Event::Request(request) => self.served.answer(session, id, self.hub, request, now),
-            Event::Authenticate(request) => {
-                self.served.authenticate(session, id, self.hub, &request)
-            }
-            Event::Refused { header, refusal } => {
-                let (serial, procedure) = (header.serial, header.procedure);
-                if std::mem::replace(&mut self.served.refused, true) {
-                    tracing::debug!("client {id}: call {serial} of {procedure} refused: {refusal}");
-                } else {
-                    tracing::info!("client {id}: call {serial} of {procedure} refused: {refusal}");
-                }
-            }
-            Event::Dropped { header, reason } => {
-                let procedure = header.procedure;
-                tracing::debug!("client {id}: a message of {procedure} dropped: {reason}");
-            }
-            Event::Throttled { in_progress } => {
-                tracing::warn!(
-                    "client {id} has {in_progress} calls in progress; the next ones wait"
-                );
-            }
-            Event::Violation(violation) => {
-                tracing::warn!("client {id} broke the protocol: {violation}; closing");
-            }
-            Event::Expired(expiry @ Expiry::Dead { .. }) => {
-                tracing::info!("client {id}: {expiry}");
-            }
-            Event::Expired(expiry) => tracing::warn!("client {id}: {expiry}; closing"),
-        }
-    }
-
-    fn read(&mut self, session: &mut Session, now: Time) -> Result<Arrival, Failure> {
-        let mut buffer = [0; READ_SIZE];
-        let channel = &mut self.served.channel;
-        let arrived = loop {
-            let receive = |bytes: &[u8]| session.receive(now, bytes);
-            match channel.read(&self.client.socket, &mut buffer, receive) {
-                Ok(arrived) => break arrived,
-                Err(ChannelError::Tls(failure)) => return Err(failure.into()),
-                Err(ChannelError::Socket(error)) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => return Ok(Arrival::Nothing),
-                    _ => return Err(error.into()),
-                },
-            }
-        };
-        self.served.note(session, self.client.id, &arrived.tls, now);
-        Ok(if arrived.bytes == buffer.len() {
-            Arrival::Full
-        } else {
-            Arrival::Short
-        })
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        if !bytes.is_empty() {
-            self.served.standing.used();
-        }
-        let (socket, channel) = (&self.client.socket, &mut self.served.channel);
-        loop {
-            let sent = if bytes.is_empty() {
-                channel.flush(socket).map(|()| 0)
-            } else {
-                channel.write(socket, bytes)
-            };
-            match sent {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-                sent => return Ok(sent?),
-            }
-        }
-    }
-
-    fn wants_write(&self) -> bool {
-        self.served.channel.wants_write()
     }
 }

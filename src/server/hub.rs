@@ -19,7 +19,6 @@ use crate::net::tls::{TlsContext, TlsError, TlsSettings, wall_clock};
 use crate::registry::Registry;
 use crate::session::{Limits, SessionConfig};
 use crate::sync::Mutex;
-use places::Newcomer;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -35,6 +34,8 @@ pub(super) struct Hub {
     pub(super) jobs: Jobs,
     /// The timeout by which newcomers get the places that have become free.
     fill: OnceLock<TimeoutId>,
+    /// How many descriptors there were for clients at the start.
+    for_clients: usize,
     /// Never held while a client's own lock is taken, nor across a call of a driver.
     state: Mutex<State>,
 }
@@ -42,8 +43,6 @@ pub(super) struct Hub {
 struct State {
     /// Knows the services by their places here.
     admission: Admission,
-    /// Those who wait for a place.
-    waiting: BTreeMap<u64, Newcomer>,
     services: Vec<Service>,
     clients: BTreeMap<u64, Arc<Client>>,
     /// Counts from 1, never repeats (DM-608).
@@ -86,6 +85,7 @@ impl State {
 
 impl Hub {
     pub(super) fn new(event_loop: &EventLoop, config: &Config, gate: Gate) -> Arc<Hub> {
+        let for_clients = places::descriptors_for_clients();
         Arc::new(Hub {
             registry: event_loop.registry(),
             stopper: event_loop.stopper(),
@@ -93,9 +93,9 @@ impl Hub {
             deadlines: Deadlines::default(),
             jobs: Jobs::new(event_loop.registry(), config.workers),
             fill: OnceLock::new(),
+            for_clients,
             state: Mutex::new(State {
-                admission: Admission::new(places::limits(config)),
-                waiting: BTreeMap::new(),
+                admission: Admission::new(places::limits(config, for_clients)),
                 services: Vec::new(),
                 clients: BTreeMap::new(),
                 last_client: 0,
@@ -135,7 +135,7 @@ impl Hub {
         }
         let hub = Arc::clone(self);
         self.deadlines.begin(&self.registry, move |_| hub.on_time());
-        self.begin_to_fill_places(driver);
+        self.begin_to_fill_places();
         let hub = Arc::clone(self);
         self.jobs.begin(driver.may_block(), move |finished| {
             hub.complete(finished);
@@ -181,7 +181,10 @@ impl Hub {
             }
         }
         state.in_force = InForce::new(config);
-        state.admission.places.set_limits(places::limits(config));
+        state
+            .admission
+            .places
+            .set_limits(places::limits(config, self.for_clients));
         self.fill_places_soon(&state);
         state.idle.set_interval(config.idle_timeout);
         let clients = state.clients.len();
@@ -252,11 +255,9 @@ impl Hub {
         for service in &mut state.services {
             service.disable(&self.registry);
         }
-        let waiting = std::mem::take(&mut state.waiting);
         let clients: Vec<Arc<Client>> = state.clients.values().cloned().collect();
         let grace = state.in_force.grace;
         drop(state);
-        drop(waiting);
         if clients.is_empty() && self.jobs.are_over() {
             self.stopper.stop();
             return;
@@ -297,9 +298,8 @@ impl Hub {
         // The connections that clients still have open go with the event loop.
         let clients = std::mem::take(&mut state.clients);
         let services = std::mem::take(&mut state.services);
-        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        drop((clients, services, waiting));
+        drop((clients, services));
     }
 }
 

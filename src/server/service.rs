@@ -82,11 +82,6 @@ impl Service {
         })
     }
 
-    /// Whether its clients are nobody at first: they have to authenticate, or to show a certificate.
-    pub(super) fn makes_anonymous(&self) -> bool {
-        self.terms.auth != Auth::None || self.tls.is_some()
-    }
-
     /// How the bytes of a client that was just accepted travel.
     pub(super) fn channel(&self) -> Result<Channel, TlsError> {
         match &self.tls {
@@ -125,9 +120,9 @@ impl Service {
 
     /// Stops listening for good, and takes the names away.
     pub(super) fn disable(&mut self, registry: &Registry) {
-        for listening in &mut self.listeners {
+        for listening in self.listeners.drain(..) {
             listening.listener.unlink();
-            if let Some(handle) = listening.handle.take() {
+            if let Some(handle) = listening.handle {
                 // It is registered as long as we know its id, unless its callback has panicked; and no
                 // call that is still in flight does harm.
                 let _ = registry.remove_handle(handle);

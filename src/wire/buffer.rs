@@ -4,6 +4,10 @@
 /// libvirt (DM-802).
 const RETAINED: usize = 65_536;
 
+/// The room a queue begins with, in bytes: for most messages, and not for much more, as most clients send
+/// and receive no others.
+const SHORT: usize = 56;
+
 /// Bytes that are appended at the back and consumed at the front.
 ///
 /// Consumed bytes are skipped, and moved away only once they are at least as many as the rest: each byte
@@ -27,7 +31,10 @@ impl Buffer {
     }
 
     /// Where to append: the caller may only push to the end of this vector.
-    pub(crate) const fn tail(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(SHORT);
+        }
         &mut self.bytes
     }
 
@@ -85,6 +92,16 @@ mod tests {
             "{} bytes are kept",
             buffer.capacity()
         );
+    }
+
+    #[test]
+    fn a_queue_has_no_memory_before_its_first_byte_and_little_after_it() {
+        let mut buffer = Buffer::default();
+        assert_eq!(buffer.capacity(), 0);
+        buffer.tail().push(1);
+        assert_eq!(buffer.capacity(), SHORT);
+        buffer.tail().extend_from_slice(&[7; SHORT]);
+        assert!(buffer.capacity() <= 2 * SHORT);
     }
 
     #[test]

@@ -21,6 +21,8 @@ fn address(last: u8) -> Peer {
 #[derive(Clone, Debug)]
 enum Happening {
     Arrive(Newcomer),
+    Speak(usize),
+    Vanish(usize),
     Progress(usize, bool),
     Settle(usize),
     Go(usize),
@@ -43,6 +45,8 @@ fn happening() -> impl Strategy<Value = Happening> {
     let newcomer = newcomer.prop_map(|(peer, anonymous)| Newcomer { peer, anonymous });
     prop_oneof![
         8 => newcomer.prop_map(Happening::Arrive),
+        6 => any::<usize>().prop_map(Happening::Speak),
+        1 => any::<usize>().prop_map(Happening::Vanish),
         3 => (any::<usize>(), any::<bool>()).prop_map(|(who, waits)| Happening::Progress(who, waits)),
         2 => any::<usize>().prop_map(Happening::Settle),
         2 => any::<usize>().prop_map(Happening::Go),
@@ -67,10 +71,9 @@ proptest! {
         let mut naive = Naive { limits, clients: Vec::new(), waiting: Vec::new() };
         let mut now = Time::ZERO;
         for (id, happening) in (1..).zip(happenings) {
-            let chosen = |who: usize| {
-                let count = naive.clients.len();
-                (count > 0).then(|| who % count.max(1))
-            };
+            let chosen_of = |count: usize, who: usize| (count > 0).then(|| who % count.max(1));
+            let chosen = |who: usize| chosen_of(naive.clients.len(), who);
+            let chosen_waiting = |who: usize| chosen_of(naive.waiting.len(), who);
             match happening {
                 Happening::Arrive(newcomer) => {
                     let admitted = naive.arrive(now, id, newcomer);
@@ -80,12 +83,28 @@ proptest! {
                         Verdict::Refuse(refused) => {
                             prop_assert!(!admitted);
                             let one = *naive.waiting.iter().find(|w| w.id == refused).unwrap();
-                            let mut same_lane = naive.waiting.iter().filter(|w| w.newcomer == one.newcomer);
-                            prop_assert_eq!(same_lane.next_back().unwrap().id, refused, "the last of its peer");
+                            let count = |peer| naive.waiting.iter().filter(|w| w.newcomer.peer == peer).count();
+                            let most = naive.waiting.iter().map(|w| count(w.newcomer.peer)).max();
+                            prop_assert_eq!(Some(count(one.newcomer.peer)), most);
+                            if refused != id {
+                                places.gone(refused, one.newcomer.peer);
+                            }
                             naive.waiting.retain(|w| w.id != refused);
                         }
                     }
                 }
+                Happening::Speak(who) => if let Some(at) = chosen_waiting(who) {
+                    let one = naive.waiting[at];
+                    places.spoke(now, one.id);
+                    if !one.speaks {
+                        naive.waiting.remove(at);
+                        naive.waiting.push(naive::Waiting { speaks: true, since: now, ..one });
+                    }
+                },
+                Happening::Vanish(who) => if let Some(at) = chosen_waiting(who) {
+                    let one = naive.waiting.remove(at);
+                    places.gone(one.id, one.newcomer.peer);
+                },
                 Happening::Progress(who, waits) => if let Some(at) = chosen(who) {
                     let client = &mut naive.clients[at];
                     places.progressed(now, client.id, waits);
@@ -159,6 +178,17 @@ impl Scene {
         (self.last, arrival)
     }
 
+    /// The same of one who says something at once; whether it has a place.
+    fn arrive_speaking(&mut self, peer: Peer, anonymous: bool) -> (u64, bool) {
+        let (id, verdict) = self.arrive(peer, anonymous);
+        self.places.spoke(self.now, id);
+        let steps = self.steps();
+        (
+            id,
+            verdict == Verdict::Admit || steps.contains(&Step::Admit(id)),
+        )
+    }
+
     fn pass(&mut self, millis: u64) {
         self.now = self.now.after(Duration::from_millis(millis));
     }
@@ -188,16 +218,20 @@ fn forty_silent_clients_of_the_same_user_keep_nobody_out() {
     for _ in 0..40 {
         scene.arrive(user(0), true);
     }
-    scene.pass(1100);
-    let (id, _) = scene.arrive(user(0), true);
-    assert!(scene.is_admitted_soon(id));
-    assert!(scene.now.since(Time::ZERO) < Duration::from_secs(2));
-    // From then on at once.
-    scene.pass(500);
-    for _ in 0..100 {
-        let (id, arrival) = scene.arrive(user(0), true);
-        assert!(arrival == Verdict::Admit || scene.steps().contains(&Step::Admit(id)));
+    // Not even at that moment.
+    let (id, has_place) = scene.arrive_speaking(user(0), true);
+    assert!(has_place || scene.is_admitted_soon(id));
+    assert!(scene.now.since(Time::ZERO) <= PLACE_PATIENCE / 2);
+    // And later at once, one after the other.
+    scene.pass(PLACE_PATIENCE.as_millis() as u64);
+    for _ in 0..500 {
+        let (id, has_place) = scene.arrive_speaking(user(0), true);
+        assert!(has_place);
         scene.places.settled(id);
+        scene.steps();
+        scene.pass(20);
+        // Whoever had to give way comes back.
+        scene.arrive(user(0), true);
     }
 }
 
@@ -210,15 +244,17 @@ fn a_peer_that_floods_gives_way_to_another_one_whatever_it_does() {
         (address(1), Peer::V6(7)),
     ] {
         let mut scene = Scene::new(5000, 20);
-        let ids: Vec<u64> = (0..500).map(|_| scene.arrive(flood, true).0).collect();
-        for id in &ids[..20] {
-            // They wait for us, and would for ever.
-            scene.places.progressed(scene.now, *id, true);
+        for _ in 0..500 {
+            let (id, has_place) = scene.arrive_speaking(flood, true);
+            if has_place {
+                // They wait for us, and would for ever.
+                scene.places.progressed(scene.now, id, true);
+            }
         }
         scene.pass(10);
         assert_eq!(scene.steps(), []);
-        let (id, _) = scene.arrive(other, true);
-        assert_eq!(scene.steps(), [], "nobody is cut off in the midst");
+        let (id, has_place) = scene.arrive_speaking(other, true);
+        assert!(!has_place, "nobody is cut off in the midst");
         let begun = scene.now;
         assert!(scene.is_admitted_soon(id));
         assert!(scene.now.since(begun) <= PLACE_PATIENCE);
@@ -230,10 +266,11 @@ fn who_gets_on_is_not_told_to_give_way_by_its_own_peer() {
     let mut scene = Scene::new(5000, 2);
     let (first, _) = scene.arrive(user(1), true);
     let (second, _) = scene.arrive(user(1), true);
+    scene.places.progressed(scene.now, second, false);
     scene.pass(400);
     scene.places.progressed(scene.now, first, false);
     for _ in 0..10 {
-        scene.arrive(user(1), true);
+        scene.arrive_speaking(user(1), true);
     }
     scene.pass(200);
     assert_eq!(scene.steps(), [Step::Evict(second), Step::Admit(3)]);
@@ -252,6 +289,7 @@ fn a_light_peer_is_never_told_to_give_way_to_a_heavy_one() {
     let (light, _) = scene.arrive(user(1), true);
     for _ in 0..1000 {
         scene.arrive(user(2), true);
+        scene.places.spoke(scene.now, scene.last);
         scene.pass(7);
         let steps = scene.steps();
         assert!(!steps.contains(&Step::Evict(light)), "{steps:?}");
@@ -267,6 +305,8 @@ fn who_has_said_something_gives_way_after_who_has_not() {
     let (silent, _) = scene.arrive(user(1), true);
     scene.pass(5000);
     let (third, _) = scene.arrive(user(1), true);
+    assert_eq!(scene.steps(), [], "who says nothing wants nothing");
+    scene.places.spoke(scene.now, third);
     assert_eq!(scene.steps(), [Step::Evict(silent), Step::Admit(third)]);
 }
 
@@ -274,7 +314,7 @@ fn who_has_said_something_gives_way_after_who_has_not() {
 fn networks_and_local_users_do_not_take_each_others_anonymous_places() {
     let mut scene = Scene::new(5000, 2);
     for last in 0..100 {
-        scene.arrive(address(last), true);
+        scene.arrive_speaking(address(last), true);
     }
     assert_eq!(scene.arrive(user(0), true).1, Verdict::Admit);
     assert_eq!(scene.arrive(user(0), true).1, Verdict::Admit);
@@ -289,8 +329,8 @@ fn one_peer_with_all_places_of_known_clients_leaves_room_for_others() {
         scene.places.settled(id);
     }
     loop {
-        let (id, arrival) = scene.arrive(address(1), false);
-        if arrival != Verdict::Admit {
+        let (id, has_place) = scene.arrive_speaking(address(1), false);
+        if !has_place {
             break;
         }
         scene.places.settled(id);
@@ -303,18 +343,22 @@ fn one_peer_with_all_places_of_known_clients_leaves_room_for_others() {
     );
     assert_eq!(scene.last, 321, "exactly as many as configured");
     // Somebody with a few, and somebody with none; and not for ever.
-    assert_eq!(scene.arrive(user(0), false).1, Verdict::Admit);
-    assert_eq!(scene.arrive(user(1), false).1, Verdict::Admit);
-    let more = (0..100).filter(|_| scene.arrive(user(2), false).1 == Verdict::Admit);
-    assert_eq!(more.count(), 15);
-    // Another address had no place among the last ones, which are for local users.
-    assert_eq!(scene.arrive(address(2), false).1, Verdict::Wait);
+    let mut has_place = |peer| {
+        let (id, has_place) = scene.arrive_speaking(peer, false);
+        scene.places.settled(id);
+        has_place
+    };
+    assert!(has_place(user(0)));
+    assert!(has_place(user(1)));
+    assert_eq!((0..100).filter(|_| has_place(user(2))).count(), 15);
+    // The last ones were for local users; another address waits.
+    assert!(!has_place(address(2)));
     scene.places.gone(1, user(0));
     assert_eq!(scene.steps().len(), 1);
 }
 
 #[test]
-fn of_too_many_who_wait_the_last_one_of_the_peer_with_the_most_is_refused() {
+fn of_too_many_who_wait_the_one_that_has_been_silent_for_longest_is_refused() {
     let limits = PlaceLimits {
         max_clients: 10,
         max_anonymous: 1,
@@ -322,18 +366,32 @@ fn of_too_many_who_wait_the_last_one_of_the_peer_with_the_most_is_refused() {
         patience: PLACE_PATIENCE,
     };
     let mut places = Places::new(limits);
-    let mut arrive = |id, uid| {
+    let arrive = |places: &mut Places, id, uid| {
         let peer = user(uid);
         let anonymous = true;
         places.arrive(Time::ZERO, id, Newcomer { peer, anonymous })
     };
-    assert_eq!(arrive(1, 0), Verdict::Admit);
+    assert_eq!(arrive(&mut places, 1, 0), Verdict::Admit);
+    for id in [2, 3, 4] {
+        assert_eq!(arrive(&mut places, id, 0), Verdict::Wait);
+    }
+    places.spoke(Time::ZERO, 2);
+    assert_eq!(arrive(&mut places, 5, 0), Verdict::Refuse(3));
+    places.gone(3, user(0));
     assert_eq!(
-        [arrive(2, 0), arrive(3, 0), arrive(4, 0)],
-        [Verdict::Wait; 3]
+        arrive(&mut places, 6, 1),
+        Verdict::Refuse(4),
+        "the other peer waits"
     );
-    assert_eq!(arrive(5, 0), Verdict::Refuse(5));
-    assert_eq!(arrive(6, 1), Verdict::Refuse(4), "the other peer waits");
+    places.gone(4, user(0));
+    for id in [5, 6] {
+        places.spoke(Time::ZERO, id);
+    }
+    assert_eq!(
+        arrive(&mut places, 7, 0),
+        Verdict::Refuse(7),
+        "all others speak"
+    );
     assert_eq!(places.waiting(), 3);
 }
 

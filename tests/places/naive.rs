@@ -24,7 +24,9 @@ pub(crate) struct Client {
 pub(crate) struct Waiting {
     pub(crate) id: u64,
     pub(crate) newcomer: Newcomer,
-    since: Time,
+    /// When it came, or when it first said something.
+    pub(crate) since: Time,
+    pub(crate) speaks: bool,
 }
 
 /// Which places somebody needs that are scarce.
@@ -57,8 +59,10 @@ impl Naive {
     fn victim(&self, kind: Kind, now: Time, claimant: Peer, has_waited: bool) -> Option<u64> {
         let own = self.count(kind, claimant);
         let is_quiet = |client: &Client| {
-            let quiet_since = client.since.map(|since| since.after(self.limits.patience));
-            quiet_since.is_some_and(|at| at <= now && at != Time::FAR_FUTURE)
+            let patience = self.limits.patience / if client.has_spoken { 1 } else { 2 };
+            client
+                .since
+                .is_some_and(|since| since.after(patience) <= now)
         };
         let gives_way = |client: &Client| {
             let theirs = self.count(kind, client.newcomer.peer);
@@ -79,18 +83,24 @@ impl Naive {
     }
 
     /// `None` for never, `Some(None)` for at once, otherwise who has to give way.
-    fn grant(&self, now: Time, newcomer: Newcomer, has_waited: bool) -> Option<Option<u64>> {
-        let Newcomer { peer, anonymous } = newcomer;
+    fn grant(&self, now: Time, waiting: Waiting) -> Option<Option<u64>> {
+        let Newcomer { peer, anonymous } = waiting.newcomer;
+        let speaks = waiting.speaks;
+        let has_waited = waiting.since.after(self.limits.patience) <= now;
+        let victim = |kind| {
+            let victim = self.victim(kind, now, peer, has_waited);
+            victim.filter(|_| speaks)
+        };
         let unknown = Kind::Anonymous(peer.reach());
         let limit = self.limits.max_anonymous;
         if anonymous && limit != 0 && self.of(unknown).len() >= limit {
-            return self.victim(unknown, now, peer, has_waited).map(Some);
+            return victim(unknown).map(Some);
         }
         let max = self.limits.max_clients;
         if self.clients.len() < max {
             return Some(None);
         }
-        if let Some(victim) = self.victim(Kind::All, now, peer, has_waited) {
+        if let Some(victim) = victim(Kind::All) {
             return Some(Some(victim));
         }
         let for_networks = (max / 32).max(1);
@@ -106,7 +116,7 @@ impl Naive {
             .unwrap_or(0);
         let free = (max + beyond).saturating_sub(self.clients.len());
         let is_small = own == 0 || (own < 4 * free && 2 * (own + 1) <= most);
-        (free > 0 && is_small).then_some(None)
+        (speaks && free > 0 && is_small).then_some(None)
     }
 
     /// Whether it has a place.
@@ -115,38 +125,39 @@ impl Naive {
             waiting.newcomer.anonymous == newcomer.anonymous
                 && waiting.newcomer.peer.reach() == newcomer.peer.reach()
         };
+        let waiting = Waiting {
+            id,
+            newcomer,
+            since: now,
+            speaks: false,
+        };
         let nobody_waits = !self.waiting.iter().any(is_like);
-        let admitted = nobody_waits && self.grant(now, newcomer, false) == Some(None);
+        let admitted = nobody_waits && self.grant(now, waiting) == Some(None);
         if admitted {
-            self.admit(now, id, newcomer);
+            self.admit(waiting);
         } else {
-            let since = now;
-            self.waiting.push(Waiting {
-                id,
-                newcomer,
-                since,
-            });
+            self.waiting.push(waiting);
         }
         admitted
     }
 
-    fn admit(&mut self, now: Time, id: u64, newcomer: Newcomer) {
+    fn admit(&mut self, waiting: Waiting) {
         self.clients.push(Client {
-            id,
-            newcomer,
+            id: waiting.id,
+            newcomer: waiting.newcomer,
             is_stranger: true,
-            has_spoken: false,
-            since: Some(now),
+            has_spoken: waiting.speaks,
+            since: Some(waiting.since),
         });
     }
 
     pub(crate) fn next(&mut self, now: Time) -> Option<Step> {
-        for (reach, anonymous) in [
-            (Reach::Local, true),
-            (Reach::Local, false),
-            (Reach::Network, true),
-            (Reach::Network, false),
-        ] {
+        let lanes = [true, false].into_iter().flat_map(|speaks| {
+            [Reach::Local, Reach::Network]
+                .into_iter()
+                .flat_map(move |reach| [true, false].map(|anonymous| (speaks, reach, anonymous)))
+        });
+        for (speaks, reach, anonymous) in lanes {
             let kind = if anonymous {
                 Kind::Anonymous(reach)
             } else {
@@ -157,24 +168,26 @@ impl Naive {
                     peer,
                     anonymous: is,
                 } = waiting.newcomer;
-                is == anonymous && peer.reach() == reach
+                is == anonymous && peer.reach() == reach && waiting.speaks == speaks
             };
-            let order = |waiting: &&Waiting| {
-                (
-                    self.count(kind, waiting.newcomer.peer),
-                    waiting.since,
-                    waiting.id,
-                )
-            };
-            let Some(&first) = self.waiting.iter().filter(like).min_by_key(order) else {
+            let lane: Vec<&Waiting> = self.waiting.iter().filter(like).collect();
+            // Of each peer the first one, in the order in which they came or spoke.
+            let firsts = lane.iter().filter(|one| {
+                let of_peer = |other: &&&Waiting| other.newcomer.peer == one.newcomer.peer;
+                lane.iter()
+                    .find(of_peer)
+                    .is_some_and(|first| first.id == one.id)
+            });
+            let order = |one: &&&Waiting| (self.count(kind, one.newcomer.peer), one.since, one.id);
+            let Some(&&first) = firsts.min_by_key(order) else {
                 continue;
             };
-            let has_waited = first.since.after(self.limits.patience) <= now;
-            match self.grant(now, first.newcomer, has_waited) {
+            match self.grant(now, first) {
                 None => {}
                 Some(None) => {
                     self.waiting.retain(|waiting| waiting.id != first.id);
-                    self.admit(now, first.id, first.newcomer);
+                    let since = if speaks { now } else { first.since };
+                    self.admit(Waiting { since, ..first });
                     return Some(Step::Admit(first.id));
                 }
                 Some(Some(victim)) => {

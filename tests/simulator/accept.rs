@@ -55,15 +55,28 @@ impl World {
             Verdict::Admit => self.admit(id),
             Verdict::Wait => {
                 self.shared.met.waited += 1;
-                self.fill();
+                self.speak_or_not(id);
             }
             Verdict::Refuse(refused) => {
                 self.shared.met.turned_away += 1;
-                let (_, who) = self.waiting.remove(&refused).expect("it waits");
-                self.clients[who].vanish();
-                self.fill();
+                let (_, gone) = self.waiting.remove(&refused).expect("it waits");
+                self.clients[gone].vanish();
+                if refused != id {
+                    let peer = self.clients[gone].peer;
+                    self.admission.client_closed(refused, peer);
+                    self.resting = [None; 4];
+                    self.speak_or_not(id);
+                }
             }
         }
+    }
+
+    /// Whoever waits and has said something asks for a place; who has not gets what is left over.
+    fn speak_or_not(&mut self, id: u64) {
+        if self.rng.one_in(2) {
+            self.admission.places.spoke(self.now, id);
+        }
+        self.fill();
     }
 
     /// The places are filled in the next turn, if anybody waits for one.

@@ -20,8 +20,9 @@ impl World {
             return self.stop_at_once();
         }
         note!(self, "asked to stop");
-        for (_, who) in std::mem::take(&mut self.waiting).into_values() {
+        for (id, (_, who)) in std::mem::take(&mut self.waiting) {
             self.clients[who].vanish();
+            self.admission.client_closed(id, self.clients[who].peer);
         }
         self.shared.met.drained_busy += usize::from(self.shared.staff.in_flight > 0);
         let ids: Vec<u64> = self.live.keys().copied().collect();

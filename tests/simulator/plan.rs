@@ -58,7 +58,7 @@ impl Config {
                 count: u32::try_from(rng.below(4)).expect("it is small"),
             },
             workers: Workers {
-                min: rng.below(4),
+                min: rng.below(4) * rng.below(2),
                 max: size(1 + rng.below(10)),
                 priority: rng.below(3),
             },

@@ -95,7 +95,7 @@ impl World {
         let mut supply = Supply::PLENTY;
         match rng.below(8) {
             0 if has_faults => supply.fails = Some(1 + rng.below(4)),
-            1 if has_faults => supply.most = rng.below(4),
+            1 | 2 if has_faults => supply.most = rng.below(4),
             _ => {}
         }
         World {

@@ -26,7 +26,8 @@ pub(crate) const PASSWORD: &str = "pencil";
 const SETTINGS: &str = "listen_tcp = 1\ntcp_port = \"0\"\nauth_tcp = \"none\"\n\
      listen_tls = 1\ntls_port = \"0\"\nlisten_addr = \"127.0.0.1\"\n\
      unix_sock_rw_perms = \"0777\"\nauth_unix_ro = \"sasl\"\neventry_auth_timeout = 5\n\
-     keepalive_interval = 1\nkeepalive_count = 4\n";
+     keepalive_interval = 1\nkeepalive_count = 4\n\
+     log_level = 3\nlog_filters = \"2:daemon\"\neventry_log_burst = 0\n";
 
 /// How clients reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,12 +271,15 @@ impl Log {
 }
 
 impl Drop for Log {
-    /// Says what happened at last, if it should not have.
+    /// Says what became of the polite, and what happened at last, if it should not have.
     fn drop(&mut self) {
         if thread::panicking() {
             let log = self.read();
             let lines: Vec<&str> = log.lines().collect();
-            for line in &lines[lines.len().saturating_sub(50)..] {
+            let last = lines.len().saturating_sub(50);
+            let of_polite = |line: &&&str| line.contains("uid=0") || line.contains("=127.0.0.2:");
+            let before = lines[..last].iter().filter(of_polite);
+            for line in before.chain(&lines[last..]) {
                 println!("soak: {line}");
             }
         }

@@ -13,6 +13,24 @@ pub(super) enum Stage {
     Speaking,
 }
 
+impl Stage {
+    const ALL: [Stage; 2] = [Stage::Silent, Stage::Speaking];
+
+    /// How much of the patience it has. Clients speak first, so that who says nothing wants nothing.
+    fn share_of(self, patience: Duration) -> Duration {
+        match self {
+            Stage::Silent => patience / 2,
+            Stage::Speaking => patience,
+        }
+    }
+
+    /// Whether somebody who has got nowhere since then has had its time; never, while it waits for us.
+    fn is_quiet(self, since: Time, now: Time, patience: Duration) -> bool {
+        let at = since.after(self.share_of(patience));
+        at <= now && at != Time::FAR_FUTURE
+    }
+}
+
 /// The order in which the strangers of one peer give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
@@ -29,8 +47,8 @@ pub(super) struct Crowd {
     shares: HashMap<Peer, Share>,
     /// All peers, by how many places they have.
     by_count: BTreeSet<(usize, Peer)>,
-    /// All strangers, by since when they have got nowhere.
-    by_quiet: BTreeSet<(Time, u64)>,
+    /// All strangers of each [`Stage`], by since when they have got nowhere.
+    by_quiet: [BTreeSet<(Time, u64)>; 2],
 }
 
 #[derive(Debug, Default)]
@@ -80,31 +98,37 @@ impl Crowd {
     pub(super) fn watch(&mut self, peer: Peer, rank: Rank) {
         if let Some(share) = self.shares.get_mut(&peer) {
             share.strangers.insert(rank);
-            self.by_quiet.insert((rank.since, rank.id));
+            self.by_quiet[rank.stage as usize].insert((rank.since, rank.id));
         }
     }
 
     pub(super) fn unwatch(&mut self, peer: Peer, rank: Rank) {
         if let Some(share) = self.shares.get_mut(&peer) {
             share.strangers.remove(&rank);
-            self.by_quiet.remove(&(rank.since, rank.id));
+            self.by_quiet[rank.stage as usize].remove(&(rank.since, rank.id));
         }
     }
 
-    /// When the first stranger has been quiet for so long, if there are any.
-    fn first_quiet(&self, patience: Duration) -> Option<Time> {
-        let (since, _) = self.by_quiet.first()?;
-        quiet_at(*since, patience)
+    /// Whether a stranger has been quiet for too long.
+    fn somebody_is_quiet(&self, now: Time, patience: Duration) -> bool {
+        let firsts = Stage::ALL.into_iter().zip(&self.by_quiet);
+        let mut firsts = firsts.filter_map(|(stage, of_stage)| Some((stage, of_stage.first()?.0)));
+        firsts.any(|(stage, since)| stage.is_quiet(since, now, patience))
     }
 
-    /// When the next stranger will have been quiet for so long, after `now`.
+    /// When the next stranger will have been quiet for too long, after `now`.
     pub(super) fn next_quiet(&self, now: Time, patience: Duration) -> Option<Time> {
-        let quiet_now = now.as_nanos().checked_sub(whole_nanos(patience));
-        let from = quiet_now.map_or(Bound::Unbounded, |since| {
-            Bound::Excluded((Time::from_nanos(since), u64::MAX))
+        let nexts = Stage::ALL.into_iter().zip(&self.by_quiet);
+        let nexts = nexts.filter_map(|(stage, of_stage)| {
+            let patience = stage.share_of(patience);
+            let quiet_now = now.as_nanos().checked_sub(whole_nanos(patience));
+            let from = quiet_now.map_or(Bound::Unbounded, |since| {
+                Bound::Excluded((Time::from_nanos(since), u64::MAX))
+            });
+            let (since, _) = of_stage.range((from, Bound::Unbounded)).next()?;
+            Some(since.after(patience)).filter(|at| *at != Time::FAR_FUTURE)
         });
-        let (since, _) = self.by_quiet.range((from, Bound::Unbounded)).next()?;
-        quiet_at(*since, patience)
+        nexts.min()
     }
 
     /// Who gives its place to `claimant`, if anybody does.
@@ -115,9 +139,7 @@ impl Crowd {
         claimant: Peer,
         has_waited: bool,
     ) -> Option<u64> {
-        let is_over = |at: Time| at <= now;
-        let somebody_is_quiet = self.first_quiet(patience).is_some_and(is_over);
-        if !somebody_is_quiet && !has_waited {
+        if !has_waited && !self.somebody_is_quiet(now, patience) {
             return None;
         }
         let own = self.count(claimant);
@@ -145,8 +167,7 @@ impl Crowd {
             let mut firsts = of_each_stage.into_iter().flatten();
             let is_fairer = count >= own + 2;
             let gives_way = firsts.find(|rank| {
-                let is_quiet = quiet_at(rank.since, patience).is_some_and(is_over);
-                is_quiet || (has_waited && is_fairer)
+                rank.stage.is_quiet(rank.since, now, patience) || (has_waited && is_fairer)
             });
             if let Some(rank) = gives_way {
                 return Some(rank.id);
@@ -154,9 +175,4 @@ impl Crowd {
         }
         None
     }
-}
-
-/// When somebody has been quiet for long enough who has got nowhere since then; never, while it waits for us.
-fn quiet_at(since: Time, patience: Duration) -> Option<Time> {
-    Some(since.after(patience)).filter(|at| *at != Time::FAR_FUTURE)
 }

@@ -5,13 +5,14 @@
 //! those on networks each. As long as there are enough, everybody gets one at once. When there are none:
 //!
 //! - Newcomers wait in a queue for each [`Peer`], and the peer that has the fewest places comes first. Whoever
-//!   floods the daemon waits behind itself.
+//!   floods the daemon waits behind itself. Those who have said something come before those who have not: clients
+//!   speak first, so who says nothing wants nothing yet.
 //! - A *stranger*, that is a client that has not shown who it is, or, where it need not, has not made a call,
-//!   gives way once it has got nowhere for a while ([`PlaceLimits::patience`]): one of the peer that has the most places, one that has
-//!   said nothing before one that has, the longest quiet first. So silence keeps nobody out, of the same peer
-//!   neither.
-//! - A newcomer that has waited for as long takes the place of any stranger of a peer that has at least two
-//!   more places than its own. So nobody who acts busy keeps others out.
+//!   gives way to a newcomer that speaks once it has got nowhere for a while ([`PlaceLimits::patience`]): one of
+//!   the peer that has the most places, one that has said nothing before one that has, the longest quiet first. So
+//!   silence keeps nobody out, of the same peer neither.
+//! - A newcomer that speaks and has waited for as long takes the place of any stranger of a peer that has at least
+//!   two more places than its own. So nobody who acts busy keeps others out.
 //! - Otherwise clients in the midst of a handshake or of authentication are left alone, and so is everybody who
 //!   is no stranger any more.
 //! - When all of [`PlaceLimits::max_clients`] are taken by others than strangers, there are a few more places
@@ -43,8 +44,8 @@ pub struct PlaceLimits {
     pub max_anonymous: usize,
     /// How many newcomers may wait for a place.
     pub max_waiting: usize,
-    /// How long a stranger may get nowhere before it gives way, and how long a newcomer waits for one of a peer
-    /// that has more places, whatever that does. Usually [`PLACE_PATIENCE`].
+    /// How long a stranger may get nowhere before it gives way, half of it if it has said nothing; and how long
+    /// a newcomer waits for one of a peer that has more places, whatever that does. Usually [`PLACE_PATIENCE`].
     pub patience: Duration,
 }
 
@@ -64,9 +65,10 @@ pub enum Verdict {
     Admit,
     /// It waits; [`Places::next`] may find a place for it.
     Wait,
-    /// The one with this number, which may be another one than the newcomer, waits no longer: too many do, and its
-    /// peer has the most of them. It is the last of them that has come. Close it. If it is another one, the
-    /// newcomer waits.
+    /// The one with this number waits no longer: too many do, and its peer has the most of them. Of them it is the
+    /// one that has said nothing for the longest time or, if all have said something, the last that has come.
+    /// Close it. If it is another one than the newcomer, the newcomer waits, and [`gone`](Places::gone) is due for
+    /// the other one; for a newcomer that is refused it is not.
     Refuse(u64),
 }
 
@@ -92,9 +94,10 @@ pub enum Step {
 /// assert_eq!(places.arrive(Time::ZERO, 2, newcomer), Verdict::Wait);
 /// assert_eq!(places.next(Time::ZERO), None);
 ///
-/// // The first one says nothing.
+/// // The first one says nothing, and the second one does.
+/// places.spoke(Time::ZERO, 2);
 /// let later = places.retry_at(Time::ZERO).expect("it will give way");
-/// assert_eq!(later, Time::ZERO.after(PLACE_PATIENCE));
+/// assert_eq!(later, Time::ZERO.after(PLACE_PATIENCE / 2));
 /// assert_eq!(places.next(later), Some(Step::Evict(1)));
 /// assert_eq!(places.next(later), Some(Step::Admit(2)));
 /// ```
@@ -106,10 +109,13 @@ pub struct Places {
     /// Those of them whom nobody knows, by [`Reach`].
     anonymous: [Crowd; 2],
     strangers: BTreeMap<u64, Stranger>,
-    /// Who has given way, and has not gone yet.
+    /// Who has given way or was refused, and has not gone yet.
     evicted: BTreeSet<u64>,
-    lanes: [Lane; 4],
-    waiting: usize,
+    lanes: [Lane; 8],
+    /// The lane and the peer of each who waits.
+    waiting: BTreeMap<u64, (usize, Peer)>,
+    /// Whether nobody gets a place any more.
+    closed: bool,
 }
 
 /// Somebody who has a place and could give way.
@@ -119,7 +125,7 @@ struct Stranger {
     rank: Rank,
 }
 
-/// The newcomers of one reach that wait for the same kind of place.
+/// The newcomers of one reach that wait for the same kind of place, and have said something or not.
 #[derive(Debug, Default)]
 struct Lane(BTreeMap<Peer, VecDeque<Waiting>>);
 
@@ -139,16 +145,22 @@ enum Grant {
     Never,
 }
 
-/// Whom the newcomers of each lane are: local ones first.
-const LANES: [(Reach, bool); 4] = [
-    (Reach::Local, true),
-    (Reach::Local, false),
-    (Reach::Network, true),
-    (Reach::Network, false),
+/// Whether the newcomers of each lane have said something, where they are, and whether they are anonymous.
+const LANES: [(bool, Reach, bool); 8] = [
+    (true, Reach::Local, true),
+    (true, Reach::Local, false),
+    (true, Reach::Network, true),
+    (true, Reach::Network, false),
+    (false, Reach::Local, true),
+    (false, Reach::Local, false),
+    (false, Reach::Network, true),
+    (false, Reach::Network, false),
 ];
 
-fn lane_of(newcomer: Newcomer) -> usize {
-    2 * newcomer.peer.reach() as usize + usize::from(!newcomer.anonymous)
+/// The lanes of those who have said something, and who has not.
+fn lanes_of(newcomer: Newcomer) -> [usize; 2] {
+    let lane = 2 * newcomer.peer.reach() as usize + usize::from(!newcomer.anonymous);
+    [lane, lane + 4]
 }
 
 impl Places {
@@ -162,7 +174,8 @@ impl Places {
             strangers: BTreeMap::new(),
             evicted: BTreeSet::new(),
             lanes: Default::default(),
-            waiting: 0,
+            waiting: BTreeMap::new(),
+            closed: false,
         }
     }
 
@@ -174,44 +187,63 @@ impl Places {
 
     /// How many wait for a place.
     #[must_use]
-    pub const fn waiting(&self) -> usize {
-        self.waiting
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Somebody has connected at `now`. `id` is not that of anybody else. If it waits, ask
     /// [`next`](Self::next).
     pub fn arrive(&mut self, now: Time, id: u64, newcomer: Newcomer) -> Verdict {
-        let lane = lane_of(newcomer);
-        if self.lanes[lane].0.is_empty() && matches!(self.grant(now, newcomer, false), Grant::Free)
-        {
-            self.admit(now, id, newcomer);
+        if self.closed {
+            return Verdict::Refuse(id);
+        }
+        let lanes = lanes_of(newcomer);
+        let nobody_waits = lanes.iter().all(|lane| self.lanes[*lane].0.is_empty());
+        if nobody_waits && matches!(self.grant(now, newcomer, false, false), Grant::Free) {
+            self.admit(Stage::Silent, now, id, newcomer);
             return Verdict::Admit;
         }
-        let queue = self.lanes[lane].0.entry(newcomer.peer).or_default();
-        queue.push_back(Waiting { id, since: now });
-        self.waiting += 1;
-        if self.waiting > self.limits.max_waiting
+        let [_, silent] = lanes;
+        self.queue(silent, now, id, newcomer.peer);
+        if self.waiting.len() > self.limits.max_waiting
             && let Some(refused) = self.refuse()
         {
+            if refused != id {
+                self.evicted.insert(refused);
+            }
             return Verdict::Refuse(refused);
         }
         Verdict::Wait
     }
 
+    /// The one who waits with this number has said something. Ask [`next`](Self::next).
+    pub fn spoke(&mut self, now: Time, id: u64) {
+        if let Some(&(lane, peer)) = self.waiting.get(&id)
+            && let (false, ..) = LANES[lane]
+        {
+            self.unqueue(id);
+            self.queue(lane - 4, now, id, peer);
+        }
+    }
+
     /// The next thing to do at `now`; ask again until there is none. Valid after anything else was called, and
     /// at the time that [`retry_at`](Self::retry_at) names.
     pub fn next(&mut self, now: Time) -> Option<Step> {
-        for (index, (_, anonymous)) in LANES.into_iter().enumerate() {
-            let Some((peer, first)) = self.first_of(index) else {
+        for (lane, (speaks, _, anonymous)) in LANES.into_iter().enumerate() {
+            let Some((peer, first)) = self.first_of(lane).filter(|_| !self.closed) else {
                 continue;
             };
             let newcomer = Newcomer { peer, anonymous };
             let has_waited = first.since.after(self.limits.patience) <= now;
-            match self.grant(now, newcomer, has_waited) {
+            match self.grant(now, newcomer, speaks, has_waited) {
                 Grant::Free => {
-                    self.lanes[index].pop_front(peer);
-                    self.waiting -= 1;
-                    self.admit(now, first.id, newcomer);
+                    self.unqueue(first.id);
+                    if speaks {
+                        self.admit(Stage::Speaking, now, first.id, newcomer);
+                    } else {
+                        // Its silence lasts as long as it has waited.
+                        self.admit(Stage::Silent, first.since, first.id, newcomer);
+                    }
                     return Some(Step::Admit(first.id));
                 }
                 Grant::After(id) => {
@@ -228,21 +260,22 @@ impl Places {
     #[must_use]
     pub fn retry_at(&self, now: Time) -> Option<Time> {
         let patience = self.limits.patience;
-        let times = self
+        let speaking = self
             .lanes
             .iter()
             .zip(LANES)
-            .flat_map(|(lane, (reach, anonymous))| {
-                let crowds = [
-                    Some(&self.all),
-                    anonymous.then_some(&self.anonymous[reach as usize]),
-                ];
-                let quiet = crowds.into_iter().flatten();
-                let quiet = quiet.filter_map(move |crowd| crowd.next_quiet(now, patience));
-                let waited = lane.fronts().map(move |first| first.since.after(patience));
-                // Nobody gives way to nobody.
-                quiet.filter(|_| !lane.0.is_empty()).chain(waited)
-            });
+            .filter(|(_, (speaks, ..))| *speaks);
+        let times = speaking.flat_map(|(lane, (_, reach, anonymous))| {
+            let crowds = [
+                Some(&self.all),
+                anonymous.then_some(&self.anonymous[reach as usize]),
+            ];
+            let quiet = crowds.into_iter().flatten();
+            let quiet = quiet.filter_map(move |crowd| crowd.next_quiet(now, patience));
+            let waited = lane.fronts().map(move |first| first.since.after(patience));
+            // Nobody gives way to nobody.
+            quiet.filter(|_| !lane.0.is_empty()).chain(waited)
+        });
         times
             .filter(|at| *at > now && *at != Time::FAR_FUTURE)
             .min()
@@ -273,31 +306,46 @@ impl Places {
         }
     }
 
-    /// The client `id`, which had a place, has gone.
+    /// The client `id` has gone, or the one who waited.
     pub fn gone(&mut self, id: u64, peer: Peer) {
-        if !self.evicted.remove(&id) {
+        if !self.evicted.remove(&id) && !self.unqueue(id) {
             self.settled(id);
             self.all.leave(peer);
         }
     }
 
-    /// Nobody waits any more.
-    pub fn clear(&mut self) {
-        self.lanes = Default::default();
-        self.waiting = 0;
+    /// Nobody gets a place any more.
+    pub fn close(&mut self) {
+        self.closed = true;
     }
 
-    fn admit(&mut self, now: Time, id: u64, newcomer: Newcomer) {
+    fn admit(&mut self, stage: Stage, since: Time, id: u64, newcomer: Newcomer) {
         self.all.join(newcomer.peer);
         if newcomer.anonymous {
             self.anonymous[newcomer.peer.reach() as usize].join(newcomer.peer);
         }
-        let rank = Rank {
-            stage: Stage::Silent,
-            since: now,
-            id,
-        };
+        let rank = Rank { stage, since, id };
         self.watch(Stranger { newcomer, rank });
+    }
+
+    fn queue(&mut self, lane: usize, since: Time, id: u64, peer: Peer) {
+        let queue = self.lanes[lane].0.entry(peer).or_default();
+        queue.push_back(Waiting { id, since });
+        self.waiting.insert(id, (lane, peer));
+    }
+
+    /// Whether it has waited.
+    fn unqueue(&mut self, id: u64) -> bool {
+        let Some((lane, peer)) = self.waiting.remove(&id) else {
+            return false;
+        };
+        if let Some(queue) = self.lanes[lane].0.get_mut(&peer) {
+            queue.retain(|waiting| waiting.id != id);
+            if queue.is_empty() {
+                self.lanes[lane].0.remove(&peer);
+            }
+        }
+        true
     }
 
     fn evict(&mut self, id: u64) {
@@ -327,7 +375,7 @@ impl Places {
 
     /// Who of a lane is next: of the peer with the fewest places of that kind, the first that came.
     fn first_of(&self, lane: usize) -> Option<(Peer, Waiting)> {
-        let (reach, anonymous) = LANES[lane];
+        let (_, reach, anonymous) = LANES[lane];
         let crowd = if anonymous {
             &self.anonymous[reach as usize]
         } else {
@@ -339,9 +387,13 @@ impl Places {
             .min_by_key(|(peer, first)| (crowd.count(*peer), first.since, first.id))
     }
 
-    fn grant(&self, now: Time, newcomer: Newcomer, has_waited: bool) -> Grant {
+    /// How a newcomer can get a place; one that says nothing only one that is left over.
+    fn grant(&self, now: Time, newcomer: Newcomer, speaks: bool, has_waited: bool) -> Grant {
         let Newcomer { peer, anonymous } = newcomer;
         let after = |crowd: &Crowd| {
+            if !speaks {
+                return Grant::Never;
+            }
             let victim = crowd.victim(now, self.limits.patience, peer, has_waited);
             victim.map_or(Grant::Never, Grant::After)
         };
@@ -354,7 +406,7 @@ impl Places {
             return Grant::Free;
         }
         match after(&self.all) {
-            Grant::Never if self.may_exceed(peer) => Grant::Free,
+            Grant::Never if speaks && self.may_exceed(peer) => Grant::Free,
             other => other,
         }
     }
@@ -374,34 +426,29 @@ impl Places {
         free > 0 && (own == 0 || (own < 4 * free && 2 * (own + 1) <= self.all.most()))
     }
 
-    /// Takes out the last newcomer of the peer that has the most who wait.
+    /// Takes out one newcomer of the peer that has the most who wait.
     fn refuse(&mut self) -> Option<u64> {
-        let queues = self.lanes.iter_mut().flat_map(|lane| lane.0.iter_mut());
-        let (peer, longest) = queues.max_by_key(|(_, queue)| queue.len())?;
-        let (peer, refused) = (*peer, longest.pop_back()?);
-        for lane in &mut self.lanes {
-            lane.forget_if_empty(peer);
+        let mut counts: BTreeMap<Peer, usize> = BTreeMap::new();
+        for (_, peer) in self.waiting.values() {
+            *counts.entry(*peer).or_default() += 1;
         }
-        self.waiting -= 1;
-        Some(refused.id)
+        let (peer, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        let of_peer = |speaks| {
+            let lanes = self.lanes.iter().zip(LANES);
+            let lanes = lanes.filter(move |(_, (speaks_here, ..))| *speaks_here == speaks);
+            lanes.filter_map(move |(lane, _)| lane.0.get(&peer))
+        };
+        let order = |waiting: &&Waiting| (waiting.since, waiting.id);
+        let longest_silent = of_peer(false).filter_map(VecDeque::front).min_by_key(order);
+        let last_speaking = || of_peer(true).filter_map(VecDeque::back).max_by_key(order);
+        let refused = longest_silent.or_else(last_speaking)?.id;
+        self.unqueue(refused);
+        Some(refused)
     }
 }
 
 impl Lane {
     fn fronts(&self) -> impl Iterator<Item = &Waiting> {
         self.0.values().filter_map(VecDeque::front)
-    }
-
-    fn pop_front(&mut self, peer: Peer) {
-        if let Some(queue) = self.0.get_mut(&peer) {
-            queue.pop_front();
-        }
-        self.forget_if_empty(peer);
-    }
-
-    fn forget_if_empty(&mut self, peer: Peer) {
-        if self.0.get(&peer).is_some_and(VecDeque::is_empty) {
-            self.0.remove(&peer);
-        }
     }
 }

@@ -146,6 +146,14 @@ impl TlsSession {
         self.connection.writer().write(plaintext).unwrap_or(0)
     }
 
+    /// Says that nothing follows what was sent (`close_notify`); nothing to a client that was not let in, which
+    /// is to see no more than the end (DM-1203).
+    pub fn farewell(&mut self) {
+        if self.is_open() {
+            self.connection.send_close_notify();
+        }
+    }
+
     /// Whether there are bytes to put out.
     #[must_use]
     pub fn wants_write(&self) -> bool {
