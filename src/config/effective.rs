@@ -2,7 +2,7 @@
 
 use super::daemon::{Refusal, configure};
 use super::source::{Fault, Source};
-use super::text::{Problem, Value};
+use super::text::{Problem, Shown, Value};
 use super::{Effect, Key, Origin, Settings, all_keys};
 use crate::log::{Filters, Level, Output, Setup};
 use crate::net::tls::TlsFiles;
@@ -152,7 +152,12 @@ impl Effective {
             };
             let _ = match (self.settings.value(key), key.preset) {
                 (Some(value), _) => {
-                    writeln!(text, "{} = {value}  # {origin}{no_effect}", key.name)
+                    writeln!(
+                        text,
+                        "{} = {value}  # {}{no_effect}",
+                        key.name,
+                        Shown(&origin)
+                    )
                 }
                 (None, super::Preset::Unset(meaning)) => {
                     writeln!(text, "# {} is not set: {meaning}", key.name)

@@ -123,6 +123,51 @@ fn changes_are_named_by_key() {
 }
 
 #[test]
+fn the_name_of_the_file_stays_on_its_line() {
+    let source = Source {
+        path: "a\nlisten_tls = 1\u{1b}".into(),
+        ..file("max_clients = 30")
+    };
+    let printed = given().with_file(Some(&source)).unwrap().print();
+    assert_eq!(printed.lines().count(), all_keys().count());
+    assert!(
+        printed.contains(r"max_clients = 30  # a\nlisten_tls = 1\u{1b}:1"),
+        "{printed}"
+    );
+    let source = Source {
+        text: b"x".to_vec(),
+        ..source
+    };
+    let fault = &given().with_file(Some(&source)).unwrap_err()[0];
+    assert!(
+        fault
+            .to_string()
+            .starts_with(r"a\nlisten_tls = 1\u{1b}:1:2: "),
+        "{fault}"
+    );
+}
+
+#[test]
+fn what_could_not_be_printed_is_refused_with_its_place() {
+    let source = Source {
+        format: Format::Toml,
+        ..file(
+            "listen_tcp = false\nlisten_addr = \"a\\n\\\"\\\"\\\"\"\ntls_allowed_dn_list = [ \"'\\\"\" ]",
+        )
+    };
+    let faults = given().with_file(Some(&source)).unwrap_err();
+    let places: Vec<&str> = faults.iter().map(|fault| fault.place.as_str()).collect();
+    assert_eq!(places, ["a.conf:2:15", "a.conf:3:23"]);
+    for (fault, name) in faults
+        .iter()
+        .zip(["`listen_addr`", "`tls_allowed_dn_list`"])
+    {
+        assert!(fault.message.starts_with(name), "{fault}");
+        assert!(fault.message.contains("cannot write"), "{fault}");
+    }
+}
+
+#[test]
 fn what_is_printed_says_where_it_came_from_and_reads_the_same() {
     let mut given = given();
     given.options.push((

@@ -173,6 +173,12 @@ fn unknown(name: &str) -> String {
 fn check(key: &Key, value: &Value) -> Result<(), String> {
     let name = key.name;
     let expected = |what: &str| Err(format!("`{name}` must be {what}, not {}", value.kind()));
+    // Else `--print-config` could not tell it.
+    if !value.has_notation() {
+        return Err(format!(
+            "`{name}` has a string that the syntax of libvirtd.conf cannot write: a line end or quotes of both kinds, and beside them `\"\"\"` or a `\"` at its end"
+        ));
+    }
     match (key.kind, value) {
         (Kind::Bool, Value::Boolean(_) | Value::Integer(0 | 1)) => Ok(()),
         (Kind::Bool, Value::Integer(_)) => Err(format!("`{name}` must be 0 or 1")),

@@ -1,8 +1,8 @@
 //! A configuration file as a text, and what is wrong with it as people read it.
 
-use super::text::{Position, Problem};
+use super::text::{Position, Problem, Shown};
 use super::{Settings, Virconf, toml};
-use std::fmt::{self, Write};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The syntax of a file.
@@ -85,14 +85,7 @@ pub struct Fault {
 /// Shows what the message quotes of a file so that it does nothing to a terminal.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place)?;
-        for c in self.message.chars() {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
+        write!(f, "{}: {}", Shown(&self.place), Shown(&self.message))?;
         match &self.excerpt {
             Some(excerpt) => write!(f, "\n{excerpt}"),
             None => Ok(()),

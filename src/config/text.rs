@@ -1,6 +1,6 @@
 //! What a configuration file says, whatever its syntax: settings in their order, each with its place.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// A place in a text. Both count from 1; a column is a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +85,22 @@ pub struct Problem {
     pub at: Position,
     /// What is wrong, and what to do about it.
     pub message: String,
+}
+
+/// A text as people read it: on one line, and so that it does nothing to a terminal.
+pub(super) struct Shown<'a>(pub &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ pub const MAX_SIZE: usize = 10 << 20;
 /// How deep lists may be nested. No setting takes a list of lists.
 const MAX_DEPTH: usize = 16;
 
+/// What stands around a string that goes over lines.
+const THREE_QUOTES: &str = "\"\"\"";
+
 /// What a file in libvirt's syntax says.
 ///
 /// ```
@@ -72,21 +75,49 @@ impl fmt::Display for Virconf {
     }
 }
 
-/// Writes a value in libvirt's syntax. A text that came from a file has a notation; one with three quotes in
-/// a row and also a line end or both kinds of quotes has none.
+impl Value {
+    /// Whether libvirt's syntax can say it. What was read from it can be written in it; TOML can say more: a
+    /// string that no pair of quotes holds.
+    ///
+    /// ```
+    /// use eventry::config::Value;
+    ///
+    /// assert!(Value::Text("O'Brien \"B\".".to_owned()).has_notation());
+    /// assert!(!Value::Text("O'Brien \"B\"".to_owned()).has_notation());
+    /// ```
+    #[must_use]
+    pub fn has_notation(&self) -> bool {
+        match self {
+            Value::Integer(_) | Value::Boolean(_) => true,
+            Value::Text(text) => quotes(text).is_some(),
+            Value::List(values) => values.iter().all(Value::has_notation),
+        }
+    }
+}
+
+/// The quotes around a text, if there are any that do not end before it does.
+fn quotes(text: &str) -> Option<&'static str> {
+    let is_one_line = !text.contains(['\n', '\r']);
+    if is_one_line && !text.contains('"') {
+        Some("\"")
+    } else if is_one_line && !text.contains('\'') {
+        Some("'")
+    } else {
+        let ends_early = text.contains(THREE_QUOTES) || text.ends_with('"');
+        (!ends_early).then_some(THREE_QUOTES)
+    }
+}
+
+/// Writes a value in libvirt's syntax, if it [has a notation](Value::has_notation) there. Every value that is
+/// in force has one.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Integer(number) => write!(f, "{number}"),
             Value::Boolean(is) => write!(f, "{}", u8::from(*is)),
             Value::Text(text) => {
-                let has = |c| text.contains(c);
-                let quote = match (has('\n') || has('\r'), has('"'), has('\'')) {
-                    (false, false, _) => "\"",
-                    (false, true, false) => "'",
-                    _ => "\"\"\"",
-                };
-                write!(f, "{quote}{text}{quote}")
+                let quotes = quotes(text).unwrap_or(THREE_QUOTES);
+                write!(f, "{quotes}{text}{quotes}")
             }
             Value::List(values) => {
                 write!(f, "[ ")?;
@@ -228,9 +259,10 @@ impl<'a> Parser<'a> {
         let at = self.place();
         let problem = |message: String| Problem { at, message };
         let rest = &self.text[self.at..];
-        let content = if rest.starts_with(b"\"\"\"") && rest.len() > 6 {
+        let quotes = THREE_QUOTES.as_bytes();
+        let content = if rest.starts_with(quotes) && rest.len() > 6 {
             let content = &rest[3..];
-            let end = content.windows(3).position(|three| three == b"\"\"\"");
+            let end = content.windows(3).position(|three| three == quotes);
             let end =
                 end.ok_or_else(|| problem("the string has no closing `\"\"\"`".to_owned()))?;
             self.at += 3 + end + 3;

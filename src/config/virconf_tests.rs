@@ -163,6 +163,21 @@ fn a_comment_may_be_in_any_encoding_but_a_string_is_utf_8() {
     assert!(problem.message.contains("UTF-8"));
 }
 
+/// Brackets, so that what ends too early is noticed.
+fn in_a_list(text: &str) -> Value {
+    Value::List(vec![Value::Text(text.to_owned())])
+}
+
+#[test]
+fn a_string_that_no_quotes_hold_has_no_notation() {
+    for text in ["a\n\"\"\"", "a\r\"", "'\"", "'\"\"\"b"] {
+        assert!(!in_a_list(text).has_notation(), "{text:?}");
+    }
+    for text in ["", "\"", "'", "\"\"\"", "\"'", "\"\n'", "a\n\"\"b", "\n"] {
+        assert!(in_a_list(text).has_notation(), "{text:?}");
+    }
+}
+
 /// Without the places, which a printed text has elsewhere.
 fn content(parsed: Virconf) -> Vec<(String, Value)> {
     parsed
@@ -184,6 +199,17 @@ proptest! {
             let again = Virconf::parse(parsed.to_string().as_bytes()).unwrap();
             prop_assert_eq!(content(again), content(parsed));
         }
+    }
+
+    #[test]
+    fn what_has_a_notation_reads_the_same(
+        text in proptest::collection::vec(
+            prop_oneof![Just("a"), Just("\""), Just("'"), Just("\"\"\""), Just("\n"), Just("\r"), Just("]")], 0..9)
+    ) {
+        let value = in_a_list(&text.concat());
+        let read = Virconf::parse(format!("a = {value}").as_bytes());
+        let reads_the_same = read.is_ok_and(|read| read.settings.len() == 1 && read.settings[0].value == value);
+        prop_assert_eq!(reads_the_same, value.has_notation());
     }
 
     #[test]
