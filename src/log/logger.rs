@@ -112,6 +112,33 @@ impl Logger {
         let suppressed = self.0.state.lock().burst.end();
         tell(suppressed);
     }
+
+    /// Writes an event to every output that takes its level.
+    fn write<S>(&self, event: &Event<'_>, level: Level, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        let metadata = event.metadata();
+        let mut said = Said::default();
+        event.record(&mut said);
+        let text = said.finish();
+        let line = Line {
+            time: read(ClockId::Realtime),
+            thread: u32::try_from(gettid().as_raw_pid()).unwrap_or_default(),
+            level,
+            source: &source_of(metadata.target()),
+            source_line: metadata.line().unwrap_or_default(),
+            text: &text,
+        };
+        let line = format!("{line}\n");
+        let mut state = self.0.state.lock();
+        for sink in state.sinks.iter_mut().filter(|sink| sink.level <= level) {
+            match sink.takes() {
+                Taken::Event(layer) => layer.on_event(event, context.clone()),
+                Taken::Line => sink.write(level, &line, &text),
+            }
+        }
+    }
 }
 
 fn open_all(outputs: &[Output]) -> Result<Vec<Sink>, SinkError> {
@@ -165,33 +192,18 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
         let level = Level::from(metadata.level());
-        let mut said = Said::default();
-        event.record(&mut said);
-        let text = said.finish();
-        let line = Line {
-            time: read(ClockId::Realtime),
-            thread: u32::try_from(gettid().as_raw_pid()).unwrap_or_default(),
-            level,
-            source: &source_of(metadata.target()),
-            source_line: metadata.line().unwrap_or_default(),
-            text: &text,
-        };
-        let line = format!("{line}\n");
         let now = Time::ZERO.after(read(ClockId::Monotonic));
-
-        let mut state = self.0.state.lock();
-        let ended = state.burst.ended(now);
         // Whoever asks for every call gets every call; and what was suppressed is told in any case.
         let is_limited = level >= Level::Info && metadata.target() != module_path!();
-        if !is_limited || state.burst.admit(now, metadata.callsite()) {
-            for sink in state.sinks.iter_mut().filter(|sink| sink.level <= level) {
-                match sink.takes() {
-                    Taken::Event(layer) => layer.on_event(event, context.clone()),
-                    Taken::Line => sink.write(level, &line, &text),
-                }
-            }
+        let (ended, is_admitted) = {
+            let burst = &mut self.0.state.lock().burst;
+            let ended = burst.ended(now);
+            (ended, !is_limited || burst.admit(now, metadata.callsite()))
+        };
+        // A flood costs little: a line that nobody sees is not made.
+        if is_admitted {
+            self.write(event, level, &context);
         }
-        drop(state);
         tell(ended);
     }
 }

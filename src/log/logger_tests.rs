@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::log::Destination;
+use std::cell::Cell;
 use std::path::Path;
 use tracing::subscriber::with_default;
 
@@ -106,6 +107,26 @@ fn a_flood_of_one_kind_is_cut_and_its_length_told_at_the_end() {
             .contains("950 more lines like those of log.logger.tests:"),
         "{log}"
     );
+}
+
+#[test]
+fn a_line_that_is_suppressed_is_not_made() {
+    struct Counted<'a>(&'a Cell<u32>);
+    impl fmt::Display for Counted<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.set(self.0.get() + 1);
+            f.write_str("counted")
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let made = Cell::new(0);
+    logged(&setup(Level::Debug, &path), &path, |_| {
+        for _ in 0..1000 {
+            tracing::warn!("{}", Counted(&made));
+        }
+    });
+    assert_eq!(made.get(), 50);
 }
 
 #[test]
