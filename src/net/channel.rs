@@ -2,7 +2,8 @@
 
 use super::Socket;
 use super::tls::{Received, TlsFailure, TlsSession};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::mem::MaybeUninit;
 
 /// How a client's bytes travel over its socket.
 #[derive(Debug)]
@@ -45,11 +46,11 @@ impl Channel {
     pub fn read(
         &mut self,
         mut socket: &Socket,
-        buffer: &mut [u8],
+        buffer: &mut [MaybeUninit<u8>],
         mut plaintext: impl FnMut(&[u8]),
     ) -> Result<Arrived, ChannelError> {
-        let bytes = socket.read(buffer)?;
-        let read = &buffer[..bytes];
+        let read = socket.receive(buffer)?;
+        let bytes = read.len();
         let mut tls = Received::default();
         match self {
             Channel::Plain if read.is_empty() => {}

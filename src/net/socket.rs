@@ -1,7 +1,8 @@
 //! One connection's socket.
 
 use rustix::net::{RecvFlags, recv};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -39,20 +40,22 @@ impl Socket {
         }
     }
 
+    /// Reads once, and returns what was read; nothing at the end of the peer's input. What is in `buffer` does not
+    /// matter, so that nobody has to clear it for every read.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket; [`io::ErrorKind::WouldBlock`] if there is nothing to read now.
+    pub fn receive<'a>(&self, buffer: &'a mut [MaybeUninit<u8>]) -> io::Result<&'a mut [u8]> {
+        let ((received, _), _) = recv(self, buffer, RecvFlags::empty())?;
+        Ok(received)
+    }
+
     /// Whether something waits to be read. Nothing is read.
     #[must_use]
     pub fn has_input(&self) -> bool {
         let looked = recv(self, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         looked.is_ok_and(|(count, _)| count > 0)
-    }
-}
-
-impl Read for &Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Socket::Unix(stream) => (&*stream).read(buffer),
-            Socket::Tcp(stream) => (&*stream).read(buffer),
-        }
     }
 }
 
@@ -96,7 +99,7 @@ mod tests {
         assert!(!ours.has_input());
         theirs.write_all(b"x").unwrap();
         assert!(ours.has_input() && ours.has_input());
-        assert_eq!((&ours).read(&mut [0; 9]).unwrap(), 1);
+        assert_eq!(ours.receive(&mut [MaybeUninit::uninit(); 9]).unwrap(), b"x");
         drop(theirs);
         assert!(!ours.has_input(), "its end is no input");
     }

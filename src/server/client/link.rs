@@ -6,6 +6,7 @@ use crate::net::ChannelError;
 use crate::session::{Event, Expiry, Session};
 use crate::time::Time;
 use std::io;
+use std::mem::MaybeUninit;
 
 /// How much is read at once.
 const READ_SIZE: usize = 16 * 1024;
@@ -48,7 +49,7 @@ impl Link for Line<'_> {
     }
 
     fn read(&mut self, session: &mut Session, now: Time) -> Result<Arrival, Failure> {
-        let mut buffer = [0; READ_SIZE];
+        let mut buffer = [MaybeUninit::uninit(); READ_SIZE];
         let channel = &mut self.served.channel;
         let arrived = loop {
             let receive = |bytes: &[u8]| session.receive(now, bytes);
