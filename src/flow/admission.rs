@@ -14,7 +14,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a service rests when somebody was turned away: those who come back at once would otherwise keep
 /// the daemon busy with turning them away.
-const CROWDED_PAUSE: Duration = Duration::from_millis(10);
+const CROWDED_PAUSE: Duration = Duration::from_millis(15);
 
 /// Why nobody is accepted for now. A service accepts exactly when there is no reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
