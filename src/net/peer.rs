@@ -3,8 +3,8 @@
 use super::Socket;
 use crate::auth::{Subject, UnixPeer};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use std::fs;
-use std::os::unix::net::UnixStream;
+use rustix::io::Errno;
+use std::{fs, io};
 use uds::UnixStreamExt;
 
 impl Socket {
@@ -23,18 +23,26 @@ impl Socket {
             start_time: None,
             user: None,
             group: None,
-            selinux_context: security_context(stream),
+            selinux_context: security_context(|buffer| stream.initial_peer_selinux_context(buffer)),
         })
     }
 }
 
 /// The context of the process that has connected, as it was then; `None` where no security module gives sockets
-/// one (DM-1007).
-fn security_context(stream: &UnixStream) -> Option<Box<str>> {
-    // It never takes more than a page.
-    let mut buffer = [0; 4096];
-    let length = stream.initial_peer_selinux_context(&mut buffer).ok()?;
-    context_in(buffer.get(..length)?)
+/// one (DM-1007). `ask` writes it to a buffer and says how long it is, or that the buffer is too short.
+fn security_context(mut ask: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Option<Box<str>> {
+    // Nearly every context fits, and it is cleared for every client.
+    let mut short = [0; 256];
+    match ask(&mut short) {
+        Ok(length) => context_in(short.get(..length)?),
+        Err(error) if error.raw_os_error() == Some(Errno::RANGE.raw_os_error()) => {
+            // It never takes more than a page.
+            let mut page = [0; 4096];
+            let length = ask(&mut page).ok()?;
+            context_in(page.get(..length)?)
+        }
+        Err(_) => None,
+    }
 }
 
 /// The context up to its NUL; an empty one is none.
@@ -84,6 +92,7 @@ fn users_in(status: &str) -> Option<[u32; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream;
 
     #[test]
     fn the_peer_of_a_socket_is_the_process_that_has_connected() {
@@ -133,6 +142,32 @@ mod tests {
             assert_eq!(context_in(bytes.as_bytes()).as_deref(), Some(context));
         }
         assert_eq!(context_in(b"a\xff").as_deref(), Some("a\u{fffd}"));
+    }
+
+    #[test]
+    fn a_context_that_is_longer_than_most_is_asked_for_again() {
+        let contexts = [
+            "u:r:t",
+            &"c".repeat(256),
+            &"c".repeat(257),
+            &"c".repeat(4096),
+        ];
+        for context in contexts {
+            let seen = security_context(|buffer| match buffer.get_mut(..context.len()) {
+                None => Err(Errno::RANGE.into()),
+                Some(room) => {
+                    room.copy_from_slice(context.as_bytes());
+                    Ok(context.len())
+                }
+            });
+            assert_eq!(seen.as_deref(), Some(context));
+        }
+        let mut asked = 0;
+        let seen = security_context(|_| {
+            asked += 1;
+            Err(Errno::NOPROTOOPT.into())
+        });
+        assert_eq!((seen, asked), (None, 1));
     }
 
     #[test]
