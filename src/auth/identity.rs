@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// The process at the other end of a Unix socket, as the system saw it when it connected (DM-1006).
@@ -15,7 +16,7 @@ pub struct UnixPeer {
     pub pid: i32,
     /// When it was started, in the system's ticks since its own start, which tells it from another process
     /// that got its number later. `None` if nobody has asked, or it is gone.
-    pub start_time: Option<u64>,
+    pub start_time: Option<NonZeroU64>,
     /// The user's name, if it has one here.
     pub user: Option<Arc<str>>,
     /// The group's name, if it has one here.
@@ -25,13 +26,23 @@ pub struct UnixPeer {
     pub selinux_context: Option<Box<str>>,
 }
 
+/// Who a client has proved to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proved {
+    /// The user, by SASL.
+    pub sasl_user: Option<Box<str>>,
+    /// The distinguished name in its certificate, with TLS.
+    pub x509_dn: Option<Box<str>>,
+}
+
 /// Everything known of who a client is (DM-1007). Displayed as one piece of a log line: what clients choose
 /// themselves is quoted and escaped.
 ///
 /// ```
 /// use eventry::auth::Identity;
 ///
-/// let identity = Identity { sasl_user: Some("fred".into()), ..Identity::default() };
+/// let mut identity = Identity::default();
+/// identity.proved_mut().sasl_user = Some("fred".into());
 /// assert_eq!(identity.to_string(), r#"sasl="fred""#);
 /// assert_eq!(Identity::default().to_string(), "unknown");
 /// ```
@@ -41,10 +52,15 @@ pub struct Identity {
     pub process: Option<UnixPeer>,
     /// The address, on a network. Boxed: there are more clients, and less memory is to spare, on a Unix socket.
     pub address: Option<Box<SocketAddr>>,
-    /// The user it has proved to be by SASL.
-    pub sasl_user: Option<Box<str>>,
-    /// The distinguished name in its certificate, with TLS.
-    pub x509_dn: Option<Box<str>>,
+    /// What it has proved. Boxed for the same reason.
+    pub proved: Option<Box<Proved>>,
+}
+
+impl Identity {
+    /// What it has proved, to be added to.
+    pub fn proved_mut(&mut self) -> &mut Proved {
+        self.proved.get_or_insert_default()
+    }
 }
 
 impl fmt::Display for Identity {
@@ -58,10 +74,13 @@ impl fmt::Display for Identity {
             write!(f, "{separator}address={address}")?;
             separator = " ";
         }
-        for (name, value) in [("sasl", &self.sasl_user), ("x509", &self.x509_dn)] {
-            if let Some(value) = value {
-                write!(f, "{separator}{name}={value:?}")?;
-                separator = " ";
+        if let Some(proved) = &self.proved {
+            let proofs = [("sasl", &proved.sasl_user), ("x509", &proved.x509_dn)];
+            for (name, value) in proofs {
+                if let Some(value) = value {
+                    write!(f, "{separator}{name}={value:?}")?;
+                    separator = " ";
+                }
             }
         }
         if separator.is_empty() {
@@ -113,18 +132,18 @@ mod tests {
         };
         let expected = r#"uid=4000000 gid=0(root) pid=7 context="a_u:a_r:a_t:s0""#;
         assert_eq!(confined.to_string(), expected);
-        let identity = Identity {
+        let mut identity = Identity {
             process: Some(process),
-            x509_dn: Some("CN=a\nb".into()),
             ..Identity::default()
         };
+        identity.proved_mut().x509_dn = Some("CN=a\nb".into());
         let expected = r#"uid=4000000 gid=0(root) pid=7 x509="CN=a\nb""#;
         assert_eq!(identity.to_string(), expected);
-        let remote = Identity {
+        let mut remote = Identity {
             address: Some(Box::new(([127, 0, 0, 1], 5).into())),
-            sasl_user: Some("fred".into()),
             ..Identity::default()
         };
+        remote.proved_mut().sasl_user = Some("fred".into());
         assert_eq!(remote.to_string(), r#"address=127.0.0.1:5 sasl="fred""#);
     }
 }

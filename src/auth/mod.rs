@@ -24,7 +24,7 @@ mod scram;
 pub use error::{AuthError, SaslError};
 pub use file::{Change, change_password, password_file_in, read_passwords};
 pub use glob::matches_glob;
-pub use identity::{Identity, UnixPeer};
+pub use identity::{Identity, Proved, UnixPeer};
 pub use passwords::{PasswordLineError, Passwords};
 pub use pkcheck::PkCheck;
 pub use polkit::{Action, Authorization, Authorizer, Subject};

@@ -4,6 +4,7 @@ use super::Socket;
 use crate::auth::{Subject, UnixPeer};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::io::Errno;
+use std::num::NonZeroU64;
 use std::{fs, io};
 use uds::UnixStreamExt;
 
@@ -55,7 +56,7 @@ fn context_in(bytes: &[u8]) -> Option<Box<str>> {
 /// start is read first, and the user after it. So if the number has gone to another process, either it is
 /// one of the same user, or there is no start.
 #[must_use]
-pub fn start_time(peer: &UnixPeer) -> Option<u64> {
+pub fn start_time(peer: &UnixPeer) -> Option<NonZeroU64> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", peer.pid)).ok()?;
     let start = start_in(&stat)?;
     let status = fs::read_to_string(format!("/proc/{}/status", peer.pid)).ok()?;
@@ -67,16 +68,16 @@ pub fn start_time(peer: &UnixPeer) -> Option<u64> {
 pub fn subject(peer: &UnixPeer) -> Option<Subject> {
     Some(Subject {
         pid: peer.pid,
-        start_time: peer.start_time?,
+        start_time: peer.start_time?.get(),
         uid: peer.uid,
     })
 }
 
 /// The twenty-second field, which is not 0. The second is a name in parentheses, which may contain anything.
-fn start_in(stat: &str) -> Option<u64> {
+fn start_in(stat: &str) -> Option<NonZeroU64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let start = after_name.split_ascii_whitespace().nth(22 - 3)?;
-    start.parse().ok().filter(|start| *start != 0)
+    start.parse().ok()
 }
 
 /// The user whose process it is, and as whom it acts.
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn the_start_is_found_behind_a_name_that_looks_like_more_fields() {
         let stat = "7 (a) R 1 ) (b) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
-        assert_eq!(start_in(stat), Some(4242));
+        assert_eq!(start_in(stat), NonZeroU64::new(4242));
         assert_eq!(start_in("7 (a) S 1 7"), None);
         assert_eq!(start_in(&stat.replace("4242", "0")), None);
     }

@@ -389,7 +389,9 @@ impl Served {
         }
         if tls.opened {
             session.end_handshake();
-            self.entry.identity.x509_dn = self.channel.peer_name().map(Box::from);
+            if let Some(name) = self.channel.peer_name() {
+                self.entry.identity.proved_mut().x509_dn = Some(name.into());
+            }
         }
         if tls.ended {
             session.tell_time(now);
