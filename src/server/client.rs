@@ -299,15 +299,21 @@ impl Client {
 }
 
 impl State {
-    /// Moves bytes and calls until there is nothing left to move.
-    fn exchange(&mut self, client: &Client, hub: &Hub, events: Events, now: Time) -> Exchanged {
+    /// The session, and what it is served over.
+    fn parts<'a>(&'a mut self, client: &'a Client, hub: &'a Hub) -> (&'a mut Session, Line<'a>) {
         let served = &mut self.served;
-        let mut line = Line {
+        let line = Line {
             client,
             hub,
             served,
         };
-        flow::exchange(&mut self.session, &mut line, events, now)
+        (&mut self.session, line)
+    }
+
+    /// Moves bytes and calls until there is nothing left to move.
+    fn exchange(&mut self, client: &Client, hub: &Hub, events: Events, now: Time) -> Exchanged {
+        let (session, mut line) = self.parts(client, hub);
+        flow::exchange(session, &mut line, events, now)
     }
 
     /// Takes what was decided about who the client is.
@@ -317,24 +323,14 @@ impl State {
         hub: &Hub,
         decided: (Ticket, AuthResult),
     ) -> Exchanged {
-        let served = &mut self.served;
-        let mut line = Line {
-            client,
-            hub,
-            served,
-        };
-        flow::authenticate(&mut self.session, &mut line, decided, hub.registry.now())
+        let (session, mut line) = self.parts(client, hub);
+        flow::authenticate(session, &mut line, decided, hub.registry.now())
     }
 
     /// Does what is due at `now`.
     fn on_time(&mut self, client: &Client, hub: &Hub, now: Time) -> Exchanged {
-        let served = &mut self.served;
-        let mut line = Line {
-            client,
-            hub,
-            served,
-        };
-        flow::on_time(&mut self.session, &mut line, now)
+        let (session, mut line) = self.parts(client, hub);
+        flow::on_time(session, &mut line, now)
     }
 
     /// Tells the hub what the client has shown of itself.
