@@ -229,8 +229,11 @@ impl Places {
     /// The next thing to do at `now`; ask again until there is none. Valid after anything else was called, and
     /// at the time that [`retry_at`](Self::retry_at) names.
     pub fn next(&mut self, now: Time) -> Option<Step> {
+        if self.closed {
+            return None;
+        }
         for (lane, (speaks, _, anonymous)) in LANES.into_iter().enumerate() {
-            let Some((peer, first)) = self.first_of(lane).filter(|_| !self.closed) else {
+            let Some((peer, first)) = self.first_of(lane) else {
                 continue;
             };
             let newcomer = Newcomer { peer, anonymous };
@@ -287,7 +290,7 @@ impl Places {
         let Some(stranger) = self.strangers.remove(&id) else {
             return;
         };
-        self.unwatch(&stranger);
+        self.unwatch(stranger);
         let rank = Rank {
             stage: Stage::Speaking,
             since,
@@ -298,10 +301,11 @@ impl Places {
 
     /// The client `id` is no stranger any more: it has shown who it is or, where it need not, made a call.
     pub fn settled(&mut self, id: u64) {
-        if let Some(Stranger { newcomer, rank }) = self.strangers.remove(&id) {
-            self.unwatch(&Stranger { newcomer, rank });
-            if newcomer.anonymous {
-                self.anonymous[newcomer.peer.reach() as usize].leave(newcomer.peer);
+        if let Some(stranger) = self.strangers.remove(&id) {
+            self.unwatch(stranger);
+            let Newcomer { peer, anonymous } = stranger.newcomer;
+            if anonymous {
+                self.anonymous[peer.reach() as usize].leave(peer);
             }
         }
     }
@@ -365,8 +369,8 @@ impl Places {
         }
     }
 
-    fn unwatch(&mut self, stranger: &Stranger) {
-        let Stranger { newcomer, rank } = *stranger;
+    fn unwatch(&mut self, stranger: Stranger) {
+        let Stranger { newcomer, rank } = stranger;
         self.all.unwatch(newcomer.peer, rank);
         if newcomer.anonymous {
             self.anonymous[newcomer.peer.reach() as usize].unwatch(newcomer.peer, rank);
@@ -429,8 +433,8 @@ impl Places {
     /// Takes out one newcomer of the peer that has the most who wait.
     fn refuse(&mut self) -> Option<u64> {
         let mut counts: BTreeMap<Peer, usize> = BTreeMap::new();
-        for (_, peer) in self.waiting.values() {
-            *counts.entry(*peer).or_default() += 1;
+        for (peer, queue) in self.lanes.iter().flat_map(|lane| &lane.0) {
+            *counts.entry(*peer).or_default() += queue.len();
         }
         let (peer, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
         let of_peer = |speaks| {
