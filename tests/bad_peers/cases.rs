@@ -1,7 +1,9 @@
 //! Input that no client should send: what it is answered, whether the connection lives on, and what the log
 //! says of it (DM-801…805, 902).
 
-use crate::support::{AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, KEEPALIVE, REMOTE, open_arguments};
+use crate::support::{
+    AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, KEEPALIVE, REMOTE, framed, open_arguments,
+};
 
 /// The serial of every message of a case.
 pub(crate) const SERIAL: u32 = 5;
@@ -57,9 +59,7 @@ fn call(procedure: i32) -> Message {
 
 impl Message {
     fn bytes(&self) -> Vec<u8> {
-        let length = u32::try_from(28 + self.payload.len()).unwrap();
         let words = [
-            length,
             self.program,
             self.version,
             self.procedure.cast_unsigned(),
@@ -67,9 +67,7 @@ impl Message {
             self.serial,
             self.status,
         ];
-        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-        bytes.extend(&self.payload);
-        bytes
+        framed(words, &self.payload)
     }
 }
 

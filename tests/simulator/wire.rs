@@ -1,5 +1,10 @@
 //! The protocol as a client's author would write it down from its description: nothing of it is the daemon's.
 
+#[path = "../support/framed.rs"]
+mod framed;
+
+use framed::framed;
+
 pub(crate) const REMOTE: u32 = 0x2000_8086;
 pub(crate) const KEEPALIVE: u32 = 0x6b65_6570;
 pub(crate) const HEADER: usize = 28;
@@ -64,9 +69,7 @@ impl Head {
 
     /// The message with this body.
     pub(crate) fn with(self, body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(HEADER + body.len()).expect("a short message");
         let words = [
-            length,
             self.program,
             self.version,
             self.procedure.cast_unsigned(),
@@ -74,9 +77,7 @@ impl Head {
             self.serial,
             self.status,
         ];
-        let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_be_bytes).collect();
-        bytes.extend(body);
-        bytes
+        framed(words, body)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A client of the daemon that speaks in bytes.
 
+use super::framed;
 use super::patience::{PATIENCE, wait_until};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use std::io::{self, Read, Write};
@@ -192,17 +193,13 @@ pub fn connect_from(last: u8, to: SocketAddr) -> io::Result<TcpStream> {
 
 /// What answers a ping.
 pub fn pong() -> Vec<u8> {
-    let words = [28, KEEPALIVE, 1, 2, 2, 0, 0];
-    words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    framed([KEEPALIVE, 1, 2, 2, 0, 0], &[])
 }
 
 /// A call of the remote program.
 pub fn message(procedure: i32, serial: u32, arguments: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(28 + arguments.len()).unwrap();
-    let words = [length, REMOTE, 1, procedure.cast_unsigned(), 0, serial, 0];
-    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-    bytes.extend_from_slice(arguments);
-    bytes
+    let words = [REMOTE, 1, procedure.cast_unsigned(), 0, serial, 0];
+    framed(words, arguments)
 }
 
 /// The arguments of an open of `test:///default`.

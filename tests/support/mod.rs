@@ -10,10 +10,12 @@
 pub mod patience;
 
 mod client;
+mod framed;
 
 pub use client::*;
 use eventry::driver::Driver;
 use eventry::server::{Config, DaemonError, Ready, run};
+pub(crate) use framed::framed;
 use patience::{PATIENCE, bounded, wait_until};
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
