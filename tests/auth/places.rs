@@ -208,6 +208,8 @@ fn who_waits_is_closed_when_the_daemon_stops() {
     let served = served(|config| {
         config.max_anonymous_clients = 1;
         config.place_patience = Duration::MAX;
+        // Nor does the daemon wait for them.
+        config.shutdown_grace = Duration::MAX;
     });
     let mut first = served.connect();
     first.call(AUTH_LIST, &[]);
