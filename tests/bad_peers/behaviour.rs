@@ -1,7 +1,9 @@
 //! Peers that are silent, slow, half finished, in a flood, deaf or gone, on each transport.
 
 use crate::support::patience::wait_until;
-use crate::support::{AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, message, open_arguments};
+use crate::support::{
+    AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, event_loop_sleeps, message, open_arguments,
+};
 use crate::transports::{Served, TRANSPORTS, Transport};
 use std::io::Write;
 use std::net::Shutdown;
@@ -123,6 +125,29 @@ fn who_sends_no_more_gets_all_answers_and_then_the_end_on_each_transport() {
             assert!(client.is_closed());
         }
     }
+}
+
+/// The end of its input is read when more answers wait than the system takes. Of a network it takes more than a
+/// client may leave unread.
+#[test]
+fn who_reads_only_after_it_has_sent_all_gets_all_answers_and_then_the_end() {
+    let served = Served::start("");
+    let mut client = served.open(Transport::Unix);
+    let calls = 0..8_000;
+    let sent: Vec<u8> = calls
+        .clone()
+        .flat_map(|serial| message(AUTH_LIST, serial, &[]))
+        .collect();
+    client.stream.write_all(&sent).unwrap();
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    wait_until("the daemon waits for the client to read", || {
+        event_loop_sleeps(served.daemon.pid())
+    });
+    for serial in calls {
+        let (header, _) = client.read_message().expect("an answer");
+        assert_eq!(header[4], serial);
+    }
+    assert!(client.is_closed());
 }
 
 /// What the log says of who comes and goes, by number and reason.

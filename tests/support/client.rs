@@ -113,7 +113,8 @@ impl<S: Connection> RawClient<S> {
         let mut sent = 0;
         self.stream.set_nonblocking(true).unwrap();
         wait_until("the daemon reads no more", || {
-            match self.stream.write(&calls) {
+            // Where the last one was cut off, else the daemon takes the rest for something else.
+            match self.stream.write(&calls[sent % calls.len()..]) {
                 Ok(written) => {
                     sent += written;
                     false
@@ -169,7 +170,7 @@ impl<S: Connection> Drop for RawClient<S> {
 
 /// Whether the thread of a daemon's event loop sleeps. What wakes it does so at once, before whoever made it
 /// readable goes on.
-fn event_loop_sleeps(process: u32) -> bool {
+pub fn event_loop_sleeps(process: u32) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let mut threads = threads.map(|thread| thread.unwrap().path());
     let is_loop = |thread: &PathBuf| {
