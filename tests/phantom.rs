@@ -11,7 +11,9 @@
 
 use eventry::{Backend, EventLoop, Events};
 use rustix::stdio::dup2_stdin;
+use std::fs::File;
 use std::io::{Read, Write, stdin};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,6 +40,23 @@ fn turns_until(event_loop: &mut EventLoop, told: &Receiver<()>) -> usize {
 /// Two files for one number, and what makes each readable.
 fn two_pairs() -> [(UnixStream, UnixStream); 2] {
     [(); 2].map(|()| UnixStream::pair().unwrap())
+}
+
+/// A loop with a handle on standard input that was told of it as `first`, and of a change of it as `second`; the
+/// calls of that handle.
+fn updated_as(first: &UnixStream, second: &UnixStream) -> (EventLoop, Receiver<()>) {
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    let (tell, called) = channel();
+    dup2_stdin(first).unwrap();
+    let id = registry
+        .add_handle(stdin(), R, move |_| tell.send(()).unwrap())
+        .unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    dup2_stdin(second).unwrap();
+    registry.update_handle(id, R | Events::HANGUP).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    (event_loop, called)
 }
 
 fn standard_input() -> MutexGuard<'static, ()> {
@@ -141,27 +160,88 @@ fn a_number_that_is_another_file_than_before_can_be_added_and_updated() {
 #[test]
 fn a_number_that_is_updated_as_another_file_is_not_called_for_the_first() {
     let _alone = standard_input();
-    let mut event_loop = EventLoop::new().unwrap();
-    let registry = event_loop.registry();
     let [(first, mut to_first), (second, mut to_second)] = two_pairs();
-    dup2_stdin(&first).unwrap();
-    let (tell, called) = channel();
-    let id = registry
-        .add_handle(stdin(), R, move |_| tell.send(()).unwrap())
-        .unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
-    dup2_stdin(&second).unwrap();
-    registry.update_handle(id, R | Events::HANGUP).unwrap();
-    event_loop.run_once(AT_ONCE).unwrap();
+    let (mut event_loop, called) = updated_as(&first, &second);
     to_first.write_all(b"x").unwrap();
 
     let (tell, fired) = channel();
-    registry
-        .add_timeout(Duration::from_millis(20), move |_| tell.send(()).unwrap())
+    let interval = Duration::from_millis(20);
+    event_loop
+        .registry()
+        .add_timeout(interval, move |_| tell.send(()).unwrap())
         .unwrap();
     let turns = turns_until(&mut event_loop, &fired);
     assert!(called.try_recv().is_err(), "called for the first file");
     assert!(turns <= FEW, "{turns} turns for one timeout");
     to_second.write_all(b"x").unwrap();
     assert!(turns_until(&mut event_loop, &called) <= FEW);
+}
+
+// EV-1002, EV-1004: what cannot be polled is always ready, and what can be is not, whatever the number was before.
+#[test]
+fn a_number_that_is_updated_is_always_ready_while_it_cannot_be_polled() {
+    let _alone = standard_input();
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    let (socket, _held) = UnixStream::pair().unwrap();
+    let file = File::open("/dev/null").unwrap();
+    let (tell, called) = channel();
+    dup2_stdin(&socket).unwrap();
+    let id = registry
+        .add_handle(stdin(), R, move |event| tell.send(event.events).unwrap())
+        .unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    for (interest, is_file) in [
+        (R | Events::HANGUP, true),
+        (R, true),
+        (R | Events::HANGUP, false),
+        (R, true),
+        (R | Events::HANGUP, true),
+    ] {
+        if is_file {
+            dup2_stdin(&file).unwrap();
+        } else {
+            dup2_stdin(&socket).unwrap();
+        }
+        registry.update_handle(id, interest).unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        // What comes first may be an event of before; from now on nothing is left of that.
+        called.try_iter().for_each(drop);
+        event_loop.run_once(AT_ONCE).unwrap();
+        let found: Vec<Events> = called.try_iter().collect();
+        assert_eq!(found, vec![R; usize::from(is_file)], "{interest:?}");
+    }
+}
+
+// EV-1003, EV-1004: what is always ready stands in no epoll descriptor, and moves to a new one like the others.
+#[test]
+fn a_phantom_beside_a_file_that_is_always_ready_is_got_rid_of_once() {
+    let _alone = standard_input();
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    let (tell, called) = channel();
+    registry
+        .add_handle(File::open("/dev/null").unwrap(), R, move |_| {
+            tell.send(()).unwrap();
+        })
+        .unwrap();
+    let [(first, mut to_first), (second, _held)] = two_pairs();
+    dup2_stdin(&first).unwrap();
+    let id = registry.add_handle(stdin(), R, |_| {}).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    dup2_stdin(&second).unwrap();
+    let _ = registry.remove_handle(id).unwrap();
+    to_first.write_all(b"x").unwrap();
+    for _ in 0..FEW {
+        event_loop.run_once(AT_ONCE).unwrap();
+    }
+
+    let polled = event_loop.poll_fd().map(|fd| fd.as_raw_fd());
+    called.try_iter().for_each(drop);
+    for _ in 0..FEW {
+        event_loop.run_once(AT_ONCE).unwrap();
+        let now = event_loop.poll_fd().map(|fd| fd.as_raw_fd());
+        assert_eq!(now, polled, "made anew although there is no phantom");
+    }
+    assert_eq!(called.try_iter().count(), FEW);
 }

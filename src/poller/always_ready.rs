@@ -3,96 +3,89 @@
 
 use crate::events::Events;
 use crate::id::Token;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The always-ready registrations of one poller. While there is one, the wait does not block.
 #[derive(Debug)]
 pub(super) struct AlwaysReady {
     /// A second lock, always taken after the registry's and never held across anything else.
-    registered: Mutex<Vec<(Token, Events)>>,
+    registered: Mutex<Registered>,
     /// Their number, so that the wait need not take the lock when there is none.
     count: AtomicUsize,
 }
 
+/// By descriptor: a number has one registration.
+type Registered = BTreeMap<RawFd, (Token, Events)>;
+
 impl AlwaysReady {
     pub(super) fn new() -> AlwaysReady {
         AlwaysReady {
-            registered: Mutex::new(Vec::new()),
+            registered: Mutex::new(Registered::new()),
             count: AtomicUsize::new(0),
         }
     }
 
-    /// Registers `token`, or changes what it wants.
+    /// Registers the descriptor of `token`, or changes its registration.
     pub(super) fn insert(&self, token: Token, interest: Events) {
         let mut registered = self.registered.lock();
-        match registered.iter_mut().find(|(known, _)| *known == token) {
-            Some(entry) => entry.1 = interest,
-            None => registered.push((token, interest)),
-        }
+        registered.insert(token.fd(), (token, interest));
         self.count.store(registered.len(), Ordering::Release);
-    }
-
-    /// Changes what the registration wants, if it is one of ours.
-    pub(super) fn update(&self, token: Token, interest: Events) -> bool {
-        if self.is_empty() {
-            return false;
-        }
-        let mut registered = self.registered.lock();
-        match registered.iter_mut().find(|(known, _)| *known == token) {
-            Some(entry) => {
-                entry.1 = interest;
-                true
-            }
-            None => false,
-        }
     }
 
     /// Ends the registration of a descriptor, if it is one of ours.
-    pub(super) fn remove(&self, fd: std::os::fd::RawFd) -> bool {
-        if self.is_empty() {
-            return false;
+    pub(super) fn remove(&self, fd: RawFd) {
+        if let Some(mut registered) = self.unless_empty() {
+            registered.remove(&fd);
+            self.count.store(registered.len(), Ordering::Release);
         }
-        let mut registered = self.registered.lock();
-        let before = registered.len();
-        registered.retain(|(token, _)| token.fd() != fd);
-        self.count.store(registered.len(), Ordering::Release);
-        registered.len() < before
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.count.load(Ordering::Acquire) == 0
+    /// Ends all registrations.
+    pub(super) fn clear(&self) {
+        if let Some(mut registered) = self.unless_empty() {
+            registered.clear();
+            self.count.store(0, Ordering::Release);
+        }
     }
 
     /// Appends what is ready, which is what is wanted of reading and writing.
     pub(super) fn append_to(&self, ready: &mut Vec<(Token, Events)>) {
-        if !self.is_empty() {
-            let possible = Events::READABLE | Events::WRITABLE;
-            let registered = self.registered.lock();
-            ready.extend(
-                registered
-                    .iter()
-                    .map(|(token, interest)| (*token, *interest & possible))
-                    .filter(|(_, events)| !events.is_empty()),
-            );
+        if let Some(registered) = self.unless_empty() {
+            let found = registered.values();
+            let found = found.map(|(token, interest)| (*token, possible(*interest)));
+            ready.extend(found.filter(|(_, events)| !events.is_empty()));
         }
     }
 
     /// Whether some registration wants reading or writing, so that a wait must not block.
     pub(super) fn is_ready(&self) -> bool {
-        let possible = Events::READABLE | Events::WRITABLE;
-        !self.is_empty()
-            && self
-                .registered
-                .lock()
-                .iter()
-                .any(|(_, interest)| interest.intersects(possible))
+        self.unless_empty().is_some_and(|registered| {
+            let mut interests = registered.values().map(|(_, interest)| *interest);
+            interests.any(|interest| !possible(interest).is_empty())
+        })
     }
+
+    /// The registrations, if there are any.
+    fn unless_empty(&self) -> Option<MutexGuard<'_, Registered>> {
+        (self.count.load(Ordering::Acquire) > 0).then(|| self.registered.lock())
+    }
+}
+
+/// What of `interest` is always ready.
+fn possible(interest: Events) -> Events {
+    interest & (Events::READABLE | Events::WRITABLE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn both() -> Events {
+        Events::READABLE | Events::WRITABLE
+    }
 
     fn ready(registered: &AlwaysReady) -> Vec<(Token, Events)> {
         let mut ready = Vec::new();
@@ -101,26 +94,38 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_there_once_with_what_it_wanted_last() {
+    fn a_descriptor_is_there_once_as_it_was_registered_last() {
         let registered = AlwaysReady::new();
-        let (a, b) = (Token::new(3, 1), Token::new(4, 2));
-        let both = Events::READABLE | Events::WRITABLE;
-        registered.insert(a, Events::READABLE);
-        registered.insert(b, both);
-        registered.insert(a, Events::WRITABLE);
-        assert_eq!(ready(&registered), [(a, Events::WRITABLE), (b, both)]);
-        assert!(registered.update(b, Events::NONE) && registered.is_ready());
-        assert_eq!(ready(&registered), [(a, Events::WRITABLE)]);
-        assert!(!registered.update(Token::new(5, 1), both));
+        let (first, second, other) = (Token::new(3, 1), Token::new(3, 3), Token::new(4, 2));
+        registered.insert(first, Events::READABLE);
+        registered.insert(other, both());
+        registered.insert(second, Events::WRITABLE);
+        let right = [(second, Events::WRITABLE), (other, both())];
+        assert_eq!(ready(&registered), right);
     }
 
     #[test]
-    fn a_removal_says_whether_there_was_anything() {
+    fn what_wants_neither_reading_nor_writing_is_not_ready() {
         let registered = AlwaysReady::new();
-        assert!(registered.is_empty() && !registered.is_ready() && !registered.remove(3));
-        registered.insert(Token::new(3, 1), Events::READABLE);
-        assert!(!registered.remove(4) && registered.is_ready());
-        assert!(registered.remove(3) && registered.is_empty() && !registered.is_ready());
+        registered.insert(Token::new(3, 1), Events::HANGUP);
+        assert!(!registered.is_ready());
+        assert_eq!(ready(&registered), []);
+        registered.insert(Token::new(4, 2), both() | Events::HANGUP);
+        assert!(registered.is_ready());
+        assert_eq!(ready(&registered), [(Token::new(4, 2), both())]);
+    }
+
+    #[test]
+    fn nothing_is_ready_after_the_last_removal() {
+        let registered = AlwaysReady::new();
+        registered.remove(3);
+        registered.insert(Token::new(3, 1), both());
+        registered.insert(Token::new(5, 2), both());
+        registered.remove(4);
+        registered.remove(3);
+        assert_eq!(ready(&registered), [(Token::new(5, 2), both())]);
+        registered.clear();
+        assert!(!registered.is_ready());
         assert_eq!(ready(&registered), []);
     }
 }

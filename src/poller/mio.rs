@@ -139,6 +139,7 @@ impl Poller for MioPoller {
         let shared = &self.registrar.0;
         let (poll, registry) = new_poll(&shared.wake)?;
         *shared.registry.lock() = registry;
+        shared.always_ready.clear();
         self.poll = poll;
         Ok(true)
     }
@@ -160,33 +161,28 @@ impl Registrar for MioRegistrar {
     fn register(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
         let registry = self.0.registry.lock();
         let (data, flags) = (EventData::new_u64(token.into_bits()), flags_of(interest));
-        match epoll::add(&*registry, source, data, flags) {
-            Err(Errno::PERM) => {
-                self.0.always_ready.insert(token, interest);
-                Ok(())
-            }
+        let result = match epoll::add(&*registry, source, data, flags) {
             // The number was registered before, closed without a removal and opened again, while a
             // duplicate keeps the old registration alive: it is replaced (EV-1002).
-            Err(Errno::EXIST) => Ok(epoll::modify(&*registry, source, data, flags)?),
-            result => Ok(result?),
-        }
+            Err(Errno::EXIST) => epoll::modify(&*registry, source, data, flags),
+            result => result,
+        };
+        self.note(token, interest, result)
     }
 
     fn reregister(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
-        if self.0.always_ready.update(token, interest) {
-            return Ok(());
-        }
-        let data = EventData::new_u64(token.into_bits());
         let registry = self.0.registry.lock();
-        Ok(epoll::modify(&*registry, source, data, flags_of(interest))?)
+        let data = EventData::new_u64(token.into_bits());
+        let result = epoll::modify(&*registry, source, data, flags_of(interest));
+        self.note(token, interest, result)
     }
 
     fn deregister(&self, source: &OsSource) {
         let shared = &*self.0;
-        if !shared.always_ready.remove(source.fd()) {
-            // Fails if the descriptor was closed too early, and then the kernel has forgotten it.
-            let _ = epoll::delete(&*shared.registry.lock(), source);
-        }
+        shared.always_ready.remove(source.fd());
+        // Fails if the descriptor was closed too early, and then the kernel has forgotten it, or if it is
+        // always ready: it is asked all the same, for the number may have been another file before.
+        let _ = epoll::delete(&*shared.registry.lock(), source);
     }
 
     fn wake(&self) -> io::Result<()> {
@@ -203,6 +199,20 @@ impl Registrar for MioRegistrar {
 
     fn coarse_tick(&self) -> Duration {
         self.0.clock.coarse_tick()
+    }
+}
+
+impl MioRegistrar {
+    /// Notes what epoll made of a descriptor: one that it cannot poll is always ready, and any other is not, even
+    /// if the number was one before (EV-1002, EV-1004).
+    fn note(&self, token: Token, interest: Events, result: Result<(), Errno>) -> io::Result<()> {
+        let always_ready = &self.0.always_ready;
+        if result == Err(Errno::PERM) {
+            always_ready.insert(token, interest);
+            return Ok(());
+        }
+        always_ready.remove(token.fd());
+        Ok(result?)
     }
 }
 
