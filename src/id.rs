@@ -28,8 +28,9 @@ pub struct TimeoutId(pub(crate) Key);
 /// What a poller is told to report when a descriptor is ready: the descriptor's number and the serial of
 /// its registration.
 ///
-/// Each registration with the poller gets a token of its own, so an event that was fetched before the
-/// descriptor was closed, reused or registered anew is recognised as stale (EV-605, EV-606, EV-1003).
+/// Each registration with the poller gets a token of its own, and another one with each change of it, so an
+/// event that was fetched before the descriptor was closed, reused or registered anew is recognised as stale
+/// (EV-605, EV-606), and so is one of another file that had the number before (EV-1003).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(u64);
 

@@ -74,6 +74,8 @@ defects! {
     StaleUnnamed,
     /// A descriptor that is registered again gets the token of its last registration.
     TokenRepeated,
+    /// A registration that is changed keeps its token, so that two files may come to have the same one.
+    TokenKept,
     /// What a handle of a registered descriptor wants anew is not told to the poller.
     ChangeForgotten,
     /// The end of a registration that follows from a removal waits until the loop next sleeps, when the

@@ -9,7 +9,7 @@
     reason = "the tests take turns, and no model checker looks at that"
 )]
 
-use eventry::{Backend, EventLoop, Events};
+use eventry::{Backend, EventLoop, Events, HandleId};
 use rustix::stdio::dup2_stdin;
 use std::fs::File;
 use std::io::{Read, Write, stdin};
@@ -44,7 +44,7 @@ fn two_pairs() -> [(UnixStream, UnixStream); 2] {
 
 /// A loop with a handle on standard input that was told of it as `first`, and of a change of it as `second`; the
 /// calls of that handle.
-fn updated_as(first: &UnixStream, second: &UnixStream) -> (EventLoop, Receiver<()>) {
+fn updated_as(first: &UnixStream, second: &UnixStream) -> (EventLoop, HandleId, Receiver<()>) {
     let mut event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();
     let (tell, called) = channel();
@@ -56,7 +56,7 @@ fn updated_as(first: &UnixStream, second: &UnixStream) -> (EventLoop, Receiver<(
     dup2_stdin(second).unwrap();
     registry.update_handle(id, R | Events::HANGUP).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    (event_loop, called)
+    (event_loop, id, called)
 }
 
 fn standard_input() -> MutexGuard<'static, ()> {
@@ -161,7 +161,7 @@ fn a_number_that_is_another_file_than_before_can_be_added_and_updated() {
 fn a_number_that_is_updated_as_another_file_is_not_called_for_the_first() {
     let _alone = standard_input();
     let [(first, mut to_first), (second, mut to_second)] = two_pairs();
-    let (mut event_loop, called) = updated_as(&first, &second);
+    let (mut event_loop, _id, called) = updated_as(&first, &second);
     to_first.write_all(b"x").unwrap();
 
     let (tell, fired) = channel();
@@ -175,6 +175,29 @@ fn a_number_that_is_updated_as_another_file_is_not_called_for_the_first() {
     assert!(turns <= FEW, "{turns} turns for one timeout");
     to_second.write_all(b"x").unwrap();
     assert!(turns_until(&mut event_loop, &called) <= FEW);
+}
+
+// EV-505, EV-1003: epoll knows the number by two files now, and was told of both for the handle. Only what it was
+// told last counts.
+#[test]
+fn a_number_that_is_updated_as_two_files_by_turns_is_called_once_in_a_turn() {
+    let _alone = standard_input();
+    let [(first, mut to_first), (second, mut to_second)] = two_pairs();
+    let (mut event_loop, id, called) = updated_as(&first, &second);
+    dup2_stdin(&first).unwrap();
+    event_loop.registry().update_handle(id, R).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+
+    to_second.write_all(b"x").unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert!(called.try_recv().is_err(), "called for the second file");
+    to_first.write_all(b"x").unwrap();
+    for _ in 0..FEW {
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert!(called.try_iter().count() <= 1, "called twice in a turn");
+    }
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(called.try_iter().count(), 1);
 }
 
 // EV-1002, EV-1004: what cannot be polled is always ready, and what can be is not, whatever the number was before.

@@ -19,7 +19,7 @@ pub(super) struct Descriptor {
     pub(super) first: u32,
     /// What the poller has been told; nothing if the descriptor is not registered.
     told: Events,
-    /// The serial of that registration.
+    /// The serial of what it was told last.
     registration: u32,
     /// The union of the handles' interests.
     union: Events,
@@ -109,7 +109,12 @@ impl Descriptors {
                 continue;
             }
             descriptor.told = union;
-            if told.is_empty() && !(planted(Defect::TokenRepeated) && descriptor.registration > 0) {
+            let keeps = if told.is_empty() {
+                planted(Defect::TokenRepeated) && descriptor.registration > 0
+            } else {
+                planted(Defect::TokenKept)
+            };
+            if !keeps {
                 self.registrations = self.registrations.wrapping_add(1);
                 descriptor.registration = self.registrations;
             }

@@ -47,7 +47,8 @@ pub enum Change<'a, S> {
         source: &'a S,
         /// Its number.
         fd: RawFd,
-        /// The token it was registered with.
+        /// What to report from now on; never used before. The number may be another file by now, and the
+        /// poller may know both: one token for both would have the handles called for both (EV-1003).
         token: Token,
         /// What its handles want together; not empty.
         interest: Events,

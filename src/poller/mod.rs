@@ -138,7 +138,7 @@ pub trait Registrar: Clone + Send + Sync + Debug + 'static {
     /// does not ask it here has the next wait [lose](Poller::lost) the registration instead.
     fn register(&self, source: &Self::Source, token: Token, interest: Events) -> io::Result<()>;
 
-    /// Changes the interest of a registration.
+    /// Changes the interest of a registration, and what it is reported under.
     ///
     /// # Errors
     ///

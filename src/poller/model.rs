@@ -236,8 +236,8 @@ impl Registrar for Model {
             return Err(error.into());
         }
         match world.registered.get_mut(&source.0) {
-            Some(registration) if registration.0 == token => registration.1 = interest,
-            _ => return Err(io::ErrorKind::NotFound.into()),
+            Some(registration) => *registration = (token, interest),
+            None => return Err(io::ErrorKind::NotFound.into()),
         }
         drop(world);
         self.0.changed.notify_one();
@@ -280,24 +280,18 @@ mod tests {
     }
 
     #[test]
-    fn a_registration_is_changed_under_its_own_token_only() {
-        let (_poller, model) = ModelPoller::new();
-        let (own, other) = (Token::new(3, 1), Token::new(3, 2));
-        let kind = |result: io::Result<()>| result.map_err(|error| error.kind());
-        let unknown = Err(io::ErrorKind::NotFound);
-        assert_eq!(kind(model.reregister(&ModelSource(3), own, R)), unknown);
-        model.register(&ModelSource(3), own, R).unwrap();
+    fn a_registration_that_is_changed_is_reported_under_its_new_token() {
+        let (mut poller, model) = ModelPoller::new();
+        let (first, second) = (Token::new(3, 1), Token::new(3, 2));
+        let unknown = model.reregister(&ModelSource(3), first, R).unwrap_err();
+        assert_eq!(unknown.kind(), io::ErrorKind::NotFound);
+        model.register(&ModelSource(3), first, R).unwrap();
         let changed = Events::WRITABLE;
-        assert_eq!(
-            kind(model.reregister(&ModelSource(3), other, changed)),
-            unknown
-        );
-        assert_eq!(model.registered(), [(3, R)]);
-        assert_eq!(
-            kind(model.reregister(&ModelSource(3), own, changed)),
-            Ok(())
-        );
+        model.reregister(&ModelSource(3), second, changed).unwrap();
         assert_eq!(model.registered(), [(3, changed)]);
+        model.set_ready(3, R | changed);
+        poller.wait(None).unwrap();
+        assert!(poller.ready().eq([(second, changed)]));
     }
 
     // `FOR_EVER`: a short wait lets its time pass unless there is something to tell or somebody woke it.

@@ -46,6 +46,7 @@ pub fn named_checks(defect: Defect) -> &'static [Check] {
         Defect::StaleTokenAccepted => &[Search("I4")],
         Defect::StaleUnnamed => &[Search("I18")],
         Defect::TokenRepeated => &[Search("I13")],
+        Defect::TokenKept => &[Search("I13")],
         Defect::ChangeForgotten => &[Search("I17")],
         Defect::DeregistrationDeferred => &[Search("I13")],
         Defect::RefusalForgotten => &[Search("I17")],

@@ -49,12 +49,14 @@ impl Mirror {
                 token,
                 interest,
             } => {
+                let used = self.used.contains(&token);
+                self.used.push(token);
                 let known = self.position(fd).map(|at| &mut self.registered[at]);
                 let fits = known.is_some_and(|(_, own, told)| {
-                    let news = std::mem::replace(told, interest) != interest;
-                    *own == token && news
+                    *own = token;
+                    std::mem::replace(told, interest) != interest
                 });
-                !fits || interest.is_empty() || source.fd != fd
+                !fits || used || interest.is_empty() || source.fd != fd
             }
             Change::Deregister { source, fd } => {
                 let known = self.position(fd).map(|at| self.registered.remove(at));
