@@ -19,6 +19,7 @@
 //!   names it among the [`lost`](Poller::lost); the handles then hear of it once (EV-1001).
 //! - **Tokens are opaque.** An event of a registration that has ended since may be reported; its token
 //!   says so to the core. If it is reported again and again, the backend is [rebuilt](Poller::rebuild).
+//!   A change of a registration comes with another token, the one to report from then on.
 //! - **Sources are the user's.** A registrar is called under a lock and drops no source that may be the
 //!   last share of it; a poller may, in a wait or when it is dropped.
 //! - **Wakes are latched.** A wake that comes before the wait ends the next wait; several may count as
