@@ -1,4 +1,4 @@
-"""The recorded sessions in tests/traces, for those who make seeds of them."""
+"""The recorded sessions in eventryd/tests/traces, for those who make seeds of them."""
 
 import json
 import pathlib
@@ -17,6 +17,6 @@ def write_seeds(seeds):
     """Write what `seeds` yields for the messages of each trace, (suffix, seed), to the directory named."""
     corpus = pathlib.Path(sys.argv[1])
     corpus.mkdir(parents=True, exist_ok=True)
-    for trace in sorted((FUZZ.parent / "tests" / "traces").glob("*.json")):
+    for trace in sorted((FUZZ.parent / "eventryd" / "tests" / "traces").glob("*.json")):
         for suffix, seed in seeds(messages(trace)):
             (corpus / f"{trace.stem}-{suffix}").write_bytes(seed)

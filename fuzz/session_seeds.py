@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make seeds for the fuzz target `session` from the recorded sessions in tests/traces.
+"""Make seeds for the fuzz target `session` from the recorded sessions in eventryd/tests/traces.
 
 A seed is a byte that chooses the configuration, the lengths of the chunks, and then, per message of the client,
 the bytes (0), an answer (9) and output that is sent (10). Run it from anywhere; the seeds go to the directory

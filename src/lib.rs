@@ -100,8 +100,7 @@
 //!
 //! # Features
 //!
-//! `daemon` (default): the wire protocol of libvirt, the embedded hypervisor and `eventryd`. Without default
-//! features this is the event loop alone, on mio, rustix and thiserror.
+//! None is on by default: the event loop alone needs mio, rustix and thiserror.
 //!
 //! `tracing`: the library tells `tracing` of turns and wakes (`TRACE`), of what is added and removed
 //! (`DEBUG`) and of its [warnings](registry::Warning) (`WARN`), under the target `eventry`. No lock of
@@ -121,35 +120,12 @@ pub mod event_impl;
 mod event_loop;
 mod events;
 mod id;
-#[cfg(eventry_verification)]
+#[doc(hidden)]
 pub mod planted;
-#[cfg(not(eventry_verification))]
-mod planted;
 pub mod poller;
-#[cfg(any(loom, feature = "daemon"))]
-pub mod pool;
 pub mod registry;
 mod sync;
 mod time;
-
-#[cfg(feature = "daemon")]
-pub mod auth;
-#[cfg(feature = "daemon")]
-pub mod config;
-#[cfg(feature = "daemon")]
-pub mod driver;
-#[cfg(feature = "daemon")]
-pub mod flow;
-#[cfg(feature = "daemon")]
-pub mod log;
-#[cfg(feature = "daemon")]
-pub mod net;
-#[cfg(feature = "daemon")]
-pub mod server;
-#[cfg(feature = "daemon")]
-pub mod session;
-#[cfg(feature = "daemon")]
-pub mod wire;
 
 pub use event_loop::{
     CallbackPanic, EventLoop, PanickedCallback, RunError, SignalStopper, Stopper,

@@ -150,12 +150,13 @@ pub fn plant(defect: Option<Defect>) {
 
 /// Whether `defect` is planted.
 #[cfg(eventry_verification)]
-pub(crate) fn planted(defect: Defect) -> bool {
+pub fn planted(defect: Defect) -> bool {
     PLANTED.get() == Some(defect)
 }
 
 /// Whether `defect` is planted: never, outside the verification configuration.
 #[cfg(not(eventry_verification))]
-pub(crate) const fn planted(_defect: Defect) -> bool {
+#[must_use]
+pub const fn planted(_defect: Defect) -> bool {
     false
 }

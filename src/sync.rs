@@ -23,13 +23,6 @@ pub(crate) fn give_way() {
     thread::yield_now();
 }
 
-/// Runs `work` on a new thread of this name.
-#[cfg(any(loom, feature = "daemon"))]
-pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    let builder = thread::Builder::new().name(name.to_owned());
-    builder.spawn(work).map(drop)
-}
-
 /// A mutual exclusion lock without poisoning.
 #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
 #[derive(Debug)]

@@ -18,6 +18,8 @@ use std::time::Duration;
 /// let now = Time::from_nanos(1_000);
 /// assert_eq!(now.after(Duration::from_nanos(5)), Time::from_nanos(1_005));
 /// assert_eq!(now.after(Duration::MAX), Time::FAR_FUTURE);
+/// assert_eq!(now.checked_sub(Duration::from_nanos(400)), Some(Time::from_nanos(600)));
+/// assert_eq!(now.checked_sub(Duration::from_secs(1)), None);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
@@ -45,6 +47,16 @@ impl Time {
     #[inline]
     pub const fn after(self, interval: Duration) -> Time {
         Time(self.0.saturating_add(whole_nanos(interval)))
+    }
+
+    /// The point `interval` earlier, or `None` if that is before the origin.
+    #[must_use]
+    #[inline]
+    pub const fn checked_sub(self, interval: Duration) -> Option<Time> {
+        match self.0.checked_sub(whole_nanos(interval)) {
+            Some(nanos) => Some(Time(nanos)),
+            None => None,
+        }
     }
 
     /// How long after `earlier` this is; zero if it is not later.

@@ -8,19 +8,52 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each layer may use those of lower rank; modules of one rank know nothing of each other.
-const LAYERS: &[(u8, &[&str])] = &[
-    (0, &["events", "id", "planted", "sync", "time"]),
-    (1, &["auth", "core", "pool", "wire"]),
-    (2, &["poller", "session"]),
-    (3, &["flow", "registry"]),
-    (4, &["event_loop"]),
-    (5, &["event_impl", "log", "net"]),
-    (6, &["capi", "driver"]),
-    (7, &["server"]),
-    (8, &["config"]),
-    (9, &["bin"]),
-];
+/// A package of the workspace whose layers are checked.
+struct Package {
+    /// The name by which its own programs, tests and examples use it.
+    name: &'static str,
+    /// The folder of its sources.
+    folder: &'static str,
+    /// Each layer may use those of lower rank; modules of one rank know nothing of each other.
+    layers: &'static [(u8, &'static [&'static str])],
+    /// The modules that may have a `cfg` for loom.
+    with_loom: &'static [&'static str],
+}
+
+const EVENTRY: Package = Package {
+    name: "eventry",
+    folder: "src",
+    layers: &[
+        (0, &["events", "id", "planted", "sync", "time"]),
+        (1, &["core"]),
+        (2, &["poller"]),
+        (3, &["registry"]),
+        (4, &["event_loop"]),
+        (5, &["event_impl"]),
+        (6, &["capi"]),
+    ],
+    with_loom: &["lib", "poller", "registry", "event_loop"],
+};
+
+const EVENTRYD: Package = Package {
+    name: "eventryd",
+    folder: "eventryd/src",
+    layers: &[
+        (0, &["sync"]),
+        (1, &["auth", "worker_pool", "wire"]),
+        (2, &["session"]),
+        (3, &["flow"]),
+        (4, &["log", "net"]),
+        (5, &["driver"]),
+        (6, &["server"]),
+        (7, &["config"]),
+        (8, &["cli"]),
+        (9, &["main"]),
+    ],
+    with_loom: &["lib", "main"],
+};
+
+const PACKAGES: [&Package; 2] = [&EVENTRY, &EVENTRYD];
 
 /// Where code is.
 const FOLDERS: &[&str] = &[
@@ -28,23 +61,30 @@ const FOLDERS: &[&str] = &[
     "tests",
     "benches",
     "examples",
+    "eventryd",
     "verification",
     "fuzz/fuzz_targets",
 ];
 
 const LONGEST_FILE: usize = 500;
 
-fn rank_of(module: &str) -> Option<u8> {
-    let layer = LAYERS.iter().find(|(_, modules)| modules.contains(&module));
-    layer.map(|(rank, _)| *rank)
+impl Package {
+    fn rank_of(&self, module: &str) -> Option<u8> {
+        let mut layers = self.layers.iter();
+        let layer = layers.find(|(_, modules)| modules.contains(&module));
+        layer.map(|(rank, _)| *rank)
+    }
 }
 
 /// What the library's root passes on: public name to module.
 type Exports = BTreeMap<String, String>;
 
-fn exports_of(lib: &str) -> Exports {
+fn exports_of(package: &Package, lib: &str) -> Exports {
     let code = code_of(lib);
-    let modules = LAYERS.iter().flat_map(|(_, modules)| modules.iter());
+    let modules = package
+        .layers
+        .iter()
+        .flat_map(|(_, modules)| modules.iter());
     modules
         .flat_map(|module| {
             let names = names_below(&code, module);
@@ -64,9 +104,9 @@ fn module_of(path: &Path) -> String {
 }
 
 /// What one file of the source uses and must not.
-fn upward_edges(path: &Path, source: &str, exports: &Exports) -> Vec<String> {
+fn upward_edges(package: &Package, path: &Path, source: &str, exports: &Exports) -> Vec<String> {
     let module = module_of(path);
-    let Some(rank) = rank_of(&module) else {
+    let Some(rank) = package.rank_of(&module) else {
         return vec![format!("{}: `{module}` is in no layer", path.display())];
     };
     let code = code_of(source);
@@ -75,7 +115,7 @@ fn upward_edges(path: &Path, source: &str, exports: &Exports) -> Vec<String> {
     let depth = path.components().count() - usize::from(path.ends_with("mod.rs"));
     let up = vec!["super"; depth].join("::");
     let mut used = names_below(&code, "crate");
-    used.extend(names_below(&code, "eventry"));
+    used.extend(names_below(&code, package.name));
     if nested {
         let from_root = code.match_indices(&up).flat_map(|(at, _)| {
             let rest = &code[at..];
@@ -83,23 +123,23 @@ fn upward_edges(path: &Path, source: &str, exports: &Exports) -> Vec<String> {
                 .into_iter()
                 .take(1)
         });
-        used.extend(from_root.filter(|name| rank_of(name).is_some()));
+        used.extend(from_root.filter(|name| package.rank_of(name).is_some()));
     }
     used.into_iter()
         .map(|name| exports.get(name).map_or(name, String::as_str))
         .filter(|used| *used != module)
-        .filter(|used| rank_of(used).is_none_or(|below| below >= rank))
+        .filter(|used| package.rank_of(used).is_none_or(|below| below >= rank))
         .map(|used| format!("{}: `{module}` uses `{used}`", path.display()))
         .collect()
 }
 
 /// Where `loom` is named outside `sync`, other than in a `cfg` of the modules that have one.
-fn loom_named_in(path: &Path, source: &str) -> Vec<String> {
+fn loom_named_in(package: &Package, path: &Path, source: &str) -> Vec<String> {
     let module = module_of(path);
     if module == "sync" {
         return Vec::new();
     }
-    let with_cfg = ["lib", "poller", "registry", "event_loop"].contains(&module.as_str());
+    let with_cfg = package.with_loom.contains(&module.as_str());
     let code = code_of(source);
     words(&code)
         .filter(|(_, word)| *word == "loom")
@@ -114,8 +154,8 @@ fn loom_named_in(path: &Path, source: &str) -> Vec<String> {
 
 /// Where unsafe code is, or is allowed, outside `capi`; and in it, blocks and implementations without a
 /// `SAFETY:` line before them.
-fn unsafe_in(path: &Path, source: &str) -> Vec<String> {
-    let in_capi = path.starts_with("capi");
+fn unsafe_in(package: &Package, path: &Path, source: &str) -> Vec<String> {
+    let in_capi = package.name == "eventry" && path.starts_with("capi");
     let code = code_of(source);
     let allowed = code.lines().filter(|line| {
         line.contains("unsafe_code") && line.contains("allow(") && !path.ends_with("capi/mod.rs")
@@ -183,10 +223,10 @@ fn files(folder: &str, kinds: &[&str]) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The sources of the library and the daemon, by their path below `src/`.
-fn sources() -> Vec<(PathBuf, String)> {
-    let below = root().join("src");
-    let sources: Vec<_> = files("src", &["rs"])
+/// The sources of a package, by their path below its folder.
+fn sources(package: &Package) -> Vec<(PathBuf, String)> {
+    let below = root().join(package.folder);
+    let sources: Vec<_> = files(package.folder, &["rs"])
         .into_iter()
         .map(|(path, text)| (path.strip_prefix(&below).unwrap().to_owned(), text))
         .collect();
@@ -196,29 +236,57 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 #[test]
 fn no_layer_uses_one_above_it() {
-    let sources = sources();
-    let (_, lib) = sources
-        .iter()
-        .find(|(path, _)| path.ends_with("lib.rs"))
-        .unwrap();
-    let exports = exports_of(lib);
+    for package in PACKAGES {
+        let sources = sources(package);
+        let mut files = sources.iter();
+        let (_, lib) = files.find(|(path, _)| path.ends_with("lib.rs")).unwrap();
+        let exports = exports_of(package, lib);
+        let upward: Vec<String> = sources
+            .iter()
+            .filter(|(path, _)| !path.ends_with("lib.rs"))
+            .flat_map(|(path, text)| upward_edges(package, path, text, &exports))
+            .collect();
+        assert_eq!(upward, [""; 0], "{}", package.name);
+    }
+    let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let exports = exports_of(&EVENTRY, &lib);
     assert_eq!(
         exports.get("EventLoop").map(String::as_str),
         Some("event_loop")
     );
-    let upward: Vec<String> = sources
-        .iter()
-        .filter(|(path, _)| !path.ends_with("lib.rs"))
-        .flat_map(|(path, text)| upward_edges(path, text, &exports))
-        .collect();
-    assert_eq!(upward, [""; 0]);
 }
 
 #[test]
 fn only_sync_names_loom_and_only_capi_is_unsafe() {
-    let found: Vec<String> = sources()
+    for package in PACKAGES {
+        let found: Vec<String> = sources(package)
+            .iter()
+            .flat_map(|(path, text)| {
+                [
+                    loom_named_in(package, path, text),
+                    unsafe_in(package, path, text),
+                ]
+                .concat()
+            })
+            .collect();
+        assert_eq!(found, [""; 0], "{}", package.name);
+    }
+}
+
+/// The library knows nothing of the daemon.
+#[test]
+fn the_library_does_not_name_the_wire_protocol() {
+    let found: Vec<String> = sources(&EVENTRY)
         .iter()
-        .flat_map(|(path, text)| [loom_named_in(path, text), unsafe_in(path, text)].concat())
+        .flat_map(|(path, text)| {
+            let code = code_of(text);
+            let named = words(&code).filter(|(_, word)| {
+                ["eventryd", "rpc", "xdr"].contains(&word.to_lowercase().as_str())
+            });
+            named
+                .map(|(_, word)| format!("{}: {word}", path.display()))
+                .collect::<Vec<_>>()
+        })
         .collect();
     assert_eq!(found, [""; 0]);
 }
@@ -267,20 +335,30 @@ fn nothing_tells_of_unfinished_work_or_of_one_machine() {
 
 #[test]
 fn a_planted_upward_edge_is_found() {
-    let exports = exports_of("pub use event_loop::{EventLoop, RunError};\npub use id::HandleId;");
-    let edges = |path: &str, source: &str| upward_edges(Path::new(path), source, &exports).len();
+    let exports = exports_of(
+        &EVENTRY,
+        "pub use event_loop::{EventLoop, RunError};\npub use id::HandleId;",
+    );
+    let edges = |path: &str, source: &str| {
+        let package = if path.starts_with("session") {
+            &EVENTRYD
+        } else {
+            &EVENTRY
+        };
+        upward_edges(package, Path::new(path), source, &exports).len()
+    };
     for (path, source) in [
         ("core/mod.rs", "use crate::registry::Registry;"),
         (
             "core/mod.rs",
-            "use crate::{\n    events::Events,\n    wire::Xdr,\n};",
+            "use crate::{\n    events::Events,\n    poller::Poller,\n};",
         ),
         ("core/turn.rs", "fn f() { crate::event_loop::g() }"),
         ("poller/model.rs", "use crate::EventLoop;"),
         ("poller/mod.rs", "use super::registry::Registry;"),
         ("poller/model.rs", "use super::super::{registry::Registry};"),
-        ("wire/mod.rs", "use crate::core::Core;"),
-        ("session/mod.rs", "use crate::poller::Poller;"),
+        ("session/mod.rs", "use crate::{wire::Xdr, net::Peer};"),
+        ("session/mod.rs", "use eventryd::server::run;"),
         ("id.rs", "use crate::events::Events;"),
         ("somewhere/mod.rs", ""),
     ] {
@@ -300,8 +378,8 @@ fn a_planted_upward_edge_is_found() {
             "mod inner { use super::*; use crate::poller::MioPoller; }",
         ),
         (
-            "bin/eventryd/main.rs",
-            "use eventry::server::run; use eventry::session::Access;",
+            "session/mod.rs",
+            "use eventry::EventLoop; use crate::wire::Xdr; use eventryd::auth::Nonce;",
         ),
     ] {
         assert_eq!(edges(path, source), 0, "{path}: {source}");
@@ -310,7 +388,7 @@ fn a_planted_upward_edge_is_found() {
 
 #[test]
 fn a_planted_mention_of_loom_or_unsafe_is_found() {
-    let loom = |path: &str, source: &str| loom_named_in(Path::new(path), source).len();
+    let loom = |path: &str, source: &str| loom_named_in(&EVENTRY, Path::new(path), source).len();
     assert_eq!(loom("core/mod.rs", "#[cfg(loom)]\nuse loom::sync;"), 2);
     assert_eq!(loom("registry/mod.rs", "use loom::sync::Arc;"), 1);
     assert_eq!(
@@ -319,22 +397,31 @@ fn a_planted_mention_of_loom_or_unsafe_is_found() {
     );
     assert_eq!(loom("sync.rs", "use loom::sync as imp;"), 0);
     let path = Path::new("core/mod.rs");
-    assert_eq!(unsafe_in(path, "fn f() { unsafe { g() } }").len(), 1);
     assert_eq!(
-        unsafe_in(path, "// unsafe\n#![forbid(unsafe_code)]").len(),
-        0
-    );
-    assert_eq!(unsafe_in(path, "#![allow(unsafe_code)]").len(), 1);
-    let block = "// SAFETY: it is.\nlet it = unsafe { g() };";
-    assert_eq!(unsafe_in(path, block).len(), 1);
-    let capi = Path::new("capi/mod.rs");
-    let said = "#![allow(unsafe_code)]\n#[unsafe(no_mangle)]\nunsafe extern \"C\" fn f() {}\n";
-    assert_eq!(unsafe_in(capi, &format!("{said}{block}")).len(), 0);
-    assert_eq!(
-        unsafe_in(capi, "// Safe.\nlet it = unsafe { g() };").len(),
+        unsafe_in(&EVENTRY, path, "fn f() { unsafe { g() } }").len(),
         1
     );
-    assert_eq!(unsafe_in(capi, "unsafe impl Send for It {}").len(), 1);
+    assert_eq!(
+        unsafe_in(&EVENTRY, path, "// unsafe\n#![forbid(unsafe_code)]").len(),
+        0
+    );
+    assert_eq!(unsafe_in(&EVENTRY, path, "#![allow(unsafe_code)]").len(), 1);
+    let block = "// SAFETY: it is.\nlet it = unsafe { g() };";
+    assert_eq!(unsafe_in(&EVENTRY, path, block).len(), 1);
+    let capi = Path::new("capi/mod.rs");
+    let said = "#![allow(unsafe_code)]\n#[unsafe(no_mangle)]\nunsafe extern \"C\" fn f() {}\n";
+    assert_eq!(
+        unsafe_in(&EVENTRY, capi, &format!("{said}{block}")).len(),
+        0
+    );
+    assert_eq!(
+        unsafe_in(&EVENTRY, capi, "// Safe.\nlet it = unsafe { g() };").len(),
+        1
+    );
+    assert_eq!(
+        unsafe_in(&EVENTRY, capi, "unsafe impl Send for It {}").len(),
+        1
+    );
 }
 
 #[test]

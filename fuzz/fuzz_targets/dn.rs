@@ -4,8 +4,8 @@
 
 #![no_main]
 
-use eventry::auth::matches_glob;
-use eventry::net::tls::distinguished_name;
+use eventryd::auth::matches_glob;
+use eventryd::net::tls::distinguished_name;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|subject: &[u8]| {

@@ -12,10 +12,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use eventry::Time;
-use eventry::driver::MemoryDriver;
-use eventry::server::Dispatcher;
-use eventry::session::{Access, Auth, Event, Limits, Request, Session, SessionConfig};
-use eventry::wire::{Decoder, FrameSplitter, MAX_FRAME, RemoteError, Reply, Status, Xdr};
+use eventryd::driver::MemoryDriver;
+use eventryd::server::Dispatcher;
+use eventryd::session::{Access, Auth, Event, Limits, Request, Session, SessionConfig};
+use eventryd::wire::{Decoder, FrameSplitter, MAX_FRAME, RemoteError, Reply, Status, Xdr};
 use libfuzzer_sys::fuzz_target;
 use turned_away::turn_away;
 
@@ -157,7 +157,7 @@ impl Run {
         while let Some(frame) = self.sent.head().expect("whole messages") {
             let decoded = match frame.header.status {
                 Status::Error => RemoteError::decode(&mut Decoder::new(frame.payload)).is_ok(),
-                _ if frame.header == eventry::wire::Header::pong() => frame.payload.is_empty(),
+                _ if frame.header == eventryd::wire::Header::pong() => frame.payload.is_empty(),
                 _ => Reply::decode(frame.header.procedure, frame.payload).is_ok(),
             };
             assert!(decoded, "{frame:?}");

@@ -8,7 +8,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use eventry::net::tls::{ServerFiles, TlsContext, TlsFiles, TlsSession, TlsSettings};
+use eventryd::net::tls::{ServerFiles, TlsContext, TlsFiles, TlsSession, TlsSettings};
 use libfuzzer_sys::fuzz_target;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;

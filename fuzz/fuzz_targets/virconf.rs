@@ -6,9 +6,9 @@
 
 use std::path::PathBuf;
 
-use eventry::config::{Format, Given, Source, Value, Virconf, key};
-use eventry::net::RunDir;
-use eventry::server::Config;
+use eventryd::config::{Format, Given, Source, Value, Virconf, key};
+use eventryd::net::RunDir;
+use eventryd::server::Config;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

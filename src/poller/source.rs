@@ -19,7 +19,20 @@ impl OsSource {
     }
 
     /// As [`new`](OsSource::new), for a source that is shared already.
-    pub(crate) fn shared<S: AsFd + Send + Sync + 'static>(source: Arc<S>) -> OsSource {
+    ///
+    /// ```
+    /// use eventry::poller::OsSource;
+    /// use eventry::{EventLoop, Events};
+    /// use std::net::UdpSocket;
+    /// use std::sync::Arc;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// let socket = Arc::new(UdpSocket::bind("127.0.0.1:0")?);
+    /// let source = OsSource::shared(Arc::clone(&socket));
+    /// event_loop.registry().add_source(source, Events::READABLE, |_| {})?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn shared<S: AsFd + Send + Sync + 'static>(source: Arc<S>) -> OsSource {
         OsSource(source)
     }
 

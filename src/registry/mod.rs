@@ -234,7 +234,9 @@ impl<P: Poller> Registry<P> {
         &self.shared.registrar
     }
 
-    pub(crate) fn now(&self) -> Time {
+    /// The time of the loop's clock, for deadlines of the program's own that are compared with the loop's.
+    #[must_use]
+    pub fn now(&self) -> Time {
         self.shared.registrar.now()
     }
 }

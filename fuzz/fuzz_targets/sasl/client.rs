@@ -3,9 +3,9 @@
 use crate::Step;
 use crate::scram::proof;
 use eventry::Time;
-use eventry::auth::{Nonce, Passwords, Sasl, SaslExchange, SaslProgress, Verifier};
-use eventry::session::{Auth, AuthResult, Event, Session, SessionConfig, SessionState};
-use eventry::wire::{
+use eventryd::auth::{Nonce, Passwords, Sasl, SaslExchange, SaslProgress, Verifier};
+use eventryd::session::{Auth, AuthResult, Event, Session, SessionConfig, SessionState};
+use eventryd::wire::{
     Call, Chars, ConnectOpenArgs, FrameSplitter, Header, MAX_FRAME, PROCEDURES, Reply,
     SaslStartArgs, SaslStepArgs, Status, write_message,
 };

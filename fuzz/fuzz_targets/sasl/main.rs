@@ -8,7 +8,7 @@
 #![no_main]
 
 mod client;
-#[path = "../../../tests/scram/mod.rs"]
+#[path = "../../../eventryd/tests/scram/mod.rs"]
 mod scram;
 
 use client::Client;

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use eventry::Time;
-use eventry::driver::MemoryDriver;
-use eventry::server::Dispatcher;
-use eventry::session::{Access, Event, Request, Session, SessionState};
+use eventryd::driver::MemoryDriver;
+use eventryd::server::Dispatcher;
+use eventryd::session::{Access, Event, Request, Session, SessionState};
 
 use crate::script::{Action, MAX_OUTPUT, Script};
 use crate::turned_away::turn_away;

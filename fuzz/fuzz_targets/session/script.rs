@@ -6,8 +6,8 @@
 use std::num::NonZeroUsize;
 
 use arbitrary::{Result, Unstructured};
-use eventry::session::{Access, Auth, Limits, SessionConfig};
-use eventry::wire::{
+use eventryd::session::{Access, Auth, Limits, SessionConfig};
+use eventryd::wire::{
     Call, ConnectOpenArgs, Encoder, Header, LookupByNameArgs, MessageType, PROCEDURES, Program,
     Status, write_message,
 };

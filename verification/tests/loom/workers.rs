@@ -2,7 +2,7 @@
 //! never runs, and who waits for it is a deadlock.
 
 use crate::models::Model;
-use eventry::pool::{Pool, Urgency, Workers};
+use eventryd::worker_pool::{Pool, Urgency, Workers};
 use loom::sync::{Condvar, Mutex};
 use std::num::NonZeroUsize;
 use std::sync::Arc;

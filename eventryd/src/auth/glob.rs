@@ -1,0 +1,102 @@
+//! Patterns of names.
+
+/// Whether `text` fits `pattern`, in which `*` stands for any characters and `?` for any one. They are the
+/// patterns of `sasl_allowed_username_list` and `tls_allowed_dn_list`.
+///
+/// It takes time in proportion to the product of the lengths at most.
+///
+/// ```
+/// use eventryd::auth::matches_glob;
+///
+/// assert!(matches_glob("*@EXAMPLE.COM", "fred@EXAMPLE.COM"));
+/// assert!(matches_glob("fre?", "fred"));
+/// assert!(!matches_glob("fred", "freda"));
+/// assert!(matches_glob("C=GB,*,CN=client?", "C=GB,O=Red Hat,CN=client1"));
+/// ```
+#[must_use]
+pub fn matches_glob(pattern: &str, text: &str) -> bool {
+    let (mut pattern, mut text) = (pattern.chars(), text.chars());
+    // After the last star, and the text that it does not cover yet.
+    let mut retry = None;
+    loop {
+        let before = text.clone();
+        match (pattern.next(), text.next()) {
+            (Some('*'), _) => {
+                text = before;
+                retry = Some((pattern.clone(), text.clone()));
+                continue;
+            }
+            (Some('?'), Some(_)) => continue,
+            (Some(expected), Some(found)) if expected == found => continue,
+            (None, None) => return true,
+            _ => {}
+        }
+        // The last star covers one character more.
+        let Some((after_star, uncovered)) = &mut retry else {
+            return false;
+        };
+        if uncovered.next().is_none() {
+            return false;
+        }
+        pattern = after_star.clone();
+        text = uncovered.clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, word for word.
+    fn naive(pattern: &[char], text: &[char]) -> bool {
+        match (pattern.split_first(), text.split_first()) {
+            (None, None) => true,
+            (Some(('*', rest)), _) => {
+                naive(rest, text) || (!text.is_empty() && naive(pattern, &text[1..]))
+            }
+            (Some(('?', rest)), Some((_, left))) => naive(rest, left),
+            (Some((expected, rest)), Some((found, left))) => expected == found && naive(rest, left),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_matches_what_its_definition_says(pattern in "[ab*?é]{0,8}", text in "[abé]{0,8}") {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            prop_assert_eq!(matches_glob(&pattern, &text), naive(&chars(&pattern), &chars(&text)));
+        }
+    }
+
+    #[test]
+    fn a_pattern_describes_the_whole_text() {
+        for (pattern, text, matches) in [
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abbcd", false),
+            ("*b*", "aaab", true),
+            ("*ab", "aab", true),
+            ("*aab*", "aaaab", true),
+            ("?", "é", true),
+            ("?", "", false),
+            ("a?c", "ac", false),
+            ("**a", "ba", true),
+            ("[a]", "a", false),
+            ("CN=x", "O=y,CN=x", false),
+        ] {
+            assert_eq!(matches_glob(pattern, text), matches, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_full_of_stars_takes_no_age() {
+        let pattern = "a*".repeat(100) + "c";
+        assert!(!matches_glob(&pattern, &"ab".repeat(5_000)));
+        let pattern = "*a".repeat(200) + "b";
+        assert!(!matches_glob(&pattern, &"a".repeat(5_000)));
+    }
+}

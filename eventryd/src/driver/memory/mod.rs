@@ -1,0 +1,383 @@
+//! The in-memory hypervisor: libvirt's `test:///default`, with one domain that runs.
+//!
+//! Nothing here blocks: every call is a look-up under a short lock. The domains are shared by all connections
+//! to a driver and live as long as one of them is open; the next connection after that finds them as they were
+//! first. That is how libvirt's own test driver behaves.
+
+mod host;
+
+use uuid::Uuid;
+
+use super::{
+    Connection, Domain, DomainInfo, DomainState, Driver, DriverError, ListFilter, NodeInfo,
+    SecurityLabel, SecurityModel, StateReason,
+};
+use crate::sync::{Arc, Mutex};
+use eventry::Time;
+use host::Host;
+
+const URI: &str = "test:///default";
+
+/// The features, by libvirt's numbers, that concern a hypervisor: typed parameters may be strings (9), and
+/// updates of networks take their arguments in the documented order (16).
+const FEATURES: [i32; 2] = [9, 16];
+
+/// A driver with one hypervisor, `test:///default`, that exists in memory only.
+pub struct MemoryDriver {
+    hostname: Arc<str>,
+    default_uri: Option<&'static str>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    connections: usize,
+    host: Host,
+}
+
+impl MemoryDriver {
+    /// A driver whose machine has the name that the operating system gives this one.
+    ///
+    /// ```
+    /// use eventryd::driver::{Driver, MemoryDriver};
+    ///
+    /// let connection = MemoryDriver::new().open("test:///default")?;
+    /// assert_eq!(connection.kind(), "TEST");
+    /// # Ok::<(), eventryd::driver::DriverError>(())
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_hostname(rustix::system::uname().nodename().to_string_lossy())
+    }
+
+    /// A driver whose machine has this name.
+    #[must_use]
+    pub fn with_hostname(hostname: impl Into<String>) -> Self {
+        Self {
+            hostname: hostname.into().into(),
+            default_uri: Some(URI),
+            shared: Arc::new(Mutex::new(Shared::default())),
+        }
+    }
+
+    /// The driver without a choice for clients that name no URI; they are refused then.
+    #[must_use]
+    pub fn without_default_uri(self) -> Self {
+        Self {
+            default_uri: None,
+            ..self
+        }
+    }
+}
+
+impl Default for MemoryDriver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Driver for MemoryDriver {
+    fn open(&self, uri: &str) -> Result<Box<dyn Connection>, DriverError> {
+        let chosen = if uri.is_empty() {
+            self.default_uri.unwrap_or("<null>")
+        } else {
+            uri
+        };
+        if chosen != URI {
+            return Err(DriverError::NoConnection {
+                uri: chosen.to_owned(),
+            });
+        }
+        self.shared.lock().connections += 1;
+        let (hostname, shared) = (Arc::clone(&self.hostname), Arc::clone(&self.shared));
+        Ok(Box::new(MemoryConnection { hostname, shared }))
+    }
+
+    fn may_block(&self) -> bool {
+        false
+    }
+}
+
+/// One connection; it counts while it lives.
+struct MemoryConnection {
+    hostname: Arc<str>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl Drop for MemoryConnection {
+    fn drop(&mut self) {
+        let mut shared = self.shared.lock();
+        shared.connections -= 1;
+        if shared.connections == 0 {
+            shared.host = Host::default();
+        }
+    }
+}
+
+impl Connection for MemoryConnection {
+    fn may_block(&self) -> bool {
+        false
+    }
+
+    fn kind(&self) -> String {
+        "TEST".to_owned()
+    }
+
+    fn version(&self) -> u64 {
+        2
+    }
+
+    fn library_version(&self) -> u64 {
+        9_000_000
+    }
+
+    fn hostname(&self) -> String {
+        self.hostname.to_string()
+    }
+
+    fn uri(&self) -> String {
+        URI.to_owned()
+    }
+
+    fn node_info(&self) -> NodeInfo {
+        NodeInfo {
+            model: "i686".to_owned(),
+            memory_kib: 3_145_728,
+            cpus: 16,
+            mhz: 1_400,
+            nodes: 2,
+            sockets: 2,
+            cores: 2,
+            threads: 2,
+        }
+    }
+
+    fn security_model(&self) -> SecurityModel {
+        SecurityModel {
+            model: "testSecurity".to_owned(),
+            doi: String::new(),
+        }
+    }
+
+    fn supports(&self, feature: i32) -> bool {
+        FEATURES.contains(&feature)
+    }
+
+    fn domains(&self, filter: ListFilter) -> Result<Vec<Domain>, DriverError> {
+        match filter.unknown_bits() {
+            0 => Ok(self.shared.lock().host.list(filter)),
+            flags => Err(DriverError::UnsupportedFlags {
+                flags,
+                function: "testConnectListAllDomains",
+            }),
+        }
+    }
+
+    fn domain_by_id(&self, id: u32) -> Result<Domain, DriverError> {
+        self.shared.lock().host.find(|domain| domain.id == Some(id))
+    }
+
+    fn domain_by_name(&self, name: &[u8]) -> Result<Domain, DriverError> {
+        self.shared
+            .lock()
+            .host
+            .find(|domain| domain.name.as_bytes() == name)
+    }
+
+    fn domain_by_uuid(&self, uuid: Uuid) -> Result<Domain, DriverError> {
+        self.shared.lock().host.find(|domain| domain.uuid == uuid)
+    }
+
+    fn info(&self, domain: &Domain, now: Time) -> Result<DomainInfo, DriverError> {
+        self.shared
+            .lock()
+            .host
+            .guest(domain)
+            .map(|guest| guest.info(now))
+    }
+
+    fn state(&self, domain: &Domain) -> Result<(DomainState, StateReason), DriverError> {
+        self.shared
+            .lock()
+            .host
+            .guest(domain)
+            .map(|guest| guest.state())
+    }
+
+    fn os_type(&self, domain: &Domain) -> Result<String, DriverError> {
+        self.shared
+            .lock()
+            .host
+            .guest(domain)
+            .map(|_| "linux".to_owned())
+    }
+
+    fn autostart(&self, domain: &Domain) -> Result<bool, DriverError> {
+        self.shared
+            .lock()
+            .host
+            .guest(domain)
+            .map(|guest| guest.traits().autostart)
+    }
+
+    fn is_persistent(&self, domain: &Domain) -> Result<bool, DriverError> {
+        self.shared
+            .lock()
+            .host
+            .guest(domain)
+            .map(|guest| guest.traits().persistent)
+    }
+
+    fn has_managed_save(&self, domain: &Domain) -> Result<bool, DriverError> {
+        self.shared
+            .lock()
+            .host
+            .guest(domain)
+            .map(|guest| guest.traits().managed_save)
+    }
+
+    fn security_label(&self, domain: &Domain) -> Result<SecurityLabel, DriverError> {
+        let label = SecurityLabel {
+            label: "libvirt-test".to_owned(),
+            enforcing: true,
+        };
+        self.shared.lock().host.guest(domain).map(|_| label)
+    }
+
+    fn messages(&self, domain: &Domain) -> Result<Vec<String>, DriverError> {
+        self.shared.lock().host.guest(domain).map(|_| Vec::new())
+    }
+
+    fn suspend(&self, domain: &Domain) -> Result<(), DriverError> {
+        self.shared.lock().host.guest(domain)?.suspend()
+    }
+
+    fn resume(&self, domain: &Domain) -> Result<(), DriverError> {
+        self.shared.lock().host.guest(domain)?.resume()
+    }
+
+    fn destroy(&self, domain: &Domain) -> Result<(), DriverError> {
+        self.shared.lock().host.guest(domain)?.destroy()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(driver: &MemoryDriver) -> Box<dyn Connection> {
+        driver.open(URI).expect("the driver's own URI")
+    }
+
+    fn test_domain(connection: &dyn Connection) -> Domain {
+        connection.domain_by_name(b"test").expect("the one domain")
+    }
+
+    #[test]
+    fn the_domains_are_shared_and_live_while_a_connection_is_open() {
+        let driver = MemoryDriver::with_hostname("host");
+        let (first, second) = (open(&driver), open(&driver));
+        let domain = test_domain(&*first);
+        first.suspend(&domain).unwrap();
+        drop(first);
+        let paused = (DomainState::Paused, StateReason::PausedByUser);
+        assert_eq!(second.state(&domain), Ok(paused));
+        drop(second);
+        let fresh = (DomainState::Running, StateReason::Unknown);
+        assert_eq!(open(&driver).state(&domain), Ok(fresh));
+    }
+
+    #[test]
+    fn a_domain_is_suspended_resumed_and_destroyed_only_from_the_right_state() {
+        let driver = MemoryDriver::with_hostname("host");
+        let connection = open(&driver);
+        let domain = test_domain(&*connection);
+        let not = |what: &str| Err(DriverError::Internal(format!("domain 'test' not {what}")));
+
+        assert_eq!(connection.resume(&domain), not("paused"));
+        assert_eq!(connection.suspend(&domain), Ok(()));
+        assert_eq!(connection.suspend(&domain), not("running"));
+        assert_eq!(connection.resume(&domain), Ok(()));
+        assert_eq!(
+            connection.state(&domain),
+            Ok((DomainState::Running, StateReason::Unpaused))
+        );
+        assert_eq!(connection.destroy(&domain), Ok(()));
+        assert_eq!(
+            connection.state(&domain),
+            Ok((DomainState::ShutOff, StateReason::Destroyed))
+        );
+        assert_eq!(connection.suspend(&domain), not("running"));
+        assert_eq!(connection.resume(&domain), not("paused"));
+        let refused = DriverError::InvalidOperation("domain is not running");
+        assert_eq!(connection.destroy(&domain), Err(refused));
+    }
+
+    #[test]
+    fn a_destroyed_domain_has_no_number_and_is_listed_as_inactive() {
+        let driver = MemoryDriver::with_hostname("host");
+        let connection = open(&driver);
+        let domain = test_domain(&*connection);
+        let (active, inactive) = (ListFilter::from_bits(1), ListFilter::from_bits(2));
+        assert_eq!(
+            connection.domains(active).unwrap(),
+            std::slice::from_ref(&domain)
+        );
+        assert_eq!(connection.domains(inactive).unwrap(), []);
+
+        connection.destroy(&domain).unwrap();
+        let off = Domain { id: None, ..domain };
+        assert_eq!(connection.domains(active).unwrap(), []);
+        assert_eq!(connection.domains(inactive).unwrap(), [off]);
+        assert_eq!(connection.domain_by_id(1), Err(DriverError::NoDomain));
+    }
+
+    #[test]
+    fn a_domain_is_known_by_its_uuid_alone() {
+        let driver = MemoryDriver::with_hostname("host");
+        let connection = open(&driver);
+        let domain = test_domain(&*connection);
+        let renamed = Domain {
+            name: "other".to_owned(),
+            id: None,
+            ..domain.clone()
+        };
+        assert!(connection.state(&renamed).is_ok());
+        let gone = Domain {
+            uuid: Uuid::nil(),
+            ..domain
+        };
+        let text = connection.state(&gone).unwrap_err().to_string();
+        let expected = "Domain not found: no domain with matching uuid \
+                        '00000000-0000-0000-0000-000000000000' (test)";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_processor_time_grows_with_the_clock_and_is_never_zero() {
+        let driver = MemoryDriver::with_hostname("host");
+        let connection = open(&driver);
+        let domain = test_domain(&*connection);
+        let at = |nanos| {
+            connection
+                .info(&domain, Time::from_nanos(nanos))
+                .unwrap()
+                .cpu_time_ns
+        };
+        assert_eq!(at(0), 1);
+        assert_eq!(at(5_000), 5_000);
+    }
+
+    #[test]
+    fn a_client_without_a_uri_gets_the_default_one_if_there_is_any() {
+        let driver = MemoryDriver::with_hostname("host");
+        assert_eq!(driver.open("").unwrap().uri(), URI);
+        let refused = driver.without_default_uri().open("").err();
+        assert_eq!(
+            refused,
+            Some(DriverError::NoConnection {
+                uri: "<null>".to_owned()
+            })
+        );
+    }
+}

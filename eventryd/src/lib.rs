@@ -1,0 +1,41 @@
+//! A memory-safe daemon that speaks the wire protocol of libvirt, on the event loop of [`eventry`].
+//!
+//! Unmodified `virsh` talks to its sockets and finds an in-memory hypervisor, so that tests of libvirt clients
+//! need no libvirt. The program `eventryd` is [`cli::main`]; [`server::run`] is the same inside another program.
+//!
+//! | module | role |
+//! |---|---|
+//! | [`cli`] | options, files, the process, exit status |
+//! | [`config`] | `libvirtd.conf` and TOML: the settings in force, or their errors |
+//! | [`server`] | start-up order, services, clients, dispatch, shutdown |
+//! | [`driver`] | the trait of a hypervisor, and the one in memory |
+//! | [`log`] | lines in libvirt's form, their filters and outputs |
+//! | [`net`] | run directory, instance lock, listening sockets, TLS |
+//! | [`flow`] | admission and the traffic of one connection, without sockets and threads |
+//! | [`session`] | the protocol state of one client, as a pure value |
+//! | [`auth`] | SCRAM, passwords, polkit |
+//! | [`wire`] | framing, XDR, the table of procedures |
+//! | [`worker_pool`] | threads for calls that may block |
+
+#[cfg(not(loom))]
+pub mod auth;
+#[cfg(not(loom))]
+pub mod cli;
+#[cfg(not(loom))]
+pub mod config;
+#[cfg(not(loom))]
+pub mod driver;
+#[cfg(not(loom))]
+pub mod flow;
+#[cfg(not(loom))]
+pub mod log;
+#[cfg(not(loom))]
+pub mod net;
+#[cfg(not(loom))]
+pub mod server;
+#[cfg(not(loom))]
+pub mod session;
+mod sync;
+#[cfg(not(loom))]
+pub mod wire;
+pub mod worker_pool;

@@ -1,0 +1,159 @@
+//! `log_filters`: levels of parts of the daemon, in libvirt's grammar.
+
+use super::Level;
+
+/// Levels of parts of the daemon (DM-1602).
+///
+/// ```
+/// use eventryd::log::{Filters, Level};
+///
+/// let filters = Filters::parse("1:server.h*b 4:session").unwrap();
+/// assert_eq!(filters.level_of("server.hub"), Some(Level::Debug));
+/// assert_eq!(filters.level_of("session.event"), Some(Level::Error));
+/// assert_eq!(filters.level_of("net"), None);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters(Vec<(Level, String)>);
+
+impl Filters {
+    /// Reads `LEVEL:MATCH`, separated by spaces. One that is wrong spoils all.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and with which.
+    pub fn parse(text: &str) -> Result<Filters, String> {
+        text.split_ascii_whitespace()
+            .map(filter)
+            .collect::<Result<_, _>>()
+            .map(Filters)
+    }
+
+    /// The level of the part `source`: that of the first filter that matches.
+    #[must_use]
+    pub fn level_of(&self, source: &str) -> Option<Level> {
+        let matching = self
+            .0
+            .iter()
+            .find(|(_, glob)| matches(glob.as_bytes(), source.as_bytes()));
+        matching.map(|(level, _)| *level)
+    }
+
+    /// The lowest level of any part.
+    #[must_use]
+    pub fn lowest(&self) -> Option<Level> {
+        self.0.iter().map(|(level, _)| *level).min()
+    }
+}
+
+fn filter(text: &str) -> Result<(Level, String), String> {
+    let wrong = |why: &str| format!("filter `{text}` {why}");
+    let (level, part) = split_level(text)
+        .ok_or_else(|| wrong("does not begin with a level from 1 to 4 and `:`"))?;
+    // A plus once asked for stack traces; libvirt tolerates it.
+    let part = part.strip_prefix('+').unwrap_or(part);
+    if part.is_empty() {
+        return Err(wrong("names no part of the daemon"));
+    }
+    Ok((level, format!("*{part}*")))
+}
+
+/// The level that a filter or an output begins with, and the rest.
+pub(super) fn split_level(text: &str) -> Option<(Level, &str)> {
+    let (level, rest) = text.split_once(':')?;
+    // Only digits: a number may have a sign elsewhere.
+    if !level.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some((Level::from_number(level.parse().ok()?)?, rest))
+}
+
+/// Whether the whole of `text` matches a pattern of `*` and `?`.
+fn matches(glob: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut in_text) = (0, 0);
+    // Where to go on if what follows the last star does not match: only that star takes one more.
+    let mut retry = None;
+    while in_text < text.len() {
+        match glob.get(at) {
+            Some(b'*') => {
+                retry = Some((at + 1, in_text));
+                at += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == text[in_text] => {
+                at += 1;
+                in_text += 1;
+            }
+            _ => match retry {
+                Some((after_star, from)) => {
+                    retry = Some((after_star, from + 1));
+                    at = after_star;
+                    in_text = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    glob[at..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_filter_that_matches_decides() {
+        let filters = Filters::parse(" 1:server  3:server.hub\t2:+net ").unwrap();
+        assert_eq!(filters.level_of("server.hub"), Some(Level::Debug));
+        assert_eq!(filters.level_of("net.unix"), Some(Level::Info));
+        assert_eq!(filters.level_of("session"), None);
+        assert_eq!(filters.lowest(), Some(Level::Debug));
+        assert_eq!(Filters::parse("").unwrap().lowest(), None);
+    }
+
+    #[test]
+    fn the_filters_of_the_stock_file_are_read() {
+        assert!(Filters::parse("1:qemu 1:libvirt 4:object 4:json 4:event 1:util").is_ok());
+    }
+
+    #[test]
+    fn one_bad_filter_spoils_all_and_is_named() {
+        for bad in [
+            "server",
+            "0:server",
+            "5:server",
+            "x:server",
+            "1:",
+            "1:+",
+            ":server",
+            "+1:server",
+            "99999999999:x",
+        ] {
+            let said = Filters::parse(&format!("1:net {bad}")).unwrap_err();
+            assert!(said.contains(&format!("`{bad}`")), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_matches_as_a_whole() {
+        let cases = [
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*b*d", "abcbd", true),
+            ("*b*d", "abcde", false),
+            ("**", "x", true),
+            ("a*", "ba", false),
+        ];
+        for (glob, text, expected) in cases {
+            assert_eq!(
+                matches(glob.as_bytes(), text.as_bytes()),
+                expected,
+                "{glob} {text}"
+            );
+        }
+        // Exponential only for those who try every star again.
+        let many = "a*".repeat(200) + "b";
+        assert!(!matches(many.as_bytes(), "a".repeat(20_000).as_bytes()));
+    }
+}

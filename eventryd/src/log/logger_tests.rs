@@ -1,0 +1,189 @@
+//! The log as `tracing` drives it, in a file.
+
+use super::*;
+use crate::log::Destination;
+use std::cell::Cell;
+use std::path::Path;
+use tracing::subscriber::with_default;
+
+fn output(level: Level, path: &Path) -> Output {
+    Output {
+        level,
+        destination: Destination::File(path.to_owned()),
+    }
+}
+
+fn setup(level: Level, path: &Path) -> Setup {
+    Setup {
+        level,
+        filters: Filters::default(),
+        outputs: vec![output(Level::Trace, path)],
+        burst: 50,
+    }
+}
+
+/// What is in a file after some events. The log is this thread's.
+fn logged(setup: &Setup, path: &Path, events: impl FnOnce(&Logger)) -> String {
+    let logger = Logger::open(setup).unwrap();
+    let subscriber = tracing_subscriber::registry().with(logger.clone());
+    with_default(subscriber, || events(&logger));
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn texts(log: &str) -> Vec<&str> {
+    log.lines()
+        .map(|line| line.splitn(6, ": ").last().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_line_has_message_and_fields_and_the_client_cannot_forge_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = logged(&setup(Level::Info, &path), &path, |_| {
+        let name = "x\n2026-01-01 00:00:00.000+0000: 1: error : forged";
+        tracing::info!(clients = 1, name, "two came");
+    });
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains(": info : log.logger.tests:"), "{log}");
+    assert!(
+        log.contains(" : two came clients=1 name=\"x\\n2026"),
+        "{log}"
+    );
+    let thread = gettid().as_raw_pid().to_string();
+    assert!(log.contains(&format!("+0000: {thread}: info")), "{log}");
+}
+
+#[test]
+fn filters_and_outputs_each_have_a_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, errors) = (dir.path().join("log"), dir.path().join("errors"));
+    let mut setup = setup(Level::Warning, &path);
+    setup.filters = Filters::parse("1:quiet.part").unwrap();
+    setup.outputs.push(output(Level::Error, &errors));
+    let log = logged(&setup, &path, |_| {
+        tracing::info!("not this");
+        tracing::warn!("this");
+        tracing::error!("this too");
+        tracing::debug!(target: "eventryd::quiet::part", "and this");
+        tracing::trace!(target: "eventryd::quiet::part", "but not that");
+    });
+    let said: Vec<&str> = log
+        .lines()
+        .map(|line| line.rsplit(" : ").next().unwrap())
+        .collect();
+    assert_eq!(said, ["this", "this too", "and this"]);
+    let errors = std::fs::read_to_string(&errors).unwrap();
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+}
+
+#[test]
+fn a_flood_of_one_kind_is_cut_and_its_length_told_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = logged(&setup(Level::Debug, &path), &path, |logger| {
+        for client in 0..1000 {
+            tracing::warn!("client {client} broke the protocol");
+        }
+        tracing::warn!("something else");
+        for _ in 0..100 {
+            tracing::debug!("asked for");
+        }
+        logger.finish();
+    });
+    let count = |part| log.lines().filter(|line| line.contains(part)).count();
+    assert_eq!(
+        (
+            count("broke the protocol"),
+            count("something else"),
+            count("asked for")
+        ),
+        (50, 1, 100)
+    );
+    assert!(
+        texts(&log)
+            .last()
+            .unwrap()
+            .contains("950 more lines like those of log.logger.tests:"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_line_that_is_suppressed_is_not_made() {
+    struct Counted<'a>(&'a Cell<u32>);
+    impl fmt::Display for Counted<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.set(self.0.get() + 1);
+            f.write_str("counted")
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let made = Cell::new(0);
+    logged(&setup(Level::Debug, &path), &path, |_| {
+        for _ in 0..1000 {
+            tracing::warn!("{}", Counted(&made));
+        }
+    });
+    assert_eq!(made.get(), 50);
+}
+
+#[test]
+fn a_file_that_was_moved_away_is_opened_anew_and_the_level_is_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, moved) = (dir.path().join("log"), dir.path().join("log.1"));
+    let setup = setup(Level::Warning, &path);
+    let say = || tracing::info!("perhaps");
+    let log = logged(&setup, &path, |logger| {
+        tracing::warn!("before");
+        say();
+        std::fs::rename(&path, &moved).unwrap();
+        tracing::warn!("still the same file");
+        let level = Level::Info;
+        let change = logger.prepare(&Setup {
+            level,
+            ..setup.clone()
+        });
+        logger.apply(change.unwrap());
+        say();
+    });
+    assert!(
+        log.ends_with(" : perhaps\n") && log.lines().count() == 1,
+        "{log}"
+    );
+    assert_eq!(std::fs::read_to_string(&moved).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn a_bad_setup_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let good = setup(Level::Warning, &path);
+    let log = logged(&good, &path, |logger| {
+        let mut bad = setup(Level::Debug, &path);
+        bad.outputs
+            .push(output(Level::Info, Path::new("/nowhere/log")));
+        assert!(logger.prepare(&bad).is_err());
+        tracing::info!("not this");
+        tracing::warn!("this");
+    });
+    assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+#[test]
+fn parts_have_names_that_the_filters_of_libvirtd_do_not_silence() {
+    let filters = Filters::parse("1:qemu 1:libvirt 4:object 4:json 4:event 1:util").unwrap();
+    let targets = [
+        ("eventryd", "daemon"),
+        ("eventryd::cli", "daemon"),
+        ("eventryd::cli::process", "daemon.process"),
+        ("eventry", "loop"),
+        ("eventryd::server::hub", "server.hub"),
+        ("mio::poll", "mio.poll"),
+    ];
+    for (target, source) in targets {
+        assert_eq!(source_of(target), source);
+        assert_eq!(filters.level_of(source), None);
+    }
+}

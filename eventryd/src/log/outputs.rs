@@ -1,0 +1,141 @@
+//! `log_outputs`: where the log goes, in libvirt's grammar.
+
+use super::Level;
+use super::filters::split_level;
+use std::path::{Path, PathBuf};
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To standard error.
+    Stderr,
+    /// To the end of a file, which is opened anew on SIGHUP.
+    File(PathBuf),
+    /// To the system's log under this name.
+    Syslog(String),
+    /// To the journal.
+    Journald,
+}
+
+/// A destination, and the least level of a line that goes there (DM-1602).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The least level.
+    pub level: Level,
+    /// The destination.
+    pub destination: Destination,
+}
+
+impl Output {
+    /// Reads `LEVEL:stderr`, `LEVEL:journald`, `LEVEL:file:PATH` and `LEVEL:syslog:NAME`, separated by spaces.
+    /// The path of a file is taken from `directory`; of two outputs to one destination the later counts. One
+    /// that is wrong spoils all.
+    ///
+    /// ```
+    /// use eventryd::log::{Destination, Level, Output};
+    ///
+    /// let outputs = Output::parse("3:stderr 1:file:log/all", "/var".as_ref()).unwrap();
+    /// assert_eq!(outputs[0].level, Level::Warning);
+    /// assert_eq!(outputs[1].destination, Destination::File("/var/log/all".into()));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and with which.
+    pub fn parse(text: &str, directory: &Path) -> Result<Vec<Output>, String> {
+        let mut outputs: Vec<Output> = Vec::new();
+        for text in text.split_ascii_whitespace() {
+            let output = output(text, directory)?;
+            outputs.retain(|earlier| earlier.destination != output.destination);
+            outputs.push(output);
+        }
+        Ok(outputs)
+    }
+}
+
+fn output(text: &str, directory: &Path) -> Result<Output, String> {
+    let wrong = |why: &str| format!("output `{text}` {why}");
+    let (level, rest) = split_level(text)
+        .ok_or_else(|| wrong("does not begin with a level from 1 to 4 and `:`"))?;
+    let (kind, name) = match rest.split_once(':') {
+        Some((kind, name)) => (kind, Some(name)),
+        None => (rest, None),
+    };
+    let destination = match (kind, name) {
+        ("stderr", None) => Destination::Stderr,
+        ("journald", None) => Destination::Journald,
+        ("stderr" | "journald", Some(_)) => return Err(wrong("takes nothing more")),
+        ("file" | "syslog", None | Some("")) => return Err(wrong("lacks the name after `:`")),
+        ("file", Some(path)) if path.contains(':') => {
+            return Err(wrong(
+                "has a `:` in the name of the file, which cannot be written",
+            ));
+        }
+        ("file", Some(path)) => Destination::File(directory.join(path)),
+        ("syslog", Some(name)) => Destination::Syslog(name.to_owned()),
+        _ => {
+            return Err(wrong(
+                "goes nowhere: it is stderr, file, journald or syslog",
+            ));
+        }
+    };
+    Ok(Output { level, destination })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Vec<Output>, String> {
+        Output::parse(text, Path::new("/here"))
+    }
+
+    #[test]
+    fn the_later_of_two_outputs_to_one_place_counts() {
+        let outputs =
+            parsed("1:stderr 2:file:/a 3:file:/b 4:stderr 2:syslog:x 1:journald").unwrap();
+        let told: Vec<_> = outputs
+            .into_iter()
+            .map(|output| (output.level as u8, output.destination))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (2, Destination::File("/a".into())),
+                (3, Destination::File("/b".into())),
+                (4, Destination::Stderr),
+                (2, Destination::Syslog("x".to_owned())),
+                (1, Destination::Journald),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_relative_file_is_taken_from_the_directory() {
+        let outputs = parsed("1:file:x/y").unwrap();
+        assert_eq!(
+            outputs[0].destination,
+            Destination::File("/here/x/y".into())
+        );
+    }
+
+    #[test]
+    fn one_bad_output_spoils_all_and_is_named() {
+        for bad in [
+            "stderr",
+            "0:stderr",
+            "1:stderr:x",
+            "1:file",
+            "1:file:",
+            "1:file:/a:b",
+            "1:syslog",
+            "1:console",
+            "1:",
+            "1:journald:",
+            "x:journald",
+        ] {
+            let said = parsed(&format!("1:stderr {bad}")).unwrap_err();
+            assert!(said.contains(&format!("`{bad}`")), "{said}");
+        }
+    }
+}

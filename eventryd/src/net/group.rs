@@ -1,0 +1,36 @@
+//! Groups by name.
+
+use super::NetError;
+use nix::unistd::Group;
+use std::io;
+use std::path::Path;
+
+/// The number of a group, which is given by its name or by its number.
+///
+/// ```
+/// assert_eq!(eventryd::net::group_number("root").unwrap(), 0);
+/// assert_eq!(eventryd::net::group_number("12345").unwrap(), 12345);
+/// ```
+///
+/// # Errors
+///
+/// [`NetError::NoGroup`] if there is none of that name, [`NetError::Os`] if that cannot be found out.
+pub fn group_number(name: &str) -> Result<u32, NetError> {
+    let found = Group::from_name(name).map_err(io::Error::from);
+    let found = found.map_err(NetError::os("look up the group", Path::new(name)))?;
+    match found {
+        Some(group) => Ok(group.gid.as_raw()),
+        None => name.parse().map_err(|_| NetError::NoGroup(name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_does_not_exist_is_named() {
+        let error = group_number("no such group").unwrap_err().to_string();
+        assert!(error.contains("\"no such group\""), "{error}");
+    }
+}

@@ -1,0 +1,157 @@
+//! The files with keys and certificates.
+
+use super::TlsError;
+use super::key::private_key;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where keys and certificates are (DM-1201).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificates of the authorities that sign those of clients, and ours.
+    pub ca: PathBuf,
+    /// What these authorities have revoked. A file that is not there revokes nothing.
+    pub crl: Option<PathBuf>,
+    /// The server's certificates, at least one. A client is shown the first whose signature it can check.
+    pub server: Vec<ServerFiles>,
+}
+
+/// A certificate of the server and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFiles {
+    /// The certificate, and those between it and an authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl TlsFiles {
+    /// The files that libvirt uses when none are configured: those of the system, and for a user with the
+    /// home directory `home` those in it that exist; the certificate and its key only together.
+    ///
+    /// ```
+    /// use eventryd::net::tls::TlsFiles;
+    /// use std::path::Path;
+    ///
+    /// let files = TlsFiles::default_for(None, |_| false);
+    /// assert_eq!(files.server[0].key, Path::new("/etc/pki/libvirt/private/serverkey.pem"));
+    /// let files = TlsFiles::default_for(Some(Path::new("/h")), |path| path.ends_with("cacert.pem"));
+    /// assert_eq!(files.ca, Path::new("/h/.pki/libvirt/cacert.pem"));
+    /// assert_eq!(files.server[0].certificate, Path::new("/etc/pki/libvirt/servercert.pem"));
+    /// ```
+    #[must_use]
+    pub fn default_for(home: Option<&Path>, exists: impl Fn(&Path) -> bool) -> TlsFiles {
+        let own = |name: &str| home.map(|home| home.join(".pki/libvirt").join(name));
+        let either = |name: &str, system: &str| {
+            let found = own(name).filter(|path| exists(path));
+            found.unwrap_or_else(|| PathBuf::from(system))
+        };
+        let pair = own("servercert.pem").zip(own("serverkey.pem"));
+        let pair = pair.filter(|(certificate, key)| exists(certificate) && exists(key));
+        let (certificate, key) = pair.unwrap_or_else(|| {
+            let certificate = "/etc/pki/libvirt/servercert.pem".into();
+            (certificate, "/etc/pki/libvirt/private/serverkey.pem".into())
+        });
+        TlsFiles {
+            ca: either("cacert.pem", "/etc/pki/CA/cacert.pem"),
+            crl: Some(either("cacrl.pem", "/etc/pki/CA/cacrl.pem")),
+            server: vec![ServerFiles { certificate, key }],
+        }
+    }
+}
+
+/// What the files hold.
+#[derive(Debug)]
+pub(super) struct Material {
+    pub(super) authorities: Vec<CertificateDer<'static>>,
+    pub(super) revocations: Vec<CertificateRevocationListDer<'static>>,
+    /// In the order of the files.
+    pub(super) server: Vec<ServerMaterial>,
+}
+
+/// A certificate of the server, those between it and an authority, and its key.
+#[derive(Debug)]
+pub(super) struct ServerMaterial {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+}
+
+pub(super) const AUTHORITY: &str = "CA certificate";
+pub(super) const CERTIFICATE: &str = "server certificate";
+pub(super) const KEY: &str = "private key";
+pub(super) const REVOCATIONS: &str = "certificate revocation list";
+
+impl Material {
+    pub(super) fn load(files: &TlsFiles) -> Result<Material, TlsError> {
+        let revocations = match &files.crl {
+            Some(path) => match fs::read(path) {
+                Ok(text) => all_in(REVOCATIONS, path, &text)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+                Err(source) => return Err(unreadable(REVOCATIONS, path)(source)),
+            },
+            None => Vec::new(),
+        };
+        Ok(Material {
+            authorities: all_in(AUTHORITY, &files.ca, &read(AUTHORITY, &files.ca)?)?,
+            revocations,
+            server: files
+                .server
+                .iter()
+                .map(ServerMaterial::load)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl ServerMaterial {
+    fn load(files: &ServerFiles) -> Result<ServerMaterial, TlsError> {
+        let ServerFiles { certificate, key } = files;
+        let text = read(KEY, key)?;
+        Ok(ServerMaterial {
+            key: private_key(&text).map_err(|error| {
+                let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
+                let reason = if is_encrypted {
+                    "it is encrypted, and nobody is asked for a password; decrypt it".to_owned()
+                } else {
+                    no_pem(&error)
+                };
+                content(KEY, key, reason)
+            })?,
+            chain: all_in(CERTIFICATE, certificate, &read(CERTIFICATE, certificate)?)?,
+        })
+    }
+}
+
+fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(unreadable(what, path))
+}
+
+fn unreadable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TlsError {
+    let path = path.to_owned();
+    move |source| TlsError::Read { what, path, source }
+}
+
+pub(super) fn content(what: &'static str, path: &Path, reason: String) -> TlsError {
+    let path = path.to_owned();
+    TlsError::Content { what, path, reason }
+}
+
+/// Everything of its kind in a PEM file; there must be something.
+fn all_in<T: PemObject>(what: &'static str, path: &Path, text: &[u8]) -> Result<Vec<T>, TlsError> {
+    let found: Result<Vec<T>, pem::Error> = T::pem_slice_iter(text).collect();
+    let found = found.map_err(|error| content(what, path, no_pem(&error)))?;
+    if found.is_empty() {
+        return Err(content(what, path, no_pem(&pem::Error::NoItemsFound)));
+    }
+    Ok(found)
+}
+
+fn no_pem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::NoItemsFound => "nothing in it is one in PEM".to_owned(),
+        other => format!("it is not sound PEM: {other}"),
+    }
+}

@@ -1,0 +1,79 @@
+//! Why a daemon ended other than in order.
+
+use crate::auth::AuthError;
+use crate::net::tls::TlsError;
+use crate::net::{NetError, Purpose};
+use eventry::RunError;
+use std::error::Error;
+use std::io;
+
+/// Why a daemon did not start, or ended. Each has the exit status that libvirt's daemons have for it
+/// (DM-106).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DaemonError {
+    /// Another daemon holds the run directory, or its lock cannot be taken.
+    #[error(transparent)]
+    Instance(NetError),
+    /// The run directory cannot be made or used.
+    #[error(transparent)]
+    RunDir(NetError),
+    /// The configuration asks for what cannot be.
+    #[error("{0}")]
+    Config(String),
+    /// Clients could not be authenticated as the configuration asks.
+    #[error(transparent)]
+    Auth(AuthError),
+    /// There is no event loop to be had.
+    #[error("cannot start the event loop: {0}")]
+    EventLoop(#[source] io::Error),
+    /// The signals cannot be watched.
+    #[error("cannot watch for signals: {0}")]
+    Signals(#[source] io::Error),
+    /// A listening socket cannot be made.
+    #[error(transparent)]
+    Network(NetError),
+    /// The keys and certificates do not do.
+    #[error(transparent)]
+    Tls(TlsError),
+    /// A socket was passed whose clients cannot be served as the configuration says.
+    #[error(
+        "a socket was passed for {}, and the configuration does not say how to serve it: {}; or disable the \
+         socket unit",
+        if *.0 == Purpose::Tls { "TLS" } else { "TCP" },
+        if *.0 == Purpose::Tls {
+            "its settings for TLS contradict each other, and with `listen_tls = 1` `eventryd --check-config` says how"
+        } else {
+            "set `auth_tcp = \"none\"` if the network is one you trust"
+        }
+    )]
+    NotConfigured(Purpose),
+    /// A listening socket cannot be watched.
+    #[error("cannot watch a listening socket: {0}")]
+    Enable(String),
+    /// The driver cannot be initialised.
+    #[error("cannot initialise the driver: {0}")]
+    Driver(#[source] Box<dyn Error + Send + Sync>),
+    /// The event loop gave up.
+    #[error("the event loop has failed: {0}")]
+    Loop(#[source] RunError),
+}
+
+impl DaemonError {
+    /// The status to exit with.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            DaemonError::Instance(_) => 1,
+            DaemonError::RunDir(_) => 2,
+            DaemonError::EventLoop(_) | DaemonError::Loop(_) => 3,
+            DaemonError::Signals(_) => 4,
+            DaemonError::Network(_)
+            | DaemonError::Tls(_)
+            | DaemonError::NotConfigured(_)
+            | DaemonError::Enable(_) => 6,
+            DaemonError::Config(_) | DaemonError::Auth(_) => 7,
+            DaemonError::Driver(_) => 11,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The end of a daemon that nobody uses (DM-1307).
+
+use eventry::Registry;
+use eventry::TimeoutId;
+use std::time::Duration;
+
+/// A timeout that runs while there is no client.
+#[derive(Debug, Default)]
+pub(super) struct Idle {
+    interval: Option<Duration>,
+    timeout: Option<TimeoutId>,
+}
+
+impl Idle {
+    /// Has `expired` called whenever there has been no client for the interval, from now on.
+    pub(super) fn begin(
+        &mut self,
+        registry: &Registry,
+        interval: Option<Duration>,
+        mut expired: impl FnMut() + Send + 'static,
+    ) {
+        let added = registry.add_timeout(interval, move |_| expired());
+        self.interval = interval;
+        self.timeout = added.ok();
+    }
+
+    /// Takes note of how many clients there are after one has come or gone, or of another interval.
+    pub(super) fn settle(&self, registry: &Registry, clients: usize) {
+        if let Some(timeout) = self.timeout {
+            let interval = self.interval.filter(|_| clients == 0);
+            // It is registered as long as the loop lives.
+            let _ = registry.update_timeout(timeout, interval);
+        }
+    }
+
+    /// Sets another interval; [`settle`](Idle::settle) makes it count.
+    pub(super) fn set_interval(&mut self, interval: Option<Duration>) {
+        self.interval = interval;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eventry::EventLoop;
+
+    #[test]
+    fn the_timeout_runs_only_while_there_is_no_client() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let registry = event_loop.registry();
+        let mut idle = Idle::default();
+        let stopper = event_loop.stopper();
+        let (expire, expired) = std::sync::mpsc::channel();
+        idle.begin(&registry, Some(Duration::from_millis(5)), move || {
+            expire.send(()).unwrap();
+            stopper.stop();
+        });
+
+        // With a client something much later ends the wait.
+        idle.settle(&registry, 1);
+        let stopper = event_loop.stopper();
+        let later = registry.add_timeout(Duration::from_millis(50), move |_| stopper.stop());
+        event_loop.run().unwrap();
+        assert!(expired.try_recv().is_err());
+
+        let removed = registry.remove_timeout(later.unwrap());
+        assert_eq!(removed, Ok(eventry::core::Removal::Idle));
+        idle.settle(&registry, 0);
+        event_loop.run().unwrap();
+        assert!(expired.try_recv().is_ok());
+    }
+
+    #[test]
+    fn without_an_interval_it_expires_only_when_one_is_set() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let registry = event_loop.registry();
+        let (expire, expired) = std::sync::mpsc::channel();
+        let stopper = event_loop.stopper();
+        let mut idle = Idle::default();
+        idle.begin(&registry, None, move || {
+            expire.send(()).unwrap();
+            stopper.stop();
+        });
+        idle.settle(&registry, 0);
+        idle.set_interval(Some(Duration::from_millis(1)));
+        idle.settle(&registry, 0);
+        event_loop.run().unwrap();
+        assert!(expired.try_recv().is_ok());
+    }
+}

@@ -1,0 +1,388 @@
+//! What a session does because time passes.
+
+use super::{
+    Auth, AuthResult, Event, Expiry, Keepalive, Limits, Request, Session, SessionConfig,
+    SessionState,
+};
+use crate::wire::{
+    Call, FeatureArgs, FrameSplitter, Header, HostnameRet, MAX_FRAME, Reply, write_message,
+};
+use eventry::Time;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const COUNT: u32 = 2;
+
+fn at(seconds: u32) -> Time {
+    Time::ZERO.after(SECOND * seconds)
+}
+
+fn frame(call: &Call) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let header = Header::call(call.procedure(), 1);
+    write_message(&mut bytes, header, |to| call.encode(to)).unwrap();
+    bytes
+}
+
+fn hostname() -> Vec<u8> {
+    frame(&Call::ConnectGetHostname(()))
+}
+
+fn pong() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_message(&mut bytes, Header::pong(), |_| {}).unwrap();
+    bytes
+}
+
+/// A session with one call at a time, whose client has said at 0 s that it answers pings.
+fn watched() -> Session {
+    let limits = Limits {
+        max_client_requests: NonZeroUsize::MIN,
+        ..Limits::default()
+    };
+    let keepalive = Keepalive {
+        interval: Some(SECOND),
+        count: COUNT,
+    };
+    let mut session = Session::new(SessionConfig {
+        limits: limits.into(),
+        keepalive,
+        ..SessionConfig::default()
+    });
+    assert_eq!(session.next_deadline(), None);
+    let feature = 10;
+    session.receive(
+        Time::ZERO,
+        &frame(&Call::ConnectSupportsFeature(FeatureArgs { feature })),
+    );
+    assert_eq!(session.poll(), None);
+    assert_eq!(sent(&mut session), [60]);
+    session
+}
+
+/// The procedures of what is sent.
+fn sent(session: &mut Session) -> Vec<i32> {
+    let mut splitter = FrameSplitter::new(MAX_FRAME);
+    splitter.push(session.output());
+    session.advance_output(session.output().len());
+    let mut procedures = Vec::new();
+    while let Some(frame) = splitter.head().unwrap() {
+        procedures.push(frame.header.procedure);
+        splitter.consume();
+    }
+    procedures
+}
+
+fn request(session: &mut Session) -> Request {
+    match session.poll() {
+        Some(Event::Request(request)) => request,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn answer(session: &mut Session, request: &Request) {
+    let hostname = "host".into();
+    let reply = Reply::ConnectGetHostname(HostnameRet { hostname });
+    session.reply(request.ticket, Ok(reply));
+}
+
+#[test]
+fn a_client_that_does_not_ask_for_it_is_never_pinged() {
+    let mut session = Session::new(SessionConfig::default());
+    session.receive(Time::ZERO, &hostname());
+    request(&mut session);
+    assert_eq!(session.next_deadline(), None);
+    session.on_time(at(1_000_000));
+    assert_eq!(session.poll(), None);
+    assert!(!session.wants_write());
+}
+
+#[test]
+fn a_silent_client_is_pinged_and_given_up_after_interval_times_count_plus_one() {
+    let mut session = watched();
+    for second in 1..=COUNT {
+        assert_eq!(session.next_deadline(), Some(at(second)));
+        session.on_time(at(second));
+        assert_eq!(sent(&mut session), [Header::PING]);
+    }
+    session.on_time(at(COUNT + 1));
+    let idle = SECOND * (COUNT + 1);
+    let expired = Event::Expired(Expiry::Dead { idle });
+    assert_eq!(session.poll(), Some(expired));
+    assert!(session.should_close());
+    assert_eq!(session.next_deadline(), None);
+    assert_eq!(session.poll(), None, "it is said once");
+}
+
+#[test]
+fn a_loop_that_is_late_still_pings() {
+    let mut session = watched();
+    session.on_time(at(1).after(SECOND / 2));
+    assert_eq!(sent(&mut session), [Header::PING]);
+}
+
+#[test]
+fn a_client_is_not_watched_once_the_daemon_stops() {
+    let mut session = watched();
+    session.finish();
+    assert_eq!(session.next_deadline(), None);
+}
+
+#[test]
+fn the_end_of_a_session_is_counted_from_the_last_time_it_was_told() {
+    let config = SessionConfig {
+        accepted: at(100),
+        ..SessionConfig::default()
+    };
+    let linger = Limits::default().max_linger;
+    let mut session = Session::new(config.clone());
+    session.end_of_input();
+    assert_eq!(session.next_deadline(), Some(at(100).after(linger)));
+    let mut session = Session::new(config);
+    session.tell_time(at(107));
+    session.end_of_input();
+    assert_eq!(session.next_deadline(), Some(at(107).after(linger)));
+}
+
+#[test]
+fn any_byte_puts_the_ping_off() {
+    let mut session = watched();
+    session.on_time(at(1));
+    session.on_time(at(2));
+    session.receive(at(2), &pong()[..1]);
+    assert_eq!(session.next_deadline(), Some(at(3)));
+    session.on_time(at(4));
+    assert_eq!(session.state(), SessionState::Serving);
+}
+
+#[test]
+fn asking_for_it_again_does_not_put_the_ping_off() {
+    let mut session = watched();
+    session.on_time(at(1));
+    sent(&mut session);
+    let feature = 10;
+    let again = frame(&Call::ConnectSupportsFeature(FeatureArgs { feature }));
+    session.receive(at(1), &again);
+    assert_eq!(session.poll(), None);
+    assert_eq!(session.next_deadline(), Some(at(2)));
+}
+
+/// DM-905: libvirtd reads no pong while a call blocks, and closes the connection.
+#[test]
+fn an_answering_client_throttled_at_limit_1_survives() {
+    let mut session = watched();
+    session.receive(Time::ZERO, &[hostname(), hostname()].concat());
+    let blocked = request(&mut session);
+    assert!(matches!(session.poll(), Some(Event::Throttled { .. })));
+    for second in 1..100 {
+        session.on_time(at(second));
+        assert_eq!(sent(&mut session), [Header::PING], "second {second}");
+        session.receive(at(second), &pong());
+        assert_eq!(session.poll(), None);
+    }
+    answer(&mut session, &blocked);
+    request(&mut session);
+}
+
+#[test]
+fn a_client_that_is_not_read_from_because_of_its_calls_is_not_given_up() {
+    let mut session = watched();
+    session.receive(Time::ZERO, &hostname().repeat(3));
+    let blocked = request(&mut session);
+    assert!(matches!(session.poll(), Some(Event::Throttled { .. })));
+    assert_eq!(session.poll(), None);
+    assert!(!session.wants_read());
+    for second in 1..100 {
+        session.on_time(at(second));
+        assert_eq!(session.poll(), None);
+    }
+    answer(&mut session, &blocked);
+    let second = request(&mut session);
+    answer(&mut session, &second);
+    request(&mut session);
+    assert_eq!(session.poll(), None);
+    assert!(session.wants_read());
+    sent(&mut session);
+    for second in 100..=100 + COUNT {
+        assert_eq!(session.poll(), None);
+        session.on_time(at(second));
+    }
+    let expired = session.poll();
+    assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
+}
+
+/// DM-908: the loop was held up, not the client.
+#[test]
+fn a_client_whose_messages_wait_for_their_turn_is_not_given_up() {
+    let mut session = watched();
+    for second in 1..=COUNT {
+        session.on_time(at(second));
+    }
+    session.begin_turn();
+    session.receive(at(COUNT), &pong().repeat(3));
+    assert_eq!(session.poll(), None);
+    assert!(session.has_more() && !session.wants_read());
+    for second in 0..100 {
+        session.on_time(at(COUNT + second));
+        assert_eq!(session.poll(), None);
+        assert_eq!(session.state(), SessionState::Serving);
+    }
+}
+
+#[test]
+fn a_client_that_reads_a_long_answer_slowly_is_alive_and_one_that_stops_is_not() {
+    let mut session = watched();
+    session.receive(Time::ZERO, &hostname());
+    let call = request(&mut session);
+    answer(&mut session, &call);
+    for second in 1..20 {
+        session.on_time(at(second));
+        assert_eq!(session.poll(), None);
+        session.advance_output(1);
+    }
+    let unread = session.output().len();
+    for second in 20..=21 + COUNT {
+        assert_eq!(session.poll(), None, "second {second}");
+        session.on_time(at(second));
+        assert_eq!(session.output().len(), unread, "nothing is added to it");
+    }
+    let expired = session.poll();
+    assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
+}
+
+#[test]
+fn a_client_that_reads_is_alive_though_it_is_never_pinged() {
+    let keepalive = Keepalive {
+        interval: Some(SECOND),
+        count: 0,
+    };
+    let mut session = Session::new(SessionConfig {
+        keepalive,
+        ..SessionConfig::default()
+    });
+    let feature = 10;
+    let ask = Call::ConnectSupportsFeature(FeatureArgs { feature });
+    session.receive(at(0), &[frame(&ask), hostname()].concat());
+    let call = request(&mut session);
+    answer(&mut session, &call);
+    for second in 1..20 {
+        session.wait_for_reader();
+        session.advance_output(1);
+        session.on_time(at(second));
+        assert_eq!(session.poll(), None, "second {second}");
+    }
+    session.wait_for_reader();
+    session.on_time(at(20));
+    let expired = session.poll();
+    assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
+}
+
+/// What it read before it was heard says nothing of the time after.
+#[test]
+fn a_client_that_has_read_everything_and_is_silent_is_given_up_in_time() {
+    let mut session = watched();
+    session.receive(at(0), &hostname());
+    let call = request(&mut session);
+    answer(&mut session, &call);
+    session.on_time(at(1));
+    sent(&mut session);
+    session.receive(at(1), &pong());
+    assert_eq!(session.poll(), None);
+    for second in 2..2 + COUNT {
+        session.on_time(at(second));
+        assert_eq!(sent(&mut session), [Header::PING], "second {second}");
+    }
+    session.on_time(at(2 + COUNT));
+    let expired = session.poll();
+    assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
+}
+
+#[test]
+fn the_end_of_a_session_takes_5_seconds_at_most() {
+    let close = frame(&Call::ConnectClose(()));
+    for (half_closes, bytes) in [(true, hostname()), (false, [hostname(), close].concat())] {
+        let mut session = watched();
+        session.receive(at(1), &bytes);
+        let call = request(&mut session);
+        if half_closes {
+            session.end_of_input();
+        } else {
+            // The close waits behind the call, which is the one that may be in progress.
+            assert!(matches!(session.poll(), Some(Event::Throttled { .. })));
+            answer(&mut session, &call);
+            assert_eq!(session.poll(), None);
+            assert_eq!(session.state(), SessionState::Closing);
+        }
+        assert_eq!(session.next_deadline(), Some(at(6)));
+        session.on_time(Time::from_nanos(at(6).as_nanos() - 1));
+        assert_eq!(session.poll(), None);
+        assert!(!session.should_close());
+        session.on_time(at(6));
+        let expired = Event::Expired(Expiry::Unfinished);
+        assert_eq!(session.poll(), Some(expired));
+        assert!(session.should_close());
+    }
+}
+
+#[test]
+fn a_client_that_stays_anonymous_is_given_up_and_one_that_does_not_is_not() {
+    let config = SessionConfig {
+        auth: Auth::Sasl,
+        awaits_handshake: true,
+        accepted: at(1),
+        ..SessionConfig::default()
+    };
+    // The handshake, SASL or both are not over in time.
+    for (handshake, sasl) in [(false, false), (true, false), (false, true)] {
+        let mut session = Session::new(config.clone());
+        if handshake {
+            session.end_handshake();
+        }
+        if sasl {
+            session.mark_authenticated();
+        }
+        session.receive(at(60), &frame(&Call::AuthList(())));
+        assert_eq!(session.poll(), None);
+        assert_eq!(session.next_deadline(), Some(at(61)));
+        session.on_time(at(60));
+        assert_eq!(session.poll(), None);
+        session.on_time(at(61));
+        let expired = Event::Expired(Expiry::Anonymous);
+        assert_eq!(session.poll(), Some(expired));
+        assert!(session.should_close());
+    }
+    let mut session = Session::new(config.clone());
+    session.end_handshake();
+    session.mark_authenticated();
+    assert_eq!(session.next_deadline(), None);
+    session.on_time(at(1_000));
+    assert_eq!(session.poll(), None);
+    let nobody_waits = Session::new(SessionConfig {
+        limits: Arc::new(Limits {
+            auth_timeout: Duration::ZERO,
+            ..Limits::default()
+        }),
+        ..config
+    });
+    assert_eq!(nobody_waits.next_deadline(), None);
+}
+
+#[test]
+fn a_decision_that_comes_too_late_changes_nothing() {
+    let mut session = Session::new(SessionConfig {
+        auth: Auth::Polkit,
+        ..SessionConfig::default()
+    });
+    session.receive(Time::ZERO, &frame(&Call::AuthPolkit(())));
+    let Some(Event::Authenticate(asked)) = session.poll() else {
+        panic!("polkit is not asked");
+    };
+    session.on_time(at(60));
+    let expired = Event::Expired(Expiry::Anonymous);
+    assert_eq!(session.poll(), Some(expired));
+    session.authenticate(asked.ticket, AuthResult::Complete(None));
+    assert!(session.is_anonymous() && session.should_close());
+    assert_eq!(session.output(), []);
+}

@@ -1,0 +1,167 @@
+//! How long a silent peer is taken for alive, as a pure value: the time is an argument.
+
+use eventry::Time;
+use std::time::Duration;
+
+/// When a silent client is pinged, and when it is given up (DM-903).
+///
+/// ```
+/// use std::time::Duration;
+/// use eventryd::session::Keepalive;
+///
+/// let keepalive = Keepalive::default();
+/// assert_eq!(keepalive.interval, Some(Duration::from_secs(5)));
+/// assert_eq!(keepalive.count, 5);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// The silence after which a ping is sent. None and zero: the server never pings, and gives nobody up.
+    /// Default 5 s (DM-904).
+    pub interval: Option<Duration>,
+    /// The pings that may go unanswered. The client is given up one interval after the last of them, so
+    /// after `interval` × (`count` + 1) of silence; with 0, after one interval without a ping. Default 5.
+    pub count: u32,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self {
+            interval: Some(Duration::from_secs(5)),
+            count: 5,
+        }
+    }
+}
+
+/// A watch over one client that has said that it answers pings (DM-901).
+#[derive(Debug)]
+pub(super) struct Watch {
+    interval: Duration,
+    count: u32,
+    /// The pings that may still be sent before the client is given up.
+    pings_left: u32,
+    /// When the current interval began: when the client was last heard, or pinged.
+    since: Time,
+}
+
+/// What an interval without a sign of life calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// A ping.
+    Ping,
+    /// The client is taken for dead.
+    Dead,
+}
+
+impl Watch {
+    /// A watch that begins at `now`; none if the server does not ping.
+    pub(super) fn begin(keepalive: Keepalive, now: Time) -> Option<Watch> {
+        let interval = keepalive.interval.filter(|interval| !interval.is_zero())?;
+        Some(Watch {
+            interval,
+            count: keepalive.count,
+            pings_left: keepalive.count,
+            since: now,
+        })
+    }
+
+    /// Takes note of a sign of life.
+    pub(super) fn heard(&mut self, now: Time) {
+        self.pings_left = self.count;
+        self.since = now;
+    }
+
+    /// When the current interval is over.
+    pub(super) const fn deadline(&self) -> Time {
+        self.since.after(self.interval)
+    }
+
+    /// What there is to do at `now`, if the interval is over.
+    ///
+    /// The next interval begins at `now`, not at the deadline: however late the ping goes out, the client
+    /// has a whole interval to answer it (DM-908).
+    pub(super) fn on_time(&mut self, now: Time) -> Option<Silence> {
+        if now < self.deadline() {
+            return None;
+        }
+        self.since = now;
+        match self.pings_left.checked_sub(1) {
+            Some(left) => {
+                self.pings_left = left;
+                Some(Silence::Ping)
+            }
+            None => Some(Silence::Dead),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO.after(SECOND * u32::try_from(seconds).unwrap())
+    }
+
+    fn watch(count: u32) -> Watch {
+        let interval = Some(SECOND);
+        Watch::begin(Keepalive { interval, count }, Time::ZERO).unwrap()
+    }
+
+    #[test]
+    fn a_silent_peer_is_pinged_count_times_and_dead_an_interval_later() {
+        for count in 0..5 {
+            let mut watch = watch(count);
+            for second in 1..=u64::from(count) {
+                assert_eq!(watch.deadline(), at(second));
+                assert_eq!(watch.on_time(at(second)), Some(Silence::Ping));
+            }
+            let end = at(u64::from(count) + 1);
+            assert_eq!(watch.on_time(end), Some(Silence::Dead));
+        }
+    }
+
+    #[test]
+    fn nothing_happens_before_the_interval_is_over() {
+        let mut watch = watch(0);
+        assert_eq!(watch.on_time(Time::from_nanos(999_999_999)), None);
+        assert_eq!(watch.deadline(), at(1));
+    }
+
+    #[test]
+    fn a_sign_of_life_begins_everything_anew() {
+        let mut watch = watch(2);
+        watch.on_time(at(1));
+        watch.on_time(at(2));
+        watch.heard(Time::from_nanos(2_500_000_000));
+        assert_eq!(watch.deadline(), Time::from_nanos(3_500_000_000));
+        assert_eq!(watch.on_time(at(4)), Some(Silence::Ping));
+        assert_eq!(watch.on_time(at(5)), Some(Silence::Ping));
+        assert_eq!(watch.on_time(at(6)), Some(Silence::Dead));
+    }
+
+    #[test]
+    fn a_late_ping_still_leaves_a_whole_interval_to_answer_it() {
+        let mut watch = watch(1);
+        assert_eq!(watch.on_time(at(60)), Some(Silence::Ping));
+        assert_eq!(watch.on_time(Time::from_nanos(60_999_999_999)), None);
+        assert_eq!(watch.on_time(at(61)), Some(Silence::Dead));
+    }
+
+    #[test]
+    fn without_an_interval_nobody_is_watched() {
+        for interval in [None, Some(Duration::ZERO)] {
+            let keepalive = Keepalive { interval, count: 5 };
+            assert!(Watch::begin(keepalive, Time::ZERO).is_none());
+        }
+    }
+
+    #[test]
+    fn an_interval_beyond_the_end_of_time_is_never_over() {
+        let interval = Some(Duration::MAX);
+        let mut watch = Watch::begin(Keepalive { interval, count: 0 }, at(5)).unwrap();
+        assert_eq!(watch.deadline(), Time::FAR_FUTURE);
+        assert_eq!(watch.on_time(at(1 << 30)), None);
+    }
+}

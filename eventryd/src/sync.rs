@@ -1,0 +1,71 @@
+//! The lock and its companions, and the only place of the daemon that names loom.
+//!
+//! Under `--cfg loom` the same names are loom's, so that the model checker sees every step. The lock
+//! never reports poisoning: no user code runs while it is held, so a panic inside it could only be our
+//! own bug, and what it guards is checked by `check_invariants`.
+
+#[cfg(loom)]
+use loom::{sync as imp, thread};
+#[cfg(not(loom))]
+use std::{sync as imp, thread};
+
+pub(crate) use imp::Arc;
+
+/// Runs `work` on a new thread of this name.
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let builder = thread::Builder::new().name(name.to_owned());
+    builder.spawn(work).map(drop)
+}
+
+/// A mutual exclusion lock without poisoning.
+#[allow(clippy::disallowed_types, reason = "this is the facade over it")]
+#[derive(Debug)]
+pub(crate) struct Mutex<T>(imp::Mutex<T>);
+
+#[allow(clippy::disallowed_types, reason = "this is the facade over it")]
+pub(crate) type MutexGuard<'a, T> = imp::MutexGuard<'a, T>;
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Mutex<T> {
+        #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
+        Mutex(imp::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Mutex<T> {
+        Mutex::new(T::default())
+    }
+}
+
+/// A condition variable that goes with [`Mutex`].
+#[allow(clippy::disallowed_types, reason = "this is the facade over it")]
+#[derive(Debug)]
+pub(crate) struct Condvar(imp::Condvar);
+
+impl Condvar {
+    pub(crate) fn new() -> Condvar {
+        #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
+        Condvar(imp::Condvar::new())
+    }
+
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.0
+            .wait(guard)
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}

@@ -1,0 +1,49 @@
+//! The wire protocol of libvirt: framing, header, XDR and the procedure table.
+//!
+//! This module turns bytes into typed messages and back. It performs no I/O, reads no clock and takes
+//! no lock, so that a socket, a test and a fuzzer drive the very same code. Its invariant: **memory is
+//! only ever spent on bytes that have arrived**, never on a length that a peer merely announced.
+//!
+//! It deliberately does not know which calls are in progress, who may make them, or what they do; that
+//! is [`session`](crate::session) and above.
+//!
+//! ```
+//! use eventryd::wire::{Call, FrameSplitter, Header, MAX_FRAME, write_message};
+//!
+//! // A client asks for the host name, and its bytes arrive one at a time.
+//! let call = Call::ConnectGetHostname(());
+//! let mut bytes = Vec::new();
+//! write_message(&mut bytes, Header::call(call.procedure(), 7), |to| call.encode(to))?;
+//!
+//! let mut splitter = FrameSplitter::new(MAX_FRAME);
+//! for byte in bytes {
+//!     splitter.push(&[byte]);
+//! }
+//! let frame = splitter.head()?.expect("the frame is complete");
+//! assert_eq!(frame.header.serial, 7);
+//! assert_eq!(Call::decode(frame.header.procedure, frame.payload)?, call);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod buffer;
+mod decode;
+mod encode;
+mod error;
+mod frame;
+mod header;
+mod procedure;
+mod text;
+mod types;
+mod xdr;
+
+pub(crate) use buffer::Buffer;
+pub use decode::{DecodeError, Decoder, STRING_MAX};
+pub use encode::{Encoder, Oversize};
+pub use error::{ErrorCode, ErrorDomain, RemoteError};
+pub use frame::{Frame, FrameSplitter, MAX_FRAME, MIN_FRAME, Violation, write_message};
+pub use header::{Header, MessageType, Program, Status};
+pub use procedure::{Call, CallError, PROCEDURES, Permission, Priority, Procedure, Reply};
+pub use text::{Chars, FixedChars, WireString};
+pub use types::*;
+use xdr::xdr_struct;
+pub use xdr::{Array, Xdr};

@@ -1,0 +1,103 @@
+//! Who is let in by the daemon on its sockets, and who is not.
+
+mod network;
+mod passwd;
+mod places;
+mod polkit;
+mod process;
+mod sasl;
+#[path = "../support/sasl_client.rs"]
+mod sasl_client;
+#[path = "../scram/mod.rs"]
+mod scram;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/tls_client.rs"]
+mod tls_client;
+
+use eventryd::driver::{Driver, MemoryDriver};
+use eventryd::net::RunDir;
+use eventryd::server::{Config, DaemonError, Ready, run};
+use sasl_client::SASL_STEP;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use support::patience::bounded;
+use support::{InProcess, RawClient, message};
+use tempfile::TempDir;
+
+const POLKIT: i32 = 70;
+
+fn driver() -> Arc<dyn Driver> {
+    Arc::new(MemoryDriver::with_hostname("example"))
+}
+
+/// A daemon on threads of this process, with a directory of its own.
+struct Served {
+    daemon: InProcess,
+    ready: Ready,
+    config: Config,
+    dir: TempDir,
+}
+
+impl Served {
+    fn start(dir: TempDir, change: impl FnOnce(&mut Config)) -> Served {
+        let config = config_in(&dir, change);
+        let daemon = InProcess::start(&config, driver);
+        let ready = daemon.ready();
+        Served {
+            daemon,
+            ready,
+            config,
+            dir,
+        }
+    }
+
+    fn connect(&self) -> RawClient {
+        RawClient::connect(&self.config.socket_path())
+    }
+
+    fn stop(self) {
+        self.ready.shutdown.request();
+        self.daemon.wait().unwrap();
+    }
+}
+
+fn config_in(dir: &TempDir, change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::new(RunDir::Chosen(dir.path().join("run")));
+    config.sasl.password_file = password_file(dir);
+    change(&mut config);
+    config
+}
+
+fn password_file(dir: &TempDir) -> PathBuf {
+    dir.path().join("passwords")
+}
+
+/// Why a daemon with this configuration does not start.
+fn refusal(dir: &TempDir, change: impl FnOnce(&mut Config)) -> DaemonError {
+    let config = config_in(dir, change);
+    let ended = bounded("a daemon that cannot serve", move || {
+        run(
+            &config,
+            || Ok::<_, DaemonError>(driver()),
+            |_| panic!("it must not serve"),
+        )
+    });
+    let error = ended.unwrap_err();
+    // Nothing was begun.
+    assert!(!dir.path().join("run").exists());
+    error
+}
+
+/// The words of the reply's status and code, and its text, if it is an error.
+fn failure(client: &mut RawClient, procedure: i32, arguments: &[u8]) -> (u32, u32, String) {
+    let call = message(procedure, 9, arguments);
+    client.stream.write_all(&call).unwrap();
+    let (header, payload) = client.read_message().expect("a reply");
+    assert_eq!(header[5], 1, "it must be an error");
+    let word = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
+    let length = word(12) as usize;
+    let text = String::from_utf8(payload[16..16 + length].to_vec()).unwrap();
+    (word(0), word(4), text)
+}

@@ -1,0 +1,59 @@
+//! Anonymous clients on a network.
+
+use crate::sasl::served;
+use crate::sasl_client::log_in;
+use crate::support::RawClient;
+use crate::tls_client::committed_files;
+use eventryd::net::Address;
+use eventryd::server::TlsService;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+fn on_loopback() -> TlsService {
+    let mut tls = TlsService::new(committed_files());
+    tls.address = Some("127.0.0.1".to_owned());
+    tls.port = "0".to_owned();
+    tls
+}
+
+fn address_of(served: &crate::Served) -> SocketAddr {
+    let mut endpoints = served.ready.endpoints.iter();
+    let tcp = endpoints.find_map(|endpoint| match endpoint.address {
+        Address::Tcp(address) => Some(address),
+        Address::Unix(_) => None,
+    });
+    tcp.expect("it listens on TLS")
+}
+
+/// libvirtd counts them together: two idle TCP connections, and root is not served on its own socket.
+#[test]
+fn silent_clients_on_a_network_do_not_keep_local_ones_out() {
+    let served = served(|config| {
+        config.tls = Some(on_loopback());
+        config.max_anonymous_clients = 2;
+    });
+    let address = address_of(&served);
+    let _silent: Vec<_> = (0..5).map(|_| RawClient::connect_tcp(address)).collect();
+    for _ in 0..5 {
+        let mut local = served.connect();
+        log_in(&mut local, "pencil");
+        local.open();
+    }
+    served.stop();
+}
+
+#[test]
+fn who_connects_and_does_not_speak_tls_is_closed_in_time() {
+    let served = served(|config| {
+        config.tls = Some(on_loopback());
+        config.max_anonymous_clients = 1;
+        config.auth_timeout = Duration::from_millis(100);
+    });
+    let address = address_of(&served);
+    // One after the other: each is accepted when the one before it is closed.
+    let silent: Vec<_> = (0..3).map(|_| RawClient::connect_tcp(address)).collect();
+    for mut client in silent {
+        assert!(client.is_closed());
+    }
+    served.stop();
+}

@@ -1,0 +1,138 @@
+//! `eventryd passwd`.
+
+use crate::password_file;
+use crate::support::eventryd;
+use crate::support::patience::bounded;
+use eventryd::auth::read_passwords;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use tempfile::TempDir;
+
+pub(crate) fn passwd(dir: &TempDir, arguments: &[&str], stdin: &str) -> Output {
+    passwd_of(&password_file(dir), arguments, stdin)
+}
+
+pub(crate) fn passwd_of(file: &Path, arguments: &[&str], stdin: &str) -> Output {
+    let mut command = eventryd();
+    command
+        .args(["passwd", "--file"])
+        .arg(file)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may refuse without reading.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    bounded("eventryd passwd", move || child.wait_with_output().unwrap())
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn users_are_added_changed_and_taken_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = || std::fs::read_to_string(password_file(&dir)).unwrap();
+    for (arguments, stdin, users) in [
+        (&["fred"][..], "pencil\n", 1),
+        (&["--iterations", "4096", "ann"], "secret", 2),
+        (&["fred"], "pen\r\n", 2),
+        (&["--delete", "ann"], "", 1),
+    ] {
+        let output = passwd(&dir, arguments, stdin);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(output.stdout, b"");
+        let mode = password_file(&dir).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(read_passwords(&password_file(&dir)).unwrap().len(), users);
+        for password in ["pencil", "secret"] {
+            assert!(!text().contains(password) && !said(&output).contains(password));
+        }
+    }
+    assert!(text().contains("\nfred:SCRAM-SHA-256$16384:"), "{}", text());
+    // Nothing else is in the directory: no temporary file.
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(passwd(&dir, &["fred"], "pencil\n").status.success());
+    let before = std::fs::read_to_string(password_file(&dir)).unwrap();
+    let long = "x".repeat(2_000);
+    for (arguments, stdin, expected) in [
+        (&["fred"][..], "", "no password on the standard input"),
+        (&["fred"], "\n", "a password is 1 to 1024 bytes"),
+        (&["fred"], "a\u{7}b\n", "no control characters"),
+        (&["fred"], &long, "a password is 1 to 1024 bytes"),
+        (&["a:b"], "x\n", "no colon"),
+        (&["#fred"], "x\n", "does not begin with '#'"),
+        (&["--delete", "ann"], "", "no user \"ann\""),
+        (
+            &["--iterations", "4095", "fred"],
+            "x\n",
+            "4095 is not in 4096..=10000000",
+        ),
+        (&[], "x\n", "<USER>"),
+    ] {
+        let output = passwd(&dir, arguments, stdin);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(said(&output).contains(expected), "{}", said(&output));
+        let after = std::fs::read_to_string(password_file(&dir)).unwrap();
+        assert_eq!(after, before, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_password_typed_on_a_terminal_is_not_shown_and_asked_for_twice() {
+    for (second, expected) in [("pencil\n", true), ("pencli\n", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&terminal).unwrap();
+        unlockpt(&terminal).unwrap();
+        let name = ptsname(&terminal, Vec::new()).unwrap();
+        let side = || {
+            let mut options = File::options();
+            let options = options.read(true).write(true);
+            options.open(name.to_str().unwrap()).unwrap()
+        };
+        let kept_open = side();
+        let mut child = eventryd()
+            .args(["passwd", "--file"])
+            .arg(password_file(&dir))
+            .arg("fred")
+            .stdin(side())
+            .stderr(side())
+            .spawn()
+            .unwrap();
+        let mut keyboard = File::from(terminal);
+        let mut screen = keyboard.try_clone().unwrap();
+        // Without it the other side is hung up.
+        let _terminal = keyboard.try_clone().unwrap();
+        let shown = bounded("a question", move || {
+            let mut shown = Vec::new();
+            for (question, answer) in [("fred: ", "pencil\n"), ("more: ", second)] {
+                while !String::from_utf8_lossy(&shown).ends_with(question) {
+                    let mut byte = [0];
+                    screen.read_exact(&mut byte).unwrap();
+                    shown.extend(byte);
+                }
+                keyboard.write_all(answer.as_bytes()).unwrap();
+            }
+            shown
+        });
+        let status = bounded("eventryd passwd", move || child.wait().unwrap());
+        assert_eq!(status.success(), expected);
+        assert!(!String::from_utf8_lossy(&shown).contains("penc"));
+        assert_eq!(password_file(&dir).exists(), expected);
+        let modes = tcgetattr(&kept_open).unwrap().local_modes;
+        assert!(modes.contains(LocalModes::ECHO), "it is as it was");
+    }
+}

@@ -1,0 +1,220 @@
+//! Nobody can keep others out: neither a user nor an address, nor either of them itself.
+
+use crate::Served;
+use crate::sasl::served;
+use crate::sasl_client::log_in;
+use crate::support::{AUTH_LIST, Connection, GET_HOSTNAME, RawClient, connect_from, message};
+use crate::tls_client::{Version, client_config, committed_files, server_name};
+use eventryd::net::Transport;
+use eventryd::server::{TcpService, TlsService};
+use eventryd::session::Auth;
+use rustls::{ClientConnection, StreamOwned};
+use std::fs::{Permissions, set_permissions};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+/// Short, so that the tests are.
+const MOMENT: Duration = Duration::from_millis(50);
+
+/// A connection of the user `uid`: of a thread that is that user, which concerns no other thread. If we are
+/// nobody special, of ourselves.
+fn connect_as(uid: u32, path: &Path) -> RawClient {
+    let path = path.to_owned();
+    let connecting = thread::spawn(move || {
+        if rustix::process::geteuid().is_root() {
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(uid)).unwrap();
+        }
+        UnixStream::connect(path).unwrap()
+    });
+    RawClient::over(connecting.join().unwrap())
+}
+
+/// Lets other users get to the sockets.
+fn open_up(served: &Served) {
+    set_permissions(served.dir.path(), Permissions::from_mode(0o755)).unwrap();
+}
+
+fn address_of(served: &Served, transport: Transport) -> SocketAddr {
+    let mut endpoints = served.ready.endpoints.iter();
+    let found = endpoints.find(|endpoint| endpoint.transport == transport);
+    match found.expect("it listens there").address {
+        eventryd::net::Address::Tcp(address) => address,
+        eventryd::net::Address::Unix(_) => panic!("it is on a network"),
+    }
+}
+
+fn on_tls(config: &mut eventryd::server::Config) {
+    let mut tls = TlsService::new(committed_files());
+    tls.address = Some("127.0.0.1".to_owned());
+    tls.port = "0".to_owned();
+    config.tls = Some(tls);
+}
+
+fn on_tcp(config: &mut eventryd::server::Config) {
+    config.tcp = Some(TcpService {
+        address: Some("127.0.0.1".to_owned()),
+        port: "0".to_owned(),
+        auth: Auth::None,
+    });
+}
+
+/// The stock limit of 20, and 40 that say nothing, of the very user that wants to get in: in libvirtd nobody gets
+/// in any more.
+#[test]
+fn forty_silent_clients_keep_neither_others_out_nor_their_own_user() {
+    let served = served(|config| {
+        config.rw_mode = 0o777;
+        config.place_patience = MOMENT;
+    });
+    open_up(&served);
+    let path = served.config.socket_path();
+    let silent: Vec<_> = (0..40).map(|_| connect_as(1001, &path)).collect();
+    for uid in [1001, 1002, 0] {
+        let mut client = connect_as(uid, &path);
+        log_in(&mut client, "pencil");
+        client.open();
+    }
+    drop(silent);
+    served.stop();
+}
+
+/// They say what they can, and as often as they can; and are many. Their own user may have to wait, nobody else.
+#[test]
+fn a_user_that_floods_the_socket_and_acts_busy_keeps_no_other_user_out() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let served = served(|config| {
+        config.rw_mode = 0o777;
+        config.place_patience = MOMENT;
+        config.max_anonymous_clients = 4;
+    });
+    open_up(&served);
+    let path = served.config.socket_path();
+    let mut flood: Vec<_> = (0..100).map(|_| connect_as(1001, &path)).collect();
+    for uid in 2000..2010 {
+        for client in &mut flood {
+            // Some are closed meanwhile.
+            let _ = client.stream.write_all(&message(AUTH_LIST, 1, &[]));
+        }
+        let mut other = connect_as(uid, &path);
+        log_in(&mut other, "pencil");
+        other.open();
+    }
+    served.stop();
+}
+
+#[test]
+fn an_address_that_stalls_tls_handshakes_keeps_no_other_address_out() {
+    let served = served(|config| {
+        on_tls(config);
+        config.place_patience = MOMENT;
+        config.max_anonymous_clients = 4;
+    });
+    let address = address_of(&served, Transport::Tls);
+    let config = client_config(&committed_files(), Version::Tls13, true);
+    let connection = || ClientConnection::new(config.clone(), server_name()).unwrap();
+    let flood: Vec<_> = (0..50)
+        .map(|count| {
+            let mut stream = connect_from(2, address).unwrap();
+            if count % 2 == 0 {
+                connection().write_tls(&mut stream).unwrap();
+            }
+            stream
+        })
+        .collect();
+    // Another address, and the same one.
+    for last in [3, 4, 2] {
+        let stream = connect_from(last, address).unwrap();
+        stream
+            .set_patience(crate::support::patience::PATIENCE)
+            .unwrap();
+        let mut client = StreamOwned::new(connection(), stream);
+        let mut welcome = [0];
+        client.read_exact(&mut welcome).unwrap();
+        assert_eq!(welcome, [1]);
+    }
+    drop(flood);
+    served.stop();
+}
+
+/// All places are taken by clients that have shown who they are, or need not, and use the connection: nobody is
+/// cut off, and others get in all the same.
+#[test]
+fn an_address_with_all_places_leaves_some_for_others() {
+    let served = served(|config| {
+        on_tcp(config);
+        config.place_patience = MOMENT;
+        config.max_clients = NonZeroUsize::new(64).unwrap();
+    });
+    let address = address_of(&served, Transport::Tcp);
+    let mut greedy: Vec<_> = (0..64)
+        .map(|_| {
+            let mut client = RawClient::over(connect_from(2, address).unwrap());
+            client.open();
+            client
+        })
+        .collect();
+    let mut one_more = RawClient::over(connect_from(2, address).unwrap());
+    assert!(one_more.is_kept_waiting());
+
+    let mut other = RawClient::over(connect_from(3, address).unwrap());
+    other.open();
+    let mut local = served.connect();
+    log_in(&mut local, "pencil");
+    local.open();
+    for client in &mut greedy {
+        client.call(GET_HOSTNAME, &[]);
+    }
+    // A place that gets free is the next one's.
+    drop((greedy, other, local));
+    one_more.open();
+    served.stop();
+}
+
+/// More than may connect at all, and none of them says anything: `max_clients` is no lock either.
+#[test]
+fn silent_clients_with_all_places_give_way() {
+    let served = served(|config| {
+        on_tcp(config);
+        config.place_patience = MOMENT;
+        config.max_clients = NonZeroUsize::new(32).unwrap();
+    });
+    let address = address_of(&served, Transport::Tcp);
+    let silent: Vec<_> = (0..100)
+        .map(|_| connect_from(2, address).unwrap())
+        .collect();
+    for last in [3, 2] {
+        RawClient::over(connect_from(last, address).unwrap()).open();
+    }
+    for _ in 0..3 {
+        let mut local = served.connect();
+        log_in(&mut local, "pencil");
+        local.open();
+    }
+    drop(silent);
+    served.stop();
+}
+
+/// Who waits, and who is waited for, cost nothing; and they do not outlive the daemon.
+#[test]
+fn who_waits_is_closed_when_the_daemon_stops() {
+    let served = served(|config| {
+        config.max_anonymous_clients = 1;
+        config.place_patience = Duration::MAX;
+        // Nor does the daemon wait for them.
+        config.shutdown_grace = Duration::MAX;
+    });
+    let mut first = served.connect();
+    first.call(AUTH_LIST, &[]);
+    let mut waiting: Vec<_> = (0..5).map(|_| served.connect()).collect();
+    assert!(waiting.iter_mut().all(RawClient::is_kept_waiting));
+    served.stop();
+    assert!(waiting.iter_mut().all(RawClient::is_closed));
+}

@@ -1,0 +1,238 @@
+//! SASL on the daemon's sockets.
+
+use crate::sasl_client::{log_in, proof_of};
+use crate::support::patience::wait_until;
+use crate::support::{AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, RawClient, message, open_arguments};
+use crate::*;
+use eventryd::auth::{Change, change_password};
+use eventryd::server::TcpService;
+use eventryd::session::Auth;
+use std::num::NonZeroU32;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+fn set_password(dir: &TempDir, user: &str, password: &str) {
+    let set = Change::Set {
+        password: password.as_bytes(),
+        iterations: NonZeroU32::new(4096).unwrap(),
+    };
+    change_password(&password_file(dir), user, set).unwrap();
+}
+
+/// A daemon whose read-write socket wants SASL, and knows fred.
+pub(crate) fn served(change: impl FnOnce(&mut Config)) -> Served {
+    let dir = tempfile::tempdir().unwrap();
+    set_password(&dir, "fred", "pencil");
+    Served::start(dir, |config| {
+        config.auth_unix_rw = Auth::Sasl;
+        change(config);
+    })
+}
+
+/// Whether it is let in.
+pub(crate) fn tries_to_log_in(client: &mut RawClient, password: &str) -> bool {
+    let last = proof_of(client, password);
+    let call = message(SASL_STEP, 9, &last);
+    client.stream.write_all(&call).unwrap();
+    let (header, _) = client.read_message().expect("a reply");
+    header[5] == 0
+}
+
+pub(crate) fn assert_denied(client: &mut RawClient, password: &str) {
+    let last = proof_of(client, password);
+    let expected = "authentication failed: authentication failed".to_owned();
+    assert_eq!(failure(client, SASL_STEP, &last), (45, 7, expected));
+}
+
+#[test]
+fn who_logs_in_is_served_and_who_does_not_is_not() {
+    let served = served(|_| ());
+    let mut client = served.connect();
+    assert_eq!(client.call(AUTH_LIST, &[]), [0, 0, 0, 1, 0, 0, 0, 1]);
+    let (code, domain, text) = failure(&mut client, CONNECT_OPEN, &open_arguments());
+    assert_eq!(
+        (code, domain, &text[..]),
+        (39, 7, "authentication required")
+    );
+    log_in(&mut client, "pencil");
+    client.open();
+    client.call(GET_HOSTNAME, &[]);
+    // The read-only socket asks for nothing.
+    RawClient::connect(&served.config.read_only_socket_path()).open();
+    served.stop();
+}
+
+#[test]
+fn three_failures_close_the_connection() {
+    let served = served(|_| ());
+    let mut client = served.connect();
+    for _ in 0..3 {
+        assert_denied(&mut client, "wrong");
+    }
+    assert!(client.is_closed());
+    let mut client = served.connect();
+    assert_denied(&mut client, "wrong");
+    assert_denied(&mut client, "wrong");
+    log_in(&mut client, "pencil");
+    client.open();
+    served.stop();
+}
+
+#[test]
+fn only_users_who_fit_a_pattern_are_let_in() {
+    for (patterns, is_let_in) in [
+        (&["fred"][..], true),
+        (&["ann", "f*"], true),
+        (&["ann", "fre", "*@example"], false),
+        // An empty list is nobody, not everybody.
+        (&[], false),
+    ] {
+        let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.into()).collect();
+        let served = served(|config| config.sasl.allowed_users = Some(patterns.clone()));
+        let mut client = served.connect();
+        if is_let_in {
+            log_in(&mut client, "pencil");
+            client.open();
+        } else {
+            assert_denied(&mut client, "pencil");
+        }
+        served.stop();
+    }
+}
+
+#[test]
+fn passwords_are_read_again_when_asked_and_kept_if_that_fails() {
+    let served = served(|_| ());
+    set_password(&served.dir, "fred", "pen");
+    let mut client = served.connect();
+    log_in(&mut client, "pencil");
+    served.ready.control.apply(&served.config).unwrap();
+    client.call(AUTH_LIST, &[]);
+    client.open();
+    log_in(&mut served.connect(), "pen");
+    assert_denied(&mut served.connect(), "pencil");
+
+    std::fs::write(password_file(&served.dir), "fred:broken\n").unwrap();
+    let refused = served.ready.control.apply(&served.config);
+    let said = refused.unwrap_err().to_string();
+    assert!(
+        said.contains("passwords:1: expected SCRAM-SHA-256$"),
+        "{said}"
+    );
+    log_in(&mut served.connect(), "pen");
+    served.stop();
+}
+
+#[test]
+fn who_stays_anonymous_is_closed_and_who_has_logged_in_is_not() {
+    let served = served(|config| config.auth_timeout = Duration::from_millis(300));
+    let mut known = served.connect();
+    log_in(&mut known, "pencil");
+    let mut silent = served.connect();
+    let mut asking = served.connect();
+    asking.call(AUTH_LIST, &[]);
+    let mut halfway = served.connect();
+    proof_of(&mut halfway, "pencil");
+    for client in [&mut silent, &mut asking, &mut halfway] {
+        assert!(client.is_closed());
+    }
+    known.open();
+    served.stop();
+}
+
+#[test]
+fn anonymous_clients_are_limited_and_keep_nobody_out_who_need_not_be_anonymous() {
+    let served = served(|config| {
+        config.max_anonymous_clients = 2;
+        config.place_patience = Duration::MAX;
+    });
+    let mut first = served.connect();
+    first.call(AUTH_LIST, &[]);
+    let mut second = served.connect();
+    second.call(AUTH_LIST, &[]);
+
+    let mut third = served.connect();
+    third.stream.write_all(&message(AUTH_LIST, 1, &[])).unwrap();
+    assert!(third.is_kept_waiting());
+    RawClient::connect(&served.config.read_only_socket_path()).open();
+
+    // Who logs in makes room, and so does who goes.
+    log_in(&mut first, "pencil");
+    assert!(third.read_message().is_some());
+    let mut fourth = served.connect();
+    fourth
+        .stream
+        .write_all(&message(AUTH_LIST, 1, &[]))
+        .unwrap();
+    assert!(fourth.is_kept_waiting());
+    drop(second);
+    assert!(fourth.read_message().is_some());
+    served.stop();
+}
+
+#[test]
+fn what_cannot_work_is_refused_at_the_start_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let sasl = |config: &mut Config| config.auth_unix_rw = Auth::Sasl;
+    let missing = refusal(&dir, sasl);
+    assert_eq!(missing.exit_status(), 7);
+    let said = missing.to_string();
+    assert!(said.contains("cannot read the password file"), "{said}");
+    assert!(said.contains("eventryd passwd --file"), "{said}");
+
+    set_password(&dir, "fred", "pencil");
+    let mode = |mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(password_file(&dir), permissions).unwrap();
+    };
+    for open in [0o640, 0o604, 0o620] {
+        mode(open);
+        let said = refusal(&dir, sasl).to_string();
+        assert!(said.contains("chmod 600"), "{said}");
+    }
+    mode(0o600);
+
+    for (auth, expected) in [
+        (Auth::Sasl, "SASL cannot be used on plain TCP"),
+        (Auth::Polkit, "polkit cannot be used on TCP"),
+    ] {
+        let error = refusal(&dir, |config| {
+            config.tcp = Some(TcpService {
+                address: Some("127.0.0.1".into()),
+                port: "0".into(),
+                auth,
+            });
+        });
+        assert_eq!(error.exit_status(), 7);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    let error = refusal(&dir, |config| config.max_clients = 19.try_into().unwrap());
+    assert!(
+        error.to_string().contains("max_anonymous_clients is 20"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_client_that_vanishes_on_its_way_in_leaves_room_for_the_next() {
+    let served = served(|config| config.max_anonymous_clients = 1);
+    for _ in 0..20 {
+        let mut client = served.connect();
+        client.call(AUTH_LIST, &[]);
+        drop(client);
+    }
+    for _ in 0..20 {
+        let mut client = served.connect();
+        proof_of(&mut client, "pencil");
+        drop(client);
+    }
+    let mut client = served.connect();
+    log_in(&mut client, "pencil");
+    wait_until("there is room", || {
+        let mut next = served.connect();
+        next.call(AUTH_LIST, &[]);
+        true
+    });
+    served.stop();
+}

@@ -1,0 +1,142 @@
+//! Signals at every phase of a daemon's life. They are the process's, so this is one test in a process of its
+//! own.
+
+mod support;
+
+use eventryd::driver::{Driver, MemoryDriver};
+use eventryd::net::RunDir;
+use eventryd::server::{Config, DaemonError, Process, Ready, Signals, run_process};
+use rustix::process::{Signal, getpid, kill_process};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use support::RawClient;
+use support::patience::{PATIENCE, wait_until};
+
+/// What happened to a daemon.
+#[derive(Default)]
+struct Seen {
+    reloads: AtomicU32,
+    stops: AtomicU32,
+    starts: AtomicU32,
+}
+
+impl Seen {
+    fn count(what: &AtomicU32) {
+        what.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn counts(&self) -> [u32; 3] {
+        [&self.starts, &self.reloads, &self.stops].map(|count| count.load(Ordering::SeqCst))
+    }
+}
+
+struct Running {
+    seen: Arc<Seen>,
+    initialising: Receiver<()>,
+    go_on: Sender<()>,
+    ready: Receiver<Ready>,
+    ended: Receiver<Result<(), DaemonError>>,
+}
+
+/// A daemon whose signals were caught before; its driver waits to be told.
+fn start(config: &Config, signals: Signals) -> Running {
+    let seen = Arc::new(Seen::default());
+    let (tell, initialising) = channel();
+    let (go_on, gate) = channel::<()>();
+    let (tell_ready, ready) = channel();
+    let (tell_end, ended) = channel();
+    let (reload, stop, begin) = (Arc::clone(&seen), Arc::clone(&seen), Arc::clone(&seen));
+    let process = Process {
+        signals,
+        on_reload: Box::new(move |_| Seen::count(&reload.reloads)),
+        on_stop: Box::new(move || Seen::count(&stop.stops)),
+    };
+    let config = config.clone();
+    thread::spawn(move || {
+        let initialise = move || {
+            tell.send(()).unwrap();
+            let _ = gate.recv();
+            Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>)
+        };
+        let on_ready = move |ready| {
+            Seen::count(&begin.starts);
+            tell_ready.send(ready).unwrap();
+        };
+        let _ = tell_end.send(run_process(&config, process, initialise, on_ready));
+    });
+    Running {
+        seen,
+        initialising,
+        go_on,
+        ready,
+        ended,
+    }
+}
+
+impl Running {
+    fn wait(&self) {
+        let ended = self.ended.recv_timeout(PATIENCE).expect("the daemon ends");
+        ended.expect("a signal is no failure");
+    }
+}
+
+fn raise(signal: Signal) {
+    kill_process(getpid(), signal).unwrap();
+}
+
+#[test]
+fn a_signal_at_any_phase_is_heeded_once_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::new(RunDir::Chosen(dir.path().to_owned()));
+    let is_empty = || std::fs::read_dir(dir.path()).unwrap().next().is_none();
+
+    // Before there is anything but the signals.
+    let signals = Signals::catch().unwrap();
+    raise(Signal::HUP);
+    let daemon = start(&config, signals);
+    daemon.go_on.send(()).unwrap();
+    daemon.ready.recv_timeout(PATIENCE).unwrap();
+    wait_until("the early SIGHUP is heeded", || {
+        daemon.seen.counts() == [1, 1, 0]
+    });
+    // When it serves.
+    raise(Signal::HUP);
+    wait_until("SIGHUP is heeded", || daemon.seen.counts() == [1, 2, 0]);
+    let mut client = RawClient::connect(&config.socket_path());
+    client.open();
+    raise(Signal::TERM);
+    daemon.wait();
+    assert_eq!(daemon.seen.counts(), [1, 2, 1]);
+    assert!(client.is_closed() && is_empty());
+
+    let signals = Signals::catch().unwrap();
+    raise(Signal::TERM);
+    let daemon = start(&config, signals);
+    daemon.go_on.send(()).unwrap();
+    daemon.wait();
+    // It may have served for a moment; but it has stopped, once.
+    assert_eq!(daemon.seen.counts()[1..], [0, 1]);
+    assert!(is_empty());
+
+    // While the driver is initialised.
+    let daemon = start(&config, Signals::catch().unwrap());
+    daemon.initialising.recv_timeout(PATIENCE).unwrap();
+    raise(Signal::HUP);
+    wait_until("SIGHUP is heeded meanwhile", || {
+        daemon.seen.counts() == [0, 1, 0]
+    });
+    raise(Signal::INT);
+    wait_until("SIGINT is heeded meanwhile", || {
+        daemon.seen.counts() == [0, 1, 1]
+    });
+    // While it stops.
+    raise(Signal::HUP);
+    raise(Signal::TERM);
+    daemon.go_on.send(()).unwrap();
+    daemon.wait();
+    assert_eq!((daemon.seen.counts()[0], daemon.seen.counts()[2]), (0, 1));
+    assert!(is_empty());
+}

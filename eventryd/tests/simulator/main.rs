@@ -1,0 +1,120 @@
+//! The daemon's decisions in virtual time: sessions, keepalive, limits and the pool under a scheduler that follows
+//! from a seed (`docs/simulator.md`).
+//!
+//! `EVENTRY_SEEDS` says how many worlds to live in, `EVENTRY_SEED` which one to live in again, with every step
+//! printed. A failing seed prints the command that replays it.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "the figures and the steps are of interest"
+)]
+#![allow(
+    clippy::disallowed_types,
+    reason = "the hypervisor of a test needs no lock of loom's"
+)]
+
+mod accept;
+mod books;
+mod claims;
+mod client;
+mod driver;
+mod end;
+mod invariants;
+mod link;
+mod message;
+mod plan;
+#[path = "../../../tests/real_life/rng.rs"]
+mod rng;
+#[path = "../scram/mod.rs"]
+mod scram;
+mod serve;
+mod silence;
+mod situations;
+mod time;
+mod upset;
+mod wire;
+mod workers;
+mod world;
+
+use situations::Situations;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use world::World;
+
+/// How many worlds a plain `cargo test` lives in.
+const SEEDS: u64 = 300;
+/// In how many worlds each situation is to be met so often.
+const OF_SEEDS: u64 = 10_000;
+const FLOOR: u64 = 100;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
+/// Lives in the world of a seed; a failure names the command that does it again.
+fn live(seed: u64) -> Situations {
+    let mut world = World::new(seed, false);
+    catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|failure| {
+        println!(
+            "to replay it: EVENTRY_SEED={seed} cargo test --test simulator -- --nocapture one_seed"
+        );
+        resume_unwind(failure)
+    })
+}
+
+/// The steps of a world, and how it failed if it did.
+fn trace(seed: u64) -> (Vec<String>, std::thread::Result<Situations>) {
+    let mut world = World::new(seed, true);
+    let lived = catch_unwind(AssertUnwindSafe(|| world.run()));
+    (world.trace.take().unwrap_or_default(), lived)
+}
+
+#[test]
+fn every_promise_holds_in_every_world() {
+    if number("EVENTRY_SEED").is_some() {
+        return;
+    }
+    let seeds = number("EVENTRY_SEEDS").unwrap_or(SEEDS);
+    let mut met = Situations::default();
+    for seed in 0..seeds {
+        met.add(&live(seed));
+    }
+    println!("simulator: {seeds} seeds, {} steps; met\n{met}", met.steps);
+    // Chance decides how often fewer meet it; a third as often is far from what they do.
+    let floor = if seeds >= OF_SEEDS {
+        FLOOR
+    } else {
+        FLOOR * seeds / OF_SEEDS / 3
+    };
+    let floor = usize::try_from(floor).expect("it fits");
+    let rare: Vec<_> = met
+        .all()
+        .into_iter()
+        .filter(|(_, count)| *count < floor)
+        .collect();
+    assert_eq!(rare, [], "met less than {floor} times");
+}
+
+#[test]
+fn one_seed_is_replayed_with_its_steps() {
+    let Some(seed) = number("EVENTRY_SEED") else {
+        return;
+    };
+    let (steps, lived) = trace(seed);
+    for step in steps {
+        println!("{step}");
+    }
+    match lived {
+        Ok(met) => println!("seed {seed}: no promise is broken; met\n{met}"),
+        Err(failure) => resume_unwind(failure),
+    }
+}
+
+#[test]
+fn the_same_seed_takes_the_same_steps() {
+    for seed in 0..20 {
+        let (first, second) = (trace(seed).0, trace(seed).0);
+        assert!(first.len() > 50, "seed {seed} does nothing");
+        assert_eq!(first, second, "seed {seed}");
+    }
+}

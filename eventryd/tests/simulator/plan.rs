@@ -1,0 +1,161 @@
+//! What the dice say of a world before it begins: its configuration and its clients.
+
+use crate::client::{Leave, Proof, Temper};
+use crate::rng::Rng;
+use eventryd::flow::{Peer, PlaceLimits, Reach};
+use eventryd::session::{Access, Auth, Keepalive, Limits};
+use eventryd::worker_pool::Workers;
+use std::net::Ipv4Addr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+/// What may change while the daemon runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config {
+    pub(crate) places: PlaceLimits,
+    pub(crate) limits: Limits,
+    pub(crate) keepalive: Keepalive,
+    pub(crate) workers: Workers,
+}
+
+/// A service, by what it asks of its clients.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Service {
+    pub(crate) reach: Reach,
+    pub(crate) access: Access,
+    pub(crate) auth: Auth,
+    pub(crate) shakes_hands: bool,
+}
+
+impl Config {
+    pub(crate) fn draw(rng: &mut Rng) -> Config {
+        let size = |count| NonZeroUsize::new(count).expect("not zero");
+        let max_output = 1 + rng.below(600);
+        let max_tx_bytes = max_output + if rng.one_in(3) { rng.below(200) } else { 4_000 };
+        let auth_timeout = [0, 2, 20, 60][rng.below(4)];
+        let failures = u32::try_from(1 + rng.below(4)).expect("it is small");
+        let interval = [0, 1, 1, 3, 5][rng.below(5)];
+        let cap = u32::try_from(800 + rng.below(400)).expect("it is small");
+        Config {
+            places: PlaceLimits {
+                max_clients: 1 + rng.below(16),
+                max_anonymous: rng.below(5),
+                max_waiting: rng.below(9),
+                patience: Duration::from_millis(500),
+            },
+            limits: Limits {
+                max_client_requests: size(1 + rng.below(5)),
+                max_frame_before_auth: cap,
+                auth_timeout: Duration::from_secs(auth_timeout),
+                max_auth_failures: NonZeroU32::new(failures).expect("not zero"),
+                max_output: size(max_output),
+                max_tx_bytes: size(max_tx_bytes),
+                max_linger: Duration::from_secs(1 + rng.below(5) as u64),
+                ..Limits::default()
+            },
+            keepalive: Keepalive {
+                interval: (interval > 0).then(|| Duration::from_secs(interval)),
+                count: u32::try_from(rng.below(4)).expect("it is small"),
+            },
+            workers: Workers {
+                min: rng.below(4) * rng.below(2),
+                max: size(1 + rng.below(10)),
+                priority: rng.below(3),
+            },
+        }
+    }
+}
+
+impl Service {
+    /// The four that a daemon has, with any way to authenticate.
+    pub(crate) fn draw(rng: &mut Rng) -> [Service; 4] {
+        let mut unix = |access| Service {
+            reach: Reach::Local,
+            access,
+            auth: [Auth::None, Auth::None, Auth::Sasl, Auth::Polkit][rng.below(4)],
+            shakes_hands: false,
+        };
+        let services = [unix(Access::ReadWrite), unix(Access::ReadOnly)];
+        let network = |auth, shakes_hands| Service {
+            reach: Reach::Network,
+            access: Access::ReadWrite,
+            auth,
+            shakes_hands,
+        };
+        let tls = network([Auth::None, Auth::Sasl][rng.below(2)], true);
+        let [rw, ro] = services;
+        [rw, ro, network(Auth::None, false), tls]
+    }
+}
+
+impl Service {
+    /// Whether its clients are nobody at first.
+    pub(crate) fn makes_anonymous(&self) -> bool {
+        self.auth != Auth::None || self.shakes_hands
+    }
+
+    /// Who comes to it.
+    pub(crate) fn draw_peer(&self, rng: &mut Rng) -> Peer {
+        let which = u8::try_from(rng.below(3)).expect("it is small");
+        match self.reach {
+            Reach::Local => Peer::User(Some(which.into())),
+            Reach::Network => Peer::V4(Ipv4Addr::new(192, 0, 2, which)),
+        }
+    }
+}
+
+impl Temper {
+    pub(crate) fn draw(rng: &mut Rng) -> Temper {
+        let whole = Temper {
+            window: 1,
+            calls: 1 + rng.below(12),
+            chunk: 1 + rng.below(200),
+            reads: true,
+            answers_pings: !rng.one_in(3),
+            asks_keepalive: !rng.one_in(4),
+            proof: [Proof::Right, Proof::Right, Proof::Wrong, Proof::Never][rng.below(4)],
+            mischief: None,
+            leaves: [Leave::Close, Leave::HalfClose, Leave::Vanish, Leave::Stay][rng.below(4)],
+            half: false,
+        };
+        match rng.below(9) {
+            // As virsh does.
+            0 => whole,
+            1 | 2 => Temper {
+                window: 2 + rng.below(8),
+                ..whole
+            },
+            // One byte at a time.
+            3 => Temper {
+                chunk: 1,
+                window: 4,
+                calls: 1 + rng.below(4),
+                ..whole
+            },
+            4 => Temper {
+                half: true,
+                window: 3,
+                ..whole
+            },
+            // Floods.
+            5 => Temper {
+                window: 60,
+                calls: 30 + rng.below(30),
+                chunk: 4_000,
+                ..whole
+            },
+            // Never reads.
+            6 => Temper {
+                reads: false,
+                window: 60,
+                calls: 10 + rng.below(30),
+                ..whole
+            },
+            _ => Temper {
+                mischief: Some(1 + rng.below(6)),
+                window: 1 + rng.below(5),
+                ..whole
+            },
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Workers without threads: when one begins, takes a job or ends is the scheduler's choice.
+
+use crate::claims::claim;
+use crate::rng::Rng;
+use eventry::Time;
+use eventryd::driver::Connection;
+use eventryd::server::{Outcome, Task};
+use eventryd::session::Ticket;
+use eventryd::worker_pool::{Next, Plan, Rejected, Urgency, Worker, Workers};
+use std::io;
+use std::sync::Arc;
+
+pub(crate) enum Job {
+    Call {
+        client: u64,
+        ticket: Ticket,
+        serial: u32,
+        task: Task,
+    },
+    /// Drops what a client had open.
+    Close(Arc<dyn Connection>),
+}
+
+/// A call that is over and not answered.
+pub(crate) struct Finished {
+    pub(crate) client: u64,
+    pub(crate) ticket: Ticket,
+    pub(crate) serial: u32,
+    pub(crate) outcome: Outcome,
+}
+
+/// One worker: what it is, and what it runs.
+struct Thread {
+    kind: Worker,
+    runs: Option<(u64, Job)>,
+    /// It looks for a job next; otherwise it sleeps until it is told of one.
+    is_awake: bool,
+}
+
+/// What the system has of threads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Supply {
+    /// No more than so many at a time.
+    pub(crate) most: usize,
+    /// One attempt of so many fails, if any.
+    pub(crate) fails: Option<usize>,
+}
+
+impl Supply {
+    pub(crate) const PLENTY: Supply = Supply {
+        most: usize::MAX,
+        fails: None,
+    };
+}
+
+/// The pool's plan, its workers, and a list of jobs beside it.
+pub(crate) struct Staff {
+    plan: Plan<(u64, Job)>,
+    limits: Workers,
+    threads: Vec<Thread>,
+    /// Every job that was taken and has not begun, in this order.
+    waiting: Vec<(u64, Urgency)>,
+    next_job: u64,
+    pub(crate) supply: Supply,
+    /// A worker could not be started since that was last looked at.
+    was_short: bool,
+    pub(crate) finished: Vec<Finished>,
+    /// Calls that were handed in and not taken back.
+    pub(crate) in_flight: usize,
+    pub(crate) most_running: usize,
+}
+
+impl Staff {
+    pub(crate) fn new(limits: Workers, supply: Supply) -> Staff {
+        Staff {
+            plan: Plan::new(limits),
+            limits,
+            threads: Vec::new(),
+            waiting: Vec::new(),
+            next_job: 0,
+            supply,
+            was_short: false,
+            finished: Vec::new(),
+            in_flight: 0,
+            most_running: 0,
+        }
+    }
+
+    /// Hands a job in; whether it was taken.
+    pub(crate) fn submit(&mut self, urgency: Urgency, job: Job, rng: &mut Rng) -> bool {
+        self.next_job += 1;
+        let (number, is_call) = (self.next_job, matches!(job, Job::Call { .. }));
+        let (threads, supply) = (&mut self.threads, self.supply);
+        let mut was_short = false;
+        let submitted = self.plan.hand_in(urgency, (number, job), |kind| {
+            let begun = begin(threads, kind, supply, rng);
+            was_short |= begun.is_err();
+            begun
+        });
+        self.was_short = was_short;
+        let is_taken = match submitted {
+            Ok(()) => true,
+            Err(Rejected::NoWorker(..)) => false,
+            Err(Rejected::Stopped(_)) => panic!("DM-706: nobody has stopped the pool"),
+        };
+        if is_taken {
+            self.waiting.push((number, urgency));
+            self.in_flight += usize::from(is_call);
+            self.wake(urgency, rng);
+        }
+        self.check();
+        is_taken
+    }
+
+    /// Tells sleeping workers of a job, as the pool does: one of those who take any, and one of those who take
+    /// only what is urgent.
+    fn wake(&mut self, urgency: Urgency, rng: &mut Rng) {
+        for (kind, is_told) in [
+            (Worker::Ordinary, true),
+            (Worker::Priority, urgency == Urgency::High),
+        ] {
+            let asleep = self.threads.iter_mut();
+            let mut asleep: Vec<&mut Thread> = asleep
+                .filter(|thread| thread.kind == kind && thread.runs.is_none() && !thread.is_awake)
+                .collect();
+            if is_told && !asleep.is_empty() {
+                let which = rng.below(asleep.len());
+                asleep[which].is_awake = true;
+            }
+        }
+    }
+
+    pub(crate) fn set_limits(&mut self, limits: Workers, rng: &mut Rng) {
+        self.limits = limits;
+        self.was_short = false;
+        self.plan.set_limits(limits);
+        if self.plan.has_begun() {
+            let (threads, supply) = (&mut self.threads, self.supply);
+            let staffed = self.plan.staff(|kind| begin(threads, kind, supply, rng));
+            self.was_short = staffed.is_err();
+        }
+        for thread in &mut self.threads {
+            thread.is_awake = thread.runs.is_none();
+        }
+        self.check();
+    }
+
+    /// Lets one worker do its next step; whether there is one that does anything.
+    pub(crate) fn step(&mut self, rng: &mut Rng, now: Time) -> bool {
+        let mut able = (0..self.threads.len()).filter(|at| {
+            let thread = &self.threads[*at];
+            thread.is_awake || thread.runs.is_some()
+        });
+        let count = able.clone().count();
+        if count == 0 {
+            return false;
+        }
+        let at = able.nth(rng.below(count)).expect("so many are able");
+        let kind = self.threads[at].kind;
+        if let Some((_, job)) = self.threads[at].runs.take() {
+            self.finish(job, now);
+            self.plan.finished(kind);
+            self.threads[at].is_awake = true;
+        } else {
+            self.look_for_a_job(at, kind);
+        }
+        self.check();
+        true
+    }
+
+    fn look_for_a_job(&mut self, at: usize, kind: Worker) {
+        match self.plan.next(kind) {
+            Next::Run((number, job)) => {
+                self.check_order(number, kind);
+                self.threads[at].is_awake = false;
+                self.threads[at].runs = Some((number, job));
+            }
+            Next::Wait => self.threads[at].is_awake = false,
+            Next::Exit => drop(self.threads.swap_remove(at)),
+        }
+    }
+
+    fn finish(&mut self, job: Job, now: Time) {
+        match job {
+            Job::Call {
+                client,
+                ticket,
+                serial,
+                task,
+            } => self.finished.push(Finished {
+                client,
+                ticket,
+                serial,
+                outcome: task.run(now),
+            }),
+            Job::Close(connection) => drop(connection),
+        }
+    }
+
+    /// What is over, those of one client together.
+    pub(crate) fn take_finished(&mut self) -> Vec<Finished> {
+        let mut finished = std::mem::take(&mut self.finished);
+        self.in_flight -= finished.len();
+        finished.sort_by_key(|call| call.client);
+        finished
+    }
+
+    /// The job that is taken is the oldest that may be, and runs for the first time.
+    fn check_order(&mut self, number: u64, kind: Worker) {
+        let mut waiting = self.waiting.iter();
+        let oldest =
+            waiting.find(|(_, urgency)| kind == Worker::Ordinary || *urgency == Urgency::High);
+        claim!(
+            oldest.is_some_and(|(oldest, _)| *oldest == number),
+            "DM-701",
+            "{kind:?} takes job {number}, and the oldest that it may is {oldest:?}"
+        );
+        self.waiting.retain(|(waiting, _)| *waiting != number);
+    }
+
+    fn count(&self, is_one: impl Fn(&Thread) -> bool) -> usize {
+        self.threads.iter().filter(|thread| is_one(thread)).count()
+    }
+
+    fn check(&mut self) {
+        let ordinary = self.count(|thread| thread.kind == Worker::Ordinary);
+        let priority = self.threads.len() - ordinary;
+        let running = self.count(|thread| thread.runs.is_some());
+        self.most_running = self.most_running.max(running);
+        let stats = self.plan.stats();
+        claim!(
+            (
+                stats.workers,
+                stats.priority_workers,
+                stats.running,
+                stats.queued
+            ) == (ordinary, priority, running, self.waiting.len()),
+            "DM-701",
+            "{stats:?}, but there are {ordinary} and {priority} workers, {running} jobs run, {:?} wait",
+            self.waiting
+        );
+        let free = self.count(|thread| thread.kind == Worker::Ordinary && thread.runs.is_none());
+        claim!(
+            self.waiting.len() <= free || ordinary >= self.limits.max.get() || self.was_short,
+            "DM-702",
+            "{} jobs wait, {free} of {ordinary} workers are free, there may be {}",
+            self.waiting.len(),
+            self.limits.max
+        );
+        for (_, urgency) in &self.waiting {
+            let takes =
+                |thread: &Thread| thread.kind == Worker::Ordinary || *urgency == Urgency::High;
+            claim!(
+                self.threads.iter().any(takes),
+                "DM-702",
+                "a job waits, and there is no worker who could take it"
+            );
+        }
+    }
+
+    /// Nothing moves any more: no more workers are left than may be, and nothing waits.
+    pub(crate) fn check_limits(&self) {
+        let ordinary = self.count(|thread| thread.kind == Worker::Ordinary);
+        let priority = self.threads.len() - ordinary;
+        claim!(
+            ordinary <= self.limits.max.get() && priority <= self.limits.priority,
+            "DM-703",
+            "{ordinary} and {priority} workers are left, of {:?}",
+            self.limits
+        );
+        claim!(
+            self.waiting.is_empty() && self.in_flight == 0,
+            "DM-702",
+            "{:?} wait and {} calls are not over, though nothing moves",
+            self.waiting,
+            self.in_flight
+        );
+    }
+
+    /// Ends the pool, as the daemon does when it is over; returns how many jobs that drops.
+    pub(crate) fn stop(&mut self, rng: &mut Rng, now: Time) -> usize {
+        let dropped = self.plan.stop();
+        claim!(
+            dropped.len() == self.waiting.len(),
+            "DM-706",
+            "{} jobs are dropped, {} wait",
+            dropped.len(),
+            self.waiting.len()
+        );
+        self.waiting.clear();
+        for thread in &mut self.threads {
+            thread.is_awake = thread.runs.is_none();
+        }
+        while self.step(rng, now) {}
+        claim!(
+            self.threads.is_empty(),
+            "DM-706",
+            "{} workers do not end",
+            self.threads.len()
+        );
+        dropped.len()
+    }
+}
+
+fn begin(threads: &mut Vec<Thread>, kind: Worker, supply: Supply, rng: &mut Rng) -> io::Result<()> {
+    if threads.len() >= supply.most || supply.fails.is_some_and(|of| rng.one_in(of)) {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    threads.push(Thread {
+        kind,
+        runs: None,
+        is_awake: true,
+    });
+    Ok(())
+}

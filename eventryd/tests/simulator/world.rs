@@ -1,0 +1,255 @@
+//! One world: a daemon's decisions, its clients, and a scheduler that picks what happens next.
+
+use crate::books::Books;
+use crate::client::{Client, Temper};
+use crate::driver::{Done, Hypervisor};
+use crate::link::{Served, Shared};
+use crate::message::{PASSWORD, Standing, USER};
+use crate::plan::{Config, Service};
+use crate::rng::Rng;
+use crate::situations::Situations;
+use crate::workers::{Staff, Supply};
+use eventry::{Events, Time};
+use eventryd::auth::{Passwords, Sasl, Verifier};
+use eventryd::driver::Driver;
+use eventryd::flow::{Admission, Agenda, Peer};
+use eventryd::session::{Access, Auth, Session, Ticket};
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) rng: Rng,
+    pub(crate) config: Config,
+    pub(crate) services: [Service; 4],
+    /// Who waits to be accepted on each.
+    pub(crate) backlog: [VecDeque<usize>; 4],
+    /// Until when a service rests that is out of descriptors.
+    pub(crate) resting: [Option<Time>; 4],
+    pub(crate) admission: Admission,
+    /// Who is accepted and waits for a place, by service and client.
+    pub(crate) waiting: BTreeMap<u64, (usize, usize)>,
+    /// When the places are to be looked at.
+    pub(crate) fill_at: Option<Time>,
+    pub(crate) agenda: Agenda,
+    /// When the loop's one timer for clients fires.
+    pub(crate) timer: Option<Time>,
+    pub(crate) clients: Vec<Client>,
+    /// Those that will connect.
+    to_come: usize,
+    pub(crate) live: BTreeMap<u64, Live>,
+    pub(crate) last_client: u64,
+    /// What polkit was asked.
+    pub(crate) questions: Vec<(u64, Ticket, u32)>,
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) done: Done,
+    pub(crate) shared: Shared,
+    pub(crate) grace: Duration,
+    pub(crate) grace_until: Option<Time>,
+    pub(crate) is_stopped: bool,
+    /// One step of so many lets time pass.
+    haste: usize,
+    /// How often workers get on, in tenths.
+    diligence: usize,
+    has_faults: bool,
+    pub(crate) trace: Option<Vec<String>>,
+}
+
+/// A client that is served.
+pub(crate) struct Live {
+    pub(crate) who: usize,
+    pub(crate) session: Session,
+    pub(crate) served: Served,
+    pub(crate) interest: Events,
+    pub(crate) scheduled: Option<Time>,
+    pub(crate) is_anonymous: bool,
+    /// It has not shown who it is nor, where it need not, made a call.
+    pub(crate) is_stranger: bool,
+    pub(crate) peer: Peer,
+}
+
+/// Notes a step, if somebody wants to read it.
+macro_rules! note {
+    ($world:expr, $($text:tt)+) => {
+        if let Some(trace) = &mut $world.trace {
+            trace.push(format!("{:>16} {}", $world.now.as_nanos(), format_args!($($text)+)));
+        }
+    };
+}
+pub(crate) use note;
+
+impl World {
+    pub(crate) fn new(seed: u64, has_trace: bool) -> World {
+        let mut rng = Rng::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x6576_656e_7472_7964);
+        let config = Config::draw(&mut rng);
+        let services = Service::draw(&mut rng);
+        let mut admission = Admission::new(config.places);
+        for _ in &services {
+            admission.add_service();
+        }
+        let hostname = "h".repeat(1 + rng.below(700));
+        let hypervisor = Hypervisor::new(!rng.one_in(3), &hostname);
+        let has_faults = !rng.one_in(4);
+        let mut supply = Supply::PLENTY;
+        match rng.below(8) {
+            0 if has_faults => supply.fails = Some(1 + rng.below(4)),
+            1 | 2 if has_faults => supply.most = rng.below(4),
+            _ => {}
+        }
+        World {
+            now: Time::ZERO.after(Duration::from_secs(1)),
+            admission,
+            waiting: BTreeMap::new(),
+            fill_at: None,
+            services,
+            backlog: Default::default(),
+            resting: [None; 4],
+            agenda: Agenda::default(),
+            timer: None,
+            clients: Vec::new(),
+            to_come: rng.below(13),
+            live: BTreeMap::new(),
+            last_client: 0,
+            questions: Vec::new(),
+            done: hypervisor.done(),
+            driver: Arc::new(hypervisor),
+            shared: Shared {
+                staff: Staff::new(config.workers, supply),
+                sasl: Arc::new(passwords()),
+                read_size: [1 + rng.below(64), 16_384][rng.below(2)],
+                met: Situations::default(),
+                is_fair: false,
+                rng: rng.fork(),
+            },
+            config,
+            grace: Duration::from_secs(rng.below(6) as u64),
+            grace_until: None,
+            is_stopped: false,
+            haste: [6, 30, 100, 300][rng.below(4)],
+            diligence: 1 + rng.below(10),
+            has_faults,
+            trace: has_trace.then(Vec::new),
+            rng,
+        }
+    }
+
+    /// Lives, and ends; what was met on the way.
+    pub(crate) fn run(&mut self) -> Situations {
+        note!(self, "{:?}", self.config);
+        note!(self, "{:?}", self.services);
+        let steps = 300 + self.rng.below(1_500);
+        for _ in 0..steps {
+            if self.is_stopped {
+                break;
+            }
+            self.step();
+            self.check();
+            self.shared.met.steps += 1;
+        }
+        self.wind_up();
+        let crowded = self.shared.staff.most_running > 4;
+        self.shared.met.crowded += usize::from(crowded);
+        self.shared.met.clone()
+    }
+
+    fn step(&mut self) {
+        if self.rng.one_in(self.haste) {
+            return self.let_time_pass();
+        }
+        if self.admission.is_draining() && self.rng.one_in(60) {
+            return self.drain();
+        }
+        match self.rng.below(40) {
+            0..=1 => self.connect(),
+            2..=13 => self.have_a_client_act(),
+            14..=17 => self.accept_somebody(),
+            18..=23 if self.rng.below(10) < self.diligence => {
+                let (staff, rng) = (&mut self.shared.staff, &mut self.shared.rng);
+                staff.step(rng, self.now);
+            }
+            24..=26 => drop(self.complete()),
+            27 => self.answer_a_question(),
+            28..=29 => drop(self.fire()),
+            30 => drop(self.fill_in_time()),
+            31 if self.has_faults && self.rng.one_in(3) => self.upset(),
+            _ => self.serve_somebody(),
+        }
+    }
+
+    /// A client comes to a service.
+    fn connect(&mut self) {
+        if self.to_come == 0 {
+            return;
+        }
+        self.to_come -= 1;
+        let which = self.rng.below(4);
+        let service = self.services[which];
+        let who = self.clients.len();
+        let id = who as u64 + 1;
+        let temper = Temper::draw(&mut self.rng);
+        note!(self, "client {id} connects to service {which}: {temper:?}");
+        let scheme = match service.auth {
+            Auth::None => 0,
+            Auth::Sasl => 1,
+            Auth::Polkit => 2,
+        };
+        let read_only = service.access == Access::ReadOnly;
+        let mut standing = Standing::new(scheme, read_only);
+        let peer = service.draw_peer(&mut self.rng);
+        standing.is_root = peer == Peer::User(Some(0));
+        standing.hostname = self.driver_hostname();
+        let cap = self.config.limits.max_frame_before_auth as usize;
+        let books = Books::new(id, cap, standing);
+        let room = 28 + self.rng.below(2_000);
+        let mut client = Client::new((id, peer), temper, self.rng.fork(), room, books);
+        if service.shakes_hands {
+            client.shake_hands(1 + self.rng.below(60));
+        }
+        self.clients.push(client);
+        self.backlog[which].push_back(who);
+    }
+
+    fn driver_hostname(&self) -> Vec<u8> {
+        let connection = self.driver.open("test:///default").expect("it is there");
+        connection.hostname().into_bytes()
+    }
+
+    fn have_a_client_act(&mut self) {
+        if self.clients.is_empty() {
+            return;
+        }
+        let mut who = self.rng.below(self.clients.len());
+        if self.clients[who].vanished {
+            // Somebody else, who is more likely to be there.
+            who = self.rng.below(self.clients.len());
+        }
+        let before = self.clients[who].to_server.len();
+        for _ in 0..1 + self.rng.below(6) {
+            self.clients[who].act();
+        }
+        let sent = self.clients[who].to_server.len() - before;
+        note!(
+            self,
+            "client {} acts, {sent} bytes are on their way",
+            who + 1
+        );
+    }
+
+    /// The user makes up their mind.
+    fn answer_a_question(&mut self) {
+        if !self.questions.is_empty() {
+            let which = self.rng.below(self.questions.len());
+            let question = self.questions.swap_remove(which);
+            self.decide(question);
+        }
+    }
+}
+
+fn passwords() -> Sasl {
+    let verifier = Verifier::derive(PASSWORD, b"salt of a client", NonZeroU32::MIN);
+    let mut passwords = Passwords::new([7; 32]);
+    passwords.insert(USER, verifier).expect("a name");
+    Sasl::new(passwords, None)
+}

@@ -1,0 +1,216 @@
+//! A daemon with one of each service under everything that clients can do to it at the same time, while polite ones
+//! are served throughout; afterwards it uses what it used before. `docs/soak.md` says more.
+//!
+//! `EVENTRY_SOAK_SECONDS` says how long. What each client does follows from a seed, which is printed;
+//! `EVENTRY_SOAK_SEED` sets it, so that the same mix can be run again. The clients meet as they will.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "how long it lasts is the only thing the clock decides"
+)]
+#![allow(clippy::print_stdout, reason = "the figures are part of the result")]
+
+mod hostile;
+mod operator;
+mod polite;
+#[path = "../../../tests/real_life/rng.rs"]
+mod rng;
+#[path = "../support/sasl_client.rs"]
+mod sasl_client;
+#[path = "../scram/mod.rs"]
+mod scram;
+#[path = "../support/mod.rs"]
+mod support;
+mod target;
+#[path = "../support/tls_client.rs"]
+mod tls_client;
+#[path = "../support/tls_stream.rs"]
+mod tls_stream;
+
+use hostile::ATTACKS;
+use rng::Rng;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, Scope};
+use std::time::{Duration, Instant};
+use target::{SERVICES, Target, become_hostile};
+
+/// How many do harm at a time.
+const HOSTILE: usize = 16;
+/// What the daemon may keep beyond what it kept after the warm-up: the most that it ever needs at a time comes
+/// late, and the allocator keeps it.
+const SLACK_KIB: u64 = 2048;
+
+#[test]
+fn the_hostile_mix_leaves_nothing_behind() {
+    let seconds = number("EVENTRY_SOAK_SECONDS").unwrap_or(20);
+    let seed = number("EVENTRY_SOAK_SEED").unwrap_or_else(|| RandomState::new().hash_one(0) >> 32);
+    println!("soak: seed {seed}, to run it again: EVENTRY_SOAK_SEED={seed}");
+    let mut rng = Rng::new(seed);
+    let target = Target::start();
+    let before = target.read();
+    println!("soak: at the start {before}");
+    // What is allocated once, and what many need at a time, which the allocator keeps.
+    let warm_up = Duration::from_secs((seconds / 4).clamp(10, 60));
+    mix(&target, &mut rng, warm_up);
+    let warm = target.settled(before);
+    println!(
+        "soak: settled after {} s of warm-up: {warm}",
+        warm_up.as_secs()
+    );
+    let counts = mix(&target, &mut rng, Duration::from_secs(seconds));
+    let after = target.settled(before);
+    println!("soak: settled after {seconds} s more: {after}");
+    println!("soak: {counts}");
+    assert!(
+        after.private_kib <= warm.private_kib + SLACK_KIB,
+        "{} KiB more than after the warm-up",
+        after.private_kib - warm.private_kib
+    );
+    let said = target.stop();
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().expect("a number"))
+}
+
+#[derive(Default)]
+struct Count(AtomicU64);
+
+impl Count {
+    fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn so_far(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One run of the mix: until when, and what has been done.
+struct Run {
+    begun: Instant,
+    length: Duration,
+    has_failed: AtomicBool,
+    polite_sessions: Count,
+    polite_calls: Count,
+    attacks: [Count; ATTACKS.len()],
+    reloads: Count,
+    shortages: Count,
+}
+
+impl Run {
+    fn goes_on(&self) -> bool {
+        self.begun.elapsed() < self.length && !self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Waits, but not beyond the end.
+    fn pause(&self, milliseconds: usize) {
+        let end = Instant::now() + Duration::from_millis(milliseconds as u64);
+        while self.goes_on() && Instant::now() < end {
+            let left = end.saturating_duration_since(Instant::now());
+            thread::sleep(left.min(Duration::from_millis(100)));
+        }
+    }
+
+    fn summary(&self) -> String {
+        let attacks: u64 = self.attacks.iter().map(Count::so_far).sum();
+        format!(
+            "{} polite sessions and {} calls of those that stay, none failed; {attacks} attacks of {} kinds, {} reloads, {} shortages of descriptors",
+            self.polite_sessions.so_far(),
+            self.polite_calls.so_far(),
+            ATTACKS.len(),
+            self.reloads.so_far(),
+            self.shortages.so_far()
+        )
+    }
+}
+
+/// Ends the run when a thread of it panics.
+struct Fail<'a>(&'a Run);
+
+impl Drop for Fail<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.has_failed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Everything at once, for so long; returns what was done.
+fn mix(target: &Target, rng: &mut Rng, length: Duration) -> String {
+    let run = Run {
+        begun: Instant::now(),
+        length,
+        has_failed: AtomicBool::new(false),
+        polite_sessions: Count::default(),
+        polite_calls: Count::default(),
+        attacks: Default::default(),
+        reloads: Count::default(),
+        shortages: Count::default(),
+    };
+    thread::scope(|scope| {
+        for service in SERVICES {
+            begin(scope, &run, rng, move |rng, run| {
+                polite::comes_and_goes(target, service, rng, run);
+            });
+            begin(scope, &run, rng, move |rng, run| {
+                polite::stays(target, service, rng, run);
+            });
+        }
+        for number in 0..HOSTILE {
+            begin(scope, &run, rng, move |rng, run| {
+                become_hostile();
+                harm(target, number, rng, run);
+            });
+        }
+        begin(scope, &run, rng, |rng, run| {
+            operator::meddles(target, rng, run);
+        });
+        while run.goes_on() {
+            run.pause(60_000);
+            let seconds = run.begun.elapsed().as_secs();
+            println!("soak: {seconds:5} s: {}; {}", target.read(), run.summary());
+        }
+    });
+    for ((name, _), count) in ATTACKS.iter().zip(&run.attacks) {
+        println!("soak: {:6} {name}", count.so_far());
+    }
+    run.summary()
+}
+
+fn begin<'scope, 'run: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    run: &'run Run,
+    rng: &mut Rng,
+    work: impl FnOnce(&mut Rng, &Run) + Send + 'scope,
+) {
+    let mut rng = rng.fork();
+    scope.spawn(move || {
+        let _fail = Fail(run);
+        work(&mut rng, run);
+    });
+}
+
+/// Goes through all kinds of attacks, each time in another order; at first the `number`th client begins with the
+/// `number`th, so that none is missing.
+fn harm(target: &Target, number: usize, rng: &mut Rng, run: &Run) {
+    let mut order: Vec<usize> = (0..ATTACKS.len()).collect();
+    order.rotate_left(number * ATTACKS.len() / HOSTILE);
+    loop {
+        for kind in &order {
+            if !run.goes_on() {
+                return;
+            }
+            // It may be cut off at any point.
+            let _ = (ATTACKS[*kind].1)(target, rng);
+            run.attacks[*kind].add(1);
+            run.pause(rng.below(50));
+        }
+        for place in 1..order.len() {
+            order.swap(place, rng.below(place + 1));
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The daemon under the soak: one of each service, and what it uses.
+
+use crate::support::patience::{PATIENCE, wait_until};
+use crate::support::{Connection, Daemon, connect_from};
+use crate::tls_client::{Version, client_config, committed_files, lines_naming};
+use crate::tls_stream::Tls;
+use eventryd::auth::{Change, change_password};
+use rustix::process::{Pid, Resource, Rlimit, Signal, Uid, geteuid, getrlimit, prlimit};
+use rustix::thread::set_thread_uid;
+use rustls::ClientConfig;
+use std::fmt;
+use std::fs;
+use std::io::{self, Read as _};
+use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroU32;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+pub(crate) const PASSWORD: &str = "pencil";
+
+/// What does not change while the daemon runs. Who is silent is pinged, and given up after five seconds.
+const SETTINGS: &str = "listen_tcp = 1\ntcp_port = \"0\"\nauth_tcp = \"none\"\n\
+     listen_tls = 1\ntls_port = \"0\"\nlisten_addr = \"127.0.0.1\"\n\
+     unix_sock_rw_perms = \"0777\"\nauth_unix_ro = \"sasl\"\neventry_auth_timeout = 5\n\
+     keepalive_interval = 1\nkeepalive_count = 4\n\
+     log_level = 3\nlog_filters = \"2:daemon\"\neventry_log_burst = 0\n";
+
+/// How clients reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// The read-write socket, where nobody has to log in.
+    ReadWrite,
+    /// The read-only one, where everybody has to.
+    ReadOnly,
+    Tcp,
+    Tls,
+}
+
+pub(crate) const SERVICES: [Service; 4] = [
+    Service::ReadWrite,
+    Service::ReadOnly,
+    Service::Tcp,
+    Service::Tls,
+];
+
+/// Who connects: they come from different addresses, and are different users, as real ones would.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who {
+    Polite,
+    Hostile,
+}
+
+pub(crate) type Line = Box<dyn Connection + Send>;
+
+/// Makes this thread, and no other, that of another user, if it may.
+pub(crate) fn become_hostile() {
+    if geteuid().is_root() {
+        set_thread_uid(Uid::from_raw(NOBODY)).unwrap();
+    }
+}
+
+const NOBODY: u32 = 65534;
+
+pub(crate) struct Target {
+    // Before the daemon and its directory.
+    log: Log,
+    daemon: Daemon,
+    dir: PathBuf,
+    tcp: SocketAddr,
+    tls: SocketAddr,
+    descriptors: Rlimit,
+    /// Whatever user reads them, before he is another one.
+    tls_clients: TlsClients,
+}
+
+/// Clients of TLS, without a certificate and with one.
+struct TlsClients {
+    tls12: [Arc<ClientConfig>; 2],
+    tls13: [Arc<ClientConfig>; 2],
+}
+
+impl TlsClients {
+    fn load() -> TlsClients {
+        let of = |version| {
+            [false, true].map(|certificate| client_config(&committed_files(), version, certificate))
+        };
+        TlsClients {
+            tls12: of(Version::Tls12),
+            tls13: of(Version::Tls13),
+        }
+    }
+}
+
+/// What the daemon uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) descriptors: usize,
+    pub(crate) threads: usize,
+    /// Memory that belongs to it alone, as far as it was ever used.
+    pub(crate) private_kib: u64,
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Reading {
+            descriptors,
+            threads,
+            private_kib,
+        } = self;
+        write!(
+            f,
+            "{descriptors} descriptors, {threads} threads, {private_kib} KiB"
+        )
+    }
+}
+
+impl Target {
+    pub(crate) fn start() -> Target {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().to_owned();
+        // Other users get to the sockets.
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+        let set = Change::Set {
+            password: PASSWORD.as_bytes(),
+            iterations: NonZeroU32::new(4096).unwrap(),
+        };
+        change_password(&place.join("passwords"), "fred", set).unwrap();
+        let file = place.join("eventryd.conf");
+        write_settings(&place, "");
+        let file = file.display().to_string();
+        let daemon = Daemon::start_in(dir, &["--config", &file]);
+        let [tcp, tls] = ["TCP", "TLS"].map(|kind| daemon.addresses(kind)[0]);
+        // It raises its limit to the most that it was left, which is what this process was left.
+        let most = getrlimit(Resource::Nofile).maximum;
+        let descriptors = Rlimit {
+            current: most,
+            maximum: most,
+        };
+        Target {
+            log: Log(place.join("log")),
+            daemon,
+            dir: place,
+            tcp,
+            tls,
+            descriptors,
+            tls_clients: TlsClients::load(),
+        }
+    }
+
+    /// What a client of TLS is told.
+    pub(crate) fn tls_client(&self, version: Version, with_certificate: bool) -> Arc<ClientConfig> {
+        let clients = match version {
+            Version::Tls12 => &self.tls_clients.tls12,
+            Version::Tls13 => &self.tls_clients.tls13,
+        };
+        Arc::clone(&clients[usize::from(with_certificate)])
+    }
+
+    /// A connection on which nothing was said: on the port for TLS, no hello either.
+    pub(crate) fn dial_raw(&self, service: Service, who: Who) -> io::Result<Line> {
+        Ok(match service {
+            Service::ReadWrite => patient(UnixStream::connect(self.daemon.socket())?, who)?,
+            Service::ReadOnly => {
+                patient(UnixStream::connect(self.daemon.read_only_socket())?, who)?
+            }
+            Service::Tcp => patient(self.dial_tcp(who)?, who)?,
+            Service::Tls => patient(self.dial_tls(who)?, who)?,
+        })
+    }
+
+    /// A connection on which calls can be made, once whoever asks for it has logged in.
+    pub(crate) fn dial(&self, service: Service, who: Who) -> io::Result<Line> {
+        if service != Service::Tls {
+            return self.dial_raw(service, who);
+        }
+        let config = self.tls_client(Version::Tls13, true);
+        let stream = self.dial_tls(who)?;
+        stream.set_patience(patience_of(who))?;
+        let mut stream = Tls::over(stream, config);
+        let mut welcome = [0];
+        stream.read_exact(&mut welcome)?;
+        Ok(Box::new(stream))
+    }
+
+    pub(crate) fn dial_tcp(&self, who: Who) -> io::Result<TcpStream> {
+        dial_from(who, self.tcp)
+    }
+
+    /// A connection to the port for TLS.
+    pub(crate) fn dial_tls(&self, who: Who) -> io::Result<TcpStream> {
+        dial_from(who, self.tls)
+    }
+
+    /// Has the daemon read its configuration again, with these lines besides, and waits until it has.
+    pub(crate) fn reload_with(&self, more: &str) {
+        let heeded = || self.log.read().matches(" SIGHUP: ").count();
+        let before = heeded();
+        write_settings(&self.dir, more);
+        self.daemon.signal(Signal::HUP);
+        wait_until("SIGHUP is heeded", || {
+            thread::sleep(Duration::from_millis(50));
+            heeded() > before
+        });
+    }
+
+    /// Leaves the daemon so many descriptors more than it has open.
+    pub(crate) fn leave_descriptors(&self, more: u64) {
+        let current = self.daemon.descriptors() as u64 + more;
+        self.limit_descriptors(Rlimit {
+            current: Some(current),
+            ..self.descriptors
+        });
+    }
+
+    pub(crate) fn leave_all_descriptors(&self) {
+        self.limit_descriptors(self.descriptors);
+    }
+
+    fn limit_descriptors(&self, limit: Rlimit) {
+        prlimit(pid_of(&self.daemon), Resource::Nofile, limit).unwrap();
+    }
+
+    pub(crate) fn read(&self) -> Reading {
+        let proc = PathBuf::from(format!("/proc/{}", self.daemon.pid()));
+        let smaps = fs::read_to_string(proc.join("smaps_rollup")).unwrap();
+        let line = smaps
+            .lines()
+            .find(|line| line.starts_with("Private_Dirty:"));
+        let number = line.unwrap().split_whitespace().nth(1).unwrap();
+        Reading {
+            descriptors: self.daemon.descriptors(),
+            threads: fs::read_dir(proc.join("task")).unwrap().count(),
+            private_kib: number.parse().unwrap(),
+        }
+    }
+
+    /// What it uses when nobody is connected and all that were have been dealt with: as many descriptors and
+    /// threads as `before`, or the soak has failed.
+    pub(crate) fn settled(&self, before: Reading) -> Reading {
+        let mut last = self.read();
+        let what = format!("descriptors and threads are those of before ({before})");
+        wait_until(&what, || {
+            thread::sleep(Duration::from_millis(100));
+            last = self.read();
+            (last.descriptors, last.threads) == (before.descriptors, before.threads)
+        });
+        last
+    }
+
+    /// Stops the daemon in order, and returns what it has said.
+    pub(crate) fn stop(self) -> String {
+        let log = self.log.read();
+        let ended = self.daemon.stop();
+        assert_eq!(ended.status, Some(0), "{}", ended.log);
+        assert_eq!(ended.left_behind, [""; 0]);
+        log + &ended.log
+    }
+}
+
+/// The log of the daemon.
+struct Log(PathBuf);
+
+impl Log {
+    fn read(&self) -> String {
+        fs::read_to_string(&self.0).unwrap_or_default()
+    }
+}
+
+impl Drop for Log {
+    /// Says what became of the polite, and what happened at last, if it should not have.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.read();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines.len().saturating_sub(50);
+            let of_polite = |line: &&&str| line.contains("uid=0") || line.contains("=127.0.0.2:");
+            let before = lines[..last].iter().filter(of_polite);
+            for line in before.chain(&lines[last..]) {
+                println!("soak: {line}");
+            }
+        }
+    }
+}
+
+fn pid_of(daemon: &Daemon) -> Option<Pid> {
+    Pid::from_raw(daemon.pid().cast_signed())
+}
+
+/// The file changes in one step, so that the daemon reads the old one or the new one.
+fn write_settings(dir: &Path, more: &str) {
+    let text = format!(
+        "{SETTINGS}{}eventry_sasl_password_file = \"{}\"\nlog_outputs = \"2:file:{}\"\n",
+        lines_naming(&committed_files()),
+        dir.join("passwords").display(),
+        dir.join("log").display()
+    );
+    let fresh = dir.join("fresh");
+    fs::write(&fresh, text + more).unwrap();
+    fs::rename(fresh, dir.join("eventryd.conf")).unwrap();
+}
+
+/// The polite wait for what they are due; the hostile have other things to do.
+fn patience_of(who: Who) -> Duration {
+    match who {
+        Who::Polite => PATIENCE,
+        Who::Hostile => Duration::from_secs(2),
+    }
+}
+
+fn patient(stream: impl Connection + Send + 'static, who: Who) -> io::Result<Line> {
+    stream.set_patience(patience_of(who))?;
+    Ok(Box::new(stream))
+}
+
+fn dial_from(who: Who, to: SocketAddr) -> io::Result<TcpStream> {
+    let last = match who {
+        Who::Polite => 2,
+        Who::Hostile => 3,
+    };
+    connect_from(last, to)
+}
