@@ -100,7 +100,7 @@
 //!
 //! # Features
 //!
-//! None is on by default: the event loop alone needs mio, rustix and thiserror.
+//! None is on by default: the event loop alone needs mio, rustix, thiserror and bitflags.
 //!
 //! `tracing`: the library tells `tracing` of turns and wakes (`TRACE`), of what is added and removed
 //! (`DEBUG`) and of its [warnings](registry::Warning) (`WARN`), under the target `eventry`. No lock of

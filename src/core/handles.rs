@@ -16,6 +16,7 @@ pub(super) struct Handle<P, S> {
     pub(super) lifecycle: Lifecycle<P>,
     pub(super) source: S,
     pub(super) fd: RawFd,
+    /// Without unknown bits, so that an interest in nothing else is empty (EV-306).
     pub(super) interest: Events,
     /// Whether its descriptor was refused and it has not been called for it yet.
     pub(super) refused: bool,
@@ -106,7 +107,7 @@ impl<P, S> Core<P, S> {
             lifecycle: Lifecycle::new(serial, payload),
             source,
             fd,
-            interest,
+            interest: interest & Events::ALL,
             refused: false,
             next: NONE,
         });
@@ -125,7 +126,7 @@ impl<P, S> Core<P, S> {
     /// [`NotRegistered`]
     pub fn update_handle(&mut self, id: HandleId, interest: Events) -> Result<(), NotRegistered> {
         let entry = self.handle_mut(id)?;
-        entry.interest = interest;
+        entry.interest = interest & Events::ALL;
         let fd = entry.fd;
         self.unite(fd);
         Ok(())
