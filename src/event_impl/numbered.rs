@@ -3,8 +3,9 @@
 use super::RunDefaultError;
 use super::numbers::{Entry, Numbers};
 use crate::core::{NotRegistered, Refused, Removal};
-use crate::event_loop::{EventLoop, PanickedCallback, RunError, Stopper};
+use crate::event_loop::{EventLoop, RunError, Stopper};
 use crate::events::Events;
+use crate::id::CallbackId;
 use crate::poller::{DefaultPoller, Poller, Source as _};
 use crate::registry::{Callback, Next, Registry, trace};
 #[cfg(feature = "capi")]
@@ -211,9 +212,9 @@ impl NumberedLoop {
             let mut numbers = self.numbers.lock();
             for panic in panics {
                 match panic.callback {
-                    PanickedCallback::Handle(id) => numbers.forget(Entry::Handle(id)),
-                    PanickedCallback::Timeout(id) => numbers.forget(Entry::Timeout(id)),
-                    PanickedCallback::Free => {}
+                    CallbackId::Handle(id) => numbers.forget(Entry::Handle(id)),
+                    CallbackId::Timeout(id) => numbers.forget(Entry::Timeout(id)),
+                    CallbackId::Free => {}
                 }
             }
         }

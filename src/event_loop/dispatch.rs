@@ -1,8 +1,9 @@
 //! The calls of one turn, one by one, each without the lock.
 
-use super::{CallbackPanic, EventLoop, PanickedCallback};
+use super::{CallbackPanic, EventLoop};
 use crate::core::{Call, Removal};
 use crate::events::Events;
+use crate::id::CallbackId;
 use crate::planted::{Defect, planted};
 use crate::poller::{Poller, Registrar};
 use crate::registry::Next;
@@ -26,7 +27,7 @@ impl<P: Poller> EventLoop<P> {
                     drop(state);
                     let called = catch(|| payload(&self.registry, id.0, events));
                     let next = called.unwrap_or_else(|message| {
-                        let callback = PanickedCallback::Handle(id);
+                        let callback = CallbackId::Handle(id);
                         panics.push(CallbackPanic { callback, message });
                         Next::Remove
                     });
@@ -54,7 +55,7 @@ impl<P: Poller> EventLoop<P> {
                     drop(state);
                     let called = catch(|| payload(&self.registry, id.0, Events::NONE));
                     let next = called.unwrap_or_else(|message| {
-                        let callback = PanickedCallback::Timeout(id);
+                        let callback = CallbackId::Timeout(id);
                         panics.push(CallbackPanic { callback, message });
                         Next::Remove
                     });
@@ -96,7 +97,7 @@ impl<P: Poller> EventLoop<P> {
                     for (payload, source) in self.freed.drain(..) {
                         let freed = catch(|| drop(payload)).and(catch(|| drop(source)));
                         if let Err(message) = freed {
-                            let callback = PanickedCallback::Free;
+                            let callback = CallbackId::Free;
                             panics.push(CallbackPanic { callback, message });
                         }
                     }

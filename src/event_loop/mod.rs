@@ -14,7 +14,7 @@ mod watch;
 
 #[cfg(not(loom))]
 pub use builder::EventLoopBuilder;
-pub use error::{CallbackPanic, PanickedCallback, RunError};
+pub use error::{CallbackPanic, RunError};
 pub use signal::SignalStopper;
 #[cfg(not(loom))]
 pub use thread::LoopThread;

@@ -5,8 +5,8 @@
 //! more for its wait than for this.
 
 use crate::events::Events;
-use crate::id::{HandleId, TimeoutId};
-use crate::registry::{Limits, SlowCallback, Warning};
+use crate::id::{CallbackId, HandleId, TimeoutId};
+use crate::registry::{Limits, Warning};
 use crate::time::Time;
 use std::time::Duration;
 
@@ -134,13 +134,13 @@ impl Watch {
             }
             _ => {}
         }
-        self.call_is_over(SlowCallback::Handle(handle), now);
+        self.call_is_over(CallbackId::Handle(handle), now);
     }
 
     /// The callback of a timeout has returned at `now` or later.
     pub(super) fn timeout_called(&mut self, timeout: TimeoutId, changes: u64, now: Time) {
         self.changes = changes;
-        self.call_is_over(SlowCallback::Timeout(timeout), now);
+        self.call_is_over(CallbackId::Timeout(timeout), now);
     }
 
     /// What was removed is about to be dropped; `now` may be late.
@@ -150,10 +150,10 @@ impl Watch {
 
     /// What was removed has been dropped, at `now` or later.
     pub(super) fn free_is_over(&mut self, now: Time) {
-        self.call_is_over(SlowCallback::Free, now);
+        self.call_is_over(CallbackId::Free, now);
     }
 
-    fn call_is_over(&mut self, callback: SlowCallback, now: Time) {
+    fn call_is_over(&mut self, callback: CallbackId, now: Time) {
         let took = now.since(self.idle_since);
         self.idle_since = now.after(self.tick);
         self.looked = now;

@@ -20,7 +20,7 @@ pub use handle::HandleEvent;
 pub use next::Next;
 pub use stats::Stats;
 pub use timeout::TimeoutEvent;
-pub use warning::{Limits, SlowCallback, Warning};
+pub use warning::{Limits, Warning};
 
 use crate::core::{Change, Core, NotRegistered, Removal};
 use crate::events::Events;
