@@ -22,6 +22,7 @@
 
 mod deadlines;
 mod descriptors;
+mod entry;
 mod handles;
 mod heap;
 mod invariants;
@@ -32,6 +33,7 @@ mod slots;
 mod timeouts;
 mod turn;
 
+pub(crate) use entry::EntryId;
 pub use handles::Change;
 pub use invariants::Violation;
 pub use lifecycle::Removal;
@@ -172,22 +174,14 @@ impl<P, S> Core<P, S> {
     #[must_use]
     pub fn is_handle_in_flight(&self, id: HandleId) -> bool {
         let entry = self.handles.get(id.0.slot);
-        entry.is_some_and(|entry| {
-            id.0.core == self.number
-                && entry.lifecycle.serial() == id.0.serial.get()
-                && entry.lifecycle.is_in_flight()
-        })
+        self.is_in_flight(id.0, entry.map(|entry| &entry.lifecycle))
     }
 
     /// Whether a call of the timeout runs, be it removed or not.
     #[must_use]
     pub fn is_timeout_in_flight(&self, id: TimeoutId) -> bool {
         let entry = self.timeouts.get(id.0.slot);
-        entry.is_some_and(|entry| {
-            id.0.core == self.number
-                && entry.lifecycle.serial() == id.0.serial.get()
-                && entry.lifecycle.is_in_flight()
-        })
+        self.is_in_flight(id.0, entry.map(|entry| &entry.lifecycle))
     }
 
     /// Whether a turn has something to do whatever the poller reports: the loop must not sleep.

@@ -22,7 +22,7 @@ pub use stats::Stats;
 pub use timeout::TimeoutEvent;
 pub use warning::{Limits, Warning};
 
-use crate::core::{Change, Core, NotRegistered, Removal};
+use crate::core::{Change, Core, EntryId, NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::Key;
 use crate::planted::{Defect, planted};
@@ -192,24 +192,36 @@ impl<P: Poller> Registry<P> {
         }
     }
 
+    /// Removes an entry.
+    pub(crate) fn remove<I: EntryId>(&self, id: I) -> Result<Removal, NotRegistered> {
+        if planted(Defect::RemovalInTwoSteps) {
+            let runs = id.is_in_flight(&self.lock().core);
+            let removed = self.change(|state| id.remove(&mut state.core));
+            return removed.map(|_| {
+                if runs {
+                    Removal::InFlight
+                } else {
+                    Removal::Idle
+                }
+            });
+        }
+        let removed = self.change(|state| id.remove(&mut state.core));
+        removed.inspect(|removal| trace::removed(id, removal))
+    }
+
     /// Removes an entry and waits until its last call is over.
-    fn remove_and_wait(
-        &self,
-        id: impl fmt::Debug,
-        remove: impl FnOnce(&mut State<P>) -> Result<Removal, NotRegistered>,
-        is_in_flight: impl Fn(&State<P>) -> bool,
-    ) -> Result<(), RemoveError> {
+    pub(crate) fn remove_and_wait<I: EntryId>(&self, id: I) -> Result<(), RemoveError> {
         let removal = self.change(|state| {
-            if is_in_flight(state) && state.runner == Some(current_thread()) {
+            if id.is_in_flight(&state.core) && state.runner == Some(current_thread()) {
                 return Err(RemoveError::WouldDeadlock);
             }
-            Ok(remove(state)?)
+            Ok(id.remove(&mut state.core)?)
         })?;
         trace::removed(id, removal);
         if removal == Removal::InFlight {
             let mut state = self.lock();
             state.waiters += 1;
-            while is_in_flight(&state) {
+            while id.is_in_flight(&state.core) {
                 state = self.shared.finished.wait(state);
             }
             state.waiters -= 1;

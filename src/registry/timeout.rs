@@ -87,8 +87,7 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_timeout(&self, id: TimeoutId) -> Result<Removal, NotRegistered> {
-        let removed = self.change(|state| state.core.remove_timeout(id));
-        removed.inspect(|removal| trace::removed(id, removal))
+        self.remove(id)
     }
 
     /// Removes a timeout and waits until its last call is over; as
@@ -98,11 +97,7 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`RemoveError`]
     pub fn remove_timeout_and_wait(&self, id: TimeoutId) -> Result<(), RemoveError> {
-        self.remove_and_wait(
-            id,
-            |state| state.core.remove_timeout(id),
-            |state| state.core.is_timeout_in_flight(id),
-        )
+        self.remove_and_wait(id)
     }
 
     /// What time it is, as far as it matters: without an interval that begins, reading the clock is saved.

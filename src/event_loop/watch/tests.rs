@@ -1,5 +1,5 @@
 use super::*;
-use crate::id::Key;
+use crate::id::{Key, TimeoutId};
 use std::num::NonZeroU64;
 
 const R: Events = Events::READABLE;
@@ -52,7 +52,7 @@ impl Told {
             if self.watch.looks() {
                 self.changes += u64::from(*changed);
                 let (changes, now) = (self.changes, self.now);
-                self.watch.handle_called(*handle, *events, changes, now);
+                self.watch.called((*handle).into(), *events, changes, now);
             }
         }
         let now = self.now;
@@ -97,7 +97,7 @@ fn a_timeout_and_a_drop_are_named_too() {
     let mut told = Told::new(10);
     told.watch.turn_begins(0, told.now);
     let late = told.now.after(ms(100));
-    told.watch.timeout_called(timeout(7), 0, late);
+    told.watch.called(timeout(7).into(), Events::NONE, 0, late);
     told.watch.free_begins(late);
     told.watch.free_is_over(late.after(ms(200)));
     assert!(told.watch.turn_is_over(|| late));
@@ -146,7 +146,7 @@ fn a_turn_whose_calls_were_all_looked_at_ends_with_the_last_of_them() {
     let mut told = Told::new(10);
     told.watch.turn_begins(0, told.now);
     let over = told.now.after(ms(20));
-    told.watch.timeout_called(timeout(7), 0, over);
+    told.watch.called(timeout(7).into(), Events::NONE, 0, over);
     told.watch.turn_is_over(|| over.after(ms(1_000)));
     assert_eq!(told.watch.longest().turn, ms(20));
 }
