@@ -1,14 +1,11 @@
 //! Handles, from any thread.
 
-use super::{AddError, Callback, Next, Notices, Registry, RemoveError, trace};
+use super::{AddError, Callback, Inserted, Next, Notices, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::HandleId;
 use crate::poller::{DefaultPoller, Poller, Source};
 use std::os::fd::RawFd;
-
-/// A handle's id, or everything that was offered.
-type Inserted<P> = Result<HandleId, (AddError<<P as Poller>::Source>, Callback<P>)>;
 
 /// What a handle's callback is called with (EV-310).
 #[derive(Debug)]
@@ -99,7 +96,7 @@ impl<P: Poller> Registry<P> {
         source: P::Source,
         interest: Events,
         callback: Callback<P>,
-    ) -> Inserted<P> {
+    ) -> Inserted<HandleId, P::Source, P> {
         let fd = source.fd();
         let (added, notices) = self.insert_handle_quietly(source, interest, callback);
         self.tell(notices);
@@ -112,7 +109,7 @@ impl<P: Poller> Registry<P> {
         source: P::Source,
         interest: Events,
         callback: Callback<P>,
-    ) -> (Inserted<P>, Notices) {
+    ) -> (Inserted<HandleId, P::Source, P>, Notices) {
         let fd = source.fd();
         let (added, notices) =
             self.change_quietly(|state| state.core.add_handle(fd, source, interest, callback));

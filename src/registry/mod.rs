@@ -29,9 +29,10 @@ use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
+use health::Health;
+pub(crate) use health::Notices;
 #[cfg(not(loom))]
 pub(crate) use health::WarningHook;
-use health::{Health, Notices};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{self, AtomicU32, Ordering};
@@ -39,6 +40,9 @@ use std::sync::atomic::{self, AtomicU32, Ordering};
 /// A callback as the table keeps it: called with the registry, the entry's key and, for a handle, the
 /// events, it says what to do next; dropping it is its free call.
 pub(crate) type Callback<P> = Box<dyn FnMut(&Registry<P>, Key, Events) -> Next + Send>;
+
+/// The id of what was added, or everything that was offered.
+pub(crate) type Inserted<I, T, P = DefaultPoller> = Result<I, (AddError<T>, Callback<P>)>;
 
 /// Adds, updates and removes handles and timeouts of one event loop, from any thread and from inside
 /// callbacks (EV-613, EV-1104).

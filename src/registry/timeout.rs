@@ -1,14 +1,11 @@
 //! Timeouts, from any thread.
 
-use super::{AddError, Callback, Next, Notices, Registry, RemoveError, trace};
+use super::{AddError, Callback, Inserted, Next, Notices, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
 use crate::time::Time;
 use std::time::Duration;
-
-/// A timeout's id, or everything that was offered.
-type Inserted<P> = Result<TimeoutId, (AddError<()>, Callback<P>)>;
 
 /// What a timeout's callback is called with (EV-811).
 #[derive(Debug)]
@@ -106,7 +103,11 @@ impl<P: Poller> Registry<P> {
     }
 
     /// Adds a timeout, or gives the callback back, to be dropped after the lock has been released.
-    fn insert_timeout(&self, interval: Option<Duration>, callback: Callback<P>) -> Inserted<P> {
+    fn insert_timeout(
+        &self,
+        interval: Option<Duration>,
+        callback: Callback<P>,
+    ) -> Inserted<TimeoutId, (), P> {
         let (added, notices) = self.insert_timeout_quietly(interval, callback);
         self.tell(notices);
         added.inspect(|id| trace::timeout_added(id, interval))
@@ -117,7 +118,7 @@ impl<P: Poller> Registry<P> {
         &self,
         interval: Option<Duration>,
         callback: Callback<P>,
-    ) -> (Inserted<P>, Notices) {
+    ) -> (Inserted<TimeoutId, (), P>, Notices) {
         let now = self.now_for(interval);
         let (added, notices) =
             self.change_at_quietly(now, |state| state.core.add_timeout(now, interval, callback));
