@@ -1,7 +1,7 @@
 //! The operations that handles and timeouts have in common, by the kind of their id.
 
 use super::lifecycle::Lifecycle;
-use super::{Core, NotRegistered, Removal};
+use super::{Core, Effects, NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::{CallbackId, HandleId, Key, TimeoutId};
 use std::fmt::Debug;
@@ -14,10 +14,13 @@ pub(crate) trait EntryId: Copy + Debug + Into<CallbackId> {
     fn key(self) -> Key;
 
     /// Removes the entry.
-    fn remove<P, S>(self, core: &mut Core<P, S>) -> Result<Removal, NotRegistered>;
+    fn remove<P, S>(
+        self,
+        core: &mut Core<P, S>,
+    ) -> Result<(Removal, Effects<'_, S>), NotRegistered>;
 
     /// Keeps the entry registered, not to be called before it is updated.
-    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<(), NotRegistered>;
+    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<Effects<'_, S>, NotRegistered>;
 
     /// Returns whether a call of the entry runs.
     fn is_in_flight<P, S>(self, core: &Core<P, S>) -> bool;
@@ -31,11 +34,14 @@ impl EntryId for HandleId {
         self.0
     }
 
-    fn remove<P, S>(self, core: &mut Core<P, S>) -> Result<Removal, NotRegistered> {
+    fn remove<P, S>(
+        self,
+        core: &mut Core<P, S>,
+    ) -> Result<(Removal, Effects<'_, S>), NotRegistered> {
         core.remove_handle(self)
     }
 
-    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<(), NotRegistered> {
+    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<Effects<'_, S>, NotRegistered> {
         core.update_handle(self, Events::NONE)
     }
 
@@ -53,11 +59,14 @@ impl EntryId for TimeoutId {
         self.0
     }
 
-    fn remove<P, S>(self, core: &mut Core<P, S>) -> Result<Removal, NotRegistered> {
+    fn remove<P, S>(
+        self,
+        core: &mut Core<P, S>,
+    ) -> Result<(Removal, Effects<'_, S>), NotRegistered> {
         core.remove_timeout(self)
     }
 
-    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<(), NotRegistered> {
+    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<Effects<'_, S>, NotRegistered> {
         let now = core.latest_time();
         core.update_timeout(self, now, None)
     }

@@ -177,7 +177,7 @@ impl NumberedLoop {
         let mut event_loop = self.event_loop.try_lock();
         let event_loop = event_loop.as_mut().ok_or(RunDefaultError::AlreadyRunning)?;
         let result = event_loop.run_once(None);
-        self.registry.lock().stop = false;
+        self.registry.lock().core.take_stop();
         self.settle(result)
     }
 

@@ -77,16 +77,15 @@ impl<'a, P: Poller> Calls<'a, P> {
             let (changes, now) = (state.health.changes, registrar.coarse_now());
             self.watch.called(id.into(), events, changes, now);
         }
-        // The callback may have removed its own entry: then there is nothing left to do.
-        match next {
-            Next::Keep => {}
-            Next::Disable => {
-                let _ = id.disable(&mut state.core);
-            }
-            Next::Remove => {
-                let _ = id.remove(&mut state.core);
-                state.apply_urgent_change(registrar);
-            }
+        let effects = match next {
+            Next::Keep => None,
+            // The callback may have removed its own entry: then there is nothing left to do.
+            Next::Disable => id.disable(&mut state.core).ok(),
+            Next::Remove => id.remove(&mut state.core).ok().map(|(_, effects)| effects),
+        };
+        if let Some(effects) = effects {
+            // The loop is awake, and this is its thread: nothing is left to do without the lock.
+            let _ = self.registry.apply(effects);
         }
         id.finish(&mut state.core, callback);
         self.registry.call_is_over(&state);

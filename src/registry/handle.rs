@@ -61,7 +61,7 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`]
     pub fn update_handle(&self, id: HandleId, interest: Events) -> Result<(), NotRegistered> {
-        self.change(|state| state.core.update_handle(id, interest))
+        self.change(|state| Ok(((), state.core.update_handle(id, interest)?)))
     }
 
     /// Removes a handle: no call of its callback begins after this returns (EV-702, EV-703).

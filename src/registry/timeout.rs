@@ -74,7 +74,9 @@ impl<P: Poller> Registry<P> {
     ) -> Result<(), NotRegistered> {
         let interval = interval.into();
         let now = self.now_for(interval);
-        self.change_at(now, |state| state.core.update_timeout(id, now, interval))
+        self.change_at(now, |state| {
+            Ok(((), state.core.update_timeout(id, now, interval)?))
+        })
     }
 
     /// Removes a timeout: no call of its callback begins after this returns; as
