@@ -127,13 +127,11 @@ pub mod registry;
 mod sync;
 mod time;
 
-pub use event_loop::{
-    CallbackPanic, EventLoop, PanickedCallback, RunError, SignalStopper, Stopper,
-};
+pub use event_loop::{CallbackPanic, EventLoop, RunError, SignalStopper, Stopper};
 #[cfg(not(loom))]
 pub use event_loop::{EventLoopBuilder, LoopThread};
 pub use events::Events;
-pub use id::{HandleId, TimeoutId, Token};
+pub use id::{CallbackId, HandleId, TimeoutId, Token};
 #[cfg(not(loom))]
 pub use poller::Backend;
 pub use registry::Registry;

@@ -4,7 +4,7 @@ use super::descriptors::Difference;
 use super::lifecycle::Lifecycle;
 use super::slots::NONE;
 use super::turn::Refusal;
-use super::{Core, Freed, NotRegistered, Refused, Removal};
+use super::{Core, Effects, Freed, NotRegistered, Refused, Removal};
 use crate::events::Events;
 use crate::id::{HandleId, Key, Token};
 use crate::planted::{Defect, planted};
@@ -92,7 +92,7 @@ impl<P, S> Core<P, S> {
         source: S,
         interest: Events,
         payload: P,
-    ) -> Result<HandleId, (Refused, P, S)> {
+    ) -> Result<(HandleId, Effects<'_, S>), (Refused, P, S)> {
         if self.closed {
             return Err((Refused::Closed, payload, source));
         }
@@ -114,7 +114,7 @@ impl<P, S> Core<P, S> {
         self.link(fd, slot);
         self.unite(fd);
         let core = self.number;
-        Ok(HandleId(Key { serial, core, slot }))
+        Ok((HandleId(Key { serial, core, slot }), self.effects()))
     }
 
     /// Changes what a handle wants; an empty `interest` disables it (EV-401, EV-402).
@@ -124,12 +124,16 @@ impl<P, S> Core<P, S> {
     /// # Errors
     ///
     /// [`NotRegistered`]
-    pub fn update_handle(&mut self, id: HandleId, interest: Events) -> Result<(), NotRegistered> {
+    pub fn update_handle(
+        &mut self,
+        id: HandleId,
+        interest: Events,
+    ) -> Result<Effects<'_, S>, NotRegistered> {
         let entry = self.handle_mut(id)?;
         entry.interest = interest & Events::ALL;
         let fd = entry.fd;
         self.unite(fd);
-        Ok(())
+        Ok(self.effects())
     }
 
     /// Removes a handle. From now on no call of it begins; its payload is handed out for its free call
@@ -138,7 +142,10 @@ impl<P, S> Core<P, S> {
     /// # Errors
     ///
     /// [`NotRegistered`], also when it was removed before: of several removals one succeeds (EV-701).
-    pub fn remove_handle(&mut self, id: HandleId) -> Result<Removal, NotRegistered> {
+    pub fn remove_handle(
+        &mut self,
+        id: HandleId,
+    ) -> Result<(Removal, Effects<'_, S>), NotRegistered> {
         let entry = self.handle_mut(id)?;
         let removal = entry.lifecycle.remove().ok_or(NotRegistered)?;
         let (fd, refused) = (entry.fd, entry.refused);
@@ -151,36 +158,33 @@ impl<P, S> Core<P, S> {
             self.urgent = Some(id.0.slot);
         }
         self.frees.push_back(Freed::Handle(id.0.slot));
-        if planted(Defect::FreeWhileRunning) {
-            return Ok(Removal::Idle);
-        }
-        Ok(removal)
+        let removal = if planted(Defect::FreeWhileRunning) {
+            Removal::Idle
+        } else {
+            removal
+        };
+        Ok((removal, self.effects()))
     }
 
-    /// The end of a registration that the last operation brought about: to be taken, and told to the
-    /// poller, before the lock is released.
-    pub fn urgent_change(&mut self) -> Option<Change<'_, S>> {
+    /// The handle whose removal ended the registration of its descriptor, if the last operation was one.
+    pub(super) fn take_urgent(&mut self) -> Option<u32> {
         if planted(Defect::DeregistrationDeferred) {
             return None;
         }
-        self.take_urgent()
+        self.urgent.take()
     }
 
-    fn take_urgent(&mut self) -> Option<Change<'_, S>> {
-        let slot = self.urgent.take()?;
+    pub(super) fn urgent_handle(&self, slot: u32) -> &Handle<P, S> {
         let entry = self.handles.get(slot);
-        let entry = entry.expect("I13: an urgent change outlived its handle");
-        Some(Change::Deregister {
-            source: &entry.source,
-            fd: entry.fd,
-        })
+        entry.expect("I13: an urgent change outlived its handle")
     }
 
     /// The next thing the poller must be told, urgent or not, taken as told. To be called before the loop
     /// sleeps until there is none.
     pub fn next_change(&mut self) -> Option<Change<'_, S>> {
-        if self.urgent.is_some() {
-            return self.take_urgent();
+        if let Some(slot) = self.urgent.take() {
+            let Handle { source, fd, .. } = self.urgent_handle(slot);
+            return Some(Change::Deregister { source, fd: *fd });
         }
         let (fd, difference) = self.descriptors.next_difference()?;
         let entry = self.handles.get(self.descriptors.entry(fd).first);

@@ -29,6 +29,7 @@ pub(crate) use numbered::{NotAdded, NumberedLoop, Reason, Source};
 
 use crate::core::Removal;
 use crate::events::Events;
+use crate::id::{HandleId, TimeoutId};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
@@ -257,7 +258,7 @@ impl EventImpl for NumberedLoop {
     }
 
     fn remove_handle(&self, watch: i32) -> Result<Removal, ImplError> {
-        Ok(self.remove_handle(watch)?)
+        Ok(self.remove::<HandleId>(watch)?)
     }
 
     fn add_timeout(
@@ -273,7 +274,7 @@ impl EventImpl for NumberedLoop {
     }
 
     fn remove_timeout(&self, timer: i32) -> Result<Removal, ImplError> {
-        Ok(self.remove_timeout(timer)?)
+        Ok(self.remove::<TimeoutId>(timer)?)
     }
 }
 

@@ -14,7 +14,7 @@ mod watch;
 
 #[cfg(not(loom))]
 pub use builder::EventLoopBuilder;
-pub use error::{CallbackPanic, PanickedCallback, RunError};
+pub use error::{CallbackPanic, RunError};
 pub use signal::SignalStopper;
 #[cfg(not(loom))]
 pub use thread::LoopThread;
@@ -25,6 +25,7 @@ use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::registry::{Callback, Registry, trace};
 use crate::time::Time;
 use process::Process;
+use std::convert::Infallible;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -158,7 +159,7 @@ impl<P: Poller> EventLoop<P> {
         let waited = self.poller.wait(timeout);
 
         let mut state = self.registry.lock();
-        state.wake_up();
+        state.core.wake_up();
         if waited.is_ok() {
             let now = self.registry.now();
             for token in self
@@ -266,7 +267,7 @@ impl<P: Poller> EventLoop<P> {
     fn prepare_to_wait(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         let mut state = self.registry.lock();
         state.apply_changes(self.registry.registrar());
-        let stops = state.stop || self.registry.is_signalled();
+        let stops = state.core.is_stopping() || self.registry.is_signalled();
         let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
         if at_once || stops || state.core.is_busy() || self.poller.is_always_ready() {
             // It does not sleep, so nobody needs to wake it, and there is no need to know the time.
@@ -279,7 +280,7 @@ impl<P: Poller> EventLoop<P> {
             state = self.registry.lock();
         }
         if timeout.is_none() && deadline.is_none() {
-            state.fall_asleep(None);
+            state.core.fall_asleep(None);
             return None;
         }
         let now = self.registry.now();
@@ -287,7 +288,7 @@ impl<P: Poller> EventLoop<P> {
         let until = deadline.map_or(limit, |deadline| deadline.min(limit));
         let longest = until.since(now);
         if !longest.is_zero() {
-            state.fall_asleep(Some(until));
+            state.core.fall_asleep(Some(until));
         }
         Some(longest)
     }
@@ -318,7 +319,10 @@ impl<P: Poller> Stopper<P> {
     /// after one turn that does not wait (EV-907).
     pub fn stop(&self) {
         trace::stops();
-        self.registry.change(|state| state.stop = true);
+        let stopped = self
+            .registry
+            .change(|state| Ok(((), state.core.request_stop())));
+        stopped.unwrap_or_else(|never: Infallible| match never {});
     }
 }
 

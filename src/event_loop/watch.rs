@@ -5,8 +5,8 @@
 //! more for its wait than for this.
 
 use crate::events::Events;
-use crate::id::{HandleId, TimeoutId};
-use crate::registry::{Limits, SlowCallback, Warning};
+use crate::id::{CallbackId, HandleId};
+use crate::registry::{Limits, Warning};
 use crate::time::Time;
 use std::time::Duration;
 
@@ -115,16 +115,17 @@ impl Watch {
         true
     }
 
-    /// The callback of a handle has returned at `now` or later, and so many changes have been made to the
-    /// table in all, by it or by others.
-    pub(super) fn handle_called(
-        &mut self,
-        handle: HandleId,
-        events: Events,
-        changes: u64,
-        now: Time,
-    ) {
+    /// A callback that was called with `events` has returned at `now` or later, and so many changes have been
+    /// made to the table in all, by it or by others.
+    pub(super) fn called(&mut self, callback: CallbackId, events: Events, changes: u64, now: Time) {
         let changed = std::mem::replace(&mut self.changes, changes) != changes;
+        if let CallbackId::Handle(handle) = callback {
+            self.handle_called(handle, events, changed);
+        }
+        self.call_is_over(callback, now);
+    }
+
+    fn handle_called(&mut self, handle: HandleId, events: Events, changed: bool) {
         match &mut self.suspect {
             Some(suspect) if suspect.handle == handle => {
                 suspect.called(events, changed, self.began)
@@ -134,13 +135,6 @@ impl Watch {
             }
             _ => {}
         }
-        self.call_is_over(SlowCallback::Handle(handle), now);
-    }
-
-    /// The callback of a timeout has returned at `now` or later.
-    pub(super) fn timeout_called(&mut self, timeout: TimeoutId, changes: u64, now: Time) {
-        self.changes = changes;
-        self.call_is_over(SlowCallback::Timeout(timeout), now);
     }
 
     /// What was removed is about to be dropped; `now` may be late.
@@ -150,10 +144,10 @@ impl Watch {
 
     /// What was removed has been dropped, at `now` or later.
     pub(super) fn free_is_over(&mut self, now: Time) {
-        self.call_is_over(SlowCallback::Free, now);
+        self.call_is_over(CallbackId::Free, now);
     }
 
-    fn call_is_over(&mut self, callback: SlowCallback, now: Time) {
+    fn call_is_over(&mut self, callback: CallbackId, now: Time) {
         let took = now.since(self.idle_since);
         self.idle_since = now.after(self.tick);
         self.looked = now;

@@ -3,7 +3,7 @@
 //! Nobody can notice that but those who call the registry, and they must not pay for it: a call that has
 //! read the clock anyway compares it with one time, and of the others one in [`LOOK_EVERY`] reads it.
 
-use super::{Limits, Registry, State, Warning, trace};
+use super::{Changed, Limits, Registry, State, Warning, trace};
 use crate::poller::{Poller, Registrar};
 use crate::sync::give_way;
 use crate::time::Time;
@@ -35,7 +35,7 @@ pub(crate) struct Health {
 
 /// What came of a change and is to be told when no lock is held.
 #[must_use = "it is to be told"]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Notices {
     /// The loop was woken.
     pub(super) wakes: bool,
@@ -96,18 +96,22 @@ impl Health {
 
 impl<P: Poller> Registry<P> {
     /// Makes a change at `now`, and looks after the work that waits if it is time.
-    pub(super) fn change_at<T>(&self, now: Time, change: impl FnOnce(&mut State<P>) -> T) -> T {
+    pub(super) fn change_at<T, E>(
+        &self,
+        now: Time,
+        change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
+    ) -> Result<T, E> {
         let (result, notices) = self.change_at_quietly(now, change);
         self.tell(notices);
         result
     }
 
     /// The same for callers who hold a lock of their own; they tell later.
-    pub(super) fn change_at_quietly<T>(
+    pub(super) fn change_at_quietly<T, E>(
         &self,
         now: Time,
-        change: impl FnOnce(&mut State<P>) -> T,
-    ) -> (T, Notices) {
+        change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
+    ) -> (Result<T, E>, Notices) {
         let mut is_time = false;
         let (result, mut notices) = self.change_quietly(|state| {
             is_time = state.health.is_time(now);

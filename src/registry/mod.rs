@@ -20,18 +20,19 @@ pub use handle::HandleEvent;
 pub use next::Next;
 pub use stats::Stats;
 pub use timeout::TimeoutEvent;
-pub use warning::{Limits, SlowCallback, Warning};
+pub use warning::{Limits, Warning};
 
-use crate::core::{Change, Core, NotRegistered, Removal};
+use crate::core::{Change, Core, Effects, EntryId, NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::Key;
 use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
+use health::Health;
+pub(crate) use health::Notices;
 #[cfg(not(loom))]
 pub(crate) use health::WarningHook;
-use health::{Health, Notices};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{self, AtomicU32, Ordering};
@@ -39,6 +40,13 @@ use std::sync::atomic::{self, AtomicU32, Ordering};
 /// A callback as the table keeps it: called with the registry, the entry's key and, for a handle, the
 /// events, it says what to do next; dropping it is its free call.
 pub(crate) type Callback<P> = Box<dyn FnMut(&Registry<P>, Key, Events) -> Next + Send>;
+
+/// The result of a change and its effects.
+pub(crate) type Changed<'a, T, E, P = DefaultPoller> =
+    Result<(T, Effects<'a, <P as Poller>::Source>), E>;
+
+/// The id of what was added, or everything that was offered.
+pub(crate) type Inserted<I, T, P = DefaultPoller> = Result<I, (AddError<T>, Callback<P>)>;
 
 /// Adds, updates and removes handles and timeouts of one event loop, from any thread and from inside
 /// callbacks (EV-613, EV-1104).
@@ -82,9 +90,6 @@ struct Shared<P: Poller> {
 /// What the lock guards.
 pub(crate) struct State<P: Poller> {
     pub(crate) core: Core<Callback<P>, P::Source>,
-    sleep: Sleep,
-    /// Whether somebody asked the loop to stop; stays set until a run has ended by it (EV-907).
-    pub(crate) stop: bool,
     /// The thread that runs the loop, or ran it last. While a call is in flight, it is the former.
     runner: Option<ThreadId>,
     /// How many threads wait for a call to be over.
@@ -95,18 +100,6 @@ pub(crate) struct State<P: Poller> {
     pub(crate) health: Health,
 }
 
-/// So many entries may be removed before somebody thinks of the loop, which has to free them.
-const MANY_FREES: usize = 16384;
-
-/// What the loop is doing, as far as waking it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sleep {
-    /// It will look at the table before it sleeps again.
-    Awake,
-    /// It waits, or is about to, until this time at most.
-    Until(Option<Time>),
-}
-
 impl<P: Poller> Registry<P> {
     pub(crate) fn new(registrar: P::Registrar) -> Registry<P> {
         static LOOPS: AtomicU32 = AtomicU32::new(0);
@@ -115,8 +108,6 @@ impl<P: Poller> Registry<P> {
             shared: Arc::new(Shared {
                 state: Mutex::new(State {
                     core: Core::new(number),
-                    sleep: Sleep::Awake,
-                    stop: false,
                     runner: None,
                     waiters: 0,
                     freeing: 0,
@@ -136,35 +127,50 @@ impl<P: Poller> Registry<P> {
         self.shared.state.lock()
     }
 
-    /// Makes one change to the table and everything that follows from it: tells the poller before the
-    /// lock is released, and wakes the loop afterwards if it sleeps past the change.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> T {
+    /// Makes one change to the table and carries out its effects.
+    pub(crate) fn change<T, E>(
+        &self,
+        change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
+    ) -> Result<T, E> {
         let (result, notices) = self.change_quietly(change);
         self.tell(notices);
         result
     }
 
     /// The same for callers who hold a lock of their own; they tell later.
-    fn change_quietly<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> (T, Notices) {
+    fn change_quietly<T, E>(
+        &self,
+        change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
+    ) -> (Result<T, E>, Notices) {
         if planted(Defect::WakeBeforeChange) {
             self.wake();
         }
         let mut state = self.lock();
-        let result = change(&mut state);
-        state.apply_urgent_change(self.registrar());
-        let wakes = !planted(Defect::WakeBeforeChange) && state.must_wake();
-        let looks = state.health.changed();
-        let outruns = state.is_outrun();
+        let mut notices = Notices::default();
+        let result = change(&mut state).map(|(result, effects)| {
+            notices = self.apply(effects);
+            result
+        });
+        state.stats.wakes += u64::from(notices.wakes);
+        notices.looks = state.health.changed();
+        notices.outruns = notices.outruns && state.runner != Some(current_thread());
         drop(state);
-        if wakes {
+        if notices.wakes && !planted(Defect::WakeBeforeChange) {
             self.wake();
         }
-        let notices = Notices {
-            wakes,
-            looks,
-            outruns,
-        };
         (result, notices)
+    }
+
+    /// Carries out what cannot wait for the release of the lock, and returns the rest.
+    pub(crate) fn apply(&self, effects: Effects<'_, P::Source>) -> Notices {
+        if let Some(source) = effects.deregister {
+            self.registrar().deregister(source);
+        }
+        Notices {
+            wakes: effects.wake,
+            outruns: effects.yield_to_loop,
+            looks: false,
+        }
     }
 
     /// Whether nothing is registered and nothing waits to be freed: everything that callbacks hold has
@@ -192,24 +198,36 @@ impl<P: Poller> Registry<P> {
         }
     }
 
+    /// Removes an entry.
+    pub(crate) fn remove<I: EntryId>(&self, id: I) -> Result<Removal, NotRegistered> {
+        if planted(Defect::RemovalInTwoSteps) {
+            let runs = id.is_in_flight(&self.lock().core);
+            let removed = self.change(|state| id.remove(&mut state.core));
+            return removed.map(|_| {
+                if runs {
+                    Removal::InFlight
+                } else {
+                    Removal::Idle
+                }
+            });
+        }
+        let removed = self.change(|state| id.remove(&mut state.core));
+        removed.inspect(|removal| trace::removed(id, removal))
+    }
+
     /// Removes an entry and waits until its last call is over.
-    fn remove_and_wait(
-        &self,
-        id: impl fmt::Debug,
-        remove: impl FnOnce(&mut State<P>) -> Result<Removal, NotRegistered>,
-        is_in_flight: impl Fn(&State<P>) -> bool,
-    ) -> Result<(), RemoveError> {
+    pub(crate) fn remove_and_wait<I: EntryId>(&self, id: I) -> Result<(), RemoveError> {
         let removal = self.change(|state| {
-            if is_in_flight(state) && state.runner == Some(current_thread()) {
+            if id.is_in_flight(&state.core) && state.runner == Some(current_thread()) {
                 return Err(RemoveError::WouldDeadlock);
             }
-            Ok(remove(state)?)
+            Ok(id.remove(&mut state.core)?)
         })?;
         trace::removed(id, removal);
         if removal == Removal::InFlight {
             let mut state = self.lock();
             state.waiters += 1;
-            while is_in_flight(&state) {
+            while id.is_in_flight(&state.core) {
                 state = self.shared.finished.wait(state);
             }
             state.waiters -= 1;
@@ -242,18 +260,6 @@ impl<P: Poller> Registry<P> {
 }
 
 impl<P: Poller> State<P> {
-    /// Notes that the loop goes to sleep until `until` at most.
-    pub(crate) fn fall_asleep(&mut self, until: Option<Time>) {
-        self.sleep = Sleep::Until(until);
-    }
-
-    /// Notes that the loop looks at the table again.
-    pub(crate) fn wake_up(&mut self) {
-        if !planted(Defect::WakingNotNoted) {
-            self.sleep = Sleep::Awake;
-        }
-    }
-
     /// Tells the poller everything it must know before the loop sleeps.
     pub(crate) fn apply_changes(&mut self, registrar: &P::Registrar) {
         while let Some(change) = self.core.next_change() {
@@ -272,48 +278,10 @@ impl<P: Poller> State<P> {
     /// Notes that the current thread runs the loop.
     pub(crate) fn begin_run(&mut self) {
         self.runner = Some(current_thread());
-        self.stop &= !planted(Defect::StopForgotten);
+        if planted(Defect::StopForgotten) {
+            self.core.take_stop();
+        }
         self.stats.turns += 1;
-    }
-
-    /// Tells the poller what cannot wait.
-    pub(crate) fn apply_urgent_change(&mut self, registrar: &P::Registrar) {
-        if let Some(change) = self.core.urgent_change() {
-            // Only ends of registrations are urgent, and those do not fail.
-            let _ = apply(registrar, change);
-        }
-    }
-
-    /// Whether another thread removes faster than the loop frees, so that it had better give way: it would
-    /// keep the loop from its other work, and what waits to be freed would pile up. Seldom true, for how long
-    /// giving way takes depends on what else runs on the machine.
-    fn is_outrun(&self) -> bool {
-        let frees = self.core.pending_frees();
-        frees > 0 && frees.is_multiple_of(MANY_FREES) && self.runner != Some(current_thread())
-    }
-
-    /// Whether the loop sleeps past something it should do now. Answers once per sleep: one wake is
-    /// enough.
-    fn must_wake(&mut self) -> bool {
-        let Sleep::Until(until) = self.sleep else {
-            return false;
-        };
-        let deadline = self.core.next_deadline();
-        let nearer = match (deadline, until) {
-            (Some(deadline), Some(until)) => deadline < until,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        let nearer = nearer && !planted(Defect::NoWakeForNearerDeadline);
-        let changed = self.core.has_changes() && !planted(Defect::NoWakeForChange);
-        let stops = self.stop && !planted(Defect::NoWakeForStop);
-        let busy = self.core.is_busy() && !planted(Defect::NoWakeForFree);
-        let wake = nearer || changed || stops || busy;
-        if wake {
-            self.sleep = Sleep::Awake;
-            self.stats.wakes += 1;
-        }
-        wake
     }
 }
 
@@ -356,7 +324,6 @@ impl<P: Poller> fmt::Debug for Registry<P> {
             .field("handles", &state.core.handle_count())
             .field("timeouts", &state.core.timeout_count())
             .field("pending_frees", &state.core.pending_frees())
-            .field("sleep", &state.sleep)
             .finish()
     }
 }

@@ -31,6 +31,6 @@ impl<P: Poller> Registry<P> {
     /// Whether anybody asked the loop to stop; forgets it.
     pub(crate) fn take_stop(&self) -> bool {
         let signalled = self.is_signalled() && self.shared.signalled.swap(false, Ordering::AcqRel);
-        std::mem::take(&mut self.lock().stop) || signalled
+        self.lock().core.take_stop() || signalled
     }
 }

@@ -1,14 +1,11 @@
 //! Timeouts, from any thread.
 
-use super::{AddError, Callback, Next, Notices, Registry, RemoveError, trace};
+use super::{AddError, Callback, Inserted, Next, Notices, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
 use crate::time::Time;
 use std::time::Duration;
-
-/// A timeout's id, or everything that was offered.
-type Inserted<P> = Result<TimeoutId, (AddError<()>, Callback<P>)>;
 
 /// What a timeout's callback is called with (EV-811).
 #[derive(Debug)]
@@ -77,7 +74,9 @@ impl<P: Poller> Registry<P> {
     ) -> Result<(), NotRegistered> {
         let interval = interval.into();
         let now = self.now_for(interval);
-        self.change_at(now, |state| state.core.update_timeout(id, now, interval))
+        self.change_at(now, |state| {
+            Ok(((), state.core.update_timeout(id, now, interval)?))
+        })
     }
 
     /// Removes a timeout: no call of its callback begins after this returns; as
@@ -87,8 +86,7 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_timeout(&self, id: TimeoutId) -> Result<Removal, NotRegistered> {
-        let removed = self.change(|state| state.core.remove_timeout(id));
-        removed.inspect(|removal| trace::removed(id, removal))
+        self.remove(id)
     }
 
     /// Removes a timeout and waits until its last call is over; as
@@ -98,11 +96,7 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`RemoveError`]
     pub fn remove_timeout_and_wait(&self, id: TimeoutId) -> Result<(), RemoveError> {
-        self.remove_and_wait(
-            id,
-            |state| state.core.remove_timeout(id),
-            |state| state.core.is_timeout_in_flight(id),
-        )
+        self.remove_and_wait(id)
     }
 
     /// What time it is, as far as it matters: without an interval that begins, reading the clock is saved.
@@ -111,7 +105,11 @@ impl<P: Poller> Registry<P> {
     }
 
     /// Adds a timeout, or gives the callback back, to be dropped after the lock has been released.
-    fn insert_timeout(&self, interval: Option<Duration>, callback: Callback<P>) -> Inserted<P> {
+    fn insert_timeout(
+        &self,
+        interval: Option<Duration>,
+        callback: Callback<P>,
+    ) -> Inserted<TimeoutId, (), P> {
         let (added, notices) = self.insert_timeout_quietly(interval, callback);
         self.tell(notices);
         added.inspect(|id| trace::timeout_added(id, interval))
@@ -122,7 +120,7 @@ impl<P: Poller> Registry<P> {
         &self,
         interval: Option<Duration>,
         callback: Callback<P>,
-    ) -> (Inserted<P>, Notices) {
+    ) -> (Inserted<TimeoutId, (), P>, Notices) {
         let now = self.now_for(interval);
         let (added, notices) =
             self.change_at_quietly(now, |state| state.core.add_timeout(now, interval, callback));

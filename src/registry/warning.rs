@@ -1,7 +1,7 @@
 //! What the loop warns of, and from when on.
 
 use crate::events::Events;
-use crate::id::{HandleId, TimeoutId};
+use crate::id::{CallbackId, HandleId};
 use std::fmt;
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ pub enum Warning {
     /// A callback, or the drop of removed ones, took at least [`Limits::slow_callback`]. Nothing else was
     /// called meanwhile.
     SlowCallback {
-        /// Which one.
-        callback: SlowCallback,
+        /// The callback.
+        callback: CallbackId,
         /// How long it took at least; see [`Stats::longest_callback`](super::Stats::longest_callback).
         took: Duration,
     },
@@ -50,18 +50,6 @@ pub enum Warning {
         /// For how long, as far as anybody noticed.
         waited: Duration,
     },
-}
-
-/// What was slow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SlowCallback {
-    /// The callback of this handle.
-    Handle(HandleId),
-    /// The callback of this timeout.
-    Timeout(TimeoutId),
-    /// The drop of the callbacks that were removed.
-    Free,
 }
 
 /// From when on the loop warns.
@@ -121,7 +109,7 @@ impl fmt::Display for Warning {
                 turns,
             } => write!(
                 f,
-                "the callback of {handle:?} was called in {turns} turns in a row, with {events:?} last"
+                "the callback of {handle} was called in {turns} turns in a row, with {events:?} last"
             ),
             Warning::NobodyRuns { waited } => {
                 write!(f, "nobody runs the loop: work has waited for {waited:?}")
@@ -130,16 +118,6 @@ impl fmt::Display for Warning {
                 f,
                 "a callback holds up the loop: work has waited for {waited:?}"
             ),
-        }
-    }
-}
-
-impl fmt::Display for SlowCallback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SlowCallback::Handle(id) => write!(f, "the callback of {id:?}"),
-            SlowCallback::Timeout(id) => write!(f, "the callback of {id:?}"),
-            SlowCallback::Free => f.write_str("the drop of removed callbacks"),
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::support::{
     AT_ONCE, H, ProbePoller, R, W, model_loop, ms, on_each_backend, os_loop, streams,
 };
 use eventry::poller::model::ModelSource;
-use eventry::registry::{Limits, Next, SlowCallback, Warning};
-use eventry::{EventLoop, Registry};
+use eventry::registry::{Limits, Next, Warning};
+use eventry::{CallbackId, EventLoop, Registry};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn a_slow_callback_is_warned_of_and_kept_as_the_longest() {
         .add_timeout(ms(0), move |_| slow.advance(ms(130)))
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    let callback = SlowCallback::Timeout(id);
+    let callback = CallbackId::Timeout(id);
     let took = ms(130);
     assert_eq!(
         told.try_recv(),
@@ -67,7 +67,7 @@ fn a_slow_drop_is_warned_of() {
         })
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    let callback = SlowCallback::Free;
+    let callback = CallbackId::Free;
     let took = ms(500);
     assert_eq!(
         told.try_recv(),
@@ -243,11 +243,11 @@ fn a_warning_says_what_happened_and_for_how_long() {
     let (events, turns) = (R | H, 50);
     for (warning, text) in [
         (
-            slow(SlowCallback::Timeout(id)),
-            format!("the callback of {id:?} took 130ms"),
+            slow(CallbackId::Timeout(id)),
+            format!("the callback of {id} took 130ms"),
         ),
         (
-            slow(SlowCallback::Free),
+            slow(CallbackId::Free),
             "the drop of removed callbacks took 130ms".to_owned(),
         ),
         (
@@ -261,7 +261,7 @@ fn a_warning_says_what_happened_and_for_how_long() {
                 turns,
             },
             format!(
-                "the callback of {handle:?} was called in 50 turns in a row, with {events:?} last"
+                "the callback of {handle} was called in 50 turns in a row, with {events:?} last"
             ),
         ),
         (

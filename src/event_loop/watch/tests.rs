@@ -1,5 +1,5 @@
 use super::*;
-use crate::id::Key;
+use crate::id::{Key, TimeoutId};
 use std::num::NonZeroU64;
 
 const R: Events = Events::READABLE;
@@ -52,7 +52,7 @@ impl Told {
             if self.watch.looks() {
                 self.changes += u64::from(*changed);
                 let (changes, now) = (self.changes, self.now);
-                self.watch.handle_called(*handle, *events, changes, now);
+                self.watch.called((*handle).into(), *events, changes, now);
             }
         }
         let now = self.now;
@@ -83,7 +83,7 @@ fn a_slow_callback_is_named_with_the_time_it_took_at_least() {
     let mut told = Told::new(10);
     let (quick, slow) = (handle(1), handle(2));
     let warnings = told.turn(&[(quick, R, false, ms(10)), (slow, R, false, ms(150))]);
-    let callback = SlowCallback::Handle(slow);
+    let callback = CallbackId::Handle(slow);
     // The clock may have been late by a tick when the first one returned.
     let took = ms(150) - TICK;
     assert_eq!(warnings, [Warning::SlowCallback { callback, took }]);
@@ -97,14 +97,14 @@ fn a_timeout_and_a_drop_are_named_too() {
     let mut told = Told::new(10);
     told.watch.turn_begins(0, told.now);
     let late = told.now.after(ms(100));
-    told.watch.timeout_called(timeout(7), 0, late);
+    told.watch.called(timeout(7).into(), Events::NONE, 0, late);
     told.watch.free_begins(late);
     told.watch.free_is_over(late.after(ms(200)));
     assert!(told.watch.turn_is_over(|| late));
-    let callback = SlowCallback::Timeout(timeout(7));
+    let callback = CallbackId::Timeout(timeout(7));
     let took = ms(100);
     let first = Warning::SlowCallback { callback, took };
-    let callback = SlowCallback::Free;
+    let callback = CallbackId::Free;
     let took = ms(200) - TICK;
     let second = Warning::SlowCallback { callback, took };
     assert_eq!(told.watch.take_warnings(), [first, second]);
@@ -117,7 +117,7 @@ fn after_a_slow_turn_without_a_name_every_call_is_timed() {
     calls.push((handle(9), R, false, ms(120)));
     let took = ms(120);
     assert_eq!(told.turn(&calls), [Warning::SlowTurn { took }]);
-    let callback = SlowCallback::Handle(handle(9));
+    let callback = CallbackId::Handle(handle(9));
     let took = ms(120) - TICK;
     assert_eq!(
         told.turn(&calls),
@@ -146,7 +146,7 @@ fn a_turn_whose_calls_were_all_looked_at_ends_with_the_last_of_them() {
     let mut told = Told::new(10);
     told.watch.turn_begins(0, told.now);
     let over = told.now.after(ms(20));
-    told.watch.timeout_called(timeout(7), 0, over);
+    told.watch.called(timeout(7).into(), Events::NONE, 0, over);
     told.watch.turn_is_over(|| over.after(ms(1_000)));
     assert_eq!(told.watch.longest().turn, ms(20));
 }
