@@ -121,10 +121,6 @@ pub mod event_impl;
 mod event_loop;
 mod events;
 mod id;
-#[cfg(eventry_verification)]
-pub mod planted;
-#[cfg(not(eventry_verification))]
-mod planted;
 pub mod poller;
 #[cfg(any(loom, feature = "daemon"))]
 pub mod pool;

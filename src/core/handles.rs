@@ -7,7 +7,6 @@ use super::turn::Refusal;
 use super::{Core, Freed, NotRegistered, Refused, Removal};
 use crate::events::Events;
 use crate::id::{HandleId, Key, Token};
-use crate::planted::{Defect, planted};
 use std::os::fd::RawFd;
 
 /// One interest in one descriptor.
@@ -150,22 +149,12 @@ impl<P, S> Core<P, S> {
             self.urgent = Some(id.0.slot);
         }
         self.frees.push_back(Freed::Handle(id.0.slot));
-        if planted(Defect::FreeWhileRunning) {
-            return Ok(Removal::Idle);
-        }
         Ok(removal)
     }
 
     /// The end of a registration that the last operation brought about: to be taken, and told to the
     /// poller, before the lock is released.
     pub fn urgent_change(&mut self) -> Option<Change<'_, S>> {
-        if planted(Defect::DeregistrationDeferred) {
-            return None;
-        }
-        self.take_urgent()
-    }
-
-    fn take_urgent(&mut self) -> Option<Change<'_, S>> {
         let slot = self.urgent.take()?;
         let entry = self.handles.get(slot);
         let entry = entry.expect("I13: an urgent change outlived its handle");
@@ -179,7 +168,7 @@ impl<P, S> Core<P, S> {
     /// sleeps until there is none.
     pub fn next_change(&mut self) -> Option<Change<'_, S>> {
         if self.urgent.is_some() {
-            return self.take_urgent();
+            return self.urgent_change();
         }
         let (fd, difference) = self.descriptors.next_difference()?;
         let entry = self.handles.get(self.descriptors.entry(fd).first);
@@ -213,9 +202,6 @@ impl<P, S> Core<P, S> {
     /// called once more in the next turn, with [`Events::ERROR`], and disabled (EV-1001).
     pub fn refused(&mut self, fd: RawFd) {
         let mut at = self.descriptors.refused(fd);
-        if planted(Defect::RefusalForgotten) {
-            return;
-        }
         while let Some(entry) = self.handles.get_mut(at) {
             if !entry.interest.is_empty() && !std::mem::replace(&mut entry.refused, true) {
                 let serial = entry.lifecycle.serial();

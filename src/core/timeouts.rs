@@ -4,7 +4,6 @@ use super::deadlines::{Alarm, Alarms, Deadlines, Due, LATEST};
 use super::lifecycle::Lifecycle;
 use super::{Core, Freed, NotRegistered, Refused, Removal, Timeouts};
 use crate::id::{Key, TimeoutId};
-use crate::planted::{Defect, planted};
 use crate::time::{Time, whole_nanos};
 use std::time::Duration;
 
@@ -81,9 +80,6 @@ impl<P, S> Core<P, S> {
         self.deadlines.disarm(&mut entry.alarm);
         self.sweep_deadlines();
         self.frees.push_back(Freed::Timeout(id.0.slot));
-        if planted(Defect::FreeWhileRunning) {
-            return Ok(Removal::Idle);
-        }
         Ok(removal)
     }
 
@@ -157,9 +153,6 @@ impl Interval {
         match self {
             Interval::DISABLED => None,
             Interval::LONGEST => Some(Time::FAR_FUTURE),
-            Interval(nanos) if planted(Defect::DeadlineOverflow) => {
-                Some(Time::from_nanos(now.as_nanos().wrapping_add(nanos)))
-            }
             Interval(nanos) => {
                 let deadline = Time::from_nanos(now.as_nanos().saturating_add(nanos));
                 // The order of deadlines does not tell the last two points in time apart.

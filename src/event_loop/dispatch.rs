@@ -3,7 +3,6 @@
 use super::{CallbackPanic, EventLoop, PanickedCallback};
 use crate::core::{Call, Removal};
 use crate::events::Events;
-use crate::planted::{Defect, planted};
 use crate::poller::{Poller, Registrar};
 use crate::registry::Next;
 use std::any::Any;
@@ -88,9 +87,6 @@ impl<P: Poller> EventLoop<P> {
                     }
                     let count = self.freed.len();
                     state.freeing = count;
-                    if planted(Defect::FreedUnderLock) {
-                        self.freed.clear();
-                    }
                     drop(state);
                     self.watch.free_begins(registrar.coarse_now());
                     for (payload, source) in self.freed.drain(..) {

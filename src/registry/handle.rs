@@ -4,7 +4,6 @@ use super::{AddError, Callback, Next, Notices, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::HandleId;
-use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Source};
 use std::os::fd::RawFd;
 
@@ -79,17 +78,6 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_handle(&self, id: HandleId) -> Result<Removal, NotRegistered> {
-        if planted(Defect::RemovalInTwoSteps) {
-            let runs = self.lock().core.is_handle_in_flight(id);
-            let removed = self.change(|state| state.core.remove_handle(id));
-            return removed.map(|_| {
-                if runs {
-                    Removal::InFlight
-                } else {
-                    Removal::Idle
-                }
-            });
-        }
         let removed = self.change(|state| state.core.remove_handle(id));
         removed.inspect(|removal| trace::removed(id, removal))
     }

@@ -25,7 +25,6 @@ pub use warning::{Limits, SlowCallback, Warning};
 use crate::core::{Change, Core, NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::Key;
-use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
@@ -146,13 +145,10 @@ impl<P: Poller> Registry<P> {
 
     /// The same for callers who hold a lock of their own; they tell later.
     fn change_quietly<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> (T, Notices) {
-        if planted(Defect::WakeBeforeChange) {
-            self.wake();
-        }
         let mut state = self.lock();
         let result = change(&mut state);
         state.apply_urgent_change(self.registrar());
-        let wakes = !planted(Defect::WakeBeforeChange) && state.must_wake();
+        let wakes = state.must_wake();
         let looks = state.health.changed();
         let outruns = state.is_outrun();
         drop(state);
@@ -219,7 +215,7 @@ impl<P: Poller> Registry<P> {
 
     /// Tells those who wait for it that a call is over.
     pub(crate) fn call_is_over(&self, state: &State<P>) {
-        if state.waiters > 0 && !planted(Defect::WaiterForgotten) {
+        if state.waiters > 0 {
             self.shared.finished.notify_all();
         }
     }
@@ -247,9 +243,7 @@ impl<P: Poller> State<P> {
 
     /// Notes that the loop looks at the table again.
     pub(crate) fn wake_up(&mut self) {
-        if !planted(Defect::WakingNotNoted) {
-            self.sleep = Sleep::Awake;
-        }
+        self.sleep = Sleep::Awake;
     }
 
     /// Tells the poller everything it must know before the loop sleeps.
@@ -270,7 +264,6 @@ impl<P: Poller> State<P> {
     /// Notes that the current thread runs the loop.
     pub(crate) fn begin_run(&mut self) {
         self.runner = Some(current_thread());
-        self.stop &= !planted(Defect::StopForgotten);
         self.stats.turns += 1;
     }
 
@@ -302,11 +295,7 @@ impl<P: Poller> State<P> {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        let nearer = nearer && !planted(Defect::NoWakeForNearerDeadline);
-        let changed = self.core.has_changes() && !planted(Defect::NoWakeForChange);
-        let stops = self.stop && !planted(Defect::NoWakeForStop);
-        let busy = self.core.is_busy() && !planted(Defect::NoWakeForFree);
-        let wake = nearer || changed || stops || busy;
+        let wake = nearer || self.core.has_changes() || self.stop || self.core.is_busy();
         if wake {
             self.sleep = Sleep::Awake;
             self.stats.wakes += 1;
