@@ -120,8 +120,6 @@ pub mod event_impl;
 mod event_loop;
 mod events;
 mod id;
-#[doc(hidden)]
-pub mod planted;
 pub mod poller;
 pub mod registry;
 mod sync;

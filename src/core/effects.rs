@@ -1,7 +1,6 @@
 //! The effects of a change of the table, and the sleep of the loop, which decides about one of them.
 
 use super::Core;
-use crate::planted::{Defect, planted};
 use crate::time::Time;
 
 /// What the caller of a change has to do so that the change takes effect outside of the table.
@@ -42,9 +41,7 @@ impl<P, S> Core<P, S> {
 
     /// Notes that the loop looks at the table again.
     pub fn wake_up(&mut self) {
-        if !planted(Defect::WakingNotNoted) {
-            self.sleep = Sleep::Awake;
-        }
+        self.sleep = Sleep::Awake;
     }
 
     /// Asks the loop to stop. The request stays until it is [taken](Core::take_stop) (EV-907).
@@ -87,11 +84,7 @@ impl<P, S> Core<P, S> {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        let nearer = nearer && !planted(Defect::NoWakeForNearerDeadline);
-        let changed = self.has_changes() && !planted(Defect::NoWakeForChange);
-        let stops = self.stop && !planted(Defect::NoWakeForStop);
-        let busy = self.is_busy() && !planted(Defect::NoWakeForFree);
-        let wake = nearer || changed || stops || busy;
+        let wake = nearer || self.has_changes() || self.stop || self.is_busy();
         if wake {
             self.sleep = Sleep::Awake;
         }

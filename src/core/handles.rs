@@ -7,7 +7,6 @@ use super::turn::Refusal;
 use super::{Core, Effects, Freed, NotRegistered, Refused, Removal};
 use crate::events::Events;
 use crate::id::{HandleId, Key, Token};
-use crate::planted::{Defect, planted};
 use std::os::fd::RawFd;
 
 /// One interest in one descriptor.
@@ -158,19 +157,11 @@ impl<P, S> Core<P, S> {
             self.urgent = Some(id.0.slot);
         }
         self.frees.push_back(Freed::Handle(id.0.slot));
-        let removal = if planted(Defect::FreeWhileRunning) {
-            Removal::Idle
-        } else {
-            removal
-        };
         Ok((removal, self.effects()))
     }
 
     /// The handle whose removal ended the registration of its descriptor, if the last operation was one.
     pub(super) fn take_urgent(&mut self) -> Option<u32> {
-        if planted(Defect::DeregistrationDeferred) {
-            return None;
-        }
         self.urgent.take()
     }
 
@@ -218,9 +209,6 @@ impl<P, S> Core<P, S> {
     /// called once more in the next turn, with [`Events::ERROR`], and disabled (EV-1001).
     pub fn refused(&mut self, fd: RawFd) {
         let mut at = self.descriptors.refused(fd);
-        if planted(Defect::RefusalForgotten) {
-            return;
-        }
         while let Some(entry) = self.handles.get_mut(at) {
             if !entry.interest.is_empty() && !std::mem::replace(&mut entry.refused, true) {
                 let serial = entry.lifecycle.serial();

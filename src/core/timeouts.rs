@@ -4,7 +4,6 @@ use super::deadlines::{Alarm, Alarms, Deadlines, Due, LATEST};
 use super::lifecycle::Lifecycle;
 use super::{Core, Effects, Freed, NotRegistered, Refused, Removal, Timeouts};
 use crate::id::{Key, TimeoutId};
-use crate::planted::{Defect, planted};
 use crate::time::{Time, whole_nanos};
 use std::time::Duration;
 
@@ -84,11 +83,6 @@ impl<P, S> Core<P, S> {
         self.deadlines.disarm(&mut entry.alarm);
         self.sweep_deadlines();
         self.frees.push_back(Freed::Timeout(id.0.slot));
-        let removal = if planted(Defect::FreeWhileRunning) {
-            Removal::Idle
-        } else {
-            removal
-        };
         Ok((removal, self.effects()))
     }
 
@@ -162,9 +156,6 @@ impl Interval {
         match self {
             Interval::DISABLED => None,
             Interval::LONGEST => Some(Time::FAR_FUTURE),
-            Interval(nanos) if planted(Defect::DeadlineOverflow) => {
-                Some(Time::from_nanos(now.as_nanos().wrapping_add(nanos)))
-            }
             Interval(nanos) => {
                 let deadline = Time::from_nanos(now.as_nanos().saturating_add(nanos));
                 // The order of deadlines does not tell the last two points in time apart.

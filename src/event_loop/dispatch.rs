@@ -5,7 +5,6 @@ use super::{CallbackPanic, EventLoop};
 use crate::core::{Call, EntryId};
 use crate::events::Events;
 use crate::id::CallbackId;
-use crate::planted::{Defect, planted};
 use crate::poller::{Poller, Registrar};
 use crate::registry::{Callback, Next, Registry, State};
 use crate::sync::MutexGuard;
@@ -101,9 +100,6 @@ impl<'a, P: Poller> Calls<'a, P> {
         let registrar = self.registry.registrar();
         let count = freed.len();
         state.freeing = count;
-        if planted(Defect::FreedUnderLock) {
-            freed.clear();
-        }
         drop(state);
         self.watch.free_begins(registrar.coarse_now());
         for (callback, source) in freed.drain(..) {

@@ -20,7 +20,6 @@ pub use signal::SignalStopper;
 pub use thread::LoopThread;
 
 use crate::core::Phantoms;
-use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::registry::{Callback, Registry, trace};
 use crate::time::Time;
@@ -162,11 +161,7 @@ impl<P: Poller> EventLoop<P> {
         state.core.wake_up();
         if waited.is_ok() {
             let now = self.registry.now();
-            for token in self
-                .poller
-                .lost()
-                .filter(|_| !planted(Defect::LossForgotten))
-            {
+            for token in self.poller.lost() {
                 state.core.lost(token);
             }
             state.core.begin_turn(now, self.poller.ready());
@@ -274,11 +269,6 @@ impl<P: Poller> EventLoop<P> {
             return Some(Duration::ZERO);
         }
         let deadline = state.core.next_deadline();
-        let deadline = deadline.filter(|_| !planted(Defect::DeadlineSleptThrough));
-        if planted(Defect::SleepNotedLate) {
-            drop(state);
-            state = self.registry.lock();
-        }
         if timeout.is_none() && deadline.is_none() {
             state.core.fall_asleep(None);
             return None;

@@ -25,7 +25,6 @@ pub use warning::{Limits, Warning};
 use crate::core::{Change, Core, Effects, EntryId, NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::Key;
-use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
@@ -142,9 +141,6 @@ impl<P: Poller> Registry<P> {
         &self,
         change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
     ) -> (Result<T, E>, Notices) {
-        if planted(Defect::WakeBeforeChange) {
-            self.wake();
-        }
         let mut state = self.lock();
         let mut notices = Notices::default();
         let result = change(&mut state).map(|(result, effects)| {
@@ -155,7 +151,7 @@ impl<P: Poller> Registry<P> {
         notices.looks = state.health.changed();
         notices.outruns = notices.outruns && state.runner != Some(current_thread());
         drop(state);
-        if notices.wakes && !planted(Defect::WakeBeforeChange) {
+        if notices.wakes {
             self.wake();
         }
         (result, notices)
@@ -200,17 +196,6 @@ impl<P: Poller> Registry<P> {
 
     /// Removes an entry.
     pub(crate) fn remove<I: EntryId>(&self, id: I) -> Result<Removal, NotRegistered> {
-        if planted(Defect::RemovalInTwoSteps) {
-            let runs = id.is_in_flight(&self.lock().core);
-            let removed = self.change(|state| id.remove(&mut state.core));
-            return removed.map(|_| {
-                if runs {
-                    Removal::InFlight
-                } else {
-                    Removal::Idle
-                }
-            });
-        }
         let removed = self.change(|state| id.remove(&mut state.core));
         removed.inspect(|removal| trace::removed(id, removal))
     }
@@ -237,7 +222,7 @@ impl<P: Poller> Registry<P> {
 
     /// Tells those who wait for it that a call is over.
     pub(crate) fn call_is_over(&self, state: &State<P>) {
-        if state.waiters > 0 && !planted(Defect::WaiterForgotten) {
+        if state.waiters > 0 {
             self.shared.finished.notify_all();
         }
     }
@@ -278,9 +263,6 @@ impl<P: Poller> State<P> {
     /// Notes that the current thread runs the loop.
     pub(crate) fn begin_run(&mut self) {
         self.runner = Some(current_thread());
-        if planted(Defect::StopForgotten) {
-            self.core.take_stop();
-        }
         self.stats.turns += 1;
     }
 }

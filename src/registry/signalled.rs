@@ -6,18 +6,12 @@
 //! either sees the flag before it waits or does not stay in the wait.
 
 use super::Registry;
-use crate::planted::{Defect, planted};
 use crate::poller::{Poller, Registrar};
 use std::sync::atomic::Ordering;
 
 impl<P: Poller> Registry<P> {
     /// Asks the loop to stop. Takes no lock and allocates nothing.
     pub(crate) fn stop_by_signal(&self) {
-        if planted(Defect::WakeBeforeSignal) {
-            let _ = self.shared.registrar.wake();
-            self.shared.signalled.store(true, Ordering::Release);
-            return;
-        }
         self.shared.signalled.store(true, Ordering::Release);
         // A wake that cannot be sent is lost on a poller that is beyond help.
         let _ = self.shared.registrar.wake();
