@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Each layer may use those of lower rank; modules of one rank know nothing of each other.
 const LAYERS: &[(u8, &[&str])] = &[
     (0, &["events", "id", "planted", "sync", "time"]),
-    (1, &["auth", "core", "pool", "wire"]),
+    (1, &["auth", "core", "diagnostics", "pool", "wire"]),
     (2, &["poller", "session"]),
     (3, &["flow", "registry"]),
     (4, &["event_loop"]),
