@@ -115,6 +115,7 @@ pub mod capi;
 #[doc = include_str!("../docs/comparison.md")]
 pub mod comparison {}
 pub mod core;
+pub mod diagnostics;
 #[cfg(not(loom))]
 pub mod event_impl;
 mod event_loop;

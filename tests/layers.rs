@@ -25,7 +25,7 @@ const EVENTRY: Package = Package {
     folder: "src",
     layers: &[
         (0, &["events", "id", "sync", "time"]),
-        (1, &["core"]),
+        (1, &["core", "diagnostics"]),
         (2, &["poller"]),
         (3, &["registry"]),
         (4, &["event_loop"]),

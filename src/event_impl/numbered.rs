@@ -7,7 +7,7 @@ use crate::event_loop::{EventLoop, RunError, Stopper};
 use crate::events::Events;
 use crate::id::CallbackId;
 use crate::poller::{DefaultPoller, Poller, Source as _};
-use crate::registry::{Callback, Inserted, Next, Notices, Registry, trace};
+use crate::registry::{Callback, Inserted, Next, Pending, Registry, trace};
 #[cfg(feature = "capi")]
 use crate::registry::{RemoveError, Stats};
 use crate::sync::Mutex;
@@ -114,7 +114,7 @@ impl NumberedLoop {
     fn add<I: NumberedId, T>(
         &self,
         wrap: impl FnOnce(i32) -> Callback<DefaultPoller>,
-        insert: impl FnOnce(Callback<DefaultPoller>) -> (Inserted<I, T>, Notices),
+        insert: impl FnOnce(Callback<DefaultPoller>) -> (Inserted<I, T>, Pending),
     ) -> Result<(i32, I), NotAdded> {
         let mut numbers = self.numbers.lock();
         let vacant = numbers.vacant();
@@ -123,12 +123,12 @@ impl NumberedLoop {
         if vacant.is_none() {
             return Err(NotAdded::new(Reason::NoNumber, callback));
         }
-        let (added, notices) = insert(callback);
+        let (added, pending) = insert(callback);
         if let Ok(id) = added {
             numbers.give(number, id.into_entry());
         }
         drop(numbers);
-        self.registry.tell(notices);
+        self.registry.finish(pending);
         let id = added
             .map_err(|(error, callback)| NotAdded::new(Reason::Refused(error.reason), callback))?;
         Ok((number, id))

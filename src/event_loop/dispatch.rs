@@ -1,60 +1,59 @@
 //! The calls of one turn, one by one, each without the lock.
 
-use super::watch::Watch;
-use super::{CallbackPanic, EventLoop};
+use super::CallbackPanic;
 use crate::core::{Call, EntryId};
 use crate::events::Events;
 use crate::id::CallbackId;
-use crate::poller::{Poller, Registrar};
+use crate::poller::Poller;
 use crate::registry::{Callback, Next, Registry, State};
 use crate::sync::MutexGuard;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What the calls of a turn use of the loop, beside what it frees.
-struct Calls<'a, P: Poller> {
+/// Callbacks and sources that were removed and are to be dropped.
+pub(super) type Freed<P> = Vec<(Callback<P>, Option<<P as Poller>::Source>)>;
+
+/// What the calls of a turn use of the loop.
+struct Calls<'a, 'b, P: Poller> {
     registry: &'a Registry<P>,
-    watch: &'a mut Watch,
-    panics: &'a mut Vec<CallbackPanic>,
+    panics: &'b mut Vec<CallbackPanic>,
 }
 
-impl<P: Poller> EventLoop<P> {
-    /// Makes the calls of the turn that has begun.
-    pub(super) fn dispatch(&mut self, panics: &mut Vec<CallbackPanic>) {
-        let mut calls = Calls {
-            registry: &self.registry,
-            watch: &mut self.watch,
-            panics,
-        };
-        let mut state = self.registry.lock();
-        while let Some(call) = state.core.next_call() {
-            state = match call {
-                Call::Handle {
-                    id,
-                    events,
-                    payload,
-                    ..
-                } => calls.call(state, id, events, payload),
-                Call::Timeout { id, payload } => calls.call(state, id, Events::NONE, payload),
-                Call::Free { payload, source } => {
-                    // Nothing but free calls is left in the turn: they are taken together, so that a loop
-                    // which has much to free does not take the lock for each.
-                    self.freed.push((payload, source));
-                    while let Some(call) = state.core.next_call() {
-                        let Call::Free { payload, source } = call else {
-                            unreachable!("I14: a turn ends with its free calls");
-                        };
-                        self.freed.push((payload, source));
-                    }
-                    calls.free(state, &mut self.freed);
-                    return;
+/// Makes the calls of the turn that has begun, and returns with the lock held.
+pub(super) fn dispatch<'a, P: Poller>(
+    registry: &'a Registry<P>,
+    freed: &mut Freed<P>,
+    panics: &mut Vec<CallbackPanic>,
+) -> MutexGuard<'a, State<P>> {
+    let mut calls = Calls { registry, panics };
+    let mut state = registry.lock();
+    while let Some(call) = state.core.next_call() {
+        state = match call {
+            Call::Handle {
+                id,
+                events,
+                payload,
+                ..
+            } => calls.call(state, id, events, payload),
+            Call::Timeout { id, payload } => calls.call(state, id, Events::NONE, payload),
+            Call::Free { payload, source } => {
+                // Nothing but free calls is left in the turn: they are taken together, so that a loop
+                // which has much to free does not take the lock for each.
+                freed.push((payload, source));
+                while let Some(call) = state.core.next_call() {
+                    let Call::Free { payload, source } = call else {
+                        unreachable!("I14: a turn ends with its free calls");
+                    };
+                    freed.push((payload, source));
                 }
+                return calls.free(state, freed);
             }
         }
     }
+    state
 }
 
-impl<'a, P: Poller> Calls<'a, P> {
+impl<'a, P: Poller> Calls<'a, '_, P> {
     /// Calls the callback of an entry without the lock, and does with the entry what the callback asks for.
     fn call<I: EntryId>(
         &mut self,
@@ -63,7 +62,6 @@ impl<'a, P: Poller> Calls<'a, P> {
         events: Events,
         mut callback: Callback<P>,
     ) -> MutexGuard<'a, State<P>> {
-        let registrar = self.registry.registrar();
         state.stats.calls += 1;
         drop(state);
         let called = catch(|| callback(self.registry, id.key(), events));
@@ -72,9 +70,9 @@ impl<'a, P: Poller> Calls<'a, P> {
             Next::Remove
         });
         let mut state = self.registry.lock();
-        if self.watch.looks() {
-            let (changes, now) = (state.health.changes, registrar.coarse_now());
-            self.watch.called(id.into(), events, changes, now);
+        if state.diagnostics.takes_sample() {
+            let now = self.registry.coarse_now();
+            state.diagnostics.call_ended(id.into(), events, now);
         }
         let effects = match next {
             Next::Keep => None,
@@ -95,22 +93,23 @@ impl<'a, P: Poller> Calls<'a, P> {
     fn free(
         &mut self,
         mut state: MutexGuard<'a, State<P>>,
-        freed: &mut Vec<(Callback<P>, Option<P::Source>)>,
-    ) {
-        let registrar = self.registry.registrar();
+        freed: &mut Freed<P>,
+    ) -> MutexGuard<'a, State<P>> {
         let count = freed.len();
         state.freeing = count;
+        state.diagnostics.free_began(self.registry.coarse_now());
         drop(state);
-        self.watch.free_begins(registrar.coarse_now());
         for (callback, source) in freed.drain(..) {
             if let Err(message) = catch(|| drop(callback)).and(catch(|| drop(source))) {
                 self.panicked(CallbackId::Free, message);
             }
         }
-        self.watch.free_is_over(registrar.coarse_now());
+        let now = self.registry.coarse_now();
         let mut state = self.registry.lock();
+        state.diagnostics.free_ended(now);
         state.freeing = 0;
         state.stats.frees += count as u64;
+        state
     }
 
     #[cold]

@@ -6,11 +6,9 @@ mod dispatch;
 mod error;
 mod process;
 mod rebuild;
-mod report;
 mod signal;
 #[cfg(not(loom))]
 mod thread;
-mod watch;
 
 #[cfg(not(loom))]
 pub use builder::EventLoopBuilder;
@@ -20,15 +18,16 @@ pub use signal::SignalStopper;
 pub use thread::LoopThread;
 
 use crate::core::Phantoms;
-use crate::poller::{DefaultPoller, Poller, Registrar};
-use crate::registry::{Callback, Registry, trace};
+use crate::diagnostics::{Warning, WarningLimits};
+use crate::poller::{DefaultPoller, Poller};
+use crate::registry::{Registry, trace};
 use crate::time::Time;
+use dispatch::{Freed, dispatch};
 use process::Process;
 use std::convert::Infallible;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
-use watch::Watch;
 
 /// Runs the callbacks of one table: the owner of the wait.
 ///
@@ -57,9 +56,7 @@ pub struct EventLoop<P: Poller = DefaultPoller> {
     registry: Registry<P>,
     poller: P,
     /// What is being freed; keeps its storage.
-    freed: Vec<(Callback<P>, Option<P::Source>)>,
-    /// Looks for slow callbacks and handles that make no progress.
-    watch: Watch,
+    freed: Freed<P>,
     process: Process,
     /// Looks for registrations that the poller cannot end.
     phantoms: Phantoms,
@@ -82,7 +79,6 @@ impl<P: Poller> EventLoop<P> {
     pub fn with_poller(poller: P) -> EventLoop<P> {
         EventLoop {
             registry: Registry::new(poller.registrar().clone()),
-            watch: Watch::new(poller.registrar().coarse_tick()),
             poller,
             freed: Vec::new(),
             process: Process::current(),
@@ -138,7 +134,7 @@ impl<P: Poller> EventLoop<P> {
     /// [`RunError`]
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<(), RunError> {
         let mut panics = Vec::new();
-        self.registry.set_is_run(true);
+        self.registry.set_is_running(true);
         let stale;
         {
             let mut state = self.registry.lock();
@@ -149,7 +145,7 @@ impl<P: Poller> EventLoop<P> {
         if self.phantoms.are_seen(stale) {
             self.rebuild_poller();
         }
-        self.dispatch(&mut panics);
+        drop(dispatch(&self.registry, &mut self.freed, &mut panics));
         if let Some(hook) = &mut self.before_wait {
             hook();
         }
@@ -165,18 +161,18 @@ impl<P: Poller> EventLoop<P> {
                 state.core.lost(token);
             }
             state.core.begin_turn(now, self.poller.ready());
-            state.health.turn_began(now);
-            self.watch.turn_begins(state.health.changes, now);
+            state.diagnostics.turn_began(now);
         }
         drop(state);
         if waited.is_ok() {
-            self.dispatch(&mut panics);
-            if self.watch.turn_is_over(|| self.registry.coarse_now()) {
-                self.report();
+            let mut state = dispatch(&self.registry, &mut self.freed, &mut panics);
+            let warnings = state.diagnostics.turn_ended(|| self.registry.coarse_now());
+            let (turns, calls) = (state.stats.turns, state.stats.calls);
+            drop(state);
+            for warning in &warnings {
+                self.registry.warn(warning);
             }
-            if cfg!(feature = "tracing") {
-                self.report_turn();
-            }
+            trace::turned(turns, calls);
             if let Some(hook) = &mut self.after_dispatch {
                 hook();
             }
@@ -186,7 +182,7 @@ impl<P: Poller> EventLoop<P> {
         {
             unreachable!("{violation}");
         }
-        self.registry.set_is_run(false);
+        self.registry.set_is_running(false);
         waited.map_err(RunError::Wait)?;
         if panics.is_empty() {
             Ok(())
@@ -204,7 +200,7 @@ impl<P: Poller> EventLoop<P> {
         let mut panics = Vec::new();
         while self.registry.lock().core.pending_frees() > 0 {
             self.registry.lock().core.begin_frees();
-            self.dispatch(&mut panics);
+            drop(dispatch(&self.registry, &mut self.freed, &mut panics));
         }
         if panics.is_empty() {
             Ok(())
@@ -222,6 +218,22 @@ impl<P: Poller> EventLoop<P> {
     /// Sets what is called in every turn after the last callback and free call. It may use the registry.
     pub fn set_after_dispatch(&mut self, hook: impl FnMut() + Send + 'static) {
         self.after_dispatch = Some(Box::new(hook));
+    }
+
+    /// Sets the hook that is called with each [`Warning`], in place of the one that was set before.
+    ///
+    /// The loop's thread calls it at the end of a turn, when all calls of the turn are over.
+    /// [`Warning::NotRunning`] and [`Warning::Blocked`] come from any thread that calls the registry, inside that
+    /// call, so the hook must not wait for what that thread may hold. It may use the registry, and no lock of
+    /// this library is held while it is called.
+    pub fn set_on_warning(&mut self, hook: impl Fn(&Warning) + Send + Sync + 'static) {
+        let replaced = self.registry.set_warning_hook(std::sync::Arc::new(hook));
+        drop(replaced);
+    }
+
+    /// Sets the limits beyond which the loop warns.
+    pub fn set_warning_limits(&mut self, limits: WarningLimits) {
+        self.registry.set_warning_limits(limits);
     }
 
     /// Prepares the loop to be waited for by another one: tells its poller what there is to wait for, and

@@ -1,6 +1,6 @@
 //! Handles, from any thread.
 
-use super::{AddError, Callback, Inserted, Next, Notices, Registry, RemoveError, trace};
+use super::{AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::HandleId;
@@ -98,8 +98,8 @@ impl<P: Poller> Registry<P> {
         callback: Callback<P>,
     ) -> Inserted<HandleId, P::Source, P> {
         let fd = source.fd();
-        let (added, notices) = self.insert_handle_quietly(source, interest, callback);
-        self.tell(notices);
+        let (added, pending) = self.insert_handle_quietly(source, interest, callback);
+        self.finish(pending);
         added.inspect(|id| trace::handle_added(id, fd, interest))
     }
 
@@ -109,13 +109,14 @@ impl<P: Poller> Registry<P> {
         source: P::Source,
         interest: Events,
         callback: Callback<P>,
-    ) -> (Inserted<HandleId, P::Source, P>, Notices) {
+    ) -> (Inserted<HandleId, P::Source, P>, Pending) {
         let fd = source.fd();
-        let (added, notices) =
-            self.change_quietly(|state| state.core.add_handle(fd, source, interest, callback));
+        let (added, pending) = self.change_quietly(None, |state| {
+            state.core.add_handle(fd, source, interest, callback)
+        });
         let added =
             added.map_err(|(reason, callback, offered)| (AddError { reason, offered }, callback));
-        (added, notices)
+        (added, pending)
     }
 }
 
@@ -138,7 +139,7 @@ mod with_descriptor {
         ///
         /// Do not close the descriptor before the handle has been removed. If that is noticed, every
         /// handle on it is called with [`Events::ERROR`] once and disabled. With
-        /// [`Backend::Poll`](crate::Backend::Poll) the next wait notices, unless the number has been
+        /// [`Backend::Poll`](crate::Backend::Poll) the next wait pending, unless the number has been
         /// opened again by then; epoll only when it is next told of the descriptor (EV-1001).
         ///
         /// # Errors

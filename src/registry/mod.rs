@@ -7,34 +7,30 @@
 
 mod error;
 mod handle;
-mod health;
 mod next;
 mod signalled;
 mod stats;
 mod timeout;
 pub(crate) mod trace;
-mod warning;
+mod warn;
 
 pub use error::{AddError, RemoveError};
 pub use handle::HandleEvent;
 pub use next::Next;
 pub use stats::Stats;
 pub use timeout::TimeoutEvent;
-pub use warning::{Limits, Warning};
 
 use crate::core::{Change, Core, Effects, EntryId, NotRegistered, Removal};
+use crate::diagnostics::Diagnostics;
 use crate::events::Events;
 use crate::id::Key;
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
-use health::Health;
-pub(crate) use health::Notices;
-#[cfg(not(loom))]
-pub(crate) use health::WarningHook;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{self, AtomicU32, Ordering};
+pub(crate) use warn::Pending;
 
 /// A callback as the table keeps it: called with the registry, the entry's key and, for a handle, the
 /// events, it says what to do next; dropping it is its free call.
@@ -80,8 +76,8 @@ struct Shared<P: Poller> {
     /// Told when a call is over that somebody waits for.
     finished: Condvar,
     registrar: P::Registrar,
-    /// Whether some thread is inside the loop. Nothing but the wording of a warning depends on it.
-    is_run: atomic::AtomicBool,
+    /// Whether some thread runs the loop. Only the choice between two warnings depends on it.
+    is_running: atomic::AtomicBool,
     /// Whether a signal asked the loop to stop. Stored without the lock.
     signalled: AtomicBool,
 }
@@ -96,7 +92,7 @@ pub(crate) struct State<P: Poller> {
     /// How many entries have left the table and are being dropped.
     pub(crate) freeing: usize,
     pub(crate) stats: Stats,
-    pub(crate) health: Health,
+    pub(crate) diagnostics: Diagnostics,
 }
 
 impl<P: Poller> Registry<P> {
@@ -111,11 +107,11 @@ impl<P: Poller> Registry<P> {
                     waiters: 0,
                     freeing: 0,
                     stats: Stats::default(),
-                    health: Health::default(),
+                    diagnostics: Diagnostics::new(registrar.coarse_tick()),
                 }),
                 finished: Condvar::new(),
                 registrar,
-                is_run: atomic::AtomicBool::new(false),
+                is_running: atomic::AtomicBool::new(false),
                 signalled: AtomicBool::new(false),
             }),
         }
@@ -131,41 +127,51 @@ impl<P: Poller> Registry<P> {
         &self,
         change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
     ) -> Result<T, E> {
-        let (result, notices) = self.change_quietly(change);
-        self.tell(notices);
+        self.change_at(None, change)
+    }
+
+    /// Makes one change, with the time if the caller has read the clock for it.
+    fn change_at<T, E>(
+        &self,
+        now: Option<Time>,
+        change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
+    ) -> Result<T, E> {
+        let (result, pending) = self.change_quietly(now, change);
+        self.finish(pending);
         result
     }
 
-    /// The same for callers who hold a lock of their own; they tell later.
+    /// Makes one change for a caller that holds a lock of its own, and [finishes](Registry::finish) it later.
     fn change_quietly<T, E>(
         &self,
+        now: Option<Time>,
         change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
-    ) -> (Result<T, E>, Notices) {
+    ) -> (Result<T, E>, Pending) {
         let mut state = self.lock();
-        let mut notices = Notices::default();
+        let mut pending = Pending::default();
         let result = change(&mut state).map(|(result, effects)| {
-            notices = self.apply(effects);
+            pending = self.apply(effects);
             result
         });
-        state.stats.wakes += u64::from(notices.wakes);
-        notices.looks = state.health.changed();
-        notices.outruns = notices.outruns && state.runner != Some(current_thread());
+        state.stats.wakes += u64::from(pending.woke);
+        pending.checks = state.diagnostics.changed(now);
+        pending.yields = pending.yields && state.runner != Some(current_thread());
         drop(state);
-        if notices.wakes {
+        if pending.woke {
             self.wake();
         }
-        (result, notices)
+        (result, pending)
     }
 
     /// Carries out what cannot wait for the release of the lock, and returns the rest.
-    pub(crate) fn apply(&self, effects: Effects<'_, P::Source>) -> Notices {
+    pub(crate) fn apply(&self, effects: Effects<'_, P::Source>) -> Pending {
         if let Some(source) = effects.deregister {
             self.registrar().deregister(source);
         }
-        Notices {
-            wakes: effects.wake,
-            outruns: effects.yield_to_loop,
-            looks: false,
+        Pending {
+            woke: effects.wake,
+            yields: effects.yield_to_loop,
+            checks: false,
         }
     }
 
@@ -180,13 +186,16 @@ impl<P: Poller> Registry<P> {
 
     /// How much there is and what the loop has done so far.
     ///
-    /// Looks after the work that waits, so the warning that nobody runs the loop may come from here.
+    /// It checks for overdue work, so the warning that the loop is not running may come from here.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let overdue = self.look();
+        let overdue = self.check_overdue();
         let state = self.lock();
+        let longest = state.diagnostics.longest();
         Stats {
             overdue,
+            longest_callback: longest.callback,
+            longest_turn: longest.turn,
             handles: state.core.handle_count(),
             timeouts: state.core.timeout_count(),
             pending_frees: state.core.pending_frees() + state.freeing,

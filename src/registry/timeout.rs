@@ -1,6 +1,6 @@
 //! Timeouts, from any thread.
 
-use super::{AddError, Callback, Inserted, Next, Notices, Registry, RemoveError, trace};
+use super::{AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
@@ -75,6 +75,7 @@ impl<P: Poller> Registry<P> {
         let interval = interval.into();
         let now = self.now_for(interval);
         self.change_at(now, |state| {
+            let now = now.unwrap_or(Time::ZERO);
             Ok(((), state.core.update_timeout(id, now, interval)?))
         })
     }
@@ -99,9 +100,9 @@ impl<P: Poller> Registry<P> {
         self.remove_and_wait(id)
     }
 
-    /// What time it is, as far as it matters: without an interval that begins, reading the clock is saved.
-    fn now_for(&self, interval: Option<Duration>) -> Time {
-        interval.map_or(Time::ZERO, |_| self.now())
+    /// The time when an interval begins; without one, reading the clock is saved.
+    fn now_for(&self, interval: Option<Duration>) -> Option<Time> {
+        interval.map(|_| self.now())
     }
 
     /// Adds a timeout, or gives the callback back, to be dropped after the lock has been released.
@@ -110,8 +111,8 @@ impl<P: Poller> Registry<P> {
         interval: Option<Duration>,
         callback: Callback<P>,
     ) -> Inserted<TimeoutId, (), P> {
-        let (added, notices) = self.insert_timeout_quietly(interval, callback);
-        self.tell(notices);
+        let (added, pending) = self.insert_timeout_quietly(interval, callback);
+        self.finish(pending);
         added.inspect(|id| trace::timeout_added(id, interval))
     }
 
@@ -120,12 +121,14 @@ impl<P: Poller> Registry<P> {
         &self,
         interval: Option<Duration>,
         callback: Callback<P>,
-    ) -> (Inserted<TimeoutId, (), P>, Notices) {
+    ) -> (Inserted<TimeoutId, (), P>, Pending) {
         let now = self.now_for(interval);
-        let (added, notices) =
-            self.change_at_quietly(now, |state| state.core.add_timeout(now, interval, callback));
+        let (added, pending) = self.change_quietly(now, |state| {
+            let now = now.unwrap_or(Time::ZERO);
+            state.core.add_timeout(now, interval, callback)
+        });
         let offered = ();
         let added = added.map_err(|(reason, callback)| (AddError { reason, offered }, callback));
-        (added, notices)
+        (added, pending)
     }
 }
