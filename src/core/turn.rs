@@ -198,11 +198,10 @@ impl<P, S> Core<P, S> {
     /// If a call is outstanding.
     pub fn next_call(&mut self) -> Option<Call<P, S>> {
         assert!(!self.turn.outstanding, "I8: a call began during a call");
-        if planted(Defect::EarlyFree)
-            && self.turn.frees.is_none()
-            && let Some(freed) = self.frees.pop_front()
-        {
-            return Some(self.free(freed));
+        if planted(Defect::EarlyFree) && self.turn.frees.is_none() {
+            if let Some(freed) = self.frees.pop_front() {
+                return Some(self.free(freed));
+            }
         }
         if self.turn.frees.is_none() {
             // One after the other rather than chained: a call is large, and this is the dispatch path.

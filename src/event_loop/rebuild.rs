@@ -11,9 +11,7 @@ impl<P: Poller> EventLoop<P> {
     #[cold]
     pub(super) fn rebuild_poller(&mut self) {
         let mut state = self.registry.lock();
-        if let Ok(true) = self.poller.rebuild()
-            && !planted(Defect::RebuildUntold)
-        {
+        if matches!(self.poller.rebuild(), Ok(true)) && !planted(Defect::RebuildUntold) {
             state.core.poller_was_rebuilt();
         }
     }

@@ -62,7 +62,7 @@ impl Health {
     /// Takes note of a change, and says whether to look.
     pub(super) fn changed(&mut self) -> bool {
         self.changes += 1;
-        self.changes.is_multiple_of(LOOK_EVERY)
+        self.changes % LOOK_EVERY == 0
     }
 
     /// A turn has begun at `now`: whatever waited is done in it.

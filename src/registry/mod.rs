@@ -289,7 +289,7 @@ impl<P: Poller> State<P> {
     /// giving way takes depends on what else runs on the machine.
     fn is_outrun(&self) -> bool {
         let frees = self.core.pending_frees();
-        frees > 0 && frees.is_multiple_of(MANY_FREES) && self.runner != Some(current_thread())
+        frees > 0 && frees % MANY_FREES == 0 && self.runner != Some(current_thread())
     }
 
     /// Whether the loop sleeps past something it should do now. Answers once per sleep: one wake is
