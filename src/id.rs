@@ -96,11 +96,11 @@ pub struct Token(u64);
 
 impl Token {
     pub(crate) fn new(fd: RawFd, registration: u32) -> Token {
-        Token(u64::from(registration) << 32 | u64::from(fd.cast_unsigned()))
+        Token(u64::from(registration) << 32 | u64::from(fd as u32))
     }
 
     pub(crate) const fn fd(self) -> RawFd {
-        (self.0 as u32).cast_signed()
+        self.0 as u32 as RawFd
     }
 
     pub(crate) const fn registration(self) -> u32 {

@@ -64,7 +64,7 @@ pub unsafe extern "C" fn eventry_add_handle(
 /// Changes what a handle wants; an unknown number is ignored and sets `errno`.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_update_handle(watch: c_int, events: c_int) {
-    let interest = Events::from_bits_truncate(events.cast_unsigned());
+    let interest = Events::from_bits_truncate(events as u32);
     call(|it| it.update_handle(watch, interest).map(|()| 0));
 }
 
@@ -214,7 +214,7 @@ fn add_handle(
         opaque.disown();
         return Err(Errno::BADF);
     };
-    let interest = Events::from_bits_truncate(events.cast_unsigned());
+    let interest = Events::from_bits_truncate(events as u32);
     let entry = HandleEntry::new(callback, fd, opaque);
     let call = move |watch, events| entry.call(watch, events);
     let added = event_loop.add_handle(Source::new(source), interest, call);

@@ -69,7 +69,7 @@ impl<P, S> Core<P, S> {
         Effects {
             deregister: deregister.map(|slot| &self.urgent_handle(slot).source),
             wake,
-            yield_to_loop: frees > 0 && frees.is_multiple_of(MANY_FREES),
+            yield_to_loop: frees > 0 && frees % MANY_FREES == 0,
         }
     }
 

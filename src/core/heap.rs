@@ -22,7 +22,7 @@ impl Node {
     };
 
     pub(super) fn is_before(&self, other: &Node) -> bool {
-        let age = other.armed.wrapping_sub(self.armed).cast_signed();
+        let age = other.armed.wrapping_sub(self.armed) as i32;
         self.key < other.key || self.key == other.key && age > 0
     }
 

@@ -158,10 +158,9 @@ pub fn run_default_impl() -> Result<(), RunDefaultError> {
 /// Ends the turn of the default implementation that runs, or else the next one, without waiting for
 /// events. Does nothing when it is not registered.
 pub fn stop_default_impl() {
-    if let Some(Table::Default(default)) = TABLE.get()
-        && !default.is_forked()
-    {
-        default.stop();
+    match TABLE.get() {
+        Some(Table::Default(default)) if !default.is_forked() => default.stop(),
+        _ => {}
     }
 }
 

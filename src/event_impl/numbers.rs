@@ -73,7 +73,7 @@ impl Numbers {
     /// The next number, or `None` when all are in use. It stays vacant until it is
     /// [given](Numbers::give).
     pub(super) fn vacant(&self) -> Option<i32> {
-        if self.live.len() >= self.limit.cast_unsigned() as usize {
+        if self.live.len() >= self.limit as usize {
             return None;
         }
         let mut number = self.last;
@@ -134,7 +134,7 @@ impl Hasher for NumberHasher {
     }
 
     fn write_i32(&mut self, number: i32) {
-        self.write_u64(u64::from(number.cast_unsigned()));
+        self.write_u64(u64::from(number as u32));
     }
 
     fn write_u64(&mut self, number: u64) {
@@ -156,7 +156,7 @@ mod tests {
             core: 0,
             slot: 0,
         };
-        if serial.is_multiple_of(2) {
+        if serial % 2 == 0 {
             Entry::Handle(HandleId(key))
         } else {
             Entry::Timeout(TimeoutId(key))

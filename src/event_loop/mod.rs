@@ -177,10 +177,10 @@ impl<P: Poller> EventLoop<P> {
                 hook();
             }
         }
-        if cfg!(debug_assertions)
-            && let Err(violation) = self.registry.lock().core.check_invariants()
-        {
-            unreachable!("{violation}");
+        if cfg!(debug_assertions) {
+            if let Err(violation) = self.registry.lock().core.check_invariants() {
+                unreachable!("{violation}");
+            }
         }
         self.registry.set_is_running(false);
         waited.map_err(RunError::Wait)?;
@@ -299,10 +299,11 @@ impl<P: Poller> EventLoop<P> {
 impl<P: Poller> Drop for EventLoop<P> {
     fn drop(&mut self) {
         self.registry.lock().core.close();
-        if let Err(RunError::CallbackPanicked(panics)) = self.drain()
-            && !std::thread::panicking()
-        {
-            std::panic::resume_unwind(Box::new(panics[0].message.clone()));
+        match self.drain() {
+            Err(RunError::CallbackPanicked(panics)) if !std::thread::panicking() => {
+                std::panic::resume_unwind(Box::new(panics[0].message.clone()));
+            }
+            _ => {}
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::support::{AT_ONCE, BACKENDS, E, H, R, W, log, on_each_backend, os_loop, streams};
 use eventry::Events;
-use std::io::{Read, Write, pipe};
+use rustix::pipe::pipe;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::Arc;

@@ -70,11 +70,14 @@ fn default_output(to_journal: bool, in_background: bool) -> Output {
 
 /// Makes the directory of the file that a daemon in the background logs to, if the log goes there.
 pub(super) fn make_directory(outputs: &[Output]) {
-    let default = Destination::File(default_file());
-    if outputs.iter().any(|output| output.destination == default)
-        && let Destination::File(path) = default
-        && let Some(directory) = path.parent()
-    {
+    let default = default_file();
+    let is_used = outputs
+        .iter()
+        .any(|output| matches!(&output.destination, Destination::File(path) if *path == default));
+    if !is_used {
+        return;
+    }
+    if let Some(directory) = default.parent() {
         // If it cannot be made, the file in it cannot be opened, and that is told.
         let _ = std::fs::create_dir_all(directory);
     }

@@ -135,9 +135,10 @@ impl UnixSocket {
     /// Takes the name out of the file system, so that nobody can connect any more; those who have keep
     /// their place.
     pub fn unlink(&self) {
-        if let Ok(found) = fs::symlink_metadata(&self.path)
-            && Some((found.dev(), found.ino())) == self.identity
-        {
+        let Ok(found) = fs::symlink_metadata(&self.path) else {
+            return;
+        };
+        if Some((found.dev(), found.ino())) == self.identity {
             // If it stays, the next daemon finds that nobody answers and replaces it.
             let _ = fs::remove_file(&self.path);
         }

@@ -386,5 +386,5 @@ fn a_decision_that_comes_too_late_changes_nothing() {
     assert_eq!(session.poll(), Some(expired));
     session.authenticate(asked.ticket, AuthResult::Complete(None));
     assert!(session.is_anonymous() && session.should_close());
-    assert_eq!(session.output(), []);
+    assert_eq!(session.output(), b"");
 }
