@@ -1,0 +1,7 @@
+//! The repository, checked: its layers, its names, and its documents against the code.
+
+#![cfg(not(loom))]
+
+mod claims;
+mod layers;
+mod source;
