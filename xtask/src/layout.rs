@@ -21,7 +21,7 @@ pub(crate) const RULES: &[&str] = &["verification/src/violation.rs"];
 pub(crate) const ENGINES: &str = "verification/tests/engines.rs";
 
 /// Test of the sleep, in [`VERIFICATION`].
-pub(crate) const SLEEP: &str = "verification/tests/sleep.rs";
+pub(crate) const SLEEP: &str = "verification/tests/sleep/main.rs";
 
 /// Sources of the loom models.
 pub(crate) const MODELS: &[&str] = &[
