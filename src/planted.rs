@@ -78,8 +78,8 @@ defects! {
     TokenKept,
     /// What a handle of a registered descriptor wants anew is not told to the poller.
     ChangeForgotten,
-    /// The end of a registration that follows from a removal waits until the loop next sleeps, when the
-    /// descriptor may be closed and its number used for another.
+    /// The end of a registration that follows from a removal does not reach the poller, although the descriptor
+    /// may be closed next and its number used for another.
     DeregistrationDeferred,
     /// A poller's refusal is not reported to the handles of the descriptor.
     RefusalForgotten,
