@@ -144,7 +144,7 @@ fn every_claim_of_the_event_api_names_tests_that_exist() {
 }
 
 #[test]
-fn a_table_with_a_hole_a_dead_name_or_a_stranger_is_noticed() {
+fn broken_claims_table_is_reported() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |file: &str| std::fs::read_to_string(root.join(file)).ok();
     let table = read("docs/event-api.md").unwrap();

@@ -4,4 +4,5 @@
 
 mod claims;
 mod layers;
+mod names;
 mod source;

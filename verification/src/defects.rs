@@ -66,10 +66,10 @@ pub fn named_checks(defect: Defect) -> &'static [Check] {
         Defect::DeadlineSleptThrough => &[Model("L3", "deadlock")],
         Defect::FreedUnderLock => &[Model("L4", "deadlock")],
         Defect::LossForgotten => &[Test(
-            "closed::a_descriptor_closed_under_its_handles_is_an_error_once_to_each",
+            "closed::close_under_handles_reports_one_error_to_each",
         )],
         Defect::RebuildUntold => &[Test(
-            "phantoms::a_phantom_is_called_for_nobody_and_the_poller_is_rebuilt",
+            "phantoms::stale_registration_calls_no_handle_and_rebuilds_once",
         )],
         Defect::WorkerNotWoken => &[Model("W1", "deadlock")],
         Defect::PriorityNotWoken => &[Model("W2", "deadlock")],

@@ -180,7 +180,7 @@ fn faults(defect: Defect) -> Vec<String> {
 }
 
 #[test]
-fn every_defect_of_the_table_is_caught_by_its_rule_and_by_two_engines() {
+fn every_table_defect_is_caught_by_its_rule_and_two_engines() {
     let faults: Vec<String> = Defect::ALL.iter().copied().flat_map(faults).collect();
     assert_eq!(faults, [""; 0]);
 }

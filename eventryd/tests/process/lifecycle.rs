@@ -146,7 +146,7 @@ fn a_pid_file_belongs_to_one_daemon() {
 
 /// DM-1307
 #[test]
-fn it_ends_in_order_when_nobody_has_come_for_the_timeout() {
+fn idle_timeout_ends_the_daemon_in_order() {
     let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &["--timeout", "1"]);
     daemon.connect().open();
     let ended = daemon.wait();
