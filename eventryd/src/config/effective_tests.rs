@@ -120,7 +120,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 
 /// DM-703: it starts with fewer, and says so.
 #[test]
-fn more_workers_from_the_start_than_at_the_most_are_named_with_both_settings() {
+fn min_workers_above_max_workers_gives_a_warning() {
     assert_eq!(effective("min_workers = 20").remarks(), [""; 0]);
     assert_eq!(
         effective("min_workers = 9\nmax_workers = 3").remarks(),

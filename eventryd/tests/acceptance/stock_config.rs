@@ -80,7 +80,7 @@ fn the_stock_file_as_shipped_changes_nothing() {
 
 /// Each setting is there with the value that the file shows, of its type, and says what it says.
 #[test]
-fn every_setting_of_the_stock_file_is_known_and_means_what_it_says() {
+fn every_stock_setting_is_known_and_has_its_effect() {
     let text = enabled(&stock());
     let (settings, faults) = source(&text).settings();
     assert_eq!(faults, []);
@@ -123,7 +123,7 @@ const CHANGED: [(&str, &str); 7] = [
 ];
 
 #[test]
-fn the_stock_file_with_every_setting_enabled_gives_the_listeners_and_limits_it_says() {
+fn stock_file_fully_enabled_gives_its_listeners_and_limits() {
     let dir = tempfile::tempdir().unwrap();
     let group = std::fs::metadata(dir.path()).unwrap().gid();
     let mut text = enabled(&stock());

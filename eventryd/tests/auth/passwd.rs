@@ -91,7 +91,7 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
 }
 
 #[test]
-fn a_password_typed_on_a_terminal_is_not_shown_and_asked_for_twice() {
+fn passwd_asks_twice_on_a_terminal_without_echo() {
     for (second, expected) in [("pencil\n", true), ("pencli\n", false)] {
         let dir = tempfile::tempdir().unwrap();
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();

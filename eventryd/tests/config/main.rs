@@ -88,7 +88,7 @@ the configuration is right; with it eventryd listens on
 }
 
 #[test]
-fn toml_is_read_by_name_or_by_option_and_knows_no_other_settings_either() {
+fn toml_is_read_by_name_or_option_with_the_same_settings() {
     let (status, said) = checked("a.toml", "max_clients = 30\nlisten_tcp = false\n[server]\n");
     assert_eq!(status, Some(1), "{said}");
     assert!(said.starts_with("eventryd: a.toml:3:"), "{said}");
@@ -284,7 +284,7 @@ impl Configured {
 }
 
 #[test]
-fn sighup_applies_what_can_change_and_names_what_needs_a_restart() {
+fn sighup_applies_settings_and_names_those_for_a_restart() {
     let configured = Configured::start("max_clients = 1\nlog_level = 2");
     let daemon = configured.daemon();
     let mut first = daemon.connect();
