@@ -5,4 +5,6 @@
 mod claims;
 mod layers;
 mod names;
+mod prose;
 mod source;
+mod tree;

@@ -105,9 +105,8 @@ impl Sink {
             }
             Kind::Journald(_) => return,
         };
-        if let Err(error) = written
-            && !std::mem::replace(&mut self.failed, true)
-        {
+        let Err(error) = written else { return };
+        if !std::mem::replace(&mut self.failed, true) {
             let (Kind::File(path, _) | Kind::Syslog { path, .. }) = &self.kind else {
                 unreachable!("only these can fail")
             };

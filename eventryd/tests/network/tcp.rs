@@ -81,7 +81,7 @@ fn client_without_a_free_descriptor_is_served_later() {
         current: Some(used),
         maximum: Some(used),
     };
-    let pid = Pid::from_raw(daemon.pid().cast_signed());
+    let pid = Pid::from_raw(daemon.pid() as i32);
     prlimit(pid, Resource::Nofile, limit).unwrap();
 
     let mut waiting = RawClient::connect_tcp(daemon.addresses("TCP")[0]);

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use test_support::client::RawClient;
 use test_support::in_process::InProcess;
 use test_support::rpc::{AUTH_LIST, message};
-use test_support::timeout::{TIMEOUT, bounded};
+use test_support::timeout::{TIMEOUT, bounded, wait_until};
 
 fn config(dir: &tempfile::TempDir) -> Config {
     Config::new(RunDir::Chosen(dir.path().to_owned()))
@@ -68,6 +68,27 @@ fn early_client_is_served_once_services_are_enabled() {
     state.shutdown.request();
     daemon.wait().unwrap();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+/// DM-502: what one event of the listening socket leaves in its queue is accepted in later turns.
+#[test]
+fn more_clients_than_one_turn_accepts_are_all_served() {
+    const CLIENTS: usize = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir);
+    let (connect, gate) = channel::<()>();
+    let daemon = InProcess::start(&config, move || {
+        gate.recv().unwrap();
+        driver()
+    });
+    wait_until("the socket is there", || config.socket_path().exists());
+    let mut early: Vec<RawClient> = (0..CLIENTS)
+        .map(|_| RawClient::connect(&config.socket_path()))
+        .collect();
+    connect.send(()).unwrap();
+    early.iter_mut().for_each(RawClient::open);
+    daemon.ready().shutdown.request();
+    daemon.wait().unwrap();
 }
 
 /// DM-105: a driver that cannot be initialised ends the daemon in order.
