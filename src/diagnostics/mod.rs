@@ -68,7 +68,7 @@ impl Diagnostics {
         self.changes += 1;
         let limit = self.limits.stalled_after;
         let is_due = now.is_some_and(|now| self.overdue.is_check_due(now, limit));
-        is_due || self.changes.is_multiple_of(CHECK_EVERY)
+        is_due || self.changes % CHECK_EVERY == 0
     }
 
     /// Checks for work that waits at `now`, given the time when the first timeout is due, whether anything else

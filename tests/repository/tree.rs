@@ -28,10 +28,10 @@ fn collect(folder: &Path, below: &str, files: &mut Vec<File>) {
         let kind = entry.file_type().unwrap();
         if kind.is_dir() && !LEFT_OUT.contains(&name.as_str()) {
             collect(&entry.path(), &format!("{path}/"), files);
-        } else if kind.is_file()
-            && let Ok(text) = fs::read_to_string(entry.path())
-        {
-            files.push(File { path, text });
+        } else if kind.is_file() {
+            if let Ok(text) = fs::read_to_string(entry.path()) {
+                files.push(File { path, text });
+            }
         }
     }
 }
