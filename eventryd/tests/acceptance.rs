@@ -4,7 +4,7 @@
 
 mod support;
 
-use eventryd::auth::{Change, DEFAULT_ITERATIONS, change_password};
+use eventryd::auth::{DEFAULT_ITERATIONS, PasswordChange, change_password};
 use eventryd::driver::MemoryDriver;
 use eventryd::net::RunDir;
 use eventryd::server::Config;
@@ -237,7 +237,7 @@ fn virsh_logs_in_with_its_authfile_and_is_refused_without_the_right_one() {
     let dir = tempfile::tempdir().unwrap();
     let password_file = dir.path().join("passwords");
     for (user, password) in [("fred", "pencil"), ("a,b=c", "pässwörd"), ("ann", "x")] {
-        let set = Change::Set {
+        let set = PasswordChange::Set {
             password: password.as_bytes(),
             iterations: DEFAULT_ITERATIONS,
         };

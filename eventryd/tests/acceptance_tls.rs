@@ -6,7 +6,7 @@ mod support;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use eventryd::auth::{Change, DEFAULT_ITERATIONS, change_password};
+use eventryd::auth::{DEFAULT_ITERATIONS, PasswordChange, change_password};
 use pki::{CLIENT, Key, Pki, Tool};
 use std::fs;
 use std::path::Path;
@@ -202,7 +202,7 @@ fn virsh_logs_in_within_tls_and_is_refused_with_a_wrong_password() {
     let pki = Pki::new(dir.path(), Tool::Openssl, Key::P256);
     let client = pki.client("client1", CLIENT);
     let passwords = dir.path().join("passwords");
-    let set = Change::Set {
+    let set = PasswordChange::Set {
         password: b"pencil",
         iterations: DEFAULT_ITERATIONS,
     };

@@ -1,6 +1,6 @@
 //! What can be wrong with a client's proof, and with what it is checked against.
 
-use super::PasswordLineError;
+use super::PasswordEntryError;
 use std::io;
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use std::path::PathBuf;
 pub enum SaslError {
     /// It chose a mechanism that was not offered.
     #[error("unknown mechanism {0:?}")]
-    Mechanism(String),
+    UnknownMechanism(String),
     /// It sent no data where there must be some.
     #[error("no data")]
-    NoData,
+    MissingData,
     /// What it sent is not what the mechanism says.
     #[error("malformed: {0}")]
     Malformed(&'static str),
@@ -21,13 +21,13 @@ pub enum SaslError {
     ChannelBinding,
     /// It wants the rights of another user than it proves to be.
     #[error("it asks for the rights of another user")]
-    OtherIdentity,
+    AuthzidMismatch,
     /// It repeats another nonce.
     #[error("wrong nonce")]
-    Nonce,
+    NonceMismatch,
     /// The user is unknown, or the password is another.
     #[error("wrong user name or password for {user:?}")]
-    Proof {
+    InvalidProof {
         /// Who it says it is.
         user: String,
     },
@@ -60,16 +60,16 @@ pub enum AuthError {
         "others than its owner may read or write the password file {}: chmod 600 it",
         .0.display()
     )]
-    Open(PathBuf),
+    InsecureMode(PathBuf),
     /// A line of the file is wrong.
     #[error("{}:{line}: {source}", path.display())]
-    Line {
+    InvalidEntry {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
         /// What is wrong.
-        source: PasswordLineError,
+        source: PasswordEntryError,
     },
     /// The file cannot be written.
     #[error("cannot write the password file {}: {source}", path.display())]
@@ -81,7 +81,7 @@ pub enum AuthError {
     },
     /// There is no such user to delete.
     #[error("there is no user {user:?} in {}", path.display())]
-    NoSuchUser {
+    UnknownUser {
         /// The file.
         path: PathBuf,
         /// The user.
@@ -89,14 +89,14 @@ pub enum AuthError {
     },
     /// The name or the password cannot be used.
     #[error(transparent)]
-    Unusable(#[from] PasswordLineError),
+    InvalidUser(#[from] PasswordEntryError),
     /// There are no random numbers to be had.
     #[error("the system gives no random numbers")]
-    NoRandomNumbers,
+    RandomUnavailable,
     /// polkit is to be asked, and there is nothing to ask it with.
     #[error(
         "polkit is configured, and {} is not there: install polkitd, or choose another way to authenticate",
         .0.display()
     )]
-    NoPkcheck(PathBuf),
+    PkcheckMissing(PathBuf),
 }

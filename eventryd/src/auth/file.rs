@@ -1,7 +1,7 @@
 //! The file of passwords, read and written.
 
 use super::passwords::{check_name, edit};
-use super::{AuthError, PasswordLineError, Passwords, Verifier};
+use super::{AuthError, PasswordEntryError, Passwords, Verifier};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// What to do with a user.
 #[derive(Clone, Copy)]
-pub enum Change<'a> {
+pub enum PasswordChange<'a> {
     /// Give it this password, be it there already or not.
     Set {
         /// The password.
@@ -27,13 +27,13 @@ pub enum Change<'a> {
 /// Where the file is if nothing else is said, in the directory of the daemon's configuration.
 ///
 /// ```
-/// use eventryd::auth::password_file_in;
+/// use eventryd::auth::default_password_file;
 ///
-/// let file = password_file_in("/etc/eventry".as_ref());
+/// let file = default_password_file("/etc/eventry".as_ref());
 /// assert_eq!(file.to_str(), Some("/etc/eventry/passwords"));
 /// ```
 #[must_use]
-pub fn password_file_in(directory: &Path) -> PathBuf {
+pub fn default_password_file(directory: &Path) -> PathBuf {
     directory.join("passwords")
 }
 
@@ -42,17 +42,17 @@ pub fn password_file_in(directory: &Path) -> PathBuf {
 /// # Errors
 /// [`AuthError`]: it cannot be read, others than its owner may read or write it, or a line is wrong.
 pub fn read_passwords(path: &Path) -> Result<Passwords, AuthError> {
-    let read = |source| AuthError::Read {
+    let read_error = |source| AuthError::Read {
         path: path.to_owned(),
         source,
     };
-    let mut file = File::open(path).map_err(read)?;
-    if file.metadata().map_err(read)?.mode() & 0o077 != 0 {
-        return Err(AuthError::Open(path.to_owned()));
+    let mut file = File::open(path).map_err(read_error)?;
+    if file.metadata().map_err(read_error)?.mode() & 0o077 != 0 {
+        return Err(AuthError::InsecureMode(path.to_owned()));
     }
     let mut text = String::new();
-    file.read_to_string(&mut text).map_err(read)?;
-    Passwords::parse(&text, random()?).map_err(|(line, source)| AuthError::Line {
+    file.read_to_string(&mut text).map_err(read_error)?;
+    Passwords::parse(&text, random_bytes()?).map_err(|(line, source)| AuthError::InvalidEntry {
         path: path.to_owned(),
         line,
         source,
@@ -66,19 +66,27 @@ pub fn read_passwords(path: &Path) -> Result<Passwords, AuthError> {
 ///
 /// # Errors
 /// [`AuthError`]; the file is as it was then.
-pub fn change_password(path: &Path, user: &str, change: Change<'_>) -> Result<(), AuthError> {
+pub fn change_password(
+    path: &Path,
+    user: &str,
+    change: PasswordChange<'_>,
+) -> Result<(), AuthError> {
     check_name(user)?;
     let verifier = match change {
-        Change::Set {
+        PasswordChange::Set {
             password,
             iterations,
         } => {
             check_password(password)?;
-            Some(Verifier::derive(password, &random::<16>()?, iterations))
+            Some(Verifier::derive(
+                password,
+                &random_bytes::<16>()?,
+                iterations,
+            ))
         }
-        Change::Delete => None,
+        PasswordChange::Delete => None,
     };
-    let write = |source| AuthError::Write {
+    let write_error = |source| AuthError::Write {
         path: path.to_owned(),
         source,
     };
@@ -88,10 +96,10 @@ pub fn change_password(path: &Path, user: &str, change: Change<'_>) -> Result<()
     } else {
         directory
     };
-    fs::create_dir_all(directory).map_err(write)?;
+    fs::create_dir_all(directory).map_err(write_error)?;
     // On the directory: the file itself is replaced.
-    let lock = File::open(directory).map_err(write)?;
-    flock(&lock, FlockOperation::LockExclusive).map_err(|error| write(error.into()))?;
+    let lock = File::open(directory).map_err(write_error)?;
+    flock(&lock, FlockOperation::LockExclusive).map_err(|error| write_error(error.into()))?;
 
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -103,18 +111,18 @@ pub fn change_password(path: &Path, user: &str, change: Change<'_>) -> Result<()
             });
         }
     };
-    let edited = edit(&text, user, verifier.as_ref(), random()?);
+    let edited = edit(&text, user, verifier.as_ref(), random_bytes()?);
     let Some(edited) = edited else {
-        return Err(AuthError::NoSuchUser {
+        return Err(AuthError::UnknownUser {
             path: path.to_owned(),
             user: user.to_owned(),
         });
     };
-    replace(path, edited.as_bytes()).map_err(write)
+    write_atomically(path, edited.as_bytes()).map_err(write_error)
 }
 
 /// Writes a new file beside the old one and gives it the old one's name and owner.
-fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let temporary = path.with_file_name(name);
@@ -139,17 +147,19 @@ fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
 }
 
 /// What SASLprep forbids in ASCII; other characters are taken as they are, as Cyrus SASL does.
-fn check_password(password: &[u8]) -> Result<(), PasswordLineError> {
-    let is_fine =
+fn check_password(password: &[u8]) -> Result<(), PasswordEntryError> {
+    let is_valid =
         (1..=1024).contains(&password.len()) && !password.iter().any(u8::is_ascii_control);
-    is_fine.then_some(()).ok_or(PasswordLineError::Password)
+    is_valid
+        .then_some(())
+        .ok_or(PasswordEntryError::InvalidPassword)
 }
 
 /// Random bytes from the system.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], AuthError> {
+pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], AuthError> {
     let mut bytes = [0; N];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| AuthError::NoRandomNumbers)?;
+        .map_err(|_| AuthError::RandomUnavailable)?;
     Ok(bytes)
 }

@@ -28,7 +28,7 @@ pub struct UnixPeer {
 
 /// Who a client has proved to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proved {
+pub struct AuthenticatedNames {
     /// The user, by SASL.
     pub sasl_user: Option<Box<str>>,
     /// The distinguished name in its certificate, with TLS.
@@ -42,7 +42,7 @@ pub struct Proved {
 /// use eventryd::auth::Identity;
 ///
 /// let mut identity = Identity::default();
-/// identity.proved_mut().sasl_user = Some("fred".into());
+/// identity.authenticated_mut().sasl_user = Some("fred".into());
 /// assert_eq!(identity.to_string(), r#"sasl="fred""#);
 /// assert_eq!(Identity::default().to_string(), "unknown");
 /// ```
@@ -53,13 +53,13 @@ pub struct Identity {
     /// The address, on a network. Boxed: there are more clients, and less memory is to spare, on a Unix socket.
     pub address: Option<Box<SocketAddr>>,
     /// What it has proved. Boxed for the same reason.
-    pub proved: Option<Box<Proved>>,
+    pub authenticated: Option<Box<AuthenticatedNames>>,
 }
 
 impl Identity {
     /// What it has proved, to be added to.
-    pub fn proved_mut(&mut self) -> &mut Proved {
-        self.proved.get_or_insert_default()
+    pub fn authenticated_mut(&mut self) -> &mut AuthenticatedNames {
+        self.authenticated.get_or_insert_default()
     }
 }
 
@@ -74,9 +74,9 @@ impl fmt::Display for Identity {
             write!(f, "{separator}address={address}")?;
             separator = " ";
         }
-        if let Some(proved) = &self.proved {
-            let proofs = [("sasl", &proved.sasl_user), ("x509", &proved.x509_dn)];
-            for (name, value) in proofs {
+        if let Some(names) = &self.authenticated {
+            let authenticated = [("sasl", &names.sasl_user), ("x509", &names.x509_dn)];
+            for (name, value) in authenticated {
                 if let Some(value) = value {
                     write!(f, "{separator}{name}={value:?}")?;
                     separator = " ";
@@ -136,14 +136,14 @@ mod tests {
             process: Some(process),
             ..Identity::default()
         };
-        identity.proved_mut().x509_dn = Some("CN=a\nb".into());
+        identity.authenticated_mut().x509_dn = Some("CN=a\nb".into());
         let expected = r#"uid=4000000 gid=0(root) pid=7 x509="CN=a\nb""#;
         assert_eq!(identity.to_string(), expected);
         let mut remote = Identity {
             address: Some(Box::new(([127, 0, 0, 1], 5).into())),
             ..Identity::default()
         };
-        remote.proved_mut().sasl_user = Some("fred".into());
+        remote.authenticated_mut().sasl_user = Some("fred".into());
         assert_eq!(remote.to_string(), r#"address=127.0.0.1:5 sasl="fred""#);
     }
 }

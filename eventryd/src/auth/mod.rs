@@ -22,10 +22,10 @@ mod sasl;
 mod scram;
 
 pub use error::{AuthError, SaslError};
-pub use file::{Change, change_password, password_file_in, read_passwords};
+pub use file::{PasswordChange, change_password, default_password_file, read_passwords};
 pub use glob::matches_glob;
-pub use identity::{Identity, Proved, UnixPeer};
-pub use passwords::{PasswordLineError, Passwords};
+pub use identity::{AuthenticatedNames, Identity, UnixPeer};
+pub use passwords::{PasswordEntryError, Passwords};
 pub use pkcheck::PkCheck;
 pub use polkit::{Action, Authorization, Authorizer, Subject};
 pub use sasl::{MECHANISMS, Sasl, SaslConfig, SaslExchange, SaslProgress};

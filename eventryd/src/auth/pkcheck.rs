@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// How much of what the program says is kept.
-const DIAGNOSTIC_MAX: u64 = 1_024;
+const MAX_DIAGNOSTIC_LEN: u64 = 1_024;
 
 /// Asks polkit by running `pkcheck`, with whatever agent the user has to ask for a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,14 +32,14 @@ impl Default for PkCheck {
 
 impl Authorizer for PkCheck {
     fn check(&self) -> Result<(), AuthError> {
-        let is_program = fs::metadata(&self.program)
+        let is_executable = fs::metadata(&self.program)
             .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
-        is_program
+        is_executable
             .then_some(())
-            .ok_or_else(|| AuthError::NoPkcheck(self.program.clone()))
+            .ok_or_else(|| AuthError::PkcheckMissing(self.program.clone()))
     }
 
-    fn authorize(&self, subject: Subject, action: Action, patience: Duration) -> Authorization {
+    fn authorize(&self, subject: Subject, action: Action, timeout: Duration) -> Authorization {
         let mut command = Command::new(&self.program);
         command
             .args(["--action-id", action.id(), "--process"])
@@ -48,9 +48,12 @@ impl Authorizer for PkCheck {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        match command.spawn().and_then(|child| end_of(child, patience)) {
-            Ok(Some((status, said))) => decision(status, &said),
-            Ok(None) => Authorization::Failed(format!("no answer within {patience:?}")),
+        match command
+            .spawn()
+            .and_then(|child| wait_or_kill(child, timeout))
+        {
+            Ok(Some((status, diagnostic))) => authorization_for(status, &diagnostic),
+            Ok(None) => Authorization::Failed(format!("no answer within {timeout:?}")),
             Err(error) => {
                 Authorization::Failed(format!("cannot run {}: {error}", self.program.display()))
             }
@@ -59,34 +62,34 @@ impl Authorizer for PkCheck {
 }
 
 /// How the program ended and what it said, or `None` if it had to be stopped.
-fn end_of(mut child: Child, patience: Duration) -> io::Result<Option<(ExitStatus, String)>> {
-    let ended = wait(&child, patience);
-    if !matches!(ended, Ok(true)) {
+fn wait_or_kill(mut child: Child, timeout: Duration) -> io::Result<Option<(ExitStatus, String)>> {
+    let exited = wait_for_exit(&child, timeout);
+    if !matches!(exited, Ok(true)) {
         // It may have ended just now.
         let _ = child.kill();
         child.wait()?;
-        return ended.map(|_| None);
+        return exited.map(|_| None);
     }
     let status = child.wait()?;
-    let mut said = Vec::new();
+    let mut diagnostic = Vec::new();
     if let Some(stderr) = child.stderr.take() {
         // Without waiting for whoever else has the pipe: it is said by now.
         rustix::io::ioctl_fionbio(&stderr, true)?;
-        let _ = stderr.take(DIAGNOSTIC_MAX).read_to_end(&mut said);
+        let _ = stderr.take(MAX_DIAGNOSTIC_LEN).read_to_end(&mut diagnostic);
     }
     Ok(Some((
         status,
-        String::from_utf8_lossy(&said).trim().to_owned(),
+        String::from_utf8_lossy(&diagnostic).trim().to_owned(),
     )))
 }
 
 /// Waits until the program has ended; whether it has.
-fn wait(child: &Child, patience: Duration) -> io::Result<bool> {
+fn wait_for_exit(child: &Child, timeout: Duration) -> io::Result<bool> {
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    let timeout = Timespec::try_from(patience).ok();
+    let timespec = Timespec::try_from(timeout).ok();
     loop {
         let mut fds = [PollFd::new(&process, PollFlags::IN)];
-        match poll(&mut fds, timeout.as_ref()) {
+        match poll(&mut fds, timespec.as_ref()) {
             Ok(ready) => return Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -95,14 +98,14 @@ fn wait(child: &Child, patience: Duration) -> io::Result<bool> {
 }
 
 /// What the exit status means, by the manual.
-fn decision(status: ExitStatus, said: &str) -> Authorization {
+fn authorization_for(status: ExitStatus, diagnostic: &str) -> Authorization {
     match status.code() {
         Some(0) => Authorization::Granted,
         Some(1) => Authorization::Denied,
         Some(2) => Authorization::NoAgent,
         Some(3) => Authorization::Dismissed,
-        _ if said.is_empty() => Authorization::Failed(format!("pkcheck ended with {status}")),
-        _ => Authorization::Failed(said.to_owned()),
+        _ if diagnostic.is_empty() => Authorization::Failed(format!("pkcheck ended with {status}")),
+        _ => Authorization::Failed(diagnostic.to_owned()),
     }
 }
 
@@ -130,9 +133,9 @@ mod tests {
     }
 
     /// Its answer. While another test starts a program, that has our copy of the file open for writing.
-    fn ask(pkcheck: &PkCheck, action: Action, patience: Duration) -> Authorization {
+    fn ask(pkcheck: &PkCheck, action: Action, timeout: Duration) -> Authorization {
         loop {
-            match pkcheck.authorize(SUBJECT, action, patience) {
+            match pkcheck.authorize(SUBJECT, action, timeout) {
                 Authorization::Failed(why) if why.contains("Text file busy") => {}
                 answer => return answer,
             }

@@ -49,8 +49,8 @@ pub trait Authorizer: fmt::Debug + Send + Sync {
     fn check(&self) -> Result<(), AuthError>;
 
     /// Whether `subject` may do `action`. It may take as long as a user thinks, but no longer than
-    /// `patience`, so it is not called on the thread of the event loop.
-    fn authorize(&self, subject: Subject, action: Action, patience: Duration) -> Authorization;
+    /// `timeout`, so it is not called on the thread of the event loop.
+    fn authorize(&self, subject: Subject, action: Action, timeout: Duration) -> Authorization;
 }
 
 impl Action {

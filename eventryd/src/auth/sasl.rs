@@ -1,6 +1,6 @@
 //! SASL: the mechanisms, one client's exchange, and who is let in.
 
-use super::file::{password_file_in, random, read_passwords};
+use super::file::{default_password_file, random_bytes, read_passwords};
 use super::{AuthError, Nonce, Passwords, SaslError, ScramServer, matches_glob};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ impl Default for SaslConfig {
     /// Everybody in `/etc/eventry/passwords`.
     fn default() -> SaslConfig {
         SaslConfig {
-            password_file: password_file_in(Path::new("/etc/eventry")),
+            password_file: default_password_file(Path::new("/etc/eventry")),
             allowed_users: None,
         }
     }
@@ -45,7 +45,7 @@ pub enum SaslExchange {
     #[default]
     Idle,
     /// The mechanism is chosen, and the client is asked to speak first.
-    Chosen,
+    Started,
     /// The client has been asked for its proof. Boxed: every client has one of these, and few get here.
     Challenged(Box<ScramServer>),
 }
@@ -95,9 +95,9 @@ impl Sasl {
     /// A nonce that nobody can guess.
     ///
     /// # Errors
-    /// [`AuthError::NoRandomNumbers`]
+    /// [`AuthError::RandomUnavailable`]
     pub fn nonce() -> Result<Nonce, AuthError> {
-        random().map(Nonce::from_random)
+        random_bytes().map(Nonce::from_random)
     }
 
     fn is_allowed(&self, user: &str) -> bool {
@@ -126,13 +126,13 @@ impl SaslExchange {
                 .chars()
                 .take(32)
                 .collect();
-            return Err(SaslError::Mechanism(name));
+            return Err(SaslError::UnknownMechanism(name));
         }
         match data {
             Some(first) => self.challenge(sasl, first, nonce),
             // Whoever lets the server speak first is told that it has nothing to say.
             None => {
-                *self = SaslExchange::Chosen;
+                *self = SaslExchange::Started;
                 Ok(SaslProgress::Continue(None))
             }
         }
@@ -148,10 +148,10 @@ impl SaslExchange {
         data: Option<&[u8]>,
         nonce: &Nonce,
     ) -> Result<SaslProgress, SaslError> {
-        let data = data.ok_or(SaslError::NoData);
+        let data = data.ok_or(SaslError::MissingData);
         match std::mem::take(self) {
             SaslExchange::Idle => Err(SaslError::Malformed("a step of nothing")),
-            SaslExchange::Chosen => self.challenge(sasl, data?, nonce),
+            SaslExchange::Started => self.challenge(sasl, data?, nonce),
             SaslExchange::Challenged(scram) => {
                 let (user, data) = scram.finish(data?)?;
                 if !sasl.is_allowed(&user) {

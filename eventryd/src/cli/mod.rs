@@ -8,7 +8,7 @@ mod options;
 mod passwd;
 mod process;
 
-use crate::auth::password_file_in;
+use crate::auth::default_password_file;
 use crate::config::{Effective, Fault, Format, Given, sample};
 use crate::driver::{Driver, MemoryDriver};
 use crate::log::Logger;
@@ -154,7 +154,7 @@ fn base(uid: u32) -> Config {
     let mut base = Config::new(run_dir(uid));
     base.socket_activation = true;
     let directory = default_directory(uid, path_in("XDG_CONFIG_HOME"), path_in("HOME"));
-    base.sasl.password_file = password_file_in(&directory);
+    base.sasl.password_file = default_password_file(&directory);
     base
 }
 

@@ -1,7 +1,9 @@
 //! `eventryd passwd`: who may log in with which password.
 
 use super::files::default_directory;
-use crate::auth::{AuthError, Change, DEFAULT_ITERATIONS, change_password, password_file_in};
+use crate::auth::{
+    AuthError, DEFAULT_ITERATIONS, PasswordChange, change_password, default_password_file,
+};
 use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
 use std::io::{self, BufRead, Read, Stdin, Write};
@@ -61,14 +63,14 @@ impl Passwd {
         let file = self
             .file
             .clone()
-            .unwrap_or_else(|| password_file_in(&default_directory(uid, config_home, home)));
+            .unwrap_or_else(|| default_password_file(&default_directory(uid, config_home, home)));
         let (user, shown) = (&self.user, file.display());
         if self.delete {
-            change_password(&file, user, Change::Delete)?;
+            change_password(&file, user, PasswordChange::Delete)?;
             return Ok(format!("{user} was taken out of {shown}"));
         }
         let password = read_password(user)?;
-        let set = Change::Set {
+        let set = PasswordChange::Set {
             password: password.as_bytes(),
             iterations: NonZeroU32::new(self.iterations).unwrap_or(DEFAULT_ITERATIONS),
         };

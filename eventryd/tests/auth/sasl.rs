@@ -4,7 +4,7 @@ use crate::sasl_client::{log_in, proof_of};
 use crate::support::patience::wait_until;
 use crate::support::{AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, RawClient, message, open_arguments};
 use crate::*;
-use eventryd::auth::{Change, change_password};
+use eventryd::auth::{PasswordChange, change_password};
 use eventryd::server::TcpService;
 use eventryd::session::Auth;
 use std::num::NonZeroU32;
@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 fn set_password(dir: &TempDir, user: &str, password: &str) {
-    let set = Change::Set {
+    let set = PasswordChange::Set {
         password: password.as_bytes(),
         iterations: NonZeroU32::new(4096).unwrap(),
     };

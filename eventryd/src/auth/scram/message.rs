@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// The longest name of a user in bytes, and the longest nonce of a client.
-const NAME_MAX: usize = 255;
-const NONCE_MAX: usize = 1_024;
+const MAX_NAME_LEN: usize = 255;
+const MAX_NONCE_LEN: usize = 1_024;
 
 /// `[n|y],[a=AUTHZID],n=USER,r=NONCE[,EXTENSION…]`
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct ClientFirst<'a> {
     /// The part after it.
     pub(super) bare: &'a str,
     /// Whose rights the client wants, if it says so.
-    pub(super) authorise_as: Option<String>,
+    pub(super) authzid: Option<String>,
     pub(super) user: String,
     pub(super) nonce: &'a str,
 }
@@ -33,7 +33,7 @@ pub(super) struct ClientFinal<'a> {
 
 impl<'a> ClientFirst<'a> {
     pub(super) fn parse(message: &'a [u8]) -> Result<Self, SaslError> {
-        let text = as_text(message)?;
+        let text = utf8_text(message)?;
         let malformed = || SaslError::Malformed("the client's first message");
         let (binding, rest) = text.split_once(',').ok_or_else(malformed)?;
         match binding {
@@ -42,20 +42,20 @@ impl<'a> ClientFirst<'a> {
             _ if binding.starts_with("p=") => return Err(SaslError::ChannelBinding),
             _ => return Err(malformed()),
         }
-        let (authorise_as, bare) = rest.split_once(',').ok_or_else(malformed)?;
+        let (authzid, bare) = rest.split_once(',').ok_or_else(malformed)?;
         let gs2_header = &text[..text.len() - bare.len()];
-        let authorise_as = match authorise_as.strip_prefix("a=") {
-            Some(name) => Some(name_of(name)?),
-            None if authorise_as.is_empty() => None,
+        let authzid = match authzid.strip_prefix("a=") {
+            Some(name) => Some(unescape_name(name)?),
+            None if authzid.is_empty() => None,
             None => return Err(malformed()),
         };
         let mut attributes = bare.split(',');
         // Before the name, `m=` asks for an extension that nobody knows.
         let user = attribute(attributes.next(), "n=").ok_or_else(malformed)?;
         let nonce = attribute(attributes.next(), "r=").ok_or_else(malformed)?;
-        let is_plain = |byte: &u8| (0x21..=0x7e).contains(byte);
-        let length_is_fine = (1..=NONCE_MAX).contains(&nonce.len());
-        if !length_is_fine || !nonce.as_bytes().iter().all(is_plain) {
+        let is_printable = |byte: &u8| (0x21..=0x7e).contains(byte);
+        let has_valid_len = (1..=MAX_NONCE_LEN).contains(&nonce.len());
+        if !has_valid_len || !nonce.as_bytes().iter().all(is_printable) {
             return Err(SaslError::Malformed("the client's nonce"));
         }
         if !attributes.all(is_extension) {
@@ -64,8 +64,8 @@ impl<'a> ClientFirst<'a> {
         Ok(Self {
             gs2_header,
             bare,
-            authorise_as,
-            user: name_of(user)?,
+            authzid,
+            user: unescape_name(user)?,
             nonce,
         })
     }
@@ -73,7 +73,7 @@ impl<'a> ClientFirst<'a> {
 
 impl<'a> ClientFinal<'a> {
     pub(super) fn parse(message: &'a [u8]) -> Result<Self, SaslError> {
-        let text = as_text(message)?;
+        let text = utf8_text(message)?;
         let malformed = || SaslError::Malformed("the client's last message");
         // A comma cannot be in the proof, so the last one stands before it.
         let (without_proof, proof) = text.rsplit_once(",p=").ok_or_else(malformed)?;
@@ -93,7 +93,7 @@ impl<'a> ClientFinal<'a> {
     }
 }
 
-fn as_text(message: &[u8]) -> Result<&str, SaslError> {
+fn utf8_text(message: &[u8]) -> Result<&str, SaslError> {
     let text = std::str::from_utf8(message).map_err(|_| SaslError::Malformed("not UTF-8"))?;
     if text.contains('\0') {
         return Err(SaslError::Malformed("a NUL"));
@@ -113,7 +113,7 @@ fn is_extension(attribute: &str) -> bool {
 }
 
 /// A name, in which a comma is `=2C` and an equals sign `=3D`, and nothing else is escaped.
-fn name_of(escaped: &str) -> Result<String, SaslError> {
+fn unescape_name(escaped: &str) -> Result<String, SaslError> {
     let malformed = || SaslError::Malformed("the user's name");
     let mut name = String::new();
     let mut rest = escaped;
@@ -128,7 +128,7 @@ fn name_of(escaped: &str) -> Result<String, SaslError> {
         rest = after;
     }
     name.push_str(rest);
-    if name.is_empty() || name.len() > NAME_MAX || name.contains(char::is_control) {
+    if name.is_empty() || name.len() > MAX_NAME_LEN || name.contains(char::is_control) {
         return Err(malformed());
     }
     Ok(name)

@@ -34,10 +34,10 @@ impl Nonce {
 }
 
 /// What is known of a user whose name a client sends.
-pub(super) struct Candidate {
+pub(super) struct UserLookup {
     pub(super) verifier: Verifier,
     /// Whether there is such a user; if not, the verifier is made up.
-    pub(super) exists: bool,
+    pub(super) is_known: bool,
 }
 
 /// An exchange that waits for the client's proof.
@@ -55,7 +55,7 @@ pub(super) struct Candidate {
 /// ```
 pub struct ScramServer {
     user: String,
-    candidate: Candidate,
+    lookup: UserLookup,
     /// The channel binding that the client has to repeat.
     gs2_header: String,
     nonce: String,
@@ -76,24 +76,24 @@ impl ScramServer {
     ) -> Result<(ScramServer, Vec<u8>), SaslError> {
         let first = ClientFirst::parse(message)?;
         if first
-            .authorise_as
+            .authzid
             .as_ref()
             .is_some_and(|other| *other != first.user)
         {
-            return Err(SaslError::OtherIdentity);
+            return Err(SaslError::AuthzidMismatch);
         }
-        let candidate = passwords.candidate(&first.user);
+        let lookup = passwords.lookup(&first.user);
         let nonce = format!("{}{}", first.nonce, nonce.0);
         let challenge = format!(
             "r={nonce},s={},i={}",
-            message::to_base64(candidate.verifier.salt()),
-            candidate.verifier.iterations()
+            message::to_base64(lookup.verifier.salt()),
+            lookup.verifier.iterations()
         );
         let exchange = ScramServer {
             transcript: format!("{},{challenge}", first.bare),
             gs2_header: first.gs2_header.to_owned(),
             user: first.user,
-            candidate,
+            lookup,
             nonce,
         };
         Ok((exchange, challenge.into_bytes()))
@@ -109,20 +109,20 @@ impl ScramServer {
             return Err(SaslError::ChannelBinding);
         }
         if last.nonce != self.nonce {
-            return Err(SaslError::Nonce);
+            return Err(SaslError::NonceMismatch);
         }
         let transcript = format!("{},{}", self.transcript, last.without_proof);
-        // Both in any case, so that neither the time nor the outcome tells whether the user exists.
+        // Both in any case, so that neither the time nor the outcome tells whether the user is_known.
         let signature = self
-            .candidate
+            .lookup
             .verifier
-            .check(transcript.as_bytes(), &last.proof);
+            .verify(transcript.as_bytes(), &last.proof);
         match signature {
-            Some(signature) if self.candidate.exists => {
+            Some(signature) if self.lookup.is_known => {
                 let answer = format!("v={}", message::to_base64(&signature));
                 Ok((self.user, answer.into_bytes()))
             }
-            _ => Err(SaslError::Proof { user: self.user }),
+            _ => Err(SaslError::InvalidProof { user: self.user }),
         }
     }
 

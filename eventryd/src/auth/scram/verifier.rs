@@ -14,11 +14,11 @@ pub(in crate::auth) const KEY_LEN: usize = 32;
 pub const DEFAULT_ITERATIONS: NonZeroU32 = NonZeroU32::new(16_384).unwrap();
 
 /// The fewest that RFC 7677 allows, and more than anybody waits for.
-const ITERATIONS: std::ops::RangeInclusive<u32> = 4_096..=10_000_000;
-const SALT: std::ops::RangeInclusive<usize> = 8..=128;
+const ITERATION_RANGE: std::ops::RangeInclusive<u32> = 4_096..=10_000_000;
+const SALT_LEN_RANGE: std::ops::RangeInclusive<usize> = 8..=128;
 
 /// What stands before the fields, as in other servers' files.
-const NAME: &str = "SCRAM-SHA-256$";
+const PREFIX: &str = "SCRAM-SHA-256$";
 
 /// What a server keeps of a password: enough to check a proof, not enough to make one.
 ///
@@ -66,7 +66,7 @@ impl Verifier {
     }
 
     /// A verifier that no password fits: its keys are no hash of anything.
-    pub(in crate::auth) fn unusable(
+    pub(in crate::auth) fn decoy(
         iterations: NonZeroU32,
         salt: Vec<u8>,
         key: [u8; KEY_LEN],
@@ -92,18 +92,18 @@ impl Verifier {
     }
 
     /// The server's signature, if `proof` could be made from these messages with the password only.
-    pub(super) fn check(&self, messages: &[u8], proof: &[u8; KEY_LEN]) -> Option<[u8; KEY_LEN]> {
+    pub(super) fn verify(&self, messages: &[u8], proof: &[u8; KEY_LEN]) -> Option<[u8; KEY_LEN]> {
         let mut client_key = hmac(&self.stored_key, messages);
         for (byte, proof) in client_key.iter_mut().zip(proof) {
             *byte ^= proof;
         }
         let signature = hmac(&self.server_key, messages);
-        is_equal(&sha256(&client_key), &self.stored_key).then_some(signature)
+        is_equal_constant_time(&sha256(&client_key), &self.stored_key).then_some(signature)
     }
 }
 
 /// Whether they are equal; the time it takes does not depend on where they differ.
-fn is_equal(a: &[u8; KEY_LEN], b: &[u8; KEY_LEN]) -> bool {
+fn is_equal_constant_time(a: &[u8; KEY_LEN], b: &[u8; KEY_LEN]) -> bool {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b);
     let tag = ring::hmac::sign(&key, a);
     // Compares the two tags in constant time.
@@ -112,14 +112,14 @@ fn is_equal(a: &[u8; KEY_LEN], b: &[u8; KEY_LEN]) -> bool {
 
 pub(in crate::auth) fn hmac(key: &[u8], message: &[u8]) -> [u8; KEY_LEN] {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
-    array_of(ring::hmac::sign(&key, message).as_ref())
+    to_array(ring::hmac::sign(&key, message).as_ref())
 }
 
 fn sha256(message: &[u8]) -> [u8; KEY_LEN] {
-    array_of(digest::digest(&digest::SHA256, message).as_ref())
+    to_array(digest::digest(&digest::SHA256, message).as_ref())
 }
 
-fn array_of(bytes: &[u8]) -> [u8; KEY_LEN] {
+fn to_array(bytes: &[u8]) -> [u8; KEY_LEN] {
     match bytes.try_into() {
         Ok(array) => array,
         Err(_) => unreachable!("SHA-256 has 32 bytes"),
@@ -131,12 +131,12 @@ impl FromStr for Verifier {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
-            let (hashed, keys) = text.strip_prefix(NAME)?.split_once('$')?;
+            let (hashed, keys) = text.strip_prefix(PREFIX)?.split_once('$')?;
             let (count, salt) = hashed.split_once(':')?;
             let (stored_key, server_key) = keys.split_once(':')?;
             let count: u32 = count.parse().ok()?;
             let salt = from_base64(salt)?;
-            if !ITERATIONS.contains(&count) || !SALT.contains(&salt.len()) {
+            if !ITERATION_RANGE.contains(&count) || !SALT_LEN_RANGE.contains(&salt.len()) {
                 return None;
             }
             Some(Verifier {
@@ -160,7 +160,7 @@ impl fmt::Display for Verifier {
         } = self;
         let [salt, stored_key, server_key] =
             [&salt[..], &stored_key[..], &server_key[..]].map(to_base64);
-        write!(f, "{NAME}{iterations}:{salt}${stored_key}:{server_key}")
+        write!(f, "{PREFIX}{iterations}:{salt}${stored_key}:{server_key}")
     }
 }
 
