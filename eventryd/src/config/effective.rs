@@ -4,7 +4,7 @@ use super::daemon::{Refusal, configure};
 use super::source::{Fault, Source};
 use super::text::{Problem, Shown, Value};
 use super::{Effect, Key, Origin, Settings, all_keys};
-use crate::log::{Filters, Level, Output, Setup};
+use crate::log::{Filters, Level, Output, LogConfig};
 use crate::net::tls::TlsFiles;
 use crate::server::Config;
 use std::fmt::Write;
@@ -37,7 +37,7 @@ pub struct Effective {
     /// What they mean for the daemon.
     pub daemon: Config,
     /// What they mean for the log.
-    pub log: Setup,
+    pub log: LogConfig,
 }
 
 impl Given {
@@ -89,7 +89,7 @@ impl Given {
     }
 
     /// What the settings mean for the log (DM-1601…1603).
-    fn log(&self, settings: &Settings) -> Result<Setup, Vec<Refusal>> {
+    fn log(&self, settings: &Settings) -> Result<LogConfig, Vec<Refusal>> {
         let mut refused = Vec::new();
         let mut refuse = |key, error: String| {
             let message = format!("`{key}`: {error}");
@@ -106,14 +106,14 @@ impl Given {
             outputs.clone_from(&self.default_outputs);
         }
         let level = Level::from_number(settings.unsigned("log_level")).unwrap_or(Level::Info);
-        let setup = Setup {
+        let config = LogConfig {
             level: if self.trace { Level::Trace } else { level },
             filters,
             outputs,
-            burst: settings.unsigned("eventry_log_burst"),
+            burst_limit: settings.unsigned("eventry_log_burst"),
         };
         if refused.is_empty() {
-            Ok(setup)
+            Ok(config)
         } else {
             Err(refused)
         }

@@ -8,9 +8,9 @@ use super::Level;
 /// use eventryd::log::{Filters, Level};
 ///
 /// let filters = Filters::parse("1:server.h*b 4:session").unwrap();
-/// assert_eq!(filters.level_of("server.hub"), Some(Level::Debug));
-/// assert_eq!(filters.level_of("session.event"), Some(Level::Error));
-/// assert_eq!(filters.level_of("net"), None);
+/// assert_eq!(filters.level_for("server.hub"), Some(Level::Debug));
+/// assert_eq!(filters.level_for("session.event"), Some(Level::Error));
+/// assert_eq!(filters.level_for("net"), None);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters(Vec<(Level, String)>);
@@ -23,18 +23,18 @@ impl Filters {
     /// What is wrong, and with which.
     pub fn parse(text: &str) -> Result<Filters, String> {
         text.split_ascii_whitespace()
-            .map(filter)
+            .map(parse_filter)
             .collect::<Result<_, _>>()
             .map(Filters)
     }
 
     /// The level of the part `source`: that of the first filter that matches.
     #[must_use]
-    pub fn level_of(&self, source: &str) -> Option<Level> {
+    pub fn level_for(&self, source: &str) -> Option<Level> {
         let matching = self
             .0
             .iter()
-            .find(|(_, glob)| matches(glob.as_bytes(), source.as_bytes()));
+            .find(|(_, glob)| is_glob_match(glob.as_bytes(), source.as_bytes()));
         matching.map(|(level, _)| *level)
     }
 
@@ -45,14 +45,14 @@ impl Filters {
     }
 }
 
-fn filter(text: &str) -> Result<(Level, String), String> {
-    let wrong = |why: &str| format!("filter `{text}` {why}");
+fn parse_filter(text: &str) -> Result<(Level, String), String> {
+    let invalid = |why: &str| format!("filter `{text}` {why}");
     let (level, part) = split_level(text)
-        .ok_or_else(|| wrong("does not begin with a level from 1 to 4 and `:`"))?;
+        .ok_or_else(|| invalid("does not begin with a level from 1 to 4 and `:`"))?;
     // A plus once asked for stack traces; libvirt tolerates it.
     let part = part.strip_prefix('+').unwrap_or(part);
     if part.is_empty() {
-        return Err(wrong("names no part of the daemon"));
+        return Err(invalid("names no part of the daemon"));
     }
     Ok((level, format!("*{part}*")))
 }
@@ -68,31 +68,31 @@ pub(super) fn split_level(text: &str) -> Option<(Level, &str)> {
 }
 
 /// Whether the whole of `text` matches a pattern of `*` and `?`.
-fn matches(glob: &[u8], text: &[u8]) -> bool {
-    let (mut at, mut in_text) = (0, 0);
+fn is_glob_match(glob: &[u8], text: &[u8]) -> bool {
+    let (mut pattern_pos, mut text_pos) = (0, 0);
     // Where to go on if what follows the last star does not match: only that star takes one more.
     let mut retry = None;
-    while in_text < text.len() {
-        match glob.get(at) {
+    while text_pos < text.len() {
+        match glob.get(pattern_pos) {
             Some(b'*') => {
-                retry = Some((at + 1, in_text));
-                at += 1;
+                retry = Some((pattern_pos + 1, text_pos));
+                pattern_pos += 1;
             }
-            Some(byte) if *byte == b'?' || *byte == text[in_text] => {
-                at += 1;
-                in_text += 1;
+            Some(byte) if *byte == b'?' || *byte == text[text_pos] => {
+                pattern_pos += 1;
+                text_pos += 1;
             }
             _ => match retry {
                 Some((after_star, from)) => {
                     retry = Some((after_star, from + 1));
-                    at = after_star;
-                    in_text = from + 1;
+                    pattern_pos = after_star;
+                    text_pos = from + 1;
                 }
                 None => return false,
             },
         }
     }
-    glob[at..].iter().all(|byte| *byte == b'*')
+    glob[pattern_pos..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
@@ -102,9 +102,9 @@ mod tests {
     #[test]
     fn the_first_filter_that_matches_decides() {
         let filters = Filters::parse(" 1:server  3:server.hub\t2:+net ").unwrap();
-        assert_eq!(filters.level_of("server.hub"), Some(Level::Debug));
-        assert_eq!(filters.level_of("net.unix"), Some(Level::Info));
-        assert_eq!(filters.level_of("session"), None);
+        assert_eq!(filters.level_for("server.hub"), Some(Level::Debug));
+        assert_eq!(filters.level_for("net.unix"), Some(Level::Info));
+        assert_eq!(filters.level_for("session"), None);
         assert_eq!(filters.lowest(), Some(Level::Debug));
         assert_eq!(Filters::parse("").unwrap().lowest(), None);
     }
@@ -147,13 +147,16 @@ mod tests {
         ];
         for (glob, text, expected) in cases {
             assert_eq!(
-                matches(glob.as_bytes(), text.as_bytes()),
+                is_glob_match(glob.as_bytes(), text.as_bytes()),
                 expected,
                 "{glob} {text}"
             );
         }
         // Exponential only for those who try every star again.
         let many = "a*".repeat(200) + "b";
-        assert!(!matches(many.as_bytes(), "a".repeat(20_000).as_bytes()));
+        assert!(!is_glob_match(
+            many.as_bytes(),
+            "a".repeat(20_000).as_bytes()
+        ));
     }
 }

@@ -1,8 +1,8 @@
 //! What `tracing` calls for every event.
 
-use super::line::{Line, Text};
-use super::sink::{Sink, SinkError, Taken};
-use super::{Burst, Filters, Level, Output};
+use super::line::{EscapedText, LogLine};
+use super::sink::{Sink, SinkError, SinkInput};
+use super::{Filters, Level, Output, RateLimiter};
 use crate::sync::Mutex;
 use eventry::Time;
 use rustix::thread::gettid;
@@ -21,24 +21,24 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// What is logged, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setup {
+pub struct LogConfig {
     /// The least level of parts that no filter names.
     pub level: Level,
     /// Levels of parts.
     pub filters: Filters,
     /// Where lines go.
     pub outputs: Vec<Output>,
-    /// Lines of one kind in ten seconds ([`WINDOW`](super::WINDOW)); 0 is no limit.
-    pub burst: u32,
+    /// Lines of one kind in ten seconds ([`RATE_LIMIT_WINDOW`](super::RATE_LIMIT_WINDOW)); 0 is no limit.
+    pub burst_limit: u32,
 }
 
 /// The log of this process; a clone is the same log.
 #[derive(Clone)]
 pub struct Logger(Arc<Shared>);
 
-/// Another setup, with its outputs open: [`Logger::apply`] cannot fail any more.
-pub struct Change {
-    setup: Setup,
+/// Another config, with its outputs open: [`Logger::apply`] cannot fail any more.
+pub struct PreparedLogConfig {
+    config: LogConfig,
     sinks: Vec<Sink>,
 }
 
@@ -51,7 +51,7 @@ struct State {
     level: Level,
     filters: Filters,
     sinks: Vec<Sink>,
-    burst: Burst<Identifier>,
+    limiter: RateLimiter<Identifier>,
 }
 
 impl Logger {
@@ -64,43 +64,43 @@ impl Logger {
     /// # Panics
     ///
     /// If the process has a log already.
-    pub fn install(setup: &Setup) -> Result<Logger, SinkError> {
-        let logger = Logger::open(setup)?;
+    pub fn install(config: &LogConfig) -> Result<Logger, SinkError> {
+        let logger = Logger::open(config)?;
         tracing_subscriber::registry().with(logger.clone()).init();
         Ok(logger)
     }
 
-    fn open(setup: &Setup) -> Result<Logger, SinkError> {
+    fn open(config: &LogConfig) -> Result<Logger, SinkError> {
         let state = State {
-            level: setup.level,
-            filters: setup.filters.clone(),
-            sinks: open_all(&setup.outputs)?,
-            burst: Burst::new(setup.burst),
+            level: config.level,
+            filters: config.filters.clone(),
+            sinks: open_sinks(&config.outputs)?,
+            limiter: RateLimiter::new(config.burst_limit),
         };
         let state = Mutex::new(state);
         Ok(Logger(Arc::new(Shared { state })))
     }
 
-    /// Opens the outputs of another setup; files anew, so that they may have been moved away.
+    /// Opens the outputs of another config; files anew, so that they may have been moved away.
     ///
     /// # Errors
     ///
     /// [`SinkError`] if an output cannot be opened; then nothing is changed.
-    pub fn prepare(&self, setup: &Setup) -> Result<Change, SinkError> {
-        Ok(Change {
-            setup: setup.clone(),
-            sinks: open_all(&setup.outputs)?,
+    pub fn prepare(&self, config: &LogConfig) -> Result<PreparedLogConfig, SinkError> {
+        Ok(PreparedLogConfig {
+            config: config.clone(),
+            sinks: open_sinks(&config.outputs)?,
         })
     }
 
     /// Logs so from now on.
-    pub fn apply(&self, change: Change) {
-        let Change { setup, sinks } = change;
+    pub fn apply(&self, prepared: PreparedLogConfig) {
+        let PreparedLogConfig { config, sinks } = prepared;
         let mut state = self.0.state.lock();
-        state.level = setup.level;
-        state.filters = setup.filters;
+        state.level = config.level;
+        state.filters = config.filters;
         let old = std::mem::replace(&mut state.sinks, sinks);
-        state.burst.set_limit(setup.burst);
+        state.limiter.set_limit(config.burst_limit);
         drop(state);
         drop(old);
         // Whoever asked before whether anybody listens has to ask again.
@@ -109,8 +109,8 @@ impl Logger {
 
     /// Tells what was suppressed and not told yet. For the end of the process.
     pub fn finish(&self) {
-        let suppressed = self.0.state.lock().burst.end();
-        tell(suppressed);
+        let suppressed = self.0.state.lock().limiter.take_all();
+        log_suppressed(suppressed);
     }
 
     /// Writes an event to every output that takes its level.
@@ -119,29 +119,29 @@ impl Logger {
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
         let metadata = event.metadata();
-        let mut said = Said::default();
-        event.record(&mut said);
-        let text = said.finish();
-        let line = Line {
-            time: read(ClockId::Realtime),
+        let mut event_text = EventText::default();
+        event.record(&mut event_text);
+        let text = event_text.finish();
+        let line = LogLine {
+            time: clock_time(ClockId::Realtime),
             thread: u32::try_from(gettid().as_raw_pid()).unwrap_or_default(),
             level,
-            source: &source_of(metadata.target()),
+            source: &source_name(metadata.target()),
             source_line: metadata.line().unwrap_or_default(),
             text: &text,
         };
         let line = format!("{line}\n");
         let mut state = self.0.state.lock();
         for sink in state.sinks.iter_mut().filter(|sink| sink.level <= level) {
-            match sink.takes() {
-                Taken::Event(layer) => layer.on_event(event, context.clone()),
-                Taken::Line => sink.write(level, &line, &text),
+            match sink.input() {
+                SinkInput::Event(layer) => layer.on_event(event, context.clone()),
+                SinkInput::Line => sink.write(level, &line, &text),
             }
         }
     }
 }
 
-fn open_all(outputs: &[Output]) -> Result<Vec<Sink>, SinkError> {
+fn open_sinks(outputs: &[Output]) -> Result<Vec<Sink>, SinkError> {
     outputs.iter().map(Sink::open).collect()
 }
 
@@ -151,18 +151,18 @@ impl fmt::Debug for Logger {
     }
 }
 
-impl fmt::Debug for Change {
+impl fmt::Debug for PreparedLogConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Change")
-            .field("setup", &self.setup)
+        f.debug_struct("PreparedLogConfig")
+            .field("config", &self.config)
             .finish_non_exhaustive()
     }
 }
 
 impl State {
-    fn level_of(&self, target: &str) -> Level {
+    fn level_for(&self, target: &str) -> Level {
         self.filters
-            .level_of(&source_of(target))
+            .level_for(&source_name(target))
             .unwrap_or(self.level)
     }
 }
@@ -172,7 +172,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let least = self.0.state.lock().level_of(metadata.target());
+        let least = self.0.state.lock().level_for(metadata.target());
         if metadata.is_event() && Level::from(metadata.level()) >= least {
             Interest::always()
         } else {
@@ -192,27 +192,30 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
         let level = Level::from(metadata.level());
-        let now = Time::ZERO.after(read(ClockId::Monotonic));
+        let now = Time::ZERO.after(clock_time(ClockId::Monotonic));
         // Whoever asks for every call gets every call; and what was suppressed is told in any case.
         let is_limited = level >= Level::Info && metadata.target() != module_path!();
-        let (ended, is_admitted) = {
-            let burst = &mut self.0.state.lock().burst;
-            let ended = burst.ended(now);
-            (ended, !is_limited || burst.admit(now, metadata.callsite()))
+        let (expired, is_allowed) = {
+            let limiter = &mut self.0.state.lock().limiter;
+            let expired = limiter.take_expired(now);
+            (
+                expired,
+                !is_limited || limiter.allow(now, metadata.callsite()),
+            )
         };
         // A flood costs little: a line that nobody sees is not made.
-        if is_admitted {
+        if is_allowed {
             self.write(event, level, &context);
         }
-        tell(ended);
+        log_suppressed(expired);
     }
 }
 
 /// Logs what was suppressed.
-fn tell(suppressed: Vec<(Identifier, u64)>) {
+fn log_suppressed(suppressed: Vec<(Identifier, u64)>) {
     for (kind, count) in suppressed {
         let metadata = kind.0.metadata();
-        let source = source_of(metadata.target());
+        let source = source_name(metadata.target());
         let line = metadata.line().unwrap_or_default();
         tracing::warn!("{count} more lines like those of {source}:{line} were suppressed");
     }
@@ -221,7 +224,7 @@ fn tell(suppressed: Vec<(Identifier, u64)>) {
 /// The name of a part of the daemon, from the path of its module. The program itself is `daemon` and the
 /// events of the library are `loop`: the filters of libvirtd's sample file silence everything with `event`
 /// in its name.
-fn source_of(target: &str) -> String {
+fn source_name(target: &str) -> String {
     let path: Vec<&str> = target.split("::").collect();
     let (part, rest) = match path.as_slice() {
         ["eventryd"] => (Some("daemon"), &[][..]),
@@ -233,25 +236,25 @@ fn source_of(target: &str) -> String {
     parts.join(".")
 }
 
-fn read(clock: ClockId) -> Duration {
+fn clock_time(clock: ClockId) -> Duration {
     // Neither clock is before its origin.
     clock_gettime(clock).try_into().unwrap_or_default()
 }
 
 /// What an event says: its message, then its fields.
 #[derive(Default)]
-struct Said {
-    message: Text,
-    fields: Text,
+struct EventText {
+    message: EscapedText,
+    fields: EscapedText,
 }
 
-impl Said {
+impl EventText {
     fn finish(self) -> String {
         self.message.finish() + &self.fields.finish()
     }
 }
 
-impl Visit for Said {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Text takes everything.
         let _ = if field.name() == "message" {

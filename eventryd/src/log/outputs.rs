@@ -45,7 +45,7 @@ impl Output {
     pub fn parse(text: &str, directory: &Path) -> Result<Vec<Output>, String> {
         let mut outputs: Vec<Output> = Vec::new();
         for text in text.split_ascii_whitespace() {
-            let output = output(text, directory)?;
+            let output = parse_output(text, directory)?;
             outputs.retain(|earlier| earlier.destination != output.destination);
             outputs.push(output);
         }
@@ -53,10 +53,10 @@ impl Output {
     }
 }
 
-fn output(text: &str, directory: &Path) -> Result<Output, String> {
-    let wrong = |why: &str| format!("output `{text}` {why}");
+fn parse_output(text: &str, directory: &Path) -> Result<Output, String> {
+    let invalid = |why: &str| format!("output `{text}` {why}");
     let (level, rest) = split_level(text)
-        .ok_or_else(|| wrong("does not begin with a level from 1 to 4 and `:`"))?;
+        .ok_or_else(|| invalid("does not begin with a level from 1 to 4 and `:`"))?;
     let (kind, name) = match rest.split_once(':') {
         Some((kind, name)) => (kind, Some(name)),
         None => (rest, None),
@@ -64,17 +64,17 @@ fn output(text: &str, directory: &Path) -> Result<Output, String> {
     let destination = match (kind, name) {
         ("stderr", None) => Destination::Stderr,
         ("journald", None) => Destination::Journald,
-        ("stderr" | "journald", Some(_)) => return Err(wrong("takes nothing more")),
-        ("file" | "syslog", None | Some("")) => return Err(wrong("lacks the name after `:`")),
+        ("stderr" | "journald", Some(_)) => return Err(invalid("takes nothing more")),
+        ("file" | "syslog", None | Some("")) => return Err(invalid("lacks the name after `:`")),
         ("file", Some(path)) if path.contains(':') => {
-            return Err(wrong(
+            return Err(invalid(
                 "has a `:` in the name of the file, which cannot be written",
             ));
         }
         ("file", Some(path)) => Destination::File(directory.join(path)),
         ("syslog", Some(name)) => Destination::Syslog(name.to_owned()),
         _ => {
-            return Err(wrong(
+            return Err(invalid(
                 "goes nowhere: it is stderr, file, journald or syslog",
             ));
         }

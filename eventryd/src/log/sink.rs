@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 /// Where the system's log listens.
-const SYSLOG: &str = "/dev/log";
+const SYSLOG_SOCKET: &str = "/dev/log";
 
 /// Syslog's number for daemons, where the severity is added.
 const FACILITY_DAEMON: u8 = 3 << 3;
@@ -36,12 +36,12 @@ pub enum SinkError {
 /// An output that is open.
 pub(super) struct Sink {
     pub(super) level: Level,
-    kind: Kind,
+    kind: SinkKind,
     /// Whether a line could not be written; standard error tells it once.
-    failed: bool,
+    has_failed: bool,
 }
 
-enum Kind {
+enum SinkKind {
     Stderr,
     File(PathBuf, File),
     Syslog {
@@ -54,7 +54,7 @@ enum Kind {
 }
 
 /// What a sink takes: some take a line, the journal the event itself.
-pub(super) enum Taken<'a> {
+pub(super) enum SinkInput<'a> {
     Line,
     Event(&'a tracing_journald::Layer),
 }
@@ -62,31 +62,31 @@ pub(super) enum Taken<'a> {
 impl Sink {
     pub(super) fn open(output: &Output) -> Result<Sink, SinkError> {
         let kind = match &output.destination {
-            Destination::Stderr => Kind::Stderr,
-            Destination::File(path) => Kind::File(path.clone(), open_file(path)?),
+            Destination::Stderr => SinkKind::Stderr,
+            Destination::File(path) => SinkKind::File(path.clone(), open_file(path)?),
             Destination::Syslog(name) => {
                 let socket = UnixDatagram::unbound().map_err(SinkError::Syslog)?;
                 // Rather a line is lost than everybody waits for the system's log.
                 socket.set_nonblocking(true).map_err(SinkError::Syslog)?;
-                Kind::Syslog {
+                SinkKind::Syslog {
                     name: name.clone(),
                     socket,
-                    path: PathBuf::from(SYSLOG),
+                    path: PathBuf::from(SYSLOG_SOCKET),
                 }
             }
-            Destination::Journald => Kind::Journald(Box::new(journald()?)),
+            Destination::Journald => SinkKind::Journald(Box::new(journald()?)),
         };
         Ok(Sink {
             level: output.level,
             kind,
-            failed: false,
+            has_failed: false,
         })
     }
 
-    pub(super) fn takes(&self) -> Taken<'_> {
+    pub(super) fn input(&self) -> SinkInput<'_> {
         match &self.kind {
-            Kind::Journald(layer) => Taken::Event(layer),
-            _ => Taken::Line,
+            SinkKind::Journald(layer) => SinkInput::Event(layer),
+            _ => SinkInput::Line,
         }
     }
 
@@ -94,21 +94,21 @@ impl Sink {
     pub(super) fn write(&mut self, level: Level, line: &str, text: &str) {
         let written = match &mut self.kind {
             // There is nowhere left to tell it.
-            Kind::Stderr => {
+            SinkKind::Stderr => {
                 let _ = io::stderr().write_all(line.as_bytes());
                 return;
             }
-            Kind::File(_, file) => file.write_all(line.as_bytes()),
-            Kind::Syslog { name, socket, path } => {
+            SinkKind::File(_, file) => file.write_all(line.as_bytes()),
+            SinkKind::Syslog { name, socket, path } => {
                 let message = syslog_message(level, name, std::process::id(), text);
                 socket.send_to(message.as_bytes(), path).map(|_| ())
             }
-            Kind::Journald(_) => return,
+            SinkKind::Journald(_) => return,
         };
         if let Err(error) = written
-            && !std::mem::replace(&mut self.failed, true)
+            && !std::mem::replace(&mut self.has_failed, true)
         {
-            let (Kind::File(path, _) | Kind::Syslog { path, .. }) = &self.kind else {
+            let (SinkKind::File(path, _) | SinkKind::Syslog { path, .. }) = &self.kind else {
                 unreachable!("only these can fail")
             };
             let path = path.display();
@@ -171,14 +171,14 @@ mod tests {
             destination: Destination::Syslog("x".to_owned()),
         };
         let mut sink = Sink::open(&output).unwrap();
-        if let Kind::Syslog { path: place, .. } = &mut sink.kind {
+        if let SinkKind::Syslog { path: place, .. } = &mut sink.kind {
             *place = path;
         }
         // More than it holds while nobody reads.
         for _ in 0..10_000 {
             sink.write(Level::Error, "with time\n", "it rains");
         }
-        assert!(sink.failed);
+        assert!(sink.has_failed);
         let mut received = [0; 100];
         let length = system.recv(&mut received).unwrap();
         let expected = format!("<27>x[{}]: it rains", std::process::id());
