@@ -2,7 +2,7 @@
 
 mod support;
 
-use eventryd::config::{Format, Source, all_keys, markdown, sample};
+use eventryd::config::{ConfigFile, ConfigFormat, sample_file, setting_specs, settings_table};
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -138,9 +138,9 @@ fn print_config_says_where_each_value_came_from() {
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The samples as they are in the tree, and how they are made.
-const SAMPLES: [(&str, &str, Format); 2] = [
-    ("packaging/eventryd.conf", "libvirt", Format::Libvirt),
-    ("packaging/eventryd.toml", "toml", Format::Toml),
+const SAMPLES: [(&str, &str, ConfigFormat); 2] = [
+    ("packaging/eventryd.conf", "libvirt", ConfigFormat::Libvirt),
+    ("packaging/eventryd.toml", "toml", ConfigFormat::Toml),
 ];
 
 #[test]
@@ -148,9 +148,9 @@ fn the_samples_are_those_of_the_table() {
     for (path, syntax, format) in SAMPLES {
         let found = std::fs::read_to_string(Path::new(ROOT).join(path));
         let printed = run(&["--print-sample", syntax], &[]);
-        assert_eq!(said(&printed.stdout), sample(format));
+        assert_eq!(said(&printed.stdout), sample_file(format));
         assert!(
-            found.is_ok_and(|found| found == sample(format)),
+            found.is_ok_and(|found| found == sample_file(format)),
             "{path} is not what the table says: cargo run -- --print-sample {syntax} > {path}"
         );
     }
@@ -168,11 +168,11 @@ fn every_setting_of_the_samples_can_be_enabled() {
         }
     };
     for (path, _, format) in SAMPLES {
-        let text: Vec<String> = sample(format).lines().map(uncommented).collect();
+        let text: Vec<String> = sample_file(format).lines().map(uncommented).collect();
         let settings = text
             .iter()
             .filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(settings.count(), all_keys().count(), "{path}");
+        assert_eq!(settings.count(), setting_specs().count(), "{path}");
         let name = Path::new(path).file_name().unwrap().to_str().unwrap();
         let (status, said) = checked(name, &text.join("\n"));
         assert_eq!(status, Some(0), "{said}");
@@ -187,7 +187,7 @@ fn the_documented_settings_are_those_of_the_table() {
     let begin = found
         .find("### ")
         .expect("the table begins with its first group");
-    let expected = found[..begin].to_owned() + markdown().trim_end() + "\n";
+    let expected = found[..begin].to_owned() + settings_table().trim_end() + "\n";
     if std::env::var_os("EVENTRY_WRITE").is_some() {
         std::fs::write(&path, &expected).unwrap();
         return;
@@ -395,16 +395,16 @@ fn the_environment_sets_the_log() {
 #[test]
 fn a_virtproxyd_conf_that_sets_everything_works_unchanged() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/virtproxyd.conf");
-    let source = Source {
+    let source = ConfigFile {
         text: std::fs::read(&path).unwrap(),
         path: path.clone(),
-        format: Format::Libvirt,
+        format: ConfigFormat::Libvirt,
     };
-    let (settings, faults) = source.settings();
-    assert_eq!(faults, []);
-    let missing: Vec<_> = all_keys()
-        .map(|key| key.name)
-        .filter(|name| !settings.is_given(name) && !name.starts_with("eventry_"))
+    let (settings, errors) = source.parse();
+    assert_eq!(errors, []);
+    let missing: Vec<_> = setting_specs()
+        .map(|spec| spec.name)
+        .filter(|name| !settings.is_explicit(name) && !name.starts_with("eventry_"))
         .collect();
     assert_eq!(missing, ["key_files", "cert_files"]);
 

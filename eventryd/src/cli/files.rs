@@ -1,38 +1,38 @@
 //! Finding and reading the configuration file.
 
-use crate::config::{Fault, Format, MAX_SIZE, Source};
+use crate::config::{ConfigError, ConfigFile, ConfigFormat, MAX_FILE_SIZE};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The configuration file of this daemon: which one, and whether it must be there.
 #[derive(Clone, Debug)]
-pub(super) enum ConfigFile {
+pub(super) enum ConfigLocation {
     /// It was named.
-    Named(PathBuf, Format),
+    File(PathBuf, ConfigFormat),
     /// It is looked for in this directory, each time it is read.
-    In(PathBuf),
+    Directory(PathBuf),
 }
 
 /// The names that are looked for.
-const NAMES: [(&str, Format); 2] = [
-    ("eventryd.toml", Format::Toml),
-    ("eventryd.conf", Format::Libvirt),
+const NAMES: [(&str, ConfigFormat); 2] = [
+    ("eventryd.toml", ConfigFormat::Toml),
+    ("eventryd.conf", ConfigFormat::Libvirt),
 ];
 
-impl ConfigFile {
+impl ConfigLocation {
     /// Reads it, if it is there or must be.
     ///
     /// # Errors
     ///
     /// Why it cannot be read.
-    pub(super) fn read(&self) -> Result<Option<Source>, Fault> {
+    pub(super) fn read(&self) -> Result<Option<ConfigFile>, ConfigError> {
         match self {
-            ConfigFile::Named(path, format) => read(path, *format)
+            ConfigLocation::File(path, format) => read(path, *format)
                 .map(Some)
                 .map_err(|error| unreadable(path, &error)),
-            ConfigFile::In(directory) => {
-                let mut found: Option<Source> = None;
+            ConfigLocation::Directory(directory) => {
+                let mut found: Option<ConfigFile> = None;
                 for (name, format) in NAMES {
                     let path = directory.join(name);
                     match read(&path, format) {
@@ -68,13 +68,13 @@ pub(super) fn default_directory(
     }
 }
 
-fn read(path: &Path, format: Format) -> io::Result<Source> {
+fn read(path: &Path, format: ConfigFormat) -> io::Result<ConfigFile> {
     let mut text = Vec::new();
     // One byte more than there may be, so that a file that is too long is told from one that just fits.
-    let most = MAX_SIZE as u64 + 1;
+    let most = MAX_FILE_SIZE as u64 + 1;
     File::open(path)?.take(most).read_to_end(&mut text)?;
     let path = path.to_owned();
-    Ok(Source { path, format, text })
+    Ok(ConfigFile { path, format, text })
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -85,17 +85,17 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Fault {
-    Fault {
-        place: path.display().to_string(),
+fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
+    ConfigError {
+        location: path.display().to_string(),
         message: format!("cannot read the configuration: {error}"),
         excerpt: None,
     }
 }
 
-fn two(one: &Path, other: &Path) -> Fault {
-    Fault {
-        place: one.display().to_string(),
+fn two(one: &Path, other: &Path) -> ConfigError {
+    ConfigError {
+        location: one.display().to_string(),
         message: format!(
             "there is {} too; move one of them away, or name one with --config",
             other.display()
@@ -129,31 +129,31 @@ mod tests {
     #[test]
     fn a_file_that_is_not_named_may_be_missing_but_there_may_not_be_two() {
         let dir = tempfile::tempdir().unwrap();
-        let file = ConfigFile::In(dir.path().to_owned());
+        let file = ConfigLocation::Directory(dir.path().to_owned());
         assert!(file.read().unwrap().is_none());
         std::fs::write(dir.path().join("eventryd.conf"), "max_clients = 1").unwrap();
-        assert_eq!(file.read().unwrap().unwrap().format, Format::Libvirt);
+        assert_eq!(file.read().unwrap().unwrap().format, ConfigFormat::Libvirt);
         std::fs::write(dir.path().join("eventryd.toml"), "").unwrap();
-        let fault = file.read().unwrap_err().to_string();
-        assert!(fault.contains("eventryd.conf too"), "{fault}");
+        let error = file.read().unwrap_err().to_string();
+        assert!(error.contains("eventryd.conf too"), "{error}");
     }
 
     #[test]
     fn a_file_that_is_named_must_be_there() {
         let dir = tempfile::tempdir().unwrap();
         for path in [dir.path().join("missing"), dir.path().to_owned()] {
-            let fault = ConfigFile::Named(path, Format::Toml)
+            let error = ConfigLocation::File(path, ConfigFormat::Toml)
                 .read()
                 .unwrap_err()
                 .to_string();
-            assert!(fault.contains("cannot read the configuration"), "{fault}");
+            assert!(error.contains("cannot read the configuration"), "{error}");
         }
     }
 
     #[test]
     fn a_file_without_end_is_read_to_the_limit_and_refused() {
-        let file = ConfigFile::Named("/dev/zero".into(), Format::Libvirt);
+        let file = ConfigLocation::File("/dev/zero".into(), ConfigFormat::Libvirt);
         let source = file.read().unwrap().unwrap();
-        assert!(source.settings().1[0].message.contains("longer"));
+        assert!(source.parse().1[0].message.contains("longer"));
     }
 }

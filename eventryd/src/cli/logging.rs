@@ -1,6 +1,6 @@
 //! Where the log goes when nobody says so, and what the environment says about it.
 
-use crate::config::{Origin, Value};
+use crate::config::{Origin, SettingValue};
 use crate::log::{Destination, Level, Output};
 use std::env;
 use std::path::{Path, PathBuf};
@@ -13,21 +13,21 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 /// # Errors
 ///
 /// A message if a variable makes no sense.
-pub(super) fn environment() -> Result<Vec<(&'static str, Value, Origin)>, String> {
+pub(super) fn environment() -> Result<Vec<(&'static str, SettingValue, Origin)>, String> {
     let mut settings = Vec::new();
     if let Some(level) = variable("LIBVIRT_DEBUG")? {
         let level = Level::from_name(&level).ok_or_else(|| {
             format!("LIBVIRT_DEBUG is {level:?}; it must be 1 to 4, debug, info, warning or error")
         })?;
         let origin = Origin::Environment("LIBVIRT_DEBUG");
-        settings.push(("log_level", Value::Integer(level as i64), origin));
+        settings.push(("log_level", SettingValue::Integer(level as i64), origin));
     }
     for (name, key) in [
         ("LIBVIRT_LOG_FILTERS", "log_filters"),
         ("LIBVIRT_LOG_OUTPUTS", "log_outputs"),
     ] {
         if let Some(text) = variable(name)? {
-            settings.push((key, Value::Text(text), Origin::Environment(name)));
+            settings.push((key, SettingValue::Text(text), Origin::Environment(name)));
         }
     }
     Ok(settings)

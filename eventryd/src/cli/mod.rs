@@ -9,7 +9,7 @@ mod passwd;
 mod process;
 
 use crate::auth::default_password_file;
-use crate::config::{Effective, Fault, Format, Given, sample};
+use crate::config::{ConfigError, ConfigFormat, LoadedConfig, Overrides, sample_file};
 use crate::driver::{Driver, MemoryDriver};
 use crate::log::Logger;
 use crate::net::tls::TlsFiles;
@@ -17,7 +17,7 @@ use crate::net::{RunDir, default_run_dir};
 use crate::server::{Config, Process, Signals, run_process};
 use announce::{announce, listeners};
 use clap::Parser;
-use files::{ConfigFile, default_directory};
+use files::{ConfigLocation, default_directory};
 use options::{Command, Options};
 use process::{Configuration, Reloader, Watcher};
 use std::convert::Infallible;
@@ -78,18 +78,18 @@ impl Failure {
     }
 }
 
-impl From<Vec<Fault>> for Failure {
-    fn from(faults: Vec<Fault>) -> Failure {
+impl From<Vec<ConfigError>> for Failure {
+    fn from(errors: Vec<ConfigError>) -> Failure {
         Failure {
             status: WRONG,
-            texts: faults.iter().map(Fault::to_string).collect(),
+            texts: errors.iter().map(ConfigError::to_string).collect(),
         }
     }
 }
 
 fn carry_out(options: &Options) -> Result<ExitCode, Failure> {
     if let Some(syntax) = options.print_sample {
-        print(&sample(syntax.into()));
+        print(&sample_file(syntax.into()));
         return Ok(ExitCode::SUCCESS);
     }
     let only_looks = options.check_config || options.print_config;
@@ -101,16 +101,16 @@ fn carry_out(options: &Options) -> Result<ExitCode, Failure> {
         Some(caught.map_err(|error| Failure::new(4, format!("cannot catch signals: {error}")))?)
     };
     let configuration = configuration(options)?;
-    let effective = configuration.read()?;
+    let loaded = configuration.read()?;
     if options.print_config {
-        print(&effective.print());
+        print(&loaded.render());
     }
     if options.check_config {
-        effective.remarks().iter().for_each(complain);
-        print(&listeners(&effective.daemon));
+        loaded.warnings().iter().for_each(complain);
+        print(&listeners(&loaded.daemon));
     }
     match signals {
-        Some(signals) => serve(options, configuration, effective, signals),
+        Some(signals) => serve(options, configuration, loaded, signals),
         None if only_looks => Ok(ExitCode::SUCCESS),
         None => background::start()
             .map_err(|error| Failure::new(3, format!("cannot start in the background: {error}"))),
@@ -125,11 +125,11 @@ fn configuration(options: &Options) -> Result<Configuration, Failure> {
     let uid = rustix::process::geteuid().as_raw();
     let file = match &options.config {
         Some(path) => {
-            let format = options.config_format.map(Format::from);
-            let format = format.unwrap_or_else(|| Format::of(path));
-            ConfigFile::Named(directory.join(path), format)
+            let format = options.config_format.map(ConfigFormat::from);
+            let format = format.unwrap_or_else(|| ConfigFormat::from_path(path));
+            ConfigLocation::File(directory.join(path), format)
         }
-        None => ConfigFile::In(default_directory(
+        None => ConfigLocation::Directory(default_directory(
             uid,
             path_in("XDG_CONFIG_HOME"),
             path_in("HOME"),
@@ -137,16 +137,16 @@ fn configuration(options: &Options) -> Result<Configuration, Failure> {
     };
     // Root's are those of the system.
     let home = path_in("HOME").filter(|_| uid != 0);
-    let given = Given {
+    let overrides = Overrides {
         environment: logging::environment().map_err(wrong)?,
         options: options.settings(&directory).map_err(wrong)?,
         trace: options.trace(),
         default_outputs: logging::default_outputs(options.in_background),
-        directory,
+        working_dir: directory,
         base: base(uid),
         tls_files: TlsFiles::default_for(home.as_deref(), Path::exists),
     };
-    Ok(Configuration { file, given })
+    Ok(Configuration { file, overrides })
 }
 
 /// What holds if nobody says anything.
@@ -173,28 +173,28 @@ fn path_in(variable: &str) -> Option<PathBuf> {
 fn serve(
     options: &Options,
     configuration: Configuration,
-    effective: Effective,
+    loaded: LoadedConfig,
     signals: Signals,
 ) -> Result<ExitCode, Failure> {
     if options.in_background {
         background::leave_terminal()
             .map_err(|error| Failure::new(3, format!("cannot leave the terminal: {error}")))?;
     }
-    logging::make_directory(&effective.log.outputs);
-    let logger = Logger::install(&effective.log).map_err(|error| Failure::new(WRONG, error))?;
-    for remark in effective.remarks() {
-        tracing::warn!("{remark}");
+    logging::make_directory(&loaded.log.outputs);
+    let logger = Logger::install(&loaded.log).map_err(|error| Failure::new(WRONG, error))?;
+    for warning in loaded.warnings() {
+        tracing::warn!("{warning}");
     }
     if options.listen {
         tracing::info!("option --listen has no effect here: listen_tcp and listen_tls decide");
     }
     let watcher = Watcher::default();
-    let grace = effective.daemon.shutdown_grace;
+    let grace = loaded.daemon.shutdown_grace;
     let mut reloader = Reloader {
         configuration,
         logger: logger.clone(),
-        started: effective.clone(),
-        current: effective.clone(),
+        started: loaded.clone(),
+        current: loaded.clone(),
         watcher: watcher.clone(),
     };
     let process = Process {
@@ -204,7 +204,7 @@ fn serve(
     };
     let initialise_driver =
         || Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>);
-    let ended = run_process(&effective.daemon, process, initialise_driver, |ready| {
+    let ended = run_process(&loaded.daemon, process, initialise_driver, |ready| {
         announce::log(&ready);
         watcher.serves();
         if !options.in_background {

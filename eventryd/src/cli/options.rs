@@ -1,7 +1,7 @@
 //! The options: libvirtd's, and some of our own.
 
 use super::passwd::Passwd;
-use crate::config::{Format, MAX_TIMEOUT, Origin, Value};
+use crate::config::{ConfigFormat, MAX_IDLE_TIMEOUT_SECS, Origin, SettingValue};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,7 @@ pub(super) struct Options {
     pid_file: Option<PathBuf>,
 
     /// End after so many seconds without a client; 0: never
-    #[arg(short, long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_TIMEOUT)))]
+    #[arg(short, long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_IDLE_TIMEOUT_SECS)))]
     timeout: Option<u32>,
 
     /// Accepted for libvirtd's sake: listen_tcp and listen_tls decide alone
@@ -118,11 +118,11 @@ pub(super) enum Syntax {
     Toml,
 }
 
-impl From<Syntax> for Format {
-    fn from(syntax: Syntax) -> Format {
+impl From<Syntax> for ConfigFormat {
+    fn from(syntax: Syntax) -> ConfigFormat {
         match syntax {
-            Syntax::Libvirt => Format::Libvirt,
-            Syntax::Toml => Format::Toml,
+            Syntax::Libvirt => ConfigFormat::Libvirt,
+            Syntax::Toml => ConfigFormat::Toml,
         }
     }
 }
@@ -136,12 +136,14 @@ impl Options {
     pub(super) fn settings(
         &self,
         directory: &Path,
-    ) -> Result<Vec<(&'static str, Value, Origin)>, String> {
+    ) -> Result<Vec<(&'static str, SettingValue, Origin)>, String> {
         let mut settings = Vec::new();
         let mut set = |name, value, option| settings.push((name, value, Origin::Option(option)));
         let text = |path: &Path| {
             let path = directory.join(path);
-            let text = path.to_str().map(|text| Value::Text(text.to_owned()));
+            let text = path
+                .to_str()
+                .map(|text| SettingValue::Text(text.to_owned()));
             text.ok_or_else(|| format!("the path {} is not UTF-8", path.display()))
         };
         if let Some(path) = &self.run_dir {
@@ -151,25 +153,33 @@ impl Options {
             set("eventry_pid_file", text(path)?, "--pid-file");
         }
         if let Some(prefix) = &self.prefix {
-            set("eventry_prefix", Value::Text(prefix.clone()), "--prefix");
+            set(
+                "eventry_prefix",
+                SettingValue::Text(prefix.clone()),
+                "--prefix",
+            );
         }
         if let Some(seconds) = self.timeout {
-            let seconds = Value::Integer(seconds.into());
+            let seconds = SettingValue::Integer(seconds.into());
             set("eventry_idle_timeout", seconds, "--timeout");
         }
         if let Some(HostAndPort { host, port }) = &self.listen_tcp {
-            let none = Value::Text("none".to_owned());
-            set("listen_tcp", Value::Integer(1), "--listen-tcp");
-            set("tcp_port", Value::Text(port.clone()), "--listen-tcp");
+            let none = SettingValue::Text("none".to_owned());
+            set("listen_tcp", SettingValue::Integer(1), "--listen-tcp");
+            set("tcp_port", SettingValue::Text(port.clone()), "--listen-tcp");
             set("auth_tcp", none, "--listen-tcp");
             if let Some(host) = host {
-                set("listen_addr", Value::Text(host.clone()), "--listen-tcp");
+                set(
+                    "listen_addr",
+                    SettingValue::Text(host.clone()),
+                    "--listen-tcp",
+                );
             }
         }
         match (self.quiet, self.verbose) {
-            (true, _) => set("log_level", Value::Integer(3), "--quiet"),
+            (true, _) => set("log_level", SettingValue::Integer(3), "--quiet"),
             (false, 0) => {}
-            (false, _) => set("log_level", Value::Integer(1), "--verbose"),
+            (false, _) => set("log_level", SettingValue::Integer(1), "--verbose"),
         }
         Ok(settings)
     }
@@ -270,7 +280,7 @@ mod tests {
     fn relative_paths_are_taken_from_where_the_daemon_was_started() {
         let options = Options::try_parse_from(["eventryd", "--run-dir", "run"]).unwrap();
         let settings = options.settings(Path::new("/here")).unwrap();
-        assert_eq!(settings[0].1, Value::Text("/here/run".to_owned()));
+        assert_eq!(settings[0].1, SettingValue::Text("/here/run".to_owned()));
         let latin = OsStr::from_bytes(b"/caf\xe9");
         assert!(options.settings(Path::new(latin)).is_err());
     }

@@ -1,7 +1,7 @@
 //! The daemon as a process: what it does on SIGHUP and what it tells who watches over it.
 
-use super::files::ConfigFile;
-use crate::config::{Effect, Effective, Fault, Given, Key};
+use super::files::ConfigLocation;
+use crate::config::{ConfigError, LoadedConfig, Overrides, ReloadEffect, SettingSpec};
 use crate::log::Logger;
 use crate::server::Control;
 use sd_notify::NotifyState;
@@ -12,8 +12,8 @@ use std::time::Duration;
 /// What the configuration is made of, so that it can be made again.
 #[derive(Clone, Debug)]
 pub(super) struct Configuration {
-    pub(super) file: ConfigFile,
-    pub(super) given: Given,
+    pub(super) file: ConfigLocation,
+    pub(super) overrides: Overrides,
 }
 
 impl Configuration {
@@ -22,9 +22,9 @@ impl Configuration {
     /// # Errors
     ///
     /// Everything that is wrong.
-    pub(super) fn read(&self) -> Result<Effective, Vec<Fault>> {
-        let file = self.file.read().map_err(|fault| vec![fault])?;
-        self.given.with_file(file.as_ref())
+    pub(super) fn read(&self) -> Result<LoadedConfig, Vec<ConfigError>> {
+        let file = self.file.read().map_err(|error| vec![error])?;
+        self.overrides.load(file.as_ref())
     }
 }
 
@@ -33,8 +33,8 @@ pub(super) struct Reloader {
     pub(super) configuration: Configuration,
     pub(super) logger: Logger,
     /// What was in force when the daemon started: what takes a restart is compared with it.
-    pub(super) started: Effective,
-    pub(super) current: Effective,
+    pub(super) started: LoadedConfig,
+    pub(super) current: LoadedConfig,
     pub(super) watcher: Watcher,
 }
 
@@ -45,9 +45,9 @@ impl Reloader {
         self.watcher.reloading();
         match self.configuration.read() {
             Ok(new) => self.apply(new, control),
-            Err(faults) => {
-                for fault in &faults {
-                    tracing::error!("{}: {}", fault.place, fault.message);
+            Err(errors) => {
+                for error in &errors {
+                    tracing::error!("{}: {}", error.location, error.message);
                 }
                 tracing::error!("SIGHUP: the configuration is wrong, nothing is changed");
             }
@@ -55,7 +55,7 @@ impl Reloader {
         self.watcher.ready();
     }
 
-    fn apply(&mut self, new: Effective, control: &Control) {
+    fn apply(&mut self, new: LoadedConfig, control: &Control) {
         // What may fail comes before what changes anything.
         let log = match self.logger.prepare(&new.log) {
             Ok(log) => log,
@@ -69,14 +69,17 @@ impl Reloader {
             return;
         }
         self.logger.apply(log);
-        let applied = names(self.current.changes(&new), |key| {
-            matches!(key.effect, Effect::Reload | Effect::NewConnections)
+        let applied = names(self.current.changed_settings(&new), |spec| {
+            matches!(
+                spec.reload_effect,
+                ReloadEffect::Immediate | ReloadEffect::NewConnections
+            )
         });
-        let waiting = names(self.started.changes(&new), |key| {
-            key.effect == Effect::Restart
+        let waiting = names(self.started.changed_settings(&new), |spec| {
+            spec.reload_effect == ReloadEffect::Restart
         });
-        for remark in new.remarks() {
-            tracing::warn!("{remark}");
+        for warning in new.warnings() {
+            tracing::warn!("{warning}");
         }
         match applied.as_str() {
             "" => tracing::info!("SIGHUP: read the configuration again; nothing has changed"),
@@ -89,8 +92,14 @@ impl Reloader {
     }
 }
 
-fn names(keys: impl Iterator<Item = &'static Key>, counts: impl Fn(&Key) -> bool) -> String {
-    let names: Vec<&str> = keys.filter(|key| counts(key)).map(|key| key.name).collect();
+fn names(
+    specs: impl Iterator<Item = &'static SettingSpec>,
+    counts: impl Fn(&SettingSpec) -> bool,
+) -> String {
+    let names: Vec<&str> = specs
+        .filter(|spec| counts(spec))
+        .map(|spec| spec.name)
+        .collect();
     names.join(", ")
 }
 

@@ -41,7 +41,7 @@ impl fmt::Display for Position {
 
 /// The value of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum SettingValue {
     /// A number.
     Integer(i64),
     /// True or false, which only TOML can tell from 1 and 0.
@@ -49,18 +49,18 @@ pub enum Value {
     /// A string.
     Text(String),
     /// Several values.
-    List(Vec<Value>),
+    List(Vec<SettingValue>),
 }
 
-impl Value {
+impl SettingValue {
     /// What kind of value it is, in words.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Value::Integer(_) => "a number",
-            Value::Boolean(_) => "a boolean",
-            Value::Text(_) => "a string",
-            Value::List(_) => "a list",
+            SettingValue::Integer(_) => "a number",
+            SettingValue::Boolean(_) => "a boolean",
+            SettingValue::Text(_) => "a string",
+            SettingValue::List(_) => "a list",
         }
     }
 }
@@ -71,26 +71,26 @@ pub struct Setting {
     /// Its name.
     pub name: String,
     /// Where its name stands.
-    pub name_at: Position,
+    pub name_position: Position,
     /// Its value.
-    pub value: Value,
+    pub value: SettingValue,
     /// Where its value stands.
-    pub value_at: Position,
+    pub value_position: Position,
 }
 
 /// What is wrong with a text, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct ParseError {
     /// The place.
-    pub at: Position,
+    pub position: Position,
     /// What is wrong, and what to do about it.
     pub message: String,
 }
 
 /// A text as people read it: on one line, and so that it does nothing to a terminal.
-pub(super) struct Shown<'a>(pub &'a str);
+pub(super) struct Escaped<'a>(pub &'a str);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
             if c.is_control() {

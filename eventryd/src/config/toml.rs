@@ -1,7 +1,7 @@
 //! The settings of `eventryd.toml`: the same names as in `libvirtd.conf`, in TOML's notation.
 
-use super::text::{Position, Problem, Setting, Value};
-use super::virconf::MAX_SIZE;
+use super::text::{ParseError, Position, Setting, SettingValue};
+use super::virconf::MAX_FILE_SIZE;
 use std::ops::Range;
 use toml::de::{DeInteger, DeTable, DeValue};
 
@@ -10,28 +10,32 @@ use toml::de::{DeInteger, DeTable, DeValue};
 /// # Errors
 ///
 /// Everything that is wrong with it.
-pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<Problem>> {
-    let problem = |at: usize, message: String| Problem {
-        at: Position::START.after(&text[..at.min(text.len())]),
+pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<ParseError>> {
+    let parse_error = |offset: usize, message: String| ParseError {
+        position: Position::START.after(&text[..offset.min(text.len())]),
         message,
     };
-    if text.len() > MAX_SIZE {
-        let message = format!("the file is longer than {MAX_SIZE} bytes");
-        return Err(vec![problem(0, message)]);
+    if text.len() > MAX_FILE_SIZE {
+        let message = format!("the file is longer than {MAX_FILE_SIZE} bytes");
+        return Err(vec![parse_error(0, message)]);
     }
-    let utf8 = std::str::from_utf8(text)
-        .map_err(|error| vec![problem(error.valid_up_to(), "this is not UTF-8".to_owned())])?;
+    let utf8 = std::str::from_utf8(text).map_err(|error| {
+        vec![parse_error(
+            error.valid_up_to(),
+            "this is not UTF-8".to_owned(),
+        )]
+    })?;
     let (table, errors) = DeTable::parse_recoverable(utf8);
     if !errors.is_empty() {
-        let problems = errors.iter().map(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            problem(at, error.message().to_owned())
+        let errors = errors.iter().map(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            parse_error(offset, error.message().to_owned())
         });
-        let mut problems: Vec<Problem> = problems.collect();
-        problems.sort_by_key(|problem| problem.at);
+        let mut errors: Vec<ParseError> = errors.collect();
+        errors.sort_by_key(|error| error.position);
         // What follows on the same line is most often a consequence of the first.
-        problems.dedup_by_key(|problem| problem.at.line);
-        return Err(problems);
+        errors.dedup_by_key(|error| error.position.line);
+        return Err(errors);
     }
     let mut spans: Vec<(Range<usize>, Range<usize>, String, DeValue<'_>)> = table
         .into_inner()
@@ -49,9 +53,9 @@ pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<Problem>> {
     // The table is sorted by name; errors are told from the top of the file.
     spans.sort_by_key(|(name_span, ..)| name_span.start);
     let mut settings = Vec::new();
-    let mut problems = Vec::new();
+    let mut errors = Vec::new();
     let mut last = (0, Position::START);
-    let mut place = |offset: usize| {
+    let mut position = |offset: usize| {
         // A table may be named twice, for example by dotted keys; then its place is counted anew.
         let from = if offset < last.0 {
             (0, Position::START)
@@ -62,39 +66,39 @@ pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<Problem>> {
         last.1
     };
     for (name_span, value_span, name, value) in spans {
-        let name_at = place(name_span.start);
-        match converted(value) {
+        let name_position = position(name_span.start);
+        match convert(value) {
             Ok(value) => settings.push(Setting {
                 name,
-                name_at,
+                name_position,
                 value,
-                value_at: place(value_span.start),
+                value_position: position(value_span.start),
             }),
-            Err(found) => problems.push(Problem {
-                at: name_at,
+            Err(found) => errors.push(ParseError {
+                position: name_position,
                 message: format!(
                     "`{name}` is {found}; a setting is a number, a boolean, a string or a list"
                 ),
             }),
         }
     }
-    if problems.is_empty() {
+    if errors.is_empty() {
         Ok(settings)
     } else {
-        Err(problems)
+        Err(errors)
     }
 }
 
 /// A value in our terms, or what it is instead.
-fn converted(value: DeValue<'_>) -> Result<Value, &'static str> {
+fn convert(value: DeValue<'_>) -> Result<SettingValue, &'static str> {
     Ok(match value {
-        DeValue::String(text) => Value::Text(text.into_owned()),
-        DeValue::Integer(number) => Value::Integer(integer(&number)?),
-        DeValue::Boolean(is) => Value::Boolean(is),
-        DeValue::Array(values) => Value::List(
+        DeValue::String(text) => SettingValue::Text(text.into_owned()),
+        DeValue::Integer(number) => SettingValue::Integer(integer(&number)?),
+        DeValue::Boolean(is) => SettingValue::Boolean(is),
+        DeValue::Array(values) => SettingValue::List(
             values
                 .into_iter()
-                .map(|value| converted(value.into_inner()))
+                .map(|value| convert(value.into_inner()))
                 .collect::<Result<_, _>>()?,
         ),
         DeValue::Float(_) => return Err("a number with a fraction"),
@@ -112,9 +116,9 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> Vec<(u32, u32, String)> {
-        let problems = parse(text.as_bytes()).unwrap_err().into_iter();
-        problems
-            .map(|problem| (problem.at.line, problem.at.column, problem.message))
+        let errors = parse(text.as_bytes()).unwrap_err().into_iter();
+        errors
+            .map(|error| (error.position.line, error.position.column, error.message))
             .collect()
     }
 
@@ -123,17 +127,17 @@ mod tests {
         let text =
             "max_clients = 0x10\n\nlisten_tcp = true\naccess_drivers = [ # none\n  'x',\n]\n";
         let settings = parse(text.as_bytes()).unwrap();
-        let list = Value::List(vec![Value::Text("x".to_owned())]);
+        let list = SettingValue::List(vec![SettingValue::Text("x".to_owned())]);
         let expected = [
-            ("max_clients", 1, 15, Value::Integer(16)),
-            ("listen_tcp", 3, 14, Value::Boolean(true)),
+            ("max_clients", 1, 15, SettingValue::Integer(16)),
+            ("listen_tcp", 3, 14, SettingValue::Boolean(true)),
             ("access_drivers", 4, 18, list),
         ];
         assert_eq!(settings.len(), expected.len());
         for (setting, (name, line, column, value)) in settings.into_iter().zip(expected) {
             assert_eq!((setting.name.as_str(), setting.value), (name, value));
-            assert_eq!(setting.name_at, Position { line, column: 1 });
-            assert_eq!(setting.value_at, Position { line, column });
+            assert_eq!(setting.name_position, Position { line, column: 1 });
+            assert_eq!(setting.value_position, Position { line, column });
         }
     }
 
@@ -167,8 +171,8 @@ mod tests {
 
     #[test]
     fn what_is_not_text_is_told_with_its_place() {
-        let problems = parse(b"a = 1\nb = \"\xff\"").unwrap_err();
-        assert_eq!(problems[0].at, Position { line: 2, column: 6 });
+        let errors = parse(b"a = 1\nb = \"\xff\"").unwrap_err();
+        assert_eq!(errors[0].position, Position { line: 2, column: 6 });
     }
 
     #[test]

@@ -3,25 +3,25 @@
 use super::*;
 use proptest::prelude::*;
 
-fn values(text: &str) -> Vec<(String, Value)> {
-    let parsed = Virconf::parse(text.as_bytes()).unwrap_or_else(|problem| panic!("{problem:?}"));
+fn values(text: &str) -> Vec<(String, SettingValue)> {
+    let parsed = Virconf::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
     let settings = parsed.settings.into_iter();
     settings
         .map(|setting| (setting.name, setting.value))
         .collect()
 }
 
-fn value(text: &str) -> Value {
+fn value(text: &str) -> SettingValue {
     values(&format!("a = {text}")).remove(0).1
 }
 
 fn refused(text: &str) -> (u32, u32, String) {
-    let problem = Virconf::parse(text.as_bytes()).unwrap_err();
-    (problem.at.line, problem.at.column, problem.message)
+    let error = Virconf::parse(text.as_bytes()).unwrap_err();
+    (error.position.line, error.position.column, error.message)
 }
 
-fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
+fn text(text: &str) -> SettingValue {
+    SettingValue::Text(text.to_owned())
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_string_stands_in_single_double_or_triple_quotes() {
 #[test]
 fn settings_are_separated_by_line_ends_or_semicolons() {
     let expected =
-        [("a", 1), ("b", 2), ("c", 3)].map(|(name, n)| (name.to_owned(), Value::Integer(n)));
+        [("a", 1), ("b", 2), ("c", 3)].map(|(name, n)| (name.to_owned(), SettingValue::Integer(n)));
     for written in [
         "a=1\nb=2\r\n\n c = 3",
         "a=1;b=2 ;\n\tc=3;",
@@ -68,7 +68,7 @@ fn a_number_may_have_a_sign_and_leading_zeros() {
         ("-9223372036854775808", i64::MIN),
     ];
     for (written, number) in numbers {
-        assert_eq!(value(written), Value::Integer(number));
+        assert_eq!(value(written), SettingValue::Integer(number));
     }
     assert_eq!(
         refused("a = 9223372036854775808"),
@@ -79,7 +79,7 @@ fn a_number_may_have_a_sign_and_leading_zeros() {
 
 #[test]
 fn a_list_may_go_over_lines_and_end_with_a_comma() {
-    let both = Value::List(vec![text("x"), text("y")]);
+    let both = SettingValue::List(vec![text("x"), text("y")]);
     for written in [
         "[\"x\",\"y\"]",
         "[\n  'x',\n\t\"y\",\n]",
@@ -87,7 +87,7 @@ fn a_list_may_go_over_lines_and_end_with_a_comma() {
     ] {
         assert_eq!(value(written), both, "{written:?}");
     }
-    assert_eq!(value("[]"), Value::List(Vec::new()));
+    assert_eq!(value("[]"), SettingValue::List(Vec::new()));
 }
 
 #[test]
@@ -99,9 +99,9 @@ fn every_setting_stands_there_in_its_order_with_its_place() {
         .map(|s| {
             (
                 s.name.as_str(),
-                s.name_at.line,
-                s.name_at.column,
-                s.value_at.column,
+                s.name_position.line,
+                s.name_position.column,
+                s.value_position.column,
             )
         })
         .collect();
@@ -146,7 +146,7 @@ fn depth_and_size_have_a_limit() {
     assert!(Virconf::parse(deep(16).as_bytes()).is_ok());
     assert!(refused(&deep(17)).2.contains("too deep"));
     assert!(refused(&deep(1_000_000)).2.contains("too deep"));
-    let long = vec![b'\n'; MAX_SIZE + 1];
+    let long = vec![b'\n'; MAX_FILE_SIZE + 1];
     assert!(
         Virconf::parse(&long)
             .unwrap_err()
@@ -159,27 +159,27 @@ fn depth_and_size_have_a_limit() {
 #[test]
 fn a_comment_may_be_in_any_encoding_but_a_string_is_utf_8() {
     assert!(Virconf::parse(b"# caf\xe9\na = 1").is_ok());
-    let problem = Virconf::parse(b"a = \"caf\xe9\"").unwrap_err();
-    assert!(problem.message.contains("UTF-8"));
+    let error = Virconf::parse(b"a = \"caf\xe9\"").unwrap_err();
+    assert!(error.message.contains("UTF-8"));
 }
 
 /// Brackets, so that what ends too early is noticed.
-fn in_a_list(text: &str) -> Value {
-    Value::List(vec![Value::Text(text.to_owned())])
+fn in_a_list(text: &str) -> SettingValue {
+    SettingValue::List(vec![SettingValue::Text(text.to_owned())])
 }
 
 #[test]
 fn a_string_that_no_quotes_hold_has_no_notation() {
     for text in ["a\n\"\"\"", "a\r\"", "'\"", "'\"\"\"b"] {
-        assert!(!in_a_list(text).has_notation(), "{text:?}");
+        assert!(!in_a_list(text).is_representable(), "{text:?}");
     }
     for text in ["", "\"", "'", "\"\"\"", "\"'", "\"\n'", "a\n\"\"b", "\n"] {
-        assert!(in_a_list(text).has_notation(), "{text:?}");
+        assert!(in_a_list(text).is_representable(), "{text:?}");
     }
 }
 
 /// Without the places, which a printed text has elsewhere.
-fn content(parsed: Virconf) -> Vec<(String, Value)> {
+fn content(parsed: Virconf) -> Vec<(String, SettingValue)> {
     parsed
         .settings
         .into_iter()
@@ -209,7 +209,7 @@ proptest! {
         let value = in_a_list(&text.concat());
         let read = Virconf::parse(format!("a = {value}").as_bytes());
         let reads_the_same = read.is_ok_and(|read| read.settings.len() == 1 && read.settings[0].value == value);
-        prop_assert_eq!(reads_the_same, value.has_notation());
+        prop_assert_eq!(reads_the_same, value.is_representable());
     }
 
     #[test]

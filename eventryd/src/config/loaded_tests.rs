@@ -1,48 +1,48 @@
 //! Defaults, file, environment and options together.
 
 use super::*;
-use crate::config::{Format, Kind, Preset, Virconf};
+use crate::config::{ConfigFormat, DefaultValue, SettingType, Virconf};
 use crate::net::RunDir;
 use crate::net::tls::ServerFiles;
 use crate::server::TlsService;
 use std::path::PathBuf;
 
-fn given() -> Given {
-    Given::new(Config::new(RunDir::Chosen("/run/example".into())))
+fn overrides() -> Overrides {
+    Overrides::new(Config::new(RunDir::Chosen("/run/example".into())))
 }
 
-fn file(text: &str) -> Source {
-    Source {
+fn file(text: &str) -> ConfigFile {
+    ConfigFile {
         path: "a.conf".into(),
-        format: Format::Libvirt,
+        format: ConfigFormat::Libvirt,
         text: text.as_bytes().to_vec(),
     }
 }
 
-fn effective(text: &str) -> Effective {
-    let effective = given().with_file(Some(&file(text)));
-    effective.unwrap_or_else(|faults| panic!("{text}: {faults:?}"))
+fn loaded(text: &str) -> LoadedConfig {
+    let loaded = overrides().load(Some(&file(text)));
+    loaded.unwrap_or_else(|errors| panic!("{text}: {errors:?}"))
 }
 
-fn faults(text: &str) -> Vec<String> {
-    let faults = given().with_file(Some(&file(text))).unwrap_err();
-    faults.iter().map(Fault::to_string).collect()
+fn errors(text: &str) -> Vec<String> {
+    let errors = overrides().load(Some(&file(text))).unwrap_err();
+    errors.iter().map(ConfigError::to_string).collect()
 }
 
 #[test]
 fn without_settings_the_daemon_has_its_own_defaults() {
-    let effective = given().with_file(None).unwrap();
+    let loaded = overrides().load(None).unwrap();
     // It listens on no network, but would serve a socket that is passed to it.
-    let mut base = given().base;
-    base.passed_tls = Some(TlsService::new(given().tls_files));
-    assert_eq!(format!("{:?}", effective.daemon), format!("{base:?}"));
-    assert_eq!(effective.log.level, Level::Info);
-    assert_eq!(effective.remarks(), [""; 0]);
+    let mut base = overrides().base;
+    base.passed_tls = Some(TlsService::new(overrides().tls_files));
+    assert_eq!(format!("{:?}", loaded.daemon), format!("{base:?}"));
+    assert_eq!(loaded.log.level, Level::Info);
+    assert_eq!(loaded.warnings(), [""; 0]);
 }
 
 #[test]
 fn settings_reach_the_daemon() {
-    let daemon = effective(
+    let daemon = loaded(
         "max_clients = 7\nmax_queued_clients = 0\nmax_client_requests = 2\nunix_sock_ro_perms = '0444'\n\
          unix_sock_rw_perms = \"0770\"\nunix_sock_dir = '/x'\neventry_prefix = 'libvirt'\neventry_shutdown_grace = 0",
     )
@@ -57,32 +57,36 @@ fn settings_reach_the_daemon() {
 
 #[test]
 fn options_beat_the_environment_and_that_beats_the_file() {
-    let mut given = given();
-    let level = |number, origin| ("log_level", Value::Integer(number), origin);
+    let mut overrides = overrides();
+    let level = |number, origin| ("log_level", SettingValue::Integer(number), origin);
     let text = file("log_level = 4");
-    let level_of = |given: &Given| given.with_file(Some(&text)).unwrap().log.level;
-    assert_eq!(level_of(&given), Level::Error);
-    given
+    let level_of = |overrides: &Overrides| overrides.load(Some(&text)).unwrap().log.level;
+    assert_eq!(level_of(&overrides), Level::Error);
+    overrides
         .environment
         .push(level(3, Origin::Environment("LIBVIRT_DEBUG")));
-    assert_eq!(level_of(&given), Level::Warning);
-    given.options.push(level(1, Origin::Option("--verbose")));
-    assert_eq!(level_of(&given), Level::Debug);
+    assert_eq!(level_of(&overrides), Level::Warning);
+    overrides
+        .options
+        .push(level(1, Origin::Option("--verbose")));
+    assert_eq!(level_of(&overrides), Level::Debug);
 }
 
 #[test]
 fn everything_that_is_wrong_is_told_at_once() {
-    let mut given = given();
+    let mut overrides = overrides();
     let origin = Origin::Environment("LIBVIRT_LOG_OUTPUTS");
-    given
-        .environment
-        .push(("log_outputs", Value::Text("1:nowhere".to_owned()), origin));
+    overrides.environment.push((
+        "log_outputs",
+        SettingValue::Text("1:nowhere".to_owned()),
+        origin,
+    ));
     let file =
         file("max_client = 1\nmax_anonymous_clients = 9; max_clients = 8\nlog_filters = \"9:x\"\n");
-    let faults = given.with_file(Some(&file)).unwrap_err();
-    let places: Vec<&str> = faults.iter().map(|fault| fault.place.as_str()).collect();
+    let errors = overrides.load(Some(&file)).unwrap_err();
+    let locations: Vec<&str> = errors.iter().map(|error| error.location.as_str()).collect();
     assert_eq!(
-        places,
+        locations,
         [
             "a.conf:1:1",
             "a.conf:2:25",
@@ -95,9 +99,9 @@ fn everything_that_is_wrong_is_told_at_once() {
 /// DM-703: it starts with fewer, and says so.
 #[test]
 fn more_workers_from_the_start_than_at_the_most_are_named_with_both_settings() {
-    assert_eq!(effective("min_workers = 20").remarks(), [""; 0]);
+    assert_eq!(loaded("min_workers = 20").warnings(), [""; 0]);
     assert_eq!(
-        effective("min_workers = 9\nmax_workers = 3").remarks(),
+        loaded("min_workers = 9\nmax_workers = 3").warnings(),
         ["`min_workers` (9) is more than `max_workers` (3): there are 3 workers from the start"]
     );
 }
@@ -105,80 +109,80 @@ fn more_workers_from_the_start_than_at_the_most_are_named_with_both_settings() {
 #[test]
 fn anonymous_clients_are_at_most_all_clients() {
     assert!(
-        faults("max_clients = 10; max_anonymous_clients = 11")[0]
+        errors("max_clients = 10; max_anonymous_clients = 11")[0]
             .contains("(11) must not be more than `max_clients` (10)")
     );
     // Only the default is more.
-    effective("max_clients = 10");
-    effective("max_clients = 10; max_anonymous_clients = 10");
+    loaded("max_clients = 10");
+    loaded("max_clients = 10; max_anonymous_clients = 10");
 }
 
 #[test]
 fn changes_are_named_by_key() {
-    let old = effective("max_clients = 30\nlog_level = 2");
-    let new = effective("max_clients = 31\nunix_sock_dir = '/y'\nlog_level = 0");
-    let names: Vec<&str> = old.changes(&new).map(|key| key.name).collect();
+    let old = loaded("max_clients = 30\nlog_level = 2");
+    let new = loaded("max_clients = 31\nunix_sock_dir = '/y'\nlog_level = 0");
+    let names: Vec<&str> = old.changed_settings(&new).map(|spec| spec.name).collect();
     assert_eq!(names, ["unix_sock_dir", "max_clients", "log_level"]);
-    assert_eq!(old.changes(&old).count(), 0);
+    assert_eq!(old.changed_settings(&old).count(), 0);
 }
 
 #[test]
 fn the_name_of_the_file_stays_on_its_line() {
-    let source = Source {
+    let source = ConfigFile {
         path: "a\nlisten_tls = 1\u{1b}".into(),
         ..file("max_clients = 30")
     };
-    let printed = given().with_file(Some(&source)).unwrap().print();
-    assert_eq!(printed.lines().count(), all_keys().count());
+    let printed = overrides().load(Some(&source)).unwrap().render();
+    assert_eq!(printed.lines().count(), setting_specs().count());
     assert!(
         printed.contains(r"max_clients = 30  # a\nlisten_tls = 1\u{1b}:1"),
         "{printed}"
     );
-    let source = Source {
+    let source = ConfigFile {
         text: b"x".to_vec(),
         ..source
     };
-    let fault = &given().with_file(Some(&source)).unwrap_err()[0];
+    let error = &overrides().load(Some(&source)).unwrap_err()[0];
     assert!(
-        fault
+        error
             .to_string()
             .starts_with(r"a\nlisten_tls = 1\u{1b}:1:2: "),
-        "{fault}"
+        "{error}"
     );
 }
 
 #[test]
 fn what_could_not_be_printed_is_refused_with_its_place() {
-    let source = Source {
-        format: Format::Toml,
+    let source = ConfigFile {
+        format: ConfigFormat::Toml,
         ..file(
             "listen_tcp = false\nlisten_addr = \"a\\n\\\"\\\"\\\"\"\ntls_allowed_dn_list = [ \"'\\\"\" ]",
         )
     };
-    let faults = given().with_file(Some(&source)).unwrap_err();
-    let places: Vec<&str> = faults.iter().map(|fault| fault.place.as_str()).collect();
-    assert_eq!(places, ["a.conf:2:15", "a.conf:3:23"]);
-    for (fault, name) in faults
+    let errors = overrides().load(Some(&source)).unwrap_err();
+    let locations: Vec<&str> = errors.iter().map(|error| error.location.as_str()).collect();
+    assert_eq!(locations, ["a.conf:2:15", "a.conf:3:23"]);
+    for (error, name) in errors
         .iter()
         .zip(["`listen_addr`", "`tls_allowed_dn_list`"])
     {
-        assert!(fault.message.starts_with(name), "{fault}");
-        assert!(fault.message.contains("cannot write"), "{fault}");
+        assert!(error.message.starts_with(name), "{error}");
+        assert!(error.message.contains("cannot write"), "{error}");
     }
 }
 
 #[test]
 fn what_is_printed_says_where_it_came_from_and_reads_the_same() {
-    let mut given = given();
-    given.options.push((
+    let mut overrides = overrides();
+    overrides.options.push((
         "eventry_prefix",
-        Value::Text("x".to_owned()),
+        SettingValue::Text("x".to_owned()),
         Origin::Option("--prefix"),
     ));
-    let effective = given
-        .with_file(Some(&file("\nmax_clients = 30\naudit_level = 1")))
+    let loaded = overrides
+        .load(Some(&file("\nmax_clients = 30\naudit_level = 1")))
         .unwrap();
-    let printed = effective.print();
+    let printed = loaded.render();
     let has = |line: &str| {
         assert!(
             printed.lines().any(|printed| printed == line),
@@ -190,11 +194,11 @@ fn what_is_printed_says_where_it_came_from_and_reads_the_same() {
     has("min_workers = 5  # default");
     has("audit_level = 1  # a.conf:3; no effect here");
     has("# listen_addr is not set: all addresses");
-    assert_eq!(printed.lines().count(), all_keys().count());
+    assert_eq!(printed.lines().count(), setting_specs().count());
     let again = Virconf::parse(printed.as_bytes()).unwrap();
     for setting in again.settings {
-        let key = crate::config::key(&setting.name).unwrap();
-        assert_eq!(effective.settings.value(key), Some(setting.value));
+        let spec = crate::config::setting_spec(&setting.name).unwrap();
+        assert_eq!(loaded.settings.value(spec), Some(setting.value));
     }
 }
 
@@ -206,26 +210,26 @@ const BESIDE: [(&str, &str); 3] = [
 ];
 
 /// Another value than the default one, in libvirt's syntax.
-fn another_value(key: &Key) -> String {
-    let number = match key.preset {
-        Preset::Integer(number) => number,
+fn another_value(spec: &SettingSpec) -> String {
+    let number = match spec.default {
+        DefaultValue::Integer(number) => number,
         _ => 0,
     };
-    match (key.name, key.kind) {
+    match (spec.name, spec.value_type) {
         ("log_filters", _) => "\"1:x\"".to_owned(),
         ("log_outputs", _) => "\"1:stderr\"".to_owned(),
-        (_, Kind::Bool) => (1 - number).to_string(),
-        (_, Kind::Unsigned { .. } | Kind::Signed) => (number + 1).to_string(),
-        (_, Kind::Text) => "\"1\"".to_owned(),
-        (_, Kind::Path) => "\"/elsewhere\"".to_owned(),
-        (_, Kind::Mode) => "\"0640\"".to_owned(),
-        (_, Kind::OneOf(choices)) => {
+        (_, SettingType::Bool) => (1 - number).to_string(),
+        (_, SettingType::Unsigned { .. } | SettingType::Signed) => (number + 1).to_string(),
+        (_, SettingType::Text) => "\"1\"".to_owned(),
+        (_, SettingType::Path) => "\"/elsewhere\"".to_owned(),
+        (_, SettingType::Mode) => "\"0640\"".to_owned(),
+        (_, SettingType::OneOf(choices)) => {
             let other = choices
                 .iter()
-                .find(|choice| Preset::Text(choice) != key.preset);
+                .find(|choice| DefaultValue::Text(choice) != spec.default);
             format!("\"{}\"", other.unwrap())
         }
-        (_, Kind::List) => "[ \"x\" ]".to_owned(),
+        (_, SettingType::List) => "[ \"x\" ]".to_owned(),
     }
 }
 
@@ -233,24 +237,24 @@ fn another_value(key: &Key) -> String {
 #[test]
 fn every_setting_has_an_effect_or_is_named() {
     let in_force = |text: &str| {
-        let effective = given().with_file(Some(&file(text))).ok()?;
-        let in_force = format!("{:?} {:?}", effective.daemon, effective.log);
-        Some((in_force, effective.remarks()))
+        let loaded = overrides().load(Some(&file(text))).ok()?;
+        let in_force = format!("{:?} {:?}", loaded.daemon, loaded.log);
+        Some((in_force, loaded.warnings()))
     };
-    for key in all_keys() {
-        let beside = BESIDE.iter().filter(|(name, _)| *name != key.name);
+    for spec in setting_specs() {
+        let beside = BESIDE.iter().filter(|(name, _)| *name != spec.name);
         let beside: String = beside
             .map(|(name, value)| format!("{name} = {value}\n"))
             .collect();
-        let text = format!("{} = {}\n{beside}", key.name, another_value(key));
+        let text = format!("{} = {}\n{beside}", spec.name, another_value(spec));
         // A refusal is an effect.
-        let Some((with, remarks)) = in_force(&text) else {
+        let Some((with, warnings)) = in_force(&text) else {
             continue;
         };
         let changes = in_force(&beside).is_none_or(|(without, _)| with != without);
-        let is_named = remarks
+        let is_named = warnings
             .iter()
-            .any(|remark| remark.contains(&format!("`{}`", key.name)));
+            .any(|remark| remark.contains(&format!("`{}`", spec.name)));
         assert!(changes != is_named, "{text}");
     }
 }
@@ -270,11 +274,11 @@ fn pairs(named: &[&str]) -> Vec<ServerFiles> {
 #[test]
 fn keys_and_certificates_are_named_together_or_not_at_all() {
     let files = |text: &str| {
-        let effective = given().with_file(Some(&file(&format!("listen_tls = 1; {text}"))));
-        effective.map(|effective| effective.daemon.tls.unwrap().files)
+        let loaded = overrides().load(Some(&file(&format!("listen_tls = 1; {text}"))));
+        loaded.map(|loaded| loaded.daemon.tls.unwrap().files)
     };
     let defaults = files("").unwrap();
-    assert_eq!(defaults, given().tls_files);
+    assert_eq!(defaults, overrides().tls_files);
     let own = files("ca_file = '/a'; cert_file = '/c'; key_file = '/k'; crl_file = '/r'").unwrap();
     assert_eq!([own.ca, own.crl.unwrap()], ["/a", "/r"].map(PathBuf::from));
     assert_eq!(own.server, pairs(&["/c /k"]));

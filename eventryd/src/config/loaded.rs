@@ -1,10 +1,10 @@
 //! What is in force: defaults, file, environment and options together.
 
-use super::daemon::{Refusal, configure};
-use super::source::{Fault, Source};
-use super::text::{Problem, Shown, Value};
-use super::{Effect, Key, Origin, Settings, all_keys};
-use crate::log::{Filters, Level, Output, LogConfig};
+use super::daemon::{InvalidSetting, configure};
+use super::file::{ConfigError, ConfigFile};
+use super::text::{Escaped, ParseError, SettingValue};
+use super::{Origin, ReloadEffect, SettingSpec, Settings, setting_specs};
+use crate::log::{Filters, Level, LogConfig, Output};
 use crate::net::tls::TlsFiles;
 use crate::server::Config;
 use std::fmt::Write;
@@ -12,17 +12,17 @@ use std::path::PathBuf;
 
 /// What was given besides the file. It stays when the file is read again.
 #[derive(Clone, Debug)]
-pub struct Given {
+pub struct Overrides {
     /// What the environment sets.
-    pub environment: Vec<(&'static str, Value, Origin)>,
+    pub environment: Vec<(&'static str, SettingValue, Origin)>,
     /// What options set; they have the last word (DM-1601).
-    pub options: Vec<(&'static str, Value, Origin)>,
+    pub options: Vec<(&'static str, SettingValue, Origin)>,
     /// Whether everything is logged, whatever the level.
     pub trace: bool,
     /// Where the log goes if nobody says so.
     pub default_outputs: Vec<Output>,
     /// What a relative path is taken from.
-    pub directory: PathBuf,
+    pub working_dir: PathBuf,
     /// The configuration where no setting says otherwise.
     pub base: Config,
     /// The keys and certificates where no setting names others.
@@ -31,7 +31,7 @@ pub struct Given {
 
 /// What is in force.
 #[derive(Clone, Debug)]
-pub struct Effective {
+pub struct LoadedConfig {
     /// The settings that were given.
     pub settings: Settings,
     /// What they mean for the daemon.
@@ -40,16 +40,16 @@ pub struct Effective {
     pub log: LogConfig,
 }
 
-impl Given {
+impl Overrides {
     /// Nothing but a configuration for what no setting says otherwise. The log goes nowhere then.
     #[must_use]
-    pub fn new(base: Config) -> Given {
-        Given {
+    pub fn new(base: Config) -> Overrides {
+        Overrides {
             environment: Vec::new(),
             options: Vec::new(),
             trace: false,
             default_outputs: Vec::new(),
-            directory: PathBuf::from("/"),
+            working_dir: PathBuf::from("/"),
             base,
             tls_files: TlsFiles::default_for(None, |_| false),
         }
@@ -60,12 +60,12 @@ impl Given {
     /// # Errors
     ///
     /// Everything that is wrong.
-    pub fn with_file(&self, file: Option<&Source>) -> Result<Effective, Vec<Fault>> {
-        let (mut settings, mut faults) = file.map(Source::settings).unwrap_or_default();
+    pub fn load(&self, file: Option<&ConfigFile>) -> Result<LoadedConfig, Vec<ConfigError>> {
+        let (mut settings, mut errors) = file.map(ConfigFile::parse).unwrap_or_default();
         for (name, value, origin) in self.environment.iter().chain(&self.options) {
             if let Err(message) = settings.set(name, value.clone(), origin.clone()) {
-                faults.push(Fault {
-                    place: origin.to_string(),
+                errors.push(ConfigError {
+                    location: origin.to_string(),
                     message,
                     excerpt: None,
                 });
@@ -73,34 +73,34 @@ impl Given {
         }
         // What is read so far is worth checking on, so that everything is told at once.
         let daemon = configure(&settings, self.base.clone(), &self.tls_files);
-        let log = self.log(&settings);
+        let log = self.log_config(&settings);
         match (daemon, log) {
-            (Ok(daemon), Ok(log)) if faults.is_empty() => Ok(Effective {
+            (Ok(daemon), Ok(log)) if errors.is_empty() => Ok(LoadedConfig {
                 settings,
                 daemon,
                 log,
             }),
             (daemon, log) => {
-                let refusals = daemon.err().into_iter().chain(log.err()).flatten();
-                faults.extend(refusals.map(|refusal| placed(refusal, &settings, file)));
-                Err(faults)
+                let invalid = daemon.err().into_iter().chain(log.err()).flatten();
+                errors.extend(invalid.map(|invalid| locate(invalid, &settings, file)));
+                Err(errors)
             }
         }
     }
 
     /// What the settings mean for the log (DM-1601…1603).
-    fn log(&self, settings: &Settings) -> Result<LogConfig, Vec<Refusal>> {
-        let mut refused = Vec::new();
-        let mut refuse = |key, error: String| {
-            let message = format!("`{key}`: {error}");
-            refused.push(Refusal { key, message });
+    fn log_config(&self, settings: &Settings) -> Result<LogConfig, Vec<InvalidSetting>> {
+        let mut invalid = Vec::new();
+        let mut reject = |setting, error: String| {
+            let message = format!("`{setting}`: {error}");
+            invalid.push(InvalidSetting { setting, message });
         };
-        let text = |key| settings.text(key).unwrap_or_default();
+        let text = |name| settings.text(name).unwrap_or_default();
         let filters = Filters::parse(&text("log_filters"))
-            .map_err(|error| refuse("log_filters", error))
+            .map_err(|error| reject("log_filters", error))
             .unwrap_or_default();
-        let mut outputs = Output::parse(&text("log_outputs"), &self.directory)
-            .map_err(|error| refuse("log_outputs", error))
+        let mut outputs = Output::parse(&text("log_outputs"), &self.working_dir)
+            .map_err(|error| reject("log_outputs", error))
             .unwrap_or_default();
         if outputs.is_empty() {
             outputs.clone_from(&self.default_outputs);
@@ -112,55 +112,63 @@ impl Given {
             outputs,
             burst_limit: settings.unsigned("eventry_log_burst"),
         };
-        if refused.is_empty() {
+        if invalid.is_empty() {
             Ok(config)
         } else {
-            Err(refused)
+            Err(invalid)
         }
     }
 }
 
 /// A refusal with the place of its setting.
-fn placed(refusal: Refusal, settings: &Settings, file: Option<&Source>) -> Fault {
-    let Refusal { key, message } = refusal;
-    match (settings.origin(key), file) {
-        (Some(Origin::File(_, at)), Some(file)) => file.fault(Problem { at: *at, message }),
-        (origin, _) => Fault {
-            place: origin.map_or_else(|| "default".to_owned(), Origin::to_string),
+fn locate(invalid: InvalidSetting, settings: &Settings, file: Option<&ConfigFile>) -> ConfigError {
+    let InvalidSetting { setting, message } = invalid;
+    match (settings.origin(setting), file) {
+        (Some(Origin::File(_, position)), Some(file)) => file.error_at(ParseError {
+            position: *position,
+            message,
+        }),
+        (origin, _) => ConfigError {
+            location: origin.map_or_else(|| "default".to_owned(), Origin::to_string),
             message,
             excerpt: None,
         },
     }
 }
 
-impl Effective {
+impl LoadedConfig {
     /// What in a new configuration is different from this one, in the order of the table.
-    pub fn changes<'a>(&'a self, new: &'a Effective) -> impl Iterator<Item = &'static Key> + 'a {
-        all_keys().filter(|key| self.settings.value(key) != new.settings.value(key))
+    pub fn changed_settings<'a>(
+        &'a self,
+        new: &'a LoadedConfig,
+    ) -> impl Iterator<Item = &'static SettingSpec> + 'a {
+        setting_specs().filter(|spec| self.settings.value(spec) != new.settings.value(spec))
     }
 
     /// Every setting with its value and where that came from, in libvirt's syntax.
     #[must_use]
-    pub fn print(&self) -> String {
+    pub fn render(&self) -> String {
         let mut text = String::new();
-        for key in all_keys() {
-            let origin = self.settings.origin(key.name);
+        for spec in setting_specs() {
+            let origin = self.settings.origin(spec.name);
             let origin = origin.map_or_else(|| "default".to_owned(), Origin::to_string);
-            let no_effect = match key.effect {
-                Effect::None(_) if self.settings.is_given(key.name) => "; no effect here",
+            let no_effect = match spec.reload_effect {
+                ReloadEffect::Ignored(_) if self.settings.is_explicit(spec.name) => {
+                    "; no effect here"
+                }
                 _ => "",
             };
-            let _ = match (self.settings.value(key), key.preset) {
+            let _ = match (self.settings.value(spec), spec.default) {
                 (Some(value), _) => {
                     writeln!(
                         text,
                         "{} = {value}  # {}{no_effect}",
-                        key.name,
-                        Shown(&origin)
+                        spec.name,
+                        Escaped(&origin)
                     )
                 }
-                (None, super::Preset::Unset(meaning)) => {
-                    writeln!(text, "# {} is not set: {meaning}", key.name)
+                (None, super::DefaultValue::Unset(description)) => {
+                    writeln!(text, "# {} is not set: {description}", spec.name)
                 }
                 (None, _) => unreachable!("a default is a value"),
             };
@@ -170,8 +178,8 @@ impl Effective {
 
     /// What whoever started the daemon should know: settings that change nothing, or less than they say.
     #[must_use]
-    pub fn remarks(&self) -> Vec<String> {
-        let without_effect = self.settings.without_effect();
+    pub fn warnings(&self) -> Vec<String> {
+        let ignored = self.settings.ignored();
         let (min, max) = (
             self.settings.unsigned("min_workers"),
             self.settings.unsigned("max_workers"),
@@ -180,9 +188,9 @@ impl Effective {
         let clipped = (min > max).then(|| {
             format!("`min_workers` ({min}) is more than `max_workers` ({max}): there are {max} workers from the start")
         });
-        without_effect
-            .map(|(key, origin, reason)| {
-                format!("{origin}: `{}` has no effect here: {reason}", key.name)
+        ignored
+            .map(|(spec, origin, reason)| {
+                format!("{origin}: `{}` has no effect here: {reason}", spec.name)
             })
             .chain(clipped)
             .collect()
@@ -190,5 +198,5 @@ impl Effective {
 }
 
 #[cfg(test)]
-#[path = "effective_tests.rs"]
+#[path = "loaded_tests.rs"]
 mod tests;

@@ -1,0 +1,349 @@
+//! The one table of settings: what there is, of which type, what it means and when it takes effect. Reading,
+//! checking, printing, the samples and the documentation are driven by it.
+
+use super::text::SettingValue;
+
+/// The type of a setting (spec §17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingType {
+    /// 0 or 1.
+    Bool,
+    /// A number from `min` to `max`.
+    Unsigned {
+        /// The smallest.
+        min: u32,
+        /// The largest.
+        max: u32,
+    },
+    /// A number that may be negative.
+    Signed,
+    /// A string.
+    Text,
+    /// A string that is the path of a file or directory, from the root.
+    Path,
+    /// A string with a file's mode in octal digits.
+    Mode,
+    /// One of these strings.
+    OneOf(&'static [&'static str]),
+    /// A list of strings.
+    List,
+}
+
+/// When a changed setting takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadEffect {
+    /// On SIGHUP.
+    Immediate,
+    /// On SIGHUP, for connections made from then on.
+    NewConnections,
+    /// At the next start.
+    Restart,
+    /// Never: it is read and checked, and named at start, for this reason.
+    Ignored(&'static str),
+}
+
+/// The value of a setting that is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// This number.
+    Integer(i64),
+    /// This string.
+    Text(&'static str),
+    /// None; what that means, in words.
+    Unset(&'static str),
+}
+
+/// A setting there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettingSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub value_type: SettingType,
+    /// Its value when it is not given.
+    pub default: DefaultValue,
+    /// What it decides.
+    pub description: &'static str,
+    /// A value to show how it is written, where that is not the default one.
+    pub example: &'static str,
+    /// When a change takes effect.
+    pub reload_effect: ReloadEffect,
+}
+
+impl SettingSpec {
+    /// Its value when it is not given, if it has one then.
+    #[must_use]
+    pub fn default_value(&self) -> Option<SettingValue> {
+        match self.default {
+            DefaultValue::Integer(number) => Some(SettingValue::Integer(number)),
+            DefaultValue::Text(text) => Some(SettingValue::Text(text.to_owned())),
+            DefaultValue::Unset(_) => None,
+        }
+    }
+}
+
+/// The setting `name`.
+#[must_use]
+pub fn setting_spec(name: &str) -> Option<&'static SettingSpec> {
+    setting_specs().find(|spec| spec.name == name)
+}
+
+/// Every setting, in the order of the table.
+pub fn setting_specs() -> impl Iterator<Item = &'static SettingSpec> {
+    SETTING_GROUPS.iter().flat_map(|group| group.specs)
+}
+
+/// The setting whose name is most like `name`, if one is like it at all.
+#[must_use]
+pub fn nearest_spec(name: &str) -> Option<&'static SettingSpec> {
+    let by_distance = setting_specs().map(|spec| (distance(spec.name, name), spec));
+    let (distance, spec) = by_distance.min_by_key(|(distance, _)| *distance)?;
+    let tolerated = (spec.name.len() / 3).max(2);
+    (distance <= tolerated).then_some(spec)
+}
+
+/// How many characters have to be inserted, removed or replaced to make one of the other. Of a name longer
+/// than any of ours the rest does not count.
+fn distance(ours: &str, theirs: &str) -> usize {
+    const LONGEST: usize = 64;
+    let theirs: Vec<char> = theirs.chars().take(LONGEST).collect();
+    let mut row: Vec<usize> = (0..=theirs.len()).collect();
+    for (done, ours) in ours.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = done + 1;
+        for (index, theirs) in theirs.iter().enumerate() {
+            let replaced = diagonal + usize::from(ours != *theirs);
+            diagonal = row[index + 1];
+            row[index + 1] = replaced.min(row[index] + 1).min(diagonal + 1);
+        }
+    }
+    row[theirs.len()]
+}
+
+/// Settings that belong together.
+#[derive(Clone, Copy, Debug)]
+pub struct SettingGroup {
+    /// What they are about.
+    pub title: &'static str,
+    /// The settings.
+    pub specs: &'static [SettingSpec],
+}
+
+const ANY: SettingType = SettingType::Unsigned {
+    min: 0,
+    max: u32::MAX,
+};
+const POSITIVE: SettingType = SettingType::Unsigned {
+    min: 1,
+    max: u32::MAX,
+};
+const AUTH: &[&str] = &["none", "sasl", "polkit"];
+
+const OBSOLETE: ReloadEffect = ReloadEffect::Ignored("it is obsolete, in libvirt too");
+const NO_ADMIN: ReloadEffect = ReloadEffect::Ignored("there is no admin socket");
+const NO_AUDIT: ReloadEffect = ReloadEffect::Ignored("nothing is audited");
+
+const fn spec(
+    name: &'static str,
+    value_type: SettingType,
+    default: DefaultValue,
+    reload_effect: ReloadEffect,
+    description: &'static str,
+) -> SettingSpec {
+    SettingSpec {
+        name,
+        value_type,
+        default,
+        description,
+        example: "",
+        reload_effect,
+    }
+}
+
+impl SettingSpec {
+    const fn with_example(self, example: &'static str) -> SettingSpec {
+        SettingSpec { example, ..self }
+    }
+}
+
+/// All settings: those of `libvirtd.conf`, and ours, which begin with `eventry_`.
+pub const SETTING_GROUPS: &[SettingGroup] = {
+    use DefaultValue::{Integer, Unset};
+    use ReloadEffect::{Immediate, NewConnections, Restart};
+    use SettingType::{Bool, List, Mode, OneOf, Path, Signed, Text};
+    &[
+        SettingGroup {
+            title: "Network sockets",
+            specs: &[
+                spec("listen_tls", Bool, Integer(0), Restart, "whether there is a TLS socket"),
+                spec("listen_tcp", Bool, Integer(0), Restart, "whether there is a TCP socket without encryption"),
+                spec("tls_port", Text, DefaultValue::Text("16514"), Restart, "port of the TLS socket, a number or the name of a service"),
+                spec("tcp_port", Text, DefaultValue::Text("16509"), Restart, "port of the TCP socket, a number or the name of a service"),
+                spec("listen_addr", Text, Unset("all addresses"), Restart, "address or host name both sockets are bound to").with_example("\"192.0.2.1\""),
+                spec("mdns_adv", Bool, Integer(0), OBSOLETE, "announcement of the sockets by mDNS"),
+                spec("mdns_name", Text, Unset("none"), OBSOLETE, "name announced by mDNS").with_example("\"Virtualization Host\""),
+            ],
+        },
+        SettingGroup {
+            title: "Unix sockets",
+            specs: &[
+                spec("unix_sock_group", Text, Unset("the group of the process"), Restart, "group of the Unix sockets, a name or a number").with_example("\"libvirt\""),
+                spec("unix_sock_ro_perms", Mode, DefaultValue::Text("0777"), Restart, "mode of the read-only socket"),
+                spec("unix_sock_rw_perms", Mode, Unset("0700, with polkit 0777"), Restart, "mode of the read-write socket").with_example("\"0770\""),
+                spec("unix_sock_admin_perms", Mode, DefaultValue::Text("0700"), NO_ADMIN, "mode of the admin socket"),
+                spec("unix_sock_dir", Path, Unset("/run/eventry for root, else $XDG_RUNTIME_DIR/eventry"), Restart, "directory of the Unix sockets; the option --run-dir").with_example("\"/run/libvirt\""),
+                spec("eventry_prefix", Text, DefaultValue::Text("eventry"), Restart, "what the names of the Unix sockets begin with; `libvirt` stands in for libvirtd; the option --prefix"),
+            ],
+        },
+        SettingGroup {
+            title: "Authentication and access",
+            specs: &[
+                spec("auth_unix_ro", OneOf(AUTH), DefaultValue::Text("none"), Restart, "how clients of the read-only socket prove who they are"),
+                spec("auth_unix_rw", OneOf(AUTH), DefaultValue::Text("none"), Restart, "how clients of the read-write socket prove who they are"),
+                spec("auth_tcp", OneOf(AUTH), DefaultValue::Text("sasl"), Restart, "how clients of the TCP socket prove who they are"),
+                spec("auth_tls", OneOf(AUTH), DefaultValue::Text("none"), Restart, "how clients of the TLS socket prove who they are, beside their certificate"),
+                spec("tcp_min_ssf", SettingType::Unsigned { min: 112, max: u32::MAX }, Integer(56), ReloadEffect::Ignored("SASL over plain TCP is refused altogether"), "least encryption by SASL on the TCP socket").with_example("112"),
+                spec("access_drivers", List, Unset("none"), ReloadEffect::Ignored("calls are not checked one by one: who may connect may make every call his socket allows"), "access control per call").with_example("[ \"polkit\" ]"),
+                spec("sasl_allowed_username_list", List, Unset("everybody"), NewConnections, "patterns of the user names that SASL lets in; an empty list lets nobody in").with_example("[ \"joe\", \"*@EXAMPLE.COM\" ]"),
+                spec("eventry_sasl_password_file", Path, Unset("passwords, beside the configuration file that is looked for"), NewConnections, "the users that SASL knows, as `eventryd passwd` writes them").with_example("\"/etc/eventry/passwords\""),
+                spec("eventry_auth_timeout", ANY, Integer(60), NewConnections, "seconds after which a client that has not proved who it is is closed; 0: never"),
+            ],
+        },
+        SettingGroup {
+            title: "TLS",
+            specs: &[
+                spec("key_file", Path, Unset("/etc/pki/libvirt/private/serverkey.pem"), NewConnections, "key of the server").with_example("\"/etc/pki/libvirt/private/serverkey.pem\""),
+                spec("cert_file", Path, Unset("/etc/pki/libvirt/servercert.pem"), NewConnections, "certificate of the server").with_example("\"/etc/pki/libvirt/servercert.pem\""),
+                spec("ca_file", Path, Unset("/etc/pki/CA/cacert.pem"), NewConnections, "certificate of the authority that signs").with_example("\"/etc/pki/CA/cacert.pem\""),
+                spec("crl_file", Path, Unset("/etc/pki/CA/cacrl.pem, if there is one"), NewConnections, "revoked certificates").with_example("\"/etc/pki/CA/cacrl.pem\""),
+                spec("key_files", List, Unset("none"), NewConnections, "keys of several certificates, in the same order, in place of key_file").with_example("[ \"/etc/pki/libvirt/private/serverkey.pem\" ]"),
+                spec("cert_files", List, Unset("none"), NewConnections, "several certificates, in place of cert_file: a client is shown the first whose signature it can check").with_example("[ \"/etc/pki/libvirt/servercert.pem\" ]"),
+                spec("tls_no_sanity_certificate", Bool, Integer(0), NewConnections, "leaves out the checks of the server's own certificates"),
+                spec("tls_no_verify_certificate", Bool, Integer(0), NewConnections, "serves clients whatever certificate they show"),
+                spec("tls_no_verify_address", Bool, Integer(0), OBSOLETE, "leaves out a check of the client's address"),
+                spec("tls_allowed_dn_list", List, Unset("everybody with a certificate"), NewConnections, "patterns of the names in client certificates; an empty list lets nobody in").with_example("[ \"C=GB,ST=London,L=London,O=Red Hat,CN=*\" ]"),
+                spec("tls_priority", Text, Unset("what rustls offers"), NewConnections, "versions of TLS, as a subset of GnuTLS's priority strings").with_example("\"NORMAL\""),
+            ],
+        },
+        SettingGroup {
+            title: "Limits",
+            specs: &[
+                spec("max_clients", POSITIVE, Integer(5000), Immediate, "connections served at the same time, and a few more of peers that have few (docs/places.md)"),
+                spec("max_queued_clients", ANY, Integer(1000), Restart, "connections that may wait to be accepted, per socket, and for a place among the clients; 0: 30"),
+                spec("max_anonymous_clients", ANY, Integer(20), Immediate, "connections that have not proved who they are yet, of local sockets and of those on networks each; who gets nowhere gives way to others; 0: no limit"),
+                spec("max_client_requests", POSITIVE, Integer(5), NewConnections, "calls of one connection in progress"),
+                spec("max_requests", ANY, Integer(20), OBSOLETE, "calls in progress"),
+                spec("min_workers", ANY, Integer(5), Immediate, "worker threads from the start"),
+                spec("max_workers", POSITIVE, Integer(20), Immediate, "worker threads at the most"),
+                spec("prio_workers", ANY, Integer(5), Immediate, "worker threads for calls of high priority only"),
+                spec("eventry_max_tx_bytes", POSITIVE, Integer(16 << 20), NewConnections, "bytes that may wait for a client that does not read; then it is closed"),
+                spec("eventry_shutdown_grace", ANY, Integer(5), Immediate, "seconds an orderly stop waits for clients that have not read their answers"),
+                spec("eventry_idle_timeout", SettingType::Unsigned { min: 0, max: MAX_IDLE_TIMEOUT_SECS }, Integer(0), Immediate, "seconds without a client after which the daemon ends; 0: never; the option --timeout"),
+            ],
+        },
+        SettingGroup {
+            title: "Keepalive",
+            specs: &[
+                spec("keepalive_interval", Signed, Integer(5), NewConnections, "seconds of silence before a client is asked whether it is there; 0 or less: never"),
+                spec("keepalive_count", ANY, Integer(5), NewConnections, "questions without an answer before it is closed"),
+                spec("keepalive_required", Bool, Integer(0), OBSOLETE, "whether clients must know keepalive"),
+            ],
+        },
+        SettingGroup {
+            title: "Log",
+            specs: &[
+                spec("log_level", SettingType::Unsigned { min: 0, max: 4 }, Integer(0), Immediate, "least level that is logged: 1 debug, 2 info, 3 warning, 4 error; 0: info; the option --verbose"),
+                spec("log_filters", Text, Unset("none"), Immediate, "levels of parts of the daemon: `LEVEL:PART`, separated by spaces").with_example("\"1:server 3:session\""),
+                spec("log_outputs", Text, Unset("standard error; after --daemon the journal, or a file"), Immediate, "where the log goes: `LEVEL:stderr`, `LEVEL:file:PATH`, `LEVEL:journald`, `LEVEL:syslog:NAME`, separated by spaces").with_example("\"2:file:/var/log/eventry/eventryd.log\""),
+                spec("log_buffer_size", ANY, Integer(64), OBSOLETE, "size of a buffer in memory"),
+                spec("eventry_log_burst", ANY, Integer(50), Immediate, "lines of one kind in ten seconds; those beyond are counted; 0: no limit"),
+            ],
+        },
+        SettingGroup {
+            title: "Process",
+            specs: &[
+                spec("eventry_pid_file", Path, Unset("eventryd.pid in the directory of the sockets"), Restart, "file with the number of the process, locked while it runs; the option --pid-file").with_example("\"/run/eventryd.pid\""),
+                spec("eventry_relay_uri", Text, Unset("none"), ReloadEffect::Ignored("nothing is relayed: the driver is the one in memory"), "another daemon that carries out the calls").with_example("\"qemu:///system\""),
+            ],
+        },
+        SettingGroup {
+            title: "Of no effect here, accepted so that files of libvirtd work",
+            specs: &[
+                spec("admin_min_workers", ANY, Integer(5), NO_ADMIN, "worker threads of the admin socket from the start"),
+                spec("admin_max_workers", POSITIVE, Integer(20), NO_ADMIN, "worker threads of the admin socket at the most"),
+                spec("admin_max_clients", POSITIVE, Integer(5000), NO_ADMIN, "connections to the admin socket"),
+                spec("admin_max_queued_clients", ANY, Integer(20), NO_ADMIN, "connections to the admin socket that may wait"),
+                spec("admin_max_client_requests", POSITIVE, Integer(5), NO_ADMIN, "calls of one admin connection in progress"),
+                spec("admin_keepalive_interval", Signed, Integer(5), NO_ADMIN, "keepalive of admin connections"),
+                spec("admin_keepalive_count", ANY, Integer(5), NO_ADMIN, "keepalive of admin connections"),
+                spec("admin_keepalive_required", Bool, Integer(0), OBSOLETE, "whether admin clients must know keepalive"),
+                spec("audit_level", ANY, Integer(1), NO_AUDIT, "the kernel's audit: 0 off, 1 if there is one, 2 required").with_example("1"),
+                spec("audit_logging", Bool, Integer(0), NO_AUDIT, "whether audit messages are logged too"),
+                spec("host_uuid", Text, Unset("none"), ReloadEffect::Ignored("the driver in memory has no UUID of the host"), "the UUID of the host").with_example("\"8b6d0a4e-0d1b-4a3f-9f3c-3a1f7a0c9d11\""),
+                spec("host_uuid_source", OneOf(&["smbios", "machine-id"]), DefaultValue::Text("smbios"), ReloadEffect::Ignored("the driver in memory has no UUID of the host"), "where the UUID of the host comes from"),
+                spec("ovs_timeout", ANY, Integer(5), ReloadEffect::Ignored("there is no Open vSwitch"), "seconds to wait for Open vSwitch"),
+            ],
+        },
+    ]
+};
+
+/// The longest idle time in seconds: libvirt counts it in milliseconds as an `int` (DM-107).
+pub const MAX_IDLE_TIMEOUT_SECS: u32 = i32::MAX as u32 / 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The keys of spec §17, and the one that came later.
+    const OF_LIBVIRT: &str = "listen_tls listen_tcp tls_port tcp_port listen_addr unix_sock_group unix_sock_ro_perms \
+        unix_sock_rw_perms unix_sock_admin_perms unix_sock_dir auth_unix_ro auth_unix_rw auth_tcp auth_tls access_drivers \
+        key_file cert_file ca_file crl_file key_files cert_files tls_no_sanity_certificate tls_no_verify_certificate \
+        tls_allowed_dn_list tls_priority tcp_min_ssf sasl_allowed_username_list max_clients max_queued_clients \
+        max_anonymous_clients min_workers max_workers prio_workers max_client_requests admin_min_workers \
+        admin_max_workers admin_max_clients admin_max_queued_clients admin_max_client_requests keepalive_interval \
+        keepalive_count admin_keepalive_interval admin_keepalive_count log_level log_filters log_outputs audit_level \
+        audit_logging host_uuid host_uuid_source ovs_timeout keepalive_required admin_keepalive_required max_requests \
+        mdns_adv mdns_name log_buffer_size tls_no_verify_address";
+
+    #[test]
+    fn every_key_of_libvirt_is_there_once_and_ours_have_a_prefix() {
+        let names: Vec<&str> = setting_specs().map(|spec| spec.name).collect();
+        let once: BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(once.len(), names.len(), "a key stands there twice");
+        let ours: BTreeSet<&str> = once
+            .iter()
+            .copied()
+            .filter(|name| name.starts_with("eventry_"))
+            .collect();
+        let theirs: BTreeSet<&str> = OF_LIBVIRT.split_whitespace().collect();
+        assert_eq!(
+            once.difference(&ours).copied().collect::<BTreeSet<_>>(),
+            theirs
+        );
+    }
+
+    #[test]
+    fn the_nearest_key_is_named_only_if_it_is_near() {
+        let nearest = |name| nearest_spec(name).map(|spec| spec.name);
+        assert_eq!(nearest("max_client"), Some("max_clients"));
+        assert_eq!(nearest("maxclients"), Some("max_clients"));
+        assert_eq!(nearest("unix_socket_dir"), Some("unix_sock_dir"));
+        assert_eq!(nearest("LISTEN_TCP"), None);
+        assert_eq!(nearest("zzz"), None);
+        assert_eq!(nearest(&"x".repeat(1_000_000)), None);
+    }
+
+    #[test]
+    fn a_distance_counts_the_changes() {
+        for (one, other, changes) in [
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abc", "abc", 0),
+            ("abc", "axc", 1),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(distance(one, other), changes, "{one} {other}");
+        }
+    }
+}
