@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 /// Starts the daemon in the background and waits until it serves or has failed. What it has to say about
 /// that, it says itself.
-pub(super) fn start() -> io::Result<ExitCode> {
+pub(super) fn launch() -> io::Result<ExitCode> {
     let mut arguments = env::args_os();
     let name = arguments.next().unwrap_or_else(|| "eventryd".into());
     let mut child = Command::new("/proc/self/exe")
@@ -22,15 +22,15 @@ pub(super) fn start() -> io::Result<ExitCode> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
-    let mut told = [0];
+    let mut status = [0];
     let output = child.stdout.take().expect("it was asked for");
-    let is_told = output.take(1).read(&mut told)? == 1;
-    if is_told {
-        return Ok(ExitCode::from(told[0]));
+    let is_reported = output.take(1).read(&mut status)? == 1;
+    if is_reported {
+        return Ok(ExitCode::from(status[0]));
     }
     // It has ended without a word.
-    let status = child.wait()?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    let exit = child.wait()?;
+    let code = exit.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(1)))
 }
 
@@ -42,7 +42,7 @@ pub(super) fn leave_terminal() -> io::Result<()> {
 }
 
 /// In the background: says that the daemon serves, and has nothing more to do with who started it.
-pub(super) fn serves() -> io::Result<()> {
+pub(super) fn detach() -> io::Result<()> {
     // Who started it may be gone.
     let _ = io::stdout()
         .write_all(&[0])

@@ -15,7 +15,7 @@ pub(super) enum ConfigLocation {
 }
 
 /// The names that are looked for.
-const NAMES: [(&str, ConfigFormat); 2] = [
+const DEFAULT_NAMES: [(&str, ConfigFormat); 2] = [
     ("eventryd.toml", ConfigFormat::Toml),
     ("eventryd.conf", ConfigFormat::Libvirt),
 ];
@@ -30,20 +30,20 @@ impl ConfigLocation {
         match self {
             ConfigLocation::File(path, format) => read(path, *format)
                 .map(Some)
-                .map_err(|error| unreadable(path, &error)),
+                .map_err(|error| read_error(path, &error)),
             ConfigLocation::Directory(directory) => {
                 let mut found: Option<ConfigFile> = None;
-                for (name, format) in NAMES {
+                for (name, format) in DEFAULT_NAMES {
                     let path = directory.join(name);
                     match read(&path, format) {
                         Ok(source) => {
-                            if let Some(other) = &found {
-                                return Err(two(&other.path, &path));
+                            if let Some(first) = &found {
+                                return Err(ambiguous_error(&first.path, &path));
                             }
                             found = Some(source);
                         }
                         Err(error) if is_absent(&error) => {}
-                        Err(error) => return Err(unreadable(&path, &error)),
+                        Err(error) => return Err(read_error(&path, &error)),
                     }
                 }
                 Ok(found)
@@ -54,15 +54,15 @@ impl ConfigLocation {
 
 /// Where the configuration of a user is looked for: `/etc/eventry` for root, else below
 /// `$XDG_CONFIG_HOME`, which is `~/.config` by default.
-pub(super) fn default_directory(
+pub(super) fn config_directory(
     uid: u32,
     config_home: Option<PathBuf>,
     home: Option<PathBuf>,
 ) -> PathBuf {
-    let of_user = config_home
+    let user_directory = config_home
         .filter(|path| path.is_absolute())
         .or_else(|| home.map(|home| home.join(".config")));
-    match of_user {
+    match user_directory {
         Some(directory) if uid != 0 => directory.join("eventry"),
         _ => PathBuf::from("/etc/eventry"),
     }
@@ -71,8 +71,8 @@ pub(super) fn default_directory(
 fn read(path: &Path, format: ConfigFormat) -> io::Result<ConfigFile> {
     let mut text = Vec::new();
     // One byte more than there may be, so that a file that is too long is told from one that just fits.
-    let most = MAX_FILE_SIZE as u64 + 1;
-    File::open(path)?.take(most).read_to_end(&mut text)?;
+    let limit = MAX_FILE_SIZE as u64 + 1;
+    File::open(path)?.take(limit).read_to_end(&mut text)?;
     let path = path.to_owned();
     Ok(ConfigFile { path, format, text })
 }
@@ -85,7 +85,7 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
+fn read_error(path: &Path, error: &io::Error) -> ConfigError {
     ConfigError {
         location: path.display().to_string(),
         message: format!("cannot read the configuration: {error}"),
@@ -93,12 +93,12 @@ fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
     }
 }
 
-fn two(one: &Path, other: &Path) -> ConfigError {
+fn ambiguous_error(first: &Path, second: &Path) -> ConfigError {
     ConfigError {
-        location: one.display().to_string(),
+        location: first.display().to_string(),
         message: format!(
             "there is {} too; move one of them away, or name one with --config",
-            other.display()
+            second.display()
         ),
         excerpt: None,
     }
@@ -112,18 +112,18 @@ mod tests {
     fn root_and_users_have_a_place_for_their_configuration() {
         let path = |text: &str| Some(PathBuf::from(text));
         assert_eq!(
-            default_directory(0, path("/x"), path("/root")),
+            config_directory(0, path("/x"), path("/root")),
             Path::new("/etc/eventry")
         );
         assert_eq!(
-            default_directory(7, path("/x"), path("/h")),
+            config_directory(7, path("/x"), path("/h")),
             Path::new("/x/eventry")
         );
         assert_eq!(
-            default_directory(7, path("x"), path("/h")),
+            config_directory(7, path("x"), path("/h")),
             Path::new("/h/.config/eventry")
         );
-        assert_eq!(default_directory(7, None, None), Path::new("/etc/eventry"));
+        assert_eq!(config_directory(7, None, None), Path::new("/etc/eventry"));
     }
 
     #[test]

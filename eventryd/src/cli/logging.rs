@@ -6,16 +6,16 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// Where the journal listens.
-const JOURNAL: &str = "/run/systemd/journal/socket";
+const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
 /// The settings that the environment stands for (DM-1601).
 ///
 /// # Errors
 ///
 /// A message if a variable makes no sense.
-pub(super) fn environment() -> Result<Vec<(&'static str, SettingValue, Origin)>, String> {
+pub(super) fn environment_settings() -> Result<Vec<(&'static str, SettingValue, Origin)>, String> {
     let mut settings = Vec::new();
-    if let Some(level) = variable("LIBVIRT_DEBUG")? {
+    if let Some(level) = env_text("LIBVIRT_DEBUG")? {
         let level = Level::from_name(&level).ok_or_else(|| {
             format!("LIBVIRT_DEBUG is {level:?}; it must be 1 to 4, debug, info, warning or error")
         })?;
@@ -26,14 +26,14 @@ pub(super) fn environment() -> Result<Vec<(&'static str, SettingValue, Origin)>,
         ("LIBVIRT_LOG_FILTERS", "log_filters"),
         ("LIBVIRT_LOG_OUTPUTS", "log_outputs"),
     ] {
-        if let Some(text) = variable(name)? {
+        if let Some(text) = env_text(name)? {
             settings.push((key, SettingValue::Text(text), Origin::Environment(name)));
         }
     }
     Ok(settings)
 }
 
-fn variable(name: &'static str) -> Result<Option<String>, String> {
+fn env_text(name: &'static str) -> Result<Option<String>, String> {
     match env::var(name) {
         Ok(text) if text.is_empty() => Ok(None),
         Ok(text) => Ok(Some(text)),
@@ -53,20 +53,20 @@ pub(super) fn default_outputs(in_background: bool) -> Vec<Output> {
         level: Level::Info,
         destination: Destination::Journald,
     };
-    let has_journal = Path::new(JOURNAL).exists();
+    let has_journal = Path::new(JOURNAL_SOCKET).exists();
     let output = if has_journal && (in_background || is_stderr_the_journal()) {
         journal
     } else if !in_background {
         everything(Destination::Stderr)
     } else {
-        everything(Destination::File(default_file()))
+        everything(Destination::File(default_log_file()))
     };
     vec![output]
 }
 
 /// Makes the directory of the file that a daemon in the background logs to, if the log goes there.
-pub(super) fn make_directory(outputs: &[Output]) {
-    let default = Destination::File(default_file());
+pub(super) fn create_log_directory(outputs: &[Output]) {
+    let default = Destination::File(default_log_file());
     if outputs.iter().any(|output| output.destination == default)
         && let Destination::File(path) = default
         && let Some(directory) = path.parent()
@@ -77,12 +77,12 @@ pub(super) fn make_directory(outputs: &[Output]) {
 }
 
 /// The file that a daemon in the background logs to.
-fn default_file() -> PathBuf {
+fn default_log_file() -> PathBuf {
     let path = |name| env::var_os(name).map(PathBuf::from);
-    let of_user = path("XDG_CACHE_HOME")
+    let user_cache = path("XDG_CACHE_HOME")
         .filter(|path| path.is_absolute())
         .or_else(|| path("HOME").map(|home| home.join(".cache")));
-    let directory = match of_user {
+    let directory = match user_cache {
         Some(directory) if !rustix::process::geteuid().is_root() => directory,
         _ => PathBuf::from("/var/log"),
     };

@@ -1,6 +1,6 @@
 //! The options: libvirtd's, and some of our own.
 
-use super::passwd::Passwd;
+use super::passwd::PasswdArgs;
 use crate::config::{ConfigFormat, MAX_IDLE_TIMEOUT_SECS, Origin, SettingValue};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ pub(super) struct Options {
 
     /// Syntax of the configuration file, whatever its name
     #[arg(long, value_name = "FORMAT", requires = "config")]
-    pub(super) config_format: Option<Syntax>,
+    pub(super) config_format: Option<FormatArg>,
 
     /// Say everything that is wrong with the configuration, or that nothing is, and end
     #[arg(long)]
@@ -58,7 +58,7 @@ pub(super) struct Options {
 
     /// Print a configuration file with every setting in a comment, and end
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "libvirt")]
-    pub(super) print_sample: Option<Syntax>,
+    pub(super) print_sample: Option<FormatArg>,
 
     /// Serve in the background, in a session of its own; end when it serves or has failed
     #[arg(short, long)]
@@ -82,13 +82,13 @@ pub(super) struct Options {
     run_dir: Option<PathBuf>,
 
     /// What the names of the sockets begin with: NAME-sock and NAME-sock-ro. Default: eventry
-    #[arg(long, value_name = "NAME", value_parser = file_name_part)]
+    #[arg(long, value_name = "NAME", value_parser = parse_prefix)]
     prefix: Option<String>,
 
     /// Listen on plain TCP as well; `:PORT` for all addresses, port 0 for any that is free. Nothing is
     /// encrypted and nobody is asked who he is: for this machine, or networks you trust
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = host_and_port)]
-    listen_tcp: Option<HostAndPort>,
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_host_port)]
+    listen_tcp: Option<HostPort>,
 
     /// Log more: -v each connection and call, -vv everything
     #[arg(short, long, action = ArgAction::Count)]
@@ -106,23 +106,23 @@ pub(super) struct Options {
 /// What to do other than serve.
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
-    Passwd(Passwd),
+    Passwd(PasswdArgs),
 }
 
 /// The syntax of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Syntax {
+pub(super) enum FormatArg {
     /// That of libvirtd.conf
     Libvirt,
     /// TOML
     Toml,
 }
 
-impl From<Syntax> for ConfigFormat {
-    fn from(syntax: Syntax) -> ConfigFormat {
-        match syntax {
-            Syntax::Libvirt => ConfigFormat::Libvirt,
-            Syntax::Toml => ConfigFormat::Toml,
+impl From<FormatArg> for ConfigFormat {
+    fn from(format: FormatArg) -> ConfigFormat {
+        match format {
+            FormatArg::Libvirt => ConfigFormat::Libvirt,
+            FormatArg::Toml => ConfigFormat::Toml,
         }
     }
 }
@@ -163,7 +163,7 @@ impl Options {
             let seconds = SettingValue::Integer(seconds.into());
             set("eventry_idle_timeout", seconds, "--timeout");
         }
-        if let Some(HostAndPort { host, port }) = &self.listen_tcp {
+        if let Some(HostPort { host, port }) = &self.listen_tcp {
             let none = SettingValue::Text("none".to_owned());
             set("listen_tcp", SettingValue::Integer(1), "--listen-tcp");
             set("tcp_port", SettingValue::Text(port.clone()), "--listen-tcp");
@@ -185,25 +185,25 @@ impl Options {
     }
 
     /// Whether this process only starts the one that serves.
-    pub(super) fn starts_background(&self) -> bool {
+    pub(super) fn is_launcher(&self) -> bool {
         self.daemon && !self.in_background
     }
 
     /// Whether everything is to be logged.
-    pub(super) fn trace(&self) -> bool {
+    pub(super) fn is_trace(&self) -> bool {
         self.verbose > 1
     }
 }
 
 /// Where to listen on a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct HostAndPort {
+struct HostPort {
     host: Option<String>,
     port: String,
 }
 
 /// Takes `host:port` apart; a number of IPv6 stands in brackets.
-fn host_and_port(text: &str) -> Result<HostAndPort, String> {
+fn parse_host_port(text: &str) -> Result<HostPort, String> {
     let example = "say ADDRESS:PORT, for example 127.0.0.1:16509, [::1]:16509 or :16509";
     let (host, port) = text.rsplit_once(':').ok_or(example)?;
     let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
@@ -215,14 +215,14 @@ fn host_and_port(text: &str) -> Result<HostAndPort, String> {
     if port.is_empty() {
         return Err(example.to_owned());
     }
-    Ok(HostAndPort {
+    Ok(HostPort {
         host: (!host.is_empty()).then(|| host.to_owned()),
         port: port.to_owned(),
     })
 }
 
 /// A prefix that is part of a file name, not a path.
-fn file_name_part(text: &str) -> Result<String, String> {
+fn parse_prefix(text: &str) -> Result<String, String> {
     if text.is_empty() || text.contains('/') || text.contains('\0') {
         return Err("a prefix is part of a file name: not empty and without a slash".to_owned());
     }
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn an_address_to_listen_on_is_taken_apart_at_its_port() {
         let parts = |text| {
-            let parsed = host_and_port(text).ok();
+            let parsed = parse_host_port(text).ok();
             parsed.map(|at| (at.host.unwrap_or_default(), at.port))
         };
         let expected = |host: &str, port: &str| Some((host.to_owned(), port.to_owned()));
@@ -302,8 +302,8 @@ mod tests {
 
     #[test]
     fn a_prefix_with_a_slash_is_refused() {
-        assert!(file_name_part("a/b").is_err());
-        assert!(file_name_part("").is_err());
-        assert_eq!(file_name_part("libvirt").as_deref(), Ok("libvirt"));
+        assert!(parse_prefix("a/b").is_err());
+        assert!(parse_prefix("").is_err());
+        assert_eq!(parse_prefix("libvirt").as_deref(), Ok("libvirt"));
     }
 }

@@ -1,6 +1,6 @@
 //! `eventryd passwd`: who may log in with which password.
 
-use super::files::default_directory;
+use super::files::config_directory;
 use crate::auth::{
     AuthError, DEFAULT_ITERATIONS, PasswordChange, change_password, default_password_file,
 };
@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// How much is read of a line: more than any password may have.
-const LINE_MAX: u64 = 4_096;
+const MAX_LINE_LEN: u64 = 4_096;
 
 /// Gives a user a password for SASL (SCRAM-SHA-256), or takes the user out.
 ///
@@ -19,7 +19,7 @@ const LINE_MAX: u64 = 4_096;
 /// if that is no terminal. The file, made if it is not there, can be read by its owner only, holds salted
 /// hashes and no passwords, and is replaced as a whole. A running eventryd reads it again on SIGHUP.
 #[derive(Args, Debug)]
-pub(super) struct Passwd {
+pub(super) struct PasswdArgs {
     /// The file. Default: /etc/eventry/passwords for root, $XDG_CONFIG_HOME/eventry/passwords or
     /// ~/.config/eventry/passwords for a user
     #[arg(long, value_name = "FILE")]
@@ -47,14 +47,14 @@ pub(super) enum PasswdError {
     #[error("cannot read the password: {0}")]
     Read(#[from] io::Error),
     #[error("there is no password on the standard input")]
-    Nothing,
+    Empty,
     #[error("the two passwords differ; nothing was changed")]
-    Differ,
+    Mismatch,
 }
 
-impl Passwd {
+impl PasswdArgs {
     /// Does it, and returns what to tell.
-    pub(super) fn carry_out(
+    pub(super) fn run(
         &self,
         config_home: Option<PathBuf>,
         home: Option<PathBuf>,
@@ -63,7 +63,7 @@ impl Passwd {
         let file = self
             .file
             .clone()
-            .unwrap_or_else(|| default_password_file(&default_directory(uid, config_home, home)));
+            .unwrap_or_else(|| default_password_file(&config_directory(uid, config_home, home)));
         let (user, shown) = (&self.user, file.display());
         if self.delete {
             change_password(&file, user, PasswordChange::Delete)?;
@@ -84,17 +84,17 @@ fn read_password(user: &str) -> Result<String, PasswdError> {
     if !isatty(&stdin) {
         return read_line(&stdin);
     }
-    let _hidden = Hidden::begin(&stdin)?;
-    let first = ask(&stdin, &format!("New password for {user}: "))?;
-    let second = ask(&stdin, "Once more: ")?;
+    let _echo_off = EchoOff::set(&stdin)?;
+    let first = prompt(&stdin, &format!("New password for {user}: "))?;
+    let second = prompt(&stdin, "Once more: ")?;
     if first == second {
         Ok(first)
     } else {
-        Err(PasswdError::Differ)
+        Err(PasswdError::Mismatch)
     }
 }
 
-fn ask(stdin: &Stdin, question: &str) -> Result<String, PasswdError> {
+fn prompt(stdin: &Stdin, question: &str) -> Result<String, PasswdError> {
     let mut stderr = io::stderr();
     stderr.write_all(question.as_bytes())?;
     let answer = read_line(stdin);
@@ -105,32 +105,32 @@ fn ask(stdin: &Stdin, question: &str) -> Result<String, PasswdError> {
 
 fn read_line(stdin: &Stdin) -> Result<String, PasswdError> {
     let mut line = String::new();
-    if stdin.lock().take(LINE_MAX).read_line(&mut line)? == 0 {
-        return Err(PasswdError::Nothing);
+    if stdin.lock().take(MAX_LINE_LEN).read_line(&mut line)? == 0 {
+        return Err(PasswdError::Empty);
     }
     let line = line.strip_suffix('\n').unwrap_or(&line);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
 /// A terminal that does not show what is typed, as long as this lives.
-struct Hidden<'a> {
+struct EchoOff<'a> {
     terminal: &'a Stdin,
-    before: Termios,
+    previous: Termios,
 }
 
-impl<'a> Hidden<'a> {
-    fn begin(terminal: &'a Stdin) -> io::Result<Hidden<'a>> {
-        let before = tcgetattr(terminal)?;
-        let mut hidden = before.clone();
-        hidden.local_modes -= LocalModes::ECHO;
+impl<'a> EchoOff<'a> {
+    fn set(terminal: &'a Stdin) -> io::Result<EchoOff<'a>> {
+        let previous = tcgetattr(terminal)?;
+        let mut modes = previous.clone();
+        modes.local_modes -= LocalModes::ECHO;
         // What was typed ahead was shown.
-        tcsetattr(terminal, OptionalActions::Flush, &hidden)?;
-        Ok(Hidden { terminal, before })
+        tcsetattr(terminal, OptionalActions::Flush, &modes)?;
+        Ok(EchoOff { terminal, previous })
     }
 }
 
-impl Drop for Hidden<'_> {
+impl Drop for EchoOff<'_> {
     fn drop(&mut self) {
-        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.previous);
     }
 }

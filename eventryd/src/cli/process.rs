@@ -11,39 +11,39 @@ use std::time::Duration;
 
 /// What the configuration is made of, so that it can be made again.
 #[derive(Clone, Debug)]
-pub(super) struct Configuration {
-    pub(super) file: ConfigLocation,
+pub(super) struct ConfigInputs {
+    pub(super) location: ConfigLocation,
     pub(super) overrides: Overrides,
 }
 
-impl Configuration {
+impl ConfigInputs {
     /// Reads the file, if there is one, and puts everything together.
     ///
     /// # Errors
     ///
     /// Everything that is wrong.
-    pub(super) fn read(&self) -> Result<LoadedConfig, Vec<ConfigError>> {
-        let file = self.file.read().map_err(|error| vec![error])?;
+    pub(super) fn load(&self) -> Result<LoadedConfig, Vec<ConfigError>> {
+        let file = self.location.read().map_err(|error| vec![error])?;
         self.overrides.load(file.as_ref())
     }
 }
 
 /// What is in force, and how it is changed (DM-1306).
 pub(super) struct Reloader {
-    pub(super) configuration: Configuration,
+    pub(super) inputs: ConfigInputs,
     pub(super) logger: Logger,
     /// What was in force when the daemon started: what takes a restart is compared with it.
     pub(super) started: LoadedConfig,
     pub(super) current: LoadedConfig,
-    pub(super) watcher: Watcher,
+    pub(super) service_manager: ServiceManager,
 }
 
 impl Reloader {
     /// Reads the configuration again and applies what can be changed. If anything is wrong with it, nothing
     /// is changed.
     pub(super) fn reload(&mut self, control: &Control) {
-        self.watcher.reloading();
-        match self.configuration.read() {
+        self.service_manager.notify_reloading();
+        match self.inputs.load() {
             Ok(new) => self.apply(new, control),
             Err(errors) => {
                 for error in &errors {
@@ -52,13 +52,13 @@ impl Reloader {
                 tracing::error!("SIGHUP: the configuration is wrong, nothing is changed");
             }
         }
-        self.watcher.ready();
+        self.service_manager.notify_ready();
     }
 
     fn apply(&mut self, new: LoadedConfig, control: &Control) {
         // What may fail comes before what changes anything.
-        let log = match self.logger.prepare(&new.log) {
-            Ok(log) => log,
+        let prepared = match self.logger.prepare(&new.log) {
+            Ok(prepared) => prepared,
             Err(error) => {
                 tracing::error!("SIGHUP: {error}; nothing is changed");
                 return;
@@ -68,14 +68,14 @@ impl Reloader {
             tracing::error!("SIGHUP: {error}; nothing is changed");
             return;
         }
-        self.logger.apply(log);
-        let applied = names(self.current.changed_settings(&new), |spec| {
+        self.logger.apply(prepared);
+        let applied = setting_names(self.current.changed_settings(&new), |spec| {
             matches!(
                 spec.reload_effect,
                 ReloadEffect::Immediate | ReloadEffect::NewConnections
             )
         });
-        let waiting = names(self.started.changed_settings(&new), |spec| {
+        let pending = setting_names(self.started.changed_settings(&new), |spec| {
             spec.reload_effect == ReloadEffect::Restart
         });
         for warning in new.warnings() {
@@ -85,19 +85,19 @@ impl Reloader {
             "" => tracing::info!("SIGHUP: read the configuration again; nothing has changed"),
             applied => tracing::info!("SIGHUP: in force now: {applied}"),
         }
-        if !waiting.is_empty() {
-            tracing::warn!("SIGHUP: changed, but in force only after a restart: {waiting}");
+        if !pending.is_empty() {
+            tracing::warn!("SIGHUP: changed, but in force only after a restart: {pending}");
         }
         self.current = new;
     }
 }
 
-fn names(
+fn setting_names(
     specs: impl Iterator<Item = &'static SettingSpec>,
-    counts: impl Fn(&SettingSpec) -> bool,
+    is_included: impl Fn(&SettingSpec) -> bool,
 ) -> String {
     let names: Vec<&str> = specs
-        .filter(|spec| counts(spec))
+        .filter(|spec| is_included(spec))
         .map(|spec| spec.name)
         .collect();
     names.join(", ")
@@ -105,48 +105,48 @@ fn names(
 
 /// Who watches over the daemon, if anybody: `$NOTIFY_SOCKET` (DM-109).
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watcher {
+pub(super) struct ServiceManager {
     /// It is told that a reload is over only when the start is.
-    serves: Arc<AtomicBool>,
+    is_started: Arc<AtomicBool>,
 }
 
-impl Watcher {
+impl ServiceManager {
     /// The daemon serves, for the first time or after a reload.
-    pub(super) fn serves(&self) {
-        self.serves.store(true, Ordering::Release);
-        self.ready();
+    pub(super) fn notify_started(&self) {
+        self.is_started.store(true, Ordering::Release);
+        self.notify_ready();
     }
 
-    fn ready(&self) {
-        if self.serves.load(Ordering::Acquire) {
-            tell(&[NotifyState::Ready]);
+    fn notify_ready(&self) {
+        if self.is_started.load(Ordering::Acquire) {
+            notify(&[NotifyState::Ready]);
         }
     }
 
-    fn reloading(&self) {
-        if !self.serves.load(Ordering::Acquire) {
+    fn notify_reloading(&self) {
+        if !self.is_started.load(Ordering::Acquire) {
             return;
         }
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
             Err(error) => tracing::warn!("cannot read the clock for a reload: {error}"),
         }
     }
 
     /// The daemon begins to stop, which may take as long as `grace`.
-    pub(super) fn stopping(grace: Duration) {
+    pub(super) fn notify_stopping(grace: Duration) {
         /// For what comes after the last client.
-        const AFTERWARDS: Duration = Duration::from_secs(5);
-        let micros = grace.saturating_add(AFTERWARDS).as_micros();
+        const MARGIN: Duration = Duration::from_secs(5);
+        let micros = grace.saturating_add(MARGIN).as_micros();
         let micros = u32::try_from(micros).unwrap_or(u32::MAX);
-        tell(&[
+        notify(&[
             NotifyState::Stopping,
             NotifyState::ExtendTimeoutUsec(micros),
         ]);
     }
 }
 
-fn tell(state: &[NotifyState<'_>]) {
+fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!("cannot tell the service manager: {error}");
     }

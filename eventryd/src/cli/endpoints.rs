@@ -11,12 +11,12 @@ use std::path::Path;
 /// Logs what the daemon listens on.
 pub(super) fn log(ready: &Ready) {
     for endpoint in &ready.endpoints {
-        let access = access(endpoint.access);
+        let access = access_name(endpoint.access);
         tracing::info!("listening on {} ({access})", endpoint.address);
     }
 }
 
-fn access(access: Access) -> &'static str {
+fn access_name(access: Access) -> &'static str {
     match access {
         Access::ReadWrite => "read-write",
         Access::ReadOnly => "read-only",
@@ -24,10 +24,10 @@ fn access(access: Access) -> &'static str {
 }
 
 /// Says what the daemon listens on, and what to try.
-pub(super) fn announce(ready: &Ready) {
+pub(super) fn print(ready: &Ready) {
     let mut text = format!("eventryd {} listens on\n", env!("CARGO_PKG_VERSION"));
     for endpoint in &ready.endpoints {
-        let access = access(endpoint.access);
+        let access = access_name(endpoint.access);
         let _ = match &endpoint.address {
             Address::Unix(path) => writeln!(text, "  {}  ({access})", path.display()),
             Address::Tcp(address) if endpoint.transport == Transport::Tls => {
@@ -46,7 +46,7 @@ pub(super) fn announce(ready: &Ready) {
             Address::Tcp(address) => {
                 let tls = endpoint.transport == Transport::Tls;
                 let scheme = if tls { "test+tls" } else { "test+tcp" };
-                format!("{scheme}://{}/default", reachable(*address))
+                format!("{scheme}://{}/default", connect_address(*address))
             }
         };
         let _ = writeln!(text, "  virsh -c '{uri}' list --all");
@@ -59,7 +59,7 @@ pub(super) fn announce(ready: &Ready) {
 }
 
 /// What a daemon with a configuration that is right would listen on.
-pub(super) fn listeners(config: &Config) -> String {
+pub(super) fn configured_listeners(config: &Config) -> String {
     let mut text = "the configuration is right; with it eventryd listens on\n".to_owned();
     let unix = [
         (config.socket_path(), config.rw_mode),
@@ -68,8 +68,14 @@ pub(super) fn listeners(config: &Config) -> String {
     for (path, mode) in unix {
         let _ = writeln!(text, "  {}  (mode {mode:04o})", path.display());
     }
-    let tcp = config.tcp.as_ref().map(|it| (&it.address, &it.port, "TCP"));
-    let tls = config.tls.as_ref().map(|it| (&it.address, &it.port, "TLS"));
+    let tcp = config
+        .tcp
+        .as_ref()
+        .map(|service| (&service.address, &service.port, "TCP"));
+    let tls = config
+        .tls
+        .as_ref()
+        .map(|service| (&service.address, &service.port, "TLS"));
     for (address, port, kind) in tcp.into_iter().chain(tls) {
         let address = address.as_deref().unwrap_or("all addresses");
         let _ = writeln!(text, "  {address}, port {port}  ({kind})");
@@ -78,7 +84,7 @@ pub(super) fn listeners(config: &Config) -> String {
 }
 
 /// An address to connect to on this machine: all addresses are none to connect to.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+fn connect_address(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
