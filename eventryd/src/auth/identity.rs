@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_without_a_name_is_shown_by_its_numbers() {
+    fn identity_without_names_displays_numbers() {
         let process = UnixPeer {
             uid: 4_000_000,
             gid: 0,

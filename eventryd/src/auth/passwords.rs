@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_changes_the_users_line_and_nothing_else() {
+    fn edit_changes_only_the_entry_of_the_user() {
         let key = [9; KEY_LEN];
         let first = edit("", "fred", Some(&verifier("one")), key).unwrap();
         let commented = format!("# who may come in\n\n{first}");
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_is_named_by_its_number() {
+    fn parse_reports_the_line_of_an_invalid_entry() {
         let good = format!("fred:{}", verifier("x"));
         for (line, expected) in [
             ("fred", PasswordEntryError::MissingColon),
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verifier_with_few_iterations_or_a_short_salt_is_refused() {
+    fn verifier_with_few_iterations_or_short_salt_is_rejected() {
         let good = verifier("x").to_string();
         for bad in [
             good.replace("4096:", "4095:"),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn made_up_users_look_like_most_of_the_real_ones() {
+    fn decoys_have_the_most_common_iterations_and_salt_length() {
         let mut passwords = Passwords::new([5; KEY_LEN]);
         assert_eq!(
             passwords.lookup("x").verifier.salt().len(),

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn pkcheck_is_told_the_process_its_start_and_its_user() {
+    fn pkcheck_gets_pid_start_time_and_uid() {
         let dir = tempfile::tempdir().unwrap();
         let said = dir.path().join("said");
         let pkcheck = fake(dir.path(), &format!("echo \"$*\" >{}", said.display()));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn each_exit_status_of_pkcheck_has_its_meaning() {
+    fn pkcheck_exit_status_maps_to_authorization() {
         let dir = tempfile::tempdir().unwrap();
         let failed = |text: &str| Authorization::Failed(text.to_owned());
         for (script, expected) in [
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pkcheck_that_does_not_end_is_stopped_and_grants_nothing() {
+    fn pkcheck_is_killed_at_the_timeout_and_fails() {
         let dir = tempfile::tempdir().unwrap();
         let pkcheck = fake(dir.path(), "exec sleep 1000");
         let answer = ask(&pkcheck, Action::Manage, Duration::from_millis(1));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pkcheck_that_is_not_there_is_noticed_at_the_start() {
+    fn check_fails_if_pkcheck_is_missing() {
         let dir = tempfile::tempdir().unwrap();
         let pkcheck = fake(dir.path(), "exit 0");
         pkcheck.check().unwrap();

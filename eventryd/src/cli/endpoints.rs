@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_escaped_in_the_printed_uri() {
+    fn uri_path_escapes_special_characters() {
         assert_eq!(uri_path(Path::new("/run/a b&c'd")), "/run/a%20b%26c%27d");
     }
 }

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_and_users_have_a_place_for_their_configuration() {
+    fn config_directory_depends_on_uid_and_environment() {
         let path = |text: &str| Some(PathBuf::from(text));
         assert_eq!(
             config_directory(0, path("/x"), path("/root")),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_named_may_be_missing_but_there_may_not_be_two() {
+    fn default_file_is_optional_but_must_be_unique() {
         let dir = tempfile::tempdir().unwrap();
         let file = ConfigLocation::Directory(dir.path().to_owned());
         assert!(file.read().unwrap().is_none());
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_named_must_be_there() {
+    fn named_file_must_exist() {
         let dir = tempfile::tempdir().unwrap();
         for path in [dir.path().join("missing"), dir.path().to_owned()] {
             let error = ConfigLocation::File(path, ConfigFormat::Toml)
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_end_is_read_to_the_limit_and_refused() {
+    fn endless_file_is_rejected_at_the_size_limit() {
         let file = ConfigLocation::File("/dev/zero".into(), ConfigFormat::Libvirt);
         let source = file.read().unwrap().unwrap();
         assert!(source.parse().1[0].message.contains("longer"));

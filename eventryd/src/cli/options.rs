@@ -236,13 +236,13 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     #[test]
-    fn the_options_are_consistent() {
+    fn option_definitions_are_consistent() {
         use clap::CommandFactory;
         Options::command().debug_assert();
     }
 
     #[test]
-    fn options_of_libvirtd_are_understood() {
+    fn options_of_libvirtd_are_accepted() {
         let line = "eventryd -d -v -l -t 30 -f a.conf -p /run/x.pid";
         let options = Options::try_parse_from(line.split(' ')).unwrap();
         assert!(options.daemon && options.listen);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_does_not_fit_is_refused() {
+    fn timeout_out_of_range_is_rejected() {
         for (seconds, fits) in [
             ("0", true),
             ("2147483", true),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn relative_paths_are_taken_from_where_the_daemon_was_started() {
+    fn relative_paths_are_resolved_in_the_working_directory() {
         let options = Options::try_parse_from(["eventryd", "--run-dir", "run"]).unwrap();
         let settings = options.settings(Path::new("/here")).unwrap();
         assert_eq!(settings[0].1, SettingValue::Text("/here/run".to_owned()));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_to_listen_on_is_taken_apart_at_its_port() {
+    fn listen_address_is_split_at_its_port() {
         let parts = |text| {
             let parsed = parse_host_port(text).ok();
             parsed.map(|at| (at.host.unwrap_or_default(), at.port))
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_with_a_slash_is_refused() {
+    fn prefix_with_a_slash_is_rejected() {
         assert!(parse_prefix("a/b").is_err());
         assert!(parse_prefix("").is_err());
         assert_eq!(parse_prefix("libvirt").as_deref(), Ok("libvirt"));

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_that_quotes_a_file_does_nothing_to_a_terminal() {
+    fn error_display_escapes_control_characters() {
         let error = ConfigError {
             location: "file:1:1".to_owned(),
             message: "output `\u{1b}[2J\0\u{9b}é\n` goes nowhere".to_owned(),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_shows_file_line_column_and_the_place_in_the_line() {
+    fn error_shows_file_line_column_and_excerpt() {
         let text = "# ours\nmax_clients = 0\nfoo = 1";
         assert_eq!(
             errors("x/eventryd.conf", text),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn syntax_is_told_by_the_name_of_the_file() {
+    fn format_follows_the_file_name() {
         let names = [
             ("eventryd.toml", ConfigFormat::Toml),
             ("libvirtd.conf", ConfigFormat::Libvirt),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_shown_around_the_place_and_steers_no_terminal() {
+    fn excerpt_of_a_long_line_is_cut_and_escaped() {
         let text = format!("{}\u{1b}[2Jmax = 1", " ".repeat(500));
         let error = &errors("a.conf", &text)[0];
         assert!(

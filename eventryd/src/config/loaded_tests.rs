@@ -30,7 +30,7 @@ fn errors(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn without_settings_the_daemon_has_its_own_defaults() {
+fn load_without_a_file_gives_the_defaults() {
     let loaded = overrides().load(None).unwrap();
     // It listens on no network, but would serve a socket that is passed to it.
     let mut base = overrides().base;
@@ -41,7 +41,7 @@ fn without_settings_the_daemon_has_its_own_defaults() {
 }
 
 #[test]
-fn settings_reach_the_daemon() {
+fn load_applies_settings_to_the_daemon() {
     let daemon = loaded(
         "max_clients = 7\nmax_queued_clients = 0\nmax_client_requests = 2\nunix_sock_ro_perms = '0444'\n\
          unix_sock_rw_perms = \"0770\"\nunix_sock_dir = '/x'\neventry_prefix = 'libvirt'\neventry_shutdown_grace = 0",
@@ -56,7 +56,7 @@ fn settings_reach_the_daemon() {
 }
 
 #[test]
-fn options_beat_the_environment_and_that_beats_the_file() {
+fn options_override_environment_and_environment_the_file() {
     let mut overrides = overrides();
     let level = |number, origin| ("log_level", SettingValue::Integer(number), origin);
     let text = file("log_level = 4");
@@ -73,7 +73,7 @@ fn options_beat_the_environment_and_that_beats_the_file() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn load_reports_all_errors() {
     let mut overrides = overrides();
     let origin = Origin::Environment("LIBVIRT_LOG_OUTPUTS");
     overrides.environment.push((
@@ -98,7 +98,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 
 /// DM-703: it starts with fewer, and says so.
 #[test]
-fn more_workers_from_the_start_than_at_the_most_are_named_with_both_settings() {
+fn min_workers_above_max_workers_gives_a_warning() {
     assert_eq!(loaded("min_workers = 20").warnings(), [""; 0]);
     assert_eq!(
         loaded("min_workers = 9\nmax_workers = 3").warnings(),
@@ -107,7 +107,7 @@ fn more_workers_from_the_start_than_at_the_most_are_named_with_both_settings() {
 }
 
 #[test]
-fn anonymous_clients_are_at_most_all_clients() {
+fn max_anonymous_clients_above_max_clients_is_rejected() {
     assert!(
         errors("max_clients = 10; max_anonymous_clients = 11")[0]
             .contains("(11) must not be more than `max_clients` (10)")
@@ -118,7 +118,7 @@ fn anonymous_clients_are_at_most_all_clients() {
 }
 
 #[test]
-fn changes_are_named_by_key() {
+fn changed_settings_are_listed_in_table_order() {
     let old = loaded("max_clients = 30\nlog_level = 2");
     let new = loaded("max_clients = 31\nunix_sock_dir = '/y'\nlog_level = 0");
     let names: Vec<&str> = old.changed_settings(&new).map(|spec| spec.name).collect();
@@ -127,7 +127,7 @@ fn changes_are_named_by_key() {
 }
 
 #[test]
-fn the_name_of_the_file_stays_on_its_line() {
+fn file_name_with_a_line_end_is_escaped() {
     let source = ConfigFile {
         path: "a\nlisten_tls = 1\u{1b}".into(),
         ..file("max_clients = 30")
@@ -152,7 +152,7 @@ fn the_name_of_the_file_stays_on_its_line() {
 }
 
 #[test]
-fn what_could_not_be_printed_is_refused_with_its_place() {
+fn value_without_virconf_notation_is_rejected() {
     let source = ConfigFile {
         format: ConfigFormat::Toml,
         ..file(
@@ -172,7 +172,7 @@ fn what_could_not_be_printed_is_refused_with_its_place() {
 }
 
 #[test]
-fn what_is_printed_says_where_it_came_from_and_reads_the_same() {
+fn rendered_config_shows_origins_and_reads_back() {
     let mut overrides = overrides();
     overrides.options.push((
         "eventry_prefix",
@@ -235,7 +235,7 @@ fn another_value(spec: &SettingSpec) -> String {
 
 /// No setting is swallowed: it changes what is in force, is refused, or is named as being without effect.
 #[test]
-fn every_setting_has_an_effect_or_is_named() {
+fn every_setting_has_an_effect_or_a_warning() {
     let in_force = |text: &str| {
         let loaded = overrides().load(Some(&file(text))).ok()?;
         let in_force = format!("{:?} {:?}", loaded.daemon, loaded.log);
@@ -272,7 +272,7 @@ fn pairs(named: &[&str]) -> Vec<ServerFiles> {
 }
 
 #[test]
-fn keys_and_certificates_are_named_together_or_not_at_all() {
+fn keys_and_certificates_are_set_together() {
     let files = |text: &str| {
         let loaded = overrides().load(Some(&file(&format!("listen_tls = 1; {text}"))));
         loaded.map(|loaded| loaded.daemon.tls.unwrap().files)

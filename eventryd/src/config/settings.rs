@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_setting_is_told_with_its_place_and_the_nearest_one() {
+    fn unknown_setting_reports_position_and_nearest_name() {
         let (_, said) = read("max_clients = 1\n  max_client = 2\nqwertz = 3");
         assert_eq!(
             said,
@@ -276,13 +276,13 @@ mod tests {
     }
 
     #[test]
-    fn of_several_settings_of_one_name_the_first_is_in_force() {
+    fn first_of_several_equal_names_wins() {
         let (settings, said) = read("max_clients = 7; max_clients = 8");
         assert_eq!((settings.unsigned("max_clients"), said.len()), (7, 0));
     }
 
     #[test]
-    fn types_are_strict() {
+    fn value_of_the_wrong_type_is_rejected() {
         let cases = [
             ("listen_tcp = 2", "must be 0 or 1"),
             ("listen_tcp = -1", "must be 0 or 1"),
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_has_the_last_word_and_says_so() {
+    fn set_overrides_the_file_and_records_the_origin() {
         let (mut settings, _) = read("max_clients = 7");
         assert_eq!(
             settings.origin("max_clients").unwrap().to_string(),
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_without_effect_are_named_with_the_reason() {
+    fn ignored_settings_are_listed() {
         let (settings, _) = read("audit_level = 2\nmax_clients = 5\nmdns_adv = 1\n");
         let named: Vec<_> = settings
             .ignored()
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn every_default_is_of_its_type() {
+    fn default_values_pass_their_own_check() {
         for spec in crate::config::setting_specs() {
             let Some(value) = spec.default_value() else {
                 continue;

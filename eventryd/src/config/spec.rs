@@ -307,7 +307,7 @@ mod tests {
         mdns_adv mdns_name log_buffer_size tls_no_verify_address";
 
     #[test]
-    fn every_key_of_libvirt_is_there_once_and_ours_have_a_prefix() {
+    fn table_has_every_libvirt_setting_once() {
         let names: Vec<&str> = setting_specs().map(|spec| spec.name).collect();
         let once: BTreeSet<&str> = names.iter().copied().collect();
         assert_eq!(once.len(), names.len(), "a key stands there twice");
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_key_is_named_only_if_it_is_near() {
+    fn nearest_spec_needs_a_small_distance() {
         let nearest = |name| nearest_spec(name).map(|spec| spec.name);
         assert_eq!(nearest("max_client"), Some("max_clients"));
         assert_eq!(nearest("maxclients"), Some("max_clients"));

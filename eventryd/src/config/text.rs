@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_counts_lines_and_characters_from_one() {
+    fn position_counts_lines_and_characters_from_one() {
         let text = "a\nbé = 1".as_bytes();
         let places = [
             (0, (1, 1)),

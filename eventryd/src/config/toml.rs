@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_come_in_the_order_of_the_file_with_their_places() {
+    fn parse_returns_settings_in_file_order_with_positions() {
         let text =
             "max_clients = 0x10\n\nlisten_tcp = true\naccess_drivers = [ # none\n  'x',\n]\n";
         let settings = parse(text.as_bytes()).unwrap();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told_with_its_place() {
+    fn parse_reports_all_errors_with_positions() {
         let found = refused("a = 1\nb = \"x\nc = = 1\n");
         assert_eq!(
             found.iter().map(|(line, ..)| *line).collect::<Vec<_>>(),
@@ -163,20 +163,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_stand_there_once() {
+    fn duplicate_name_is_rejected() {
         let found = refused("a = 1\na = 2\n");
         assert_eq!(found[0].0, 2);
         assert!(found[0].2.contains("duplicate"), "{found:?}");
     }
 
     #[test]
-    fn what_is_not_text_is_told_with_its_place() {
+    fn invalid_utf8_is_rejected_with_its_position() {
         let errors = parse(b"a = 1\nb = \"\xff\"").unwrap_err();
         assert_eq!(errors[0].position, Position { line: 2, column: 6 });
     }
 
     #[test]
-    fn deep_lists_are_refused() {
+    fn deeply_nested_list_is_rejected() {
         let deep = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(parse(deep.as_bytes()).is_err());
     }

@@ -25,7 +25,7 @@ fn text(text: &str) -> SettingValue {
 }
 
 #[test]
-fn a_backslash_is_a_backslash() {
+fn backslash_is_an_ordinary_character() {
     assert_eq!(
         value(r#""C=GB,O=Red Hat\, Inc\n""#),
         text(r"C=GB,O=Red Hat\, Inc\n")
@@ -34,7 +34,7 @@ fn a_backslash_is_a_backslash() {
 }
 
 #[test]
-fn a_string_stands_in_single_double_or_triple_quotes() {
+fn string_may_have_single_double_or_triple_quotes() {
     assert_eq!(value(r#"'it is "so"'"#), text(r#"it is "so""#));
     assert_eq!(value("\"it's\""), text("it's"));
     assert_eq!(
@@ -45,7 +45,7 @@ fn a_string_stands_in_single_double_or_triple_quotes() {
 }
 
 #[test]
-fn settings_are_separated_by_line_ends_or_semicolons() {
+fn line_ends_and_semicolons_separate_settings() {
     let expected =
         [("a", 1), ("b", 2), ("c", 3)].map(|(name, n)| (name.to_owned(), SettingValue::Integer(n)));
     for written in [
@@ -59,7 +59,7 @@ fn settings_are_separated_by_line_ends_or_semicolons() {
 }
 
 #[test]
-fn a_number_may_have_a_sign_and_leading_zeros() {
+fn number_may_have_a_sign_and_leading_zeros() {
     let numbers = [
         ("007", 7),
         ("+5", 5),
@@ -78,7 +78,7 @@ fn a_number_may_have_a_sign_and_leading_zeros() {
 }
 
 #[test]
-fn a_list_may_go_over_lines_and_end_with_a_comma() {
+fn list_may_span_lines_and_end_with_a_comma() {
     let both = SettingValue::List(vec![text("x"), text("y")]);
     for written in [
         "[\"x\",\"y\"]",
@@ -91,7 +91,7 @@ fn a_list_may_go_over_lines_and_end_with_a_comma() {
 }
 
 #[test]
-fn every_setting_stands_there_in_its_order_with_its_place() {
+fn parse_returns_settings_in_file_order_with_positions() {
     let parsed = Virconf::parse(b"\n  a = 1; b = 2\na = 3").unwrap();
     let places: Vec<_> = parsed
         .settings
@@ -109,7 +109,7 @@ fn every_setting_stands_there_in_its_order_with_its_place() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn syntax_error_reports_its_position() {
     let cases = [
         ("a = 1 b = 2", (1, 7), "end of the line"),
         ("\n= 1", (2, 1), "name"),
@@ -141,7 +141,7 @@ fn what_is_wrong_is_told_with_its_place() {
 }
 
 #[test]
-fn depth_and_size_have_a_limit() {
+fn depth_and_size_are_limited() {
     let deep = |depth| format!("a = {}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(Virconf::parse(deep(16).as_bytes()).is_ok());
     assert!(refused(&deep(17)).2.contains("too deep"));
@@ -157,7 +157,7 @@ fn depth_and_size_have_a_limit() {
 }
 
 #[test]
-fn a_comment_may_be_in_any_encoding_but_a_string_is_utf_8() {
+fn comment_may_have_any_encoding_but_string_is_utf8() {
     assert!(Virconf::parse(b"# caf\xe9\na = 1").is_ok());
     let error = Virconf::parse(b"a = \"caf\xe9\"").unwrap_err();
     assert!(error.message.contains("UTF-8"));
@@ -169,7 +169,7 @@ fn in_a_list(text: &str) -> SettingValue {
 }
 
 #[test]
-fn a_string_that_no_quotes_hold_has_no_notation() {
+fn string_that_no_quotes_can_hold_is_not_representable() {
     for text in ["a\n\"\"\"", "a\r\"", "'\"", "'\"\"\"b"] {
         assert!(!in_a_list(text).is_representable(), "{text:?}");
     }
@@ -189,7 +189,7 @@ fn content(parsed: Virconf) -> Vec<(String, SettingValue)> {
 
 proptest! {
     #[test]
-    fn what_is_read_and_written_reads_the_same(
+    fn displayed_settings_read_back_the_same(
         text in proptest::collection::vec(
             prop_oneof![Just("a"), Just("="), Just("1"), Just("-"), Just("\""), Just("'"), Just("\"\"\""),
                 Just("["), Just("]"), Just(","), Just(" "), Just("\n"), Just("\r"), Just(";"), Just("#"), Just("\\"),
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn what_has_a_notation_reads_the_same(
+    fn representable_value_reads_back_the_same(
         text in proptest::collection::vec(
             prop_oneof![Just("a"), Just("\""), Just("'"), Just("\"\"\""), Just("\n"), Just("\r"), Just("]")], 0..9)
     ) {
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn parse_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = Virconf::parse(&bytes);
     }
 }

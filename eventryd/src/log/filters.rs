@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_filter_that_matches_decides() {
+    fn first_matching_filter_applies() {
         let filters = Filters::parse(" 1:server  3:server.hub\t2:+net ").unwrap();
         assert_eq!(filters.level_for("server.hub"), Some(Level::Debug));
         assert_eq!(filters.level_for("net.unix"), Some(Level::Info));
@@ -110,12 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn the_filters_of_the_stock_file_are_read() {
+    fn filters_of_the_stock_libvirtd_conf_are_accepted() {
         assert!(Filters::parse("1:qemu 1:libvirt 4:object 4:json 4:event 1:util").is_ok());
     }
 
     #[test]
-    fn one_bad_filter_spoils_all_and_is_named() {
+    fn invalid_filter_rejects_the_whole_list() {
         for bad in [
             "server",
             "0:server",
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_matches_as_a_whole() {
+    fn pattern_matches_the_whole_name() {
         let cases = [
             ("*", "", true),
             ("", "", true),

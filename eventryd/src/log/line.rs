@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_the_form_of_libvirt() {
+    fn line_has_the_format_of_libvirt() {
         let line = LogLine {
             time: Duration::from_millis(1_700_000_000_123),
             thread: 4711,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_dates() {
+    fn date_converts_days_since_1970() {
         let days = [
             (0, (1970, 1, 1)),
             (58, (1970, 2, 28)),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_says_stays_on_its_line() {
+    fn control_characters_are_escaped() {
         assert_eq!(
             escape("a\r\nb\tc\0d\u{7f}\u{85}\u{2028}\u{202e}é"),
             "a\\r\\nb\\tc\\u{0}d\\u{7f}\\u{85}\\u{2028}\\u{202e}é"
@@ -165,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_and_its_rest_counted() {
+    fn long_text_is_cut_and_omitted_bytes_counted() {
         let text = escape(&"x".repeat(MAX_TEXT_LEN + 7));
         assert_eq!(text, "x".repeat(MAX_TEXT_LEN) + "... (7 bytes more)");
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_two_lines_or_a_long_one(
+        fn any_text_gives_one_line_of_bounded_length(
             text in proptest::collection::vec(prop_oneof![any::<char>(), proptest::char::range('\0', '\u{9f}'), proptest::char::range('\u{2000}', '\u{2070}')], 0..50)
         ) {
             let text = escape(&text.into_iter().collect::<String>());

@@ -37,7 +37,7 @@ fn texts(log: &str) -> Vec<&str> {
 }
 
 #[test]
-fn a_line_has_message_and_fields_and_the_client_cannot_forge_one() {
+fn line_has_message_and_escaped_fields() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let log = logged(&config(Level::Info, &path), &path, |_| {
@@ -55,7 +55,7 @@ fn a_line_has_message_and_fields_and_the_client_cannot_forge_one() {
 }
 
 #[test]
-fn filters_and_outputs_each_have_a_level() {
+fn filters_and_outputs_have_their_own_levels() {
     let dir = tempfile::tempdir().unwrap();
     let (path, errors) = (dir.path().join("log"), dir.path().join("errors"));
     let mut config = config(Level::Warning, &path);
@@ -78,7 +78,7 @@ fn filters_and_outputs_each_have_a_level() {
 }
 
 #[test]
-fn a_flood_of_one_kind_is_cut_and_its_length_told_at_the_end() {
+fn flood_is_limited_and_its_count_logged_at_finish() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let log = logged(&config(Level::Debug, &path), &path, |logger| {
@@ -110,7 +110,7 @@ fn a_flood_of_one_kind_is_cut_and_its_length_told_at_the_end() {
 }
 
 #[test]
-fn a_line_that_is_suppressed_is_not_made() {
+fn suppressed_line_is_not_formatted() {
     struct Counted<'a>(&'a Cell<u32>);
     impl fmt::Display for Counted<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,7 +130,7 @@ fn a_line_that_is_suppressed_is_not_made() {
 }
 
 #[test]
-fn a_file_that_was_moved_away_is_opened_anew_and_the_level_is_changed() {
+fn apply_reopens_the_file_and_changes_the_level() {
     let dir = tempfile::tempdir().unwrap();
     let (path, moved) = (dir.path().join("log"), dir.path().join("log.1"));
     let config = config(Level::Warning, &path);
@@ -156,7 +156,7 @@ fn a_file_that_was_moved_away_is_opened_anew_and_the_level_is_changed() {
 }
 
 #[test]
-fn a_bad_setup_changes_nothing() {
+fn failed_prepare_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let good = config(Level::Warning, &path);
@@ -172,7 +172,7 @@ fn a_bad_setup_changes_nothing() {
 }
 
 #[test]
-fn parts_have_names_that_the_filters_of_libvirtd_do_not_silence() {
+fn stock_libvirtd_filters_do_not_match_our_modules() {
     let filters = Filters::parse("1:qemu 1:libvirt 4:object 4:json 4:event 1:util").unwrap();
     let targets = [
         ("eventryd", "daemon"),

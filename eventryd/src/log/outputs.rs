@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_of_two_outputs_to_one_place_counts() {
+    fn last_output_per_destination_wins() {
         let outputs =
             parsed("1:stderr 2:file:/a 3:file:/b 4:stderr 2:syslog:x 1:journald").unwrap();
         let told: Vec<_> = outputs
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_file_is_taken_from_the_directory() {
+    fn relative_path_is_resolved_in_the_directory() {
         let outputs = parsed("1:file:x/y").unwrap();
         assert_eq!(
             outputs[0].destination,
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_output_spoils_all_and_is_named() {
+    fn invalid_output_rejects_the_whole_list() {
         for bad in [
             "stderr",
             "0:stderr",

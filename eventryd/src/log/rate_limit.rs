@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_kind_is_cut_and_counted_and_other_kinds_pass() {
+    fn flood_of_one_kind_is_limited_and_counted() {
         let mut limiter = RateLimiter::new(3);
         let allowed = (0..1000).filter(|_| limiter.allow(at(1), 'a')).count();
         assert_eq!(allowed, 3);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_window_lets_lines_pass_again() {
+    fn new_window_allows_lines_again() {
         let mut limiter = RateLimiter::new(1);
         for second in [0, 10, 20] {
             assert!(limiter.allow(at(second), 'a'));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn each_window_is_told_when_it_is_over() {
+    fn take_expired_returns_each_window_after_its_end() {
         let mut limiter = RateLimiter::new(1);
         for (second, kind) in [(0, 'a'), (5, 'b')] {
             assert!(limiter.allow(at(second), kind));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_tells_everything_and_no_limit_suppresses_nothing() {
+    fn take_all_returns_everything_and_limit_0_allows_all() {
         let mut limiter = RateLimiter::new(1);
         assert!(limiter.allow(at(0), 'a'));
         assert!(!limiter.allow(at(0), 'a'));

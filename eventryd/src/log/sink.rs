@@ -156,13 +156,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_for_syslog_has_facility_severity_name_and_process() {
+    fn syslog_message_has_priority_name_and_pid() {
         let message = syslog_message(Level::Warning, "libvirtd", 7, "it rains");
         assert_eq!(message, "<28>libvirtd[7]: it rains");
     }
 
     #[test]
-    fn the_system_log_gets_each_line_and_nobody_waits_for_it() {
+    fn syslog_write_never_blocks() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let system = UnixDatagram::bind(&path).unwrap();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_opened_is_named() {
+    fn open_error_names_the_file() {
         let output = Output {
             level: Level::Info,
             destination: Destination::File("/nowhere/at/all".into()),

@@ -61,7 +61,7 @@ fn proof_for(first: &str, challenge: &str, gs2_header: &str) -> String {
 }
 
 #[test]
-fn the_exchange_of_rfc_7677_comes_out_to_the_byte() {
+fn exchange_of_rfc_7677_is_reproduced() {
     let (exchange, challenge) = start(CLIENT_FIRST).unwrap();
     assert_eq!(challenge, SERVER_FIRST);
     assert_eq!(exchange.claimed_user(), "user");
@@ -72,7 +72,7 @@ fn the_exchange_of_rfc_7677_comes_out_to_the_byte() {
 }
 
 #[test]
-fn a_name_may_hold_a_comma_and_an_equals_sign() {
+fn name_with_comma_and_equals_sign_is_unescaped() {
     for (first, gs2_header, user) in [
         ("n,,n=a=2Cb=3Dc,r=x", "n,,", "a,b=c"),
         ("y,,n=user,r=x", "y,,", "user"),
@@ -91,7 +91,7 @@ fn a_name_may_hold_a_comma_and_an_equals_sign() {
 }
 
 #[test]
-fn a_first_message_that_is_none_is_refused() {
+fn malformed_first_message_is_rejected() {
     let long_name = format!("n,,n={},r=x", "u".repeat(256));
     let long_nonce = format!("n,,n=user,r={}", "x".repeat(1025));
     for first in [
@@ -133,7 +133,7 @@ fn a_first_message_that_is_none_is_refused() {
 }
 
 #[test]
-fn who_insists_on_channel_binding_or_on_other_rights_is_refused() {
+fn channel_binding_and_other_authzid_are_rejected() {
     let error = |first| start(first).map(|_| ()).unwrap_err();
     assert_eq!(
         error("p=tls-exporter,,n=user,r=x"),
@@ -143,7 +143,7 @@ fn who_insists_on_channel_binding_or_on_other_rights_is_refused() {
 }
 
 #[test]
-fn a_last_message_that_is_none_proves_nothing() {
+fn malformed_final_message_is_rejected() {
     for last in [
         "".to_owned(),
         WITHOUT_PROOF.to_owned(),
@@ -166,7 +166,7 @@ fn a_last_message_that_is_none_proves_nothing() {
 }
 
 #[test]
-fn a_proof_counts_for_its_own_exchange_only() {
+fn proof_of_another_exchange_is_rejected() {
     let with = |without: &str| finish(&format!("{without},p={PROOF}")).unwrap_err();
     // The nonce of the client alone, a longer one, another one, and another header.
     assert_eq!(
@@ -192,7 +192,7 @@ fn a_proof_counts_for_its_own_exchange_only() {
 }
 
 #[test]
-fn every_bit_of_the_proof_counts() {
+fn proof_with_any_bit_flipped_is_rejected() {
     let right = message::from_base64(PROOF).unwrap();
     for bit in 0..right.len() * 8 {
         let mut proof = right.clone();
@@ -203,7 +203,7 @@ fn every_bit_of_the_proof_counts() {
 }
 
 #[test]
-fn an_unknown_user_is_led_on_and_fails_as_with_a_wrong_password() {
+fn unknown_user_fails_like_a_wrong_password() {
     let challenge_of = |user: &str| start(&format!("n,,n={user},r=x")).unwrap().1;
     let shape = |challenge: &str| {
         let attributes: Vec<&str> = challenge.split(',').collect();
@@ -231,7 +231,7 @@ fn an_unknown_user_is_led_on_and_fails_as_with_a_wrong_password() {
 }
 
 #[test]
-fn nothing_secret_is_shown_by_debug() {
+fn debug_output_has_no_secrets() {
     let users = passwords();
     let verifier = Verifier::derive(b"pencil", &[1; 16], NonZeroU32::new(4096).unwrap());
     let (exchange, _) = start(CLIENT_FIRST).unwrap();
@@ -269,7 +269,7 @@ const RECORDED: [[&str; 4]; 3] = [
 ];
 
 #[test]
-fn recorded_exchanges_of_cyrus_sasl_come_out_to_the_byte() {
+fn recorded_exchanges_of_cyrus_sasl_are_reproduced() {
     for [first, challenge, last, answer] in RECORDED {
         let attributes: Vec<&str> = challenge.split(',').collect();
         let salt = message::from_base64(&attributes[1][2..]).unwrap();
