@@ -1,4 +1,4 @@
-//! The file of passwords, read and written.
+//! Reading and writing the password file.
 
 use super::passwords::{check_name, edit};
 use super::{AuthError, PasswordEntryError, Passwords, Verifier};
@@ -10,21 +10,21 @@ use std::num::NonZeroU32;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// What to do with a user.
+/// Change of one entry of the password file.
 #[derive(Clone, Copy)]
 pub enum PasswordChange<'a> {
-    /// Give it this password, be it there already or not.
+    /// Adds the user, or replaces the password of an existing one.
     Set {
-        /// The password.
+        /// Password: 1 to 1024 bytes without ASCII control characters.
         password: &'a [u8],
-        /// How often it is hashed; from 4096.
+        /// Number of PBKDF2 iterations, from 4096 to 10,000,000.
         iterations: NonZeroU32,
     },
-    /// Take it out.
+    /// Removes the user.
     Delete,
 }
 
-/// Where the file is if nothing else is said, in the directory of the daemon's configuration.
+/// Returns the default path of the password file for a configuration directory.
 ///
 /// ```
 /// use eventryd::auth::default_password_file;
@@ -37,10 +37,14 @@ pub fn default_password_file(directory: &Path) -> PathBuf {
     directory.join("passwords")
 }
 
-/// Reads the file. Do it again when it may have changed.
+/// Reads a password file.
 ///
 /// # Errors
-/// [`AuthError`]: it cannot be read, others than its owner may read or write it, or a line is wrong.
+///
+/// - [`AuthError::Read`] if the file cannot be read or is not UTF-8.
+/// - [`AuthError::InsecureMode`] if its mode gives any right to the group or to others.
+/// - [`AuthError::InvalidEntry`] for the first invalid line.
+/// - [`AuthError::RandomUnavailable`] if no key for decoy salts can be generated.
 pub fn read_passwords(path: &Path) -> Result<Passwords, AuthError> {
     let read_error = |source| AuthError::Read {
         path: path.to_owned(),
@@ -59,13 +63,15 @@ pub fn read_passwords(path: &Path) -> Result<Passwords, AuthError> {
     })
 }
 
-/// Changes one user's entry and leaves the others as they are. Whoever reads the file meanwhile finds it as
-/// it was or as it is afterwards; two changes at once wait for one another.
+/// Changes the entry of one user and keeps every other line.
 ///
-/// A file that is not there is made, with its directory, and only its owner can read it.
+/// The file is replaced by `rename`, so a concurrent reader sees the old or the new contents. A
+/// lock on the directory serializes concurrent changes. A missing file and its directory are
+/// created; a new file has mode 0600.
 ///
 /// # Errors
-/// [`AuthError`]; the file is as it was then.
+///
+/// [`AuthError`]. The file is unchanged in that case.
 pub fn change_password(
     path: &Path,
     user: &str,
@@ -97,7 +103,7 @@ pub fn change_password(
         directory
     };
     fs::create_dir_all(directory).map_err(write_error)?;
-    // On the directory: the file itself is replaced.
+    // The lock is on the directory, because `rename` replaces the file and a lock on it.
     let lock = File::open(directory).map_err(write_error)?;
     flock(&lock, FlockOperation::LockExclusive).map_err(|error| write_error(error.into()))?;
 
@@ -121,7 +127,7 @@ pub fn change_password(
     write_atomically(path, edited.as_bytes()).map_err(write_error)
 }
 
-/// Writes a new file beside the old one and gives it the old one's name and owner.
+/// Writes `contents` to a temporary file beside `path`, with the owner of `path`, and renames it.
 fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
@@ -134,7 +140,7 @@ fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
         .open(&temporary)
         .and_then(|mut file| {
             if let Ok(old) = fs::metadata(path) {
-                // Who runs the daemon as another user goes on reading the file.
+                // A daemon that runs as another user must still be able to read the file.
                 std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
             }
             file.write_all(contents)?;
@@ -146,7 +152,8 @@ fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
     })
 }
 
-/// What SASLprep forbids in ASCII; other characters are taken as they are, as Cyrus SASL does.
+/// Checks a new password: 1 to 1024 bytes without the ASCII characters that SASLprep (RFC 4013)
+/// prohibits. Other characters are not normalized, as in Cyrus SASL.
 fn check_password(password: &[u8]) -> Result<(), PasswordEntryError> {
     let is_valid =
         (1..=1024).contains(&password.len()) && !password.iter().any(u8::is_ascii_control);
@@ -155,7 +162,7 @@ fn check_password(password: &[u8]) -> Result<(), PasswordEntryError> {
         .ok_or(PasswordEntryError::InvalidPassword)
 }
 
-/// Random bytes from the system.
+/// Returns `N` random bytes from the system.
 pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], AuthError> {
     let mut bytes = [0; N];
     SystemRandom::new()

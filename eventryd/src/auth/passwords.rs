@@ -1,13 +1,13 @@
-//! The users and what is kept of their passwords, and the lines they are written in.
+//! Users with their SCRAM verifiers, and the text format of the password file.
 //!
 //! ```text
-//! # A comment. Empty lines are skipped too.
+//! # A comment. Blank lines are ignored too.
 //! :DECOY$BASE64
 //! fred:SCRAM-SHA-256$16384:SALT$STOREDKEY:SERVERKEY
 //! ```
 //!
-//! The line without a name holds the key for the salts that unknown users are shown. It is there so that
-//! those salts stay the same when the daemon starts anew.
+//! The line without a name holds the key from which decoy salts for unknown users are derived. It
+//! is stored in the file so that these salts stay the same across restarts.
 
 use super::scram::{
     DEFAULT_ITERATIONS, KEY_LEN, UserLookup, Verifier, VerifierError, from_base64, hmac, to_base64,
@@ -16,48 +16,49 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// What stands before the key in the line without a name.
+/// Prefix of the key in the line without a name.
 const DECOY_PREFIX: &str = "DECOY$";
 
-/// How long a salt is if nobody has one yet.
+/// Length of a decoy salt in bytes while there are no users.
 const DEFAULT_SALT_LEN: usize = 16;
 
-/// What is wrong with a line, or with what is to become one.
+/// Error in a line of the password file, or in the user name or password of a new entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordEntryError {
-    /// A user's name cannot be written in a line.
+    /// The user name cannot be stored in a line.
     #[error(
-        "a user's name is 1 to 255 bytes, does not begin with '#', and has no colon and no control characters"
+        "a user name has 1 to 255 bytes, does not start with '#', and has no colon or control character"
     )]
     InvalidName,
-    /// There is no colon.
-    #[error("expected USER:SCRAM-SHA-256$…; `eventryd passwd` writes it")]
+    /// The line has no colon.
+    #[error("expected USER:SCRAM-SHA-256$…, as `eventryd passwd` writes it")]
     MissingColon,
-    /// What stands behind the name is wrong.
+    /// The text after the user name is not a verifier.
     #[error(transparent)]
     InvalidVerifier(#[from] VerifierError),
-    /// The line without a name does not hold a key.
+    /// The line without a name does not hold a decoy key.
     #[error("expected :{DECOY_PREFIX} and 32 bytes in base64")]
     InvalidDecoyKey,
-    /// A user has two lines.
-    #[error("{0:?} has a line already")]
+    /// A user has more than one line.
+    #[error("user {0:?} already has a line")]
     DuplicateUser(String),
-    /// A password cannot be used.
-    #[error("a password is 1 to 1024 bytes, and has no control characters")]
+    /// The password is not allowed.
+    #[error("a password has 1 to 1024 bytes and no control character")]
     InvalidPassword,
 }
 
-/// The users and what is kept of their passwords.
+/// Users and their SCRAM verifiers.
 #[derive(Clone)]
 pub struct Passwords {
     users: BTreeMap<String, Verifier>,
     decoy_key: [u8; KEY_LEN],
-    /// What most users have, so that made-up ones do not stand out.
+    /// The most common iteration count and salt length of the users, so that decoys look like
+    /// real users.
     decoy_iterations: NonZeroU32,
     decoy_salt_len: usize,
 }
 
-/// What one line says.
+/// Contents of one line.
 enum PasswordEntry<'a> {
     Blank,
     DecoyKey([u8; KEY_LEN]),
@@ -65,8 +66,9 @@ enum PasswordEntry<'a> {
 }
 
 impl Passwords {
-    /// No users. `decoy_key` decides which salts those who are not there are shown; nobody may be able to
-    /// guess it.
+    /// Creates an empty set of users.
+    ///
+    /// Salts for unknown users are derived from `decoy_key`, which must be secret and random.
     #[must_use]
     pub fn new(decoy_key: [u8; KEY_LEN]) -> Passwords {
         Passwords {
@@ -77,10 +79,11 @@ impl Passwords {
         }
     }
 
-    /// Reads the lines. `decoy_key` is used if none of them has one.
+    /// Parses the text of a password file. `decoy_key` applies if the text has no decoy key.
     ///
     /// # Errors
-    /// The number of the first wrong line, from 1, and what is wrong with it.
+    ///
+    /// The number of the first invalid line, from 1, and its error.
     pub fn parse(
         text: &str,
         decoy_key: [u8; KEY_LEN],
@@ -103,10 +106,11 @@ impl Passwords {
         Ok(passwords)
     }
 
-    /// Adds a user, or changes its password.
+    /// Adds a user, or replaces the verifier of an existing one.
     ///
     /// # Errors
-    /// [`PasswordEntryError::InvalidName`]
+    ///
+    /// [`PasswordEntryError::InvalidName`] if the name cannot be stored in a password file.
     pub fn insert(&mut self, user: &str, verifier: Verifier) -> Result<(), PasswordEntryError> {
         check_name(user)?;
         self.users.insert(user.to_owned(), verifier);
@@ -114,20 +118,22 @@ impl Passwords {
         Ok(())
     }
 
-    /// How many users there are.
+    /// Returns the number of users.
     #[must_use]
     pub fn len(&self) -> usize {
         self.users.len()
     }
 
-    /// Whether nobody can log in.
+    /// Returns `true` if there are no users.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
 
-    /// What an exchange with `user` is checked against: made up if there is no such user, and always the
-    /// same then. The work is done for every name.
+    /// Returns the verifier of `user`, or a decoy for an unknown user.
+    ///
+    /// The decoy depends on the name and the decoy key only, so repeated attempts see the same
+    /// salt. It is computed for known users as well, so that both cases take the same time.
     pub(super) fn lookup(&self, user: &str) -> UserLookup {
         let salt = [&b"salt "[..], user.as_bytes()].concat();
         let mut salt = hmac(&self.decoy_key, &salt).repeat(self.decoy_salt_len.div_ceil(KEY_LEN));
@@ -154,10 +160,10 @@ impl Passwords {
     }
 }
 
-/// The text of a file with a user's line added, changed or, without a `verifier`, taken out. Everything else
-/// stays as it is; a line for the made-up salts is added with `decoy_key` if there is none.
+/// Returns `text` with the line of `user` added or replaced or, if `verifier` is `None`, removed.
 ///
-/// `None` if there is no such user to take out.
+/// Other lines are kept. A line with `decoy_key` is added if the text has no decoy key. Returns
+/// `None` if the user to remove has no line.
 pub(super) fn edit(
     text: &str,
     user: &str,
@@ -216,7 +222,7 @@ pub(super) fn check_name(user: &str) -> Result<(), PasswordEntryError> {
         .ok_or(PasswordEntryError::InvalidName)
 }
 
-/// Without what helps to guess passwords.
+/// Omits the keys and salts, which allow guessing passwords offline.
 impl fmt::Debug for Passwords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Passwords")

@@ -1,4 +1,4 @@
-//! polkit asked by its own program, `pkcheck`.
+//! Authorization by polkit's own program, `pkcheck`.
 
 use super::AuthError;
 use super::polkit::{Action, Authorization, Authorizer, Subject};
@@ -11,18 +11,19 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// How much of what the program says is kept.
+/// Maximum number of bytes that are read from the standard error of `pkcheck`.
 const MAX_DIAGNOSTIC_LEN: u64 = 1_024;
 
-/// Asks polkit by running `pkcheck`, with whatever agent the user has to ask for a password.
+/// Authorizer that runs `pkcheck` for each request, with user interaction allowed: polkit may ask
+/// the user for a password through the authentication agent of the user's session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PkCheck {
-    /// The program.
+    /// Path of the program.
     pub program: PathBuf,
 }
 
 impl Default for PkCheck {
-    /// The program where distributions have it.
+    /// Uses `/usr/bin/pkcheck`, the path in the common distributions.
     fn default() -> PkCheck {
         PkCheck {
             program: "/usr/bin/pkcheck".into(),
@@ -61,11 +62,12 @@ impl Authorizer for PkCheck {
     }
 }
 
-/// How the program ended and what it said, or `None` if it had to be stopped.
+/// Waits for the program, and kills it after `timeout`. Returns its exit status and its standard
+/// error, or `None` if it was killed.
 fn wait_or_kill(mut child: Child, timeout: Duration) -> io::Result<Option<(ExitStatus, String)>> {
     let exited = wait_for_exit(&child, timeout);
     if !matches!(exited, Ok(true)) {
-        // It may have ended just now.
+        // Killing fails if the program has exited in the meantime, which is no error here.
         let _ = child.kill();
         child.wait()?;
         return exited.map(|_| None);
@@ -73,7 +75,8 @@ fn wait_or_kill(mut child: Child, timeout: Duration) -> io::Result<Option<(ExitS
     let status = child.wait()?;
     let mut diagnostic = Vec::new();
     if let Some(stderr) = child.stderr.take() {
-        // Without waiting for whoever else has the pipe: it is said by now.
+        // The program has exited, so its output is complete. A child of it may still hold the pipe
+        // open, so the read must not block.
         rustix::io::ioctl_fionbio(&stderr, true)?;
         let _ = stderr.take(MAX_DIAGNOSTIC_LEN).read_to_end(&mut diagnostic);
     }
@@ -83,7 +86,7 @@ fn wait_or_kill(mut child: Child, timeout: Duration) -> io::Result<Option<(ExitS
     )))
 }
 
-/// Waits until the program has ended; whether it has.
+/// Waits until the program exits. Returns `false` after `timeout`.
 fn wait_for_exit(child: &Child, timeout: Duration) -> io::Result<bool> {
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let timespec = Timespec::try_from(timeout).ok();
@@ -97,7 +100,7 @@ fn wait_for_exit(child: &Child, timeout: Duration) -> io::Result<bool> {
     }
 }
 
-/// What the exit status means, by the manual.
+/// Maps an exit status to a result, as pkcheck(1) defines it.
 fn authorization_for(status: ExitStatus, diagnostic: &str) -> Authorization {
     match status.code() {
         Some(0) => Authorization::Granted,
@@ -122,7 +125,7 @@ mod tests {
     };
     const LONG: Duration = Duration::from_secs(30);
 
-    /// A program in the place of `pkcheck`.
+    /// Creates a shell script that stands in for `pkcheck`.
     fn fake(dir: &Path, script: &str) -> PkCheck {
         let program = dir.join("pkcheck");
         let mut file = fs::File::create(&program).unwrap();
@@ -132,7 +135,8 @@ mod tests {
         PkCheck { program }
     }
 
-    /// Its answer. While another test starts a program, that has our copy of the file open for writing.
+    /// Runs the script. `ETXTBSY` is retried: a process that another test forks holds a copy of the
+    /// descriptor that wrote the script until it calls `exec`.
     fn ask(pkcheck: &PkCheck, action: Action, timeout: Duration) -> Authorization {
         loop {
             match pkcheck.authorize(SUBJECT, action, timeout) {

@@ -69,9 +69,9 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     let long = "x".repeat(2_000);
     for (arguments, stdin, expected) in [
         (&["fred"][..], "", "no password on the standard input"),
-        (&["fred"], "\n", "a password is 1 to 1024 bytes"),
+        (&["fred"], "\n", "a password has 1 to 1024 bytes"),
         (&["fred"], "a\u{7}b\n", "no control characters"),
-        (&["fred"], &long, "a password is 1 to 1024 bytes"),
+        (&["fred"], &long, "a password has 1 to 1024 bytes"),
         (&["a:b"], "x\n", "no colon"),
         (&["#fred"], "x\n", "does not begin with '#'"),
         (&["--delete", "ann"], "", "no user \"ann\""),

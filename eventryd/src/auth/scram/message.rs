@@ -1,28 +1,29 @@
-//! The client's two messages, taken apart.
+//! Parsing of the client's two messages.
 
 use super::super::SaslError;
 use super::verifier::KEY_LEN;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The longest name of a user in bytes, and the longest nonce of a client.
+/// Maximum length of a user name in bytes.
 const MAX_NAME_LEN: usize = 255;
+/// Maximum length of the client's nonce in bytes.
 const MAX_NONCE_LEN: usize = 1_024;
 
-/// `[n|y],[a=AUTHZID],n=USER,r=NONCE[,EXTENSION…]`
+/// Client's first message: `[n|y],[a=AUTHZID],n=USER,r=NONCE[,EXTENSION…]`.
 #[derive(Debug)]
 pub(super) struct ClientFirst<'a> {
-    /// The part up to the second comma, which the last message repeats.
+    /// Part up to and including the second comma, which the final message repeats.
     pub(super) gs2_header: &'a str,
-    /// The part after it.
+    /// Part after the header.
     pub(super) bare: &'a str,
-    /// Whose rights the client wants, if it says so.
+    /// Authorization identity, if present.
     pub(super) authzid: Option<String>,
     pub(super) user: String,
     pub(super) nonce: &'a str,
 }
 
-/// `c=BINDING,r=NONCE[,EXTENSION…],p=PROOF`
+/// Client's final message: `c=BINDING,r=NONCE[,EXTENSION…],p=PROOF`.
 #[derive(Debug)]
 pub(super) struct ClientFinal<'a> {
     pub(super) channel_binding: Vec<u8>,
@@ -37,7 +38,7 @@ impl<'a> ClientFirst<'a> {
         let malformed = || SaslError::Malformed("the client's first message");
         let (binding, rest) = text.split_once(',').ok_or_else(malformed)?;
         match binding {
-            // `y`: it could bind, but was not offered to.
+            // `y`: the client supports channel binding, but the server does not offer it.
             "n" | "y" => {}
             _ if binding.starts_with("p=") => return Err(SaslError::ChannelBinding),
             _ => return Err(malformed()),
@@ -50,7 +51,7 @@ impl<'a> ClientFirst<'a> {
             None => return Err(malformed()),
         };
         let mut attributes = bare.split(',');
-        // Before the name, `m=` asks for an extension that nobody knows.
+        // `m=` before the name requires an extension. None is supported, so it is malformed here.
         let user = attribute(attributes.next(), "n=").ok_or_else(malformed)?;
         let nonce = attribute(attributes.next(), "r=").ok_or_else(malformed)?;
         let is_printable = |byte: &u8| (0x21..=0x7e).contains(byte);
@@ -75,7 +76,7 @@ impl<'a> ClientFinal<'a> {
     pub(super) fn parse(message: &'a [u8]) -> Result<Self, SaslError> {
         let text = utf8_text(message)?;
         let malformed = || SaslError::Malformed("the client's last message");
-        // A comma cannot be in the proof, so the last one stands before it.
+        // The proof is base64, which has no comma: the last `,p=` starts it.
         let (without_proof, proof) = text.rsplit_once(",p=").ok_or_else(malformed)?;
         let proof = from_base64(proof).ok_or_else(malformed)?;
         let mut attributes = without_proof.split(',');
@@ -96,7 +97,7 @@ impl<'a> ClientFinal<'a> {
 fn utf8_text(message: &[u8]) -> Result<&str, SaslError> {
     let text = std::str::from_utf8(message).map_err(|_| SaslError::Malformed("not UTF-8"))?;
     if text.contains('\0') {
-        return Err(SaslError::Malformed("a NUL"));
+        return Err(SaslError::Malformed("contains a NUL"));
     }
     Ok(text)
 }
@@ -105,14 +106,14 @@ fn attribute<'a>(attribute: Option<&'a str>, name: &str) -> Option<&'a str> {
     attribute?.strip_prefix(name)
 }
 
-/// What nobody has to understand: a letter and a value. Extensions that one must understand come first, as
-/// `m=`, where none is accepted.
+/// Returns `true` for an optional extension: a letter, `=` and a value. Mandatory extensions (`m=`)
+/// are only allowed before the user name, where they are rejected.
 fn is_extension(attribute: &str) -> bool {
     let mut characters = attribute.chars();
     characters.next().is_some_and(|c| c.is_ascii_alphabetic()) && characters.next() == Some('=')
 }
 
-/// A name, in which a comma is `=2C` and an equals sign `=3D`, and nothing else is escaped.
+/// Decodes a `saslname` (RFC 5802, section 5.1): `=2C` is a comma and `=3D` an equals sign.
 fn unescape_name(escaped: &str) -> Result<String, SaslError> {
     let malformed = || SaslError::Malformed("the user's name");
     let mut name = String::new();

@@ -1,4 +1,4 @@
-//! The vectors of the RFCs, and clients that do not play by them.
+//! Test vectors of the RFCs, recorded exchanges, and malformed messages.
 
 use super::*;
 use crate::auth::Passwords;
@@ -38,7 +38,7 @@ fn finish(last: &str) -> Result<(String, Vec<u8>), SaslError> {
     start(CLIENT_FIRST).unwrap().0.finish(last.as_bytes())
 }
 
-/// What a client that knows the password of `user` says last.
+/// Returns the final message of a client that knows the password.
 fn proof_for(first: &str, challenge: &str, gs2_header: &str) -> String {
     let attributes: Vec<&str> = challenge.split(',').collect();
     let salt = message::from_base64(&attributes[1][2..]).unwrap();
@@ -168,7 +168,7 @@ fn malformed_final_message_is_rejected() {
 #[test]
 fn proof_of_another_exchange_is_rejected() {
     let with = |without: &str| finish(&format!("{without},p={PROOF}")).unwrap_err();
-    // The nonce of the client alone, a longer one, another one, and another header.
+    // The client's part of the nonce alone, a longer nonce, an empty one, and another header.
     assert_eq!(
         with("c=biws,r=rOprNGfwEbeRWgbNEkqO"),
         SaslError::NonceMismatch
@@ -245,8 +245,8 @@ fn debug_output_has_no_secrets() {
     assert!(!shown.contains("key"), "{shown}");
 }
 
-/// virsh with Cyrus SASL 2.1.28, and libvirtd with the same, recorded: fred's password is `123456`, and the last
-/// virsh did not know it.
+/// Recorded exchanges of virsh and libvirtd, both with Cyrus SASL 2.1.28. The password of `fred` is
+/// `123456`; the client of the last exchange used another one.
 const RECORDED: [[&str; 4]; 3] = [
     [
         "n,,n=fred,r=bsRblC7SSsRkBSyXMluqbZ0FoqbhUPaT",
