@@ -306,13 +306,13 @@ mod tests {
             let verifier = Verifier::derive(b"x", &vec![1; salt], count);
             passwords.insert(user, verifier).unwrap();
         }
-        let decoy = passwords.lookup("nobody");
+        let decoy = passwords.lookup("unknown");
         assert!(!decoy.is_known);
         assert_eq!(decoy.verifier.salt().len(), 40);
         assert_eq!(decoy.verifier.iterations().get(), 5000);
-        assert_eq!(passwords.lookup("nobody").verifier, decoy.verifier);
+        assert_eq!(passwords.lookup("unknown").verifier, decoy.verifier);
         assert_ne!(
-            passwords.lookup("nobody2").verifier.salt(),
+            passwords.lookup("unknown2").verifier.salt(),
             decoy.verifier.salt()
         );
     }
