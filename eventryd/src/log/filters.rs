@@ -1,8 +1,8 @@
-//! `log_filters`: levels of parts of the daemon, in libvirt's grammar.
+//! The setting `log_filters`: levels of modules, in libvirt's grammar.
 
 use super::Level;
 
-/// Levels of parts of the daemon (DM-1602).
+/// Log levels of modules (DM-1602).
 ///
 /// ```
 /// use eventryd::log::{Filters, Level};
@@ -16,11 +16,11 @@ use super::Level;
 pub struct Filters(Vec<(Level, String)>);
 
 impl Filters {
-    /// Reads `LEVEL:MATCH`, separated by spaces. One that is wrong spoils all.
+    /// Parses filters of the form `LEVEL:MATCH`, separated by spaces.
     ///
     /// # Errors
     ///
-    /// What is wrong, and with which.
+    /// A message that names the first invalid filter. No filter is accepted in that case.
     pub fn parse(text: &str) -> Result<Filters, String> {
         text.split_ascii_whitespace()
             .map(parse_filter)
@@ -28,7 +28,7 @@ impl Filters {
             .map(Filters)
     }
 
-    /// The level of the part `source`: that of the first filter that matches.
+    /// Returns the level of the first filter that matches the module `source`.
     #[must_use]
     pub fn level_for(&self, source: &str) -> Option<Level> {
         let matching = self
@@ -38,7 +38,7 @@ impl Filters {
         matching.map(|(level, _)| *level)
     }
 
-    /// The lowest level of any part.
+    /// Returns the lowest level of all filters, or `None` without filters.
     #[must_use]
     pub fn lowest(&self) -> Option<Level> {
         self.0.iter().map(|(level, _)| *level).min()
@@ -49,28 +49,30 @@ fn parse_filter(text: &str) -> Result<(Level, String), String> {
     let invalid = |why: &str| format!("filter `{text}` {why}");
     let (level, part) = split_level(text)
         .ok_or_else(|| invalid("does not begin with a level from 1 to 4 and `:`"))?;
-    // A plus once asked for stack traces; libvirt tolerates it.
+    // Old versions of libvirt logged a stack trace for `+`; newer ones ignore it.
     let part = part.strip_prefix('+').unwrap_or(part);
     if part.is_empty() {
-        return Err(invalid("names no part of the daemon"));
+        return Err(invalid("has no module name after the level"));
     }
     Ok((level, format!("*{part}*")))
 }
 
-/// The level that a filter or an output begins with, and the rest.
+/// Splits a filter or an output into its level and the rest.
 pub(super) fn split_level(text: &str) -> Option<(Level, &str)> {
     let (level, rest) = text.split_once(':')?;
-    // Only digits: a number may have a sign elsewhere.
+    // `parse` alone would accept a sign.
     if !level.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     Some((Level::from_number(level.parse().ok()?)?, rest))
 }
 
-/// Whether the whole of `text` matches a pattern of `*` and `?`.
+/// Returns `true` if the whole of `text` matches `glob`, in which `*` stands for any bytes and `?`
+/// for one.
 fn is_glob_match(glob: &[u8], text: &[u8]) -> bool {
     let (mut pattern_pos, mut text_pos) = (0, 0);
-    // Where to go on if what follows the last star does not match: only that star takes one more.
+    // Positions after the last `*` and in the text, to continue at if the rest does not match. Only
+    // the last `*` is extended, so the time is at most the product of the lengths.
     let mut retry = None;
     while text_pos < text.len() {
         match glob.get(pattern_pos) {
@@ -152,7 +154,7 @@ mod tests {
                 "{glob} {text}"
             );
         }
-        // Exponential only for those who try every star again.
+        // A search that extends every star takes exponential time here.
         let many = "a*".repeat(200) + "b";
         assert!(!is_glob_match(
             many.as_bytes(),

@@ -1,30 +1,30 @@
-//! A line of the log: libvirt's form, and nothing in it that could be taken for another line.
+//! Format of a log line, and escaping of the text in it.
 
 use super::Level;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// How long the text of a line may be, in bytes; what is beyond is counted.
+/// Maximum length of the text of a line in bytes. The text is cut there.
 pub const MAX_TEXT_LEN: usize = 4096;
 
-/// What a line says.
+/// Contents of a log line.
 #[derive(Clone, Debug)]
 pub struct LogLine<'a> {
-    /// Since 1970, in UTC.
+    /// Time since 1970-01-01 00:00 UTC.
     pub time: Duration,
-    /// The thread, by the number that the system gives it.
+    /// Thread ID of the kernel.
     pub thread: u32,
-    /// How important it is.
+    /// Level.
     pub level: Level,
-    /// The part of the daemon that says it, and where.
+    /// Module of the event, for example `server.hub`.
     pub source: &'a str,
-    /// The line of the source.
+    /// Line in the source file.
     pub source_line: u32,
-    /// What it says. Escaped already: [`EscapedText`].
+    /// Text, already escaped by [`EscapedText`].
     pub text: &'a str,
 }
 
-/// `YYYY-MM-DD hh:mm:ss.mmm+0000: thread: level : source:line : text` (DM-1604).
+/// Writes `YYYY-MM-DD hh:mm:ss.mmm+0000: thread: level : source:line : text` (DM-1604).
 impl fmt::Display for LogLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.time.as_secs();
@@ -43,9 +43,9 @@ impl fmt::Display for LogLine<'_> {
     }
 }
 
-/// Year, month and day of a day counted from 1970.
+/// Converts days since 1970-01-01 to year, month and day.
 fn date(days: u64) -> (u64, u64, u64) {
-    // Counted from 1 March of the year 0, a leap day is the last of its year.
+    // Days count from 1 March of year 0, so that a leap day is the last day of its year.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =
@@ -62,7 +62,11 @@ fn date(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-/// Collects text for a line: of one line, without what would steer a terminal, of a bounded length.
+/// Collector of text for a log line.
+///
+/// The result is one line of bounded length: characters that end a line, control a terminal or
+/// change the text direction are escaped, and text beyond [`MAX_TEXT_LEN`] is replaced by its
+/// length.
 ///
 /// ```
 /// use eventryd::log::EscapedText;
@@ -79,7 +83,7 @@ pub struct EscapedText {
 }
 
 impl EscapedText {
-    /// What was collected.
+    /// Returns the text, followed by the number of omitted bytes if it was cut.
     #[must_use]
     pub fn finish(mut self) -> String {
         if self.omitted > 0 {
@@ -104,7 +108,8 @@ impl Write for EscapedText {
     }
 }
 
-/// Whether a character ends lines, steers terminals or changes the direction of what is around it.
+/// Returns `true` for a character that ends a line, controls a terminal or changes the text
+/// direction.
 fn is_control_or_format(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')

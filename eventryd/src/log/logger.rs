@@ -1,4 +1,4 @@
-//! What `tracing` calls for every event.
+//! The `tracing` layer that writes the log.
 
 use super::line::{EscapedText, LogLine};
 use super::sink::{Sink, SinkError, SinkInput};
@@ -19,31 +19,31 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is logged, and where to.
+/// Configuration of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// The least level of parts that no filter names.
+    /// Lowest level of modules that no filter matches.
     pub level: Level,
-    /// Levels of parts.
+    /// Levels of modules.
     pub filters: Filters,
-    /// Where lines go.
+    /// Destinations.
     pub outputs: Vec<Output>,
-    /// Lines of one kind in ten seconds ([`RATE_LIMIT_WINDOW`](super::RATE_LIMIT_WINDOW)); 0 is no limit.
+    /// Lines of one kind per [`RATE_LIMIT_WINDOW`](super::RATE_LIMIT_WINDOW); 0 means no limit.
     pub burst_limit: u32,
 }
 
-/// The log of this process; a clone is the same log.
+/// Log of the process. Clones share it.
 #[derive(Clone)]
 pub struct Logger(Arc<Shared>);
 
-/// Another config, with its outputs open: [`Logger::apply`] cannot fail any more.
+/// Configuration whose outputs are open, so that [`Logger::apply`] cannot fail.
 pub struct PreparedLogConfig {
     config: LogConfig,
     sinks: Vec<Sink>,
 }
 
 struct Shared {
-    /// Never held while an event is made: only what is made here already is written under it.
+    /// Not held while an event is formatted, because `Display` code of other modules runs then.
     state: Mutex<State>,
 }
 
@@ -55,7 +55,7 @@ struct State {
 }
 
 impl Logger {
-    /// Opens the outputs and makes this the log of the process.
+    /// Opens the outputs and installs the log as the global `tracing` subscriber.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Logger {
     ///
     /// # Panics
     ///
-    /// If the process has a log already.
+    /// If the process already has a global subscriber.
     pub fn install(config: &LogConfig) -> Result<Logger, SinkError> {
         let logger = Logger::open(config)?;
         tracing_subscriber::registry().with(logger.clone()).init();
@@ -81,11 +81,12 @@ impl Logger {
         Ok(Logger(Arc::new(Shared { state })))
     }
 
-    /// Opens the outputs of another config; files anew, so that they may have been moved away.
+    /// Opens the outputs of another configuration. Files are reopened by path, so that a rotated
+    /// file is created again.
     ///
     /// # Errors
     ///
-    /// [`SinkError`] if an output cannot be opened; then nothing is changed.
+    /// [`SinkError`] if an output cannot be opened. The current log is unaffected in that case.
     pub fn prepare(&self, config: &LogConfig) -> Result<PreparedLogConfig, SinkError> {
         Ok(PreparedLogConfig {
             config: config.clone(),
@@ -93,7 +94,7 @@ impl Logger {
         })
     }
 
-    /// Logs so from now on.
+    /// Replaces the configuration.
     pub fn apply(&self, prepared: PreparedLogConfig) {
         let PreparedLogConfig { config, sinks } = prepared;
         let mut state = self.0.state.lock();
@@ -103,17 +104,17 @@ impl Logger {
         state.limiter.set_limit(config.burst_limit);
         drop(state);
         drop(old);
-        // Whoever asked before whether anybody listens has to ask again.
+        // `tracing` caches for each call site whether it is enabled.
         tracing::callsite::rebuild_interest_cache();
     }
 
-    /// Tells what was suppressed and not told yet. For the end of the process.
+    /// Logs the suppressed lines that are not reported yet. To be called before the process exits.
     pub fn finish(&self) {
         let suppressed = self.0.state.lock().limiter.take_all();
         log_suppressed(suppressed);
     }
 
-    /// Writes an event to every output that takes its level.
+    /// Formats an event and writes it to each output whose level is low enough.
     fn write<S>(&self, event: &Event<'_>, level: Level, context: &Context<'_, S>)
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -193,7 +194,8 @@ where
         let metadata = event.metadata();
         let level = Level::from(metadata.level());
         let now = Time::ZERO.after(clock_time(ClockId::Monotonic));
-        // Whoever asks for every call gets every call; and what was suppressed is told in any case.
+        // Debug lines are not limited, as they are enabled on purpose. Nor are the reports of this
+        // module, which would otherwise suppress each other.
         let is_limited = level >= Level::Info && metadata.target() != module_path!();
         let (expired, is_allowed) = {
             let limiter = &mut self.0.state.lock().limiter;
@@ -203,7 +205,7 @@ where
                 !is_limited || limiter.allow(now, metadata.callsite()),
             )
         };
-        // A flood costs little: a line that nobody sees is not made.
+        // A suppressed line is not formatted, so that a flood costs little.
         if is_allowed {
             self.write(event, level, &context);
         }
@@ -211,19 +213,22 @@ where
     }
 }
 
-/// Logs what was suppressed.
+/// Logs the number of suppressed lines of each kind.
 fn log_suppressed(suppressed: Vec<(Identifier, u64)>) {
     for (kind, count) in suppressed {
         let metadata = kind.0.metadata();
         let source = source_name(metadata.target());
         let line = metadata.line().unwrap_or_default();
-        tracing::warn!("{count} more lines like those of {source}:{line} were suppressed");
+        tracing::warn!(
+            "{count} more lines of {source}:{line} suppressed; eventry_log_burst sets the limit"
+        );
     }
 }
 
-/// The name of a part of the daemon, from the path of its module. The program itself is `daemon` and the
-/// events of the library are `loop`: the filters of libvirtd's sample file silence everything with `event`
-/// in its name.
+/// Returns the name of a module in the log, from its path in the crate.
+///
+/// The command line is `daemon` and the library is `loop`, because the filters in libvirt's sample
+/// `libvirtd.conf` match every name that contains `event`.
 fn source_name(target: &str) -> String {
     let path: Vec<&str> = target.split("::").collect();
     let (part, rest) = match path.as_slice() {
@@ -237,11 +242,11 @@ fn source_name(target: &str) -> String {
 }
 
 fn clock_time(clock: ClockId) -> Duration {
-    // Neither clock is before its origin.
+    // Both clocks are past their origin, so the conversion does not fail.
     clock_gettime(clock).try_into().unwrap_or_default()
 }
 
-/// What an event says: its message, then its fields.
+/// Text of an event: its message, then its fields.
 #[derive(Default)]
 struct EventText {
     message: EscapedText,
@@ -256,7 +261,7 @@ impl EventText {
 
 impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Text takes everything.
+        // Writing to `EscapedText` does not fail.
         let _ = if field.name() == "message" {
             write!(self.message, "{value:?}")
         } else {

@@ -1,4 +1,4 @@
-//! The log as `tracing` drives it, in a file.
+//! Tests of the layer with a file as output.
 
 use super::*;
 use crate::log::Destination;
@@ -22,7 +22,7 @@ fn config(level: Level, path: &Path) -> LogConfig {
     }
 }
 
-/// What is in a file after some events. The log is this thread's.
+/// Runs `events` with a log of this thread and returns the contents of the file.
 fn logged(config: &LogConfig, path: &Path, events: impl FnOnce(&Logger)) -> String {
     let logger = Logger::open(config).unwrap();
     let subscriber = tracing_subscriber::registry().with(logger.clone());
@@ -104,7 +104,7 @@ fn flood_is_limited_and_its_count_logged_at_finish() {
         texts(&log)
             .last()
             .unwrap()
-            .contains("950 more lines like those of log.logger.tests:"),
+            .contains("950 more lines of log.logger.tests:"),
         "{log}"
     );
 }

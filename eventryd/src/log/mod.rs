@@ -1,8 +1,9 @@
-//! The log of the daemon: `tracing`'s events in libvirt's form, to where libvirt's settings say.
+//! Log of the daemon: a `tracing` layer that writes libvirt's format to libvirt's kinds of outputs.
 //!
-//! What a setting means ([`Filters`], [`Output`]), what a line looks like ([`LogLine`]), what a client's text may
-//! not do to it ([`EscapedText`]) and how many lines of a kind are written ([`RateLimiter`]) are plain values. [`Logger`]
-//! puts them to work: it is what `tracing` calls, and can be set anew while the daemon runs.
+//! [`Filters`] and [`Output`] parse the settings, [`LogLine`] formats a line, [`EscapedText`]
+//! escapes text that clients choose, and [`RateLimiter`] limits repeated lines. All of them are
+//! pure values. [`Logger`] combines them as a `tracing` layer, whose configuration can be replaced
+//! at run time.
 
 mod filters;
 mod level;

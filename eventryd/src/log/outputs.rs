@@ -1,35 +1,37 @@
-//! `log_outputs`: where the log goes, in libvirt's grammar.
+//! The setting `log_outputs`: destinations of the log, in libvirt's grammar.
 
 use super::Level;
 use super::filters::split_level;
 use std::path::{Path, PathBuf};
 
-/// Where lines go.
+/// Destination of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// To standard error.
+    /// Standard error.
     Stderr,
-    /// To the end of a file, which is opened anew on SIGHUP.
+    /// A file, which lines are appended to. SIGHUP reopens it.
     File(PathBuf),
-    /// To the system's log under this name.
+    /// Syslog, with this name as the identifier.
     Syslog(String),
-    /// To the journal.
+    /// The systemd journal.
     Journald,
 }
 
-/// A destination, and the least level of a line that goes there (DM-1602).
+/// Destination with the lowest level that it receives (DM-1602).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// The least level.
+    /// Lowest level that is written.
     pub level: Level,
-    /// The destination.
+    /// Destination.
     pub destination: Destination,
 }
 
 impl Output {
-    /// Reads `LEVEL:stderr`, `LEVEL:journald`, `LEVEL:file:PATH` and `LEVEL:syslog:NAME`, separated by spaces.
-    /// The path of a file is taken from `directory`; of two outputs to one destination the later counts. One
-    /// that is wrong spoils all.
+    /// Parses outputs of the forms `LEVEL:stderr`, `LEVEL:journald`, `LEVEL:file:PATH` and
+    /// `LEVEL:syslog:NAME`, separated by spaces.
+    ///
+    /// A relative path is resolved in `directory`. The last of several outputs with the same
+    /// destination applies.
     ///
     /// ```
     /// use eventryd::log::{Destination, Level, Output};
@@ -41,7 +43,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// What is wrong, and with which.
+    /// A message that names the first invalid output. No output is accepted in that case.
     pub fn parse(text: &str, directory: &Path) -> Result<Vec<Output>, String> {
         let mut outputs: Vec<Output> = Vec::new();
         for text in text.split_ascii_whitespace() {
@@ -64,18 +66,18 @@ fn parse_output(text: &str, directory: &Path) -> Result<Output, String> {
     let destination = match (kind, name) {
         ("stderr", None) => Destination::Stderr,
         ("journald", None) => Destination::Journald,
-        ("stderr" | "journald", Some(_)) => return Err(invalid("takes nothing more")),
-        ("file" | "syslog", None | Some("")) => return Err(invalid("lacks the name after `:`")),
+        ("stderr" | "journald", Some(_)) => return Err(invalid("takes no argument")),
+        ("file" | "syslog", None | Some("")) => return Err(invalid("has no name after `:`")),
         ("file", Some(path)) if path.contains(':') => {
             return Err(invalid(
-                "has a `:` in the name of the file, which cannot be written",
+                "has a `:` in the file name, which the syntax does not allow",
             ));
         }
         ("file", Some(path)) => Destination::File(directory.join(path)),
         ("syslog", Some(name)) => Destination::Syslog(name.to_owned()),
         _ => {
             return Err(invalid(
-                "goes nowhere: it is stderr, file, journald or syslog",
+                "has an unknown destination; use stderr, file, journald or syslog",
             ));
         }
     };

@@ -1,22 +1,22 @@
-//! How many lines of one kind are written, so that one client cannot fill the disk.
+//! Limit for repeated log lines, so that one client cannot fill the disk.
 
 use eventry::Time;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-/// How long lines of one kind are counted together.
+/// Length of the window in which lines of one kind are counted.
 pub const RATE_LIMIT_WINDOW: Duration = Duration::from_secs(10);
 
-/// Counts lines by kind and lets so many of each pass in [`RATE_LIMIT_WINDOW`].
+/// Limiter that allows a number of lines of each kind in each [`RATE_LIMIT_WINDOW`].
 ///
-/// A kind is a place in the program, so there are few.
+/// A kind is a call site in the program, so their number is bounded.
 #[derive(Debug)]
 pub struct RateLimiter<K> {
-    /// 0 is no limit.
+    /// Allowed lines per window; 0 means no limit.
     limit: u32,
     windows: HashMap<K, Window>,
-    /// When the first window ends that has suppressed something.
+    /// Earliest end of a window that has suppressed lines.
     next_end: Option<Time>,
 }
 
@@ -28,7 +28,7 @@ struct Window {
 }
 
 impl<K: Clone + Eq + Hash> RateLimiter<K> {
-    /// Lets `limit` lines of a kind pass in a window; 0 lets all.
+    /// Creates a limiter that allows `limit` lines of a kind per window; 0 means no limit.
     #[must_use]
     pub fn new(limit: u32) -> RateLimiter<K> {
         RateLimiter {
@@ -38,13 +38,15 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
         }
     }
 
-    /// Sets another limit, from now on.
+    /// Replaces the limit. It applies to the current windows too.
     pub fn set_limit(&mut self, limit: u32) {
         self.limit = limit;
     }
 
-    /// Whether a line of this kind is written now. Windows that are over are to be reported before:
-    /// [`take_expired`](RateLimiter::take_expired).
+    /// Returns `true` if a line of this kind may be written at `now`, and counts it.
+    ///
+    /// Call [`take_expired`](RateLimiter::take_expired) first: a new window of a kind keeps the
+    /// count of the lines that an earlier one suppressed.
     pub fn allow(&mut self, now: Time, kind: K) -> bool {
         if self.limit == 0 {
             return true;
@@ -71,7 +73,8 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
         false
     }
 
-    /// The kinds of which lines were suppressed in a window that is over, and how many. Each is told once.
+    /// Returns each kind whose window has ended by `now`, with the number of its suppressed lines,
+    /// and resets that number.
     pub fn take_expired(&mut self, now: Time) -> Vec<(K, u64)> {
         if self.next_end.is_none_or(|end| now < end) {
             return Vec::new();
@@ -79,7 +82,7 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
         self.take_where(|window| window.end <= now)
     }
 
-    /// The same for all windows, whether they are over or not.
+    /// Returns the same for all windows, ended or not.
     pub fn take_all(&mut self) -> Vec<(K, u64)> {
         self.take_where(|_| true)
     }
@@ -117,7 +120,7 @@ mod tests {
         assert!(limiter.allow(at(1), 'b'));
         assert_eq!(limiter.take_expired(at(10)), []);
         assert_eq!(limiter.take_expired(at(11)), [('a', 997)]);
-        assert_eq!(limiter.take_expired(at(99)), [], "told once");
+        assert_eq!(limiter.take_expired(at(99)), [], "returned once");
     }
 
     #[test]
@@ -127,7 +130,7 @@ mod tests {
             assert!(limiter.allow(at(second), 'a'));
             assert!(!limiter.allow(at(second + 9), 'a'));
         }
-        // What was suppressed and not asked for is not forgotten.
+        // Counts that were not taken add up over windows.
         assert_eq!(limiter.take_expired(at(30)), [('a', 3)]);
     }
 

@@ -1,4 +1,4 @@
-//! Destinations of the log that are open.
+//! Open destinations of the log.
 
 use super::{Destination, Level, Output};
 use std::fs::{File, OpenOptions};
@@ -7,37 +7,37 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-/// Where the system's log listens.
+/// Path of the datagram socket of syslog.
 const SYSLOG_SOCKET: &str = "/dev/log";
 
-/// Syslog's number for daemons, where the severity is added.
+/// Facility "system daemons" of syslog, shifted so that a severity can be added (RFC 5424).
 const FACILITY_DAEMON: u8 = 3 << 3;
 
-/// A destination of the log cannot be opened.
+/// Failure to open a destination of the log.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
-    /// The file cannot be opened.
+    /// The log file cannot be opened.
     #[error("cannot open {} for the log: {source}; choose another file in log_outputs", .path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Cause.
         source: io::Error,
     },
-    /// There is no journal.
+    /// The journal cannot be reached.
     #[error("cannot reach the journal for the log: {0}; choose another output in log_outputs")]
     Journald(#[source] io::Error),
-    /// There are no sockets.
-    #[error("cannot make a socket for the system's log: {0}")]
+    /// The socket for syslog cannot be created.
+    #[error("cannot create a socket for syslog: {0}")]
     Syslog(#[source] io::Error),
 }
 
-/// An output that is open.
+/// Open output.
 pub(super) struct Sink {
     pub(super) level: Level,
     kind: SinkKind,
-    /// Whether a line could not be written; standard error tells it once.
+    /// Set after the first failed write, so that failures are reported to standard error only once.
     has_failed: bool,
 }
 
@@ -47,13 +47,14 @@ enum SinkKind {
     Syslog {
         name: String,
         socket: UnixDatagram,
-        /// Where the system's log listens.
+        /// Path of the socket that syslog listens on.
         path: PathBuf,
     },
     Journald(Box<tracing_journald::Layer>),
 }
 
-/// What a sink takes: some take a line, the journal the event itself.
+/// Form in which a sink receives an event: the formatted line or, for the journal, the event
+/// itself.
 pub(super) enum SinkInput<'a> {
     Line,
     Event(&'a tracing_journald::Layer),
@@ -66,7 +67,7 @@ impl Sink {
             Destination::File(path) => SinkKind::File(path.clone(), open_file(path)?),
             Destination::Syslog(name) => {
                 let socket = UnixDatagram::unbound().map_err(SinkError::Syslog)?;
-                // Rather a line is lost than everybody waits for the system's log.
+                // A full queue of syslog must not block the daemon: the line is dropped instead.
                 socket.set_nonblocking(true).map_err(SinkError::Syslog)?;
                 SinkKind::Syslog {
                     name: name.clone(),
@@ -90,10 +91,11 @@ impl Sink {
         }
     }
 
-    /// Writes a line: in full with its end, or its text alone where the system adds the rest.
+    /// Writes a line. Files and standard error get `line`, which ends with a line end; syslog gets
+    /// `text`, and adds the time itself.
     pub(super) fn write(&mut self, level: Level, line: &str, text: &str) {
         let written = match &mut self.kind {
-            // There is nowhere left to tell it.
+            // A failure cannot be reported: standard error itself has failed.
             SinkKind::Stderr => {
                 let _ = io::stderr().write_all(line.as_bytes());
                 return;
@@ -117,7 +119,8 @@ impl Sink {
     }
 }
 
-/// Opened at its end, readable by its owner alone, as it names clients.
+/// Opens a log file for appending. A new file has mode 0600, because the log contains the identity
+/// of clients.
 fn open_file(path: &Path) -> Result<File, SinkError> {
     OpenOptions::new()
         .append(true)
@@ -145,7 +148,7 @@ fn journald() -> Result<tracing_journald::Layer, SinkError> {
         .with_syslog_identifier("eventryd".to_owned()))
 }
 
-/// A message as the socket of the system's log takes it, which adds the time.
+/// Formats a message for the socket of syslog, which adds the time.
 fn syslog_message(level: Level, name: &str, pid: u32, text: &str) -> String {
     let priority = FACILITY_DAEMON | level.syslog_severity();
     format!("<{priority}>{name}[{pid}]: {text}")
@@ -174,7 +177,7 @@ mod tests {
         if let SinkKind::Syslog { path: place, .. } = &mut sink.kind {
             *place = path;
         }
-        // More than it holds while nobody reads.
+        // More messages than the queue of the socket holds.
         for _ in 0..10_000 {
             sink.write(Level::Error, "with time\n", "it rains");
         }
