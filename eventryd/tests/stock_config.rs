@@ -192,7 +192,7 @@ fn the_stock_file_with_every_setting_enabled_gives_the_listeners_and_limits_it_s
         "keepalive_required",
     ] {
         assert!(
-            ended.log.contains(&format!("`{name}` has no effect here")),
+            ended.log.contains(&format!("`{name}` has no effect")),
             "{name}: {}",
             ended.log
         );

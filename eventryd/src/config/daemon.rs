@@ -1,4 +1,4 @@
-//! What settings mean for the daemon.
+//! Conversion of settings to the configuration of the server.
 
 use super::Settings;
 use crate::net::RunDir;
@@ -8,23 +8,23 @@ use crate::session::Auth;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// A setting that cannot be followed, though it is of its type.
+/// Setting that has the right type but cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSetting {
-    /// The setting.
+    /// Name of the setting.
     pub setting: &'static str,
-    /// Why, and what to do about it.
+    /// Error message.
     pub message: String,
 }
 
-/// The backlog where the setting is 0, as with libvirt (DM-205).
+/// Backlog of a listening socket if `max_queued_clients` is 0, as in libvirt (DM-205).
 const DEFAULT_BACKLOG: u32 = 30;
 
-/// Puts the settings into a configuration. `tls_files` are the keys and certificates that no setting names.
+/// Applies the settings to `config`. `tls_files` are the default keys and certificates.
 ///
 /// # Errors
 ///
-/// The settings that cannot be followed.
+/// Every setting that cannot be applied.
 pub fn configure(
     settings: &Settings,
     mut config: Config,
@@ -59,7 +59,7 @@ fn unix_sockets(settings: &Settings, config: &mut Config, invalid: &mut Vec<Inva
         _ => reject(
             invalid,
             "eventry_prefix",
-            "`eventry_prefix` is part of a file name: not empty and without a slash",
+            "`eventry_prefix` must be part of a file name: not empty and without a slash",
         ),
     }
     config.socket_group = settings.text("unix_sock_group");
@@ -77,7 +77,7 @@ fn unix_sockets(settings: &Settings, config: &mut Config, invalid: &mut Vec<Inva
     config.auth_unix_ro = auth_method(settings, "auth_unix_ro");
 }
 
-/// A way to authenticate; that it is one of the three was checked when it was read.
+/// Returns an authentication scheme. The value is one of three, as the table requires.
 fn auth_method(settings: &Settings, key: &str) -> Auth {
     match settings.text(key).as_deref() {
         Some("sasl") => Auth::Sasl,
@@ -105,15 +105,16 @@ fn network_sockets(settings: &Settings, config: &mut Config, invalid: &mut Vec<I
         return;
     }
     if !is_unauthenticated {
-        let why = "`auth_tcp` can only be \"none\", for networks you trust: what SASL needs on a connection \
-                   without encryption (GSSAPI, DIGEST-MD5) is not there, and polkit knows local users only. \
-                   Clients that have to prove who they are come by TLS";
+        let why = "`auth_tcp` can only be \"none\", for trusted networks: SASL without TLS needs a mechanism that \
+                   encrypts (GSSAPI, DIGEST-MD5), which eventryd does not have, and polkit covers local users \
+                   only; use TLS for clients that must authenticate";
         reject(invalid, "auth_tcp", why);
     }
     config.tcp = Some(service);
 }
 
-/// What contradicts itself is refused where it matters: not for a socket that nobody has asked for.
+/// Sets up TLS for `listen_tls`, or for a socket that systemd passes. Invalid settings are errors
+/// only if `listen_tls` is set.
 fn tls(
     settings: &Settings,
     config: &mut Config,
@@ -137,7 +138,7 @@ fn tls_service(
 ) -> TlsService {
     let auth = auth_method(settings, "auth_tls");
     if auth == Auth::Polkit {
-        let why = "`auth_tls` cannot be \"polkit\", which knows local users only; say \"none\", where client \
+        let why = "`auth_tls` cannot be \"polkit\", which covers local users only; use \"none\", where client \
                    certificates decide, or \"sasl\"";
         reject(invalid, "auth_tls", why);
     }
@@ -158,7 +159,8 @@ fn tls_service(
     }
 }
 
-/// The keys and certificates, as far as settings name them (DM-1201). Lists take the place of the single ones.
+/// Returns the keys and certificates that the settings name, or the defaults (DM-1201). The lists
+/// replace the single files.
 fn tls_files_for(
     settings: &Settings,
     mut files: TlsFiles,
@@ -179,17 +181,17 @@ fn tls_files_for(
         (_, [None, None]) => reject(
             invalid,
             "key_file",
-            "`ca_file`, `cert_file` and `key_file` belong together: give all three, or none",
+            "`ca_file`, `cert_file` and `key_file` must be set together: set all three or none",
         ),
         ([None, None], _) => reject(
             invalid,
             "key_files",
-            "`cert_files` and `key_files` belong together: give both, or none",
+            "`cert_files` and `key_files` must be set together: set both or none",
         ),
         _ => reject(
             invalid,
             "key_files",
-            "`cert_files` and `key_files` take the place of `cert_file` and `key_file`: give only one of both",
+            "`cert_files` and `key_files` replace `cert_file` and `key_file`: set only one of the two pairs",
         ),
     }
     files.ca = ca.unwrap_or(files.ca);
@@ -197,11 +199,11 @@ fn tls_files_for(
     files
 }
 
-/// The first certificate has the first key, and so on.
+/// Pairs each certificate with the key at the same index.
 fn pair_files(certificates: Vec<String>, keys: Vec<String>) -> Result<Vec<ServerFiles>, String> {
     if certificates.is_empty() || certificates.len() != keys.len() {
         return Err(format!(
-            "`cert_files` and `key_files` must have as many files each, and one at least; they have {} and {}",
+            "`cert_files` and `key_files` must have the same number of files, at least one; they have {} and {}",
             certificates.len(),
             keys.len()
         ));
@@ -212,7 +214,7 @@ fn pair_files(certificates: Vec<String>, keys: Vec<String>) -> Result<Vec<Server
         .find(|path| !path.starts_with('/'))
     {
         return Err(format!(
-            "`cert_files` and `key_files` must be paths from the root, not {path:?}"
+            "`cert_files` and `key_files` must be absolute paths, not {path:?}"
         ));
     }
     let pair = |(certificate, key): (String, String)| ServerFiles {
@@ -226,13 +228,13 @@ fn limits(settings: &Settings, config: &mut Config, invalid: &mut Vec<InvalidSet
     let max_clients = settings.unsigned("max_clients");
     config.max_clients = positive(max_clients);
     let anonymous = settings.unsigned("max_anonymous_clients");
-    // Our own default gives way to a limit that was set.
+    // Only an explicit value is an error: the default is lowered to `max_clients`.
     if settings.is_explicit("max_anonymous_clients") && anonymous > max_clients {
         reject(
             invalid,
             "max_anonymous_clients",
             format!(
-                "`max_anonymous_clients` ({anonymous}) must not be more than `max_clients` ({max_clients})"
+                "`max_anonymous_clients` ({anonymous}) must not exceed `max_clients` ({max_clients})"
             ),
         );
     }
@@ -264,7 +266,7 @@ fn process(settings: &Settings, config: &mut Config) {
     config.pid_file = settings.path("eventry_pid_file");
 }
 
-/// A number that was checked to be at least 1 when it was read.
+/// Converts a number that the table requires to be at least 1.
 fn positive(number: u32) -> NonZeroUsize {
     NonZeroUsize::new(number as usize).expect("checked when it was read")
 }

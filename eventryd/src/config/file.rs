@@ -1,21 +1,21 @@
-//! A configuration file as a text, and what is wrong with it as people read it.
+//! Configuration file in memory, and errors with an excerpt of it.
 
 use super::text::{Escaped, ParseError, Position};
 use super::{Settings, Virconf, toml};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The syntax of a file.
+/// Syntax of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigFormat {
-    /// That of `libvirtd.conf`.
+    /// Syntax of `libvirtd.conf`.
     Libvirt,
     /// TOML.
     Toml,
 }
 
 impl ConfigFormat {
-    /// The syntax that the name of a file tells: `.toml` is TOML, everything else libvirt's.
+    /// Returns the format for a file name: TOML for the extension `toml`, otherwise libvirt's.
     #[must_use]
     pub fn from_path(path: &Path) -> ConfigFormat {
         if path
@@ -29,19 +29,20 @@ impl ConfigFormat {
     }
 }
 
-/// A configuration file that was read.
+/// Configuration file with its contents.
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
-    /// Its path, for messages.
+    /// Path, for error messages.
     pub path: PathBuf,
-    /// Its syntax.
+    /// Syntax.
     pub format: ConfigFormat,
-    /// Its text.
+    /// Contents.
     pub text: Vec<u8>,
 }
 
 impl ConfigFile {
-    /// The settings in it, and everything that is wrong with it.
+    /// Parses the file. Returns the valid settings and all errors. There are no settings if the
+    /// syntax is invalid.
     #[must_use]
     pub fn parse(&self) -> (Settings, Vec<ConfigError>) {
         let read = match self.format {
@@ -58,7 +59,7 @@ impl ConfigFile {
         (settings, errors.collect())
     }
 
-    /// A problem with this file as people read it.
+    /// Adds the path and an excerpt of the file to an error.
     #[must_use]
     pub fn error_at(&self, error: ParseError) -> ConfigError {
         let line = usize::try_from(error.position.line).unwrap_or(usize::MAX);
@@ -71,18 +72,18 @@ impl ConfigFile {
     }
 }
 
-/// What is wrong with a configuration, with its place and, in a file, the line.
+/// Error in a configuration, with its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The place: file, line and column, an option or a variable.
+    /// Location: `file:line:column`, an option or an environment variable.
     pub location: String,
-    /// What is wrong, and what to do about it.
+    /// Error message.
     pub message: String,
-    /// The line of the file, and a mark below the column.
+    /// Line of the file, with a caret below the column.
     pub excerpt: Option<String>,
 }
 
-/// Shows what the message quotes of a file so that it does nothing to a terminal.
+/// Escapes control characters, because the message may quote the file.
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", Escaped(&self.location), Escaped(&self.message))?;
@@ -93,7 +94,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The line of a place with a mark below, cut to what fits a terminal.
+/// Returns the line of a position with a caret below it, cut to the width of a terminal.
 fn excerpt(line: &str, position: Position) -> String {
     const BEFORE: usize = 40;
     const WIDTH: usize = 72;
@@ -149,7 +150,7 @@ mod tests {
             [
                 "x/eventryd.conf:2:15: `max_clients` must be at least 1, not 0\n\
                  2 | max_clients = 0\n  |               ^",
-                "x/eventryd.conf:3:1: there is no setting `foo`; `eventryd --print-sample` lists them\n\
+                "x/eventryd.conf:3:1: unknown setting `foo`; `eventryd --print-sample` lists all settings\n\
                  3 | foo = 1\n  | ^",
             ]
         );
@@ -166,7 +167,7 @@ mod tests {
         for (name, format) in names {
             assert_eq!(ConfigFormat::from_path(Path::new(name)), format);
         }
-        // A backslash is none of TOML's escapes.
+        // TOML has no escape `\,`.
         let dn = "tls_allowed_dn_list = [ \"O=Red Hat\\, Inc\" ]";
         assert_eq!(errors("a.conf", dn), [""; 0]);
         assert!(errors("a.toml", dn)[0].starts_with("a.toml:1:"));

@@ -1,4 +1,4 @@
-//! What is in force: defaults, file, environment and options together.
+//! Combination of defaults, file, environment and options.
 
 use super::daemon::{InvalidSetting, configure};
 use super::file::{ConfigError, ConfigFile};
@@ -10,38 +10,38 @@ use crate::server::Config;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// What was given besides the file. It stays when the file is read again.
+/// Inputs of the configuration other than the file. They stay the same when the file is read again.
 #[derive(Clone, Debug)]
 pub struct Overrides {
-    /// What the environment sets.
+    /// Settings from environment variables, which override the file.
     pub environment: Vec<(&'static str, SettingValue, Origin)>,
-    /// What options set; they have the last word (DM-1601).
+    /// Settings from command-line options, which override the environment (DM-1601).
     pub options: Vec<(&'static str, SettingValue, Origin)>,
-    /// Whether everything is logged, whatever the level.
+    /// Logs at [`Level::Trace`], whatever `log_level` is.
     pub trace: bool,
-    /// Where the log goes if nobody says so.
+    /// Outputs of the log if `log_outputs` is not set.
     pub default_outputs: Vec<Output>,
-    /// What a relative path is taken from.
+    /// Directory in which relative paths of log files are resolved.
     pub working_dir: PathBuf,
-    /// The configuration where no setting says otherwise.
+    /// Server configuration that the settings are applied to.
     pub base: Config,
-    /// The keys and certificates where no setting names others.
+    /// Default keys and certificates.
     pub tls_files: TlsFiles,
 }
 
-/// What is in force.
+/// Result of loading a configuration.
 #[derive(Clone, Debug)]
 pub struct LoadedConfig {
-    /// The settings that were given.
+    /// Explicit settings.
     pub settings: Settings,
-    /// What they mean for the daemon.
+    /// Resulting configuration of the server.
     pub daemon: Config,
-    /// What they mean for the log.
+    /// Resulting configuration of the log.
     pub log: LogConfig,
 }
 
 impl Overrides {
-    /// Nothing but a configuration for what no setting says otherwise. The log goes nowhere then.
+    /// Creates empty overrides, with no default output of the log.
     #[must_use]
     pub fn new(base: Config) -> Overrides {
         Overrides {
@@ -55,11 +55,11 @@ impl Overrides {
         }
     }
 
-    /// What is in force together with a file, if there is one.
+    /// Combines the defaults, `file` and the overrides.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong.
+    /// Every error in the file and in the overrides.
     pub fn load(&self, file: Option<&ConfigFile>) -> Result<LoadedConfig, Vec<ConfigError>> {
         let (mut settings, mut errors) = file.map(ConfigFile::parse).unwrap_or_default();
         for (name, value, origin) in self.environment.iter().chain(&self.options) {
@@ -71,7 +71,7 @@ impl Overrides {
                 });
             }
         }
-        // What is read so far is worth checking on, so that everything is told at once.
+        // The valid settings are checked further even after an error, to report all errors at once.
         let daemon = configure(&settings, self.base.clone(), &self.tls_files);
         let log = self.log_config(&settings);
         match (daemon, log) {
@@ -88,7 +88,7 @@ impl Overrides {
         }
     }
 
-    /// What the settings mean for the log (DM-1601…1603).
+    /// Returns the configuration of the log (DM-1601, DM-1602, DM-1603).
     fn log_config(&self, settings: &Settings) -> Result<LogConfig, Vec<InvalidSetting>> {
         let mut invalid = Vec::new();
         let mut reject = |setting, error: String| {
@@ -120,7 +120,7 @@ impl Overrides {
     }
 }
 
-/// A refusal with the place of its setting.
+/// Adds the location of the setting to an error.
 fn locate(invalid: InvalidSetting, settings: &Settings, file: Option<&ConfigFile>) -> ConfigError {
     let InvalidSetting { setting, message } = invalid;
     match (settings.origin(setting), file) {
@@ -137,7 +137,7 @@ fn locate(invalid: InvalidSetting, settings: &Settings, file: Option<&ConfigFile
 }
 
 impl LoadedConfig {
-    /// What in a new configuration is different from this one, in the order of the table.
+    /// Returns the settings whose value differs in `new`, in the order of the table.
     pub fn changed_settings<'a>(
         &'a self,
         new: &'a LoadedConfig,
@@ -145,7 +145,8 @@ impl LoadedConfig {
         setting_specs().filter(|spec| self.settings.value(spec) != new.settings.value(spec))
     }
 
-    /// Every setting with its value and where that came from, in libvirt's syntax.
+    /// Returns every setting with its value and, in a comment, the origin of the value, in
+    /// libvirt's syntax.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -153,9 +154,7 @@ impl LoadedConfig {
             let origin = self.settings.origin(spec.name);
             let origin = origin.map_or_else(|| "default".to_owned(), Origin::to_string);
             let no_effect = match spec.reload_effect {
-                ReloadEffect::Ignored(_) if self.settings.is_explicit(spec.name) => {
-                    "; no effect here"
-                }
+                ReloadEffect::Ignored(_) if self.settings.is_explicit(spec.name) => "; no effect",
                 _ => "",
             };
             let _ = match (self.settings.value(spec), spec.default) {
@@ -176,7 +175,7 @@ impl LoadedConfig {
         text
     }
 
-    /// What whoever started the daemon should know: settings that change nothing, or less than they say.
+    /// Returns a warning for each setting that is ignored or limited by another one.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let ignored = self.settings.ignored();
@@ -184,13 +183,15 @@ impl LoadedConfig {
             self.settings.unsigned("min_workers"),
             self.settings.unsigned("max_workers"),
         );
-        // As with libvirt's daemons (DM-703), which do not say so.
+        // libvirt limits `min_workers` in the same way (DM-703), without a warning.
         let clipped = (min > max).then(|| {
-            format!("`min_workers` ({min}) is more than `max_workers` ({max}): there are {max} workers from the start")
+            format!(
+                "`min_workers` ({min}) exceeds `max_workers` ({max}): {max} workers are started"
+            )
         });
         ignored
             .map(|(spec, origin, reason)| {
-                format!("{origin}: `{}` has no effect here: {reason}", spec.name)
+                format!("{origin}: `{}` has no effect: {reason}", spec.name)
             })
             .chain(clipped)
             .collect()

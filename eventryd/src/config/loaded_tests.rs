@@ -1,4 +1,4 @@
-//! Defaults, file, environment and options together.
+//! Tests of the combination of defaults, file, environment and options.
 
 use super::*;
 use crate::config::{ConfigFormat, DefaultValue, SettingType, Virconf};
@@ -32,7 +32,7 @@ fn errors(text: &str) -> Vec<String> {
 #[test]
 fn load_without_a_file_gives_the_defaults() {
     let loaded = overrides().load(None).unwrap();
-    // It listens on no network, but would serve a socket that is passed to it.
+    // The daemon listens on no network by default, but serves a TLS socket that systemd passes.
     let mut base = overrides().base;
     base.passed_tls = Some(TlsService::new(overrides().tls_files));
     assert_eq!(format!("{:?}", loaded.daemon), format!("{base:?}"));
@@ -96,13 +96,13 @@ fn load_reports_all_errors() {
     );
 }
 
-/// DM-703: it starts with fewer, and says so.
+/// DM-703
 #[test]
 fn min_workers_above_max_workers_gives_a_warning() {
     assert_eq!(loaded("min_workers = 20").warnings(), [""; 0]);
     assert_eq!(
         loaded("min_workers = 9\nmax_workers = 3").warnings(),
-        ["`min_workers` (9) is more than `max_workers` (3): there are 3 workers from the start"]
+        ["`min_workers` (9) exceeds `max_workers` (3): 3 workers are started"]
     );
 }
 
@@ -110,9 +110,9 @@ fn min_workers_above_max_workers_gives_a_warning() {
 fn max_anonymous_clients_above_max_clients_is_rejected() {
     assert!(
         errors("max_clients = 10; max_anonymous_clients = 11")[0]
-            .contains("(11) must not be more than `max_clients` (10)")
+            .contains("(11) must not exceed `max_clients` (10)")
     );
-    // Only the default is more.
+    // The default is lowered to `max_clients`.
     loaded("max_clients = 10");
     loaded("max_clients = 10; max_anonymous_clients = 10");
 }
@@ -167,7 +167,7 @@ fn value_without_virconf_notation_is_rejected() {
         .zip(["`listen_addr`", "`tls_allowed_dn_list`"])
     {
         assert!(error.message.starts_with(name), "{error}");
-        assert!(error.message.contains("cannot write"), "{error}");
+        assert!(error.message.contains("cannot express"), "{error}");
     }
 }
 
@@ -192,7 +192,7 @@ fn rendered_config_shows_origins_and_reads_back() {
     has("max_clients = 30  # a.conf:2");
     has("eventry_prefix = \"x\"  # option --prefix");
     has("min_workers = 5  # default");
-    has("audit_level = 1  # a.conf:3; no effect here");
+    has("audit_level = 1  # a.conf:3; no effect");
     has("# listen_addr is not set: all addresses");
     assert_eq!(printed.lines().count(), setting_specs().count());
     let again = Virconf::parse(printed.as_bytes()).unwrap();
@@ -202,14 +202,14 @@ fn rendered_config_shows_origins_and_reads_back() {
     }
 }
 
-/// Where a setting shows only beside others.
+/// Settings that other settings need to have an effect.
 const BESIDE: [(&str, &str); 3] = [
     ("listen_tcp", "1"),
     ("auth_tcp", "'none'"),
     ("listen_tls", "1"),
 ];
 
-/// Another value than the default one, in libvirt's syntax.
+/// Returns a value other than the default, in libvirt's syntax.
 fn another_value(spec: &SettingSpec) -> String {
     let number = match spec.default {
         DefaultValue::Integer(number) => number,
@@ -233,7 +233,7 @@ fn another_value(spec: &SettingSpec) -> String {
     }
 }
 
-/// No setting is swallowed: it changes what is in force, is refused, or is named as being without effect.
+/// Every setting changes the configuration, is rejected, or gives a warning that it has no effect.
 #[test]
 fn every_setting_has_an_effect_or_a_warning() {
     let in_force = |text: &str| {
@@ -247,7 +247,7 @@ fn every_setting_has_an_effect_or_a_warning() {
             .map(|(name, value)| format!("{name} = {value}\n"))
             .collect();
         let text = format!("{} = {}\n{beside}", spec.name, another_value(spec));
-        // A refusal is an effect.
+        // An error is an effect.
         let Some((with, warnings)) = in_force(&text) else {
             continue;
         };
@@ -259,7 +259,7 @@ fn every_setting_has_an_effect_or_a_warning() {
     }
 }
 
-/// Certificates and keys from "CERTIFICATE KEY".
+/// Parses pairs of the form "CERTIFICATE KEY".
 fn pairs(named: &[&str]) -> Vec<ServerFiles> {
     let pair = |named: &&str| {
         let (certificate, key) = named.split_once(' ').unwrap();

@@ -1,9 +1,10 @@
-//! Configuration: what may be set, how it is read, and what it means.
+//! Configuration: the table of settings, the two file formats, and the resulting configuration.
 //!
-//! A file is in the syntax of `libvirtd.conf` ([`Virconf`]) or in TOML ([`toml`]). Both give the same
-//! settings, which one table ([`SETTING_GROUPS`]) names and types; an unknown one is an error. [`Overrides::load`] puts
-//! defaults, file, environment and options together and says what is in force ([`LoadedConfig`]) or everything
-//! that is wrong ([`ConfigError`]). Nothing here opens a file or reads the environment.
+//! A file has the syntax of `libvirtd.conf` ([`Virconf`]) or TOML ([`toml`]). Both have the same
+//! settings, which the table [`SETTING_GROUPS`] defines; an unknown setting is an error.
+//! [`Overrides::load`] combines defaults, file, environment and options into a [`LoadedConfig`], or
+//! returns every [`ConfigError`]. The module does no I/O: the caller reads the file and the
+//! environment.
 
 mod daemon;
 mod file;

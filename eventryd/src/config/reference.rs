@@ -1,4 +1,4 @@
-//! What users read about the settings, made of the table.
+//! Documentation and sample files, generated from the table of settings.
 
 use super::{
     ConfigFormat, DefaultValue, ReloadEffect, SETTING_GROUPS, SettingSpec, SettingType,
@@ -6,14 +6,14 @@ use super::{
 };
 use std::fmt::Write;
 
-/// The table of all settings in Markdown, as it stands in `docs/configuration.md`.
+/// Returns the table of all settings in Markdown, for `docs/configuration.md`.
 #[must_use]
 pub fn settings_table() -> String {
     let mut text = String::new();
     for group in SETTING_GROUPS {
         let _ = writeln!(text, "### {}\n", group.title);
         text.push_str(
-            "| key | type | default | meaning | a change takes effect |\n|---|---|---|---|---|\n",
+            "| setting | type | default | meaning | a change takes effect |\n|---|---|---|---|---|\n",
         );
         for spec in group.specs {
             let default = match (spec.default_value(), spec.default) {
@@ -24,7 +24,7 @@ pub fn settings_table() -> String {
             let effect = match spec.reload_effect {
                 ReloadEffect::Immediate => "on SIGHUP".to_owned(),
                 ReloadEffect::NewConnections => "on SIGHUP, for new connections".to_owned(),
-                ReloadEffect::Restart => "at a restart".to_owned(),
+                ReloadEffect::Restart => "after a restart".to_owned(),
                 ReloadEffect::Ignored(reason) => format!("never: {reason}"),
             };
             let (name, value_type, description) =
@@ -39,7 +39,8 @@ pub fn settings_table() -> String {
     text
 }
 
-/// A file with every setting in a comment: with its default, or where there is none with an example.
+/// Returns a sample file with every setting commented out, with its default or, if it has none, an
+/// example.
 #[must_use]
 pub fn sample_file(format: ConfigFormat) -> String {
     let name = match format {
@@ -49,8 +50,8 @@ pub fn sample_file(format: ConfigFormat) -> String {
         ConfigFormat::Toml => "eventryd.toml: the settings of eventryd",
     };
     let mut text = format!(
-        "# {name}.\n# What begins with a hash is a comment; the values are the defaults, or examples where there is none.\n\
-         # `eventryd --check-config --config FILE` says what is wrong with a file.\n"
+        "# {name}.\n# Every setting is commented out, with its default value or, if it has none, an example.\n\
+         # `eventryd --check-config --config FILE` reports all errors in a file.\n"
     );
     for group in SETTING_GROUPS {
         let _ = writeln!(text, "\n## {}", group.title);
@@ -62,7 +63,7 @@ pub fn sample_file(format: ConfigFormat) -> String {
     text
 }
 
-/// How a setting is written in a sample.
+/// Returns the value of a setting in a sample file.
 fn sample_value(spec: &SettingSpec, format: ConfigFormat) -> String {
     let value = match (spec.example, spec.default_value()) {
         ("", Some(value)) => value,
@@ -78,8 +79,8 @@ fn sample_value(spec: &SettingSpec, format: ConfigFormat) -> String {
 
 fn sample_note(spec: &SettingSpec) -> String {
     match (spec.reload_effect, spec.default) {
-        (ReloadEffect::Ignored(reason), _) => format!("\n# Of no effect here: {reason}"),
-        (_, DefaultValue::Unset(description)) => format!("\n# Not set: {description}"),
+        (ReloadEffect::Ignored(reason), _) => format!("\n# No effect: {reason}"),
+        (_, DefaultValue::Unset(description)) => format!("\n# Default: {description}"),
         _ => String::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! Settings that were read, each of its type and with where it came from.
+//! Explicit settings with their values and origins.
 
 use super::spec::{ReloadEffect, SettingSpec, SettingType, nearest_spec, setting_spec};
 use super::text::{ParseError, Position, Setting, SettingValue};
@@ -7,14 +7,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where the value of a setting came from.
+/// Origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// From a file, at this place.
+    /// Configuration file, with the position of the value.
     File(Arc<Path>, Position),
-    /// From an option on the command line.
+    /// Command-line option.
     Option(&'static str),
-    /// From a variable of the environment.
+    /// Environment variable.
     Environment(&'static str),
 }
 
@@ -28,15 +28,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The settings that were given. Every one is in the table of keys and of its type.
+/// Explicit settings. Each one is in the table and has a valid value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     values: BTreeMap<&'static str, (SettingValue, Origin)>,
 }
 
 impl Settings {
-    /// Takes what stands in the file `path`, and what is wrong with it. Of several settings of one name the
-    /// first is in force.
+    /// Checks the settings of the file `path`. Returns the valid ones and an error for each other
+    /// one.
+    ///
+    /// The first of several settings with the same name applies, as in libvirt.
     #[must_use]
     pub fn from_file(path: &Path, read: Vec<Setting>) -> (Settings, Vec<ParseError>) {
         let path: Arc<Path> = path.into();
@@ -61,15 +63,15 @@ impl Settings {
         (settings, errors)
     }
 
-    /// Sets `name` to what an option or the environment says, which has the last word.
+    /// Sets `name` to `value`, and replaces an earlier value.
     ///
     /// # Errors
     ///
-    /// What is wrong with the value.
+    /// A message if the value is not valid for the setting.
     ///
     /// # Panics
     ///
-    /// If there is no such setting.
+    /// If `name` is not in the table.
     pub fn set(&mut self, name: &str, value: SettingValue, origin: Origin) -> Result<(), String> {
         let spec = setting_spec(name).expect("only settings of the table are set");
         check_value(spec, &value)?;
@@ -77,26 +79,26 @@ impl Settings {
         Ok(())
     }
 
-    /// The value of a setting, given or not.
+    /// Returns the explicit value of a setting or its default.
     #[must_use]
     pub fn value(&self, spec: &SettingSpec) -> Option<SettingValue> {
         let explicit = self.values.get(spec.name).map(|(value, _)| value.clone());
         explicit.or_else(|| spec.default_value())
     }
 
-    /// Where the value of `name` came from, if it was given.
+    /// Returns the origin of the value of `name`, or `None` if it is not set.
     #[must_use]
     pub fn origin(&self, name: &str) -> Option<&Origin> {
         self.values.get(name).map(|(_, origin)| origin)
     }
 
-    /// Whether `name` was given.
+    /// Returns `true` if `name` is set, even to its default value.
     #[must_use]
     pub fn is_explicit(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
 
-    /// The settings that were given and have no effect here, each with the reason.
+    /// Returns the explicit settings that eventryd ignores, each with its origin and the reason.
     pub fn ignored(&self) -> impl Iterator<Item = (&'static SettingSpec, &Origin, &'static str)> {
         self.values.iter().filter_map(|(name, (_, origin))| {
             let spec = setting_spec(name)?;
@@ -107,7 +109,12 @@ impl Settings {
         })
     }
 
-    /// The number that `name` is, as far as it is given or has a default.
+    /// Returns the value of a number or boolean.
+    ///
+    /// # Panics
+    ///
+    /// This function and those below panic if the setting has another type or, for numbers, no
+    /// default.
     pub(super) fn integer(&self, name: &str) -> i64 {
         match self.value_by_name(name) {
             Some(SettingValue::Integer(number)) => number,
@@ -116,7 +123,7 @@ impl Settings {
         }
     }
 
-    /// The same for a setting that is not negative.
+    /// Returns the value of a number that the table requires to be non-negative.
     pub(super) fn unsigned(&self, name: &str) -> u32 {
         u32::try_from(self.integer(name)).expect("checked when it was read")
     }
@@ -164,19 +171,19 @@ impl Settings {
 
 fn unknown_setting(name: &str) -> String {
     match nearest_spec(name) {
-        Some(spec) => format!("there is no setting `{name}`; is it `{}`?", spec.name),
-        None => format!("there is no setting `{name}`; `eventryd --print-sample` lists them"),
+        Some(spec) => format!("unknown setting `{name}`; did you mean `{}`?", spec.name),
+        None => format!("unknown setting `{name}`; `eventryd --print-sample` lists all settings"),
     }
 }
 
-/// Whether a value is of the type of its setting; a message that says which type that is if not.
+/// Checks that a value is valid for a setting. The error says which values are.
 fn check_value(spec: &SettingSpec, value: &SettingValue) -> Result<(), String> {
     let name = spec.name;
     let expected = |what: &str| Err(format!("`{name}` must be {what}, not {}", value.kind()));
-    // Else `--print-config` could not tell it.
+    // `--print-config` writes every value in the syntax of libvirtd.conf.
     if !value.is_representable() {
         return Err(format!(
-            "`{name}` has a string that the syntax of libvirtd.conf cannot write: a line end or quotes of both kinds, and beside them `\"\"\"` or a `\"` at its end"
+            "`{name}` has a string that the syntax of libvirtd.conf cannot express: with a line end or both kinds of quotes it must not contain `\"\"\"` or end with `\"`"
         ));
     }
     match (spec.value_type, value) {
@@ -206,7 +213,7 @@ fn check_value(spec: &SettingSpec, value: &SettingValue) -> Result<(), String> {
             other.map_or(Ok(()), |other| {
                 let kind = other.kind();
                 Err(format!(
-                    "`{name}` must be a list of strings; {kind} is in it"
+                    "`{name}` must be a list of strings, but contains {kind}"
                 ))
             })
         }
@@ -219,10 +226,10 @@ fn check_value(spec: &SettingSpec, value: &SettingValue) -> Result<(), String> {
 fn check_text(spec: &SettingSpec, text: &str) -> Result<(), String> {
     let name = spec.name;
     match spec.value_type {
-        _ if text.contains('\0') => Err(format!("`{name}` has a NUL in it")),
-        SettingType::Path if !text.starts_with('/') => Err(format!(
-            "`{name}` must be a path from the root, not {text:?}"
-        )),
+        _ if text.contains('\0') => Err(format!("`{name}` contains a NUL")),
+        SettingType::Path if !text.starts_with('/') => {
+            Err(format!("`{name}` must be an absolute path, not {text:?}"))
+        }
         SettingType::Mode => match u32::from_str_radix(text, 8) {
             Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(()),
             _ => Err(format!(
@@ -237,7 +244,7 @@ fn check_text(spec: &SettingSpec, text: &str) -> Result<(), String> {
     }
 }
 
-/// Strings as a reader expects them in a sentence.
+/// Formatting of strings for a sentence: quoted and separated by commas.
 trait QuotedList {
     fn to_quoted_list(&self) -> String;
 }
@@ -269,8 +276,8 @@ mod tests {
         assert_eq!(
             said,
             [
-                "2:3 there is no setting `max_client`; is it `max_clients`?",
-                "3:1 there is no setting `qwertz`; `eventryd --print-sample` lists them",
+                "2:3 unknown setting `max_client`; did you mean `max_clients`?",
+                "3:1 unknown setting `qwertz`; `eventryd --print-sample` lists all settings",
             ]
         );
     }
@@ -304,7 +311,10 @@ mod tests {
                 "tls_allowed_dn_list = \"x\"",
                 "a list of strings, in [ ], not a string",
             ),
-            ("tls_allowed_dn_list = [ \"x\", 1 ]", "a number is in it"),
+            (
+                "tls_allowed_dn_list = [ \"x\", 1 ]",
+                "but contains a number",
+            ),
             ("unix_sock_ro_perms = \"0888\"", "octal"),
             ("unix_sock_ro_perms = \"1777\"", "octal"),
             ("unix_sock_ro_perms = \"+77\"", "octal"),
@@ -314,7 +324,7 @@ mod tests {
                 "one of \"none\", \"sasl\", \"polkit\", not \"None\"",
             ),
             ("host_uuid_source = \"dmi\"", "\"machine-id\""),
-            ("unix_sock_dir = \"run\"", "a path from the root"),
+            ("unix_sock_dir = \"run\"", "an absolute path"),
             ("eventry_idle_timeout = 2147484", "from 0 to 2147483"),
         ];
         for (text, expected) in cases {
@@ -366,7 +376,7 @@ mod tests {
             let Some(value) = spec.default_value() else {
                 continue;
             };
-            // Libvirt's default is below the least that may be set.
+            // libvirt's default of 56 is below the minimum of 112.
             if spec.name != "tcp_min_ssf" {
                 assert_eq!(check_value(spec, &value), Ok(()));
             }

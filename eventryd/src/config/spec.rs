@@ -1,77 +1,78 @@
-//! The one table of settings: what there is, of which type, what it means and when it takes effect. Reading,
-//! checking, printing, the samples and the documentation are driven by it.
+//! Table of all settings, with type, default, meaning and effect of a change.
+//!
+//! Parsing, checks, `--print-config`, the sample files and `docs/configuration.md` use this table.
 
 use super::text::SettingValue;
 
-/// The type of a setting (spec §17).
+/// Type of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingType {
     /// 0 or 1.
     Bool,
-    /// A number from `min` to `max`.
+    /// Number from `min` to `max`.
     Unsigned {
-        /// The smallest.
+        /// Minimum.
         min: u32,
-        /// The largest.
+        /// Maximum.
         max: u32,
     },
-    /// A number that may be negative.
+    /// Number that may be negative (`i32`).
     Signed,
-    /// A string.
+    /// String.
     Text,
-    /// A string that is the path of a file or directory, from the root.
+    /// Absolute path, as a string.
     Path,
-    /// A string with a file's mode in octal digits.
+    /// Mode of a file in octal digits, as a string.
     Mode,
-    /// One of these strings.
+    /// One of several strings.
     OneOf(&'static [&'static str]),
-    /// A list of strings.
+    /// List of strings.
     List,
 }
 
-/// When a changed setting takes effect.
+/// Effect of a changed setting when the configuration is read again (SIGHUP).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadEffect {
-    /// On SIGHUP.
+    /// The change applies immediately.
     Immediate,
-    /// On SIGHUP, for connections made from then on.
+    /// The change applies to new connections.
     NewConnections,
-    /// At the next start.
+    /// The change applies after a restart.
     Restart,
-    /// Never: it is read and checked, and named at start, for this reason.
+    /// The setting is checked but ignored, for this reason. A warning says so at start.
     Ignored(&'static str),
 }
 
-/// The value of a setting that is not given.
+/// Default of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultValue {
-    /// This number.
+    /// Number.
     Integer(i64),
-    /// This string.
+    /// String.
     Text(&'static str),
-    /// None; what that means, in words.
+    /// No fixed value. The text describes the behaviour.
     Unset(&'static str),
 }
 
-/// A setting there is.
+/// Definition of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SettingSpec {
-    /// Its name.
+    /// Name in a configuration file.
     pub name: &'static str,
-    /// Its type.
+    /// Type.
     pub value_type: SettingType,
-    /// Its value when it is not given.
+    /// Default.
     pub default: DefaultValue,
-    /// What it decides.
+    /// Meaning, for the documentation and the sample files.
     pub description: &'static str,
-    /// A value to show how it is written, where that is not the default one.
+    /// Value in the sample files, or empty to show the default.
     pub example: &'static str,
-    /// When a change takes effect.
+    /// Effect of a change.
     pub reload_effect: ReloadEffect,
 }
 
 impl SettingSpec {
-    /// Its value when it is not given, if it has one then.
+    /// Returns the default value, or `None` for [`DefaultValue::Unset`].
     #[must_use]
     pub fn default_value(&self) -> Option<SettingValue> {
         match self.default {
@@ -82,18 +83,18 @@ impl SettingSpec {
     }
 }
 
-/// The setting `name`.
+/// Returns the definition of the setting `name`.
 #[must_use]
 pub fn setting_spec(name: &str) -> Option<&'static SettingSpec> {
     setting_specs().find(|spec| spec.name == name)
 }
 
-/// Every setting, in the order of the table.
+/// Returns all settings in the order of the table.
 pub fn setting_specs() -> impl Iterator<Item = &'static SettingSpec> {
     SETTING_GROUPS.iter().flat_map(|group| group.specs)
 }
 
-/// The setting whose name is most like `name`, if one is like it at all.
+/// Returns the setting with the name closest to `name`, or `None` if none is similar.
 #[must_use]
 pub fn nearest_spec(name: &str) -> Option<&'static SettingSpec> {
     let by_distance = setting_specs().map(|spec| (distance(spec.name, name), spec));
@@ -102,8 +103,8 @@ pub fn nearest_spec(name: &str) -> Option<&'static SettingSpec> {
     (distance <= tolerated).then_some(spec)
 }
 
-/// How many characters have to be inserted, removed or replaced to make one of the other. Of a name longer
-/// than any of ours the rest does not count.
+/// Returns the number of characters to insert, remove or replace to turn one name into the other.
+/// Only the first `LONGEST` characters of `theirs` count.
 fn distance(ours: &str, theirs: &str) -> usize {
     const LONGEST: usize = 64;
     let theirs: Vec<char> = theirs.chars().take(LONGEST).collect();
@@ -120,12 +121,12 @@ fn distance(ours: &str, theirs: &str) -> usize {
     row[theirs.len()]
 }
 
-/// Settings that belong together.
+/// Group of related settings.
 #[derive(Clone, Copy, Debug)]
 pub struct SettingGroup {
-    /// What they are about.
+    /// Title of the group.
     pub title: &'static str,
-    /// The settings.
+    /// Settings of the group.
     pub specs: &'static [SettingSpec],
 }
 
@@ -139,9 +140,9 @@ const POSITIVE: SettingType = SettingType::Unsigned {
 };
 const AUTH: &[&str] = &["none", "sasl", "polkit"];
 
-const OBSOLETE: ReloadEffect = ReloadEffect::Ignored("it is obsolete, in libvirt too");
+const OBSOLETE: ReloadEffect = ReloadEffect::Ignored("it is obsolete in libvirt too");
 const NO_ADMIN: ReloadEffect = ReloadEffect::Ignored("there is no admin socket");
-const NO_AUDIT: ReloadEffect = ReloadEffect::Ignored("nothing is audited");
+const NO_AUDIT: ReloadEffect = ReloadEffect::Ignored("auditing is not implemented");
 
 const fn spec(
     name: &'static str,
@@ -166,7 +167,7 @@ impl SettingSpec {
     }
 }
 
-/// All settings: those of `libvirtd.conf`, and ours, which begin with `eventry_`.
+/// All settings: those of `libvirtd.conf`, and eventryd's own, whose names start with `eventry_`.
 pub const SETTING_GROUPS: &[SettingGroup] = {
     use DefaultValue::{Integer, Unset};
     use ReloadEffect::{Immediate, NewConnections, Restart};
@@ -175,11 +176,11 @@ pub const SETTING_GROUPS: &[SettingGroup] = {
         SettingGroup {
             title: "Network sockets",
             specs: &[
-                spec("listen_tls", Bool, Integer(0), Restart, "whether there is a TLS socket"),
-                spec("listen_tcp", Bool, Integer(0), Restart, "whether there is a TCP socket without encryption"),
-                spec("tls_port", Text, DefaultValue::Text("16514"), Restart, "port of the TLS socket, a number or the name of a service"),
-                spec("tcp_port", Text, DefaultValue::Text("16509"), Restart, "port of the TCP socket, a number or the name of a service"),
-                spec("listen_addr", Text, Unset("all addresses"), Restart, "address or host name both sockets are bound to").with_example("\"192.0.2.1\""),
+                spec("listen_tls", Bool, Integer(0), Restart, "enables the TLS socket"),
+                spec("listen_tcp", Bool, Integer(0), Restart, "enables the TCP socket without encryption"),
+                spec("tls_port", Text, DefaultValue::Text("16514"), Restart, "port of the TLS socket, a number or a service name"),
+                spec("tcp_port", Text, DefaultValue::Text("16509"), Restart, "port of the TCP socket, a number or a service name"),
+                spec("listen_addr", Text, Unset("all addresses"), Restart, "address or host name that both sockets are bound to").with_example("\"192.0.2.1\""),
                 spec("mdns_adv", Bool, Integer(0), OBSOLETE, "announcement of the sockets by mDNS"),
                 spec("mdns_name", Text, Unset("none"), OBSOLETE, "name announced by mDNS").with_example("\"Virtualization Host\""),
             ],
@@ -191,103 +192,103 @@ pub const SETTING_GROUPS: &[SettingGroup] = {
                 spec("unix_sock_ro_perms", Mode, DefaultValue::Text("0777"), Restart, "mode of the read-only socket"),
                 spec("unix_sock_rw_perms", Mode, Unset("0700, with polkit 0777"), Restart, "mode of the read-write socket").with_example("\"0770\""),
                 spec("unix_sock_admin_perms", Mode, DefaultValue::Text("0700"), NO_ADMIN, "mode of the admin socket"),
-                spec("unix_sock_dir", Path, Unset("/run/eventry for root, else $XDG_RUNTIME_DIR/eventry"), Restart, "directory of the Unix sockets; the option --run-dir").with_example("\"/run/libvirt\""),
-                spec("eventry_prefix", Text, DefaultValue::Text("eventry"), Restart, "what the names of the Unix sockets begin with; `libvirt` stands in for libvirtd; the option --prefix"),
+                spec("unix_sock_dir", Path, Unset("/run/eventry for root, else $XDG_RUNTIME_DIR/eventry"), Restart, "directory of the Unix sockets; option --run-dir").with_example("\"/run/libvirt\""),
+                spec("eventry_prefix", Text, DefaultValue::Text("eventry"), Restart, "prefix of the names of the Unix sockets; with `libvirt` clients find them as libvirtd's; option --prefix"),
             ],
         },
         SettingGroup {
             title: "Authentication and access",
             specs: &[
-                spec("auth_unix_ro", OneOf(AUTH), DefaultValue::Text("none"), Restart, "how clients of the read-only socket prove who they are"),
-                spec("auth_unix_rw", OneOf(AUTH), DefaultValue::Text("none"), Restart, "how clients of the read-write socket prove who they are"),
-                spec("auth_tcp", OneOf(AUTH), DefaultValue::Text("sasl"), Restart, "how clients of the TCP socket prove who they are"),
-                spec("auth_tls", OneOf(AUTH), DefaultValue::Text("none"), Restart, "how clients of the TLS socket prove who they are, beside their certificate"),
-                spec("tcp_min_ssf", SettingType::Unsigned { min: 112, max: u32::MAX }, Integer(56), ReloadEffect::Ignored("SASL over plain TCP is refused altogether"), "least encryption by SASL on the TCP socket").with_example("112"),
-                spec("access_drivers", List, Unset("none"), ReloadEffect::Ignored("calls are not checked one by one: who may connect may make every call his socket allows"), "access control per call").with_example("[ \"polkit\" ]"),
-                spec("sasl_allowed_username_list", List, Unset("everybody"), NewConnections, "patterns of the user names that SASL lets in; an empty list lets nobody in").with_example("[ \"joe\", \"*@EXAMPLE.COM\" ]"),
-                spec("eventry_sasl_password_file", Path, Unset("passwords, beside the configuration file that is looked for"), NewConnections, "the users that SASL knows, as `eventryd passwd` writes them").with_example("\"/etc/eventry/passwords\""),
-                spec("eventry_auth_timeout", ANY, Integer(60), NewConnections, "seconds after which a client that has not proved who it is is closed; 0: never"),
+                spec("auth_unix_ro", OneOf(AUTH), DefaultValue::Text("none"), Restart, "authentication on the read-only socket"),
+                spec("auth_unix_rw", OneOf(AUTH), DefaultValue::Text("none"), Restart, "authentication on the read-write socket"),
+                spec("auth_tcp", OneOf(AUTH), DefaultValue::Text("sasl"), Restart, "authentication on the TCP socket"),
+                spec("auth_tls", OneOf(AUTH), DefaultValue::Text("none"), Restart, "authentication on the TLS socket, in addition to the client certificate"),
+                spec("tcp_min_ssf", SettingType::Unsigned { min: 112, max: u32::MAX }, Integer(56), ReloadEffect::Ignored("SASL on plain TCP is not supported"), "minimum key length in bits of SASL encryption on the TCP socket").with_example("112"),
+                spec("access_drivers", List, Unset("none"), ReloadEffect::Ignored("access is not checked per call: a client may make every call that its socket allows"), "drivers of access control per call").with_example("[ \"polkit\" ]"),
+                spec("sasl_allowed_username_list", List, Unset("every user"), NewConnections, "patterns of the user names that SASL accepts; an empty list accepts none").with_example("[ \"joe\", \"*@EXAMPLE.COM\" ]"),
+                spec("eventry_sasl_password_file", Path, Unset("`passwords` in the directory of the default configuration file"), NewConnections, "file with the users and password hashes of SASL, written by `eventryd passwd`").with_example("\"/etc/eventry/passwords\""),
+                spec("eventry_auth_timeout", ANY, Integer(60), NewConnections, "seconds until a client that has not authenticated is closed; 0: never"),
             ],
         },
         SettingGroup {
             title: "TLS",
             specs: &[
-                spec("key_file", Path, Unset("/etc/pki/libvirt/private/serverkey.pem"), NewConnections, "key of the server").with_example("\"/etc/pki/libvirt/private/serverkey.pem\""),
+                spec("key_file", Path, Unset("/etc/pki/libvirt/private/serverkey.pem"), NewConnections, "private key of the server").with_example("\"/etc/pki/libvirt/private/serverkey.pem\""),
                 spec("cert_file", Path, Unset("/etc/pki/libvirt/servercert.pem"), NewConnections, "certificate of the server").with_example("\"/etc/pki/libvirt/servercert.pem\""),
-                spec("ca_file", Path, Unset("/etc/pki/CA/cacert.pem"), NewConnections, "certificate of the authority that signs").with_example("\"/etc/pki/CA/cacert.pem\""),
-                spec("crl_file", Path, Unset("/etc/pki/CA/cacrl.pem, if there is one"), NewConnections, "revoked certificates").with_example("\"/etc/pki/CA/cacrl.pem\""),
-                spec("key_files", List, Unset("none"), NewConnections, "keys of several certificates, in the same order, in place of key_file").with_example("[ \"/etc/pki/libvirt/private/serverkey.pem\" ]"),
-                spec("cert_files", List, Unset("none"), NewConnections, "several certificates, in place of cert_file: a client is shown the first whose signature it can check").with_example("[ \"/etc/pki/libvirt/servercert.pem\" ]"),
-                spec("tls_no_sanity_certificate", Bool, Integer(0), NewConnections, "leaves out the checks of the server's own certificates"),
-                spec("tls_no_verify_certificate", Bool, Integer(0), NewConnections, "serves clients whatever certificate they show"),
-                spec("tls_no_verify_address", Bool, Integer(0), OBSOLETE, "leaves out a check of the client's address"),
-                spec("tls_allowed_dn_list", List, Unset("everybody with a certificate"), NewConnections, "patterns of the names in client certificates; an empty list lets nobody in").with_example("[ \"C=GB,ST=London,L=London,O=Red Hat,CN=*\" ]"),
-                spec("tls_priority", Text, Unset("what rustls offers"), NewConnections, "versions of TLS, as a subset of GnuTLS's priority strings").with_example("\"NORMAL\""),
+                spec("ca_file", Path, Unset("/etc/pki/CA/cacert.pem"), NewConnections, "certificate of the authority (CA) that signs certificates of clients").with_example("\"/etc/pki/CA/cacert.pem\""),
+                spec("crl_file", Path, Unset("/etc/pki/CA/cacrl.pem, if there is one"), NewConnections, "list of revoked certificates (CRL)").with_example("\"/etc/pki/CA/cacrl.pem\""),
+                spec("key_files", List, Unset("none"), NewConnections, "private keys for `cert_files`, in the same order; replaces `key_file`").with_example("[ \"/etc/pki/libvirt/private/serverkey.pem\" ]"),
+                spec("cert_files", List, Unset("none"), NewConnections, "several certificates of the server; replaces `cert_file`; a client gets the first one whose signature algorithm it supports").with_example("[ \"/etc/pki/libvirt/servercert.pem\" ]"),
+                spec("tls_no_sanity_certificate", Bool, Integer(0), NewConnections, "skips the checks of the server's own certificates"),
+                spec("tls_no_verify_certificate", Bool, Integer(0), NewConnections, "skips the check of client certificates"),
+                spec("tls_no_verify_address", Bool, Integer(0), OBSOLETE, "skips a check of the client's address"),
+                spec("tls_allowed_dn_list", List, Unset("every client with a valid certificate"), NewConnections, "patterns of the distinguished names in client certificates; an empty list accepts none").with_example("[ \"C=GB,ST=London,L=London,O=Red Hat,CN=*\" ]"),
+                spec("tls_priority", Text, Unset("the default of rustls"), NewConnections, "versions of TLS, as a GnuTLS priority string, of which a subset is supported").with_example("\"NORMAL\""),
             ],
         },
         SettingGroup {
             title: "Limits",
             specs: &[
-                spec("max_clients", POSITIVE, Integer(5000), Immediate, "connections served at the same time, and a few more of peers that have few (docs/places.md)"),
-                spec("max_queued_clients", ANY, Integer(1000), Restart, "connections that may wait to be accepted, per socket, and for a place among the clients; 0: 30"),
-                spec("max_anonymous_clients", ANY, Integer(20), Immediate, "connections that have not proved who they are yet, of local sockets and of those on networks each; who gets nowhere gives way to others; 0: no limit"),
-                spec("max_client_requests", POSITIVE, Integer(5), NewConnections, "calls of one connection in progress"),
+                spec("max_clients", POSITIVE, Integer(5000), Immediate, "connections at the same time, plus a reserve for peers with few connections (docs/places.md)"),
+                spec("max_queued_clients", ANY, Integer(1000), Restart, "backlog of each listening socket, and accepted connections that may wait for a free slot; 0: 30"),
+                spec("max_anonymous_clients", ANY, Integer(20), Immediate, "connections that have not authenticated, separately for local and network sockets; those that make no progress are evicted if others wait; 0: no limit"),
+                spec("max_client_requests", POSITIVE, Integer(5), NewConnections, "calls in progress per connection"),
                 spec("max_requests", ANY, Integer(20), OBSOLETE, "calls in progress"),
-                spec("min_workers", ANY, Integer(5), Immediate, "worker threads from the start"),
-                spec("max_workers", POSITIVE, Integer(20), Immediate, "worker threads at the most"),
-                spec("prio_workers", ANY, Integer(5), Immediate, "worker threads for calls of high priority only"),
-                spec("eventry_max_tx_bytes", POSITIVE, Integer(16 << 20), NewConnections, "bytes that may wait for a client that does not read; then it is closed"),
-                spec("eventry_shutdown_grace", ANY, Integer(5), Immediate, "seconds an orderly stop waits for clients that have not read their answers"),
-                spec("eventry_idle_timeout", SettingType::Unsigned { min: 0, max: MAX_IDLE_TIMEOUT_SECS }, Integer(0), Immediate, "seconds without a client after which the daemon ends; 0: never; the option --timeout"),
+                spec("min_workers", ANY, Integer(5), Immediate, "worker threads that are started at once"),
+                spec("max_workers", POSITIVE, Integer(20), Immediate, "maximum of worker threads"),
+                spec("prio_workers", ANY, Integer(5), Immediate, "worker threads for high-priority calls only"),
+                spec("eventry_max_tx_bytes", POSITIVE, Integer(16 << 20), NewConnections, "bytes queued for a client that does not read; beyond that it is closed"),
+                spec("eventry_shutdown_grace", ANY, Integer(5), Immediate, "seconds that a shutdown waits for clients to read their replies"),
+                spec("eventry_idle_timeout", SettingType::Unsigned { min: 0, max: MAX_IDLE_TIMEOUT_SECS }, Integer(0), Immediate, "seconds without a client until the daemon exits; 0: never; option --timeout"),
             ],
         },
         SettingGroup {
             title: "Keepalive",
             specs: &[
-                spec("keepalive_interval", Signed, Integer(5), NewConnections, "seconds of silence before a client is asked whether it is there; 0 or less: never"),
-                spec("keepalive_count", ANY, Integer(5), NewConnections, "questions without an answer before it is closed"),
-                spec("keepalive_required", Bool, Integer(0), OBSOLETE, "whether clients must know keepalive"),
+                spec("keepalive_interval", Signed, Integer(5), NewConnections, "seconds without data from a client until a keepalive message is sent; 0 or less: never"),
+                spec("keepalive_count", ANY, Integer(5), NewConnections, "unanswered keepalive messages until the client is closed"),
+                spec("keepalive_required", Bool, Integer(0), OBSOLETE, "rejects clients without keepalive"),
             ],
         },
         SettingGroup {
             title: "Log",
             specs: &[
-                spec("log_level", SettingType::Unsigned { min: 0, max: 4 }, Integer(0), Immediate, "least level that is logged: 1 debug, 2 info, 3 warning, 4 error; 0: info; the option --verbose"),
-                spec("log_filters", Text, Unset("none"), Immediate, "levels of parts of the daemon: `LEVEL:PART`, separated by spaces").with_example("\"1:server 3:session\""),
-                spec("log_outputs", Text, Unset("standard error; after --daemon the journal, or a file"), Immediate, "where the log goes: `LEVEL:stderr`, `LEVEL:file:PATH`, `LEVEL:journald`, `LEVEL:syslog:NAME`, separated by spaces").with_example("\"2:file:/var/log/eventry/eventryd.log\""),
-                spec("log_buffer_size", ANY, Integer(64), OBSOLETE, "size of a buffer in memory"),
-                spec("eventry_log_burst", ANY, Integer(50), Immediate, "lines of one kind in ten seconds; those beyond are counted; 0: no limit"),
+                spec("log_level", SettingType::Unsigned { min: 0, max: 4 }, Integer(0), Immediate, "lowest level that is logged: 1 debug, 2 info, 3 warning, 4 error; 0: info; options --verbose and --quiet"),
+                spec("log_filters", Text, Unset("none"), Immediate, "levels of modules: `LEVEL:MODULE`, separated by spaces").with_example("\"1:server 3:session\""),
+                spec("log_outputs", Text, Unset("standard error; with --daemon the journal or a file"), Immediate, "destinations of the log: `LEVEL:stderr`, `LEVEL:file:PATH`, `LEVEL:journald`, `LEVEL:syslog:NAME`, separated by spaces").with_example("\"2:file:/var/log/eventry/eventryd.log\""),
+                spec("log_buffer_size", ANY, Integer(64), OBSOLETE, "size of a memory buffer"),
+                spec("eventry_log_burst", ANY, Integer(50), Immediate, "log lines of one kind in ten seconds; further ones are only counted; 0: no limit"),
             ],
         },
         SettingGroup {
             title: "Process",
             specs: &[
-                spec("eventry_pid_file", Path, Unset("eventryd.pid in the directory of the sockets"), Restart, "file with the number of the process, locked while it runs; the option --pid-file").with_example("\"/run/eventryd.pid\""),
-                spec("eventry_relay_uri", Text, Unset("none"), ReloadEffect::Ignored("nothing is relayed: the driver is the one in memory"), "another daemon that carries out the calls").with_example("\"qemu:///system\""),
+                spec("eventry_pid_file", Path, Unset("`eventryd.pid` in the directory of the sockets"), Restart, "file with the process ID, locked while the process runs; option --pid-file").with_example("\"/run/eventryd.pid\""),
+                spec("eventry_relay_uri", Text, Unset("none"), ReloadEffect::Ignored("calls are not relayed: the only driver is the in-memory hypervisor"), "URI of a daemon that calls are relayed to").with_example("\"qemu:///system\""),
             ],
         },
         SettingGroup {
-            title: "Of no effect here, accepted so that files of libvirtd work",
+            title: "Ignored, for compatibility with libvirtd",
             specs: &[
-                spec("admin_min_workers", ANY, Integer(5), NO_ADMIN, "worker threads of the admin socket from the start"),
-                spec("admin_max_workers", POSITIVE, Integer(20), NO_ADMIN, "worker threads of the admin socket at the most"),
+                spec("admin_min_workers", ANY, Integer(5), NO_ADMIN, "worker threads of the admin socket that are started at once"),
+                spec("admin_max_workers", POSITIVE, Integer(20), NO_ADMIN, "maximum of worker threads of the admin socket"),
                 spec("admin_max_clients", POSITIVE, Integer(5000), NO_ADMIN, "connections to the admin socket"),
-                spec("admin_max_queued_clients", ANY, Integer(20), NO_ADMIN, "connections to the admin socket that may wait"),
-                spec("admin_max_client_requests", POSITIVE, Integer(5), NO_ADMIN, "calls of one admin connection in progress"),
-                spec("admin_keepalive_interval", Signed, Integer(5), NO_ADMIN, "keepalive of admin connections"),
-                spec("admin_keepalive_count", ANY, Integer(5), NO_ADMIN, "keepalive of admin connections"),
-                spec("admin_keepalive_required", Bool, Integer(0), OBSOLETE, "whether admin clients must know keepalive"),
-                spec("audit_level", ANY, Integer(1), NO_AUDIT, "the kernel's audit: 0 off, 1 if there is one, 2 required").with_example("1"),
-                spec("audit_logging", Bool, Integer(0), NO_AUDIT, "whether audit messages are logged too"),
-                spec("host_uuid", Text, Unset("none"), ReloadEffect::Ignored("the driver in memory has no UUID of the host"), "the UUID of the host").with_example("\"8b6d0a4e-0d1b-4a3f-9f3c-3a1f7a0c9d11\""),
-                spec("host_uuid_source", OneOf(&["smbios", "machine-id"]), DefaultValue::Text("smbios"), ReloadEffect::Ignored("the driver in memory has no UUID of the host"), "where the UUID of the host comes from"),
-                spec("ovs_timeout", ANY, Integer(5), ReloadEffect::Ignored("there is no Open vSwitch"), "seconds to wait for Open vSwitch"),
+                spec("admin_max_queued_clients", ANY, Integer(20), NO_ADMIN, "backlog of the admin socket"),
+                spec("admin_max_client_requests", POSITIVE, Integer(5), NO_ADMIN, "calls in progress per admin connection"),
+                spec("admin_keepalive_interval", Signed, Integer(5), NO_ADMIN, "`keepalive_interval` of admin connections"),
+                spec("admin_keepalive_count", ANY, Integer(5), NO_ADMIN, "`keepalive_count` of admin connections"),
+                spec("admin_keepalive_required", Bool, Integer(0), OBSOLETE, "rejects admin clients without keepalive"),
+                spec("audit_level", ANY, Integer(1), NO_AUDIT, "use of the kernel's audit subsystem: 0 off, 1 if available, 2 required").with_example("1"),
+                spec("audit_logging", Bool, Integer(0), NO_AUDIT, "writes audit messages to the log too"),
+                spec("host_uuid", Text, Unset("none"), ReloadEffect::Ignored("the in-memory hypervisor has no host UUID"), "UUID of the host").with_example("\"8b6d0a4e-0d1b-4a3f-9f3c-3a1f7a0c9d11\""),
+                spec("host_uuid_source", OneOf(&["smbios", "machine-id"]), DefaultValue::Text("smbios"), ReloadEffect::Ignored("the in-memory hypervisor has no host UUID"), "source of the host UUID"),
+                spec("ovs_timeout", ANY, Integer(5), ReloadEffect::Ignored("Open vSwitch is not used"), "timeout of Open vSwitch calls in seconds"),
             ],
         },
     ]
 };
 
-/// The longest idle time in seconds: libvirt counts it in milliseconds as an `int` (DM-107).
+/// Maximum of `eventry_idle_timeout` in seconds: libvirt stores milliseconds in an `int` (DM-107).
 pub const MAX_IDLE_TIMEOUT_SECS: u32 = i32::MAX as u32 / 1000;
 
 #[cfg(test)]
@@ -295,7 +296,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// The keys of spec §17, and the one that came later.
+    /// Settings of libvirtd and virtproxyd, obsolete ones included.
     const OF_LIBVIRT: &str = "listen_tls listen_tcp tls_port tcp_port listen_addr unix_sock_group unix_sock_ro_perms \
         unix_sock_rw_perms unix_sock_admin_perms unix_sock_dir auth_unix_ro auth_unix_rw auth_tcp auth_tls access_drivers \
         key_file cert_file ca_file crl_file key_files cert_files tls_no_sanity_certificate tls_no_verify_certificate \
@@ -310,7 +311,7 @@ mod tests {
     fn table_has_every_libvirt_setting_once() {
         let names: Vec<&str> = setting_specs().map(|spec| spec.name).collect();
         let once: BTreeSet<&str> = names.iter().copied().collect();
-        assert_eq!(once.len(), names.len(), "a key stands there twice");
+        assert_eq!(once.len(), names.len(), "a setting is listed twice");
         let ours: BTreeSet<&str> = once
             .iter()
             .copied()

@@ -1,21 +1,21 @@
-//! What a configuration file says, whatever its syntax: settings in their order, each with its place.
+//! Settings as parsed from a file of either format, with their positions.
 
 use std::fmt::{self, Write};
 
-/// A place in a text. Both count from 1; a column is a character.
+/// Position in a text. Lines and columns count from 1; a column is a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// The line.
+    /// Line number, from 1.
     pub line: u32,
-    /// The column.
+    /// Column in characters, from 1.
     pub column: u32,
 }
 
 impl Position {
-    /// The beginning of a text.
+    /// Start of a text.
     pub const START: Position = Position { line: 1, column: 1 };
 
-    /// The place after `text`, which begins here.
+    /// Returns the position after `text`, which starts at this position.
     #[must_use]
     pub fn after(self, text: &[u8]) -> Position {
         text.iter().fold(self, |at, byte| match byte {
@@ -23,7 +23,7 @@ impl Position {
                 line: at.line.saturating_add(1),
                 column: 1,
             },
-            // Of a character of several bytes the first one counts.
+            // Continuation bytes of UTF-8 belong to the character of the lead byte.
             0x80..=0xbf => at,
             _ => Position {
                 column: at.column.saturating_add(1),
@@ -39,21 +39,21 @@ impl fmt::Display for Position {
     }
 }
 
-/// The value of a setting.
+/// Value of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SettingValue {
-    /// A number.
+    /// Number.
     Integer(i64),
-    /// True or false, which only TOML can tell from 1 and 0.
+    /// Boolean. Only TOML has booleans: libvirt's syntax uses 0 and 1.
     Boolean(bool),
-    /// A string.
+    /// String.
     Text(String),
-    /// Several values.
+    /// List of values.
     List(Vec<SettingValue>),
 }
 
 impl SettingValue {
-    /// What kind of value it is, in words.
+    /// Returns the type of the value in words, with an article, for error messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -65,29 +65,29 @@ impl SettingValue {
     }
 }
 
-/// One setting, as it stands in a file.
+/// Setting in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Where its name stands.
+    /// Position of the name.
     pub name_position: Position,
-    /// Its value.
+    /// Value.
     pub value: SettingValue,
-    /// Where its value stands.
+    /// Position of the value.
     pub value_position: Position,
 }
 
-/// What is wrong with a text, and where.
+/// Error at a position of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
-    /// The place.
+    /// Position.
     pub position: Position,
-    /// What is wrong, and what to do about it.
+    /// Error message.
     pub message: String,
 }
 
-/// A text as people read it: on one line, and so that it does nothing to a terminal.
+/// Adapter that displays a text with control characters escaped.
 pub(super) struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {

@@ -1,15 +1,17 @@
-//! The settings of `eventryd.toml`: the same names as in `libvirtd.conf`, in TOML's notation.
+//! Parser of `eventryd.toml`: the settings of `libvirtd.conf` in TOML.
 
 use super::text::{ParseError, Position, Setting, SettingValue};
 use super::virconf::MAX_FILE_SIZE;
 use std::ops::Range;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-/// Reads a text. Booleans may be `true` and `false`. Settings stand in no table.
+/// Parses a text of at most [`MAX_FILE_SIZE`] bytes into settings, in the order of the file. Tables
+/// are errors.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with it.
+/// All syntax errors (at most one per line) or, if there are none, all values of a type that no
+/// setting has.
 pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<ParseError>> {
     let parse_error = |offset: usize, message: String| ParseError {
         position: Position::START.after(&text[..offset.min(text.len())]),
@@ -22,7 +24,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<ParseError>> {
     let utf8 = std::str::from_utf8(text).map_err(|error| {
         vec![parse_error(
             error.valid_up_to(),
-            "this is not UTF-8".to_owned(),
+            "the file is not UTF-8".to_owned(),
         )]
     })?;
     let (table, errors) = DeTable::parse_recoverable(utf8);
@@ -33,7 +35,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<ParseError>> {
         });
         let mut errors: Vec<ParseError> = errors.collect();
         errors.sort_by_key(|error| error.position);
-        // What follows on the same line is most often a consequence of the first.
+        // Further errors on the same line are usually consequences of the first.
         errors.dedup_by_key(|error| error.position.line);
         return Err(errors);
     }
@@ -50,13 +52,13 @@ pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<ParseError>> {
             )
         })
         .collect();
-    // The table is sorted by name; errors are told from the top of the file.
+    // `DeTable` is sorted by name; errors are reported in the order of the file.
     spans.sort_by_key(|(name_span, ..)| name_span.start);
     let mut settings = Vec::new();
     let mut errors = Vec::new();
     let mut last = (0, Position::START);
     let mut position = |offset: usize| {
-        // A table may be named twice, for example by dotted keys; then its place is counted anew.
+        // Offsets can go back, because dotted keys define the same table at several places.
         let from = if offset < last.0 {
             (0, Position::START)
         } else {
@@ -89,7 +91,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<ParseError>> {
     }
 }
 
-/// A value in our terms, or what it is instead.
+/// Converts a value, or returns its type in words if no setting has that type.
 fn convert(value: DeValue<'_>) -> Result<SettingValue, &'static str> {
     Ok(match value {
         DeValue::String(text) => SettingValue::Text(text.into_owned()),

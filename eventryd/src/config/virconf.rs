@@ -1,23 +1,24 @@
-//! The syntax of `libvirtd.conf`.
+//! Parser of `libvirtd.conf`.
 //!
-//! `name = value`, one per line or separated by `;`. A value is a number, a string or a list. A backslash is
-//! a backslash: no string has escapes. What begins with `#` is a comment, but not inside a list. It reads
-//! exactly what libvirt's own parser reads; the two differences are that a number that does not fit is an
-//! error here, and that blank text is an empty file.
+//! A file has settings of the form `name = value`, one per line or separated by `;`. A value is a
+//! number, a string or a list. Strings have no escapes: a backslash is an ordinary character. `#`
+//! starts a comment, but not inside a list. The parser accepts what libvirt's `virconf.c` accepts,
+//! with three differences: a number that does not fit 64 bits and a string that is not UTF-8 are
+//! errors, and a file of blanks is empty.
 
 use super::text::{ParseError, Position, Setting, SettingValue};
 use std::fmt;
 
-/// How long a file may be, in bytes. Libvirt's limit.
+/// Maximum size of a configuration file in bytes, as in libvirt.
 pub const MAX_FILE_SIZE: usize = 10 << 20;
 
-/// How deep lists may be nested. No setting takes a list of lists.
+/// Maximum nesting of lists, which bounds the recursion. No setting is a list of lists.
 const MAX_DEPTH: usize = 16;
 
-/// What stands around a string that goes over lines.
+/// Delimiter of a string that may contain line ends.
 const TRIPLE_QUOTE: &str = "\"\"\"";
 
-/// What a file in libvirt's syntax says.
+/// Parsed file in libvirt's syntax.
 ///
 /// ```
 /// use eventryd::config::{SettingValue, Virconf};
@@ -29,16 +30,16 @@ const TRIPLE_QUOTE: &str = "\"\"\"";
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Virconf {
-    /// The settings in their order. Of several with one name the first is in force.
+    /// Settings in the order of the file. The first of several with the same name applies.
     pub settings: Vec<Setting>,
 }
 
 impl Virconf {
-    /// Reads a text.
+    /// Parses a text of at most [`MAX_FILE_SIZE`] bytes.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it.
+    /// The first syntax error.
     pub fn parse(text: &[u8]) -> Result<Virconf, ParseError> {
         let mut parser = Parser {
             text,
@@ -65,7 +66,7 @@ impl Virconf {
     }
 }
 
-/// Writes the settings so that reading them gives the same again, but for their places and comments.
+/// Writes the settings in the same syntax. Parsing the result gives the same names and values.
 impl fmt::Display for Virconf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for setting in &self.settings {
@@ -76,8 +77,10 @@ impl fmt::Display for Virconf {
 }
 
 impl SettingValue {
-    /// Whether libvirt's syntax can say it. What was read from it can be written in it; TOML can say more: a
-    /// string that no pair of quotes holds.
+    /// Returns `true` if libvirt's syntax can express the value.
+    ///
+    /// That is so for every value of a `libvirtd.conf`. TOML has strings that no kind of quotes of
+    /// libvirt's syntax can hold.
     ///
     /// ```
     /// use eventryd::config::Value;
@@ -95,7 +98,7 @@ impl SettingValue {
     }
 }
 
-/// The quotes around a text, if there are any that do not end before it does.
+/// Returns quotes that can hold `text`, or `None` if every kind would end early.
 fn delimiter_for(text: &str) -> Option<&'static str> {
     let is_one_line = !text.contains(['\n', '\r']);
     if is_one_line && !text.contains('"') {
@@ -108,8 +111,9 @@ fn delimiter_for(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Writes a value in libvirt's syntax, if it [has a notation](SettingValue::is_representable) there. Every value that is
-/// in force has one.
+/// Writes the value in libvirt's syntax. The result is valid only for a value that
+/// [`is_representable`](SettingValue::is_representable), as all values in
+/// [`Settings`](super::Settings) are.
 impl fmt::Display for SettingValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -133,9 +137,9 @@ impl fmt::Display for SettingValue {
 
 struct Parser<'a> {
     text: &'a [u8],
-    /// The next byte to read.
+    /// Offset of the next byte.
     offset: usize,
-    /// A byte and its place, so that the next place is not counted from the beginning.
+    /// Offset and position of an earlier byte, so that counting does not restart at the beginning.
     last_position: (usize, Position),
 }
 
@@ -170,7 +174,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Where the next byte stands.
+    /// Returns the position of the next byte.
     fn position(&mut self) -> Position {
         let (from, position) = self.last_position;
         self.last_position = (self.offset, position.after(&self.text[from..self.offset]));
@@ -287,7 +291,7 @@ impl<'a> Parser<'a> {
     fn list(&mut self, depth: usize) -> Result<Vec<SettingValue>, ParseError> {
         let position = self.position();
         if depth == MAX_DEPTH {
-            return Err(self.error("lists are nested too deep"));
+            return Err(self.error("lists are nested too deeply"));
         }
         self.offset += 1;
         let mut values = Vec::new();

@@ -1,4 +1,4 @@
-//! The syntax of `libvirtd.conf`, rule by rule.
+//! Tests of the syntax of `libvirtd.conf`.
 
 use super::*;
 use proptest::prelude::*;
@@ -163,7 +163,7 @@ fn comment_may_have_any_encoding_but_string_is_utf8() {
     assert!(error.message.contains("UTF-8"));
 }
 
-/// Brackets, so that what ends too early is noticed.
+/// Wraps a text in a list, so that a string that ends early is a syntax error.
 fn in_a_list(text: &str) -> SettingValue {
     SettingValue::List(vec![SettingValue::Text(text.to_owned())])
 }
@@ -178,7 +178,7 @@ fn string_that_no_quotes_can_hold_is_not_representable() {
     }
 }
 
-/// Without the places, which a printed text has elsewhere.
+/// Returns names and values without positions, which differ after printing.
 fn content(parsed: Virconf) -> Vec<(String, SettingValue)> {
     parsed
         .settings
