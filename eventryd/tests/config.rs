@@ -77,7 +77,7 @@ fn check_config_says_where_the_daemon_would_listen() {
     let path = file(&dir, "a.conf", text);
     let output = run(&["--check-config", "-f", path.to_str().unwrap()], &[]);
     let expected = "\
-the configuration is right; with it eventryd listens on
+the configuration is valid; eventryd would listen on
   /x/eventry-sock  (mode 0770)
   /x/eventry-sock-ro  (mode 0777)
   all addresses, port 7  (TCP)
@@ -319,7 +319,7 @@ fn sighup_with_a_wrong_file_changes_nothing() {
     let configured = Configured::start("max_clients = 2\nlog_level = 2");
     configured.reload(
         "max_clients = 1\nlog_level = 1\nnonsense = 1",
-        "SIGHUP: the configuration is wrong, nothing is changed\n",
+        "SIGHUP: the configuration is invalid; nothing is changed\n",
     );
     assert!(
         configured

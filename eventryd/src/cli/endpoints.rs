@@ -1,4 +1,4 @@
-//! What whoever starts the daemon reads.
+//! Output of the addresses that the daemon listens on.
 
 use crate::net::{Address, Transport};
 use crate::server::{Config, Ready};
@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// Logs what the daemon listens on.
+/// Logs the addresses that the daemon listens on.
 pub(super) fn log(ready: &Ready) {
     for endpoint in &ready.endpoints {
         let access = access_name(endpoint.access);
@@ -23,7 +23,7 @@ fn access_name(access: Access) -> &'static str {
     }
 }
 
-/// Says what the daemon listens on, and what to try.
+/// Prints the addresses that the daemon listens on, and commands to try.
 pub(super) fn print(ready: &Ready) {
     let mut text = format!("eventryd {} listens on\n", env!("CARGO_PKG_VERSION"));
     for endpoint in &ready.endpoints {
@@ -51,16 +51,16 @@ pub(super) fn print(ready: &Ready) {
         };
         let _ = writeln!(text, "  virsh -c '{uri}' list --all");
     }
-    // Whoever started the daemon may have closed its standard output; it serves all the same.
+    // A closed standard output is no error.
     let mut output = io::stdout().lock();
     let _ = output
         .write_all(text.as_bytes())
         .and_then(|()| output.flush());
 }
 
-/// What a daemon with a configuration that is right would listen on.
+/// Returns the addresses of a valid configuration, for `--check-config`.
 pub(super) fn configured_listeners(config: &Config) -> String {
-    let mut text = "the configuration is right; with it eventryd listens on\n".to_owned();
+    let mut text = "the configuration is valid; eventryd would listen on\n".to_owned();
     let unix = [
         (config.socket_path(), config.rw_mode),
         (config.read_only_socket_path(), config.ro_mode),
@@ -83,7 +83,7 @@ pub(super) fn configured_listeners(config: &Config) -> String {
     text
 }
 
-/// An address to connect to on this machine: all addresses are none to connect to.
+/// Returns an address to connect to from this machine: the loopback address for an unspecified one.
 fn connect_address(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
@@ -94,7 +94,7 @@ fn connect_address(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// A path as part of a URI, with everything escaped that might mean something there or to a shell.
+/// Escapes a path for a URI, including characters with a meaning for a shell.
 fn uri_path(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
     bytes.iter().fold(String::new(), |mut text, byte| {

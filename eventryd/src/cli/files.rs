@@ -1,31 +1,31 @@
-//! Finding and reading the configuration file.
+//! Search and reading of the configuration file.
 
 use crate::config::{ConfigError, ConfigFile, ConfigFormat, MAX_FILE_SIZE};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The configuration file of this daemon: which one, and whether it must be there.
+/// Location of the configuration file.
 #[derive(Clone, Debug)]
 pub(super) enum ConfigLocation {
-    /// It was named.
+    /// File of the option `--config`, which must exist.
     File(PathBuf, ConfigFormat),
-    /// It is looked for in this directory, each time it is read.
+    /// Directory that is searched for [`DEFAULT_NAMES`] at each read. The file is optional.
     Directory(PathBuf),
 }
 
-/// The names that are looked for.
+/// Names of the default configuration file.
 const DEFAULT_NAMES: [(&str, ConfigFormat); 2] = [
     ("eventryd.toml", ConfigFormat::Toml),
     ("eventryd.conf", ConfigFormat::Libvirt),
 ];
 
 impl ConfigLocation {
-    /// Reads it, if it is there or must be.
+    /// Reads the file. Returns `None` if an optional file does not exist.
     ///
     /// # Errors
     ///
-    /// Why it cannot be read.
+    /// [`ConfigError`] if the file cannot be read, or the directory has more than one.
     pub(super) fn read(&self) -> Result<Option<ConfigFile>, ConfigError> {
         match self {
             ConfigLocation::File(path, format) => read(path, *format)
@@ -52,8 +52,8 @@ impl ConfigLocation {
     }
 }
 
-/// Where the configuration of a user is looked for: `/etc/eventry` for root, else below
-/// `$XDG_CONFIG_HOME`, which is `~/.config` by default.
+/// Returns the directory of the default configuration file: `/etc/eventry` for root, otherwise
+/// `eventry` in `$XDG_CONFIG_HOME` or `~/.config`.
 pub(super) fn config_directory(
     uid: u32,
     config_home: Option<PathBuf>,
@@ -70,7 +70,7 @@ pub(super) fn config_directory(
 
 fn read(path: &Path, format: ConfigFormat) -> io::Result<ConfigFile> {
     let mut text = Vec::new();
-    // One byte more than there may be, so that a file that is too long is told from one that just fits.
+    // One byte more than the maximum, so that the parser rejects a file that is too long.
     let limit = MAX_FILE_SIZE as u64 + 1;
     File::open(path)?.take(limit).read_to_end(&mut text)?;
     let path = path.to_owned();
@@ -78,7 +78,7 @@ fn read(path: &Path, format: ConfigFormat) -> io::Result<ConfigFile> {
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    // Also if something on the way is no directory.
+    // `ENOTDIR` means that a component of the path is not a directory.
     matches!(
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
@@ -97,7 +97,7 @@ fn ambiguous_error(first: &Path, second: &Path) -> ConfigError {
     ConfigError {
         location: first.display().to_string(),
         message: format!(
-            "there is {} too; move one of them away, or name one with --config",
+            "{} exists too; remove one of them, or name one with --config",
             second.display()
         ),
         excerpt: None,
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(file.read().unwrap().unwrap().format, ConfigFormat::Libvirt);
         std::fs::write(dir.path().join("eventryd.toml"), "").unwrap();
         let error = file.read().unwrap_err().to_string();
-        assert!(error.contains("eventryd.conf too"), "{error}");
+        assert!(error.contains("eventryd.conf exists too"), "{error}");
     }
 
     #[test]

@@ -1,23 +1,23 @@
-//! Where the log goes when nobody says so, and what the environment says about it.
+//! Default outputs of the log, and its environment variables.
 
 use crate::config::{Origin, SettingValue};
 use crate::log::{Destination, Level, Output};
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// Where the journal listens.
+/// Path of the journal's socket.
 const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
-/// The settings that the environment stands for (DM-1601).
+/// Returns the settings from the environment variables of libvirt's log (DM-1601).
 ///
 /// # Errors
 ///
-/// A message if a variable makes no sense.
+/// A message if a variable has an invalid value.
 pub(super) fn environment_settings() -> Result<Vec<(&'static str, SettingValue, Origin)>, String> {
     let mut settings = Vec::new();
     if let Some(level) = env_text("LIBVIRT_DEBUG")? {
         let level = Level::from_name(&level).ok_or_else(|| {
-            format!("LIBVIRT_DEBUG is {level:?}; it must be 1 to 4, debug, info, warning or error")
+            format!("LIBVIRT_DEBUG must be 1 to 4, debug, info, warning or error, not {level:?}")
         })?;
         let origin = Origin::Environment("LIBVIRT_DEBUG");
         settings.push(("log_level", SettingValue::Integer(level as i64), origin));
@@ -42,8 +42,10 @@ fn env_text(name: &'static str) -> Result<Option<String>, String> {
     }
 }
 
-/// Where the log goes if no setting says so: to standard error, or to the journal if standard error is it;
-/// in the background to the journal if there is one, else to a file (DM-1603).
+/// Returns the outputs for a log without `log_outputs` (DM-1603).
+///
+/// In the foreground the log goes to standard error, or to the journal if standard error is
+/// connected to it. In the background it goes to the journal or, if there is none, to a file.
 pub(super) fn default_outputs(in_background: bool) -> Vec<Output> {
     let everything = |destination| Output {
         level: Level::Trace,
@@ -64,19 +66,19 @@ pub(super) fn default_outputs(in_background: bool) -> Vec<Output> {
     vec![output]
 }
 
-/// Makes the directory of the file that a daemon in the background logs to, if the log goes there.
+/// Creates the directory of the default log file, if one of `outputs` is that file.
 pub(super) fn create_log_directory(outputs: &[Output]) {
     let default = Destination::File(default_log_file());
     if outputs.iter().any(|output| output.destination == default)
         && let Destination::File(path) = default
         && let Some(directory) = path.parent()
     {
-        // If it cannot be made, the file in it cannot be opened, and that is told.
+        // A failure is reported when the file is opened.
         let _ = std::fs::create_dir_all(directory);
     }
 }
 
-/// The file that a daemon in the background logs to.
+/// Returns the path of the default log file of a daemon in the background.
 fn default_log_file() -> PathBuf {
     let path = |name| env::var_os(name).map(PathBuf::from);
     let user_cache = path("XDG_CACHE_HOME")
@@ -89,7 +91,8 @@ fn default_log_file() -> PathBuf {
     directory.join("eventry/eventryd.log")
 }
 
-/// Whether standard error is what `$JOURNAL_STREAM` names, so that the journal need not guess levels.
+/// Returns `true` if standard error is the journal's socket, as `$JOURNAL_STREAM` names it
+/// (systemd.exec(5)). The journal's own protocol keeps the levels, which standard error would lose.
 fn is_stderr_the_journal() -> bool {
     let (Ok(stream), Ok(stderr)) = (
         env::var("JOURNAL_STREAM"),

@@ -1,4 +1,5 @@
-//! `eventryd`: options, configuration, log and exit status around [`crate::server::run_process`].
+//! Command line of `eventryd`: options, configuration, log and exit status around
+//! [`crate::server::run_process`].
 
 mod background;
 mod endpoints;
@@ -28,16 +29,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The status after a wrong option or configuration (DM-106).
+/// Exit status after an invalid option or configuration (DM-106).
 const INVALID_CONFIG_STATUS: u8 = 1;
 
-/// Runs the program with the arguments of the process, and returns its exit status.
+/// Runs the program with the arguments of the process. Returns its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(help_or_error) => {
-            // Nobody may be reading.
+            // A closed standard output is no error.
             let _ = help_or_error.print();
             let is_error = help_or_error.use_stderr();
             return ExitCode::from(if is_error { INVALID_CONFIG_STATUS } else { 0 });
@@ -54,7 +55,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(status) => status,
         Err(ExitError { status, messages }) => {
-            // Shown whatever the log says: without it nobody would know why there is no daemon.
+            // Printed even if the log goes elsewhere: standard error is where a failed start is
+            // looked for.
             for message in messages {
                 print_message(message);
             }
@@ -63,7 +65,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Why there is no daemon.
+/// Failure of the program, with its exit status.
 struct ExitError {
     status: u8,
     messages: Vec<String>,
@@ -96,7 +98,7 @@ fn run(options: &Options) -> Result<ExitCode, ExitError> {
     let signals = if is_dry_run || options.is_launcher() {
         None
     } else {
-        // Before anything is begun that a signal could leave half done.
+        // Before anything is created that a signal could leave behind.
         let signals = Signals::catch();
         Some(signals.map_err(|error| ExitError::new(4, format!("cannot catch signals: {error}")))?)
     };
@@ -117,11 +119,11 @@ fn run(options: &Options) -> Result<ExitCode, ExitError> {
     }
 }
 
-/// What the configuration is made of.
+/// Returns the sources of the configuration: the location of the file, and the overrides.
 fn config_inputs(options: &Options) -> Result<ConfigInputs, ExitError> {
     let invalid = |text: String| ExitError::new(INVALID_CONFIG_STATUS, text);
     let directory = env::current_dir()
-        .map_err(|error| invalid(format!("cannot tell the working directory: {error}")))?;
+        .map_err(|error| invalid(format!("cannot determine the working directory: {error}")))?;
     let uid = rustix::process::geteuid().as_raw();
     let location = match &options.config {
         Some(path) => {
@@ -135,7 +137,7 @@ fn config_inputs(options: &Options) -> Result<ConfigInputs, ExitError> {
             env_path("HOME"),
         )),
     };
-    // Root's are those of the system.
+    // Root uses the files of the system, not those in its home directory.
     let home = env_path("HOME").filter(|_| uid != 0);
     let overrides = Overrides {
         environment: logging::environment_settings().map_err(invalid)?,
@@ -152,7 +154,7 @@ fn config_inputs(options: &Options) -> Result<ConfigInputs, ExitError> {
     })
 }
 
-/// What holds if nobody says anything.
+/// Returns the server configuration without any setting.
 fn default_config(uid: u32) -> Config {
     let mut config = Config::new(run_dir(uid));
     config.socket_activation = true;
@@ -161,18 +163,19 @@ fn default_config(uid: u32) -> Config {
     config
 }
 
-/// Where the sockets go if nobody says so.
+/// Returns the default directory of the sockets.
 fn run_dir(uid: u32) -> RunDir {
     let runtime = env_path("XDG_RUNTIME_DIR");
     default_run_dir(uid, runtime.as_deref(), &env::temp_dir())
 }
 
+/// Returns an environment variable as a path, or `None` if it is unset or empty.
 fn env_path(variable: &str) -> Option<PathBuf> {
     let path = env::var_os(variable).filter(|path| !path.is_empty())?;
     Some(Path::new(&path).to_owned())
 }
 
-/// Serves until it is stopped.
+/// Runs the daemon until it is stopped.
 fn serve(
     options: &Options,
     inputs: ConfigInputs,
@@ -190,7 +193,9 @@ fn serve(
         tracing::warn!("{warning}");
     }
     if options.listen {
-        tracing::info!("option --listen has no effect here: listen_tcp and listen_tls decide");
+        tracing::info!(
+            "option --listen has no effect: listen_tcp and listen_tls enable the network sockets"
+        );
     }
     let service_manager = ServiceManager::default();
     let grace = loaded.daemon.shutdown_grace;
@@ -213,7 +218,7 @@ fn serve(
         if !options.in_background {
             endpoints::print(&ready);
         } else if let Err(error) = background::detach() {
-            tracing::error!("cannot leave standard output and error: {error}");
+            tracing::error!("cannot detach from standard output and standard error: {error}");
         }
     });
     logger.finish();
@@ -227,7 +232,7 @@ fn serve(
 }
 
 fn print(text: &str) {
-    // Nobody may be reading.
+    // A closed standard output is no error.
     let _ = io::stdout().write_all(text.as_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! `eventryd passwd`: who may log in with which password.
+//! Subcommand `eventryd passwd`: changes the password file.
 
 use super::files::config_directory;
 use crate::auth::{
@@ -10,50 +10,51 @@ use std::io::{self, BufRead, Read, Stdin, Write};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-/// How much is read of a line: more than any password may have.
+/// Maximum number of bytes that are read for a password, which is more than one may have.
 const MAX_LINE_LEN: u64 = 4_096;
 
-/// Gives a user a password for SASL (SCRAM-SHA-256), or takes the user out.
+/// Sets the password of a user for SASL (SCRAM-SHA-256), or removes the user.
 ///
-/// The password is asked for on the terminal without showing it, or is the first line of the standard input
-/// if that is no terminal. The file, made if it is not there, can be read by its owner only, holds salted
-/// hashes and no passwords, and is replaced as a whole. A running eventryd reads it again on SIGHUP.
+/// The password is read from the terminal without echo, or from the first line of standard input if
+/// that is not a terminal. The file is created if it does not exist, is readable by its owner only,
+/// holds salted hashes instead of passwords, and is replaced atomically. A running eventryd reads
+/// it again on SIGHUP.
 #[derive(Args, Debug)]
 pub(super) struct PasswdArgs {
-    /// The file. Default: /etc/eventry/passwords for root, $XDG_CONFIG_HOME/eventry/passwords or
-    /// ~/.config/eventry/passwords for a user
+    /// Password file. Default: /etc/eventry/passwords for root, $XDG_CONFIG_HOME/eventry/passwords
+    /// or ~/.config/eventry/passwords for other users
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// Take the user out
+    /// Remove the user
     #[arg(long)]
     delete: bool,
 
-    /// How often the password is hashed: slower to log in, slower to guess from a stolen file
+    /// Number of hash iterations: more make each login and each guess from a stolen file slower
     #[arg(long, value_name = "N", default_value_t = DEFAULT_ITERATIONS.get(),
           value_parser = clap::value_parser!(u32).range(4096..=10_000_000), conflicts_with = "delete")]
     iterations: u32,
 
-    /// The user's name
+    /// Name of the user
     #[arg(value_name = "USER")]
     user: String,
 }
 
-/// Why the password was not changed.
+/// Failure of `eventryd passwd`.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PasswdError {
     #[error(transparent)]
     Auth(#[from] AuthError),
     #[error("cannot read the password: {0}")]
     Read(#[from] io::Error),
-    #[error("there is no password on the standard input")]
+    #[error("there is no password on standard input")]
     Empty,
     #[error("the two passwords differ; nothing was changed")]
     Mismatch,
 }
 
 impl PasswdArgs {
-    /// Does it, and returns what to tell.
+    /// Changes the file. Returns a message for the user.
     pub(super) fn run(
         &self,
         config_home: Option<PathBuf>,
@@ -67,7 +68,7 @@ impl PasswdArgs {
         let (user, shown) = (&self.user, file.display());
         if self.delete {
             change_password(&file, user, PasswordChange::Delete)?;
-            return Ok(format!("{user} was taken out of {shown}"));
+            return Ok(format!("removed user {user} from {shown}"));
         }
         let password = read_password(user)?;
         let set = PasswordChange::Set {
@@ -75,7 +76,7 @@ impl PasswdArgs {
             iterations: NonZeroU32::new(self.iterations).unwrap_or(DEFAULT_ITERATIONS),
         };
         change_password(&file, user, set)?;
-        Ok(format!("the password of {user} is in {shown}"))
+        Ok(format!("stored the password of {user} in {shown}"))
     }
 }
 
@@ -86,7 +87,7 @@ fn read_password(user: &str) -> Result<String, PasswdError> {
     }
     let _echo_off = EchoOff::set(&stdin)?;
     let first = prompt(&stdin, &format!("New password for {user}: "))?;
-    let second = prompt(&stdin, "Once more: ")?;
+    let second = prompt(&stdin, "Repeat the password: ")?;
     if first == second {
         Ok(first)
     } else {
@@ -98,7 +99,7 @@ fn prompt(stdin: &Stdin, question: &str) -> Result<String, PasswdError> {
     let mut stderr = io::stderr();
     stderr.write_all(question.as_bytes())?;
     let answer = read_line(stdin);
-    // The user's own line end was not shown either.
+    // Without echo, the user's own line end is not visible either.
     stderr.write_all(b"\n")?;
     answer
 }
@@ -112,7 +113,7 @@ fn read_line(stdin: &Stdin) -> Result<String, PasswdError> {
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-/// A terminal that does not show what is typed, as long as this lives.
+/// Guard that turns off the echo of a terminal until it is dropped.
 struct EchoOff<'a> {
     terminal: &'a Stdin,
     previous: Termios,
@@ -123,7 +124,7 @@ impl<'a> EchoOff<'a> {
         let previous = tcgetattr(terminal)?;
         let mut modes = previous.clone();
         modes.local_modes -= LocalModes::ECHO;
-        // What was typed ahead was shown.
+        // Input typed so far has been echoed, so it is discarded.
         tcsetattr(terminal, OptionalActions::Flush, &modes)?;
         Ok(EchoOff { terminal, previous })
     }

@@ -1,4 +1,4 @@
-//! The daemon as a process: what it does on SIGHUP and what it tells who watches over it.
+//! Reload on SIGHUP, and notifications to the service manager.
 
 use super::files::ConfigLocation;
 use crate::config::{ConfigError, LoadedConfig, Overrides, ReloadEffect, SettingSpec};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What the configuration is made of, so that it can be made again.
+/// Sources of the configuration, kept to load it again on SIGHUP.
 #[derive(Clone, Debug)]
 pub(super) struct ConfigInputs {
     pub(super) location: ConfigLocation,
@@ -17,30 +17,30 @@ pub(super) struct ConfigInputs {
 }
 
 impl ConfigInputs {
-    /// Reads the file, if there is one, and puts everything together.
+    /// Reads the file and combines it with the overrides.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong.
+    /// Every error in the configuration.
     pub(super) fn load(&self) -> Result<LoadedConfig, Vec<ConfigError>> {
         let file = self.location.read().map_err(|error| vec![error])?;
         self.overrides.load(file.as_ref())
     }
 }
 
-/// What is in force, and how it is changed (DM-1306).
+/// Handler of SIGHUP, with the current configuration (DM-1306).
 pub(super) struct Reloader {
     pub(super) inputs: ConfigInputs,
     pub(super) logger: Logger,
-    /// What was in force when the daemon started: what takes a restart is compared with it.
+    /// Configuration at start, which settings that need a restart are compared with.
     pub(super) started: LoadedConfig,
     pub(super) current: LoadedConfig,
     pub(super) service_manager: ServiceManager,
 }
 
 impl Reloader {
-    /// Reads the configuration again and applies what can be changed. If anything is wrong with it, nothing
-    /// is changed.
+    /// Loads the configuration again and applies it. An invalid configuration changes nothing. The
+    /// result is logged.
     pub(super) fn reload(&mut self, control: &Control) {
         self.service_manager.notify_reloading();
         match self.inputs.load() {
@@ -49,14 +49,14 @@ impl Reloader {
                 for error in &errors {
                     tracing::error!("{}: {}", error.location, error.message);
                 }
-                tracing::error!("SIGHUP: the configuration is wrong, nothing is changed");
+                tracing::error!("SIGHUP: the configuration is invalid; nothing is changed");
             }
         }
         self.service_manager.notify_ready();
     }
 
     fn apply(&mut self, new: LoadedConfig, control: &Control) {
-        // What may fail comes before what changes anything.
+        // Steps that can fail come first, so that a failure changes nothing.
         let prepared = match self.logger.prepare(&new.log) {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -103,15 +103,15 @@ fn setting_names(
     names.join(", ")
 }
 
-/// Who watches over the daemon, if anybody: `$NOTIFY_SOCKET` (DM-109).
+/// Service manager at `$NOTIFY_SOCKET`, if there is one (DM-109).
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServiceManager {
-    /// It is told that a reload is over only when the start is.
+    /// Set when the start is complete. A reload before that sends no notification.
     is_started: Arc<AtomicBool>,
 }
 
 impl ServiceManager {
-    /// The daemon serves, for the first time or after a reload.
+    /// Notifies that the start is complete.
     pub(super) fn notify_started(&self) {
         self.is_started.store(true, Ordering::Release);
         self.notify_ready();
@@ -129,13 +129,15 @@ impl ServiceManager {
         }
         match NotifyState::monotonic_usec_now() {
             Ok(now) => notify(&[NotifyState::Reloading, now]),
-            Err(error) => tracing::warn!("cannot read the clock for a reload: {error}"),
+            Err(error) => {
+                tracing::warn!("cannot read the clock for the reload notification: {error}")
+            }
         }
     }
 
-    /// The daemon begins to stop, which may take as long as `grace`.
+    /// Notifies that the daemon stops, which may take `grace` and a margin.
     pub(super) fn notify_stopping(grace: Duration) {
-        /// For what comes after the last client.
+        /// Time for the shutdown after the last client.
         const MARGIN: Duration = Duration::from_secs(5);
         let micros = grace.saturating_add(MARGIN).as_micros();
         let micros = u32::try_from(micros).unwrap_or(u32::MAX);
@@ -148,6 +150,6 @@ impl ServiceManager {
 
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!("cannot tell the service manager: {error}");
+        tracing::warn!("cannot notify the service manager: {error}");
     }
 }
