@@ -247,7 +247,7 @@ mod tests {
     fn edit_changes_only_the_entry_of_the_user() {
         let key = [9; KEY_LEN];
         let first = edit("", "fred", Some(&verifier("one")), key).unwrap();
-        let commented = format!("# who may come in\n\n{first}");
+        let commented = format!("# users of SASL\n\n{first}");
         let second = edit(&commented, "ann", Some(&verifier("two")), [1; KEY_LEN]).unwrap();
         assert!(second.starts_with(&commented), "{second}");
         let third = edit(&second, "fred", Some(&verifier("three")), [1; KEY_LEN]).unwrap();
