@@ -1,10 +1,13 @@
-//! The table of claims, `docs/event-api.md`, held against the tests it names, and `docs/broken-claims.md`, which says how
-//! each check is known to notice, held against that.
+//! The tables of rules, `docs/event-api.md` and `docs/daemon-rules.md`, compared with the tests that they name and with the
+//! rules that the repository cites; and `docs/broken-claims.md` compared with the former.
 
-use std::collections::BTreeMap;
+#[path = "tree/mod.rs"]
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The claims there are: first and last of each chapter.
+/// The rules of the event API: first and last of each chapter.
 const CHAPTERS: [(u32, u32); 12] = [
     (101, 107),
     (201, 208),
@@ -20,49 +23,122 @@ const CHAPTERS: [(u32, u32); 12] = [
     (1201, 1205),
 ];
 
-/// A row: its claim, and its last cell.
-fn rows(table: &str) -> Vec<(u32, &str)> {
-    table
-        .lines()
-        .filter_map(|line| {
-            let mut cells = line.strip_prefix("| EV-")?.split(" | ");
-            let claim = cells.next()?.trim().parse().ok()?;
-            Some((claim, cells.last()?.trim_end_matches(" |")))
-        })
-        .collect()
+/// A kind of rule, and the document that lists its rules.
+#[derive(Clone, Copy)]
+struct Rules {
+    prefix: &'static str,
+    document: &'static str,
 }
 
-/// What is wrong with a table, given a way to read a file of the project.
-fn faults(table: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut found: BTreeMap<u32, usize> = BTreeMap::new();
-    for (claim, cell) in rows(table) {
-        *found.entry(claim).or_default() += 1;
-        if let Some(reason) = cell.strip_prefix('—') {
-            if reason.trim().is_empty() {
-                faults.push(format!("EV-{claim} has neither a test nor a reason"));
-            }
-            continue;
+const EVENT_API: Rules = Rules {
+    prefix: "EV-",
+    document: "docs/event-api.md",
+};
+
+const DAEMON: Rules = Rules {
+    prefix: "DM-",
+    document: "docs/daemon-rules.md",
+};
+
+impl Rules {
+    fn table(self) -> String {
+        read(self.document).unwrap()
+    }
+
+    /// Returns the rules of a table in its order, each with its last cell.
+    fn rows(self, table: &str) -> Vec<(u32, &str)> {
+        let row = format!("| {}", self.prefix);
+        let cells = table.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix(&row)?.split(" | ");
+            let rule = cells.next()?.trim().parse().ok()?;
+            Some((rule, cells.last()?.trim_end_matches(" |")))
+        });
+        cells.collect()
+    }
+
+    /// Returns the rules that a text cites by number or in a range: `DM-101…105`, `DM-101 to DM-105`.
+    fn cited_in(self, text: &str) -> BTreeSet<u32> {
+        let mut cited = BTreeSet::new();
+        for (at, _) in text.match_indices(self.prefix) {
+            let Some((first, rest)) = number(&text[at + self.prefix.len()..]) else {
+                continue;
+            };
+            let last = rest
+                .strip_prefix('…')
+                .or_else(|| rest.strip_prefix(" to ")?.strip_prefix(self.prefix))
+                .and_then(number)
+                .map_or(first, |(last, _)| last);
+            cited.extend(first..=last);
         }
-        for named in cell.split("<br>") {
-            if let Err(fault) = check_named(named.trim_matches('`'), &read) {
-                faults.push(format!("EV-{claim}: {fault}"));
-            }
+        cited
+    }
+
+    /// Returns the rules that the repository cites outside of their document.
+    fn cited(self) -> BTreeSet<u32> {
+        let files = tree::files().into_iter();
+        let others = files.filter(|file| file.path != self.document);
+        others.flat_map(|file| self.cited_in(&file.text)).collect()
+    }
+
+    /// Returns the rules that the document must list.
+    fn expected(self) -> BTreeSet<u32> {
+        match self.prefix {
+            "EV-" => CHAPTERS
+                .iter()
+                .flat_map(|(first, last)| *first..=*last)
+                .collect(),
+            _ => self.cited(),
         }
     }
-    for claim in CHAPTERS.iter().flat_map(|(first, last)| *first..=*last) {
-        match found.remove(&claim) {
-            Some(1) => {}
-            Some(times) => faults.push(format!("EV-{claim} stands there {times} times")),
-            None => faults.push(format!("EV-{claim} is missing")),
+
+    /// Returns the faults of a table that must list the rules `expected`, in the order of their numbers.
+    fn faults(self, table: &str, expected: &BTreeSet<u32>) -> Vec<String> {
+        let prefix = self.prefix;
+        let rows = self.rows(table);
+        let mut faults = Vec::new();
+        let mut found: BTreeMap<u32, usize> = BTreeMap::new();
+        for (rule, cell) in &rows {
+            *found.entry(*rule).or_default() += 1;
+            if let Some(reason) = cell.strip_prefix('—') {
+                if reason.trim().is_empty() {
+                    faults.push(format!("{prefix}{rule} has neither a test nor a reason"));
+                }
+                continue;
+            }
+            for named in cell.split("<br>") {
+                if let Err(fault) = check_named(named.trim_matches('`')) {
+                    faults.push(format!("{prefix}{rule}: {fault}"));
+                }
+            }
         }
+        for rule in expected {
+            match found.remove(rule) {
+                Some(1) => {}
+                Some(times) => faults.push(format!("{prefix}{rule} has {times} rows")),
+                None => faults.push(format!("{prefix}{rule} is missing")),
+            }
+        }
+        let unknown = found.keys();
+        faults.extend(unknown.map(|rule| format!("{prefix}{rule} is unknown")));
+        let disordered = rows.windows(2).filter(|rows| rows[0].0 > rows[1].0);
+        faults.extend(disordered.map(|rows| format!("{prefix}{} is out of order", rows[1].0)));
+        faults
     }
-    let unknown = found.keys().map(|claim| format!("EV-{claim} is no claim"));
-    faults.extend(unknown);
-    faults
 }
 
-fn check_named(named: &str, read: impl Fn(&str) -> Option<String>) -> Result<(), String> {
+/// Splits a text after the number that it begins with.
+fn number(text: &str) -> Option<(u32, &str)> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    Some((text[..end].parse().ok()?, &text[end..]))
+}
+
+fn read(path: &str) -> Option<String> {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).ok()
+}
+
+fn check_named(named: &str) -> Result<(), String> {
     let (file, test) = named
         .split_once("::")
         .ok_or_else(|| format!("{named:?} names no test"))?;
@@ -77,14 +153,14 @@ fn check_named(named: &str, read: impl Fn(&str) -> Option<String>) -> Result<(),
         .ok_or_else(|| format!("{file} has no {test}"))
 }
 
-/// What is wrong with a table of what breaks each claim: every claim has one row, whose check is one of its own, or a
-/// reason.
+/// Returns the faults of the table of changes that break each claim of the event API: every claim must have one row, whose
+/// check is one of its own, or a reason.
 fn unbroken(claims: &str, broken: &str) -> Vec<String> {
     let mut faults = Vec::new();
-    let claims: BTreeMap<u32, &str> = rows(claims).into_iter().collect();
+    let claims: BTreeMap<u32, &str> = EVENT_API.rows(claims).into_iter().collect();
     let mut left = claims.clone();
     for line in broken.lines().filter(|line| line.starts_with("| EV-")) {
-        let (claim, check) = rows(line)[0];
+        let (claim, check) = EVENT_API.rows(line)[0];
         let Some(shown) = left.remove(&claim) else {
             faults.push(format!("EV-{claim} is no claim, or broken twice"));
             continue;
@@ -104,83 +180,121 @@ fn unbroken(claims: &str, broken: &str) -> Vec<String> {
     faults
 }
 
+/// Returns a table without the rows of a rule.
+fn without(table: &str, rule: &str) -> String {
+    let kept = table
+        .lines()
+        .filter(|line| !line.starts_with(&format!("| {rule} |")));
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
 #[test]
 fn every_claim_is_broken_by_a_change_that_a_check_of_it_notices() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
-    let (claims, broken) = (read("docs/event-api.md"), read("docs/broken-claims.md"));
+    let (claims, broken) = (EVENT_API.table(), read("docs/broken-claims.md").unwrap());
     assert_eq!(unbroken(&claims, &broken), [""; 0]);
 
-    let without = |claim: &str| -> String {
-        let kept = broken.lines().filter(|line| !line.contains(claim));
-        kept.map(|line| format!("{line}\n")).collect()
-    };
     let notices = |broken: String, expected: &str| {
         let faults = unbroken(&claims, &broken);
         assert_eq!(faults, [expected]);
     };
-    notices(without("| EV-501 |"), "EV-501 is not broken");
+    notices(without(&broken, "EV-501"), "EV-501 is not broken");
     let row = "| EV-501 | x | `tests/claims.rs::no_such_test` |\n";
     notices(
-        without("| EV-501 |") + row,
+        without(&broken, "EV-501") + row,
         "EV-501 is not shown by tests/claims.rs::no_such_test",
     );
     notices(
-        without("| EV-501 |") + "| EV-501 | x | — |\n",
+        without(&broken, "EV-501") + "| EV-501 | x | — |\n",
         "EV-501 is not shown by —",
     );
+    let unknown = format!("{}9999", EVENT_API.prefix);
     notices(
-        format!("{broken}| EV-9999 | — y | — |\n"),
-        "EV-9999 is no claim, or broken twice",
+        format!("{broken}| {unknown} | — y | — |\n"),
+        &format!("{unknown} is no claim, or broken twice"),
     );
 }
 
 #[test]
 fn every_claim_of_the_event_api_names_tests_that_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |file: &str| std::fs::read_to_string(root.join(file)).ok();
-    let table = read("docs/event-api.md").unwrap();
-    assert_eq!(faults(&table, read), [""; 0]);
+    let faults = EVENT_API.faults(&EVENT_API.table(), &EVENT_API.expected());
+    assert_eq!(faults, [""; 0]);
 }
 
 #[test]
-fn a_table_with_a_hole_a_dead_name_or_a_stranger_is_noticed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |file: &str| std::fs::read_to_string(root.join(file)).ok();
-    let table = read("docs/event-api.md").unwrap();
-    let notices = |table: String, expected: &str| {
-        let faults = faults(&table, read);
-        assert!(
-            faults.iter().any(|fault| fault.contains(expected)),
-            "{expected}: {faults:?}"
+fn every_rule_of_the_daemon_names_tests_that_exist() {
+    let faults = DAEMON.faults(&DAEMON.table(), &DAEMON.expected());
+    assert_eq!(faults, [""; 0]);
+}
+
+#[test]
+fn every_cited_claim_of_the_event_api_has_a_row() {
+    let unknown: Vec<u32> = EVENT_API
+        .cited()
+        .difference(&EVENT_API.expected())
+        .copied()
+        .collect();
+    assert_eq!(unknown, []);
+}
+
+#[test]
+fn rules_are_cited_by_number_or_in_ranges() {
+    let prefix = DAEMON.prefix;
+    for (text, cited) in [
+        (format!("({prefix}101, {prefix}9)"), vec![9, 101]),
+        (format!("{prefix}101…103)."), vec![101, 102, 103]),
+        (format!("{prefix}7 to {prefix}9)"), vec![7, 8, 9]),
+        (format!("{prefix}7 to be"), vec![7]),
+        (format!("{prefix}n"), vec![]),
+    ] {
+        assert_eq!(
+            DAEMON.cited_in(&text),
+            cited.into_iter().collect(),
+            "{text}"
         );
-    };
-    let without = |claim: &str| -> String {
-        let kept = table.lines().filter(|line| !line.contains(claim));
-        kept.map(|line| format!("{line}\n")).collect()
-    };
-    notices(without("| EV-501 |"), "EV-501 is missing");
-    notices(
-        format!("{table}| EV-9999 | x | — y |\n"),
-        "EV-9999 is no claim",
-    );
-    notices(
-        format!("{table}| EV-501 | x | — y |\n"),
-        "EV-501 stands there 2 times",
-    );
-    let row = "| EV-501 | x | `tests/claims.rs::no_such_test` |\n";
-    notices(
-        format!("{}{row}", without("| EV-501 |")),
-        "has no no_such_test",
-    );
-    let row = "| EV-501 | x | `tests/no_such_file.rs::test` |\n";
-    notices(
-        format!("{}{row}", without("| EV-501 |")),
-        "there is no tests/no_such_file.rs",
-    );
-    let row = "| EV-501 | x | — |\n";
-    notices(
-        format!("{}{row}", without("| EV-501 |")),
-        "neither a test nor a reason",
-    );
+    }
+}
+
+#[test]
+fn a_table_with_a_missing_a_wrong_or_an_unknown_row_is_noticed() {
+    for (rules, rule) in [(EVENT_API, "EV-501"), (DAEMON, "DM-501")] {
+        let (table, expected) = (rules.table(), rules.expected());
+        let notices = |table: String, fault: &str| {
+            let faults = rules.faults(&table, &expected);
+            assert!(
+                faults.iter().any(|found| found.contains(fault)),
+                "{fault}: {faults:?}"
+            );
+        };
+        let with = |row: &str| {
+            let changed = |line: &str| match line.starts_with(&format!("| {rule} |")) {
+                true => format!("| {rule} | x | {row} |\n"),
+                false => format!("{line}\n"),
+            };
+            table.lines().map(changed).collect::<String>()
+        };
+        let unknown = format!("{}9999", rules.prefix);
+        notices(without(&table, rule), &format!("{rule} is missing"));
+        notices(
+            format!("{table}| {unknown} | x | — y |\n"),
+            &format!("{unknown} is unknown"),
+        );
+        notices(
+            format!("{table}| {rule} | x | — y |\n"),
+            &format!("{rule} has 2 rows"),
+        );
+        notices(
+            format!("{table}| {rule} | x | — y |\n"),
+            &format!("{rule} is out of order"),
+        );
+        notices(
+            with("`tests/claims.rs::no_such_test`"),
+            "has no no_such_test",
+        );
+        notices(
+            with("`tests/no_such_file.rs::test`"),
+            "there is no tests/no_such_file.rs",
+        );
+        notices(with("`tests/claims.rs`"), "names no test");
+        notices(with("—"), "neither a test nor a reason");
+    }
 }

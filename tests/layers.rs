@@ -24,8 +24,8 @@ const EVENTRY: Package = Package {
     name: "eventry",
     folder: "src",
     layers: &[
-        (0, &["events", "id", "planted", "sync", "time"]),
-        (1, &["core"]),
+        (0, &["events", "id", "sync", "time"]),
+        (1, &["core", "diagnostics"]),
         (2, &["poller"]),
         (3, &["registry"]),
         (4, &["event_loop"]),
@@ -64,6 +64,7 @@ const FOLDERS: &[&str] = &[
     "eventryd",
     "verification",
     "fuzz/fuzz_targets",
+    "xtask/src",
 ];
 
 const LONGEST_FILE: usize = 500;

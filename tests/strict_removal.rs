@@ -101,7 +101,7 @@ fn cycle(registry: &Registry, ready: &Arc<OwnedFd>, counts: &Arc<Counts>, number
             .for_each(|_| std::hint::spin_loop()),
         length => (0..length).for_each(|_| std::hint::spin_loop()),
     };
-    let removal = if number.is_multiple_of(2) {
+    let removal = if number % 2 == 0 {
         let added = registry.add_handle(Arc::clone(ready), Events::READABLE, move |_| entry.call());
         let id = added.unwrap();
         pause();

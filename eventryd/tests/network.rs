@@ -81,7 +81,7 @@ fn who_finds_no_descriptor_is_served_when_one_is_freed() {
         current: Some(used),
         maximum: Some(used),
     };
-    let pid = Pid::from_raw(daemon.pid().cast_signed());
+    let pid = Pid::from_raw(daemon.pid() as i32);
     prlimit(pid, Resource::Nofile, limit).unwrap();
 
     let mut waiting = RawClient::connect_tcp(daemon.addresses("TCP")[0]);

@@ -5,7 +5,7 @@ mod support;
 use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use support::patience::{PATIENCE, bounded, wait_until};
 use support::{Daemon, RawClient, eventryd};
 
@@ -143,6 +143,32 @@ fn a_pid_file_belongs_to_one_daemon() {
 
     assert_eq!(daemon.stop().status, Some(0));
     assert!(!pid_file.exists());
+}
+
+/// DM-110: a start with few descriptors is one with as many as the hard limit allows.
+#[test]
+fn the_soft_limit_of_open_files_is_raised_to_the_hard_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            "ulimit -S -n 64 && ulimit -H -n 512 && exec \"$@\"",
+            "sh",
+        ])
+        .arg(eventryd().get_program())
+        .arg("--run-dir")
+        .arg(dir.path().join("run"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let daemon = Daemon::start_by(&mut command, dir);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let fields: Vec<&str> = line.unwrap().split_whitespace().collect();
+    assert_eq!(fields[3..5], ["512", "512"]);
 }
 
 /// DM-1307

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use support::patience::{PATIENCE, bounded};
+use support::patience::{PATIENCE, bounded, wait_until};
 use support::{AUTH_LIST, InProcess, RawClient, message};
 
 fn config(dir: &tempfile::TempDir) -> Config {
@@ -68,6 +68,27 @@ fn a_client_that_comes_early_is_served_once_the_services_are_enabled() {
     state.shutdown.request();
     daemon.wait().unwrap();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+/// DM-502: what one event of the listening socket leaves in its queue is accepted in later turns.
+#[test]
+fn more_clients_than_one_turn_accepts_are_all_served() {
+    const CLIENTS: usize = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir);
+    let (connect, gate) = channel::<()>();
+    let daemon = InProcess::start(&config, move || {
+        gate.recv().unwrap();
+        driver()
+    });
+    wait_until("the socket is there", || config.socket_path().exists());
+    let mut early: Vec<RawClient> = (0..CLIENTS)
+        .map(|_| RawClient::connect(&config.socket_path()))
+        .collect();
+    connect.send(()).unwrap();
+    early.iter_mut().for_each(RawClient::open);
+    daemon.ready().shutdown.request();
+    daemon.wait().unwrap();
 }
 
 /// DM-105: a driver that cannot be initialised ends the daemon in order.

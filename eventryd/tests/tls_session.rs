@@ -218,6 +218,32 @@ fn who_shows_no_certificate_is_refused_without_an_alert_or_a_byte() {
     }
 }
 
+/// DM-1202
+#[test]
+fn our_own_certificates_are_checked_unless_the_checks_are_off() {
+    let load = |change: fn(&mut TlsSettings), sanity_checks| {
+        let mut settings = settings();
+        settings.sanity_checks = sanity_checks;
+        change(&mut settings);
+        TlsContext::load(&settings, wall_clock).map_err(|error| error.to_string())
+    };
+    let of_client: fn(&mut TlsSettings) = |settings| {
+        settings.files.ca = settings.files.ca.with_file_name("client.pem");
+    };
+    let refused = load(of_client, true).unwrap_err();
+    assert!(refused.contains("basic constraints"), "{refused}");
+    load(of_client, false).unwrap();
+    // An extended key usage that is not critical is a warning.
+    let as_server: fn(&mut TlsSettings) = |settings| {
+        let server = &mut settings.files.server[0];
+        server.certificate = server.certificate.with_file_name("client.pem");
+        server.key = server.key.with_file_name("client.key");
+    };
+    let warned = load(as_server, true).unwrap();
+    assert!(warned.warnings()[0].contains("extended key usage"));
+    assert!(load(as_server, false).unwrap().warnings().is_empty());
+}
+
 #[test]
 fn who_is_let_in_has_the_name_of_his_certificate() {
     let (_, session, _) = opened(Version::Tls13);

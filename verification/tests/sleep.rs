@@ -47,7 +47,7 @@ fn the_loop_sleeps_past_nothing_and_is_woken_for_nothing_else() {
     assert_eq!(rare, [""; 0], "met less than {FLOOR} times");
 }
 
-/// The first of the same sequences: enough for `tools/proof-matrix`, which plants defects.
+/// The first of the same sequences: enough for `cargo xtask defects`.
 #[test]
 fn the_first_sequences_are_right() {
     run(500);

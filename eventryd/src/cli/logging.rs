@@ -47,6 +47,12 @@ fn env_text(name: &'static str) -> Result<Option<String>, String> {
 /// In the foreground the log goes to standard error, or to the journal if standard error is
 /// connected to it. In the background it goes to the journal or, if there is none, to a file.
 pub(super) fn default_outputs(in_background: bool) -> Vec<Output> {
+    let has_journal = Path::new(JOURNAL_SOCKET).exists();
+    let to_journal = has_journal && (in_background || is_stderr_the_journal());
+    vec![default_output(to_journal, in_background)]
+}
+
+fn default_output(to_journal: bool, in_background: bool) -> Output {
     let everything = |destination| Output {
         level: Level::Trace,
         destination,
@@ -55,24 +61,25 @@ pub(super) fn default_outputs(in_background: bool) -> Vec<Output> {
         level: Level::Info,
         destination: Destination::Journald,
     };
-    let has_journal = Path::new(JOURNAL_SOCKET).exists();
-    let output = if has_journal && (in_background || is_stderr_the_journal()) {
+    if to_journal {
         journal
     } else if !in_background {
         everything(Destination::Stderr)
     } else {
         everything(Destination::File(default_log_file()))
-    };
-    vec![output]
+    }
 }
 
 /// Creates the directory of the default log file, if one of `outputs` is that file.
 pub(super) fn create_log_directory(outputs: &[Output]) {
-    let default = Destination::File(default_log_file());
-    if outputs.iter().any(|output| output.destination == default)
-        && let Destination::File(path) = default
-        && let Some(directory) = path.parent()
-    {
+    let default = default_log_file();
+    let is_used = outputs
+        .iter()
+        .any(|output| matches!(&output.destination, Destination::File(path) if *path == default));
+    if !is_used {
+        return;
+    }
+    if let Some(directory) = default.parent() {
         // A failure is reported when the file is opened.
         let _ = std::fs::create_dir_all(directory);
     }
@@ -101,4 +108,24 @@ fn is_stderr_the_journal() -> bool {
         return false;
     };
     stream == format!("{}:{}", stderr.st_dev, stderr.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// DM-1603
+    #[test]
+    fn default_output_is_journal_file_or_stderr() {
+        let journal = default_output(true, true);
+        assert_eq!(journal.destination, Destination::Journald);
+        assert_eq!(journal.level, Level::Info);
+        assert_eq!(default_output(true, false), journal);
+        let foreground = default_output(false, false);
+        assert_eq!(foreground.destination, Destination::Stderr);
+        let Destination::File(path) = default_output(false, true).destination else {
+            panic!("not a file");
+        };
+        assert!(path.ends_with("eventry/eventryd.log"), "{path:?}");
+    }
 }

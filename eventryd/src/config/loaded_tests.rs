@@ -55,6 +55,32 @@ fn load_applies_settings_to_the_daemon() {
     assert!(daemon.shutdown_grace.is_zero());
 }
 
+/// DM-203
+#[test]
+fn polkit_opens_the_read_write_socket_unless_a_mode_is_set() {
+    for (text, mode) in [
+        ("", 0o700),
+        ("auth_unix_rw = 'none'", 0o700),
+        ("auth_unix_rw = 'polkit'", 0o777),
+        (
+            "unix_sock_rw_perms = '0750'; auth_unix_rw = 'polkit'",
+            0o750,
+        ),
+    ] {
+        assert_eq!(loaded(text).daemon.rw_mode, mode, "{text}");
+    }
+}
+
+/// DM-301, DM-302
+#[test]
+fn network_sockets_are_off_by_default_and_have_libvirts_ports() {
+    let daemon = loaded("").daemon;
+    assert!(daemon.tcp.is_none() && daemon.tls.is_none());
+    let daemon = loaded("listen_tcp = 1; auth_tcp = 'none'; listen_tls = 1").daemon;
+    assert_eq!(daemon.tcp.unwrap().port, "16509");
+    assert_eq!(daemon.tls.unwrap().port, "16514");
+}
+
 #[test]
 fn options_override_environment_and_environment_the_file() {
     let mut overrides = overrides();

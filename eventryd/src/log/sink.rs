@@ -107,9 +107,8 @@ impl Sink {
             }
             SinkKind::Journald(_) => return,
         };
-        if let Err(error) = written
-            && !std::mem::replace(&mut self.has_failed, true)
-        {
+        let Err(error) = written else { return };
+        if !std::mem::replace(&mut self.has_failed, true) {
             let (SinkKind::File(path, _) | SinkKind::Syslog { path, .. }) = &self.kind else {
                 unreachable!("only these can fail")
             };

@@ -101,7 +101,7 @@ mod tests {
         let mut peer = Socket::Unix(ours).unix_peer().unwrap();
         assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
         assert_eq!(peer.gid, rustix::process::getegid().as_raw());
-        assert_eq!(peer.pid.cast_unsigned(), std::process::id());
+        assert_eq!(peer.pid as u32, std::process::id());
         assert_eq!(subject(&peer), None);
         peer.start_time = start_time(&peer);
         let stat = fs::read_to_string("/proc/self/stat").unwrap();

@@ -183,8 +183,10 @@ mod tests {
         let socket = &bound.sockets[0];
         let _client = TcpStream::connect(socket.address()).unwrap();
         let connection = socket.accept().unwrap().unwrap();
-        assert!(fcntl_getfl(&connection).unwrap().contains(OFlags::NONBLOCK));
-        assert!(fcntl_getfd(&connection).unwrap().contains(FdFlags::CLOEXEC));
+        for descriptor in [socket.as_fd(), connection.as_fd()] {
+            assert!(fcntl_getfl(descriptor).unwrap().contains(OFlags::NONBLOCK));
+            assert!(fcntl_getfd(descriptor).unwrap().contains(FdFlags::CLOEXEC));
+        }
         assert!(tcp_nodelay(&connection).unwrap());
     }
 

@@ -369,9 +369,8 @@ impl State {
             return;
         }
         self.interest = interest;
-        if let Some(handle) = self.handle
-            && let Err(error) = hub.registry.update_handle(handle, interest)
-        {
+        let Some(handle) = self.handle else { return };
+        if let Err(error) = hub.registry.update_handle(handle, interest) {
             tracing::error!("cannot watch a client: {error}");
         }
     }

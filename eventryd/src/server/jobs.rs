@@ -82,8 +82,10 @@ impl Jobs {
             Ok(timeout) => drop(self.done.timeout.set(timeout)),
             Err(error) => tracing::error!("calls that block are not answered: {error}"),
         }
-        if needed && let Err(error) = self.pool.start() {
-            tracing::warn!("cannot start all workers yet: {error}");
+        if needed {
+            if let Err(error) = self.pool.start() {
+                tracing::warn!("cannot start all workers yet: {error}");
+            }
         }
     }
 
@@ -167,9 +169,11 @@ impl Done {
             outcome,
         });
         drop(state);
-        if is_first && let Some(timeout) = self.timeout.get() {
-            // It is registered as long as there is a loop.
-            let _ = self.registry.update_timeout(*timeout, Duration::ZERO);
+        if is_first {
+            if let Some(timeout) = self.timeout.get() {
+                // It is registered as long as there is a loop.
+                let _ = self.registry.update_timeout(*timeout, Duration::ZERO);
+            }
         }
     }
 

@@ -137,9 +137,10 @@ impl Service {
         }
         let interest = if is_accepting { INTEREST } else { Events::NONE };
         for listening in &self.listeners {
-            if let Some(handle) = listening.handle
-                && let Err(error) = registry.update_handle(handle, interest)
-            {
+            let Some(handle) = listening.handle else {
+                continue;
+            };
+            if let Err(error) = registry.update_handle(handle, interest) {
                 let address: Address = listening.listener.address();
                 tracing::error!("cannot watch {address}: {error}");
             }
@@ -179,23 +180,26 @@ mod tests {
     #[test]
     fn a_service_waits_to_accept_while_enabled_and_for_nothing_while_suspended() {
         const IN_ERR_HUP: u32 = 0x19;
+        const NOTHING: [u32; 0] = [];
         let dir = tempfile::tempdir().unwrap();
-        let socket = UnixSocket::bind(&dir.path().join("socket"), 0o700, 1).unwrap();
+        let listeners = ["one", "two"].map(|name| {
+            Listener::Unix(UnixSocket::bind(&dir.path().join(name), 0o700, 1).unwrap())
+        });
         let terms = Terms {
             access: Access::ReadWrite,
             auth: Auth::None,
         };
         let mut event_loop = EventLoop::new().unwrap();
         let registry = event_loop.registry();
-        let mut service = Service::new(vec![Listener::Unix(socket)], terms, None);
-        assert_eq!(watched(&mut event_loop), []);
+        let mut service = Service::new(listeners.into(), terms, None);
+        assert_eq!(watched(&mut event_loop), NOTHING);
         service.enable(&registry, |_, _| {}).unwrap();
-        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP]);
+        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP; 2]);
         service.set_accepting(&registry, false);
-        assert_eq!(watched(&mut event_loop), []);
+        assert_eq!(watched(&mut event_loop), NOTHING);
         service.set_accepting(&registry, true);
-        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP]);
+        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP; 2]);
         service.disable(&registry);
-        assert_eq!(watched(&mut event_loop), []);
+        assert_eq!(watched(&mut event_loop), NOTHING);
     }
 }

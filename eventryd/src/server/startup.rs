@@ -226,8 +226,13 @@ fn create_services(config: &Config, hub: &Hub) -> Result<(), DaemonError> {
         (Purpose::Tcp, full, config.tcp.as_ref().map(|tcp| tcp.auth)),
         (Purpose::Tls, full, config.tls.as_ref().map(|tls| tls.auth)),
     ] {
-        let of_service = listeners.extract_if(.., |(of, _)| *of == purpose);
-        let of_service: Vec<Listener> = of_service.map(|(_, listener)| listener).collect();
+        let (of_service, others): (Vec<_>, Vec<_>) =
+            listeners.into_iter().partition(|(of, _)| *of == purpose);
+        listeners = others;
+        let of_service: Vec<Listener> = of_service
+            .into_iter()
+            .map(|(_, listener)| listener)
+            .collect();
         if of_service.is_empty() {
             continue;
         }

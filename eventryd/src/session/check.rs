@@ -74,7 +74,7 @@ impl Checks {
             ..
         } = frame.header;
         if status != Status::Ok {
-            return Err(Refusal::Status(i32::from(status).cast_unsigned()));
+            return Err(Refusal::Status(i32::from(status) as u32));
         }
         // The programs for one hypervisor only are known, but none of their procedures is served.
         let procedure = match program {

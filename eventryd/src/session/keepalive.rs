@@ -122,6 +122,17 @@ mod tests {
         }
     }
 
+    /// DM-904
+    #[test]
+    fn by_default_a_silent_peer_is_dead_after_30_seconds() {
+        let mut watch = Watch::begin(Keepalive::default(), Time::ZERO).unwrap();
+        for second in [5, 10, 15, 20, 25] {
+            assert_eq!(watch.on_time(at(second)), Some(Silence::Ping));
+        }
+        assert_eq!(watch.deadline(), at(30));
+        assert_eq!(watch.on_time(at(30)), Some(Silence::Dead));
+    }
+
     #[test]
     fn nothing_happens_before_the_interval_is_over() {
         let mut watch = watch(0);

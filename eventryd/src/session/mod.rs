@@ -239,9 +239,12 @@ impl Session {
                 self.halt = Halt::Budget;
                 return None;
             }
-            if !self.is_busy()
-                && let Some(parked) = self.parked.take()
-            {
+            let parked = if self.is_busy() {
+                None
+            } else {
+                self.parked.take()
+            };
+            if let Some(parked) = parked {
                 self.budget -= 1;
                 let Parked { header, payload } = *parked;
                 let verdict = self.checks.judge(&Frame {
@@ -383,7 +386,7 @@ impl Session {
 
     /// Whether there is anything to send.
     #[must_use]
-    pub const fn wants_write(&self) -> bool {
+    pub fn wants_write(&self) -> bool {
         self.output.len() > 0
     }
 
@@ -433,7 +436,7 @@ impl Session {
 
     /// How many calls are handed out and not answered.
     #[must_use]
-    pub const fn calls_in_progress(&self) -> usize {
+    pub fn calls_in_progress(&self) -> usize {
         self.in_progress.len()
     }
 

@@ -301,7 +301,7 @@ fn an_answer_to_a_broken_session_is_dropped() {
     let first = request(&mut session).unwrap();
     assert!(matches!(session.poll(), Some(Event::Violation(_))));
     answer(&mut session, &first);
-    assert_eq!(session.output(), []);
+    assert_eq!(session.output(), b"");
     assert!(session.should_close());
 }
 

@@ -26,7 +26,7 @@ impl Buffer {
     }
 
     /// How many bytes are not yet consumed.
-    pub(crate) const fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
 
@@ -56,7 +56,7 @@ impl Buffer {
 
     /// The memory held, in bytes.
     #[cfg(test)]
-    pub(crate) const fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 }

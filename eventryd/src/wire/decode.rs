@@ -93,12 +93,7 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// [`DecodeError::Truncated`] if fewer than `N` bytes are left.
     pub fn bytes<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        const {
-            assert!(
-                N.is_multiple_of(4),
-                "opaque data of fixed size without padding"
-            )
-        };
+        const { assert!(N % 4 == 0, "opaque data of fixed size without padding") };
         let (head, rest) = self
             .rest
             .split_first_chunk::<N>()

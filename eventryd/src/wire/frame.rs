@@ -133,7 +133,7 @@ impl FrameSplitter {
 
     /// How many bytes wait to be consumed.
     #[must_use]
-    pub const fn buffered(&self) -> usize {
+    pub fn buffered(&self) -> usize {
         self.buffer.len()
     }
 

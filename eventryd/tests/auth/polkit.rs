@@ -84,7 +84,7 @@ fn polkit_is_asked_about_the_process_that_has_connected() {
         client.open();
         let asked = polkit.asked.recv().unwrap();
         assert_eq!(asked.action, action);
-        assert_eq!(asked.subject.pid.cast_unsigned(), std::process::id());
+        assert_eq!(asked.subject.pid as u32, std::process::id());
         assert_eq!(asked.subject.uid, rustix::process::geteuid().as_raw());
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
         let start = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19);

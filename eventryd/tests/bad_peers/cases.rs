@@ -62,7 +62,7 @@ impl Message {
         let words = [
             self.program,
             self.version,
-            self.procedure.cast_unsigned(),
+            self.procedure as u32,
             self.kind,
             self.serial,
             self.status,

@@ -287,7 +287,7 @@ impl Drop for Log {
 }
 
 fn pid_of(daemon: &Daemon) -> Option<Pid> {
-    Pid::from_raw(daemon.pid().cast_signed())
+    Pid::from_raw(daemon.pid() as i32)
 }
 
 /// The file changes in one step, so that the daemon reads the old one or the new one.

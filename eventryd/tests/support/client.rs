@@ -199,7 +199,7 @@ pub fn pong() -> Vec<u8> {
 
 /// A call of the remote program.
 pub fn message(procedure: i32, serial: u32, arguments: &[u8]) -> Vec<u8> {
-    let words = [REMOTE, 1, procedure.cast_unsigned(), 0, serial, 0];
+    let words = [REMOTE, 1, procedure as u32, 0, serial, 0];
     framed(words, arguments)
 }
 

@@ -205,22 +205,23 @@ impl Places {
         }
         let [_, silent] = lanes;
         self.queue(silent, now, id, newcomer.peer);
-        if self.waiting.len() > self.limits.max_waiting
-            && let Some(refused) = self.refuse()
-        {
-            if refused != id {
-                self.evicted.insert(refused);
+        if self.waiting.len() > self.limits.max_waiting {
+            if let Some(refused) = self.refuse() {
+                if refused != id {
+                    self.evicted.insert(refused);
+                }
+                return Verdict::Refuse(refused);
             }
-            return Verdict::Refuse(refused);
         }
         Verdict::Wait
     }
 
     /// The one who waits with this number has said something. Ask [`next`](Self::next).
     pub fn spoke(&mut self, now: Time, id: u64) {
-        if let Some(&(lane, peer)) = self.waiting.get(&id)
-            && let (false, ..) = LANES[lane]
-        {
+        let Some(&(lane, peer)) = self.waiting.get(&id) else {
+            return;
+        };
+        if let (false, ..) = LANES[lane] {
             self.unqueue(id);
             self.queue(lane - 4, now, id, peer);
         }

@@ -1,7 +1,7 @@
 //! What the loop warns of, and from when on.
 
 use crate::events::Events;
-use crate::id::{HandleId, TimeoutId};
+use crate::id::{CallbackId, HandleId};
 use std::fmt;
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// A callback, or the drop of removed ones, took at least [`Limits::slow_callback`]. Nothing else was
+    /// A callback, or the drop of removed ones, took at least [`WarningLimits::slow_callback`]. Nothing else was
     /// called meanwhile.
     SlowCallback {
-        /// Which one.
-        callback: SlowCallback,
-        /// How long it took at least; see [`Stats::longest_callback`](super::Stats::longest_callback).
+        /// The callback.
+        callback: CallbackId,
+        /// How long it took at least; see [`Stats::longest_callback`](crate::registry::Stats::longest_callback).
         took: Duration,
     },
-    /// All calls of a turn together took at least [`Limits::slow_callback`], and too few of them were timed
+    /// All calls of a turn together took at least [`WarningLimits::slow_callback`], and too few of them were timed
     /// to tell which one was slow. It is said once: from then on each call is timed.
     SlowTurn {
         /// How long they took at least.
@@ -38,13 +38,13 @@ pub enum Warning {
         /// In how many turns in a row.
         turns: u32,
     },
-    /// Something has been due for [`Limits::nobody_runs`], and no thread runs the loop. Said once until the
+    /// Something has been due for [`WarningLimits::stalled_after`], and no thread runs the loop. Said once until the
     /// loop is run.
-    NobodyRuns {
+    NotRunning {
         /// For how long, as far as anybody noticed.
         waited: Duration,
     },
-    /// Something has been due for [`Limits::nobody_runs`], and the loop is held up by a callback, a drop or
+    /// Something has been due for [`WarningLimits::stalled_after`], and the loop is held up by a callback, a drop or
     /// a hook that does not return. Said once until the next turn.
     Blocked {
         /// For how long, as far as anybody noticed.
@@ -52,31 +52,19 @@ pub enum Warning {
     },
 }
 
-/// What was slow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SlowCallback {
-    /// The callback of this handle.
-    Handle(HandleId),
-    /// The callback of this timeout.
-    Timeout(TimeoutId),
-    /// The drop of the callbacks that were removed.
-    Free,
-}
-
 /// From when on the loop warns.
 ///
 /// ```
 /// use eventry::EventLoop;
-/// use eventry::registry::{Limits, Warning};
+/// use eventry::diagnostics::{Warning, WarningLimits};
 /// use std::sync::mpsc::channel;
 /// use std::time::Duration;
 ///
 /// let (tell, told) = channel();
 /// let mut event_loop = EventLoop::builder()
-///     .limits(Limits {
+///     .warning_limits(WarningLimits {
 ///         slow_callback: Duration::from_millis(20),
-///         ..Limits::default()
+///         ..WarningLimits::default()
 ///     })
 ///     .on_warning(move |warning| tell.send(*warning).unwrap())
 ///     .build()?;
@@ -88,22 +76,22 @@ pub enum SlowCallback {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct WarningLimits {
     /// How long a callback may take. 100 ms at first; with less than some tens of milliseconds the clock's
     /// tick begins to matter, and what is too short for it is not noticed.
     pub slow_callback: Duration,
     /// In how many turns in a row a handle may be called without a change of the table. 100,000 at first.
     pub no_progress: u32,
     /// How long something may be due without a turn. 10 s at first.
-    pub nobody_runs: Duration,
+    pub stalled_after: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for WarningLimits {
+    fn default() -> WarningLimits {
+        WarningLimits {
             slow_callback: Duration::from_millis(100),
             no_progress: 100_000,
-            nobody_runs: Duration::from_secs(10),
+            stalled_after: Duration::from_secs(10),
         }
     }
 }
@@ -121,25 +109,15 @@ impl fmt::Display for Warning {
                 turns,
             } => write!(
                 f,
-                "the callback of {handle:?} was called in {turns} turns in a row, with {events:?} last"
+                "the callback of {handle} was called in {turns} turns in a row, with {events:?} last"
             ),
-            Warning::NobodyRuns { waited } => {
-                write!(f, "nobody runs the loop: work has waited for {waited:?}")
+            Warning::NotRunning { waited } => {
+                write!(f, "the loop is not running: work has waited for {waited:?}")
             }
             Warning::Blocked { waited } => write!(
                 f,
-                "a callback holds up the loop: work has waited for {waited:?}"
+                "a callback blocks the loop: work has waited for {waited:?}"
             ),
-        }
-    }
-}
-
-impl fmt::Display for SlowCallback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SlowCallback::Handle(id) => write!(f, "the callback of {id:?}"),
-            SlowCallback::Timeout(id) => write!(f, "the callback of {id:?}"),
-            SlowCallback::Free => f.write_str("the drop of removed callbacks"),
         }
     }
 }

@@ -1,5 +1,7 @@
+use super::no_progress::{REMEMBERED, SPINNING_TURN};
+use super::slow::SAMPLES;
 use super::*;
-use crate::id::Key;
+use crate::id::{HandleId, Key, TimeoutId};
 use std::num::NonZeroU64;
 
 const R: Events = Events::READABLE;
@@ -22,42 +24,38 @@ const fn timeout(serial: u64) -> TimeoutId {
     TimeoutId(handle(serial).0)
 }
 
-/// A watch with its clock, to be told of whole turns.
+/// The diagnostics of a loop with its clock, to be told of whole turns.
 struct Told {
-    watch: Watch,
+    diagnostics: Diagnostics,
     now: Time,
-    changes: u64,
 }
 
 impl Told {
     fn new(no_progress: u32) -> Told {
-        let mut watch = Watch::new(TICK);
-        watch.set_limits(Limits {
+        let mut diagnostics = Diagnostics::new(TICK);
+        diagnostics.set_limits(WarningLimits {
             no_progress,
-            ..Limits::default()
+            ..WarningLimits::default()
         });
         let now = Time::from_nanos(1_000_000_000);
-        Told {
-            watch,
-            now,
-            changes: 0,
-        }
+        Told { diagnostics, now }
     }
 
     /// A turn in which these handles are called for so long, and change something or not.
     fn turn(&mut self, calls: &[(HandleId, Events, bool, Duration)]) -> Vec<Warning> {
-        self.watch.turn_begins(self.changes, self.now);
+        self.diagnostics.turn_began(self.now);
         for (handle, events, changed, took) in calls {
             self.now = self.now.after(*took);
-            if self.watch.looks() {
-                self.changes += u64::from(*changed);
-                let (changes, now) = (self.changes, self.now);
-                self.watch.handle_called(*handle, *events, changes, now);
+            if *changed {
+                self.diagnostics.changed(None);
+            }
+            if self.diagnostics.takes_sample() {
+                let callback = CallbackId::Handle(*handle);
+                self.diagnostics.call_ended(callback, *events, self.now);
             }
         }
         let now = self.now;
-        self.watch.turn_is_over(|| now);
-        self.watch.take_warnings()
+        self.diagnostics.turn_ended(|| now)
     }
 
     /// How many of so many equal turns that take `each` bring a warning.
@@ -83,41 +81,40 @@ fn a_slow_callback_is_named_with_the_time_it_took_at_least() {
     let mut told = Told::new(10);
     let (quick, slow) = (handle(1), handle(2));
     let warnings = told.turn(&[(quick, R, false, ms(10)), (slow, R, false, ms(150))]);
-    let callback = SlowCallback::Handle(slow);
+    let callback = CallbackId::Handle(slow);
     // The clock may have been late by a tick when the first one returned.
     let took = ms(150) - TICK;
     assert_eq!(warnings, [Warning::SlowCallback { callback, took }]);
-    assert_eq!(told.watch.longest().callback, took);
-    assert_eq!(told.watch.longest().turn, ms(160));
+    assert_eq!(told.diagnostics.longest().callback, took);
+    assert_eq!(told.diagnostics.longest().turn, ms(160));
     assert_eq!(told.turn(&[(slow, R, false, ms(99))]), []);
 }
 
 #[test]
 fn a_timeout_and_a_drop_are_named_too() {
     let mut told = Told::new(10);
-    told.watch.turn_begins(0, told.now);
+    told.diagnostics.turn_began(told.now);
     let late = told.now.after(ms(100));
-    told.watch.timeout_called(timeout(7), 0, late);
-    told.watch.free_begins(late);
-    told.watch.free_is_over(late.after(ms(200)));
-    assert!(told.watch.turn_is_over(|| late));
-    let callback = SlowCallback::Timeout(timeout(7));
+    let callback = CallbackId::Timeout(timeout(7));
+    told.diagnostics.call_ended(callback, Events::NONE, late);
+    told.diagnostics.free_began(late);
+    told.diagnostics.free_ended(late.after(ms(200)));
     let took = ms(100);
     let first = Warning::SlowCallback { callback, took };
-    let callback = SlowCallback::Free;
+    let callback = CallbackId::Free;
     let took = ms(200) - TICK;
     let second = Warning::SlowCallback { callback, took };
-    assert_eq!(told.watch.take_warnings(), [first, second]);
+    assert_eq!(told.diagnostics.turn_ended(|| late), [first, second]);
 }
 
 #[test]
 fn after_a_slow_turn_without_a_name_every_call_is_timed() {
     let mut told = Told::new(10);
-    let mut calls = vec![(handle(1), R, false, Duration::ZERO); LOOKED_AT as usize];
+    let mut calls = vec![(handle(1), R, false, Duration::ZERO); SAMPLES as usize];
     calls.push((handle(9), R, false, ms(120)));
     let took = ms(120);
     assert_eq!(told.turn(&calls), [Warning::SlowTurn { took }]);
-    let callback = SlowCallback::Handle(handle(9));
+    let callback = CallbackId::Handle(handle(9));
     let took = ms(120) - TICK;
     assert_eq!(
         told.turn(&calls),
@@ -129,38 +126,68 @@ fn after_a_slow_turn_without_a_name_every_call_is_timed() {
 }
 
 #[test]
-fn a_longer_turn_is_told_and_a_shorter_one_is_not() {
+fn the_longest_turn_is_kept() {
     let mut told = Told::new(10);
-    for (took, is_news) in [(30, true), (20, false), (30, false), (31, true)] {
-        told.watch.turn_begins(0, told.now);
+    for (took, longest) in [(30, 30), (20, 30), (31, 31)] {
+        told.diagnostics.turn_began(told.now);
         told.now = told.now.after(ms(took));
-        // More calls than are looked at.
-        while told.watch.looks() {}
-        assert_eq!(told.watch.turn_is_over(|| told.now), is_news, "{took} ms");
+        // More calls than are timed.
+        while told.diagnostics.takes_sample() {}
+        assert_eq!(told.diagnostics.turn_ended(|| told.now), []);
+        assert_eq!(told.diagnostics.longest().turn, ms(longest));
     }
 }
 
 // Otherwise a turn of few calls that waits long for its next one would seem long.
 #[test]
-fn a_turn_whose_calls_were_all_looked_at_ends_with_the_last_of_them() {
+fn a_turn_whose_calls_were_all_timed_ends_with_the_last_of_them() {
     let mut told = Told::new(10);
-    told.watch.turn_begins(0, told.now);
+    told.diagnostics.turn_began(told.now);
     let over = told.now.after(ms(20));
-    told.watch.timeout_called(timeout(7), 0, over);
-    told.watch.turn_is_over(|| over.after(ms(1_000)));
-    assert_eq!(told.watch.longest().turn, ms(20));
+    let callback = CallbackId::Timeout(timeout(7));
+    told.diagnostics.call_ended(callback, Events::NONE, over);
+    assert_eq!(told.diagnostics.turn_ended(|| over.after(ms(1_000))), []);
+    assert_eq!(told.diagnostics.longest().turn, ms(20));
 }
 
-// What happened between the last call and the drop is not the drop's.
+// The time between the last call and the drop is not the drop's.
 #[test]
 fn a_drop_takes_time_from_when_it_began() {
     let mut told = Told::new(10);
-    told.watch.turn_begins(0, told.now);
+    told.diagnostics.turn_began(told.now);
     let began = told.now.after(ms(500));
-    told.watch.free_begins(began);
-    told.watch.free_is_over(began.after(TICK + ms(30)));
-    assert_eq!(told.watch.take_warnings(), []);
-    assert_eq!(told.watch.longest().callback, ms(30));
+    told.diagnostics.free_began(began);
+    let over = began.after(TICK + ms(30));
+    told.diagnostics.free_ended(over);
+    assert_eq!(told.diagnostics.longest().callback, ms(30));
+    // Of this turn of 500 ms no single part was slow.
+    let took = over.since(told.now);
+    let slow = Warning::SlowTurn { took };
+    assert_eq!(told.diagnostics.turn_ended(|| over), [slow]);
+}
+
+#[test]
+fn one_in_many_changes_without_a_time_checks_for_overdue_work() {
+    let mut diagnostics = Diagnostics::new(TICK);
+    let checks = (0..1_000).filter(|_| diagnostics.changed(None)).count();
+    assert_eq!(checks as u64, 1_000 / CHECK_EVERY);
+}
+
+#[test]
+fn a_change_with_a_time_checks_once_the_limit_has_passed() {
+    let mut diagnostics = Diagnostics::new(TICK);
+    let limit = WarningLimits::default().stalled_after;
+    let now = Time::from_nanos(1_000_000_000);
+    diagnostics.turn_began(now);
+    assert!(!diagnostics.changed(Some(now.after(limit))));
+    let late = now.after(limit + TICK);
+    assert!(diagnostics.changed(Some(late)));
+    let (waited, warning) = diagnostics.check_overdue(late, Some(now), false, false);
+    assert_eq!(warning, Some(Warning::NotRunning { waited }));
+    assert_eq!(waited, limit + TICK);
+    assert!(!diagnostics.changed(Some(late)));
+    let again = diagnostics.check_overdue(late, Some(now), false, false);
+    assert_eq!(again, (waited, None));
 }
 
 #[test]
@@ -226,5 +253,5 @@ fn more_handles_can_be_warned_of_than_are_remembered() {
     for serial in 1..=2 * REMEMBERED as u64 {
         assert_eq!(told.warned_in(30, &[(handle(serial), H)], FAST), 1);
     }
-    assert_eq!(told.watch.accused.len(), REMEMBERED);
+    assert_eq!(told.diagnostics.no_progress.reported.len(), REMEMBERED);
 }
