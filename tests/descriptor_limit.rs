@@ -1,6 +1,8 @@
 //! More watched descriptors than the process may have. In a process of its own, as the limit is the
 //! process's.
 
+#![cfg(not(loom))]
+
 use eventry::{Backend, EventLoop, Events, RunError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::os::unix::net::UnixStream;

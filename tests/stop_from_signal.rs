@@ -1,5 +1,6 @@
 //! A loop that a signal handler stops (EV-907).
 
+#![cfg(not(loom))]
 #![allow(
     unsafe_code,
     reason = "a handler can be installed in no other way; what it does is what is tested"

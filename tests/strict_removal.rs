@@ -7,24 +7,22 @@
 //!
 //! `EVENTRY_STRICT_SECONDS` sets how long it runs on each backend.
 
+#![cfg(not(loom))]
 #![allow(
     clippy::disallowed_methods,
     reason = "how long it runs is the only thing the clock decides"
 )]
 #![allow(clippy::print_stdout, reason = "the figures are of interest")]
 
-#[path = "patience/mod.rs"]
-mod patience;
-
 use eventry::core::Removal;
 use eventry::{Backend, EventLoop, Events, Registry};
-use patience::bounded;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use test_support::timeout::bounded;
 
 /// How many registrations per second are too few to call it stress. Unoptimised code with its checks of
 /// the whole table between the turns is far slower.

@@ -1,5 +1,7 @@
 //! What the library tells `tracing`, and when: never with its lock held.
 
+#![cfg(not(loom))]
+
 use eventry::poller::model::{Model, ModelPoller, ModelSource};
 use eventry::{EventLoop, Events, Registry, event_impl};
 use std::fmt::Debug;

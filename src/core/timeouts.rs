@@ -55,6 +55,7 @@ impl<P, S> Core<P, S> {
     /// # Errors
     ///
     /// [`NotRegistered`]
+    #[inline]
     pub fn update_timeout(
         &mut self,
         id: TimeoutId,
@@ -83,7 +84,7 @@ impl<P, S> Core<P, S> {
         self.deadlines.disarm(&mut entry.alarm);
         self.sweep_deadlines();
         self.frees.push_back(Freed::Timeout(id.0.slot));
-        Ok((removal, self.effects()))
+        Ok((removal, self.effects_of_removal(None)))
     }
 
     /// When the next timeout is due.

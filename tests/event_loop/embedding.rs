@@ -1,12 +1,12 @@
 //! A loop inside another loop.
 
-use crate::patience::bounded;
 use crate::support::{AT_ONCE, R, log, ms, streams};
 use eventry::EventLoop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::Write;
 use std::thread;
 use std::time::Duration;
+use test_support::timeout::bounded;
 
 /// One turn of an outer loop that knows nothing but a descriptor and a timeout.
 fn outer_turn(inner: &mut EventLoop) {

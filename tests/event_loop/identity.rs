@@ -1,12 +1,12 @@
 //! Who is who: registrations of the same thing, and the thread that runs the loop.
 
-use crate::patience::{bounded, wait_until};
 use crate::support::{AT_ONCE, R, log, model_loop, ms, streams};
 use eventry::EventLoop;
 use eventry::core::Removal;
 use eventry::poller::model::ModelSource;
 use std::sync::mpsc::channel;
 use std::thread;
+use test_support::timeout::{bounded, wait_until};
 
 // EV-711: what an earlier registration of the same descriptor owned is freed with it, whatever has been
 // registered since.

@@ -1,11 +1,11 @@
 //! A loop on a thread of its own.
 
-use crate::patience::bounded;
 use crate::support::{R, log, ms, streams};
 use eventry::EventLoop;
 use std::io::Write;
 use std::sync::mpsc::channel;
 use std::thread;
+use test_support::timeout::bounded;
 
 #[test]
 fn dropping_it_stops_the_loop_and_frees_everything_on_its_thread() {

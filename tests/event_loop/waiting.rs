@@ -1,6 +1,5 @@
 //! Removing an entry and waiting for its last call (EV-702).
 
-use crate::patience::{bounded, wait_until};
 use crate::support::{AT_ONCE, R, log, model_loop, ms};
 use eventry::EventLoop;
 use eventry::core::NotRegistered;
@@ -8,6 +7,7 @@ use eventry::poller::model::ModelSource;
 use eventry::registry::RemoveError;
 use std::sync::mpsc::channel;
 use std::thread;
+use test_support::timeout::{bounded, wait_until};
 
 #[test]
 fn nothing_is_waited_for_if_no_call_is_in_flight() {

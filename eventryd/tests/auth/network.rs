@@ -1,13 +1,13 @@
 //! Anonymous clients on a network.
 
 use crate::sasl::served;
-use crate::sasl_client::log_in;
-use crate::support::RawClient;
-use crate::tls_client::committed_files;
 use eventryd::net::Address;
 use eventryd::server::TlsService;
 use std::net::SocketAddr;
 use std::time::Duration;
+use test_support::client::RawClient;
+use test_support::sasl::log_in;
+use test_support::tls::committed_files;
 
 fn on_loopback() -> TlsService {
     let mut tls = TlsService::new(committed_files());

@@ -1,8 +1,6 @@
 //! `eventryd passwd`.
 
 use crate::password_file;
-use crate::support::eventryd;
-use crate::support::patience::bounded;
 use eventryd::auth::read_passwords;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
@@ -12,6 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use tempfile::TempDir;
+use test_support::daemon::eventryd;
+use test_support::timeout::bounded;
 
 pub(crate) fn passwd(dir: &TempDir, arguments: &[&str], stdin: &str) -> Output {
     passwd_of(&password_file(dir), arguments, stdin)

@@ -2,9 +2,6 @@
 
 use crate::Served;
 use crate::sasl::served;
-use crate::sasl_client::log_in;
-use crate::support::{AUTH_LIST, Connection, GET_HOSTNAME, RawClient, connect_from, message};
-use crate::tls_client::{Version, client_config, committed_files, server_name};
 use eventryd::net::Transport;
 use eventryd::server::{TcpService, TlsService};
 use eventryd::session::Auth;
@@ -18,6 +15,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
+use test_support::client::{RawClient, Stream, connect_from};
+use test_support::rpc::{AUTH_LIST, GET_HOSTNAME, message};
+use test_support::sasl::log_in;
+use test_support::tls::{Version, client_config, committed_files, server_name};
 
 /// Short, so that the tests are.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -132,9 +133,7 @@ fn an_address_that_stalls_tls_handshakes_keeps_no_other_address_out() {
     // Another address, and the same one.
     for last in [3, 4, 2] {
         let stream = connect_from(last, address).unwrap();
-        stream
-            .set_patience(crate::support::patience::PATIENCE)
-            .unwrap();
+        stream.set_timeout(test_support::timeout::TIMEOUT).unwrap();
         let mut client = StreamOwned::new(connection(), stream);
         let mut welcome = [0];
         client.read_exact(&mut welcome).unwrap();

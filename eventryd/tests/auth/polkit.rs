@@ -1,11 +1,12 @@
 //! polkit on the daemon's sockets, with somebody else to decide.
 
-use crate::support::{AUTH_LIST, CONNECT_OPEN, RawClient, message, open_arguments};
 use crate::*;
 use eventryd::auth::{Action, AuthError, Authorization, Authorizer, PkCheck, Subject};
 use eventryd::session::Auth;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
+use test_support::client::RawClient;
+use test_support::rpc::{AUTH_LIST, CONNECT_OPEN, message, open_arguments};
 
 /// What the fake was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use crate::passwd::passwd;
 use crate::password_file;
 use crate::sasl::assert_denied;
-use crate::sasl_client::log_in;
-use crate::support::Daemon;
-use crate::support::patience::wait_until;
 use rustix::process::Signal;
 use std::path::Path;
+use test_support::daemon::Daemon;
+use test_support::sasl::log_in;
+use test_support::timeout::wait_until;
 
 /// A daemon that wants SASL by its configuration file, in a directory with the file of passwords; `DIR` in
 /// the settings is that directory.

@@ -1,8 +1,5 @@
 //! SASL on the daemon's sockets.
 
-use crate::sasl_client::{log_in, proof_of};
-use crate::support::patience::wait_until;
-use crate::support::{AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, RawClient, message, open_arguments};
 use crate::*;
 use eventryd::auth::{PasswordChange, change_password};
 use eventryd::server::TcpService;
@@ -10,6 +7,10 @@ use eventryd::session::Auth;
 use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
+use test_support::client::RawClient;
+use test_support::rpc::{AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, message, open_arguments};
+use test_support::sasl::{log_in, proof_of};
+use test_support::timeout::wait_until;
 
 fn set_password(dir: &TempDir, user: &str, password: &str) {
     let set = PasswordChange::Set {

@@ -1,5 +1,5 @@
 //! What the daemon does with newcomers, as far as the simulator stands in for it. Who gets a place is decided by
-//! `flow`, and by a naive model of its own in `eventryd/tests/places`; here it is part of everything else.
+//! `flow`, and by a naive model of its own in `eventryd/tests/admission`; here it is part of everything else.
 
 use crate::books::Terms;
 use crate::claims::claim;

@@ -2,7 +2,6 @@
 
 use crate::client::Client;
 use crate::message::Kind;
-use crate::rng::Rng;
 use crate::situations::Situations;
 use crate::wire;
 use crate::workers::{Job, Staff};
@@ -16,6 +15,7 @@ use eventryd::session::{
 use eventryd::wire::{ErrorDomain, Header, Priority, RemoteError};
 use eventryd::worker_pool::Urgency;
 use std::sync::Arc;
+use test_support::rng::Rng;
 
 /// What a session is served with.
 pub(crate) struct Served {

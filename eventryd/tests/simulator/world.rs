@@ -6,7 +6,6 @@ use crate::driver::{Done, Hypervisor};
 use crate::link::{Served, Shared};
 use crate::message::{PASSWORD, Standing, USER};
 use crate::plan::{Config, Service};
-use crate::rng::Rng;
 use crate::situations::Situations;
 use crate::workers::{Staff, Supply};
 use eventry::{Events, Time};
@@ -18,6 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+use test_support::rng::Rng;
 
 pub(crate) struct World {
     pub(crate) now: Time,

@@ -97,9 +97,10 @@ fn exists(check: &Check, files: &Files) -> Result<bool> {
         }
         Check::Loom { model, .. } => any_has(layout::MODELS, &format!("\"{model}\"")),
         Check::EventLoop { test } => {
-            let Some((module, name)) = test.split_once("::") else {
+            let Some((module, name)) = test.rsplit_once("::") else {
                 return Ok(false);
             };
+            let module = module.replace("::", "/");
             let file = format!("{}/{module}.rs", layout::EVENT_LOOP);
             any_has(&[&file], &format!("fn {name}("))
         }

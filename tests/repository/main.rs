@@ -1,0 +1,9 @@
+//! The repository, checked: its layers, its names, and its documents against the code.
+
+#![cfg(not(loom))]
+
+mod claims;
+mod layers;
+mod prose;
+mod source;
+mod tree;
