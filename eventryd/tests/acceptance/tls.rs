@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use eventryd::auth::{Change, DEFAULT_ITERATIONS, change_password};
+use eventryd::auth::{DEFAULT_ITERATIONS, PasswordChange, change_password};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -198,7 +198,7 @@ fn virsh_sasl_over_tls_needs_the_right_password() {
     let pki = Pki::new(dir.path(), Tool::Openssl, Key::P256);
     let client = pki.client("client1", CLIENT);
     let passwords = dir.path().join("passwords");
-    let set = Change::Set {
+    let set = PasswordChange::Set {
         password: b"pencil",
         iterations: DEFAULT_ITERATIONS,
     };

@@ -103,7 +103,7 @@ fn in_the_background_a_start_that_fails_says_why() {
             "other",
             &["--config", config.to_str().unwrap()],
             1,
-            "there is no setting",
+            "unknown setting",
         ),
     ];
     for (run_dir, options, status, said) in cases {
