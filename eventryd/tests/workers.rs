@@ -6,7 +6,7 @@ mod support;
 
 use blocking::{Blocked, BlockingDriver};
 use eventryd::net::RunDir;
-use eventryd::server::{Config, DaemonError, Ready, Workers};
+use eventryd::server::{Config, DaemonError, Ready, WorkerLimits};
 use eventryd::session::Keepalive;
 use std::io::Write;
 use std::net::Shutdown;
@@ -121,7 +121,7 @@ fn a_call_that_blocks_holds_up_neither_the_client_nor_anybody_else() {
 fn when_all_ordinary_workers_block_calls_of_high_priority_are_still_answered() {
     let slow = Slow::start(|config| {
         let max = NonZeroUsize::MIN;
-        config.workers = Workers {
+        config.workers = WorkerLimits {
             min: 1,
             max,
             priority: 1,
