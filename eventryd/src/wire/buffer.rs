@@ -2,11 +2,11 @@
 
 /// The memory a queue keeps when it has little to hold, in bytes: the size of a first receive buffer in
 /// libvirt (DM-802).
-const RETAINED: usize = 65_536;
+const RETAINED_CAPACITY: usize = 65_536;
 
 /// The room a queue begins with, in bytes: for most messages, and not for much more, as most clients send
 /// and receive no others.
-const SHORT: usize = 56;
+const INITIAL_CAPACITY: usize = 56;
 
 /// Bytes that are appended at the back and consumed at the front.
 ///
@@ -33,7 +33,7 @@ impl Buffer {
     /// Where to append: the caller may only push to the end of this vector.
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve_exact(SHORT);
+            self.bytes.reserve_exact(INITIAL_CAPACITY);
         }
         &mut self.bytes
     }
@@ -48,8 +48,11 @@ impl Buffer {
         if self.start >= self.len() {
             self.bytes.drain(..self.start);
             self.start = 0;
-            if self.bytes.capacity() > RETAINED && self.bytes.len() <= self.bytes.capacity() / 4 {
-                self.bytes.shrink_to(RETAINED.max(2 * self.bytes.len()));
+            if self.bytes.capacity() > RETAINED_CAPACITY
+                && self.bytes.len() <= self.bytes.capacity() / 4
+            {
+                self.bytes
+                    .shrink_to(RETAINED_CAPACITY.max(2 * self.bytes.len()));
             }
         }
     }
@@ -66,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn consuming_in_small_steps_yields_the_bytes_in_order() {
+    fn consume_in_small_steps_yields_the_bytes_in_order() {
         let mut buffer = Buffer::default();
         let input: Vec<u8> = (0..=255).cycle().take(10_000).collect();
         let mut output = Vec::new();
@@ -81,43 +84,50 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_released_after_a_large_message_even_if_a_small_one_follows() {
+    fn consume_releases_memory_of_a_large_message() {
         let mut buffer = Buffer::default();
         buffer.tail().extend_from_slice(&vec![7; 8 << 20]);
         assert!(buffer.capacity() >= 8 << 20);
         buffer.consume((8 << 20) - 3);
         assert_eq!(buffer.as_slice(), [7; 3]);
         assert!(
-            buffer.capacity() <= 2 * RETAINED,
+            buffer.capacity() <= 2 * RETAINED_CAPACITY,
             "{} bytes are kept",
             buffer.capacity()
         );
     }
 
     #[test]
-    fn a_queue_has_no_memory_before_its_first_byte_and_little_after_it() {
+    fn buffer_allocates_little_with_its_first_byte() {
         let mut buffer = Buffer::default();
         assert_eq!(buffer.capacity(), 0);
         buffer.tail().push(1);
-        assert_eq!(buffer.capacity(), SHORT);
-        buffer.tail().extend_from_slice(&[7; SHORT]);
-        assert!(buffer.capacity() <= 2 * SHORT);
+        assert_eq!(buffer.capacity(), INITIAL_CAPACITY);
+        buffer.tail().extend_from_slice(&[7; INITIAL_CAPACITY]);
+        assert!(buffer.capacity() <= 2 * INITIAL_CAPACITY);
     }
 
     #[test]
-    fn memory_is_kept_while_much_of_it_is_in_use() {
+    fn consume_keeps_memory_while_much_of_it_is_used() {
         let mut buffer = Buffer::default();
-        buffer.tail().extend_from_slice(&vec![7; 64 * RETAINED]);
+        buffer
+            .tail()
+            .extend_from_slice(&vec![7; 64 * RETAINED_CAPACITY]);
         let held = buffer.capacity();
-        buffer.consume(40 * RETAINED);
-        assert_eq!((buffer.len(), buffer.capacity()), (24 * RETAINED, held));
+        buffer.consume(40 * RETAINED_CAPACITY);
+        assert_eq!(
+            (buffer.len(), buffer.capacity()),
+            (24 * RETAINED_CAPACITY, held)
+        );
     }
 
     #[test]
-    fn what_is_released_leaves_room_for_as_much_as_is_left() {
+    fn consume_leaves_room_for_twice_the_rest() {
         let mut buffer = Buffer::default();
-        buffer.tail().extend_from_slice(&vec![7; 64 * RETAINED]);
-        buffer.consume(62 * RETAINED);
-        assert_eq!(buffer.capacity(), 4 * RETAINED);
+        buffer
+            .tail()
+            .extend_from_slice(&vec![7; 64 * RETAINED_CAPACITY]);
+        buffer.consume(62 * RETAINED_CAPACITY);
+        assert_eq!(buffer.capacity(), 4 * RETAINED_CAPACITY);
     }
 }

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_above_the_maximum_is_refused_before_the_bytes_are_looked_at() {
+    fn string_above_maximum_fails_before_its_bytes_are_read() {
         let mut decoder = Decoder::new(&[0xff; 4]);
         let expected = DecodeError::TooLong {
             length: u32::MAX,
@@ -174,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn a_string_needs_its_padding_but_not_zeros_in_it() {
+    fn string_needs_padding_of_any_value() {
         assert_eq!(Decoder::new(b"\0\0\0\x03abc\x7f").string(), Ok(&b"abc"[..]));
         let expected = DecodeError::Truncated { needed: 4, left: 3 };
         assert_eq!(Decoder::new(b"\0\0\0\x03abc").string(), Err(expected));
     }
 
     #[test]
-    fn a_string_with_a_nul_is_refused_and_one_that_is_not_utf8_is_not() {
+    fn string_refuses_nul_and_accepts_non_utf8() {
         assert_eq!(
             Decoder::new(b"\0\0\0\x04t\0st").string(),
             Err(DecodeError::EmbeddedNul)
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_of_items_that_cannot_follow_is_refused() {
+    fn count_refuses_items_that_cannot_follow() {
         let payload = [0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7];
         let expected = DecodeError::Truncated { needed: 8, left: 7 };
         assert_eq!(Decoder::new(&payload).count(10, 4), Err(expected));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_no_longer_remains() {
+    fn remaining_shrinks_with_each_read() {
         let mut from = Decoder::new(&[0; 9]);
         assert_eq!(from.remaining(), 9);
         from.u32().unwrap();

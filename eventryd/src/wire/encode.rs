@@ -7,7 +7,7 @@ use super::STRING_MAX;
 /// A value or message is longer than the protocol allows, so it was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a value or message is longer than the protocol allows")]
-pub struct Oversize;
+pub struct EncodeError;
 
 /// A writer of XDR values, appending to a buffer.
 ///
@@ -23,12 +23,12 @@ pub struct Oversize;
 /// encoder.u32(42);
 /// encoder.finish()?;
 /// assert_eq!(out, b"\0\0\0\x01a\0\0\0\0\0\0\x2a");
-/// # Ok::<(), eventryd::wire::Oversize>(())
+/// # Ok::<(), eventryd::wire::EncodeError>(())
 /// ```
 #[derive(Debug)]
 pub struct Encoder<'a> {
     out: &'a mut Vec<u8>,
-    oversize: bool,
+    too_long: bool,
 }
 
 impl<'a> Encoder<'a> {
@@ -37,7 +37,7 @@ impl<'a> Encoder<'a> {
     pub const fn new(out: &'a mut Vec<u8>) -> Self {
         Self {
             out,
-            oversize: false,
+            too_long: false,
         }
     }
 
@@ -86,7 +86,7 @@ impl<'a> Encoder<'a> {
                 true
             }
             _ => {
-                self.oversize = true;
+                self.too_long = true;
                 false
             }
         }
@@ -95,9 +95,13 @@ impl<'a> Encoder<'a> {
     /// Ends the value.
     ///
     /// # Errors
-    /// [`Oversize`] if anything was left out; what was appended is then not a valid encoding.
-    pub const fn finish(self) -> Result<(), Oversize> {
-        if self.oversize { Err(Oversize) } else { Ok(()) }
+    /// [`EncodeError`] if anything was left out; what was appended is then not a valid encoding.
+    pub const fn finish(self) -> Result<(), EncodeError> {
+        if self.too_long {
+            Err(EncodeError)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -106,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_string_above_the_maximum_is_left_out_and_reported() {
+    fn finish_fails_after_a_string_above_the_maximum() {
         for (length, fits) in [(STRING_MAX, true), (STRING_MAX + 1, false)] {
             let mut out = Vec::new();
             let mut encoder = Encoder::new(&mut out);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{DecodeError, Decoder, DomainRef, Encoder, NetworkRef, WireString, Xdr};
 
-macro_rules! numbers {
+macro_rules! code_newtypes {
     ($(#[$meta:meta])* $name:ident { $( $(#[$const_meta:meta])* $constant:ident = $number:literal; )+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,8 +28,8 @@ macro_rules! numbers {
     };
 }
 
-numbers! {
-    /// What went wrong, by libvirt's number. Clients branch on it, so the numbers are part of the API.
+code_newtypes! {
+    /// What went wrong, by libvirt's number. Clients branch on it, so the code_newtypes are part of the API.
     ErrorCode {
         /// A failure without a number of its own.
         INTERNAL_ERROR = 1;
@@ -54,7 +54,7 @@ numbers! {
     }
 }
 
-numbers! {
+code_newtypes! {
     /// Which part of libvirt reports the error.
     ErrorDomain {
         /// No particular part.
@@ -111,7 +111,7 @@ super::xdr_struct! {
 
 /// The longest text of an error, in bytes; libvirt's own limit. It keeps an error that repeats what the
 /// client sent from growing with it.
-const TEXT_MAX: usize = 1_024;
+const ERROR_TEXT_MAX: usize = 1_024;
 
 impl RemoteError {
     const LEVEL_ERROR: i32 = 2;
@@ -121,7 +121,7 @@ impl RemoteError {
     /// A detail of more than 1024 bytes is cut.
     #[must_use]
     pub fn new(code: ErrorCode, domain: ErrorDomain, template: &str, detail: &str) -> Self {
-        let detail = &detail[..detail.floor_char_boundary(TEXT_MAX)];
+        let detail = &detail[..detail.floor_char_boundary(ERROR_TEXT_MAX)];
         Self {
             message: Some(template.replacen("%s", detail, 1).into()),
             str2: Some(detail.into()),
@@ -213,13 +213,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_that_repeats_the_client_stays_small_and_whole_characters() {
+    fn long_detail_is_cut_at_a_character_boundary() {
         let error = RemoteError::rpc(&"é".repeat(4_000_000));
         assert_eq!(error.to_string(), "é".repeat(512));
     }
 
     #[test]
-    fn unsupported_flags_name_the_function_and_the_argument() {
+    fn unsupported_flags_fill_the_fields_as_libvirt_does() {
         let error = RemoteError::unsupported_flags(ErrorDomain::TEST, 0x10, "testDomainGetState");
         let text = "unsupported flags (0x10) in function testDomainGetState";
         assert_eq!(error.to_string(), text);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_about_a_domain_carries_it() {
+    fn error_with_a_domain_survives_encoding() {
         let dom = DomainRef {
             name: "test".into(),
             uuid: uuid::uuid!("6695eb01-f6a4-8304-79aa-97f2502e193f"),

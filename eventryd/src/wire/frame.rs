@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{Buffer, Decoder, Encoder, Header, MessageType, Oversize, Xdr};
+use super::{Buffer, Decoder, EncodeError, Encoder, Header, MessageType, Xdr};
 
 /// The length of the shortest message, in bytes: a length word and a header (DM-801).
 pub const MIN_FRAME: u32 = 28;
@@ -16,7 +16,7 @@ const LENGTH_WORD: usize = 4;
 /// ends without an answer (DM-801).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Violation {
+pub enum FrameError {
     /// The length word is too small for a header.
     #[error("message of {0} bytes is too small, {MIN_FRAME} needed")]
     TooSmall(u32),
@@ -51,13 +51,13 @@ pub struct Frame<'a> {
 /// follows the bytes that arrived and is given back after a large message; a length is only ever compared.
 ///
 /// ```
-/// use eventryd::wire::{FrameSplitter, MAX_FRAME, Violation};
+/// use eventryd::wire::{FrameSplitter, MAX_FRAME, FrameError};
 ///
 /// let mut splitter = FrameSplitter::new(MAX_FRAME);
 /// splitter.push(&[0, 0, 0]);
 /// assert_eq!(splitter.head(), Ok(None));
 /// splitter.push(&[27]);
-/// assert_eq!(splitter.head(), Err(Violation::TooSmall(27)));
+/// assert_eq!(splitter.head(), Err(FrameError::TooSmall(27)));
 /// ```
 #[derive(Debug)]
 pub struct FrameSplitter {
@@ -88,8 +88,8 @@ impl FrameSplitter {
     /// The first message, if it is complete. It stays the first until [`consume`](Self::consume).
     ///
     /// # Errors
-    /// A [`Violation`] if no message begins here; so it is from then on.
-    pub fn head(&self) -> Result<Option<Frame<'_>>, Violation> {
+    /// A [`FrameError`] if no message begins here; so it is from then on.
+    pub fn head(&self) -> Result<Option<Frame<'_>>, FrameError> {
         let bytes = self.buffer.as_slice();
         let Some(length) = self.head_len()? else {
             return Ok(None);
@@ -108,8 +108,8 @@ impl FrameSplitter {
                     header,
                     payload: &payload[size_of::<u32>()..],
                 })),
-                Ok(count) => Err(Violation::Descriptors(count)),
-                Err(_) => Err(Violation::NoDescriptorCount),
+                Ok(count) => Err(FrameError::Descriptors(count)),
+                Err(_) => Err(FrameError::NoDescriptorCount),
             };
         }
         Ok(Some(Frame { header, payload }))
@@ -138,16 +138,16 @@ impl FrameSplitter {
     }
 
     /// The checked length of the first message, its length word included, once that word is there.
-    fn head_len(&self) -> Result<Option<usize>, Violation> {
+    fn head_len(&self) -> Result<Option<usize>, FrameError> {
         let Some(word) = self.buffer.as_slice().first_chunk() else {
             return Ok(None);
         };
         let length = u32::from_be_bytes(*word);
         if length < MIN_FRAME {
-            return Err(Violation::TooSmall(length));
+            return Err(FrameError::TooSmall(length));
         }
         if length > self.limit {
-            return Err(Violation::TooLarge {
+            return Err(FrameError::TooLarge {
                 length,
                 limit: self.limit,
             });
@@ -160,7 +160,7 @@ impl FrameSplitter {
 /// Appends a message to `out`: its length, `header`, and what `payload` writes.
 ///
 /// # Errors
-/// [`Oversize`] if a value or the whole is longer than the protocol allows; `out` is then unchanged.
+/// [`EncodeError`] if a value or the whole is longer than the protocol allows; `out` is then unchanged.
 ///
 /// ```
 /// use eventryd::wire::{Header, write_message};
@@ -169,13 +169,13 @@ impl FrameSplitter {
 /// write_message(&mut out, Header::pong(), |_| {})?;
 /// assert_eq!(out.len(), 28);
 /// assert_eq!(out[..8], *b"\0\0\0\x1ckeep");
-/// # Ok::<(), eventryd::wire::Oversize>(())
+/// # Ok::<(), eventryd::wire::EncodeError>(())
 /// ```
 pub fn write_message(
     out: &mut Vec<u8>,
     header: Header,
     payload: impl FnOnce(&mut Encoder<'_>),
-) -> Result<(), Oversize> {
+) -> Result<(), EncodeError> {
     let start = out.len();
     let mut encoder = Encoder::new(out);
     encoder.u32(0);
@@ -189,7 +189,7 @@ pub fn write_message(
         }
         _ => {
             out.truncate(start);
-            Err(Oversize)
+            Err(EncodeError)
         }
     }
 }
@@ -213,16 +213,16 @@ mod tests {
     }
 
     #[test]
-    fn a_length_outside_the_limits_is_a_violation_as_soon_as_its_word_is_there() {
+    fn head_fails_on_a_bad_length_word_alone() {
         for length in [0, 3, 4, 5, 8, 27] {
             let mut splitter = FrameSplitter::new(MAX_FRAME);
             splitter.push(&u32::to_be_bytes(length));
-            assert_eq!(splitter.head(), Err(Violation::TooSmall(length)));
+            assert_eq!(splitter.head(), Err(FrameError::TooSmall(length)));
         }
         for length in [33_554_437, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff] {
             let mut splitter = FrameSplitter::new(u32::MAX);
             splitter.push(&u32::to_be_bytes(length));
-            let expected = Violation::TooLarge {
+            let expected = FrameError::TooLarge {
                 length,
                 limit: MAX_FRAME,
             };
@@ -236,12 +236,12 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_the_caller_is_exact() {
+    fn set_limit_is_exact() {
         let mut splitter = FrameSplitter::new(1_000);
         splitter.push(&u32::to_be_bytes(1_001));
         assert_eq!(
             splitter.head(),
-            Err(Violation::TooLarge {
+            Err(FrameError::TooLarge {
                 length: 1_001,
                 limit: 1_000
             })
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_the_largest_size_arrives_whole_and_its_memory_is_given_back() {
+    fn largest_message_arrives_and_its_memory_is_released() {
         let mut bytes = MAX_FRAME.to_be_bytes().to_vec();
         Header::pong().encode(&mut Encoder::new(&mut bytes));
         bytes.resize(MAX_FRAME as usize, 0x55);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn many_messages_in_one_write_come_out_one_by_one() {
+    fn messages_of_one_push_come_out_one_by_one() {
         let mut bytes = Vec::new();
         for size in 0..200_u8 {
             bytes.extend(message(MessageType::Message, &vec![size; size.into()]));
@@ -283,14 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn a_call_with_descriptors_is_taken_only_without_any() {
+    fn call_with_fds_is_accepted_only_with_count_zero() {
         let mut splitter = FrameSplitter::new(MAX_FRAME);
         splitter.push(&message(MessageType::CallWithFds, &[0, 9]));
         assert_eq!(splitter.head().unwrap().unwrap().payload, [0, 0, 0, 9]);
         for (payload, expected) in [
-            (&[1, 9][..], Violation::Descriptors(1)),
-            (&[33], Violation::Descriptors(33)),
-            (&[], Violation::NoDescriptorCount),
+            (&[1, 9][..], FrameError::Descriptors(1)),
+            (&[33], FrameError::Descriptors(33)),
+            (&[], FrameError::NoDescriptorCount),
         ] {
             let mut splitter = FrameSplitter::new(MAX_FRAME);
             splitter.push(&message(MessageType::CallWithFds, payload));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_above_the_maximum_is_not_written() {
+    fn write_message_above_the_maximum_writes_nothing() {
         let header = Header::pong().reply(Status::Ok);
         assert_eq!(header.program, Program::Keepalive.number());
         let words = (MAX_FRAME - MIN_FRAME) / 4;
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cleared_is_gone_and_so_is_its_memory() {
+    fn clear_drops_bytes_and_memory() {
         let mut splitter = FrameSplitter::new(MAX_FRAME);
         splitter.push(&MAX_FRAME.to_be_bytes());
         splitter.push(&vec![0x55; 8 << 20]);

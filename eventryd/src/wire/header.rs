@@ -77,7 +77,7 @@ pub enum Status {
     Unknown(i32),
 }
 
-macro_rules! word_enum {
+macro_rules! open_enum {
     ($name:ident { $($number:literal => $variant:ident,)+ }) => {
         impl From<i32> for $name {
             fn from(word: i32) -> Self {
@@ -111,7 +111,7 @@ macro_rules! word_enum {
     };
 }
 
-word_enum!(MessageType {
+open_enum!(MessageType {
     0 => Call,
     1 => Reply,
     2 => Message,
@@ -121,7 +121,7 @@ word_enum!(MessageType {
     6 => StreamHole,
 });
 
-word_enum!(Status {
+open_enum!(Status {
     0 => Ok,
     1 => Error,
     2 => Continue,
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_the_protocol_does_not_define_is_kept() {
+    fn undefined_numbers_survive_the_round_trip() {
         for word in -3..10 {
             assert_eq!(i32::from(MessageType::from(word)), word);
             assert_eq!(i32::from(Status::from(word)), word);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_another_version_is_not_found() {
+    fn find_ignores_programs_of_another_version() {
         assert_eq!(Program::find(0x2000_8086, 1), Some(Program::Remote));
         assert_eq!(Program::find(0x2000_8086, 2), None);
         assert_eq!(Program::find(0x1234_5678, 1), None);

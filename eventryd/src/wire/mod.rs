@@ -38,12 +38,12 @@ mod xdr;
 
 pub(crate) use buffer::Buffer;
 pub use decode::{DecodeError, Decoder, STRING_MAX};
-pub use encode::{Encoder, Oversize};
+pub use encode::{EncodeError, Encoder};
 pub use error::{ErrorCode, ErrorDomain, RemoteError};
-pub use frame::{Frame, FrameSplitter, MAX_FRAME, MIN_FRAME, Violation, write_message};
+pub use frame::{Frame, FrameError, FrameSplitter, MAX_FRAME, MIN_FRAME, write_message};
 pub use header::{Header, MessageType, Program, Status};
 pub use procedure::{Call, CallError, PROCEDURES, Permission, Priority, Procedure, Reply};
-pub use text::{Chars, FixedChars, WireString};
+pub use text::{CharArray, FixedCharArray, WireString};
 pub use types::*;
 use xdr::xdr_struct;
 pub use xdr::{Array, Xdr};

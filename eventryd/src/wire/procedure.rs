@@ -131,7 +131,7 @@ macro_rules! procedures {
             /// The procedure called.
             #[must_use]
             pub fn procedure(&self) -> &'static Procedure {
-                by_number(match self {
+                find_served(match self {
                     $(Call::$name(_) => $number,)+
                 })
             }
@@ -160,7 +160,7 @@ macro_rules! procedures {
             /// The procedure that returned it.
             #[must_use]
             pub fn procedure(&self) -> &'static Procedure {
-                by_number(match self {
+                find_served(match self {
                     $(Reply::$name(_) => $number,)+
                 })
             }
@@ -205,7 +205,7 @@ procedures! {
     426 DomainGetMessages "DOMAIN_GET_MESSAGES" virDomainGetMessages(DomainFlagsArgs) -> MessagesRet, Normal, Allow;
 }
 
-fn by_number(number: i32) -> &'static Procedure {
+fn find_served(number: i32) -> &'static Procedure {
     match Procedure::find(number) {
         Some(procedure) => procedure,
         None => unreachable!("calls, replies and procedures come from the same lines"),

@@ -20,7 +20,7 @@ impl WireString {
 
     /// The text, for reading only.
     #[must_use]
-    pub fn to_text(&self) -> Cow<'_, str> {
+    pub fn to_string_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
     }
 }
@@ -33,7 +33,7 @@ impl<T: Into<String>> From<T> for WireString {
 
 impl fmt::Display for WireString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_text())
+        f.write_str(&self.to_string_lossy())
     }
 }
 
@@ -60,9 +60,9 @@ impl Xdr for WireString {
 /// The protocol declares such fields with the type `char`, and its compiler makes an array of words of
 /// that rather than opaque bytes. A terminating NUL, where there is one, is part of the array.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chars<const MAX: usize>(pub Vec<u8>);
+pub struct CharArray<const MAX: usize>(pub Vec<u8>);
 
-impl<const MAX: usize> Chars<MAX> {
+impl<const MAX: usize> CharArray<MAX> {
     /// The bytes of `text` and a terminating NUL.
     #[must_use]
     pub fn terminated(text: &str) -> Self {
@@ -70,7 +70,7 @@ impl<const MAX: usize> Chars<MAX> {
     }
 }
 
-impl<const MAX: usize> Xdr for Chars<MAX> {
+impl<const MAX: usize> Xdr for CharArray<MAX> {
     const MIN_LEN: usize = 4;
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -90,9 +90,9 @@ impl<const MAX: usize> Xdr for Chars<MAX> {
 
 /// Exactly `N` C characters, each in a word of its own; a shorter text is filled up with NULs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FixedChars<const N: usize>(pub [u8; N]);
+pub struct FixedCharArray<const N: usize>(pub [u8; N]);
 
-impl<const N: usize> FixedChars<N> {
+impl<const N: usize> FixedCharArray<N> {
     /// The bytes of `text`, cut so that at least one NUL ends it.
     #[must_use]
     pub fn terminated(text: &str) -> Self {
@@ -107,7 +107,7 @@ impl<const N: usize> FixedChars<N> {
     }
 }
 
-impl<const N: usize> Xdr for FixedChars<N> {
+impl<const N: usize> Xdr for FixedCharArray<N> {
     const MIN_LEN: usize = 4 * N;
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -138,38 +138,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_character_takes_a_word_and_keeps_its_sign() {
+    fn char_array_sign_extends_each_byte_to_a_word() {
         let mut out = Vec::new();
-        Chars::<2>(vec![b'a', 0xfe]).encode(&mut Encoder::new(&mut out));
+        CharArray::<2>(vec![b'a', 0xfe]).encode(&mut Encoder::new(&mut out));
         assert_eq!(out, [0, 0, 0, 2, 0, 0, 0, b'a', 0xff, 0xff, 0xff, 0xfe]);
         assert_eq!(
-            Chars::<2>::decode(&mut Decoder::new(&out)),
-            Ok(Chars(vec![b'a', 0xfe]))
+            CharArray::<2>::decode(&mut Decoder::new(&out)),
+            Ok(CharArray(vec![b'a', 0xfe]))
         );
-        assert!(Chars::<1>::decode(&mut Decoder::new(&out)).is_err());
+        assert!(CharArray::<1>::decode(&mut Decoder::new(&out)).is_err());
     }
 
     #[test]
-    fn a_text_that_fills_its_field_is_cut_before_the_nul() {
-        assert_eq!(FixedChars::<4>::terminated("abcdef").0, *b"abc\0");
-        assert_eq!(FixedChars::<4>::terminated("a").0, *b"a\0\0\0");
+    fn terminated_cuts_the_text_to_fit_a_nul() {
+        assert_eq!(FixedCharArray::<4>::terminated("abcdef").0, *b"abc\0");
+        assert_eq!(FixedCharArray::<4>::terminated("a").0, *b"a\0\0\0");
     }
 
     #[test]
-    fn a_string_that_is_not_utf8_keeps_its_bytes() {
+    fn non_utf8_string_keeps_its_bytes() {
         let decoded = WireString::decode(&mut Decoder::new(b"\0\0\0\x04t\xffst")).unwrap();
         assert_eq!(decoded.as_bytes(), b"t\xffst");
         assert_eq!(decoded.to_string(), "t\u{fffd}st");
     }
 
     #[test]
-    fn a_text_is_shown_with_what_is_not_printable_escaped() {
+    fn debug_escapes_unprintable_bytes() {
         let text = WireString::from("a\"\n\u{1b}é");
         assert_eq!(format!("{text:?}"), r#""a\"\n\x1b\xc3\xa9""#);
     }
 
     #[test]
-    fn a_character_takes_a_word_of_its_own() {
-        assert_eq!(FixedChars::<32>::MIN_LEN, 128);
+    fn fixed_char_array_takes_a_word_per_character() {
+        assert_eq!(FixedCharArray::<32>::MIN_LEN, 128);
     }
 }

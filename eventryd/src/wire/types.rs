@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use super::{Array, Chars, FixedChars, WireString, xdr_struct};
+use super::{Array, CharArray, FixedCharArray, WireString, xdr_struct};
 
 /// The most domains one reply may list.
 pub const DOMAIN_LIST_MAX: usize = 16_384;
@@ -61,7 +61,7 @@ xdr_struct! {
     /// The machine that the hypervisor runs on.
     NodeInfoRet {
         /// The kind of processor.
-        model: FixedChars<32>,
+        model: FixedCharArray<32>,
         /// Memory in KiB.
         memory: u64,
         /// Active processors.
@@ -150,7 +150,7 @@ xdr_struct! {
 
     /// The ways to authenticate.
     AuthListRet {
-        /// Their numbers; the client takes the first.
+        /// Their code_newtypes; the client takes the first.
         types: Array<i32, 20>,
     }
 
@@ -167,7 +167,7 @@ xdr_struct! {
         /// 1 if there is no data, which is not the same as no bytes of it.
         nil: i32,
         /// The data.
-        data: Chars<SASL_DATA_MAX>,
+        data: CharArray<SASL_DATA_MAX>,
     }
 
     /// The client's answer to what the server said.
@@ -175,7 +175,7 @@ xdr_struct! {
         /// 1 if there is no data, which is not the same as no bytes of it.
         nil: i32,
         /// The data.
-        data: Chars<SASL_DATA_MAX>,
+        data: CharArray<SASL_DATA_MAX>,
     }
 
     /// What the server says next.
@@ -185,7 +185,7 @@ xdr_struct! {
         /// 1 if there is no data, which is not the same as no bytes of it.
         nil: i32,
         /// The data.
-        data: Chars<SASL_DATA_MAX>,
+        data: CharArray<SASL_DATA_MAX>,
     }
 
     /// What polkit has decided; a denial is an error.
@@ -203,7 +203,7 @@ xdr_struct! {
     /// The security label of a domain.
     SecurityLabelRet {
         /// The label with a terminating NUL.
-        label: Chars<4097>,
+        label: CharArray<4097>,
         /// 1 if it is enforced.
         enforcing: i32,
     }
@@ -211,9 +211,9 @@ xdr_struct! {
     /// The security model of the machine.
     SecurityModelRet {
         /// The model's name with a terminating NUL.
-        model: Chars<257>,
+        model: CharArray<257>,
         /// Its domain of interpretation with a terminating NUL.
-        doi: Chars<257>,
+        doi: CharArray<257>,
     }
 
     /// Where a domain is in its life.

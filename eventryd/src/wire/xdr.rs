@@ -104,7 +104,7 @@ impl<T: Xdr> Xdr for Option<T> {
 /// A counted array of at most `MAX` items.
 ///
 /// The maximum binds on the wire: decoding refuses more, and encoding more ends in
-/// [`Oversize`](super::Oversize).
+/// [`EncodeError`](super::EncodeError).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Array<T, const MAX: usize>(pub Vec<T>);
 
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_flag_word_but_zero_says_that_the_value_is_there() {
+    fn option_is_some_for_any_nonzero_flag_word() {
         for flag in [1_u32, 2, 0x0100_0000, u32::MAX] {
             let mut payload = flag.to_be_bytes().to_vec();
             payload.extend(5_u32.to_be_bytes());
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_above_its_maximum_neither_decodes_nor_encodes() {
+    fn array_above_maximum_fails_to_decode_and_encode() {
         let items = Array::<u32, 3>(vec![1, 2, 3, 4]);
         let mut out = Vec::new();
         let mut encoder = Encoder::new(&mut out);

@@ -15,9 +15,9 @@ use common::{Answer, Peer, answers};
 use eventryd::driver::MemoryDriver;
 use eventryd::session::{Access, Auth, Event, SessionConfig, SessionState};
 use eventryd::wire::{
-    Call, ConnectOpenArgs, DomainArgs, DomainRef, ErrorCode, ErrorDomain, FeatureArgs, Header,
-    ListAllDomainsArgs, LookupByNameArgs, MessageType, PROCEDURES, Permission, Program,
-    RemoteError, Reply, Status, Violation, WireString, write_message,
+    Call, ConnectOpenArgs, DomainArgs, DomainRef, ErrorCode, ErrorDomain, FeatureArgs, FrameError,
+    Header, ListAllDomainsArgs, LookupByNameArgs, MessageType, PROCEDURES, Permission, Program,
+    RemoteError, Reply, Status, WireString, write_message,
 };
 use uuid::uuid;
 
