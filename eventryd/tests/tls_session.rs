@@ -4,7 +4,7 @@
 mod tls_client;
 
 use eventryd::net::tls::{
-    PeerRefusal, TlsContext, TlsFailure, TlsSession, TlsSettings, wall_clock,
+    ClientCertError, TlsContext, TlsSession, TlsSessionError, TlsSettings, wall_clock,
 };
 use proptest::prelude::*;
 use rustls::ClientConnection;
@@ -201,7 +201,10 @@ fn who_shows_no_certificate_is_refused_without_an_alert_or_a_byte() {
                 Err(refused) => break refused,
             };
         };
-        assert!(matches!(refused, TlsFailure::Refused(PeerRefusal::Missing)));
+        assert!(matches!(
+            refused,
+            TlsSessionError::ClientCertificate(ClientCertError::Missing)
+        ));
         // The client sees the handshake end, and then nothing.
         assert_eq!(session.send(b"anything"), 0);
         let last = output_of(&mut session);
@@ -269,7 +272,7 @@ fn plain_bytes_are_no_tls() {
     ] {
         let mut session = CONTEXT.accept().unwrap();
         let received = session.receive(bytes, |_| panic!("it is no TLS"));
-        assert!(matches!(received, Err(TlsFailure::Protocol(_))));
+        assert!(matches!(received, Err(TlsSessionError::Protocol(_))));
     }
 }
 

@@ -134,7 +134,7 @@ fn tls_service(settings: &Settings, files: TlsFiles, refused: &mut Vec<Refusal>)
     }
     let files = named_files(settings, files, refused);
     let priority = settings.text("tls_priority");
-    if let Some(Err(unknown)) = priority.as_deref().map(TlsVersions::of_priority) {
+    if let Some(Err(unknown)) = priority.as_deref().map(TlsVersions::from_priority) {
         refuse(refused, "tls_priority", unknown.to_string());
     }
     TlsService {

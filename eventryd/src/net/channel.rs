@@ -1,7 +1,7 @@
 //! How a client's bytes travel over its socket: as they are, or through TLS.
 
 use super::Socket;
-use super::tls::{Received, TlsFailure, TlsSession};
+use super::tls::{TlsReadOutcome, TlsSession, TlsSessionError};
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 
@@ -23,7 +23,7 @@ pub enum ChannelError {
     Socket(#[from] io::Error),
     /// TLS says so. What it had to say to the client was said.
     #[error(transparent)]
-    Tls(#[from] TlsFailure),
+    Tls(#[from] TlsSessionError),
 }
 
 /// What was read.
@@ -33,7 +33,7 @@ pub struct Arrived {
     /// How much came off the socket.
     pub bytes: usize,
     /// What TLS has to say of it.
-    pub tls: Received,
+    pub tls: TlsReadOutcome,
 }
 
 impl Channel {
@@ -51,7 +51,7 @@ impl Channel {
     ) -> Result<Arrived, ChannelError> {
         let read = socket.receive(buffer)?;
         let bytes = read.len();
-        let mut tls = Received::default();
+        let mut tls = TlsReadOutcome::default();
         match self {
             Channel::Plain if read.is_empty() => {}
             Channel::Plain => plaintext(read),
@@ -97,7 +97,7 @@ impl Channel {
     /// Says that nothing follows, as far as the socket takes that at once. Nobody waits for it.
     pub fn farewell(&mut self, mut socket: &Socket) {
         if let Channel::Tls(session) = self {
-            session.farewell();
+            session.close_notify();
             // The client may be deaf, or gone.
             let _ = session.write_to(&mut socket);
         }

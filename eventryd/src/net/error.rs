@@ -33,7 +33,7 @@ pub enum NetError {
     },
     /// Something answers on the socket already.
     #[error("{} is in use by another program; stop it, or choose another --run-dir or --prefix", .0.display())]
-    InUse(PathBuf),
+    AddressInUse(PathBuf),
     /// The path is taken by something that is not a socket, which is not ours to delete.
     #[error("{} exists and is not a socket; move it away, or choose another --run-dir or --prefix", .0.display())]
     NotASocket(PathBuf),
@@ -42,7 +42,7 @@ pub enum NetError {
     PathTooLong(PathBuf),
     /// There is no such group.
     #[error("there is no group {0:?} for the sockets; make it, or change unix_sock_group")]
-    NoGroup(String),
+    UnknownGroup(String),
     /// The directory can be changed by other users.
     #[error("{} belongs to somebody else or is open to others; choose another --run-dir", .0.display())]
     NotPrivate(PathBuf),
@@ -70,10 +70,10 @@ pub enum NetError {
     #[error(transparent)]
     Activation(super::ActivationError),
     /// The operating system refused.
-    #[error("cannot {doing} {}: {source}", .path.display())]
-    Os {
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
         /// What was tried, as a verb.
-        doing: &'static str,
+        action: &'static str,
         /// On what.
         path: PathBuf,
         /// What the operating system said.
@@ -83,13 +83,13 @@ pub enum NetError {
 
 impl NetError {
     /// Adds what was tried, and on what, to an error of the operating system.
-    pub(super) fn os<E: Into<io::Error>>(
-        doing: &'static str,
+    pub(super) fn io<E: Into<io::Error>>(
+        action: &'static str,
         path: &std::path::Path,
     ) -> impl FnOnce(E) -> NetError {
         let path = path.to_owned();
-        move |source| NetError::Os {
-            doing,
+        move |source| NetError::Io {
+            action,
             path,
             source: source.into(),
         }

@@ -1,6 +1,6 @@
 //! What the listening sockets of all kinds have in common.
 
-use super::{Socket, TcpSocket, UnixSocket};
+use super::{Socket, TcpListener, UnixListener};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use std::fmt;
@@ -10,20 +10,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 /// How every socket here is made (DM-206).
-pub(super) const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+pub(super) const SOCKET_FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
 /// A listening socket.
 #[derive(Debug)]
 pub enum Listener {
     /// A local one.
-    Unix(UnixSocket),
+    Unix(UnixListener),
     /// One that is reached over a network.
-    Tcp(TcpSocket),
+    Tcp(TcpListener),
 }
 
 /// Where a listening socket is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub enum ListenAddress {
     /// A path in the file system.
     Unix(PathBuf),
     /// An address and a port of this machine.
@@ -46,10 +46,10 @@ impl Listener {
 
     /// Where it is reached.
     #[must_use]
-    pub fn address(&self) -> Address {
+    pub fn address(&self) -> ListenAddress {
         match self {
-            Listener::Unix(listener) => Address::Unix(listener.path().to_owned()),
-            Listener::Tcp(listener) => Address::Tcp(listener.address()),
+            Listener::Unix(listener) => ListenAddress::Unix(listener.path().to_owned()),
+            Listener::Tcp(listener) => ListenAddress::Tcp(listener.address()),
         }
     }
 
@@ -71,11 +71,11 @@ impl AsFd for Listener {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Unix(path) => path.display().fmt(f),
-            Address::Tcp(address) => address.fmt(f),
+            ListenAddress::Unix(path) => path.display().fmt(f),
+            ListenAddress::Tcp(address) => address.fmt(f),
         }
     }
 }
@@ -83,10 +83,10 @@ impl fmt::Display for Address {
 /// The next connection that a listening socket has, whatever its kind.
 pub(super) fn accept(listener: &OwnedFd) -> io::Result<Option<OwnedFd>> {
     loop {
-        match accept_with(listener, FLAGS) {
+        match accept_with(listener, SOCKET_FLAGS) {
             Ok(connection) => return Ok(Some(connection)),
             Err(Errno::AGAIN) => return Ok(None),
-            Err(error) if concerns_one_connection(error) => {}
+            Err(error) if is_connection_error(error) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -94,7 +94,7 @@ pub(super) fn accept(listener: &OwnedFd) -> io::Result<Option<OwnedFd>> {
 
 /// Whether only the connection at the head of the queue has failed, and the next may be fine. Linux reports
 /// what the network said of a connection when it is accepted.
-fn concerns_one_connection(error: Errno) -> bool {
+fn is_connection_error(error: Errno) -> bool {
     matches!(
         error,
         Errno::INTR
@@ -115,10 +115,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_lacks_is_no_fault_of_one_connection() {
-        for lacking in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
-            assert!(!concerns_one_connection(lacking), "{lacking}");
+    fn lack_of_resources_is_not_a_connection_error() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert!(!is_connection_error(errno), "{errno}");
         }
-        assert!(concerns_one_connection(Errno::CONNABORTED));
+        assert!(is_connection_error(Errno::CONNABORTED));
     }
 }

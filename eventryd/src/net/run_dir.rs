@@ -54,7 +54,7 @@ impl RunDir {
     /// # Errors
     ///
     /// [`NetError::NotPrivate`] if a private directory can be changed by others,
-    /// [`NetError::Os`] if it cannot be made.
+    /// [`NetError::Io`] if it cannot be made.
     pub fn create(&self) -> Result<(), NetError> {
         let path = self.path();
         let is_root = rustix::process::geteuid().is_root();
@@ -69,11 +69,11 @@ impl RunDir {
             .recursive(true)
             .mode(mode)
             .create(path)
-            .map_err(NetError::os("make the directory", path))?;
+            .map_err(NetError::io("make the directory", path))?;
         if let RunDir::Private(_) = self {
             // Not following a link: another user may have planted one in the temporary directory.
             let found =
-                fs::symlink_metadata(path).map_err(NetError::os("examine the directory", path))?;
+                fs::symlink_metadata(path).map_err(NetError::io("examine the directory", path))?;
             let ours = found.uid() == rustix::process::geteuid().as_raw();
             if !found.is_dir() || !ours || found.mode() & 0o077 != 0 {
                 return Err(NetError::NotPrivate(path.to_owned()));
@@ -81,7 +81,7 @@ impl RunDir {
         } else if !existed {
             // What the umask took away is given back, as the modes of the sockets decide.
             fs::set_permissions(path, fs::Permissions::from_mode(mode))
-                .map_err(NetError::os("set the mode of", path))?;
+                .map_err(NetError::io("set the mode of", path))?;
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_directory_that_others_can_enter_is_refused() {
+    fn private_directory_open_to_others_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("run");
         let run_dir = RunDir::Private(path.clone());
@@ -106,7 +106,7 @@ mod tests {
 
     /// Root makes one; to others, root's own is somebody else's.
     #[test]
-    fn a_private_directory_of_somebody_else_is_refused() {
+    fn private_directory_of_another_user_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let mut path = PathBuf::from("/root");
         if rustix::process::geteuid().is_root() {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_directory_behind_a_link_is_refused() {
+    fn private_directory_behind_a_symlink_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let elsewhere = parent.path().join("elsewhere");
         DirBuilder::new().mode(0o700).create(&elsewhere).unwrap();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_runtime_directory_is_not_used() {
+    fn relative_xdg_runtime_dir_is_ignored() {
         let found = default_run_dir(7, Some(Path::new("run")), Path::new("/tmp"));
         assert_eq!(found.path(), Path::new("/tmp/eventry-7"));
     }

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 /// How clients reach a service, by libvirt's numbers (DM-1505).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Transport {
+pub enum TransportKind {
     /// By a socket of this machine.
     Unix = 0,
     /// Over a network, as it is.
@@ -33,7 +33,7 @@ pub enum Socket {
 impl Socket {
     /// Who is at the other end of a network; `None` for a local peer, and for one that is gone.
     #[must_use]
-    pub fn remote_address(&self) -> Option<SocketAddr> {
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
             Socket::Unix(_) => None,
             Socket::Tcp(stream) => stream.peer_addr().ok(),
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn input_is_seen_and_not_taken() {
+    fn has_input_leaves_the_bytes_in_the_socket() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let ours = Socket::Unix(ours);
         assert!(!ours.has_input());

@@ -4,7 +4,7 @@ use crate::sasl::served;
 use crate::sasl_client::log_in;
 use crate::support::RawClient;
 use crate::tls_client::committed_files;
-use eventryd::net::Address;
+use eventryd::net::ListenAddress;
 use eventryd::server::TlsService;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,8 +19,8 @@ fn on_loopback() -> TlsService {
 fn address_of(served: &crate::Served) -> SocketAddr {
     let mut endpoints = served.ready.endpoints.iter();
     let tcp = endpoints.find_map(|endpoint| match endpoint.address {
-        Address::Tcp(address) => Some(address),
-        Address::Unix(_) => None,
+        ListenAddress::Tcp(address) => Some(address),
+        ListenAddress::Unix(_) => None,
     });
     tcp.expect("it listens on TLS")
 }

@@ -32,19 +32,19 @@ pub(super) struct Malformed;
 
 /// One value: its tag, what it encloses, and both with the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Value<'a> {
+pub(super) struct Element<'a> {
     pub(super) tag: u8,
     pub(super) content: &'a [u8],
-    pub(super) whole: &'a [u8],
+    pub(super) encoded: &'a [u8],
 }
 
 /// Values one after the other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(super) struct DerReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> DerReader<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Reader(bytes)
+        DerReader(bytes)
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next value, whatever it is.
-    pub(super) fn any(&mut self) -> Result<Value<'a>, Malformed> {
+    pub(super) fn read_element(&mut self) -> Result<Element<'a>, Malformed> {
         let bytes = self.0;
         let (&tag, rest) = bytes.split_first().ok_or(Malformed)?;
         // Tags of more than one byte occur nowhere in certificates.
@@ -79,16 +79,16 @@ impl<'a> Reader<'a> {
         };
         let (content, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
         self.0 = rest;
-        Ok(Value {
+        Ok(Element {
             tag,
             content,
-            whole: &bytes[..bytes.len() - rest.len()],
+            encoded: &bytes[..bytes.len() - rest.len()],
         })
     }
 
     /// The next value, which must have this tag: what it encloses.
     pub(super) fn expect(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
-        let value = self.any()?;
+        let value = self.read_element()?;
         if value.tag == tag {
             Ok(value.content)
         } else {
@@ -97,8 +97,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The same, as values to be read in turn.
-    pub(super) fn enter(&mut self, tag: u8) -> Result<Reader<'a>, Malformed> {
-        self.expect(tag).map(Reader)
+    pub(super) fn expect_nested(&mut self, tag: u8) -> Result<DerReader<'a>, Malformed> {
+        self.expect(tag).map(DerReader)
     }
 
     /// The next value if it has this tag.
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Fails unless everything has been read.
-    pub(super) const fn end(&self) -> Result<(), Malformed> {
+    pub(super) const fn expect_end(&self) -> Result<(), Malformed> {
         if self.is_empty() {
             Ok(())
         } else {
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends a value. A length of 64 KiB and more does not occur in what is written here.
-pub(super) fn write(to: &mut Vec<u8>, tag: u8, content: &[u8]) {
+pub(super) fn write_element(to: &mut Vec<u8>, tag: u8, content: &[u8]) {
     to.push(tag);
     let length = u16::try_from(content.len()).expect("a value of less than 64 KiB");
     let [high, low] = length.to_be_bytes();
@@ -138,21 +138,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_elements_are_read_back() {
         for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff] {
             let content = vec![7; length];
             let mut bytes = Vec::new();
-            write(&mut bytes, tag::OCTET_STRING, &content);
-            let mut reader = Reader::new(&bytes);
-            let value = reader.any().unwrap();
+            write_element(&mut bytes, tag::OCTET_STRING, &content);
+            let mut reader = DerReader::new(&bytes);
+            let value = reader.read_element().unwrap();
             assert_eq!(value.content, content);
-            assert_eq!(value.whole, bytes);
-            assert_eq!(reader.end(), Ok(()));
+            assert_eq!(value.encoded, bytes);
+            assert_eq!(reader.expect_end(), Ok(()));
         }
     }
 
     #[test]
-    fn a_length_beyond_the_end_or_in_a_longer_form_is_refused() {
+    fn bad_length_is_malformed() {
         for bytes in [
             &[][..],
             &[4],
@@ -164,7 +164,11 @@ mod tests {
             &[4, 0x85, 0, 0, 0, 0, 1],
             &[0x1f, 1, 0],
         ] {
-            assert_eq!(Reader::new(bytes).any(), Err(Malformed), "{bytes:02x?}");
+            assert_eq!(
+                DerReader::new(bytes).read_element(),
+                Err(Malformed),
+                "{bytes:02x?}"
+            );
         }
     }
 }

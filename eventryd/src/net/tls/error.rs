@@ -1,14 +1,14 @@
 //! Why TLS cannot be had, and why a client did not get through.
 
-use super::priority::UnknownPriority;
-use super::sanity::Unsuited;
+use super::cert_check::CertCheckError;
+use super::priority::PriorityError;
 use std::io;
 use std::path::PathBuf;
 
 /// The files for TLS do not do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TlsError {
+pub enum TlsConfigError {
     /// A file cannot be read.
     #[error("cannot read the {what} {}: {source}", .path.display())]
     Read {
@@ -31,17 +31,17 @@ pub enum TlsError {
     },
     /// A certificate does not suit its part.
     #[error(
-        "the {what} {} does not do: {unsuited}; replace it, or set tls_no_sanity_certificate to \
+        "the {what} {} does not do: {problem}; replace it, or set tls_no_sanity_certificate to \
          use it all the same",
         .path.display()
     )]
-    Unsuited {
+    Certificate {
         /// Which certificate.
         what: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        unsuited: Unsuited,
+        problem: CertCheckError,
     },
     /// The server's certificate is not signed by the authority whose clients it is for.
     #[error(
@@ -60,7 +60,7 @@ pub enum TlsError {
     },
     /// The priority string is not understood.
     #[error(transparent)]
-    Priority(#[from] UnknownPriority),
+    Priority(#[from] PriorityError),
     /// What was loaded cannot be put together.
     #[error("cannot set up TLS: {0}")]
     Setup(String),
@@ -69,19 +69,19 @@ pub enum TlsError {
 /// A client was not let in.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TlsFailure {
+pub enum TlsSessionError {
     /// The handshake failed, or what came after it was no TLS.
     #[error("TLS failed: {0}")]
     Protocol(String),
     /// The client's certificate was refused.
     #[error("the client's certificate was refused: {0}")]
-    Refused(PeerRefusal),
+    ClientCertificate(ClientCertError),
 }
 
 /// Why a client's certificate was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PeerRefusal {
+pub enum ClientCertError {
     /// There is none.
     #[error("there is none")]
     Missing,
@@ -99,7 +99,7 @@ pub enum PeerRefusal {
     Chain(String),
     /// It does not suit a client.
     #[error("{0}")]
-    Unsuited(Unsuited),
+    Unsuitable(CertCheckError),
     /// Its subject is empty or malformed.
     #[error("it names nobody")]
     Nameless,

@@ -1,7 +1,7 @@
 //! The files with keys and certificates.
 
-use super::TlsError;
-use super::key::private_key;
+use super::TlsConfigError;
+use super::key::parse_private_key;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use std::fs;
@@ -65,16 +65,16 @@ impl TlsFiles {
 
 /// What the files hold.
 #[derive(Debug)]
-pub(super) struct Material {
+pub(super) struct LoadedFiles {
     pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) revocations: Vec<CertificateRevocationListDer<'static>>,
     /// In the order of the files.
-    pub(super) server: Vec<ServerMaterial>,
+    pub(super) server: Vec<ServerIdentity>,
 }
 
 /// A certificate of the server, those between it and an authority, and its key.
 #[derive(Debug)]
-pub(super) struct ServerMaterial {
+pub(super) struct ServerIdentity {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
 }
@@ -84,72 +84,84 @@ pub(super) const CERTIFICATE: &str = "server certificate";
 pub(super) const KEY: &str = "private key";
 pub(super) const REVOCATIONS: &str = "certificate revocation list";
 
-impl Material {
-    pub(super) fn load(files: &TlsFiles) -> Result<Material, TlsError> {
+impl LoadedFiles {
+    pub(super) fn load(files: &TlsFiles) -> Result<LoadedFiles, TlsConfigError> {
         let revocations = match &files.crl {
             Some(path) => match fs::read(path) {
-                Ok(text) => all_in(REVOCATIONS, path, &text)?,
+                Ok(text) => parse_pem(REVOCATIONS, path, &text)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-                Err(source) => return Err(unreadable(REVOCATIONS, path)(source)),
+                Err(source) => return Err(read_error(REVOCATIONS, path)(source)),
             },
             None => Vec::new(),
         };
-        Ok(Material {
-            authorities: all_in(AUTHORITY, &files.ca, &read(AUTHORITY, &files.ca)?)?,
+        Ok(LoadedFiles {
+            authorities: parse_pem(AUTHORITY, &files.ca, &read_file(AUTHORITY, &files.ca)?)?,
             revocations,
             server: files
                 .server
                 .iter()
-                .map(ServerMaterial::load)
+                .map(ServerIdentity::load)
                 .collect::<Result<_, _>>()?,
         })
     }
 }
 
-impl ServerMaterial {
-    fn load(files: &ServerFiles) -> Result<ServerMaterial, TlsError> {
+impl ServerIdentity {
+    fn load(files: &ServerFiles) -> Result<ServerIdentity, TlsConfigError> {
         let ServerFiles { certificate, key } = files;
-        let text = read(KEY, key)?;
-        Ok(ServerMaterial {
-            key: private_key(&text).map_err(|error| {
+        let text = read_file(KEY, key)?;
+        Ok(ServerIdentity {
+            key: parse_private_key(&text).map_err(|error| {
                 let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
                 let reason = if is_encrypted {
                     "it is encrypted, and nobody is asked for a password; decrypt it".to_owned()
                 } else {
-                    no_pem(&error)
+                    pem_error_text(&error)
                 };
-                content(KEY, key, reason)
+                content_error(KEY, key, reason)
             })?,
-            chain: all_in(CERTIFICATE, certificate, &read(CERTIFICATE, certificate)?)?,
+            chain: parse_pem(
+                CERTIFICATE,
+                certificate,
+                &read_file(CERTIFICATE, certificate)?,
+            )?,
         })
     }
 }
 
-fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(unreadable(what, path))
+fn read_file(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsConfigError> {
+    fs::read(path).map_err(read_error(what, path))
 }
 
-fn unreadable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TlsError {
+fn read_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TlsConfigError {
     let path = path.to_owned();
-    move |source| TlsError::Read { what, path, source }
+    move |source| TlsConfigError::Read { what, path, source }
 }
 
-pub(super) fn content(what: &'static str, path: &Path, reason: String) -> TlsError {
+pub(super) fn content_error(what: &'static str, path: &Path, reason: String) -> TlsConfigError {
     let path = path.to_owned();
-    TlsError::Content { what, path, reason }
+    TlsConfigError::Content { what, path, reason }
 }
 
 /// Everything of its kind in a PEM file; there must be something.
-fn all_in<T: PemObject>(what: &'static str, path: &Path, text: &[u8]) -> Result<Vec<T>, TlsError> {
+fn parse_pem<T: PemObject>(
+    what: &'static str,
+    path: &Path,
+    text: &[u8],
+) -> Result<Vec<T>, TlsConfigError> {
     let found: Result<Vec<T>, pem::Error> = T::pem_slice_iter(text).collect();
-    let found = found.map_err(|error| content(what, path, no_pem(&error)))?;
+    let found = found.map_err(|error| content_error(what, path, pem_error_text(&error)))?;
     if found.is_empty() {
-        return Err(content(what, path, no_pem(&pem::Error::NoItemsFound)));
+        return Err(content_error(
+            what,
+            path,
+            pem_error_text(&pem::Error::NoItemsFound),
+        ));
     }
     Ok(found)
 }
 
-fn no_pem(error: &pem::Error) -> String {
+fn pem_error_text(error: &pem::Error) -> String {
     match error {
         pem::Error::NoItemsFound => "nothing in it is one in PEM".to_owned(),
         other => format!("it is not sound PEM: {other}"),

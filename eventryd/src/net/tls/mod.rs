@@ -5,8 +5,9 @@
 //! rustls-webpki's; here is what libvirt has of its own: that a client is judged after the handshake and told by
 //! a single byte, the form of names, the checks of certificates that GnuTLS users are used to.
 
+mod cert_check;
+mod cert_resolver;
 mod certificate;
-mod choice;
 mod context;
 mod der;
 mod dn;
@@ -14,21 +15,20 @@ mod error;
 mod files;
 mod key;
 mod priority;
-mod sanity;
 mod session;
 mod verify;
 
 use rustls::pki_types::UnixTime;
 use std::time::Duration;
 
+pub use cert_check::{CertCheckError, TlsSide};
 pub use context::{TlsContext, TlsSettings};
 pub use dn::distinguished_name;
-pub use error::{PeerRefusal, TlsError, TlsFailure};
+pub use error::{ClientCertError, TlsConfigError, TlsSessionError};
 pub use files::{ServerFiles, TlsFiles};
-pub use priority::{TlsVersions, UnknownPriority};
-pub use sanity::{Party, Unsuited};
-pub use session::{Received, TlsSession};
-pub use verify::Peer;
+pub use priority::{PriorityError, TlsVersions};
+pub use session::{TlsReadOutcome, TlsSession};
+pub use verify::TlsPeer;
 
 /// The time since 1970, by the clock of the system: dates of certificates are compared with it.
 #[must_use]

@@ -9,7 +9,7 @@ use rustls::version::{TLS12, TLS13};
     "the TLS priority {string:?} is not understood at {part:?}; say NORMAL, and :-VERS-TLS1.3 or \
      :-VERS-TLS1.2 to leave a version out"
 )]
-pub struct UnknownPriority {
+pub struct PriorityError {
     string: String,
     part: String,
 }
@@ -37,17 +37,17 @@ impl TlsVersions {
     /// ```
     /// use eventryd::net::tls::TlsVersions;
     ///
-    /// assert!(TlsVersions::of_priority("NORMAL")?.tls_13);
-    /// assert!(!TlsVersions::of_priority("NORMAL:-VERS-TLS1.3")?.tls_13);
-    /// assert!(TlsVersions::of_priority("NORMAL:+ARCFOUR-128").is_err());
-    /// # Ok::<(), eventryd::net::tls::UnknownPriority>(())
+    /// assert!(TlsVersions::from_priority("NORMAL")?.tls_13);
+    /// assert!(!TlsVersions::from_priority("NORMAL:-VERS-TLS1.3")?.tls_13);
+    /// assert!(TlsVersions::from_priority("NORMAL:+ARCFOUR-128").is_err());
+    /// # Ok::<(), eventryd::net::tls::PriorityError>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`UnknownPriority`], also if no version is left.
-    pub fn of_priority(priority: &str) -> Result<TlsVersions, UnknownPriority> {
-        let unknown = |part: &str| UnknownPriority {
+    /// [`PriorityError`], also if no version is left.
+    pub fn from_priority(priority: &str) -> Result<TlsVersions, PriorityError> {
+        let unknown = |part: &str| PriorityError {
             string: priority.to_owned(),
             part: part.to_owned(),
         };
@@ -92,7 +92,7 @@ impl TlsVersions {
 }
 
 /// The same for rustls.
-pub(super) fn supported(versions: TlsVersions) -> Vec<&'static SupportedProtocolVersion> {
+pub(super) fn rustls_versions(versions: TlsVersions) -> Vec<&'static SupportedProtocolVersion> {
     let TlsVersions { tls_12, tls_13 } = versions;
     let offered = [(tls_13, &TLS13), (tls_12, &TLS12)].into_iter();
     offered
@@ -105,12 +105,12 @@ mod tests {
     use super::*;
 
     fn offered(priority: &str) -> (bool, bool) {
-        let versions = TlsVersions::of_priority(priority).unwrap();
+        let versions = TlsVersions::from_priority(priority).unwrap();
         (versions.tls_12, versions.tls_13)
     }
 
     #[test]
-    fn versions_are_left_out_and_taken_in() {
+    fn priority_removes_and_adds_versions() {
         assert_eq!(offered("NORMAL"), (true, true));
         let harmless = "@LIBVIRT:-VERS-TLS1.0:%SERVER_PRECEDENCE";
         assert_eq!(offered(harmless), (true, true));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_have_no_effect_is_refused_and_named() {
+    fn unsupported_part_is_refused_and_named() {
         for (priority, part) in [
             ("", "\"\""),
             ("LEGACY", "LEGACY"),
@@ -128,7 +128,9 @@ mod tests {
             ("NORMAL:-CIPHER-ALL", "-CIPHER-ALL"),
             ("NORMAL:-VERS-ALL", "no version"),
         ] {
-            let text = TlsVersions::of_priority(priority).unwrap_err().to_string();
+            let text = TlsVersions::from_priority(priority)
+                .unwrap_err()
+                .to_string();
             assert!(text.contains(part), "{text}");
         }
     }

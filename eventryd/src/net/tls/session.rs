@@ -1,16 +1,16 @@
 //! One client's TLS: bytes of the network in, plaintext out, and the other way round. No I/O.
 
-use super::verify::Peer;
-use super::{TlsContext, TlsError, TlsFailure};
+use super::verify::TlsPeer;
+use super::{TlsConfigError, TlsContext, TlsSessionError};
 use rustls::ServerConnection;
 use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 /// What tells a client that it has been let in (DM-1203).
-const WELCOME: u8 = 1;
+const CONFIRMATION: u8 = 1;
 
-/// Unsent bytes at which no more is taken to be encrypted.
+/// Unsent bytes at which no more is read to be encrypted.
 const MAX_UNSENT: usize = 64 << 10;
 
 /// The server's side of one TLS connection.
@@ -19,7 +19,7 @@ const MAX_UNSENT: usize = 64 << 10;
 /// [`write_to`](Self::write_to) put out bytes while [`wants_write`](Self::wants_write) says so. Its promises:
 ///
 /// - the first byte of plaintext that it sends is a 1, alone in a record, once the client's certificate has been
-///   found good; before that nothing is handed out, and nothing is taken;
+///   found good; before that nothing is handed out, and nothing is read;
 /// - it keeps no plaintext: whatever a record holds is handed out before the call returns (DM-813);
 /// - how the bytes are cut into pieces changes nothing.
 pub struct TlsSession {
@@ -29,9 +29,9 @@ pub struct TlsSession {
 
 enum Stage {
     /// The handshake is not over, or the client's certificate not judged.
-    Opening(Arc<TlsContext>),
+    Handshake(Arc<TlsContext>),
     /// The client was let in; if nobody is asked for a certificate there may be no name.
-    Open(Option<Peer>),
+    Open(Option<TlsPeer>),
     /// It is over.
     Failed,
 }
@@ -39,7 +39,7 @@ enum Stage {
 /// What [`TlsSession::receive`] has done besides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Received {
+pub struct TlsReadOutcome {
     /// The client has just been let in.
     pub opened: bool,
     /// What there is to say of the client's certificate, which was good enough.
@@ -49,13 +49,13 @@ pub struct Received {
 }
 
 impl TlsSession {
-    pub(super) fn new(context: &Arc<TlsContext>) -> Result<TlsSession, TlsError> {
+    pub(super) fn new(context: &Arc<TlsContext>) -> Result<TlsSession, TlsConfigError> {
         let mut connection = ServerConnection::new(Arc::clone(&context.config))
-            .map_err(|error| TlsError::Setup(error.to_string()))?;
+            .map_err(|error| TlsConfigError::Setup(error.to_string()))?;
         connection.set_buffer_limit(Some(MAX_UNSENT));
         Ok(TlsSession {
             connection,
-            stage: Stage::Opening(Arc::clone(context)),
+            stage: Stage::Handshake(Arc::clone(context)),
         })
     }
 
@@ -63,46 +63,46 @@ impl TlsSession {
     ///
     /// # Errors
     ///
-    /// [`TlsFailure`]: send what [`write_to`](Self::write_to) still has, which for a certificate that was
+    /// [`TlsSessionError`]: send what [`write_to`](Self::write_to) still has, which for a certificate that was
     /// refused is at most the end of the handshake, and close. Whatever comes later is the same error.
     pub fn receive(
         &mut self,
         mut bytes: &[u8],
         mut plaintext: impl FnMut(&[u8]),
-    ) -> Result<Received, TlsFailure> {
-        let mut received = Received::default();
-        while !bytes.is_empty() && !received.ended {
-            let step = self.step(&mut bytes, &mut plaintext, &mut received);
-            step.inspect_err(|_| self.stage = Stage::Failed)?;
+    ) -> Result<TlsReadOutcome, TlsSessionError> {
+        let mut outcome = TlsReadOutcome::default();
+        while !bytes.is_empty() && !outcome.ended {
+            let processed = self.process_record(&mut bytes, &mut plaintext, &mut outcome);
+            processed.inspect_err(|_| self.stage = Stage::Failed)?;
         }
-        Ok(received)
+        Ok(outcome)
     }
 
-    fn step(
+    fn process_record(
         &mut self,
         bytes: &mut &[u8],
         plaintext: &mut impl FnMut(&[u8]),
-        received: &mut Received,
-    ) -> Result<(), TlsFailure> {
+        outcome: &mut TlsReadOutcome,
+    ) -> Result<(), TlsSessionError> {
         if matches!(self.stage, Stage::Failed) {
-            return Err(protocol(&"the connection is over"));
+            return Err(protocol_error(&"the connection is over"));
         }
-        let taken = self.connection.read_tls(bytes);
-        let taken = taken.map_err(|error| protocol(&error))?;
+        let read = self.connection.read_tls(bytes);
+        let read = read.map_err(|error| protocol_error(&error))?;
         let processed = self.connection.process_new_packets();
-        processed.map_err(|error| protocol(&error))?;
-        if let Stage::Opening(context) = &self.stage
+        processed.map_err(|error| protocol_error(&error))?;
+        if let Stage::Handshake(context) = &self.stage
             && !self.connection.is_handshaking()
         {
             let context = Arc::clone(context);
-            received.warning = self.open(&context)?;
-            received.opened = true;
+            outcome.warning = self.finish_handshake(&context)?;
+            outcome.opened = true;
         }
         loop {
             let mut reader = self.connection.reader();
             let length = match reader.fill_buf() {
                 Ok([]) => {
-                    received.ended = true;
+                    outcome.ended = true;
                     break;
                 }
                 Ok(chunk) => {
@@ -110,28 +110,33 @@ impl TlsSession {
                     chunk.len()
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(protocol(&error)),
+                Err(error) => return Err(protocol_error(&error)),
             };
             reader.consume(length);
         }
-        // It takes nothing after the client's farewell.
-        received.ended |= taken == 0;
+        // It takes nothing after the client's close_notify.
+        outcome.ended |= read == 0;
         Ok(())
     }
 
     /// Judges the client, and lets it in.
-    fn open(&mut self, context: &TlsContext) -> Result<Option<String>, TlsFailure> {
+    fn finish_handshake(
+        &mut self,
+        context: &TlsContext,
+    ) -> Result<Option<String>, TlsSessionError> {
         let chain = self.connection.peer_certificates();
-        let (peer, warning) = match context.policy.judge(chain, (context.clock)()) {
+        let (peer, warning) = match context.policy.verify_client(chain, (context.clock)()) {
             Ok((peer, warning)) => {
-                let warning = warning.map(|unsuited| format!("{:?}: {unsuited}", peer.name));
+                let warning = warning.map(|problem| format!("{:?}: {problem}", peer.name));
                 (Some(peer), warning)
             }
-            Err(refusal) if context.policy.verify => return Err(TlsFailure::Refused(refusal)),
-            Err(refusal) => (None, Some(format!("let in unverified: {refusal}"))),
+            Err(error) if context.policy.verify_clients => {
+                return Err(TlsSessionError::ClientCertificate(error));
+            }
+            Err(error) => (None, Some(format!("let in unverified: {error}"))),
         };
         // It goes into a record of its own.
-        let written = self.connection.writer().write(&[WELCOME]);
+        let written = self.connection.writer().write(&[CONFIRMATION]);
         debug_assert_eq!(written.ok(), Some(1), "there is room for one byte");
         self.stage = Stage::Open(peer);
         Ok(warning)
@@ -148,7 +153,7 @@ impl TlsSession {
 
     /// Says that nothing follows what was sent (`close_notify`); nothing to a client that was not let in, which
     /// is to see no more than the end (DM-1203).
-    pub fn farewell(&mut self) {
+    pub fn close_notify(&mut self) {
         if self.is_open() {
             self.connection.send_close_notify();
         }
@@ -177,16 +182,16 @@ impl TlsSession {
 
     /// Whose certificate the client has shown, once it has been let in.
     #[must_use]
-    pub const fn peer(&self) -> Option<&Peer> {
+    pub const fn peer(&self) -> Option<&TlsPeer> {
         match &self.stage {
             Stage::Open(peer) => peer.as_ref(),
-            Stage::Opening(_) | Stage::Failed => None,
+            Stage::Handshake(_) | Stage::Failed => None,
         }
     }
 }
 
-fn protocol(error: &dyn fmt::Display) -> TlsFailure {
-    TlsFailure::Protocol(error.to_string())
+fn protocol_error(error: &dyn fmt::Display) -> TlsSessionError {
+    TlsSessionError::Protocol(error.to_string())
 }
 
 impl fmt::Debug for TlsSession {

@@ -7,73 +7,73 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How many numbers are remembered, so that peers cannot make it grow.
-const REMEMBERED: usize = 1_024;
+const MAX_CACHED: usize = 1_024;
 
 /// The names of local users and groups, looked up when they are first needed.
 ///
-/// Only the files are asked, not a directory on a network: that could keep the daemon waiting, and a number
+/// Only the files are asked, not a directory on a network: that could keep the daemon waiting, and a id
 /// will do (DM-1006).
 #[derive(Debug)]
-pub struct LocalNames {
-    users: Names,
-    groups: Names,
+pub struct AccountNames {
+    users: NameCache,
+    groups: NameCache,
 }
 
 #[derive(Debug)]
-struct Names {
+struct NameCache {
     file: PathBuf,
     /// Shared with every peer that has them.
-    known: HashMap<u32, Option<Arc<str>>>,
+    cached: HashMap<u32, Option<Arc<str>>>,
 }
 
-impl Default for LocalNames {
+impl Default for AccountNames {
     /// Those of `/etc/passwd` and `/etc/group`.
-    fn default() -> LocalNames {
-        LocalNames::of(Path::new("/etc/passwd"), Path::new("/etc/group"))
+    fn default() -> AccountNames {
+        AccountNames::from_files(Path::new("/etc/passwd"), Path::new("/etc/group"))
     }
 }
 
-impl LocalNames {
-    fn of(users: &Path, groups: &Path) -> LocalNames {
-        let names = |file: &Path| Names {
+impl AccountNames {
+    fn from_files(users: &Path, groups: &Path) -> AccountNames {
+        let names = |file: &Path| NameCache {
             file: file.to_owned(),
-            known: HashMap::new(),
+            cached: HashMap::new(),
         };
-        LocalNames {
+        AccountNames {
             users: names(users),
             groups: names(groups),
         }
     }
 
     /// Adds the names of the peer's user and group, if they have any.
-    pub fn add_to(&mut self, peer: &mut UnixPeer) {
-        peer.user = self.users.name(peer.uid);
-        peer.group = self.groups.name(peer.gid);
+    pub fn fill_in(&mut self, peer: &mut UnixPeer) {
+        peer.user = self.users.lookup(peer.uid);
+        peer.group = self.groups.lookup(peer.gid);
     }
 }
 
-impl Names {
-    fn name(&mut self, number: u32) -> Option<Arc<str>> {
-        if let Some(known) = self.known.get(&number) {
-            return known.clone();
+impl NameCache {
+    fn lookup(&mut self, id: u32) -> Option<Arc<str>> {
+        if let Some(cached) = self.cached.get(&id) {
+            return cached.clone();
         }
-        if self.known.len() >= REMEMBERED {
-            self.known.clear();
+        if self.cached.len() >= MAX_CACHED {
+            self.cached.clear();
         }
         let text = fs::read_to_string(&self.file).unwrap_or_default();
-        let name = name_in(&text, number).map(Arc::from);
-        self.known.insert(number, name.clone());
+        let name = find_name(&text, id).map(Arc::from);
+        self.cached.insert(id, name.clone());
         name
     }
 }
 
 /// The name in a line `NAME:PASSWORD:NUMBER:…`.
-fn name_in(text: &str, number: u32) -> Option<String> {
+fn find_name(text: &str, id: u32) -> Option<String> {
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         let found: u32 = fields.nth(1)?.parse().ok()?;
-        (found == number && !name.is_empty()).then(|| name.to_owned())
+        (found == id && !name.is_empty()).then(|| name.to_owned())
     })
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_without_a_name_stays_a_number() {
+    fn fill_in_leaves_ids_without_a_name_alone() {
         let dir = tempfile::tempdir().unwrap();
         let (users, groups) = (dir.path().join("passwd"), dir.path().join("group"));
         fs::write(
@@ -90,7 +90,7 @@ mod tests {
             "root:x:0:0:root:/root:/bin/sh\nbroken\nfred:x:7:8::/:\n",
         )
         .unwrap();
-        let mut names = LocalNames::of(&users, &groups);
+        let mut names = AccountNames::from_files(&users, &groups);
         let mut peer = UnixPeer {
             uid: 7,
             gid: 8,
@@ -100,16 +100,16 @@ mod tests {
             group: None,
             selinux_context: None,
         };
-        names.add_to(&mut peer);
+        names.fill_in(&mut peer);
         assert_eq!((peer.user.as_deref(), peer.group), (Some("fred"), None));
     }
 
     #[test]
-    fn strange_numbers_do_not_pile_up() {
-        let mut names = LocalNames::of(Path::new("/nothing"), Path::new("/nothing"));
-        for number in 0..5_000 {
-            assert_eq!(names.users.name(number), None);
+    fn cache_of_unknown_ids_is_bounded() {
+        let mut names = AccountNames::from_files(Path::new("/nothing"), Path::new("/nothing"));
+        for id in 0..5_000 {
+            assert_eq!(names.users.lookup(id), None);
         }
-        assert!(names.users.known.len() <= REMEMBERED);
+        assert!(names.users.cached.len() <= MAX_CACHED);
     }
 }

@@ -5,31 +5,35 @@ use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
 /// The first certificate whose signature the client can check, in the order in which they were named. If it can
-/// check none it is shown the first all the same, and told that the two of them have nothing in common.
+/// check none it is shown the first candidates the same, and told that the two of them have nothing in common.
 #[derive(Debug)]
-pub(super) struct FirstThatFits {
+pub(super) struct CertResolver {
     first: Arc<CertifiedKey>,
     others: Vec<Arc<CertifiedKey>>,
 }
 
-impl FirstThatFits {
+impl CertResolver {
     /// `None` if there is no certificate.
-    pub(super) fn new(certificates: Vec<Arc<CertifiedKey>>) -> Option<FirstThatFits> {
+    pub(super) fn new(certificates: Vec<Arc<CertifiedKey>>) -> Option<CertResolver> {
         let mut others = certificates.into_iter();
         let first = others.next()?;
         let others = others.collect();
-        Some(FirstThatFits { first, others })
+        Some(CertResolver { first, others })
     }
 }
 
-impl ResolvesServerCert for FirstThatFits {
+impl ResolvesServerCert for CertResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // Those of them that go with none of the client's cipher suites have been left out.
         let schemes = hello.signature_schemes();
-        let fits = |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(schemes).is_some();
-        let all = std::iter::once(&self.first).chain(&self.others);
+        let is_supported =
+            |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(schemes).is_some();
+        let candidates = std::iter::once(&self.first).chain(&self.others);
         Some(Arc::clone(
-            all.into_iter().find(fits).unwrap_or(&self.first),
+            candidates
+                .into_iter()
+                .find(is_supported)
+                .unwrap_or(&self.first),
         ))
     }
 }
