@@ -1,7 +1,8 @@
-//! Threads for what may block: a queue of jobs and the workers that run them (DM-701 to DM-706).
+//! A pool of threads for jobs that may block (DM-701 to DM-706).
 //!
-//! Everything that can be decided without a thread is decided by [`Scheduler`]; what is left here is the lock
-//! around it, the sleep of the workers and their threads. Jobs run and are dropped without the lock.
+//! [`Scheduler`] makes every decision and has no thread. This module adds the lock around the
+//! scheduler, the sleep of the workers and their threads. Jobs run and are dropped without the
+//! lock.
 
 mod scheduler;
 #[cfg(test)]
@@ -24,7 +25,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// use std::sync::mpsc::channel;
 ///
 /// let (done, results) = channel();
-/// let pool = WorkerPool::new("worker", WorkerLimits::default(), move |job: u32| done.send(job * 2).unwrap());
+/// let run = move |job: u32| done.send(job * 2).unwrap();
+/// let pool = WorkerPool::new("worker", WorkerLimits::default(), run);
 /// pool.submit(JobPriority::Normal, 21).unwrap();
 /// assert_eq!(results.recv(), Ok(42));
 /// pool.stop();
@@ -38,19 +40,19 @@ struct Shared<J> {
     name: &'static str,
     run: Box<dyn Fn(J) + Send + Sync>,
     scheduler: Mutex<Scheduler<J>>,
-    /// Told of every job.
+    /// Notified for every job.
     job_queued: Condvar,
-    /// Told of high-priority jobs.
+    /// Notified for high-priority jobs only.
     high_job_queued: Condvar,
-    /// Told when a worker has ended.
+    /// Notified when a worker has ended.
     worker_exited: Condvar,
 }
 
 impl<J: Send + 'static> WorkerPool<J> {
-    /// A pool whose workers run jobs by `run`, on threads of this name. They are started with the first job,
-    /// or by [`start`](Self::start).
+    /// Creates a pool whose workers call `run` with each job, on threads named `name`. The workers
+    /// start with the first job or with [`start`](Self::start).
     ///
-    /// A job that panics is over; its worker goes on.
+    /// A panic in `run` ends that job only; the worker takes the next one.
     pub fn new(
         name: &'static str,
         workers: WorkerLimits,
@@ -68,10 +70,11 @@ impl<J: Send + 'static> WorkerPool<J> {
         }
     }
 
-    /// Starts the workers that are to be there from the start.
+    /// Starts the minimum number of workers.
     ///
     /// # Errors
-    /// The operating system's, if it has no thread to give. Those that could be started are there.
+    /// The error of the operating system if it cannot create a thread. The workers started before
+    /// that error stay.
     pub fn start(&self) -> io::Result<()> {
         self.shared
             .scheduler
@@ -79,13 +82,14 @@ impl<J: Send + 'static> WorkerPool<J> {
             .start_workers(|worker| self.spawn_worker(worker))
     }
 
-    /// Has a job run, by a new worker if all are busy and there may be more.
+    /// Queues a job, and starts a worker if all are busy and the maximum is not reached.
     ///
     /// # Errors
-    /// [`SubmitError`], with the job. Where a worker cannot be started but others are there, the job waits for
-    /// one of them.
+    /// [`SubmitError`] with the job. If a new worker cannot be started but others exist, the job
+    /// waits for one of them and the call succeeds.
     pub fn submit(&self, priority: JobPriority, job: J) -> Result<(), SubmitError<J>> {
-        // Under the lock, so that nobody takes what may have to be withdrawn.
+        // The lock is held until the workers are started: no worker may take a job that has to be
+        // withdrawn.
         let mut scheduler = self.shared.scheduler.lock();
         scheduler.submit(priority, job, |worker| self.spawn_worker(worker))?;
         drop(scheduler);
@@ -99,11 +103,10 @@ impl<J: Send + 'static> WorkerPool<J> {
         Ok(())
     }
 
-    /// Changes how many workers there are, at any time. A pool whose workers nobody has needed yet has none
-    /// still.
+    /// Changes the limits. A pool that has never started a worker starts none here.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// As for [`start`](Self::start).
     pub fn set_limits(&self, workers: WorkerLimits) -> io::Result<()> {
         let mut scheduler = self.shared.scheduler.lock();
         scheduler.set_limits(workers);
@@ -117,7 +120,8 @@ impl<J: Send + 'static> WorkerPool<J> {
         started
     }
 
-    /// Takes no more jobs, drops those that wait and has the workers end after those that run (DM-706).
+    /// Refuses new jobs, drops the queued ones, and lets the workers end after their current job
+    /// (DM-706).
     pub fn stop(&self) {
         let waiting = self.shared.scheduler.lock().stop();
         if !planted(Defect::StopUntold) {
@@ -126,8 +130,8 @@ impl<J: Send + 'static> WorkerPool<J> {
         drop(waiting);
     }
 
-    /// Waits until all workers have ended, which they do once the pool has been [stopped](Self::stop) and
-    /// the jobs that run are over. Not to be called by a job.
+    /// Waits until all workers have ended. Call [`stop`](Self::stop) first: the workers of a
+    /// running pool never end. A job that calls this waits for itself.
     pub fn join(&self) {
         let mut scheduler = self.shared.scheduler.lock();
         while scheduler.stats().workers + scheduler.stats().priority_workers > 0 {
@@ -135,7 +139,7 @@ impl<J: Send + 'static> WorkerPool<J> {
         }
     }
 
-    /// How it stands.
+    /// Returns the numbers of workers and jobs.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         self.shared.scheduler.lock().stats()
@@ -153,7 +157,7 @@ impl<J: Send + 'static> WorkerPool<J> {
 }
 
 impl<J> Shared<J> {
-    /// What a worker does from its first to its last moment.
+    /// Runs jobs until the scheduler lets this worker end.
     fn run_worker(&self, worker: WorkerKind) {
         let queued = match worker {
             WorkerKind::Ordinary => &self.job_queued,
@@ -164,7 +168,7 @@ impl<J> Shared<J> {
             scheduler = match scheduler.next_action(worker) {
                 WorkerAction::Run(job) => {
                     drop(scheduler);
-                    // The panic has been reported by its hook; it concerns nobody but the job.
+                    // The panic hook has reported the panic.
                     let _ = catch_unwind(AssertUnwindSafe(|| (self.run)(job)));
                     let mut scheduler = self.scheduler.lock();
                     scheduler.job_finished(worker);

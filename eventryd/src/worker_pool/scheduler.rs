@@ -1,10 +1,10 @@
-//! Which job runs next, and how many workers there are: every decision of the pool, without a thread.
+//! The decisions of the pool, without threads: the job that runs next and the number of workers.
 
 use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
 
-/// How many workers carry out calls that may block (DM-701).
+/// Limits for the number of workers (DM-701).
 ///
 /// ```
 /// use eventryd::worker_pool::WorkerLimits;
@@ -14,12 +14,13 @@ use std::num::NonZeroUsize;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerLimits {
-    /// Ordinary workers that are there from the start. More than `max` means `max` (DM-703). Default 5.
+    /// Ordinary workers that are started at once. A value above `max` counts as `max` (DM-703).
+    /// Default: 5.
     pub min: usize,
-    /// Ordinary workers at most. Default 20.
+    /// Maximum number of ordinary workers. Default: 20.
     pub max: NonZeroUsize,
-    /// WorkerLimits beside them that take high-priority jobs only, so that those never wait behind jobs that
-    /// block. Default 5.
+    /// Additional workers that run high-priority jobs only, so that these jobs never wait behind
+    /// jobs that block. Default: 5.
     pub priority: usize,
 }
 
@@ -33,90 +34,90 @@ impl Default for WorkerLimits {
     }
 }
 
-/// What a worker takes.
+/// The kinds of worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerKind {
-    /// Any job, the oldest first.
+    /// Runs any job, the oldest first.
     Ordinary,
-    /// High-priority jobs only, the oldest first.
+    /// Runs high-priority jobs only, the oldest first.
     Priority,
 }
 
-/// Whether a job may be taken by the workers that are there for such only.
+/// The priority of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobPriority {
-    /// It waits for an ordinary worker.
+    /// Runs on an ordinary worker.
     Normal,
-    /// Any worker takes it.
+    /// Runs on any worker.
     High,
 }
 
-/// What a worker does next.
+/// The next step of a worker.
 #[derive(Debug, PartialEq, Eq)]
 pub enum WorkerAction<J> {
-    /// Run this job, then say [`job_finished`](Scheduler::job_finished).
+    /// Run this job, then call [`job_finished`](Scheduler::job_finished).
     Run(J),
-    /// Wait until it is woken.
+    /// Sleep until woken, then ask again.
     Wait,
-    /// End. It does not count any more.
+    /// End the thread. The worker is no longer counted.
     Exit,
 }
 
-/// How a pool stands.
+/// The numbers of workers and jobs of a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
     /// Ordinary workers.
     pub workers: usize,
-    /// WorkerLimits for high-priority jobs only.
+    /// Workers for high-priority jobs only.
     pub priority_workers: usize,
-    /// Jobs that run.
+    /// Jobs that are running.
     pub running: usize,
     /// Jobs that wait for a worker.
     pub queued: usize,
 }
 
-/// A job that was not taken.
+/// The reason why a job was not queued, with the job.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError<J> {
-    /// The pool has been stopped.
-    #[error("the workers have been stopped")]
+    /// The pool was stopped.
+    #[error("the worker pool is stopped")]
     Stopped(J),
-    /// There is no worker, and none can be started.
+    /// The pool has no worker and cannot start one.
     #[error("cannot start a worker: {1}")]
     NoWorker(J, #[source] io::Error),
 }
 
-/// The jobs that wait, and who there is to run them.
+/// The queued jobs and the number of workers.
 ///
-/// The rule of growth (DM-702): an ordinary worker is started whenever more jobs wait than ordinary workers
-/// are free, and there are fewer than the maximum. It is looked at wherever one of the two may have changed,
-/// so it cannot stick.
+/// Growth (DM-702): an ordinary worker starts whenever more jobs are queued than ordinary workers
+/// are free, up to the maximum. The condition is checked after every change of either number, so a
+/// burst of jobs cannot leave a job without a worker.
 #[derive(Debug)]
 pub struct Scheduler<J> {
     limits: WorkerLimits,
     ordinary: WorkerCount,
     priority: WorkerCount,
-    /// In the order in which they came; the high-priority ones have a queue of their own and the number of
-    /// their sequence, so that both kinds of worker find theirs at once.
+    /// Jobs with a sequence number, the oldest first. Two queues, so that a worker of either kind
+    /// finds its next job at the front.
     normal_jobs: VecDeque<(u64, J)>,
     high_jobs: VecDeque<(u64, J)>,
     next_sequence: u64,
-    /// Whether workers were ever asked for.
+    /// Set once workers were requested.
     started: bool,
     stopped: bool,
 }
 
-/// The workers of one kind.
+/// The numbers of workers of one kind.
 #[derive(Clone, Copy, Debug, Default)]
 struct WorkerCount {
-    /// All, from the decision to start one.
+    /// All workers, including those whose thread is being started.
     total: usize,
-    /// Those that run a job.
+    /// Workers that run a job.
     busy: usize,
 }
 
 impl<J> Scheduler<J> {
-    /// A plan in which nobody has been started.
+    /// Creates a scheduler without workers.
     #[must_use]
     pub const fn new(limits: WorkerLimits) -> Scheduler<J> {
         Scheduler {
@@ -131,8 +132,8 @@ impl<J> Scheduler<J> {
         }
     }
 
-    /// The worker to start now, which counts from here on. Ask until there is none, after each
-    /// [`enqueue`](Self::enqueue) and [`set_limits`](Self::set_limits).
+    /// Reserves the next worker to start, and counts it. Call this until it returns `None`, after
+    /// each [`enqueue`](Self::enqueue) and [`set_limits`](Self::set_limits).
     pub fn reserve_worker(&mut self) -> Option<WorkerKind> {
         self.started = true;
         if self.stopped {
@@ -152,22 +153,22 @@ impl<J> Scheduler<J> {
         None
     }
 
-    /// Whether anybody has asked for workers to [`reserve_worker`](Self::reserve_worker): before that, a change of their number
-    /// is no reason to.
+    /// Returns `true` if workers were ever requested with [`reserve_worker`](Self::reserve_worker).
+    /// Before that, a change of the limits starts none.
     #[must_use]
     pub const fn has_started(&self) -> bool {
         self.started
     }
 
-    /// Says that a worker could not be started after all.
+    /// Removes a reserved worker whose thread could not be started.
     pub fn release_worker(&mut self, worker: WorkerKind) {
         self.count_of(worker).total -= 1;
     }
 
-    /// Starts the workers there are too few of, each by `spawn`.
+    /// Starts the missing workers by calling `spawn` for each.
     ///
     /// # Errors
-    /// The first that `spawn` returns; then no more are started for now.
+    /// The first error of `spawn`. No further worker is started then.
     pub fn start_workers(
         &mut self,
         mut spawn: impl FnMut(WorkerKind) -> io::Result<()>,
@@ -181,11 +182,11 @@ impl<J> Scheduler<J> {
         Ok(())
     }
 
-    /// Adds a job and starts the workers that it needs, each by `spawn`.
+    /// Queues a job and starts the workers that it needs by calling `spawn` for each.
     ///
     /// # Errors
-    /// [`SubmitError`], with the job. Where a worker cannot be started but others are there, the job waits for
-    /// one of them.
+    /// [`SubmitError`] with the job. If `spawn` fails but other workers exist, the job waits for
+    /// one of them and the call succeeds.
     pub fn submit(
         &mut self,
         priority: JobPriority,
@@ -202,10 +203,10 @@ impl<J> Scheduler<J> {
         }
     }
 
-    /// Adds a job.
+    /// Queues a job.
     ///
     /// # Errors
-    /// The job, if the pool has been stopped (DM-706).
+    /// The job, if the pool was stopped (DM-706).
     pub fn enqueue(&mut self, priority: JobPriority, job: J) -> Result<(), J> {
         if self.stopped {
             return Err(job);
@@ -219,7 +220,7 @@ impl<J> Scheduler<J> {
         Ok(())
     }
 
-    /// Takes the last job back if nobody is there who would ever run it.
+    /// Removes the newest job of this priority if no worker exists that could run it.
     pub fn withdraw(&mut self, priority: JobPriority) -> Option<J> {
         let (queue, workers) = match priority {
             JobPriority::Normal => (&mut self.normal_jobs, self.ordinary.total),
@@ -232,7 +233,7 @@ impl<J> Scheduler<J> {
         withdrawn.map(|(_, job)| job)
     }
 
-    /// What a worker that runs nothing does now.
+    /// Returns the next step of a worker that is not running a job.
     pub fn next_action(&mut self, worker: WorkerKind) -> WorkerAction<J> {
         let limit = match worker {
             WorkerKind::Ordinary => self.limits.max.get(),
@@ -264,25 +265,25 @@ impl<J> Scheduler<J> {
         WorkerAction::Wait
     }
 
-    /// Whether jobs wait that nobody would run any more if this worker ended: those who were to do so in its
-    /// place could not be started.
+    /// Returns `true` if this is the only worker left and high-priority jobs are queued. It must
+    /// not end then, because the ordinary workers could not be started.
     fn is_last_for_queued_jobs(&self, worker: WorkerKind) -> bool {
         let is_last = self.ordinary.total == 0 && self.priority.total == 1;
         worker == WorkerKind::Priority && is_last && !self.high_jobs.is_empty()
     }
 
-    /// Says that a job is over.
+    /// Records that a worker has finished its job.
     pub fn job_finished(&mut self, worker: WorkerKind) {
         self.count_of(worker).busy -= 1;
     }
 
-    /// Changes how many workers there are. Who is too many ends when it has nothing to do, or after its job
+    /// Changes the limits. Surplus workers end when they are idle or after their current job
     /// (DM-703).
     pub fn set_limits(&mut self, limits: WorkerLimits) {
         self.limits = limits;
     }
 
-    /// Ends the pool: no job is taken any more, those that wait are returned, those that run are finished
+    /// Stops the pool and returns the queued jobs. Running jobs finish; new ones are refused
     /// (DM-706).
     pub fn stop(&mut self) -> Vec<J> {
         self.stopped = true;
@@ -290,7 +291,7 @@ impl<J> Scheduler<J> {
         waiting.map(|(_, job)| job).collect()
     }
 
-    /// How it stands.
+    /// Returns the numbers of workers and jobs.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         PoolStats {

@@ -1,4 +1,4 @@
-//! The rules of the scheduler, and jobs on real threads.
+//! Tests of the scheduler, and of jobs on real threads.
 
 use super::*;
 use std::num::NonZeroUsize;
@@ -12,7 +12,7 @@ fn workers(min: usize, max: usize, priority: usize) -> WorkerLimits {
     }
 }
 
-/// A scheduler whose workers have been start_all.
+/// Returns a scheduler with its minimum of workers started.
 fn scheduler(limits: WorkerLimits) -> Scheduler<u32> {
     let mut scheduler = Scheduler::new(limits);
     start_all(&mut scheduler);
@@ -23,7 +23,7 @@ fn start_all(scheduler: &mut Scheduler<u32>) -> Vec<WorkerKind> {
     std::iter::from_fn(|| scheduler.reserve_worker()).collect()
 }
 
-/// Submits jobs, none of which is taken meanwhile.
+/// Queues jobs without running any.
 fn burst(scheduler: &mut Scheduler<u32>, jobs: u32) {
     for job in 0..jobs {
         scheduler.enqueue(JobPriority::Normal, job).unwrap();
@@ -42,15 +42,15 @@ fn burst_of_20_jobs_starts_20_workers() {
         (5, 5)
     );
     burst(&mut scheduler, 5);
-    assert_eq!(scheduler.stats().workers, 5, "as many as are free");
+    assert_eq!(scheduler.stats().workers, 5, "the free workers suffice");
     burst(&mut scheduler, 15);
     assert_eq!(scheduler.stats().workers, 20);
     burst(&mut scheduler, 1);
-    assert_eq!(scheduler.stats().workers, 20, "there are as many as may be");
+    assert_eq!(scheduler.stats().workers, 20, "the maximum is reached");
 }
 
-/// The pool of libvirt grows only while as many jobs wait as workers are free, and after an overload never
-/// again.
+/// The pool of libvirt starts a worker only while free workers and queued jobs are equal in number,
+/// and after an overload it never grows again.
 #[test]
 fn limit_raised_after_overload_starts_more_workers() {
     let mut scheduler = scheduler(workers(0, 2, 0));
@@ -75,11 +75,11 @@ fn failed_start_is_tried_again_with_the_next_job() {
     assert_eq!(
         scheduler.withdraw(JobPriority::Normal),
         None,
-        "somebody runs it"
+        "an ordinary worker is reserved"
     );
 }
 
-/// DM-702: it is one too many, but nobody else is there.
+/// DM-702: the worker is above the limit, but no other worker could run the job.
 #[test]
 fn surplus_worker_runs_queued_job_if_it_is_the_last() {
     let mut scheduler = Scheduler::new(workers(0, 1, 1));
@@ -192,7 +192,7 @@ fn lowered_limit_ends_workers_when_idle_or_after_their_job() {
     assert_eq!(
         scheduler.next_action(WorkerKind::Ordinary),
         WorkerAction::Run(1),
-        "one is left"
+        "one worker is left"
     );
 }
 
@@ -220,13 +220,13 @@ fn stop_returns_queued_jobs_and_refuses_new_ones() {
     assert_eq!(start_all(&mut scheduler), []);
 }
 
-/// What is sent by a job; a pool that is broken does not hang the test for ever.
+/// Receives a message from a job; the timeout keeps a broken pool from blocking the test.
 fn receive<T>(from: &Receiver<T>) -> T {
     let timeout = std::time::Duration::from_secs(30);
-    from.recv_timeout(timeout).expect("a job runs")
+    from.recv_timeout(timeout).expect("the job reports")
 }
 
-/// A job that says that it runs, and runs until it is told to end.
+/// A job that reports its start and runs until `end` is dropped.
 #[derive(Debug)]
 struct BlockingJob {
     runs: Sender<()>,
@@ -236,7 +236,7 @@ struct BlockingJob {
 impl BlockingJob {
     fn run(self) {
         self.runs.send(()).unwrap();
-        // The test ends it by dropping the other end.
+        // Fails when the test drops the sender.
         let _ = self.end.recv();
     }
 }
@@ -245,7 +245,7 @@ fn blocking_pool(limits: WorkerLimits) -> WorkerPool<BlockingJob> {
     WorkerPool::new("test", limits, BlockingJob::run)
 }
 
-/// Submits blocking jobs; they end when what is returned is dropped.
+/// Submits jobs that block. They end when the returned senders are dropped.
 fn block(pool: &WorkerPool<BlockingJob>, jobs: usize) -> (Receiver<()>, Vec<Sender<()>>) {
     let (runs, running) = channel();
     let ends = (0..jobs).map(|_| {
@@ -259,7 +259,7 @@ fn block(pool: &WorkerPool<BlockingJob>, jobs: usize) -> (Receiver<()>, Vec<Send
     (running, ends)
 }
 
-/// libvirtd's own pool runs 6 of them (DM-702).
+/// libvirtd runs 6 of the 20 (DM-702).
 #[test]
 fn burst_of_20_blocking_jobs_runs_in_parallel() {
     let pool = blocking_pool(workers(5, 20, 5));
@@ -284,7 +284,7 @@ fn set_limits_takes_effect_while_jobs_block() {
     receive(&running);
     drop(ends);
     pool.set_limits(workers(0, 1, 0)).unwrap();
-    // Only an end of the others leaves one, and it waits for the last of them.
+    // The limit is 1 now: this job runs only after the others have ended.
     let (running, ends) = block(&pool, 1);
     receive(&running);
     assert_eq!(pool.stats().running, 1);
@@ -294,7 +294,7 @@ fn set_limits_takes_effect_while_jobs_block() {
     assert_eq!(pool.stats(), PoolStats::default());
 }
 
-/// A driver that does not block has no use for them, however often its configuration is read again.
+/// A driver that never blocks needs no workers, even if the configuration is reloaded.
 #[test]
 fn set_limits_before_first_job_starts_no_worker() {
     let pool = WorkerPool::new("test", workers(1, 1, 0), |_: u32| {});
@@ -312,7 +312,8 @@ fn set_limits_before_first_job_starts_no_worker() {
 fn worker_runs_next_job_after_a_panic() {
     let (done, results) = channel();
     let pool = WorkerPool::new("test", workers(1, 1, 0), move |job: Option<u32>| {
-        done.send(job.expect("this panic is the test's")).unwrap();
+        done.send(job.expect("this panic is part of the test"))
+            .unwrap();
     });
     pool.submit(JobPriority::Normal, None).unwrap();
     pool.submit(JobPriority::Normal, Some(7)).unwrap();
