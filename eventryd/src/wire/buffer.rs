@@ -1,18 +1,18 @@
-//! A byte queue that costs linear time and gives its memory back.
+//! A byte queue with linear cost that releases unused memory.
 
-/// The memory a queue keeps when it has little to hold, in bytes: the size of a first receive buffer in
+/// Capacity that an almost empty queue keeps, in bytes: the initial size of a receive buffer in
 /// libvirt (DM-802).
 const RETAINED_CAPACITY: usize = 65_536;
 
-/// The room a queue begins with, in bytes: for most messages, and not for much more, as most clients send
-/// and receive no others.
+/// Initial capacity, in bytes. Most messages fit, and most clients send and receive no longer ones.
 const INITIAL_CAPACITY: usize = 56;
 
-/// Bytes that are appended at the back and consumed at the front.
+/// A byte queue: bytes are appended at the back and consumed at the front.
 ///
-/// Consumed bytes are skipped, and moved away only once they are at least as many as the rest: each byte
-/// is moved a bounded number of times, however many messages one write held. Memory above four times the
-/// need is released then, so that one large message does not cost its size for the client's whole life.
+/// Consumed bytes are skipped, and moved away once they are at least as many as the rest. Each byte
+/// is moved a bounded number of times, however many messages one write contained. At the same time,
+/// capacity above four times the rest is released, so that one large message does not occupy memory
+/// for the rest of the connection.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
@@ -20,17 +20,17 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// The bytes not yet consumed.
+    /// Returns the bytes that are not yet consumed.
     pub(crate) fn as_slice(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
 
-    /// How many bytes are not yet consumed.
+    /// Returns the number of bytes that are not yet consumed.
     pub(crate) const fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
 
-    /// Where to append: the caller may only push to the end of this vector.
+    /// Returns the vector to append to. The caller may only push to its end.
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
             self.bytes.reserve_exact(INITIAL_CAPACITY);
@@ -38,12 +38,12 @@ impl Buffer {
         &mut self.bytes
     }
 
-    /// Takes `count` bytes off the front.
+    /// Removes `count` bytes from the front.
     ///
     /// # Panics
-    /// If fewer bytes are left.
+    /// Panics if fewer bytes are left.
     pub(crate) fn consume(&mut self, count: usize) {
-        assert!(count <= self.len(), "more bytes consumed than there are");
+        assert!(count <= self.len(), "more bytes consumed than buffered");
         self.start += count;
         if self.start >= self.len() {
             self.bytes.drain(..self.start);
@@ -57,7 +57,7 @@ impl Buffer {
         }
     }
 
-    /// The memory held, in bytes.
+    /// Returns the allocated capacity, in bytes.
     #[cfg(test)]
     pub(crate) const fn capacity(&self) -> usize {
         self.bytes.capacity()
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(buffer.as_slice(), [7; 3]);
         assert!(
             buffer.capacity() <= 2 * RETAINED_CAPACITY,
-            "{} bytes are kept",
+            "{} bytes are still allocated",
             buffer.capacity()
         );
     }

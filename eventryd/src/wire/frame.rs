@@ -1,54 +1,57 @@
-//! Messages cut out of a byte stream, and put into one.
+//! Framing: the boundaries of messages in a byte stream.
 
 use thiserror::Error;
 
 use super::{Buffer, Decoder, EncodeError, Encoder, Header, MessageType, Xdr};
 
-/// The length of the shortest message, in bytes: a length word and a header (DM-801).
+/// Minimum length of a message, in bytes: length word and header (DM-801).
 pub const MIN_FRAME: u32 = 28;
 
-/// The length of the longest message, in bytes, its length word included (DM-801).
+/// Maximum length of a message, in bytes, including the length word (DM-801).
 pub const MAX_FRAME: u32 = 33_554_436;
 
 const LENGTH_WORD: usize = 4;
 
-/// The peer does not speak the protocol: where its next message begins is unknown, so the connection
-/// ends without an answer (DM-801).
+/// A violation of the framing. The start of the next message is unknown, so the connection is
+/// closed without a reply (DM-801).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FrameError {
     /// The length word is too small for a header.
     #[error("message of {0} bytes is too small, {MIN_FRAME} needed")]
     TooSmall(u32),
-    /// The length word is above the limit.
+    /// The length word exceeds the limit.
     #[error("message of {length} bytes is too large, {limit} allowed")]
     TooLarge {
-        /// The length announced, in bytes.
+        /// The announced length, in bytes.
         length: u32,
-        /// The limit in force, in bytes.
+        /// The current limit, in bytes.
         limit: u32,
     },
-    /// A call with file descriptors does not say how many.
+    /// A call with file descriptors lacks their count.
     #[error("number of file descriptors is missing")]
     NoDescriptorCount,
-    /// A call brings file descriptors; none are taken, and what follows in the stream is not a message.
+    /// A call is accompanied by file descriptors. The daemon accepts none, and cannot find the next
+    /// message after them.
     #[error("{0} file descriptors sent, none allowed")]
     Descriptors(u32),
 }
 
-/// A complete message, borrowed from the bytes received.
+/// A complete message, borrowed from the received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// The header as sent.
+    /// The header, unchecked.
     pub header: Header,
-    /// What follows the header; of a call with descriptors, what follows their count (which is 0).
+    /// The bytes after the header. In a call with file descriptors, the bytes after their count,
+    /// which is 0.
     pub payload: &'a [u8],
 }
 
-/// Cuts a byte stream into messages, however the bytes arrive.
+/// A splitter of a byte stream into messages, for input in pieces of any size.
 ///
-/// The work is linear in the bytes, for one byte at a time as for many messages in one write. The memory
-/// follows the bytes that arrived and is given back after a large message; a length is only ever compared.
+/// The cost is linear in the number of bytes, both for single bytes and for many messages in one
+/// write. Memory is allocated only for bytes that have arrived, and is released after a large
+/// message.
 ///
 /// ```
 /// use eventryd::wire::{FrameSplitter, MAX_FRAME, FrameError};
@@ -66,7 +69,8 @@ pub struct FrameSplitter {
 }
 
 impl FrameSplitter {
-    /// A splitter that refuses messages above `limit` bytes, or [`MAX_FRAME`] if that is smaller.
+    /// Creates a splitter that rejects messages longer than `limit` or [`MAX_FRAME`], whichever is
+    /// smaller.
     #[must_use]
     pub fn new(limit: u32) -> Self {
         Self {
@@ -75,20 +79,22 @@ impl FrameSplitter {
         }
     }
 
-    /// Changes the limit for the messages that are not complete yet (DM-803).
+    /// Changes the limit for messages that are not complete yet (DM-803).
     pub fn set_limit(&mut self, limit: u32) {
         self.limit = limit.min(MAX_FRAME);
     }
 
-    /// Takes bytes as they arrived.
+    /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.tail().extend_from_slice(bytes);
     }
 
-    /// The first message, if it is complete. It stays the first until [`consume`](Self::consume).
+    /// Returns the first message if it is complete. It stays first until
+    /// [`consume`](Self::consume).
     ///
     /// # Errors
-    /// A [`FrameError`] if no message begins here; so it is from then on.
+    /// [`FrameError`] if the first bytes are not a valid message. Every later call returns the same
+    /// error.
     pub fn head(&self) -> Result<Option<Frame<'_>>, FrameError> {
         let bytes = self.buffer.as_slice();
         let Some(length) = self.head_len()? else {
@@ -115,10 +121,10 @@ impl FrameSplitter {
         Ok(Some(Frame { header, payload }))
     }
 
-    /// Drops the first message.
+    /// Removes the first message.
     ///
     /// # Panics
-    /// If [`head`](Self::head) has none.
+    /// Panics if [`head`](Self::head) returns no message.
     pub fn consume(&mut self) {
         let Ok(Some(length)) = self.head_len() else {
             panic!("there is no message to consume");
@@ -126,18 +132,19 @@ impl FrameSplitter {
         self.buffer.consume(length);
     }
 
-    /// Drops everything received.
+    /// Removes all received bytes.
     pub fn clear(&mut self) {
         self.buffer.consume(self.buffer.len());
     }
 
-    /// How many bytes wait to be consumed.
+    /// Returns the number of bytes not yet consumed.
     #[must_use]
     pub const fn buffered(&self) -> usize {
         self.buffer.len()
     }
 
-    /// The checked length of the first message, its length word included, once that word is there.
+    /// Returns the checked length of the first message, including the length word; `None` if that
+    /// word is not complete.
     fn head_len(&self) -> Result<Option<usize>, FrameError> {
         let Some(word) = self.buffer.as_slice().first_chunk() else {
             return Ok(None);
@@ -152,15 +159,16 @@ impl FrameSplitter {
                 limit: self.limit,
             });
         }
-        // At most MAX_FRAME, which any platform with an event loop can index.
+        // The length is at most MAX_FRAME, which fits into `usize` on every supported platform.
         Ok(Some(length as usize))
     }
 }
 
-/// Appends a message to `out`: its length, `header`, and what `payload` writes.
+/// Appends a message to `out`: the length, `header`, and the output of `payload`.
 ///
 /// # Errors
-/// [`EncodeError`] if a value or the whole is longer than the protocol allows; `out` is then unchanged.
+/// [`EncodeError`] if a value or the message exceeds the maximum of the protocol. `out` is
+/// unchanged then.
 ///
 /// ```
 /// use eventryd::wire::{Header, write_message};

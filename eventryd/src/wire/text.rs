@@ -1,24 +1,24 @@
-//! Text on the wire: bytes, not UTF-8, and characters that take four bytes each.
+//! Text on the wire: byte strings, and arrays of characters with four bytes each.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::{DecodeError, Decoder, Encoder, Xdr};
 
-/// A string as the wire carries it: bytes without a NUL, usually but not always UTF-8.
+/// A string on the wire: bytes without a NUL, usually UTF-8.
 ///
-/// Displayed with U+FFFD in the place of what is not UTF-8; compare the bytes, never the display.
+/// `Display` replaces invalid UTF-8 with U+FFFD, so compare the bytes instead.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct WireString(Box<[u8]>);
 
 impl WireString {
-    /// The bytes.
+    /// Returns the bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The text, for reading only.
+    /// Returns the text, with U+FFFD in place of invalid UTF-8.
     #[must_use]
     pub fn to_string_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
@@ -55,15 +55,16 @@ impl Xdr for WireString {
     }
 }
 
-/// A counted array of at most `MAX` C characters, each in a word of its own.
+/// A counted array of at most `MAX` C characters, each encoded as a 4-byte word.
 ///
-/// The protocol declares such fields with the type `char`, and its compiler makes an array of words of
-/// that rather than opaque bytes. A terminating NUL, where there is one, is part of the array.
+/// libvirt's protocol definition declares these fields with the type `char`, and rpcgen encodes
+/// each element as a word instead of using opaque bytes. A terminating NUL, if present, is part of
+/// the array.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CharArray<const MAX: usize>(pub Vec<u8>);
 
 impl<const MAX: usize> CharArray<MAX> {
-    /// The bytes of `text` and a terminating NUL.
+    /// Returns the bytes of `text` and a terminating NUL.
     #[must_use]
     pub fn terminated(text: &str) -> Self {
         Self(text.bytes().chain([0]).collect())
@@ -88,12 +89,13 @@ impl<const MAX: usize> Xdr for CharArray<MAX> {
     }
 }
 
-/// Exactly `N` C characters, each in a word of its own; a shorter text is filled up with NULs.
+/// An array of exactly `N` C characters, each encoded as a 4-byte word. A shorter text is padded
+/// with NULs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FixedCharArray<const N: usize>(pub [u8; N]);
 
 impl<const N: usize> FixedCharArray<N> {
-    /// The bytes of `text`, cut so that at least one NUL ends it.
+    /// Returns the bytes of `text`, truncated to leave room for a terminating NUL.
     #[must_use]
     pub fn terminated(text: &str) -> Self {
         let mut bytes = [0; N];
@@ -123,12 +125,12 @@ impl<const N: usize> Xdr for FixedCharArray<N> {
     }
 }
 
-/// A `char` is the low byte of its word; like C, the rest is not looked at.
+/// Reads a `char`, which is the low byte of its word. As in C, the other bytes are ignored.
 fn decode_char(from: &mut Decoder<'_>) -> Result<u8, DecodeError> {
     from.bytes().map(|[_, _, _, byte]: [u8; 4]| byte)
 }
 
-/// A `char` is signed where libvirt runs, so the word is its sign extension.
+/// Writes a `char`, sign-extended to a word: `char` is signed on the platforms of libvirt.
 fn encode_char(byte: u8, to: &mut Encoder<'_>) {
     to.i32(i32::from(byte.cast_signed()));
 }
