@@ -1,4 +1,4 @@
-//! The names of this machine's users and groups.
+//! Names of local users and groups.
 
 use crate::auth::UnixPeer;
 use std::collections::HashMap;
@@ -6,13 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How many numbers are remembered, so that peers cannot make it grow.
+/// Maximum number of cached ids per file. Peers choose the ids, so the cache must be bounded.
 const MAX_CACHED: usize = 1_024;
 
-/// The names of local users and groups, looked up when they are first needed.
+/// Names of local users and groups, looked up on first use.
 ///
-/// Only the files are asked, not a directory on a network: that could keep the daemon waiting, and a id
-/// will do (DM-1006).
+/// The lookup reads the files only. A directory service on the network could block the daemon, and
+/// a peer without a name is still identified by its id (DM-1006).
 #[derive(Debug)]
 pub struct AccountNames {
     users: NameCache,
@@ -22,12 +22,12 @@ pub struct AccountNames {
 #[derive(Debug)]
 struct NameCache {
     file: PathBuf,
-    /// Shared with every peer that has them.
+    /// Names by id; `None` for an id without a name. Peers share the strings.
     cached: HashMap<u32, Option<Arc<str>>>,
 }
 
 impl Default for AccountNames {
-    /// Those of `/etc/passwd` and `/etc/group`.
+    /// Uses `/etc/passwd` and `/etc/group`.
     fn default() -> AccountNames {
         AccountNames::from_files(Path::new("/etc/passwd"), Path::new("/etc/group"))
     }
@@ -45,7 +45,7 @@ impl AccountNames {
         }
     }
 
-    /// Adds the names of the peer's user and group, if they have any.
+    /// Sets the names of the peer's user and group; `None` where the files have none.
     pub fn fill_in(&mut self, peer: &mut UnixPeer) {
         peer.user = self.users.lookup(peer.uid);
         peer.group = self.groups.lookup(peer.gid);
@@ -67,7 +67,7 @@ impl NameCache {
     }
 }
 
-/// The name in a line `NAME:PASSWORD:NUMBER:…`.
+/// Finds the name in a line `NAME:PASSWORD:ID:…`.
 fn find_name(text: &str, id: u32) -> Option<String> {
     text.lines().find_map(|line| {
         let mut fields = line.split(':');

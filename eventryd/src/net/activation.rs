@@ -1,28 +1,28 @@
-//! Sockets that systemd has made, and passes to the daemon it starts (DM-401…407).
+//! Sockets created by systemd and passed to the daemon (DM-401…407).
 //!
-//! What the environment says is decided without looking at a descriptor; the descriptors are then taken by the
-//! crate listenfd, which checks that they are sockets of the suffix that is expected.
+//! The roles follow from the environment alone. The crate listenfd then takes the descriptors and
+//! checks that each is a socket of the expected family and type.
 
 use super::{Listener, NetError, TcpListener, UnixListener};
 use listenfd::ListenFd;
 use std::env;
 
-/// What a socket that was passed is for, by its name: `eventryd.socket`, `eventryd-ro.socket`,
-/// `eventryd-tcp.socket` and `eventryd-tls.socket` (DM-403).
+/// The role of a passed socket, given by its name: `eventryd.socket`, `eventryd-ro.socket`,
+/// `eventryd-tcp.socket` or `eventryd-tls.socket` (DM-403).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SocketRole {
-    /// A local socket, read-write.
+    /// Unix socket, read-write.
     ReadWrite,
-    /// A local socket, read-only.
+    /// Unix socket, read-only.
     ReadOnly,
-    /// A TCP socket.
+    /// TCP without encryption.
     Tcp,
-    /// A TCP socket for TLS.
+    /// TCP with TLS.
     Tls,
 }
 
-/// What the environment says: the variables of `sd_listen_fds(3)`.
+/// The variables of `sd_listen_fds(3)`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ActivationEnv<'a> {
     /// `LISTEN_PID`.
@@ -33,40 +33,41 @@ pub struct ActivationEnv<'a> {
     pub names: Option<&'a str>,
 }
 
-/// What was passed is not what it should be. libvirtd serves on, and leaves the clients of such sockets
-/// waiting for ever (DM-402).
+/// A mismatch between the passed sockets and the environment. The daemon refuses to start then;
+/// libvirtd starts, and the clients of such sockets wait for ever (DM-402).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ActivationError {
-    /// There are not as many names as descriptors.
+    /// The number of names differs from the number of descriptors.
     #[error(
-        "{fds} sockets were passed with {names} names (LISTEN_FDNAMES); give each socket unit a \
+        "systemd passed {fds} sockets but {names} names (LISTEN_FDNAMES); give each socket unit a \
          FileDescriptorName= such as eventryd.socket"
     )]
     NameCountMismatch {
-        /// How many descriptors.
+        /// Number of descriptors.
         fds: usize,
-        /// How many names.
+        /// Number of names.
         names: usize,
     },
-    /// A name stands for nothing here.
+    /// The name is not one of those listed at [`SocketRole`].
     #[error(
-        "a socket was passed as {0:?}; the names are eventryd.socket, eventryd-ro.socket, \
-         eventryd-tcp.socket and eventryd-tls.socket"
+        "systemd passed a socket with the unknown name {0:?}; valid names are eventryd.socket, \
+         eventryd-ro.socket, eventryd-tcp.socket and eventryd-tls.socket"
     )]
     UnknownName(String),
-    /// A descriptor is not the socket that its name promises.
-    #[error("the socket passed as {name:?} cannot be used: {reason}")]
+    /// The descriptor is not a socket of the kind that its name requires.
+    #[error("socket {name:?} from systemd cannot be used: {reason}")]
     Unusable {
-        /// The name.
+        /// Name of the socket.
         name: String,
-        /// What is wrong.
+        /// Cause.
         reason: String,
     },
 }
 
-/// What the sockets that were passed to the process `own_pid` are for, in their order; `None` if none were
-/// passed to it. Names may begin with any of `daemons`, and several sockets may have the same.
+/// Returns the roles of the sockets passed to the process `own_pid`, in the order of the
+/// descriptors; `None` if none were passed to it. A name starts with one of `daemons`; names may
+/// repeat.
 ///
 /// ```
 /// use eventryd::net::{ActivationEnv, SocketRole, parse_activation_env};
@@ -84,7 +85,7 @@ pub enum ActivationError {
 ///
 /// # Errors
 ///
-/// [`ActivationError`]
+/// [`ActivationError::NameCountMismatch`] or [`ActivationError::UnknownName`].
 pub fn parse_activation_env(
     environment: ActivationEnv<'_>,
     own_pid: u32,
@@ -120,12 +121,12 @@ pub fn parse_activation_env(
     names.iter().map(role).collect::<Result<_, _>>().map(Some)
 }
 
-/// What the sockets that were passed to this process are for, in their order; `None` if none were passed. They
-/// are not touched.
+/// Returns the roles of the sockets passed to this process, in the order of the descriptors; `None`
+/// if none were passed. The descriptors stay untouched.
 ///
 /// # Errors
 ///
-/// [`NetError::Activation`]
+/// [`NetError::Activation`] if the variables are inconsistent.
 pub fn activation_roles(daemons: &[&str]) -> Result<Option<Vec<SocketRole>>, NetError> {
     let [pid, fds, names] =
         ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].map(|name| env::var(name).ok());
@@ -137,14 +138,15 @@ pub fn activation_roles(daemons: &[&str]) -> Result<Option<Vec<SocketRole>>, Net
     parse_activation_env(environment, std::process::id(), daemons).map_err(NetError::Activation)
 }
 
-/// Takes the sockets that were passed to this process, non-blocking, close-on-exec, and with room for
-/// `backlog` connections whatever they were made with (DM-407). `None` if none were passed.
+/// Takes the sockets passed to this process; `None` if none were passed. They become non-blocking
+/// and close-on-exec, and get a queue of `backlog` connections, regardless of their previous
+/// settings (DM-407).
 ///
-/// To be called once, before there are other threads: the variables are removed from the environment.
+/// Call this once, before other threads exist: it removes the variables from the environment.
 ///
 /// # Errors
 ///
-/// [`NetError::Activation`]
+/// [`NetError::Activation`] if the variables are inconsistent or a descriptor is unusable.
 pub fn take_activated_listeners(
     daemons: &[&str],
     backlog: u32,
@@ -174,7 +176,7 @@ fn take_listener(
     role: SocketRole,
     backlog: u32,
 ) -> Result<Listener, String> {
-    const ALREADY_TAKEN: &str = "it was taken before";
+    const ALREADY_TAKEN: &str = "it was already taken";
     let to_text = |error: std::io::Error| error.to_string();
     match role {
         SocketRole::ReadWrite | SocketRole::ReadOnly => {

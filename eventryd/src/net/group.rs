@@ -1,11 +1,11 @@
-//! Groups by name.
+//! Lookup of groups.
 
 use super::NetError;
 use nix::unistd::Group;
 use std::io;
 use std::path::Path;
 
-/// The number of a group, which is given by its name or by its number.
+/// Returns the id of a group, given by name or by number.
 ///
 /// ```
 /// assert_eq!(eventryd::net::group_id("root").unwrap(), 0);
@@ -14,7 +14,7 @@ use std::path::Path;
 ///
 /// # Errors
 ///
-/// [`NetError::UnknownGroup`] if there is none of that name, [`NetError::Io`] if that cannot be found out.
+/// [`NetError::UnknownGroup`] if the group does not exist, [`NetError::Io`] if the lookup fails.
 pub fn group_id(name: &str) -> Result<u32, NetError> {
     let found = Group::from_name(name).map_err(io::Error::from);
     let found = found.map_err(NetError::io("look up the group", Path::new(name)))?;

@@ -1,4 +1,4 @@
-//! What the listening sockets of all kinds have in common.
+//! Listening sockets of both families.
 
 use super::{Socket, TcpListener, UnixListener};
 use rustix::io::Errno;
@@ -9,34 +9,34 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-/// How every socket here is made (DM-206).
+/// Flags of every socket created here (DM-206).
 pub(super) const SOCKET_FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
 /// A listening socket.
 #[derive(Debug)]
 pub enum Listener {
-    /// A local one.
+    /// A Unix socket.
     Unix(UnixListener),
-    /// One that is reached over a network.
+    /// A TCP socket.
     Tcp(TcpListener),
 }
 
-/// Where a listening socket is reached.
+/// The address of a listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// A path in the file system.
+    /// Path of a Unix socket.
     Unix(PathBuf),
-    /// An address and a port of this machine.
+    /// Address and port of this machine.
     Tcp(SocketAddr),
 }
 
 impl Listener {
-    /// The next connection, or `None` if nobody waits.
+    /// Accepts the next connection; `None` if the queue is empty.
     ///
     /// # Errors
     ///
-    /// Whatever the operating system reports of itself, such as that there are no descriptors left. A
-    /// connection that failed before it was accepted is passed over (DM-503).
+    /// Errors of the operating system itself, such as `EMFILE`. Connections that failed in the
+    /// queue are skipped (DM-503).
     pub fn accept(&self) -> io::Result<Option<Socket>> {
         match self {
             Listener::Unix(listener) => Ok(listener.accept()?.map(Socket::Unix)),
@@ -44,7 +44,7 @@ impl Listener {
         }
     }
 
-    /// Where it is reached.
+    /// Returns the address of the socket.
     #[must_use]
     pub fn address(&self) -> ListenAddress {
         match self {
@@ -53,7 +53,8 @@ impl Listener {
         }
     }
 
-    /// Takes its name away, if it has one that is ours: nobody can connect by it any more.
+    /// Removes the path of a Unix socket that the daemon created, so that no further client can
+    /// connect.
     pub fn unlink(&self) {
         match self {
             Listener::Unix(listener) => listener.unlink(),
@@ -80,7 +81,8 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// The next connection that a listening socket has, whatever its kind.
+/// Accepts the next connection of a listening socket of either family; `None` if the queue is
+/// empty.
 pub(super) fn accept(listener: &OwnedFd) -> io::Result<Option<OwnedFd>> {
     loop {
         match accept_with(listener, SOCKET_FLAGS) {
@@ -92,8 +94,8 @@ pub(super) fn accept(listener: &OwnedFd) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// Whether only the connection at the head of the queue has failed, and the next may be fine. Linux reports
-/// what the network said of a connection when it is accepted.
+/// Returns `true` if the error belongs to the connection at the head of the queue only. On Linux,
+/// `accept` returns pending network errors of the new connection.
 fn is_connection_error(error: Errno) -> bool {
     matches!(
         error,

@@ -1,7 +1,8 @@
-//! Listening sockets and where they live, the connections they accept, and TLS.
+//! Listening sockets, their directory, accepted connections, and TLS.
 //!
-//! A listener made here is bound and listening, with its mode set before its name can be reached, but
-//! nobody accepts on it: that begins when the server enables the service it belongs to (DM-501).
+//! Listeners are created bound and listening; the mode of a Unix socket is set before its path
+//! appears. Connections wait in the kernel's queue until the server enables the service and accepts
+//! them (DM-501).
 
 mod accounts;
 mod activation;

@@ -1,4 +1,4 @@
-//! Who is at the other end of a local socket.
+//! Identity of the peer of a Unix socket.
 
 use super::Socket;
 use crate::auth::{Subject, UnixPeer};
@@ -9,8 +9,8 @@ use std::{fs, io};
 use uds::UnixStreamExt;
 
 impl Socket {
-    /// The process that has connected to a local socket, as it was then (DM-1006), without names and start.
-    /// `None` on a network, and if the system does not say.
+    /// Returns the credentials of the process that connected, as of that moment (DM-1006), without
+    /// names and start time. `None` for TCP, or if the system call fails.
     #[must_use]
     pub fn unix_peer(&self) -> Option<UnixPeer> {
         let Socket::Unix(stream) = self else {
@@ -29,15 +29,16 @@ impl Socket {
     }
 }
 
-/// The context of the process that has connected, as it was then; `None` where no security module gives sockets
-/// one (DM-1007). `query` writes it to a buffer and says how long it is, or that the buffer is too buffer.
+/// Reads the security context of the process that connected; `None` if no security module labels
+/// sockets (DM-1007). `query` fills a buffer and returns the length, or `ERANGE` if the buffer is
+/// too small.
 fn security_context(mut query: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Option<Box<str>> {
-    // Nearly every context fits, and it is cleared for every client.
+    // Nearly every context fits. A small buffer is cheaper to clear for each client.
     let mut buffer = [0; 256];
     match query(&mut buffer) {
         Ok(length) => parse_context(buffer.get(..length)?),
         Err(error) if error.raw_os_error() == Some(Errno::RANGE.raw_os_error()) => {
-            // It never takes more than a page.
+            // A context is at most a page long.
             let mut page = [0; 4096];
             let length = query(&mut page).ok()?;
             parse_context(page.get(..length)?)
@@ -46,15 +47,15 @@ fn security_context(mut query: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Op
     }
 }
 
-/// The context up to its NUL; an empty one is none.
+/// Returns the context up to its NUL; `None` if it is empty.
 fn parse_context(bytes: &[u8]) -> Option<Box<str>> {
     let context = bytes.split(|byte| *byte == 0).next()?;
     (!context.is_empty()).then(|| String::from_utf8_lossy(context).into())
 }
 
-/// When the peer's process was started, if it can be told that it is still the one that has connected: the
-/// start is read first, and the user after it. So if the number has gone to another process, either it is
-/// one of the same user, or there is no start.
+/// Returns the start time of the peer's process in clock ticks since boot, `None` if the process
+/// may not be the one that connected. The start time is read before the user: if the pid was
+/// reused, either the new process has the same user or this returns `None`.
 #[must_use]
 pub fn process_start_time(peer: &UnixPeer) -> Option<NonZeroU64> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", peer.pid)).ok()?;
@@ -63,7 +64,7 @@ pub fn process_start_time(peer: &UnixPeer) -> Option<NonZeroU64> {
     parse_uids(&status)?.contains(&peer.uid).then_some(start)
 }
 
-/// What polkit is asked about; `None` if the peer's start is not known.
+/// Returns the subject for a polkit check; `None` without a start time.
 #[must_use]
 pub fn polkit_subject(peer: &UnixPeer) -> Option<Subject> {
     Some(Subject {
@@ -73,14 +74,15 @@ pub fn polkit_subject(peer: &UnixPeer) -> Option<Subject> {
     })
 }
 
-/// The twenty-second field, which is not 0. The second is a name in parentheses, which may contain anything.
+/// Parses field 22 of `/proc/PID/stat`, which is never 0. Field 2 is the command in parentheses,
+/// which may contain spaces and parentheses.
 fn parse_start_time(stat: &str) -> Option<NonZeroU64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let start = after_name.split_ascii_whitespace().nth(22 - 3)?;
     start.parse().ok()
 }
 
-/// The user whose process it is, and as whom it acts.
+/// Parses the real and the effective user id in `/proc/PID/status`.
 fn parse_uids(status: &str) -> Option<[u32; 2]> {
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     let mut numbers = line.split_ascii_whitespace().map(str::parse);
@@ -109,8 +111,8 @@ mod tests {
         assert!(polkit_subject(&peer).is_some());
     }
 
-    /// Both are the contexts of this process: the one of its socket, and the one of itself, to which some modules
-    /// add a mode. A system without such a module knows neither.
+    /// The context of the socket is compared with that of this process, to which some modules
+    /// append a mode. A system without such a module has neither.
     #[test]
     fn unix_peer_has_the_security_context_of_its_process() {
         let (ours, _theirs) = UnixStream::pair().unwrap();

@@ -1,4 +1,4 @@
-//! One daemon per pid file, and one per run directory.
+//! Pid files, which ensure a single daemon per file and per run directory.
 
 use super::NetError;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -6,20 +6,21 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A pid file, held as long as this lives: locked and written, and removed at the end (DM-108).
+/// A locked pid file. It holds the process id, and is removed on drop (DM-108).
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
-    /// Holds the lock; the kernel lets go of it even if the process is killed.
+    /// The open file holds the lock. The kernel releases it even if the process is killed.
     _lock: File,
 }
 
 impl PidFile {
-    /// Takes the lock of `run_dir`, a pid file in it.
+    /// Locks `eventryd.pid` in the run directory.
     ///
     /// # Errors
     ///
-    /// [`NetError::AlreadyRunning`] if somebody holds it, [`NetError::Io`] if the file cannot be made.
+    /// [`NetError::AlreadyRunning`] if another process holds the lock, [`NetError::Io`] if the file
+    /// cannot be created.
     pub fn acquire_in(run_dir: &Path) -> Result<PidFile, NetError> {
         let locked = PidFile::acquire(&run_dir.join("eventryd.pid"));
         locked.map_err(|error| match error {
@@ -31,11 +32,12 @@ impl PidFile {
         })
     }
 
-    /// Takes the lock of the pid file `path`.
+    /// Locks the pid file `path`, creating it if necessary.
     ///
     /// # Errors
     ///
-    /// [`NetError::PidFileInUse`] if somebody holds it, [`NetError::Io`] if the file cannot be made.
+    /// [`NetError::PidFileInUse`] if another process holds the lock, [`NetError::Io`] if the file
+    /// cannot be created.
     pub fn acquire(path: &Path) -> Result<PidFile, NetError> {
         loop {
             let file = OpenOptions::new()
@@ -52,8 +54,8 @@ impl PidFile {
         }
     }
 
-    /// Takes the lock of a pid file that has been opened. `None` if its last holder has
-    /// removed the file since: then this lock protects nothing.
+    /// Locks an open pid file. Returns `None` if the previous holder has removed the file
+    /// meanwhile: the lock is worthless then, because the next daemon creates a new file.
     fn try_acquire(mut file: File, path: &Path) -> Result<Option<PidFile>, NetError> {
         match file.try_lock() {
             Ok(()) => {}
@@ -85,8 +87,8 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Removed while it is locked, so never that of a successor. If it stays, the next daemon takes
-        // it over all the same.
+        // The lock is still held, so the file cannot belong to a successor. If the removal fails,
+        // the next daemon reuses the file.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -121,7 +123,8 @@ mod tests {
         PidFile::acquire_in(dir.path()).unwrap();
     }
 
-    /// Whoever holds the lock removes the file at its end, when another one may have opened it.
+    /// The holder of the lock removes the file on exit, and another process may have opened it
+    /// before.
     #[test]
     fn lock_on_a_removed_file_is_not_used() {
         let dir = tempfile::tempdir().unwrap();

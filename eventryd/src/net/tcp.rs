@@ -17,7 +17,7 @@ pub struct TcpListener {
     address: SocketAddr,
 }
 
-/// The sockets of one service, and the addresses it could not have.
+/// The sockets of one service, and the addresses that were unavailable.
 ///
 /// ```
 /// use eventryd::net::BoundSockets;
@@ -32,22 +32,22 @@ pub struct TcpListener {
 /// ```
 #[derive(Debug)]
 pub struct BoundSockets {
-    /// At least one.
+    /// At least one socket.
     pub sockets: Vec<TcpListener>,
-    /// Addresses that are taken, or not of this machine, with what the operating system said.
+    /// Addresses that are in use or not local, with the error of `bind`.
     pub skipped: Vec<(SocketAddr, io::Error)>,
 }
 
 impl BoundSockets {
-    /// Binds and listens at every address that `host` and `port` stand for, with room for `backlog`
-    /// connections that nobody has accepted yet. Without a host these are all addresses of the machine,
-    /// IPv6 and IPv4 by a socket each; the port is a number or the name of a service, and 0 chooses one
+    /// Binds and listens on every address of `host` and `port`, with a queue of `backlog`
+    /// connections. Without a host, these are all addresses of the machine, with one socket for
+    /// IPv6 and one for IPv4. The port is a number or a service name; 0 lets the kernel choose one
     /// (DM-301, DM-303).
     ///
     /// # Errors
     ///
-    /// [`NetError::Resolve`] if the names stand for nothing; [`NetError::Listen`] if no address could be
-    /// had, or one was refused for any other reason than that it is taken or not there.
+    /// [`NetError::Resolve`] if the host or the port cannot be resolved. [`NetError::Listen`] if no
+    /// address is available, or if one fails for another reason than being in use or not local.
     pub fn bind(host: Option<&str>, port: &str, backlog: u32) -> Result<BoundSockets, NetError> {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         let name = || format!("{}:{port}", host.unwrap_or("*"));
@@ -58,7 +58,7 @@ impl BoundSockets {
         for address in resolve(host, port)? {
             match TcpListener::bind(address, backlog) {
                 Ok(socket) => bound.sockets.push(socket),
-                // The kernel has no IPv6, for example: nobody can come that way.
+                // The kernel lacks the family, usually IPv6, so no client can use this address.
                 Err(Errno::AFNOSUPPORT) => {}
                 Err(error @ (Errno::ADDRINUSE | Errno::ADDRNOTAVAIL)) => {
                     bound.skipped.push((address, error.into()));
@@ -90,18 +90,17 @@ impl TcpListener {
         let socket = socket_with(family, SocketType::STREAM, SOCKET_FLAGS, None)?;
         set_socket_reuseaddr(&socket, true)?;
         if address.is_ipv6() {
-            // IPv4 has a socket of its own.
+            // IPv4 has its own socket.
             set_ipv6_v6only(&socket, true)?;
         }
         bind(&socket, &address)?;
         listen(&socket, backlog)?;
-        // The port may have been chosen for us.
+        // The kernel chooses the port if it is 0.
         let address = SocketAddr::try_from(getsockname(&socket)?)?;
         Ok(TcpListener { socket, address })
     }
 
-    /// Takes a listening socket that somebody else has made, with room for `backlog` connections that nobody
-    /// has accepted yet.
+    /// Takes over a listening socket created elsewhere, with a queue of `backlog` connections.
     pub(super) fn from_std(
         listener: std::net::TcpListener,
         backlog: u32,
@@ -113,22 +112,22 @@ impl TcpListener {
         Ok(TcpListener { socket, address })
     }
 
-    /// The next connection, non-blocking, close-on-exec and without the delay that collects small messages
-    /// (DM-304), or `None` if nobody waits.
+    /// Accepts the next connection, non-blocking, close-on-exec and with `TCP_NODELAY` (DM-304);
+    /// `None` if the queue is empty.
     ///
     /// # Errors
     ///
-    /// As those of [`Listener::accept`](super::Listener::accept).
+    /// As for [`Listener::accept`](super::Listener::accept).
     pub fn accept(&self) -> io::Result<Option<TcpStream>> {
         let Some(connection) = accept(&self.socket)? else {
             return Ok(None);
         };
-        // A peer that has gone already refuses it; that is noticed when it is read.
+        // This fails if the peer has already disconnected; the first read reports that.
         let _ = set_tcp_nodelay(&connection, true);
         Ok(Some(connection.into()))
     }
 
-    /// The address it is bound to.
+    /// Returns the bound address.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -141,7 +140,7 @@ impl AsFd for TcpListener {
     }
 }
 
-/// The addresses that a host and a port stand for, each once.
+/// Resolves a host and a port to addresses without duplicates.
 fn resolve(host: Option<&str>, port: &str) -> Result<Vec<SocketAddr>, NetError> {
     let flags = match host {
         None => libc::AI_PASSIVE,
@@ -227,7 +226,7 @@ mod tests {
                         .all(|socket| socket.address().is_ipv6())
                 );
             }
-            // A machine without IPv6 has nothing left.
+            // A machine without IPv6 has no address left.
             Err(error) => assert!(error.to_string().contains(&port), "{error}"),
         }
     }
@@ -239,7 +238,7 @@ mod tests {
         let text = local(&port).unwrap_err().to_string();
         assert!(text.contains(&format!("127.0.0.1:{port}")), "{text}");
         assert!(text.contains("in use"), "{text}");
-        // Documentation addresses belong to nobody.
+        // RFC 5737 reserves this address for documentation; no machine has it.
         let text = BoundSockets::bind(Some("192.0.2.1"), "0", 4).unwrap_err();
         assert!(text.to_string().contains("192.0.2.1"), "{text}");
     }

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-/// A listening Unix socket with a name in the file system, which is removed with it (DM-204).
+/// A listening Unix socket with a path, which is removed on drop (DM-204).
 ///
 /// ```
 /// use eventryd::net::UnixListener;
@@ -31,51 +31,53 @@ use std::path::{Path, PathBuf};
 pub struct UnixListener {
     socket: OwnedFd,
     path: PathBuf,
-    /// Device and inode of the name, if we made it; another file of that name is not ours to remove.
+    /// Device and inode of the path if the daemon created it. Another file at the same path must
+    /// not be removed.
     inode: Option<(u64, u64)>,
 }
 
 impl UnixListener {
-    /// Binds and listens at `path`, reachable for those whom `mode` lets through, with room for
-    /// `backlog` connections that nobody has accepted yet.
+    /// Binds and listens at `path` with the access `mode`, and a queue of `backlog` connections.
     ///
-    /// A name that a dead daemon left is replaced; one that answers, or is no socket, is left alone. The
-    /// name appears when the socket has its mode and listens: there is no moment in which somebody else
-    /// could connect, and the process's umask is not touched (DM-202, DM-203, DM-205, DM-206).
+    /// The socket of a dead daemon is replaced; a socket in use and any other file are left alone.
+    /// The path appears only after the mode is set and the socket listens, so access is never wider
+    /// than `mode`, and the umask of the process stays unchanged (DM-202, DM-203, DM-205, DM-206).
     ///
     /// # Errors
     ///
-    /// [`NetError`]
+    /// [`NetError::AddressInUse`], [`NetError::NotASocket`] or [`NetError::PathTooLong`] for an
+    /// unusable path, [`NetError::Io`] if a system call fails.
     pub fn bind(path: &Path, mode: u32, backlog: u32) -> Result<UnixListener, NetError> {
         UnixListener::bind_with_group(None, path, mode, backlog)
     }
 
-    /// The same for a socket that belongs to the group with the number `group`, if that is given.
+    /// Binds as [`bind`](UnixListener::bind) does, and gives the socket to `group` if there is one.
     ///
     /// # Errors
     ///
-    /// [`NetError`]
+    /// As for [`bind`](UnixListener::bind).
     pub fn bind_with_group(
         group: Option<u32>,
         path: &Path,
         mode: u32,
         backlog: u32,
     ) -> Result<UnixListener, NetError> {
-        // The final name must fit, or no client could connect to it.
+        // The final path must fit, or no client could connect to it.
         SocketAddrUnix::new(path).map_err(|_| NetError::PathTooLong(path.to_owned()))?;
         check_path(path)?;
 
-        // A name that is no longer than the final one.
+        // The temporary name is no longer than the final one.
         let temporary = path.with_file_name(format!(".{}", std::process::id()));
         let _ = fs::remove_file(&temporary);
         let address =
             SocketAddrUnix::new(&temporary).map_err(|_| NetError::PathTooLong(path.to_owned()))?;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SOCKET_FLAGS, None)
-            .map_err(NetError::io("make a socket for", path))?;
+            .map_err(NetError::io("create a socket for", path))?;
         bind(&socket, &address).map_err(NetError::io("bind a socket for", path))?;
 
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-        // The group before the mode, so that no other group ever has what the mode gives it.
+        // The group is set before the mode, so that no other group ever gets the access of the
+        // mode.
         let prepared = group
             .map_or(Ok(()), |group| chown(&temporary, None, Some(group)))
             .map_err(NetError::io("set the group of", path))
@@ -89,7 +91,7 @@ impl UnixListener {
                 made.map_err(NetError::io("examine", path))
             })
             .and_then(|made| {
-                fs::rename(&temporary, path).map_err(NetError::io("name the socket", path))?;
+                fs::rename(&temporary, path).map_err(NetError::io("rename the socket to", path))?;
                 Ok((made.dev(), made.ino()))
             });
         let inode = prepared.inspect_err(|_| {
@@ -102,8 +104,8 @@ impl UnixListener {
         })
     }
 
-    /// Takes a listening socket that somebody else has made, whose name stays theirs (DM-204), with room for
-    /// `backlog` connections that nobody has accepted yet.
+    /// Takes over a listening socket created elsewhere, with a queue of `backlog` connections. Its
+    /// path is not removed (DM-204).
     pub(super) fn from_std(
         listener: std::os::unix::net::UnixListener,
         backlog: u32,
@@ -120,28 +122,28 @@ impl UnixListener {
         })
     }
 
-    /// The next connection, non-blocking and close-on-exec, or `None` if nobody waits.
+    /// Accepts the next connection, non-blocking and close-on-exec; `None` if the queue is empty.
     ///
     /// # Errors
     ///
-    /// As those of [`Listener::accept`](super::Listener::accept).
+    /// As for [`Listener::accept`](super::Listener::accept).
     pub fn accept(&self) -> io::Result<Option<UnixStream>> {
         Ok(accept(&self.socket)?.map(UnixStream::from))
     }
 
-    /// The name of the socket.
+    /// Returns the path of the socket.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes the name out of the file system, so that nobody can connect any more; those who have keep
-    /// their place.
+    /// Removes the path, so that no further client can connect. Accepted connections stay.
     pub fn unlink(&self) {
         if let Ok(found) = fs::symlink_metadata(&self.path)
             && Some((found.dev(), found.ino())) == self.inode
         {
-            // If it stays, the next daemon finds that nobody answers and replaces it.
+            // If the removal fails, the next daemon finds a socket that refuses connections and
+            // replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -159,7 +161,7 @@ impl Drop for UnixListener {
     }
 }
 
-/// Finds out whether the name may be taken: it is free, or a socket that nobody listens on.
+/// Checks that the path is free or a socket without a listener.
 fn check_path(path: &Path) -> Result<(), NetError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -171,12 +173,14 @@ fn check_path(path: &Path) -> Result<(), NetError> {
     }
     let address = SocketAddrUnix::new(path).map_err(|_| NetError::PathTooLong(path.to_owned()))?;
     let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, SOCKET_FLAGS, None)
-        .map_err(NetError::io("make a socket for", path))?;
+        .map_err(NetError::io("create a socket for", path))?;
     match connect(&probe, &address) {
-        // Accepted, or the listener's queue is full: somebody is there.
+        // `EAGAIN` means that the queue of a listener is full, so the socket is in use.
         Ok(()) | Err(Errno::AGAIN) => Err(NetError::AddressInUse(path.to_owned())),
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(()),
-        Err(error) => Err(NetError::io("find out who uses", path)(error)),
+        Err(error) => Err(NetError::io("check whether a program listens on", path)(
+            error,
+        )),
     }
 }
 
@@ -190,7 +194,7 @@ mod tests {
         fs::metadata(path).unwrap().mode() & 0o777
     }
 
-    /// Root may give a socket away; to others only a group of their own.
+    /// Root may give the socket to any group, other users only to their own.
     #[test]
     fn socket_has_its_group_and_mode() {
         let dir = tempfile::tempdir().unwrap();

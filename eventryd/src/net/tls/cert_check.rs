@@ -1,9 +1,9 @@
-//! Whether a certificate suits its part (DM-1202, DM-1205, DM-1206).
+//! Checks that a certificate suits its role (DM-1202, DM-1205, DM-1206).
 
 use super::certificate::Certificate;
 use std::fmt;
 
-/// The part that a certificate plays.
+/// The role of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CertRole {
     Ca,
@@ -11,40 +11,40 @@ pub(super) enum CertRole {
     Client,
 }
 
-/// Why a certificate does not suit its part.
+/// The reason why a certificate does not suit its role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertCheckError {
-    /// It has expired.
+    /// The certificate has expired.
     #[error("it has expired")]
     Expired,
-    /// It is not valid yet.
-    #[error("it is not valid yet; is the clock right?")]
+    /// The certificate is not valid yet.
+    #[error("it is not valid yet; check the system clock")]
     NotYetValid,
-    /// It is to sign others, and its basic constraints do not make it an authority's.
-    #[error("its basic constraints do not make it an authority's (CA:TRUE)")]
+    /// The certificate must sign others, but its basic constraints do not allow that.
+    #[error("it is not a CA certificate: its basic constraints lack CA:TRUE")]
     NotCa,
-    /// It is an authority's, which is for signing others alone.
-    #[error("it is an authority's certificate (CA:TRUE), not one for a {0}")]
+    /// The certificate is that of a CA, which must only sign others.
+    #[error("it is a CA certificate (CA:TRUE), not one for a {0}")]
     IsCa(TlsSide),
-    /// Its key usage does not allow what is needed.
+    /// The key usage lacks the named usage.
     #[error("its key usage does not include {0}")]
     KeyUsage(&'static str),
-    /// Its extended key usage is another one.
-    #[error("its extended key usage is not that of a TLS {0}")]
+    /// The extended key usage does not include this side of a TLS connection.
+    #[error("its extended key usage does not allow a TLS {0}")]
     ExtendedKeyUsage(TlsSide),
-    /// It cannot be read.
+    /// The certificate cannot be parsed.
     #[error("it is malformed")]
     Malformed,
 }
 
-/// The end of a connection.
+/// The side of a TLS connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsSide {
-    /// That which is connected to.
+    /// The side that accepts the connection.
     Server,
-    /// That which connects.
+    /// The side that connects.
     Client,
 }
 
@@ -57,11 +57,12 @@ impl fmt::Display for TlsSide {
     }
 }
 
-/// Checks a certificate for its part at `now`, in seconds since 1970. What succeeds may come with a
-/// reason for a warning: an extension that is not critical forbids it.
+/// Checks a certificate for its role at `now`, in seconds since 1970. Returns a reason for a
+/// warning if only a non-critical extension forbids the role.
 ///
-/// An extended key usage that names no part in TLS at all is refused even so (DM-1206): who wrote it meant
-/// something else. A client with a server's certificate is common, and warned of.
+/// An extended key usage that includes neither side of TLS is an error even if it is not critical
+/// (DM-1206): the certificate was issued for another purpose. A client that presents a server's
+/// certificate is common and causes a warning.
 pub(super) fn check_certificate(
     certificate: &Certificate<'_>,
     role: CertRole,
@@ -116,7 +117,7 @@ pub(super) fn check_certificate(
     Ok(usage.or(extended_usage))
 }
 
-/// What is critical is an error, anything else a warning.
+/// Returns a problem of a critical extension as an error, and any other as a warning.
 fn error_if_critical(
     found: Option<(CertCheckError, bool)>,
 ) -> Result<Option<CertCheckError>, CertCheckError> {

@@ -1,11 +1,12 @@
-//! Which of the server's certificates a client is shown.
+//! Choice of the server certificate for a connection.
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
-/// The first certificate whose signature the client can check, in the order in which they were named. If it can
-/// check none it is shown the first candidates the same, and told that the two of them have nothing in common.
+/// Chooses the first certificate, in the configured order, with a signature scheme that the client
+/// supports. Without such a certificate the first one is used, and the handshake fails with an
+/// alert.
 #[derive(Debug)]
 pub(super) struct CertResolver {
     first: Arc<CertifiedKey>,
@@ -13,7 +14,7 @@ pub(super) struct CertResolver {
 }
 
 impl CertResolver {
-    /// `None` if there is no certificate.
+    /// Returns `None` if there is no certificate.
     pub(super) fn new(certificates: Vec<Arc<CertifiedKey>>) -> Option<CertResolver> {
         let mut others = certificates.into_iter();
         let first = others.next()?;
@@ -24,7 +25,7 @@ impl CertResolver {
 
 impl ResolvesServerCert for CertResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // Those of them that go with none of the client's cipher suites have been left out.
+        // rustls has removed the schemes that do not fit any of the client's cipher suites.
         let schemes = hello.signature_schemes();
         let is_supported =
             |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(schemes).is_some();

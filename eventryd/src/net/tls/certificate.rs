@@ -1,24 +1,24 @@
-//! What a certificate says of itself.
+//! Parser for the fields of a certificate that rustls-webpki does not expose.
 //!
-//! The chain and its signatures are rustls-webpki's. It does not look at key usage, keeps no dates of
-//! authorities, and does not tell whether an extension is critical; so that is read here.
+//! rustls-webpki verifies the chain and its signatures. It ignores the key usage, keeps no dates of
+//! trust anchors, and does not report if an extension is critical.
 
 use super::der::{DerReader, Malformed, tag};
 
-/// What is looked at of a certificate. Times are seconds since 1970.
+/// The parsed fields of a certificate. Dates are in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Certificate<'a> {
-    /// What the SEQUENCE of the subject encloses.
+    /// Content of the subject's SEQUENCE.
     pub(super) subject: &'a [u8],
     pub(super) not_before: i64,
     pub(super) not_after: i64,
-    /// Whether it is an authority's, if it says so or otherwise.
+    /// The flag in the basic constraints; `None` without that extension.
     pub(super) is_ca: Option<bool>,
     pub(super) key_usage: Option<KeyUsage>,
     pub(super) extended_key_usage: Option<ExtendedKeyUsage>,
 }
 
-/// What the key may be used for, as far as anybody asks.
+/// The parsed bits of the key usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KeyUsage {
     pub(super) digital_signature: bool,
@@ -26,7 +26,7 @@ pub(super) struct KeyUsage {
     pub(super) critical: bool,
 }
 
-/// What the certificate may be used for, as far as anybody asks.
+/// The parsed purposes of the extended key usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ExtendedKeyUsage {
     pub(super) server: bool,
@@ -73,7 +73,7 @@ impl<'a> Certificate<'a> {
         Ok(certificate)
     }
 
-    /// Takes note of an extension.
+    /// Records an extension that is checked, and ignores any other.
     fn record_extension(&mut self, mut extension: DerReader<'_>) -> Result<(), Malformed> {
         let oid = extension.expect(tag::OBJECT_IDENTIFIER)?;
         let critical = is_true(extension.optional(tag::BOOLEAN)?);
@@ -84,7 +84,8 @@ impl<'a> Certificate<'a> {
                 self.is_ca = Some(is_true(flag));
             }
             KEY_USAGE => {
-                // The first byte counts the unused bits; the highest bit of the next is parse_digits 0.
+                // The first byte counts the unused bits; the highest bit of the second byte is bit
+                // 0.
                 let bits = value.expect(tag::BIT_STRING)?;
                 let first = bits.get(1).copied().unwrap_or(0);
                 self.key_usage = Some(KeyUsage {
@@ -115,12 +116,13 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// A truth value, which is left out when it is false.
+/// Decodes an optional BOOLEAN whose default is false.
 fn is_true(value: Option<&[u8]>) -> bool {
     matches!(value, Some([byte]) if *byte != 0)
 }
 
-/// A time in seconds since 1970: `YYMMDDhhmmssZ`, of the years 1950 to 2049, or `YYYYMMDDhhmmssZ`.
+/// Reads a date as seconds since 1970: `YYMMDDhhmmssZ` for the years 1950 to 2049, or
+/// `YYYYMMDDhhmmssZ`.
 fn read_date(from: &mut DerReader<'_>) -> Result<i64, Malformed> {
     let value = from.read_element()?;
     let text = std::str::from_utf8(value.content).map_err(|_| Malformed)?;
@@ -157,7 +159,7 @@ fn read_date(from: &mut DerReader<'_>) -> Result<i64, Malformed> {
     Ok(((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
 }
 
-/// Counted from 1 March of the year 0, so that the leap day is the last of its year.
+/// Counts days from 1 March of the year 0, which makes the leap day the last day of a year.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 {
         (year, month - 3)

@@ -1,4 +1,4 @@
-//! Everything that TLS connections share: loaded, checked and put together once, replaced as a whole.
+//! The state shared by TLS connections: loaded and checked as a whole, replaced as a whole.
 
 use super::cert_check::{CertCheckError, CertRole, check_certificate};
 use super::cert_resolver::CertResolver;
@@ -18,24 +18,26 @@ use std::sync::Arc;
 use std::time::Duration;
 use webpki::{CertRevocationList, OwnedCertRevocationList, anchor_from_trusted_cert};
 
-/// What an operator chooses about TLS.
+/// The TLS settings of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// Keys and certificates.
+    /// Paths of keys and certificates.
     pub files: TlsFiles,
-    /// Patterns for the subjects of clients; `None` allows all, an empty list nobody (DM-1205).
+    /// Patterns for the subjects of clients; `None` allows all clients, an empty list allows none
+    /// (DM-1205).
     pub allowed_dn: Option<Vec<String>>,
-    /// Whether clients whose certificate is refused are cut off (DM-1204).
+    /// If set, clients whose certificate is rejected are disconnected (DM-1204).
     pub verify_clients: bool,
-    /// Whether our own certificates are checked when they are loaded (DM-1202).
+    /// If set, the server's own certificates are checked when they are loaded (DM-1202).
     pub sanity_checks: bool,
-    /// A GnuTLS priority string, of which [`TlsVersions::from_priority`](super::TlsVersions::from_priority) says what is understood (DM-1207).
+    /// GnuTLS priority string; [`TlsVersions::from_priority`](super::TlsVersions::from_priority)
+    /// lists the supported parts (DM-1207).
     pub priority: Option<String>,
 }
 
-/// Everything that TLS connections share.
+/// The state shared by TLS connections.
 ///
-/// It never changes: what is loaded anew is a new one, for new connections, and those that are open keep
+/// A context never changes. A reload creates a new one for new connections; open connections keep
 /// theirs (DM-1209).
 pub struct TlsContext {
     pub(super) config: Arc<ServerConfig>,
@@ -45,12 +47,12 @@ pub struct TlsContext {
 }
 
 impl TlsContext {
-    /// Loads and checks everything. `clock` tells the time since 1970, now and when clients come;
-    /// [`wall_clock`](super::wall_clock) is that of the system.
+    /// Loads and checks all files. `clock` returns the time since 1970; it is called here and for
+    /// each client. [`wall_clock`](super::wall_clock) is the system's clock.
     ///
     /// # Errors
     ///
-    /// [`TlsConfigError`]; nothing is used then.
+    /// [`TlsConfigError`] for the first problem found.
     pub fn load(
         settings: &TlsSettings,
         clock: fn() -> Duration,
@@ -103,8 +105,9 @@ impl TlsContext {
                 .map_err(|error| content_error(files::KEY, &of.key, key_error(&error)))?;
             certificates.push(Arc::new(certified));
         }
-        let certificates = CertResolver::new(certificates)
-            .ok_or_else(|| TlsConfigError::Setup("no server certificate is named".to_owned()))?;
+        let certificates = CertResolver::new(certificates).ok_or_else(|| {
+            TlsConfigError::Setup("no server certificate is configured".to_owned())
+        })?;
         let versions =
             TlsVersions::from_priority(settings.priority.as_deref().unwrap_or("NORMAL"))?;
         let hints = policy.anchors.iter();
@@ -120,9 +123,10 @@ impl TlsContext {
             .map_err(|error| TlsConfigError::Setup(error.to_string()))?
             .with_client_cert_verifier(Arc::new(verifier))
             .with_cert_resolver(Arc::new(certificates));
-        // A client of libvirt takes the records of tickets for the byte it waits for, and gives up.
+        // libvirt's clients read the record of a session ticket instead of the confirmation byte,
+        // and fail.
         config.send_tls13_tickets = 0;
-        // A session that is resumed would not be judged by what has been loaded since.
+        // A resumed session would skip the check against certificates loaded since.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(TlsContext {
             config: Arc::new(config),
@@ -132,24 +136,25 @@ impl TlsContext {
         })
     }
 
-    /// What an operator should know of the certificates that were loaded.
+    /// Returns the warnings about the loaded certificates.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The server's side of a connection that was just accepted.
+    /// Creates the server side of an accepted connection.
     ///
     /// # Errors
     ///
-    /// [`TlsConfigError::Setup`], which does not happen with what [`load`](TlsContext::load) makes.
+    /// [`TlsConfigError::Setup`] if rustls rejects the configuration, which
+    /// [`load`](TlsContext::load) excludes.
     pub fn accept(self: &Arc<TlsContext>) -> Result<TlsSession, TlsConfigError> {
         TlsSession::new(self)
     }
 }
 
 impl fmt::Debug for TlsContext {
-    /// Without the key.
+    /// Omits the private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsContext")
             .field("authorities", &self.policy.anchors.len())
@@ -160,7 +165,8 @@ impl fmt::Debug for TlsContext {
     }
 }
 
-/// Checks one of our own certificates.
+/// Checks a configured certificate, and returns a warning if only a non-critical extension forbids
+/// its role.
 fn check_own(
     certificate: &CertificateDer<'_>,
     (what, path, role): (&'static str, &Path, CertRole),
@@ -216,22 +222,22 @@ fn revocation_lists(
     lists.iter().map(|der| list(der.as_ref())).collect()
 }
 
-/// The subject of an anchor lacks the SEQUENCE around it, which the hint has.
+/// Adds the SEQUENCE header, which hints contain and the subjects of trust anchors lack.
 fn encode_sequence(content: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
     super::der::write_element(&mut whole, super::der::tag::SEQUENCE, content);
     whole
 }
 
-/// What to tell of a key that rustls does not take.
+/// Returns the cause of a key that rustls rejects.
 fn key_error(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InconsistentKeys(_) => {
-            "it does not belong to the server certificate".to_owned()
+            "the key does not match the server certificate".to_owned()
         }
         other => format!(
-            "{other}; keys may be RSA of 2048 bits and more, P-256, P-384 or Ed25519, \
-             such as certtool and openssl write"
+            "{other}; supported are RSA keys of at least 2048 bits, P-256, P-384 and Ed25519, \
+             as written by certtool and openssl"
         ),
     }
 }

@@ -1,8 +1,8 @@
-//! DER, as far as certificates and keys need it: tags, lengths and what they enclose.
+//! DER encoding of the elements in certificates and keys.
 //!
-//! Certificates come from strangers. Whatever the bytes, nothing here panics, copies or recurses.
+//! The input is untrusted. For any bytes, the reader does not panic, copy or recurse.
 
-/// The tags that are looked for.
+/// Tags of the elements that occur.
 pub(super) mod tag {
     pub(crate) const BOOLEAN: u8 = 0x01;
     pub(crate) const INTEGER: u8 = 0x02;
@@ -20,17 +20,17 @@ pub(super) mod tag {
     pub(crate) const BMP_STRING: u8 = 0x1e;
     pub(crate) const SEQUENCE: u8 = 0x30;
     pub(crate) const SET: u8 = 0x31;
-    /// The context-specific, constructed tag of number `n`.
+    /// Returns the constructed, context-specific tag of number `n`.
     pub(crate) const fn context(n: u8) -> u8 {
         0xa0 | n
     }
 }
 
-/// The bytes are not what they should be.
+/// The error for bytes that are not valid DER or not of the expected structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// One value: its tag, what it encloses, and both with the header.
+/// One element: its tag, its content, and its encoding including the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Element<'a> {
     pub(super) tag: u8,
@@ -38,7 +38,7 @@ pub(super) struct Element<'a> {
     pub(super) encoded: &'a [u8],
 }
 
-/// Values one after the other.
+/// A reader of consecutive elements.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DerReader<'a>(&'a [u8]);
 
@@ -51,11 +51,11 @@ impl<'a> DerReader<'a> {
         self.0.is_empty()
     }
 
-    /// The next value, whatever it is.
+    /// Reads the next element.
     pub(super) fn read_element(&mut self) -> Result<Element<'a>, Malformed> {
         let bytes = self.0;
         let (&tag, rest) = bytes.split_first().ok_or(Malformed)?;
-        // Tags of more than one byte occur nowhere in certificates.
+        // Multi-byte tags do not occur in certificates.
         if tag & 0x1f == 0x1f {
             return Err(Malformed);
         }
@@ -69,7 +69,7 @@ impl<'a> DerReader<'a> {
                 let length = digits
                     .iter()
                     .fold(0, |length, digit| length << 8 | usize::from(*digit));
-                // The shortest form is the only one.
+                // DER requires the shortest form of a length.
                 if length < 0x80 || digits[0] == 0 {
                     return Err(Malformed);
                 }
@@ -86,7 +86,7 @@ impl<'a> DerReader<'a> {
         })
     }
 
-    /// The next value, which must have this tag: what it encloses.
+    /// Reads the next element, which must have this tag, and returns its content.
     pub(super) fn expect(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
         let value = self.read_element()?;
         if value.tag == tag {
@@ -96,12 +96,12 @@ impl<'a> DerReader<'a> {
         }
     }
 
-    /// The same, as values to be read in turn.
+    /// Reads the next element, which must have this tag, and returns a reader of its content.
     pub(super) fn expect_nested(&mut self, tag: u8) -> Result<DerReader<'a>, Malformed> {
         self.expect(tag).map(DerReader)
     }
 
-    /// The next value if it has this tag.
+    /// Reads the next element if it has this tag, and returns its content.
     pub(super) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, Malformed> {
         if self.0.first() == Some(&tag) {
             self.expect(tag).map(Some)
@@ -110,7 +110,7 @@ impl<'a> DerReader<'a> {
         }
     }
 
-    /// Fails unless everything has been read.
+    /// Fails if any bytes are left.
     pub(super) const fn expect_end(&self) -> Result<(), Malformed> {
         if self.is_empty() {
             Ok(())
@@ -120,7 +120,10 @@ impl<'a> DerReader<'a> {
     }
 }
 
-/// Appends a value. A length of 64 KiB and more does not occur in what is written here.
+/// Appends an element.
+///
+/// # Panics
+/// If the content has 64 KiB or more. Names and keys are shorter.
 pub(super) fn write_element(to: &mut Vec<u8>, tag: u8, content: &[u8]) {
     to.push(tag);
     let length = u16::try_from(content.len()).expect("a value of less than 64 KiB");

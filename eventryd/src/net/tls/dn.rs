@@ -1,25 +1,26 @@
-//! Distinguished names as GnuTLS writes them, which is what libvirt compares its allow lists with (DM-1205).
+//! Distinguished names in the text form of GnuTLS, which libvirt compares with its allow lists
+//! (DM-1205).
 //!
-//! The form is not that of RFC 4514: attributes stand in the order in which they are encoded, some have names
-//! of GnuTLS's own, and a value whose type does not fit its attribute is written in write_hex. Measured
-//! against GnuTLS 3.7.9, whose answers are the test vectors.
+//! The form differs from RFC 4514: attributes keep their encoded order, some have GnuTLS's own
+//! names, and a value whose type does not suit its attribute is hexadecimal. The rules were
+//! measured with GnuTLS 3.7.9, whose output is the test data.
 
 use super::der::{DerReader, Element, Malformed, tag};
 use std::fmt::Write as _;
 
-/// What the value of an attribute may be for its text to be render.
+/// The string types that are shown as text for an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Syntax {
-    /// Any of the types for text.
+    /// Any string type.
     Text,
     Printable,
     Ia5,
     Numeric,
-    /// Never: it is render in write_hex.
+    /// None: the value is always hexadecimal.
     Opaque,
 }
 
-/// The attributes that have a name, by their oid.
+/// Object identifier, name and syntax of the attributes that GnuTLS knows.
 const ATTRIBUTES: &[(&str, &str, Syntax)] = &[
     ("2.5.4.3", "CN", Syntax::Text),
     ("2.5.4.4", "surName", Syntax::Text),
@@ -73,11 +74,11 @@ const ATTRIBUTES: &[(&str, &str, Syntax)] = &[
     ("1.2.643.100.5", "OGRNIP", Syntax::Numeric),
 ];
 
-/// The text of a subject, given what its SEQUENCE encloses, or `None` if it is empty or malformed: such a
-/// name is nobody's, and GnuTLS refuses it too.
+/// Returns the text form of a subject, given the content of its SEQUENCE; `None` if it is empty or
+/// malformed. GnuTLS rejects such names too.
 ///
-/// Whatever the bytes, this does not panic, and what it returns is at most a few times as long. Text that
-/// is not UTF-8 is written in write_hex; GnuTLS passes it on as it is.
+/// This does not panic for any bytes, and the text is at most 24 times as long as `subject`. A
+/// string that is not valid UTF-8 is hexadecimal here; GnuTLS returns its bytes unchanged.
 ///
 /// ```
 /// use eventryd::net::tls::distinguished_name;
@@ -124,7 +125,7 @@ fn write_attribute(text: &mut String, oid: &str, value: Element<'_>) -> Result<(
     }
     match render(syntax, value) {
         Rendering::Text(value) => write_escaped(text, &value),
-        // The number sign of what could not be converted is text, and escaped as such.
+        // GnuTLS escapes this number sign, because it treats the converted value as text.
         Rendering::Unconvertible => {
             text.push_str("\\#");
             write_hex(text, value.content);
@@ -199,7 +200,7 @@ fn write_hex(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// An object oid in its usual form.
+/// Formats an object identifier in dotted notation.
 fn format_oid(encoded: &[u8]) -> Result<String, Malformed> {
     let mut arcs = Vec::new();
     let mut arc: u64 = 0;
@@ -215,7 +216,7 @@ fn format_oid(encoded: &[u8]) -> Result<String, Malformed> {
     let (Some(first), Some(0..0x80)) = (arcs.first().copied(), encoded.last()) else {
         return Err(Malformed);
     };
-    // The first two are encoded as one.
+    // The first byte encodes the first two arcs.
     let root = (first / 40).min(2);
     let mut text = format!("{root}.{}", first - 40 * root);
     for arc in &arcs[1..] {

@@ -9,10 +9,10 @@ const EMAIL: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 9, 1];
 const INN: &[u8] = &[0x2a, 0x85, 3, 3, 0x81, 3, 1, 1];
 const UNKNOWN: &[u8] = &[0x2a, 3, 4];
 
-/// An oid, the type of a value, and the value.
+/// Object identifier, tag and content of an attribute.
 type Attribute<'a> = (&'a [u8], u8, &'a [u8]);
 
-/// What a subject of these encloses.
+/// Encodes the content of a subject's SEQUENCE.
 fn subject(names: &[&[Attribute<'_>]]) -> Vec<u8> {
     let mut subject = Vec::new();
     for attributes in names {
@@ -32,7 +32,8 @@ fn name_of(oid: &[u8], kind: u8, value: &[u8]) -> Option<String> {
     distinguished_name(&subject(&[&[(oid, kind, value)]]))
 }
 
-/// Each expectation is what `virt-pki-query-dn` of libvirt 9.0.0 printed of a certificate with this subject.
+/// The expected texts are the output of `virt-pki-query-dn` from libvirt 9.0.0 for certificates
+/// with these subjects.
 #[test]
 fn names_have_the_form_of_gnutls() {
     let utf_16 =
@@ -105,7 +106,7 @@ fn attributes_keep_the_encoded_order() {
     assert_eq!(distinguished_name(&together).unwrap(), "CN=a+O=b,O=c");
 }
 
-/// GnuTLS refuses these too, or fails an assertion of its own.
+/// GnuTLS rejects these names, or fails an assertion of its own.
 #[test]
 fn empty_or_malformed_name_is_none() {
     assert_eq!(distinguished_name(&[]), None);
@@ -123,7 +124,7 @@ fn non_utf8_text_is_hexadecimal() {
 }
 
 proptest! {
-    /// Two subjects never have the same text because a separator was not escaped.
+    /// An unescaped separator would let a value pass for two attributes.
     #[test]
     fn value_cannot_forge_a_separator(value in "[ -~]{1,20}") {
         let name = name_of(CN, tag::UTF8_STRING, value.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! The files with keys and certificates.
+//! Files with keys and certificates.
 
 use super::TlsConfigError;
 use super::key::parse_private_key;
@@ -8,29 +8,31 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where keys and certificates are (DM-1201).
+/// Paths of keys and certificates (DM-1201).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificates of the authorities that sign those of clients, and ours.
+    /// Certificates of the CAs that sign those of the server and of its clients.
     pub ca: PathBuf,
-    /// What these authorities have revoked. A file that is not there revokes nothing.
+    /// Revocation list of these CAs. A missing file revokes nothing.
     pub crl: Option<PathBuf>,
-    /// The server's certificates, at least one. A client is shown the first whose signature it can check.
+    /// The server's certificates, at least one. A client gets the first one whose signature it can
+    /// verify.
     pub server: Vec<ServerFiles>,
 }
 
-/// A certificate of the server and its key.
+/// A server certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFiles {
-    /// The certificate, and those between it and an authority.
+    /// The certificate, followed by the intermediates up to a CA.
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
 }
 
 impl TlsFiles {
-    /// The files that libvirt uses when none are configured: those of the system, and for a user with the
-    /// home directory `home` those in it that exist; the certificate and its key only together.
+    /// Returns the paths that libvirt uses by default: those of the system, and for a user with the
+    /// home directory `home` the existing files in it. The certificate and the key in it are used
+    /// only if both exist.
     ///
     /// ```
     /// use eventryd::net::tls::TlsFiles;
@@ -63,7 +65,7 @@ impl TlsFiles {
     }
 }
 
-/// What the files hold.
+/// The parsed content of the files.
 #[derive(Debug)]
 pub(super) struct LoadedFiles {
     pub(super) authorities: Vec<CertificateDer<'static>>,
@@ -72,7 +74,7 @@ pub(super) struct LoadedFiles {
     pub(super) server: Vec<ServerIdentity>,
 }
 
-/// A certificate of the server, those between it and an authority, and its key.
+/// A server certificate with its intermediates and its key.
 #[derive(Debug)]
 pub(super) struct ServerIdentity {
     pub(super) chain: Vec<CertificateDer<'static>>,
@@ -114,7 +116,8 @@ impl ServerIdentity {
             key: parse_private_key(&text).map_err(|error| {
                 let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
                 let reason = if is_encrypted {
-                    "it is encrypted, and nobody is asked for a password; decrypt it".to_owned()
+                    "it is encrypted, and the daemon cannot ask for a password; decrypt it"
+                        .to_owned()
                 } else {
                     pem_error_text(&error)
                 };
@@ -143,7 +146,7 @@ pub(super) fn content_error(what: &'static str, path: &Path, reason: String) -> 
     TlsConfigError::Content { what, path, reason }
 }
 
-/// Everything of its kind in a PEM file; there must be something.
+/// Parses all objects of a type in a PEM file; an error if there is none.
 fn parse_pem<T: PemObject>(
     what: &'static str,
     path: &Path,
@@ -163,7 +166,7 @@ fn parse_pem<T: PemObject>(
 
 fn pem_error_text(error: &pem::Error) -> String {
     match error {
-        pem::Error::NoItemsFound => "nothing in it is one in PEM".to_owned(),
-        other => format!("it is not sound PEM: {other}"),
+        pem::Error::NoItemsFound => "the file contains none in PEM format".to_owned(),
+        other => format!("the file is not valid PEM: {other}"),
     }
 }

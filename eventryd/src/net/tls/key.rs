@@ -1,4 +1,4 @@
-//! Private keys as `certtool` and `openssl` write them.
+//! Private keys in the files of `certtool` and `openssl`.
 
 use super::der::{DerReader, Malformed, tag, write_element};
 use rustls::pki_types::pem::{self, PemObject};
@@ -8,10 +8,11 @@ const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 const P_256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
 const P_384: &[u8] = &[0x2b, 0x81, 4, 0, 34];
 
-/// The first private key of a file in PEM.
+/// Parses the first private key of a PEM file.
 ///
-/// The scalar in the key of an elliptic curve has as many bytes as its curve has. GnuTLS writes a zero before
-/// it when its highest bit is set, and leaves zeros out; cryptographic libraries refuse both.
+/// RFC 5915 requires the scalar of an elliptic-curve key to be as long as its curve. GnuTLS
+/// prepends a zero byte if the highest bit is set, and omits leading zero bytes. rustls rejects
+/// both, so the scalar is normalized here.
 pub(super) fn parse_private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, pem::Error> {
     let key = PrivateKeyDer::from_pem_slice(text)?;
     let normalized = match &key {
@@ -21,11 +22,11 @@ pub(super) fn parse_private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, p
             .map(|bytes| PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(bytes))),
         _ => Err(Malformed),
     };
-    // What is not of this kind, or not to be understood, is for others to verify_client.
+    // rustls reports the error of a key that cannot be normalized.
     Ok(normalized.unwrap_or(key))
 }
 
-/// The key of an elliptic curve that PKCS #8 encloses, with a scalar of the right length.
+/// Normalizes an elliptic-curve key inside PKCS #8.
 fn normalize_pkcs8(der: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut fields = DerReader::new(der).expect_nested(tag::SEQUENCE)?;
     let version = fields.read_element()?;
@@ -43,7 +44,7 @@ fn normalize_pkcs8(der: &[u8]) -> Result<Vec<u8>, Malformed> {
     Ok(normalized)
 }
 
-/// The key of an elliptic curve with a scalar of the right length.
+/// Gives the scalar of an elliptic-curve key the length of its curve.
 fn normalize_sec1(der: &[u8], curve: Option<&[u8]>) -> Result<Vec<u8>, Malformed> {
     let mut fields = DerReader::new(der).expect_nested(tag::SEQUENCE)?;
     let version = fields.read_element()?;
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A SEC1 key of P-256 whose scalar is written in these bytes.
+    /// Encodes a SEC1 key of P-256 with this scalar.
     fn key_with(scalar: &[u8]) -> Vec<u8> {
         let mut content = vec![2, 1, 1];
         write_element(&mut content, tag::OCTET_STRING, scalar);

@@ -1,8 +1,9 @@
-//! Who is let in.
+//! Verification of client certificates.
 //!
-//! libvirt's clients expect the handshake to succeed whatever their certificate, and to be cut off without a
-//! word if it is refused (DM-1203). So the handshake itself only proves that the client has the key of the
-//! certificate it shows; what the certificate is worth is found out afterwards.
+//! libvirt's clients expect the handshake to succeed with any certificate, and the connection to
+//! end without an alert if the certificate is rejected (DM-1203). The handshake therefore only
+//! proves that the client has the key of its certificate; the certificate itself is verified
+//! afterwards.
 
 use super::ClientCertError;
 use super::cert_check::{CertCheckError, CertRole, check_certificate};
@@ -23,18 +24,19 @@ use webpki::{
     KeyPurposeIdIter, RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 
-/// A client that was let in.
+/// The identity of an accepted client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsPeer {
-    /// The subject of its certificate, as GnuTLS writes it.
+    /// The subject of the certificate, in the form of GnuTLS.
     pub name: String,
 }
 
-/// Leaves the certificate to be judged later, and checks that it is the client's own.
+/// A verifier that accepts any certificate during the handshake and checks only the client's
+/// signature.
 #[derive(Debug)]
 pub(super) struct DeferredVerifier {
     pub(super) provider: Arc<CryptoProvider>,
-    /// The names of the authorities, from which clients tell which certificate is wanted.
+    /// Subjects of the CAs, from which clients choose a certificate.
     pub(super) hints: Vec<DistinguishedName>,
 }
 
@@ -85,7 +87,7 @@ impl ClientCertVerifier for DeferredVerifier {
     }
 }
 
-/// An authority, and until when it is one.
+/// A CA and its dates, in seconds since 1970.
 #[derive(Debug)]
 pub(super) struct DatedAnchor {
     pub(super) anchor: TrustAnchor<'static>,
@@ -93,19 +95,19 @@ pub(super) struct DatedAnchor {
     pub(super) not_after: i64,
 }
 
-/// Who is let in.
+/// The rules for client certificates.
 #[derive(Debug)]
 pub(super) struct PeerPolicy {
     pub(super) provider: Arc<CryptoProvider>,
     pub(super) anchors: Vec<DatedAnchor>,
     pub(super) revocations: Vec<CertRevocationList<'static>>,
-    /// Patterns for the subject; `None` allows all, an empty list nobody.
+    /// Patterns for the subject; `None` allows all clients, an empty list allows none.
     pub(super) allowed: Option<Vec<String>>,
-    /// Otherwise everybody is let in.
+    /// If unset, rejected clients are accepted with a warning.
     pub(super) verify_clients: bool,
 }
 
-/// What a certificate may be used for is checked apart, by [`check_certificate`].
+/// Accepts any extended key usage, because [`check_certificate`] checks it.
 struct AnyKeyUsage;
 
 impl ExtendedKeyUsageValidator for AnyKeyUsage {
@@ -115,7 +117,8 @@ impl ExtendedKeyUsageValidator for AnyKeyUsage {
 }
 
 impl PeerPolicy {
-    /// Judges the chain that a client has shown, and says what to warn of (DM-1205).
+    /// Verifies the chain of a client, and returns its identity and a warning if there is one
+    /// (DM-1205).
     pub(super) fn verify_client(
         &self,
         chain: Option<&[CertificateDer<'_>]>,
@@ -143,14 +146,14 @@ impl PeerPolicy {
         Ok((TlsPeer { name }, warning))
     }
 
-    /// Checks that the chain leads to one of the authorities, and that nothing in it was revoked.
+    /// Verifies that the chain leads to a configured CA and that no certificate in it is revoked.
     pub(super) fn verify_chain(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: Duration,
     ) -> Result<(), ClientCertError> {
-        // rustls-webpki does not know until when an authority is one.
+        // rustls-webpki ignores the dates of trust anchors.
         let valid = self.anchors.iter().filter(|authority| {
             (authority.not_before..=authority.not_after).contains(&now.as_secs().cast_signed())
         });
