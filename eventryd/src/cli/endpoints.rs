@@ -1,6 +1,6 @@
 //! Output of the addresses that the daemon listens on.
 
-use crate::net::{Address, Transport};
+use crate::net::{ListenAddress, TransportKind};
 use crate::server::{Config, Ready};
 use crate::session::Access;
 use std::fmt::Write as _;
@@ -29,22 +29,22 @@ pub(super) fn print(ready: &Ready) {
     for endpoint in &ready.endpoints {
         let access = access_name(endpoint.access);
         let _ = match &endpoint.address {
-            Address::Unix(path) => writeln!(text, "  {}  ({access})", path.display()),
-            Address::Tcp(address) if endpoint.transport == Transport::Tls => {
+            ListenAddress::Unix(path) => writeln!(text, "  {}  ({access})", path.display()),
+            ListenAddress::Tcp(address) if endpoint.transport == TransportKind::Tls => {
                 writeln!(text, "  {address}  ({access}, TLS)")
             }
-            Address::Tcp(address) => writeln!(text, "  {address}  ({access}, TCP)"),
+            ListenAddress::Tcp(address) => writeln!(text, "  {address}  ({access}, TCP)"),
         };
     }
     text.push_str("Try:\n");
     for (index, endpoint) in ready.endpoints.iter().enumerate() {
         let uri = match &endpoint.address {
-            Address::Unix(path) if index == 0 => {
+            ListenAddress::Unix(path) if index == 0 => {
                 format!("test+unix:///default?socket={}", uri_path(path))
             }
-            Address::Unix(_) => continue,
-            Address::Tcp(address) => {
-                let tls = endpoint.transport == Transport::Tls;
+            ListenAddress::Unix(_) => continue,
+            ListenAddress::Tcp(address) => {
+                let tls = endpoint.transport == TransportKind::Tls;
                 let scheme = if tls { "test+tls" } else { "test+tcp" };
                 format!("{scheme}://{}/default", connect_address(*address))
             }

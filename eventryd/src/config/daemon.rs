@@ -3,7 +3,7 @@
 use super::Settings;
 use crate::net::RunDir;
 use crate::net::tls::{ServerFiles, TlsFiles, TlsVersions};
-use crate::server::{Config, TcpService, TlsService, Workers};
+use crate::server::{Config, TcpService, TlsService, WorkerLimits};
 use crate::session::Auth;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -144,7 +144,7 @@ fn tls_service(
     }
     let files = tls_files_for(settings, files, invalid);
     let priority = settings.text("tls_priority");
-    if let Some(Err(unknown)) = priority.as_deref().map(TlsVersions::of_priority) {
+    if let Some(Err(unknown)) = priority.as_deref().map(TlsVersions::from_priority) {
         reject(invalid, "tls_priority", unknown.to_string());
     }
     TlsService {
@@ -246,7 +246,7 @@ fn limits(settings: &Settings, config: &mut Config, invalid: &mut Vec<InvalidSet
     };
     config.client_limits.max_client_requests = positive(settings.unsigned("max_client_requests"));
     config.client_limits.max_tx_bytes = positive(settings.unsigned("eventry_max_tx_bytes"));
-    config.workers = Workers {
+    config.workers = WorkerLimits {
         min: settings.unsigned("min_workers") as usize,
         max: positive(settings.unsigned("max_workers")),
         priority: settings.unsigned("prio_workers") as usize,

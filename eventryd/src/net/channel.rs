@@ -1,48 +1,50 @@
-//! How a client's bytes travel over its socket: as they are, or through TLS.
+//! Transfer of a client's bytes over its socket, with or without TLS.
 
 use super::Socket;
-use super::tls::{Received, TlsFailure, TlsSession};
+use super::tls::{TlsReadOutcome, TlsSession, TlsSessionError};
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 
-/// How a client's bytes travel over its socket.
+/// The encryption of a connection.
 #[derive(Debug)]
 pub enum Channel {
-    /// As they are.
+    /// No encryption.
     Plain,
-    /// Through TLS.
+    /// TLS.
     Tls(Box<TlsSession>),
 }
 
-/// The connection cannot go on.
+/// A failure after which the connection must be closed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChannelError {
-    /// The operating system says so; [`io::ErrorKind::WouldBlock`] only means later.
+    /// An error of the socket; with [`io::ErrorKind::WouldBlock`], the connection continues and the
+    /// call is repeated later.
     #[error(transparent)]
     Socket(#[from] io::Error),
-    /// TLS says so. What it had to say to the client was said.
+    /// A failure of TLS. The alert, if any, was already sent.
     #[error(transparent)]
-    Tls(#[from] TlsFailure),
+    Tls(#[from] TlsSessionError),
 }
 
-/// What was read.
+/// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arrived {
-    /// How much came off the socket.
+    /// Number of bytes read from the socket.
     pub bytes: usize,
-    /// What TLS has to say of it.
-    pub tls: Received,
+    /// Events of the TLS session; the default without TLS.
+    pub tls: TlsReadOutcome,
 }
 
 impl Channel {
-    /// Reads once, at most as much as fits into `buffer`, and hands the client's own bytes to `plaintext`;
-    /// none at the end of its input. Nothing of them is kept back (DM-813).
+    /// Reads once, at most `buffer.len()` bytes, and passes the decrypted bytes to `plaintext`,
+    /// which is not called at the end of the input. No decrypted byte stays in the channel
+    /// (DM-813).
     ///
     /// # Errors
     ///
-    /// [`ChannelError`]
+    /// [`ChannelError`] of the socket or of TLS.
     pub fn read(
         &mut self,
         mut socket: &Socket,
@@ -51,13 +53,14 @@ impl Channel {
     ) -> Result<Arrived, ChannelError> {
         let read = socket.receive(buffer)?;
         let bytes = read.len();
-        let mut tls = Received::default();
+        let mut tls = TlsReadOutcome::default();
         match self {
             Channel::Plain if read.is_empty() => {}
             Channel::Plain => plaintext(read),
             Channel::Tls(session) => {
                 let received = session.receive(read, plaintext);
-                // Its part of the handshake, or why there is none: one attempt, as the client may be gone.
+                // Sends the alert or the rest of the handshake, in one attempt: the client may be
+                // gone.
                 tls = received.inspect_err(|_| drop(session.write_to(&mut socket)))?;
             }
         }
@@ -65,13 +68,13 @@ impl Channel {
         Ok(Arrived { bytes, tls })
     }
 
-    /// Takes some of `bytes` to be sent, and says how many; 0 only if there are none, or the client has not
-    /// been let in. What could not be put out yet waits in the channel: see
-    /// [`wants_write`](Channel::wants_write).
+    /// Takes some of `bytes` to send and returns their number; 0 only if `bytes` is empty or the
+    /// TLS handshake is not complete. Encrypted bytes that the socket does not accept stay in the
+    /// channel: see [`wants_write`](Channel::wants_write).
     ///
     /// # Errors
     ///
-    /// Those of the socket; [`io::ErrorKind::WouldBlock`] if it takes nothing now.
+    /// Errors of the socket; [`io::ErrorKind::WouldBlock`] if it accepts nothing now.
     pub fn write(&mut self, mut socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Channel::Plain => socket.write(bytes),
@@ -82,11 +85,11 @@ impl Channel {
         }
     }
 
-    /// Puts out what waits in the channel.
+    /// Sends the bytes that are buffered in the channel.
     ///
     /// # Errors
     ///
-    /// Those of the socket; [`io::ErrorKind::WouldBlock`] if something still waits.
+    /// Errors of the socket; [`io::ErrorKind::WouldBlock`] if bytes are still buffered.
     pub fn flush(&mut self, socket: &Socket) -> io::Result<()> {
         match self {
             Channel::Plain => Ok(()),
@@ -94,16 +97,16 @@ impl Channel {
         }
     }
 
-    /// Says that nothing follows, as far as the socket takes that at once. Nobody waits for it.
+    /// Sends `close_notify` over TLS, as far as the socket accepts it without blocking.
     pub fn farewell(&mut self, mut socket: &Socket) {
         if let Channel::Tls(session) = self {
-            session.farewell();
-            // The client may be deaf, or gone.
+            session.close_notify();
+            // The client may not read, or be gone; the connection is closed in either case.
             let _ = session.write_to(&mut socket);
         }
     }
 
-    /// Whether something waits in the channel to be put out.
+    /// Returns `true` if the channel has buffered bytes to send.
     #[must_use]
     pub fn wants_write(&self) -> bool {
         match self {
@@ -112,7 +115,8 @@ impl Channel {
         }
     }
 
-    /// Whether the client's own bytes may travel: over TLS, once it has been let in.
+    /// Returns `true` if plaintext may be sent and received: over TLS, once the client's
+    /// certificate is accepted.
     #[must_use]
     pub fn is_open(&self) -> bool {
         match self {
@@ -121,7 +125,7 @@ impl Channel {
         }
     }
 
-    /// The name in the certificate of a TLS client that was let in (DM-1007).
+    /// Returns the subject of the client's certificate, once it is accepted (DM-1007).
     #[must_use]
     pub fn peer_name(&self) -> Option<&str> {
         match self {

@@ -9,7 +9,7 @@ use super::hub::Hub;
 use super::jobs::Finished;
 use crate::driver::Driver;
 use crate::flow::{self, End, News, Peer, Standing};
-use crate::net::tls::{Received, TlsFailure};
+use crate::net::tls::{TlsReadOutcome, TlsSessionError};
 use crate::net::{Channel, Socket};
 use crate::session::{AuthRequest, AuthResult, AuthStep, Request, Session, SessionConfig, Ticket};
 use crate::sync::Mutex;
@@ -71,7 +71,7 @@ enum Failure {
     #[error("the connection failed: {0}")]
     Socket(#[from] io::Error),
     #[error(transparent)]
-    Tls(#[from] TlsFailure),
+    Tls(#[from] TlsSessionError),
 }
 
 /// What came of moving bytes and calls.
@@ -378,7 +378,7 @@ impl State {
 
 impl Served {
     /// Takes note of what the channel has learned.
-    fn note(&mut self, session: &mut Session, id: u64, tls: &Received, now: Time) {
+    fn note(&mut self, session: &mut Session, id: u64, tls: &TlsReadOutcome, now: Time) {
         if let Some(warning) = &tls.warning {
             tracing::warn!("client {id}: its certificate: {warning}");
         }

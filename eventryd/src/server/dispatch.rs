@@ -11,8 +11,8 @@ use crate::driver::{
     Connection, Domain, Driver, DriverError, ListFilter, NodeInfo, SecurityLabel, SecurityModel,
 };
 use crate::wire::{
-    Array, Call, Chars, ConnectOpenArgs, DomainInfoRet, DomainRef, DomainRet, DomainStateRet,
-    ErrorCode, ErrorDomain, FixedChars, FlagRet, GetLibVersionRet, GetVersionRet, HostnameRet,
+    Array, Call, CharArray, ConnectOpenArgs, DomainInfoRet, DomainRef, DomainRet, DomainStateRet,
+    ErrorCode, ErrorDomain, FixedCharArray, FlagRet, GetLibVersionRet, GetVersionRet, HostnameRet,
     ListAllDomainsArgs, ListAllDomainsRet, MessagesRet, NodeInfoRet, Procedure, RemoteError, Reply,
     SecurityLabelRet, SecurityModelRet, TypeRet, UriRet,
 };
@@ -171,7 +171,7 @@ fn open(driver: &dyn Driver, args: &ConnectOpenArgs) -> Result<Arc<dyn Connectio
         let text = "connection not open";
         RemoteError::internal(ErrorDomain::RPC, text)
     })?;
-    let connection = driver.open(&name.to_text()).map_err(remote_error)?;
+    let connection = driver.open(&name.to_string_lossy()).map_err(remote_error)?;
     Ok(Arc::from(connection))
 }
 
@@ -368,7 +368,7 @@ impl From<Domain> for DomainRet {
 impl From<NodeInfo> for NodeInfoRet {
     fn from(node: NodeInfo) -> Self {
         Self {
-            model: FixedChars::terminated(&node.model),
+            model: FixedCharArray::terminated(&node.model),
             memory: node.memory_kib,
             cpus: node.cpus,
             mhz: node.mhz,
@@ -383,8 +383,8 @@ impl From<NodeInfo> for NodeInfoRet {
 impl From<SecurityModel> for SecurityModelRet {
     fn from(security: SecurityModel) -> Self {
         Self {
-            model: Chars::terminated(&security.model),
-            doi: Chars::terminated(&security.doi),
+            model: CharArray::terminated(&security.model),
+            doi: CharArray::terminated(&security.doi),
         }
     }
 }
@@ -392,7 +392,7 @@ impl From<SecurityModel> for SecurityModelRet {
 impl From<SecurityLabel> for SecurityLabelRet {
     fn from(security: SecurityLabel) -> Self {
         Self {
-            label: Chars::terminated(&security.label),
+            label: CharArray::terminated(&security.label),
             enforcing: security.enforcing.into(),
         }
     }

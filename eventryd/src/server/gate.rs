@@ -5,7 +5,7 @@ use crate::auth::{
     Action, AuthError, Authorization, Authorizer, Identity, Sasl, SaslConfig, SaslExchange,
     SaslProgress,
 };
-use crate::net::{LocalNames, Socket, start_time, subject};
+use crate::net::{AccountNames, Socket, polkit_subject, process_start_time};
 use crate::session::{Access, Auth, AuthResult, AuthStep};
 use crate::sync::Mutex;
 use crate::wire::{ErrorCode, ErrorDomain, RemoteError};
@@ -29,7 +29,7 @@ pub(super) struct Gate {
     authorizer: Arc<dyn Authorizer>,
     patience: Duration,
     questions: Arc<AtomicUsize>,
-    names: Mutex<LocalNames>,
+    names: Mutex<AccountNames>,
 }
 
 /// What is known of one client.
@@ -94,16 +94,16 @@ impl Gate {
     /// What is known of a client when it is accepted. The start of its process matters to polkit only.
     pub(super) fn enter(&self, socket: &Socket, auth: Auth) -> Entry {
         let process = socket.unix_peer().map(|mut peer| {
-            self.names.lock().add_to(&mut peer);
+            self.names.lock().fill_in(&mut peer);
             if auth == Auth::Polkit {
-                peer.start_time = start_time(&peer);
+                peer.start_time = process_start_time(&peer);
             }
             peer
         });
         Entry {
             identity: Identity {
                 process,
-                address: socket.remote_address().map(Box::new),
+                address: socket.peer_addr().map(Box::new),
                 ..Identity::default()
             },
             exchange: SaslExchange::default(),
@@ -154,7 +154,7 @@ impl Gate {
             AuthResult::Failed(polkit_error(&answer, action))
         };
         let peer = entry.identity.process.as_ref();
-        let Some(subject) = peer.and_then(subject) else {
+        let Some(subject) = peer.and_then(polkit_subject) else {
             return Err(fail(Authorization::Failed(
                 "the client's process is gone, or is not what it was".into(),
             )));

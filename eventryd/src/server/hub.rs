@@ -13,7 +13,7 @@ use super::{Config, DaemonError, Endpoint, TlsService};
 use crate::driver::Driver;
 use crate::flow::{Admission, Peer};
 use crate::net::Listener;
-use crate::net::tls::{TlsContext, TlsError, TlsSettings, wall_clock};
+use crate::net::tls::{TlsConfigError, TlsContext, TlsSettings, wall_clock};
 use crate::session::{Limits, SessionConfig};
 use crate::sync::Mutex;
 use eventry::Registry;
@@ -304,7 +304,7 @@ impl Hub {
 }
 
 /// Loads the keys and certificates, and logs what there is to say of them.
-pub(super) fn load_tls(settings: &TlsSettings) -> Result<Arc<TlsContext>, TlsError> {
+pub(super) fn load_tls(settings: &TlsSettings) -> Result<Arc<TlsContext>, TlsConfigError> {
     let context = TlsContext::load(settings, wall_clock)?;
     for warning in context.warnings() {
         tracing::warn!("{warning}");

@@ -8,7 +8,7 @@ use crate::driver::Connection;
 use crate::session::Ticket;
 use crate::sync::Mutex;
 use crate::wire::{ErrorDomain, Priority, RemoteError};
-use crate::worker_pool::{Pool, Rejected, Urgency, Workers};
+use crate::worker_pool::{JobPriority, SubmitError, WorkerLimits, WorkerPool};
 use eventry::Registry;
 use eventry::TimeoutId;
 use std::fmt;
@@ -19,7 +19,7 @@ use std::time::Duration;
 /// The workers, and what they have done.
 #[derive(Debug)]
 pub(super) struct Jobs {
-    pool: Pool<Job>,
+    pool: WorkerPool<Job>,
     done: Arc<Done>,
 }
 
@@ -58,14 +58,14 @@ struct State {
 }
 
 impl Jobs {
-    pub(super) fn new(registry: Registry, workers: Workers) -> Jobs {
+    pub(super) fn new(registry: Registry, workers: WorkerLimits) -> Jobs {
         let done = Arc::new(Done {
             registry,
             timeout: OnceLock::new(),
             state: Mutex::default(),
         });
         let tell = Arc::clone(&done);
-        let pool = Pool::new("worker", workers, move |job| tell.run(job));
+        let pool = WorkerPool::new("worker", workers, move |job| tell.run(job));
         Jobs { pool, done }
     }
 
@@ -92,8 +92,8 @@ impl Jobs {
     /// Has a worker carry out a call; if there is none, returns what to answer.
     pub(super) fn submit(&self, client: u64, ticket: Ticket, task: Task) -> Option<Outcome> {
         let urgency = match task.procedure().priority {
-            Priority::High => Urgency::High,
-            Priority::Normal => Urgency::Normal,
+            Priority::High => JobPriority::High,
+            Priority::Normal => JobPriority::Normal,
         };
         let job = Job::Call {
             client,
@@ -103,8 +103,8 @@ impl Jobs {
         self.done.state.lock().in_flight += 1;
         let text = match self.pool.submit(urgency, job) {
             Ok(()) => return None,
-            Err(Rejected::Stopped(_)) => "the daemon is stopping".to_owned(),
-            Err(Rejected::NoWorker(_, error)) => format!("cannot start a worker: {error}"),
+            Err(SubmitError::Stopped(_)) => "the daemon is stopping".to_owned(),
+            Err(SubmitError::NoWorker(_, error)) => format!("cannot start a worker: {error}"),
         };
         self.done.state.lock().in_flight -= 1;
         tracing::warn!("client {client}: a call is refused: {text}");
@@ -116,13 +116,15 @@ impl Jobs {
     pub(super) fn close(&self, connection: Arc<dyn Connection>) {
         if connection.may_block() {
             // Without a worker it is dropped here: late is better than never.
-            let _ = self.pool.submit(Urgency::Normal, Job::Close(connection));
+            let _ = self
+                .pool
+                .submit(JobPriority::Normal, Job::Close(connection));
         }
     }
 
     /// Changes how many workers there are.
-    pub(super) fn set_workers(&self, workers: Workers) {
-        if let Err(error) = self.pool.set_workers(workers) {
+    pub(super) fn set_workers(&self, workers: WorkerLimits) {
+        if let Err(error) = self.pool.set_limits(workers) {
             tracing::warn!("cannot start all workers yet: {error}");
         }
     }
@@ -137,7 +139,7 @@ impl Jobs {
     pub(super) fn stop(&self) {
         self.pool.stop();
         if self.pool.stats().running == 0 {
-            self.pool.wait();
+            self.pool.join();
         }
     }
 }

@@ -20,7 +20,7 @@ mod shutdown;
 mod signals;
 mod startup;
 
-pub use crate::worker_pool::Workers;
+pub use crate::worker_pool::WorkerLimits;
 pub use config::{Config, TcpService, TlsService};
 pub use control::Control;
 pub use dispatch::{Dispatcher, Outcome, Task};

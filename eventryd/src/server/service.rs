@@ -1,8 +1,8 @@
 //! Listening sockets of one kind, what their clients may do, and whether anybody is accepted on them.
 
 use super::Endpoint;
-use crate::net::tls::{TlsContext, TlsError};
-use crate::net::{Address, Channel, Listener, Transport};
+use crate::net::tls::{TlsConfigError, TlsContext};
+use crate::net::{Channel, ListenAddress, Listener, TransportKind};
 use crate::session::{Access, Auth};
 use eventry::Events;
 use eventry::Registry;
@@ -70,9 +70,9 @@ impl Service {
         self.listeners.iter().map(|listening| {
             let address = listening.listener.address();
             let transport = match (&address, &self.tls) {
-                (Address::Unix(_), _) => Transport::Unix,
-                (Address::Tcp(_), None) => Transport::Tcp,
-                (Address::Tcp(_), Some(_)) => Transport::Tls,
+                (ListenAddress::Unix(_), _) => TransportKind::Unix,
+                (ListenAddress::Tcp(_), None) => TransportKind::Tcp,
+                (ListenAddress::Tcp(_), Some(_)) => TransportKind::Tls,
             };
             Endpoint {
                 address,
@@ -83,7 +83,7 @@ impl Service {
     }
 
     /// How the bytes of a client that was just accepted travel.
-    pub(super) fn channel(&self) -> Result<Channel, TlsError> {
+    pub(super) fn channel(&self) -> Result<Channel, TlsConfigError> {
         match &self.tls {
             None => Ok(Channel::Plain),
             Some(context) => Ok(Channel::Tls(Box::new(context.accept()?))),
@@ -141,7 +141,7 @@ impl Service {
                 continue;
             };
             if let Err(error) = registry.update_handle(handle, interest) {
-                let address: Address = listening.listener.address();
+                let address: ListenAddress = listening.listener.address();
                 tracing::error!("cannot watch {address}: {error}");
             }
         }
@@ -159,7 +159,7 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::UnixSocket;
+    use crate::net::UnixListener;
     use crate::session::Access;
     use eventry::EventLoop;
     use std::os::fd::AsRawFd;
@@ -183,7 +183,7 @@ mod tests {
         const NOTHING: [u32; 0] = [];
         let dir = tempfile::tempdir().unwrap();
         let listeners = ["one", "two"].map(|name| {
-            Listener::Unix(UnixSocket::bind(&dir.path().join(name), 0o700, 1).unwrap())
+            Listener::Unix(UnixListener::bind(&dir.path().join(name), 0o700, 1).unwrap())
         });
         let terms = Terms {
             access: Access::ReadWrite,

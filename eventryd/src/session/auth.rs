@@ -14,7 +14,7 @@ use std::num::NonZeroU32;
 use super::{Auth, Ticket};
 use crate::auth::{Nonce, Sasl, SaslError, SaslExchange, SaslProgress};
 use crate::wire::{
-    Call, Chars, PolkitRet, Procedure, RemoteError, Reply, SASL_DATA_MAX, SaslRet, WireString,
+    Call, CharArray, PolkitRet, Procedure, RemoteError, Reply, SASL_DATA_MAX, SaslRet, WireString,
 };
 
 /// Something to decide about who a client is; exactly one
@@ -216,7 +216,7 @@ pub(super) fn progress(procedure: i32, complete: bool, data: Option<Vec<u8>>) ->
     let answer = SaslRet {
         complete: complete_word,
         nil: i32::from(data.is_none()),
-        data: Chars(data.unwrap_or_default()),
+        data: CharArray(data.unwrap_or_default()),
     };
     if procedure == SASL_START {
         Reply::AuthSaslStart(answer)
@@ -226,7 +226,7 @@ pub(super) fn progress(procedure: i32, complete: bool, data: Option<Vec<u8>>) ->
 }
 
 /// The wire tells no data from no bytes of it, and so do mechanisms.
-fn data(nil: i32, data: &mut Chars<SASL_DATA_MAX>) -> Option<Vec<u8>> {
+fn data(nil: i32, data: &mut CharArray<SASL_DATA_MAX>) -> Option<Vec<u8>> {
     (nil == 0).then(|| std::mem::take(&mut data.0))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::AuthRequest;
-use crate::wire::{Call, DecodeError, Header, Procedure, RemoteError, Violation};
+use crate::wire::{Call, DecodeError, FrameError, Header, Procedure, RemoteError};
 
 /// A call's identity within its session. Serials do not serve: the client chooses them, and may repeat them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +51,7 @@ pub enum Event {
         in_progress: usize,
     },
     /// The client has broken the framing. The session is over, without an answer (DM-801).
-    Violation(Violation),
+    Violation(FrameError),
     /// The client was given up. The session is over.
     Expired(Expiry),
 }

@@ -2,7 +2,7 @@
 
 use crate::Served;
 use crate::sasl::served;
-use eventryd::net::Transport;
+use eventryd::net::TransportKind;
 use eventryd::server::{TcpService, TlsService};
 use eventryd::session::Auth;
 use rustls::{ClientConnection, StreamOwned};
@@ -41,12 +41,12 @@ fn open_up(served: &Served) {
     set_permissions(served.dir.path(), Permissions::from_mode(0o755)).unwrap();
 }
 
-fn address_of(served: &Served, transport: Transport) -> SocketAddr {
+fn address_of(served: &Served, transport: TransportKind) -> SocketAddr {
     let mut endpoints = served.ready.endpoints.iter();
     let found = endpoints.find(|endpoint| endpoint.transport == transport);
     match found.expect("it listens there").address {
-        eventryd::net::Address::Tcp(address) => address,
-        eventryd::net::Address::Unix(_) => panic!("it is on a network"),
+        eventryd::net::ListenAddress::Tcp(address) => address,
+        eventryd::net::ListenAddress::Unix(_) => panic!("it is on a network"),
     }
 }
 
@@ -118,7 +118,7 @@ fn stalled_tls_handshakes_do_not_block_other_addresses() {
         config.place_patience = MOMENT;
         config.max_anonymous_clients = 4;
     });
-    let address = address_of(&served, Transport::Tls);
+    let address = address_of(&served, TransportKind::Tls);
     let config = client_config(&committed_files(), Version::Tls13, true);
     let connection = || ClientConnection::new(config.clone(), server_name()).unwrap();
     let flood: Vec<_> = (0..50)
@@ -152,7 +152,7 @@ fn address_holding_all_slots_leaves_room_for_others() {
         config.place_patience = MOMENT;
         config.max_clients = NonZeroUsize::new(64).unwrap();
     });
-    let address = address_of(&served, Transport::Tcp);
+    let address = address_of(&served, TransportKind::Tcp);
     let mut greedy: Vec<_> = (0..64)
         .map(|_| {
             let mut client = RawClient::over(connect_from(2, address).unwrap());
@@ -185,7 +185,7 @@ fn silent_clients_holding_all_slots_are_evicted() {
         config.place_patience = MOMENT;
         config.max_clients = NonZeroUsize::new(32).unwrap();
     });
-    let address = address_of(&served, Transport::Tcp);
+    let address = address_of(&served, TransportKind::Tcp);
     let silent: Vec<_> = (0..100)
         .map(|_| connect_from(2, address).unwrap())
         .collect();

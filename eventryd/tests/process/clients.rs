@@ -165,7 +165,7 @@ fn a_directory_that_cannot_be_made_is_a_clear_error() {
     let refused = refused(&dir.path().join("file/below"));
     let said = refused.stderr;
     assert_eq!(refused.status, Some(2), "{said}");
-    assert!(said.contains("cannot make the directory"), "{said}");
+    assert!(said.contains("cannot create the directory"), "{said}");
 }
 
 #[test]

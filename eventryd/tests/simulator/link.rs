@@ -13,7 +13,7 @@ use eventryd::session::{
     AuthRequest, AuthResult, AuthStep, Event, Expiry, Request, Session, Ticket,
 };
 use eventryd::wire::{ErrorDomain, Header, Priority, RemoteError};
-use eventryd::worker_pool::Urgency;
+use eventryd::worker_pool::JobPriority;
 use std::sync::Arc;
 use test_support::rng::Rng;
 
@@ -93,8 +93,8 @@ impl Line<'_> {
         let task = dispatcher.prepare(call);
         let outcome = if task.may_block() {
             let urgency = match task.procedure().priority {
-                Priority::High => Urgency::High,
-                Priority::Normal => Urgency::Normal,
+                Priority::High => JobPriority::High,
+                Priority::Normal => JobPriority::Normal,
             };
             let client = self.served.id;
             let job = Job::Call {

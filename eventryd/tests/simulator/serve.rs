@@ -11,7 +11,7 @@ use eventry::{Events, Time};
 use eventryd::flow::{self, End, News};
 use eventryd::server::Dispatcher;
 use eventryd::session::{Expiry, Session, Ticket};
-use eventryd::worker_pool::Urgency;
+use eventryd::worker_pool::JobPriority;
 
 impl World {
     pub(crate) fn schedule(&mut self, id: u64) {
@@ -195,7 +195,7 @@ impl World {
         {
             let (staff, rng) = (&mut self.shared.staff, &mut self.shared.rng);
             // Without a worker it is dropped here.
-            staff.submit(Urgency::Normal, Job::Close(connection), rng);
+            staff.submit(JobPriority::Normal, Job::Close(connection), rng);
         }
         self.agenda.forget(id, live.scheduled);
         self.admission.client_closed(id, live.peer);

@@ -4,7 +4,7 @@ use super::{Hub, State};
 use crate::auth::Identity;
 use crate::driver::Driver;
 use crate::flow::{ACCEPT_BUDGET, Newcomer, Peer, Verdict};
-use crate::net::tls::TlsError;
+use crate::net::tls::TlsConfigError;
 use crate::net::{Channel, Listener, Socket};
 use crate::server::client::Client;
 use crate::server::service::Terms;
@@ -102,7 +102,7 @@ impl Hub {
 
     /// What a service asks of its clients, and how their bytes travel. The services are gone once the daemon
     /// has stopped.
-    fn terms_of(&self, index: usize) -> Option<(Terms, Result<Channel, TlsError>)> {
+    fn terms_of(&self, index: usize) -> Option<(Terms, Result<Channel, TlsConfigError>)> {
         let state = self.state.lock();
         let service = state.services.get(index)?;
         Some((service.terms(), service.channel()))
