@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_enabled_handle_gets_its_share_and_the_unconditional_events() {
+    fn enabled_handle_gets_its_share_and_errors_and_hangups() {
         // The four cases of EV-303, then EV-304 and EV-401.
         let (r, w, e, h) = (
             Events::READABLE,

@@ -109,6 +109,9 @@
 //! `capi`: the functions that `include/eventry.h` declares, for programs in C and for
 //! `virEventRegisterImpl`. `tools/install-capi` builds and installs the libraries.
 
+// Under loom there are the models and no other test.
+#![cfg(not(all(loom, any(test, doctest))))]
+
 #[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;
 #[cfg(doc)]

@@ -176,7 +176,7 @@ fn stopping(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
 }
 
 #[test]
-fn the_default_implementation_is_one_loop_run_by_one_thread_at_a_time() {
+fn default_impl_is_one_loop_run_by_one_thread() {
     bounded("the test", || {
         let (sender, seen) = mpsc::channel();
         before_a_registration();

@@ -6,8 +6,6 @@
 
 #![no_main]
 
-mod turned_away;
-
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -17,7 +15,7 @@ use eventryd::server::Dispatcher;
 use eventryd::session::{Access, Auth, Event, Limits, Request, Session, SessionConfig};
 use eventryd::wire::{Decoder, FrameSplitter, MAX_FRAME, RemoteError, Reply, Status, Xdr};
 use libfuzzer_sys::fuzz_target;
-use turned_away::turn_away;
+use test_support::peer::refuse_authentication;
 
 /// Small, so that a short input reaches it.
 const MAX_OUTPUT: usize = 256;
@@ -132,7 +130,7 @@ impl Run {
             match event {
                 Event::Request(request) => self.waiting.push(request),
                 Event::Violation(_) => assert!(self.session.should_close()),
-                Event::Authenticate(request) => turn_away(&mut self.session, &request),
+                Event::Authenticate(request) => refuse_authentication(&mut self.session, &request),
                 _ => {}
             }
         }

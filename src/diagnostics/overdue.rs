@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_due_timeout_is_overdue_from_its_deadline_on_and_that_is_said_once() {
+    fn due_timeout_is_reported_once_from_its_deadline_on() {
         let mut overdue = Overdue::default();
         assert_eq!(check(&mut overdue, 4, Some(5), false), None);
         assert_eq!(check(&mut overdue, 6, Some(5), false), Some((s(1), false)));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn no_check_is_due_before_the_limit_has_passed_since_the_last_turn_or_check() {
+    fn no_check_is_due_before_the_limit_has_passed() {
         let mut overdue = Overdue::default();
         assert!(!overdue.is_check_due(at(3), LIMIT));
         assert!(!overdue.is_check_due(at(13), LIMIT));

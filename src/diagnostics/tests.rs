@@ -208,7 +208,7 @@ fn a_handle_that_spins_is_warned_of_once() {
 }
 
 #[test]
-fn a_loop_that_rests_between_turns_does_not_spin_unless_a_hangup_stays() {
+fn loop_that_waits_between_turns_spins_only_on_a_hangup() {
     let mut told = Told::new(100);
     assert_eq!(told.warned_in(10_000, &[(handle(1), R)], SLOW), 0);
     assert_eq!(told.warned_in(10_000, &[(handle(1), R | H)], SLOW), 1);

@@ -171,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_two_live_entries_share_a_number_and_only_a_full_table_refuses(
+        fn live_entries_have_unique_ints_until_the_table_is_full(
             operations in prop::collection::vec((any::<bool>(), 1..=8_i32), 0..200)
         ) {
             let mut numbers = Numbers::up_to(8);

@@ -18,7 +18,7 @@ fn outer_turn(inner: &mut EventLoop) {
 }
 
 #[test]
-fn an_embedded_loop_is_waited_for_by_its_descriptor_and_deadline() {
+fn embedded_loop_is_driven_by_its_descriptor_and_deadline() {
     bounded("the test", || {
         let (log, heard) = log();
         let mut inner = EventLoop::new().unwrap();

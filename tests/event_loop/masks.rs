@@ -161,7 +161,7 @@ fn what_a_callback_leaves_unread_calls_it_again() {
 
 // EV-309
 #[test]
-fn a_hangup_that_nobody_handles_repeats() {
+fn unhandled_hangup_repeats_every_turn() {
     let (reader, _) = pipe().unwrap();
     assert_eq!(called_with(reader, R, 3), ["HANGUP"; 3]);
 }

@@ -107,7 +107,7 @@ fn a_drop_that_panics_while_the_loop_is_dropped_is_passed_on() {
 
 // A second panic would end the process.
 #[test]
-fn a_drop_that_panics_while_the_loop_is_dropped_by_a_panic_is_not() {
+fn panicking_drop_during_an_unwinding_loop_drop_is_caught() {
     let (event_loop, registry, _model) = model_loop();
     let bomb = OnDrop(|| panic!("dropped"));
     registry.add_timeout(ms(1), move |_| bomb.keep()).unwrap();

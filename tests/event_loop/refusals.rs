@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 // EV-1001: registrations are told to the poller when the loop next sleeps; a handle whose descriptor is
 // refused then hears of it once, and is disabled.
 #[test]
-fn a_handle_whose_descriptor_is_refused_is_called_with_an_error_once() {
+fn refused_descriptor_reports_one_error() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);

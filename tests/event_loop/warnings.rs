@@ -78,7 +78,7 @@ fn a_slow_drop_is_warned_of() {
 
 // EV-309: a hang-up that nobody handles calls the handle in every turn, and is warned of once.
 #[test]
-fn a_hangup_that_nobody_handles_is_warned_of_once() {
+fn unhandled_hangup_is_warned_of_once() {
     on_each_backend(|backend| {
         let (mut event_loop, registry) = os_loop(backend);
         event_loop.set_warning_limits(limits());
@@ -137,7 +137,7 @@ fn due_since(waited: Duration) -> (EventLoop<ProbePoller>, Registry<ProbePoller>
 }
 
 #[test]
-fn due_work_that_nobody_runs_the_loop_for_is_noticed_by_the_next_call() {
+fn overdue_work_without_a_running_loop_warns_on_next_call() {
     let waited = Duration::from_secs(11);
     let (mut event_loop, registry) = due_since(waited);
     let told = warnings(&mut event_loop);
@@ -152,7 +152,7 @@ fn due_work_that_nobody_runs_the_loop_for_is_noticed_by_the_next_call() {
 
 // Calls that do not read the clock are many before one of them looks.
 #[test]
-fn changes_of_handles_notice_it_in_the_end() {
+fn changes_of_handles_report_overdue_work() {
     let waited = Duration::from_secs(11);
     let (mut event_loop, registry) = due_since(waited);
     let told = warnings(&mut event_loop);
@@ -182,7 +182,7 @@ fn work_that_waits_for_a_callback_to_return_is_noticed_too() {
 }
 
 #[test]
-fn a_loop_that_sleeps_past_nothing_is_not_warned_of() {
+fn loop_that_sleeps_in_time_is_not_warned_of() {
     let (mut event_loop, registry, model) = model_loop();
     let told = warnings(&mut event_loop);
     registry

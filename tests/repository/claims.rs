@@ -1,5 +1,6 @@
 //! The tables of rules, `docs/event-api.md` and `docs/daemon-rules.md`, compared with the tests that they name and with the
-//! rules that the repository cites; and `docs/broken-claims.md` compared with the former.
+//! rules that the repository cites; and `verification/claims.toml`, which
+//! has for each claim a change that breaks it and a test that must notice.
 
 use crate::tree;
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,30 +152,36 @@ fn check_named(named: &str) -> Result<(), String> {
         .ok_or_else(|| format!("{file} has no {test}"))
 }
 
-/// Returns the faults of the table of changes that break each claim of the event API: every claim must have one row, whose
-/// check is one of its own, or a reason.
-fn unbroken(claims: &str, broken: &str) -> Vec<String> {
+/// Faults of the list of what breaks each claim: a claim without an entry, an entry without a claim, and an entry whose
+/// check is not one of its claim's tests.
+fn faults_of_entries(claims: &str, entries: &str) -> Vec<String> {
     let mut faults = Vec::new();
-    let claims: BTreeMap<u32, &str> = EVENT_API.rows(claims).into_iter().collect();
-    let mut left = claims.clone();
-    for line in broken.lines().filter(|line| line.starts_with("| EV-")) {
-        let (claim, check) = EVENT_API.rows(line)[0];
-        let Some(shown) = left.remove(&claim) else {
-            faults.push(format!("EV-{claim} is no claim, or broken twice"));
+    let entries: toml::Table = entries.parse().expect("the list is TOML");
+    let claims: BTreeMap<String, &str> = EVENT_API
+        .rows(claims)
+        .into_iter()
+        .map(|(claim, shown)| (format!("EV-{claim}"), shown))
+        .collect();
+    for (claim, entry) in &entries {
+        let Some(shown) = claims.get(claim) else {
+            faults.push(format!("{claim} is not a claim"));
             continue;
         };
-        let check = check.trim_matches('`');
+        let text = |key: &str| entry.get(key).and_then(toml::Value::as_str);
+        let Some(check) = text("check") else {
+            if text("reason").is_none_or(str::is_empty) {
+                faults.push(format!("{claim} has neither a check nor a reason"));
+            }
+            continue;
+        };
         let whole_file = check.split_once("::").map(|(file, _)| format!("{file}::*"));
         let mut names = shown.split("<br>").map(|named| named.trim_matches('`'));
-        let is_its_own = names.any(|named| named == check || Some(named) == whole_file.as_deref());
-        let reason = line.split(" | ").nth(1);
-        let has_reason = reason.is_some_and(|reason| reason.starts_with("— ")) && check == "—";
-        if !is_its_own && !has_reason {
-            faults.push(format!("EV-{claim} is not shown by {check}"));
+        if !names.any(|named| named == check || Some(named) == whole_file.as_deref()) {
+            faults.push(format!("{claim} is not shown by {check}"));
         }
     }
-    let missing = left.keys().map(|claim| format!("EV-{claim} is not broken"));
-    faults.extend(missing);
+    let missing = claims.keys().filter(|claim| !entries.contains_key(*claim));
+    faults.extend(missing.map(|claim| format!("{claim} has no entry")));
     faults
 }
 
@@ -187,28 +194,34 @@ fn without(table: &str, rule: &str) -> String {
 }
 
 #[test]
-fn every_claim_is_broken_by_a_change_that_a_check_of_it_notices() {
-    let (claims, broken) = (EVENT_API.table(), read("docs/broken-claims.md").unwrap());
-    assert_eq!(unbroken(&claims, &broken), [""; 0]);
+fn every_claim_has_a_change_that_one_of_its_tests_notices() {
+    let claims = read("docs/event-api.md").unwrap();
+    let entries = read("verification/claims.toml").unwrap();
+    assert_eq!(faults_of_entries(&claims, &entries), [""; 0]);
+}
 
-    let notices = |broken: String, expected: &str| {
-        let faults = unbroken(&claims, &broken);
-        assert_eq!(faults, [expected]);
-    };
-    notices(without(&broken, "EV-501"), "EV-501 is not broken");
-    let row = "| EV-501 | x | `tests/repository/claims.rs::no_such_test` |\n";
-    notices(
-        without(&broken, "EV-501") + row,
-        "EV-501 is not shown by tests/repository/claims.rs::no_such_test",
+#[test]
+fn a_claim_without_a_change_or_with_a_foreign_test_is_found() {
+    let claims = "| EV-101 | x | `tests/it.rs::one`<br>`tests/all.rs::*` |\n| EV-102 | x | — y |\n";
+    let faults = |entries: &str| faults_of_entries(claims, entries);
+    let reason = "[EV-102]\nreason = 'y'\n";
+    for check in ["tests/it.rs::one", "tests/all.rs::any"] {
+        let entries = format!("[EV-101]\ncheck = '{check}'\n{reason}");
+        assert_eq!(faults(&entries), [""; 0]);
+    }
+    let entries = format!("[EV-101]\ncheck = 'tests/it.rs::two'\n{reason}");
+    assert_eq!(
+        faults(&entries),
+        ["EV-101 is not shown by tests/it.rs::two"]
     );
-    notices(
-        without(&broken, "EV-501") + "| EV-501 | x | — |\n",
-        "EV-501 is not shown by —",
-    );
-    let unknown = format!("{}9999", EVENT_API.prefix);
-    notices(
-        format!("{broken}| {unknown} | — y | — |\n"),
-        &format!("{unknown} is no claim, or broken twice"),
+    assert_eq!(faults(reason), ["EV-101 has no entry"]);
+    let entries = format!("[EV-101]\nreason = ''\n{reason}[EV-103]\nreason = 'z'\n");
+    assert_eq!(
+        faults(&entries),
+        [
+            "EV-101 has neither a check nor a reason",
+            "EV-103 is not a claim"
+        ]
     );
 }
 

@@ -53,12 +53,13 @@ const EVENTRYD: Package = Package {
 const PACKAGES: [&Package; 2] = [&EVENTRY, &EVENTRYD];
 
 /// Where code is.
-const FOLDERS: &[&str] = &[
+pub(crate) const FOLDERS: &[&str] = &[
     "src",
     "tests",
     "benches",
     "examples",
     "eventryd",
+    "test-support",
     "verification",
     "fuzz/fuzz_targets",
     "xtask/src",
@@ -195,12 +196,12 @@ fn too_long(path: &Path, text: &str) -> Option<String> {
     (lines > LONGEST_FILE).then(|| format!("{}: {lines} lines", path.display()))
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The files of a kind below a folder of the repository, with their text; none if it is not there.
-fn files(folder: &str, kinds: &[&str]) -> Vec<(PathBuf, String)> {
+pub(crate) fn files(folder: &str, kinds: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {

@@ -4,6 +4,7 @@
 
 mod claims;
 mod layers;
+mod names;
 mod prose;
 mod source;
 mod tree;

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// List of deliberate defects.
 pub(crate) const DEFECTS: &str = "verification/defects.toml";
 
+/// List of what breaks each claim.
+pub(crate) const CLAIMS: &str = "verification/claims.toml";
+
 /// Document that relates each defect to a promise.
 pub(crate) const PROOF: &str = "docs/proof.md";
 
@@ -35,6 +38,21 @@ pub(crate) const LOOM_PROGRAMS: &[(&str, &[&str])] =
 
 /// Tests of the loop, one file per module.
 pub(crate) const EVENT_LOOP: &str = "tests/event_loop";
+
+/// Package of the library, in the root of the repository.
+pub(crate) const LIBRARY_PACKAGE: &str = "eventry";
+
+/// Directory of the daemon's package.
+pub(crate) const DAEMON: &str = "eventryd/";
+
+/// Package of the daemon.
+pub(crate) const DAEMON_PACKAGE: &str = "eventryd";
+
+/// Features of the library without the daemon, with its C functions.
+pub(crate) const BARE: &[&str] = &["--no-default-features", "--features=capi"];
+
+/// Sources of the C conformance program.
+pub(crate) const C_TESTS: &str = "tests/capi";
 
 /// Root of the repository.
 pub(crate) fn root() -> PathBuf {

@@ -1,5 +1,6 @@
 //! Tasks of this repository that need more than one cargo command.
 
+mod claims;
 mod defects;
 mod layout;
 mod process;
@@ -18,12 +19,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    Claims(claims::Arguments),
     Defects(defects::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
-        Task::Defects(arguments) => defects::run(&arguments),
+        Task::Claims(arguments) => claims::run_task(&arguments),
+        Task::Defects(arguments) => defects::run_task(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

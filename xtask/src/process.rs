@@ -69,11 +69,13 @@ pub(crate) fn run(command: &mut Command, log: &Path, limit: Option<Duration>) ->
     })
 }
 
-/// A build of test programs by `cargo test --no-run`.
+/// A build of programs by `cargo test --no-run` or `cargo bench --no-run`.
 pub(crate) struct Build<'a> {
     /// Directory in which cargo runs.
     pub(crate) directory: PathBuf,
-    /// Arguments of `cargo test`, which select profile, features and targets.
+    /// `test` or `bench`.
+    pub(crate) subcommand: &'a str,
+    /// Arguments of cargo, which select profile, features and targets.
     pub(crate) arguments: &'a [&'a str],
     /// Environment of cargo.
     pub(crate) environment: &'a [(&'a str, &'a str)],
@@ -116,7 +118,12 @@ impl Build<'_> {
     pub(crate) fn run(&self, log: &Path) -> Result<Built> {
         let mut cargo = Command::new("cargo");
         cargo
-            .args(["test", "--locked", "--no-run", "--message-format=json"])
+            .args([
+                self.subcommand,
+                "--locked",
+                "--no-run",
+                "--message-format=json",
+            ])
             .args(self.arguments)
             .current_dir(&self.directory)
             .env("CARGO_TARGET_DIR", &self.target)

@@ -112,7 +112,7 @@ mod tests {
     /// Both are the contexts of this process: the one of its socket, and the one of itself, to which some modules
     /// add a mode. A system without such a module knows neither.
     #[test]
-    fn the_context_of_a_peer_is_that_of_its_process_if_there_are_contexts() {
+    fn unix_peer_has_the_security_context_of_its_process() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let peer = Socket::Unix(ours).unix_peer().unwrap();
         let own = fs::read_to_string("/proc/self/attr/current").unwrap_or_default();

@@ -385,7 +385,7 @@ impl Served {
         if tls.opened {
             session.end_handshake();
             if let Some(name) = self.channel.peer_name() {
-                self.entry.identity.proved_mut().x509_dn = Some(name.into());
+                self.entry.identity.authenticated_mut().x509_dn = Some(name.into());
             }
         }
         if tls.ended {

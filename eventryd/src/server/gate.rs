@@ -123,7 +123,7 @@ impl Gate {
         match &progress {
             Ok(SaslProgress::Continue(_)) => {}
             Ok(SaslProgress::Complete { user, .. }) => {
-                entry.identity.proved_mut().sasl_user = Some(user.as_str().into());
+                entry.identity.authenticated_mut().sasl_user = Some(user.as_str().into());
             }
             Err(error) => {
                 let identity = &entry.identity;

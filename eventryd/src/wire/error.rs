@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_that_repeats_the_client_stays_small_and_whole_characters() {
+    fn long_detail_is_cut_at_a_character_boundary() {
         let error = RemoteError::rpc(&"é".repeat(4_000_000));
         assert_eq!(error.to_string(), "é".repeat(512));
         let error = RemoteError::rpc(&format!("e{}", "é".repeat(512)));

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use eventryd::auth::{Change, DEFAULT_ITERATIONS, change_password};
+use eventryd::auth::{DEFAULT_ITERATIONS, PasswordChange, change_password};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -50,7 +50,7 @@ fn lenience(tool: Tool, key: Key) -> &'static str {
 }
 
 #[test]
-fn a_client_with_a_certificate_of_any_kind_and_tool_is_served_by_both_versions() {
+fn client_certificates_of_all_tools_work_in_both_versions() {
     let dir = tempfile::tempdir().unwrap();
     for tool in [Tool::Certtool, Tool::Openssl] {
         for key in [Key::P256, Key::Rsa, Key::Ed25519] {
@@ -100,7 +100,7 @@ const ONLY: [&str; 2] = [
 ];
 
 #[test]
-fn a_certificate_that_does_not_do_is_cut_off_after_the_handshake_and_the_log_says_why() {
+fn unacceptable_certificate_is_closed_and_logged() {
     let dir = tempfile::tempdir().unwrap();
     let pki = Pki::new(dir.path(), Tool::Certtool, Key::Rsa);
     let of_another_authority = {
@@ -135,7 +135,7 @@ fn a_certificate_that_does_not_do_is_cut_off_after_the_handshake_and_the_log_say
 }
 
 #[test]
-fn a_server_certificate_is_good_enough_for_a_client_with_a_warning() {
+fn server_certificate_at_a_client_is_accepted_with_warning() {
     let dir = tempfile::tempdir().unwrap();
     let pki = Pki::new(dir.path(), Tool::Certtool, Key::Rsa);
     let lines = "tls_www_server\nsigning_key\nencryption_key\n";
@@ -147,7 +147,7 @@ fn a_server_certificate_is_good_enough_for_a_client_with_a_warning() {
 }
 
 #[test]
-fn the_list_of_allowed_names_and_the_list_of_revoked_certificates_are_followed() {
+fn allowed_dn_list_and_crl_are_applied() {
     let dir = tempfile::tempdir().unwrap();
     let pki = Pki::new(dir.path(), Tool::Certtool, Key::Rsa);
     let client = pki.client("client1", CLIENT);
@@ -193,12 +193,12 @@ fn an_old_version_is_refused_with_an_alert() {
 
 /// TLS says which machine it is, SASL which user (DM-1210).
 #[test]
-fn virsh_logs_in_within_tls_and_is_refused_with_a_wrong_password() {
+fn virsh_sasl_over_tls_needs_the_right_password() {
     let dir = tempfile::tempdir().unwrap();
     let pki = Pki::new(dir.path(), Tool::Openssl, Key::P256);
     let client = pki.client("client1", CLIENT);
     let passwords = dir.path().join("passwords");
-    let set = Change::Set {
+    let set = PasswordChange::Set {
         password: b"pencil",
         iterations: DEFAULT_ITERATIONS,
     };
@@ -273,7 +273,7 @@ fn openssl(pki: &Pki, daemon: &Daemon, options: &str) -> String {
 }
 
 #[test]
-fn of_several_certificates_a_client_is_shown_the_first_that_it_can_check() {
+fn client_gets_the_first_certificate_it_can_verify() {
     const RSA: &str = "Peer signature type: RSA-PSS";
     const ECDSA: &str = "Peer signature type: ECDSA";
     let dir = tempfile::tempdir().unwrap();

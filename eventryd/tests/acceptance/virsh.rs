@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "the figures are part of the result")]
 
-use eventryd::auth::{Change, DEFAULT_ITERATIONS, change_password};
+use eventryd::auth::{DEFAULT_ITERATIONS, PasswordChange, change_password};
 use eventryd::driver::MemoryDriver;
 use eventryd::net::RunDir;
 use eventryd::server::Config;
@@ -173,7 +173,7 @@ fn sixty_four_at_once_all_succeed() {
 }
 
 #[test]
-fn a_thousand_in_a_row_leave_descriptors_and_memory_where_they_were() {
+fn thousand_sessions_leak_no_descriptor_and_no_memory() {
     let daemon = Daemon::start_for_measuring();
     // The first ones fill what is kept for the next.
     for _ in 0..20 {
@@ -232,11 +232,11 @@ fn an_idle_virsh_and_the_daemon_keep_each_other_alive() {
 /// The real virsh logs in by SCRAM-SHA-256 as Cyrus SASL speaks it, with the iterations that `eventryd
 /// passwd` takes by default, and prints libvirt's own words when it is refused.
 #[test]
-fn virsh_logs_in_with_its_authfile_and_is_refused_without_the_right_one() {
+fn virsh_sasl_needs_the_right_authfile() {
     let dir = tempfile::tempdir().unwrap();
     let password_file = dir.path().join("passwords");
     for (user, password) in [("fred", "pencil"), ("a,b=c", "pässwörd"), ("ann", "x")] {
-        let set = Change::Set {
+        let set = PasswordChange::Set {
             password: password.as_bytes(),
             iterations: DEFAULT_ITERATIONS,
         };

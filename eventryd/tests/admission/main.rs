@@ -65,7 +65,7 @@ proptest! {
     })]
 
     #[test]
-    fn it_decides_as_a_naive_model_does(
+    fn admission_agrees_with_the_oracle(
         limits in limits(),
         happenings in prop::collection::vec(happening(), 1..80),
     ) {
@@ -215,7 +215,7 @@ impl Scene {
 }
 
 #[test]
-fn forty_silent_clients_of_the_same_user_keep_nobody_out() {
+fn forty_silent_clients_of_one_user_block_no_other_client() {
     let mut scene = Scene::new(5000, 20);
     for _ in 0..40 {
         scene.arrive(user(0), true);
@@ -239,7 +239,7 @@ fn forty_silent_clients_of_the_same_user_keep_nobody_out() {
 
 /// Those who act busy do not keep others out either: neither one user, nor one address.
 #[test]
-fn a_peer_that_floods_gives_way_to_another_one_whatever_it_does() {
+fn flooding_peer_is_evicted_for_another_peer() {
     for (flood, other) in [
         (user(1), user(2)),
         (address(1), address(2)),
@@ -264,7 +264,7 @@ fn a_peer_that_floods_gives_way_to_another_one_whatever_it_does() {
 }
 
 #[test]
-fn who_gets_on_is_not_told_to_give_way_by_its_own_peer() {
+fn progressing_client_is_not_evicted_by_its_own_peer() {
     let mut scene = Scene::new(5000, 2);
     let (first, _) = scene.arrive(user(1), true);
     let (second, _) = scene.arrive(user(1), true);
@@ -286,7 +286,7 @@ fn who_gets_on_is_not_told_to_give_way_by_its_own_peer() {
 }
 
 #[test]
-fn a_light_peer_is_never_told_to_give_way_to_a_heavy_one() {
+fn light_peer_is_never_evicted_for_a_heavy_one() {
     let mut scene = Scene::new(5000, 20);
     let (light, _) = scene.arrive(user(1), true);
     for _ in 0..1000 {
@@ -299,7 +299,7 @@ fn a_light_peer_is_never_told_to_give_way_to_a_heavy_one() {
 }
 
 #[test]
-fn who_has_said_something_gives_way_after_who_has_not() {
+fn silent_client_is_evicted_before_a_speaking_one() {
     let mut scene = Scene::new(5000, 2);
     let (speaking, _) = scene.arrive(user(1), true);
     scene.places.progressed(scene.now, speaking, false);
@@ -313,7 +313,7 @@ fn who_has_said_something_gives_way_after_who_has_not() {
 }
 
 #[test]
-fn networks_and_local_users_do_not_take_each_others_anonymous_places() {
+fn anonymous_limits_of_network_and_local_are_separate() {
     let mut scene = Scene::new(5000, 2);
     for last in 0..100 {
         scene.arrive_speaking(address(last), true);
@@ -324,7 +324,7 @@ fn networks_and_local_users_do_not_take_each_others_anonymous_places() {
 }
 
 #[test]
-fn one_peer_with_all_places_of_known_clients_leaves_room_for_others() {
+fn peer_with_all_known_slots_leaves_room_for_others() {
     let mut scene = Scene::new(320, 0);
     for _ in 0..17 {
         let (id, _) = scene.arrive(user(0), false);
@@ -360,7 +360,7 @@ fn one_peer_with_all_places_of_known_clients_leaves_room_for_others() {
 }
 
 #[test]
-fn of_too_many_who_wait_the_one_that_has_been_silent_for_longest_is_refused() {
+fn full_queue_refuses_the_longest_silent_client() {
     let limits = PlaceLimits {
         max_clients: 10,
         max_anonymous: 1,
@@ -398,7 +398,7 @@ fn of_too_many_who_wait_the_one_that_has_been_silent_for_longest_is_refused() {
 }
 
 #[test]
-fn lower_limits_cut_nobody_off_who_is_no_stranger() {
+fn lower_limits_keep_identified_clients() {
     let mut scene = Scene::new(10, 0);
     for _ in 0..10 {
         let (id, _) = scene.arrive(user(1), false);

@@ -43,7 +43,7 @@ fn silent_clients_on_a_network_do_not_keep_local_ones_out() {
 }
 
 #[test]
-fn who_connects_and_does_not_speak_tls_is_closed_in_time() {
+fn tcp_client_without_tls_hello_is_closed_in_time() {
     let served = served(|config| {
         config.tls = Some(on_loopback());
         config.max_anonymous_clients = 1;

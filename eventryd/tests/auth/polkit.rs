@@ -133,7 +133,7 @@ fn each_answer_has_its_code_and_its_text() {
 /// Somebody thinks about the question; meanwhile everybody else is served, and what the client itself sends
 /// waits for the answer.
 #[test]
-fn a_question_that_takes_long_keeps_nobody_else_waiting() {
+fn slow_polkit_answer_delays_no_other_client() {
     let polkit = with_polkit();
     let mut asking = polkit.served.connect();
     let mut calls = message(POLKIT, 1, &[]);
@@ -153,7 +153,7 @@ fn a_question_that_takes_long_keeps_nobody_else_waiting() {
 }
 
 #[test]
-fn a_client_that_vanishes_while_polkit_thinks_does_no_harm() {
+fn disconnect_during_a_polkit_question_is_harmless() {
     let polkit = with_polkit();
     for _ in 0..3 {
         let mut client = polkit.served.connect();
@@ -167,7 +167,7 @@ fn a_client_that_vanishes_while_polkit_thinks_does_no_harm() {
 }
 
 #[test]
-fn more_questions_than_anybody_answers_are_refused() {
+fn polkit_questions_beyond_the_limit_are_refused() {
     let polkit = with_polkit();
     let served = &polkit.served;
     // No more than may be anonymous at a time, so from the network's side nobody gets here.

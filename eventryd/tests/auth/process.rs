@@ -36,7 +36,7 @@ fn directory_of(daemon: &Daemon) -> std::path::PathBuf {
 }
 
 #[test]
-fn the_log_says_who_came_how_and_why_it_was_refused() {
+fn log_names_the_peer_its_login_and_the_refusal() {
     let daemon = daemon("sasl_allowed_username_list = [ \"fred\" ]\n");
     let mut client = daemon.connect();
     assert_denied(&mut client, "wrong");

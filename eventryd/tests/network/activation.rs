@@ -47,7 +47,7 @@ fn refused(socket: OwnedFd, names: &str, options: &[&str]) -> Exit {
 }
 
 #[test]
-fn a_unix_socket_that_was_passed_is_served_alone_and_stays_when_the_daemon_goes() {
+fn passed_unix_socket_is_served_alone_and_not_removed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("passed");
     let socket = UnixListener::bind(&path).unwrap();
@@ -66,7 +66,7 @@ fn a_unix_socket_that_was_passed_is_served_alone_and_stays_when_the_daemon_goes(
 
 /// DM-404: what `listen_tcp` says is for sockets of our own.
 #[test]
-fn a_tcp_socket_that_was_passed_is_served_as_the_configuration_says() {
+fn passed_tcp_socket_is_served_as_configured() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("eventryd.conf");
     fs::write(&file, "listen_tcp = 0\nauth_tcp = \"none\"\n").unwrap();
@@ -90,7 +90,7 @@ fn a_tcp_socket_that_was_passed_is_served_as_the_configuration_says() {
 
 /// DM-501: an error on the listening socket is told once, and not waited for again and again.
 #[test]
-fn a_listening_socket_that_breaks_closes_its_service_and_its_clients_are_served_on() {
+fn broken_listener_closes_its_service_but_not_its_clients() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("passed");
     let socket = UnixListener::bind(&path).unwrap();
@@ -114,7 +114,7 @@ fn a_listening_socket_that_breaks_closes_its_service_and_its_clients_are_served_
 
 /// libvirtd would serve on without them, and their clients wait for ever (DM-402).
 #[test]
-fn names_that_are_missing_or_unknown_or_of_another_kind_end_the_start_with_status_6() {
+fn bad_passed_socket_names_end_the_start_with_status_6() {
     let dir = tempfile::tempdir().unwrap();
     let unix = |name: &str| OwnedFd::from(UnixListener::bind(dir.path().join(name)).unwrap());
     let tcp = OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
@@ -165,7 +165,7 @@ fn what_was_passed_to_another_process_is_left_alone() {
 
 /// DM-404, DM-406: what `listen_tls` says is for sockets of our own.
 #[test]
-fn a_tls_socket_that_was_passed_is_served_and_reloaded_though_none_was_asked_for() {
+fn passed_tls_socket_is_served_without_listen_tls() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -202,7 +202,7 @@ fn a_tls_socket_that_was_passed_is_served_and_reloaded_though_none_was_asked_for
 }
 
 #[test]
-fn a_tls_socket_that_was_passed_without_keys_and_certificates_ends_the_start() {
+fn passed_tls_socket_without_certificates_ends_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("eventryd.conf");
     let missing =

@@ -52,7 +52,7 @@ fn a_half_closed_client_over_tcp_still_gets_its_answers() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_a_clear_error_and_nothing_stays_behind() {
+fn taken_port_is_reported_and_leaves_nothing() {
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ fn a_port_that_is_taken_is_a_clear_error_and_nothing_stays_behind() {
 /// A client that finds no descriptor left waits, on any socket, at no cost, and is served when one is freed
 /// (DM-505).
 #[test]
-fn who_finds_no_descriptor_is_served_when_one_is_freed() {
+fn client_without_a_free_descriptor_is_served_later() {
     let daemon = start_with_tcp();
     let mut clients = [daemon.connect(), daemon.connect()];
     for client in &mut clients {

@@ -141,7 +141,7 @@ fn a_connection_that_the_daemon_ends_ends_with_a_farewell() {
 }
 
 #[test]
-fn a_client_over_tls_that_never_reads_stalls_itself_and_nobody_else() {
+fn tls_client_that_never_reads_stalls_only_itself() {
     let daemon = start();
     let before = daemon.resident_kib();
     let mut client = connect(&daemon);
@@ -199,7 +199,7 @@ fn tls_bytes_on_the_plain_port_are_a_length_that_is_too_large() {
 /// Half a record, and half a handshake, wait for the rest; when it does not come, the time is over. Whoever
 /// was let in is not affected.
 #[test]
-fn who_does_not_finish_the_handshake_in_time_is_closed_and_others_are_not() {
+fn unfinished_handshake_is_closed_in_time() {
     let (daemon, _) = start_with("eventry_auth_timeout = 1\n");
     let mut open = connect(&daemon);
     let config = client_config(&committed_files(), Version::Tls13, true);
@@ -221,7 +221,7 @@ fn who_does_not_finish_the_handshake_in_time_is_closed_and_others_are_not() {
 }
 
 #[test]
-fn a_peer_that_vanishes_at_any_byte_of_the_handshake_leaves_nothing_behind() {
+fn disconnect_at_any_handshake_byte_leaves_nothing() {
     let daemon = start();
     let config = client_config(&committed_files(), Version::Tls13, true);
     let mut connection = ClientConnection::new(config, server_name()).unwrap();

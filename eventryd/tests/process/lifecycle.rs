@@ -103,7 +103,7 @@ fn in_the_background_a_start_that_fails_says_why() {
             "other",
             &["--config", config.to_str().unwrap()],
             1,
-            "there is no setting",
+            "unknown setting",
         ),
     ];
     for (run_dir, options, status, said) in cases {
@@ -172,7 +172,7 @@ fn the_soft_limit_of_open_files_is_raised_to_the_hard_limit() {
 
 /// DM-1307
 #[test]
-fn it_ends_in_order_when_nobody_has_come_for_the_timeout() {
+fn idle_timeout_ends_the_daemon_in_order() {
     let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &["--timeout", "1"]);
     daemon.connect().open();
     let ended = daemon.wait();

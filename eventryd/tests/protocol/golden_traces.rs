@@ -43,7 +43,7 @@ fn a_recorded_session_gets_the_recorded_answers() {
 }
 
 #[test]
-fn a_recorded_session_that_arrives_byte_by_byte_gets_the_recorded_answers() {
+fn recorded_session_byte_by_byte_gets_the_same_answers() {
     for trace in traces("", SESSIONS) {
         replay(&trace, "byte by byte", |peer, recording| {
             recording
@@ -57,7 +57,7 @@ fn a_recorded_session_that_arrives_byte_by_byte_gets_the_recorded_answers() {
 }
 
 #[test]
-fn a_recorded_session_that_arrives_in_one_write_gets_the_recorded_answers() {
+fn recorded_session_in_one_write_gets_the_same_answers() {
     for trace in traces("", SESSIONS) {
         replay(&trace, "in one write", |peer, recording| {
             peer.exchange(&recording.requests.concat())

@@ -188,7 +188,7 @@ fn what_a_client_sends_before_the_byte_is_not_lost() {
 }
 
 #[test]
-fn who_shows_no_certificate_is_refused_without_an_alert_or_a_byte() {
+fn missing_client_certificate_closes_without_an_alert() {
     for version in [Version::Tls12, Version::Tls13] {
         let (mut client, mut session) = (client(version, false), CONTEXT.accept().unwrap());
         let refused = loop {
@@ -242,7 +242,7 @@ fn our_own_certificates_are_checked_unless_the_checks_are_off() {
 }
 
 #[test]
-fn who_is_let_in_has_the_name_of_his_certificate() {
+fn accepted_peer_has_the_name_of_its_certificate() {
     let (_, session, _) = opened(Version::Tls13);
     let name = session.peer().map(|peer| peer.name.as_str());
     assert_eq!(name, Some("O=eventry,CN=client"));

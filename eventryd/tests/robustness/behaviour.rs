@@ -14,7 +14,7 @@ fn hostname_call(serial: u32) -> Vec<u8> {
 /// Who says nothing, half a length or half a message keeps its connection, delays nobody, and is answered once the
 /// rest is there.
 #[test]
-fn half_a_message_waits_for_its_rest_and_delays_nobody() {
+fn partial_message_delays_no_other_client() {
     let served = Served::start("");
     for transport in TRANSPORTS {
         let call = hostname_call(7);
@@ -51,7 +51,7 @@ fn one_byte_at_a_time_is_answered_on_each_transport() {
 
 /// Many bad messages in a row are answered one by one; there is no counter of strikes.
 #[test]
-fn a_flood_of_bad_calls_is_answered_call_by_call_and_delays_nobody() {
+fn flood_of_bad_calls_is_answered_and_delays_no_client() {
     let served = Served::start("");
     for transport in TRANSPORTS {
         let mut client = served.open(transport);
@@ -70,7 +70,7 @@ fn a_flood_of_bad_calls_is_answered_call_by_call_and_delays_nobody() {
 }
 
 #[test]
-fn who_never_reads_stalls_itself_alone_on_each_transport() {
+fn deaf_client_stalls_only_itself_on_each_transport() {
     let served = Served::start("");
     for transport in TRANSPORTS {
         let before = served.daemon.resident_kib();
@@ -83,7 +83,7 @@ fn who_never_reads_stalls_itself_alone_on_each_transport() {
 }
 
 #[test]
-fn who_vanishes_in_any_phase_leaves_nothing_behind_on_each_transport() {
+fn disconnect_in_any_phase_leaves_nothing() {
     let served = Served::start("");
     for transport in TRANSPORTS {
         served.open(transport);
@@ -108,7 +108,7 @@ fn who_vanishes_in_any_phase_leaves_nothing_behind_on_each_transport() {
 }
 
 #[test]
-fn who_sends_no_more_gets_all_answers_and_then_the_end_on_each_transport() {
+fn half_closed_client_gets_all_answers_then_the_end() {
     let served = Served::start("");
     for transport in TRANSPORTS {
         for _ in 0..10 {
@@ -129,7 +129,7 @@ fn who_sends_no_more_gets_all_answers_and_then_the_end_on_each_transport() {
 /// The end of its input is read when more answers wait than the system takes. Of a network it takes more than a
 /// client may leave unread.
 #[test]
-fn who_reads_only_after_it_has_sent_all_gets_all_answers_and_then_the_end() {
+fn late_reader_gets_all_answers_then_the_end() {
     let served = Served::start("");
     let mut client = served.open(Transport::Unix);
     let calls = 0..8_000;
@@ -151,7 +151,7 @@ fn who_reads_only_after_it_has_sent_all_gets_all_answers_and_then_the_end() {
 
 /// What the log says of who comes and goes, by number and reason.
 #[test]
-fn the_log_tells_who_came_and_why_it_went_on_each_transport() {
+fn log_names_each_peer_and_the_reason_of_its_end() {
     let served = Served::start("");
     for transport in TRANSPORTS {
         let before = served.log().len();

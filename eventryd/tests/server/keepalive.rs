@@ -73,7 +73,7 @@ fn a_client_that_answers_its_pings_is_served_on() {
 }
 
 #[test]
-fn a_client_that_has_not_asked_for_pings_gets_none_and_may_be_silent() {
+fn client_without_keepalive_gets_no_pings() {
     let served = serve(INTERVAL, 2);
     served.daemon.ready();
     let mut client = RawClient::connect(&served.socket);
@@ -83,7 +83,7 @@ fn a_client_that_has_not_asked_for_pings_gets_none_and_may_be_silent() {
 }
 
 #[test]
-fn without_an_interval_nobody_is_pinged_and_the_feature_is_there_all_the_same() {
+fn without_an_interval_keepalive_is_offered_but_no_ping_sent() {
     for interval in [None, Some(Duration::ZERO)] {
         let served = serve(interval, 2);
         served.daemon.ready();

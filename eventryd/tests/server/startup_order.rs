@@ -36,7 +36,7 @@ fn runs_in_vain(
 /// DM-104: between the creation of the sockets and the enabling of the services a client may connect and
 /// send, but is not answered; then it is.
 #[test]
-fn a_client_that_comes_early_is_served_once_the_services_are_enabled() {
+fn early_client_is_served_once_services_are_enabled() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     let (initialising, held): (Sender<()>, Receiver<()>) = channel();
@@ -93,7 +93,7 @@ fn more_clients_than_one_turn_accepts_are_all_served() {
 
 /// DM-105: a driver that cannot be initialised ends the daemon in order.
 #[test]
-fn a_driver_that_fails_ends_the_daemon_with_a_status_and_leaves_nothing() {
+fn driver_failure_ends_the_daemon_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let ended = runs_in_vain(&config(&dir), || Err("no hypervisor today"));
     let error = ended.unwrap_err();

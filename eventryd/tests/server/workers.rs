@@ -103,7 +103,7 @@ fn twenty_blocking_calls_in_a_burst_run_at_the_same_time() {
 }
 
 #[test]
-fn a_call_that_blocks_holds_up_neither_the_client_nor_anybody_else() {
+fn blocking_call_delays_no_other_call() {
     let slow = Slow::start(|_| {});
     let mut client = slow.connect();
     send(&mut client, &[(GET_HOSTNAME, 7), (GET_TYPE, 8)]);
@@ -115,7 +115,7 @@ fn a_call_that_blocks_holds_up_neither_the_client_nor_anybody_else() {
 }
 
 #[test]
-fn when_all_ordinary_workers_block_calls_of_high_priority_are_still_answered() {
+fn high_priority_call_is_answered_while_all_workers_block() {
     let slow = Slow::start(|config| {
         let max = NonZeroUsize::MIN;
         config.workers = Workers {
@@ -134,7 +134,7 @@ fn when_all_ordinary_workers_block_calls_of_high_priority_are_still_answered() {
 }
 
 #[test]
-fn the_answer_to_a_client_that_is_gone_is_dropped_and_the_next_one_is_served() {
+fn answer_to_a_disconnected_client_is_dropped() {
     let slow = Slow::start(|_| {});
     let mut client = slow.connect();
     send(&mut client, &[(GET_HOSTNAME, 7)]);
@@ -158,7 +158,7 @@ fn a_driver_that_panics_fails_one_call_only() {
 
 /// libvirtd answers 45 of 50 (DM-809).
 #[test]
-fn fifty_half_closed_clients_get_the_answers_to_calls_that_block() {
+fn fifty_half_closed_clients_get_blocking_answers() {
     let slow = Slow::start(|config| {
         config.workers.max = NonZeroUsize::new(50).unwrap();
     });
@@ -176,7 +176,7 @@ fn fifty_half_closed_clients_get_the_answers_to_calls_that_block() {
 }
 
 #[test]
-fn a_half_closed_client_whose_call_does_not_end_is_closed_in_time() {
+fn half_closed_client_with_a_hung_call_is_closed_in_time() {
     let slow = Slow::start(|config| {
         config.client_limits.max_linger = Duration::from_millis(20);
     });
@@ -220,7 +220,7 @@ fn a_stop_waits_for_the_call_of_a_client_that_is_gone() {
 }
 
 #[test]
-fn a_call_that_does_not_end_holds_up_a_stop_no_longer_than_the_grace() {
+fn hung_call_delays_a_stop_no_longer_than_the_grace() {
     let slow = Slow::start(|config| config.shutdown_grace = Duration::from_millis(20));
     let mut client = slow.connect();
     send(&mut client, &[(GET_HOSTNAME, 7)]);

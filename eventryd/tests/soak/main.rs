@@ -31,7 +31,7 @@ const HOSTILE: usize = 16;
 const SLACK_KIB: u64 = 2048;
 
 #[test]
-fn the_hostile_mix_leaves_nothing_behind() {
+fn hostile_mix_leaves_no_descriptor_and_no_thread() {
     let seconds = number("EVENTRY_SOAK_SECONDS").unwrap_or(20);
     let seed = number("EVENTRY_SOAK_SEED").unwrap_or_else(|| RandomState::new().hash_one(0) >> 32);
     println!("soak: seed {seed}, to run it again: EVENTRY_SOAK_SEED={seed}");

@@ -9,8 +9,6 @@
 
 mod play;
 mod script;
-#[path = "../turned_away.rs"]
-mod turned_away;
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;

@@ -9,7 +9,7 @@ use eventryd::server::Dispatcher;
 use eventryd::session::{Access, Event, Request, Session, SessionState};
 
 use crate::script::{Action, MAX_OUTPUT, Script};
-use crate::turned_away::turn_away;
+use test_support::peer::refuse_authentication;
 
 /// No answer of the in-memory hypervisor is longer.
 const LONGEST_ANSWER: usize = 8_192;
@@ -92,7 +92,7 @@ impl Play<'_> {
                     assert!(self.session.should_close());
                     self.waiting.clear();
                 }
-                Event::Authenticate(request) => turn_away(&mut self.session, &request),
+                Event::Authenticate(request) => refuse_authentication(&mut self.session, &request),
                 _ => {}
             }
         }

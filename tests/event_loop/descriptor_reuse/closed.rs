@@ -17,7 +17,7 @@ fn unpollable() -> OwnedFd {
 // EV-1001, EV-1002, EV-908, on `poll(2)` only: epoll forgets a closed descriptor without a word. All in
 // one test, as there is one standard input.
 #[test]
-fn a_descriptor_closed_under_its_handles_is_an_error_once_to_each() {
+fn close_under_handles_reports_one_error_to_each() {
     bounded("the test", || {
         let _alone = standard_input();
         let (log, heard) = log();

@@ -50,7 +50,7 @@ fn updated_as(first: &UnixStream, second: &UnixStream) -> (EventLoop, HandleId, 
 }
 
 #[test]
-fn a_duplicate_of_a_closed_descriptor_does_not_keep_the_loop_awake() {
+fn duplicate_of_a_closed_descriptor_does_not_spin() {
     let _alone = standard_input();
     for backend in [Backend::Epoll, Backend::Poll] {
         let mut event_loop = EventLoop::builder().backend(backend).build().unwrap();
@@ -109,7 +109,7 @@ fn a_duplicate_of_a_closed_descriptor_does_not_keep_the_loop_awake() {
 
 // EV-1002: epoll knows the number already, or does not know it any more, when it is told of it.
 #[test]
-fn a_number_that_is_another_file_than_before_can_be_added_and_updated() {
+fn add_and_update_after_the_file_was_replaced() {
     let _alone = standard_input();
     let mut event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();
@@ -143,7 +143,7 @@ fn a_number_that_is_another_file_than_before_can_be_added_and_updated() {
 // EV-1002, EV-1003: epoll is told of the new file, and goes on reporting the first one, which a duplicate keeps
 // open. That one is nobody's any more.
 #[test]
-fn a_number_that_is_updated_as_another_file_is_not_called_for_the_first() {
+fn update_after_replacing_the_file_drops_the_first_file() {
     let _alone = standard_input();
     let [(first, mut to_first), (second, mut to_second)] = two_pairs();
     let (mut event_loop, _id, called) = updated_as(&first, &second);
@@ -165,7 +165,7 @@ fn a_number_that_is_updated_as_another_file_is_not_called_for_the_first() {
 // EV-505, EV-1003: epoll knows the number by two files now, and was told of both for the handle. Only what it was
 // told last counts.
 #[test]
-fn a_number_that_is_updated_as_two_files_by_turns_is_called_once_in_a_turn() {
+fn updates_as_two_files_call_once_per_turn() {
     let _alone = standard_input();
     let [(first, mut to_first), (second, mut to_second)] = two_pairs();
     let (mut event_loop, id, called) = updated_as(&first, &second);
@@ -187,7 +187,7 @@ fn a_number_that_is_updated_as_two_files_by_turns_is_called_once_in_a_turn() {
 
 // EV-1002, EV-1004: what cannot be polled is always ready, and what can be is not, whatever the number was before.
 #[test]
-fn a_number_that_is_updated_is_always_ready_while_it_cannot_be_polled() {
+fn update_to_an_unpollable_file_is_always_ready() {
     let _alone = standard_input();
     let mut event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();
@@ -223,7 +223,7 @@ fn a_number_that_is_updated_is_always_ready_while_it_cannot_be_polled() {
 
 // EV-1003, EV-1004: what is always ready stands in no epoll descriptor, and moves to a new one like the others.
 #[test]
-fn a_phantom_beside_a_file_that_is_always_ready_is_got_rid_of_once() {
+fn stale_entry_beside_an_unpollable_file_rebuilds_once() {
     let _alone = standard_input();
     let mut event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();

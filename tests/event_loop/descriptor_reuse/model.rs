@@ -6,7 +6,7 @@ use eventry::poller::model::ModelSource;
 
 // The phantom belongs to nobody, and the loop is rid of it after it has seen it twice.
 #[test]
-fn a_phantom_is_called_for_nobody_and_the_poller_is_rebuilt() {
+fn stale_registration_calls_no_handle_and_rebuilds_once() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
     let id = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
@@ -42,7 +42,7 @@ fn a_phantom_is_called_for_nobody_and_the_poller_is_rebuilt() {
 
 // What cannot be registered again is an error of its handles, once, as at any other time (EV-1001).
 #[test]
-fn a_handle_that_is_refused_in_the_rebuilding_hears_of_it_once() {
+fn handle_refused_by_a_rebuild_gets_one_error() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
     let id = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
@@ -63,7 +63,7 @@ fn a_handle_that_is_refused_in_the_rebuilding_hears_of_it_once() {
 
 // An event that a removal has overtaken is stale, too, but it comes once.
 #[test]
-fn overtaken_events_do_not_make_the_poller_anew() {
+fn overtaken_events_do_not_rebuild_the_poller() {
     let (mut event_loop, registry, model) = model_loop();
     registry.add_source(ModelSource(9), R, |_| {}).unwrap();
     for _ in 0..10 {

@@ -257,7 +257,7 @@ proptest! {
     })]
 
     #[test]
-    fn a_number_that_is_other_files_by_turns_is_called_for_one_of_them_and_once(
+    fn replaced_files_call_once_per_turn_for_one_file(
         moves in vec(a_move(), 1..60),
     ) {
         let _alone = standard_input();

@@ -9,12 +9,14 @@ mod list;
 mod matrix;
 mod plant;
 
+pub(crate) use list::{Check, Defects};
+pub(crate) use plant::{PlantedTree, SWITCH};
+
 use crate::{layout, tree};
 use anyhow::{Context, Result, bail};
 use engines::Engines;
-use list::{Defect, Defects};
+use list::Defect;
 use matrix::Findings;
-use plant::PlantedTree;
 use std::fs;
 use std::sync::Mutex;
 use std::thread;
@@ -34,7 +36,7 @@ pub(crate) struct Arguments {
     defects: Vec<String>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     let files = tree::read(&layout::root())?;
     let defects = Defects::parse(tree::text(&files, layout::DEFECTS)?)?;
     let faults = check::faults(&defects, &files)?;

@@ -38,6 +38,7 @@ impl PlantedTree {
     ) -> Result<Vec<Program>> {
         let build = Build {
             directory: self.directory.join(directory),
+            subcommand: "test",
             arguments,
             environment: &[("RUSTFLAGS", flags)],
             target: layout::output("defects").join("build").join(name),

@@ -78,7 +78,7 @@ fn only_the_lowest_bit_of_an_opens_flags_counts() {
 }
 
 #[test]
-fn a_read_only_session_may_make_no_call_but_those_known_to_be_harmless() {
+fn read_only_session_may_make_only_read_calls() {
     // Written out, so that a line of the table changed by mistake does not change the test with it.
     const HARMLESS: [i32; 30] = [
         1, 2, 3, 4, 6, 15, 16, 19, 22, 23, 24, 59, 60, 66, 67, 68, 69, 70, 110, 121, 122, 150, 151,

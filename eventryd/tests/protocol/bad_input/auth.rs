@@ -70,7 +70,7 @@ fn log_in(peer: &mut Peer, password: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn who_knows_the_password_is_let_in() {
+fn right_password_completes_the_login() {
     let mut peer = sasl_peer();
     let last = log_in(&mut peer, PASSWORD);
     assert!(!peer.session.is_authenticated());
@@ -84,7 +84,7 @@ fn who_knows_the_password_is_let_in() {
 }
 
 #[test]
-fn a_client_that_lets_the_server_speak_first_is_told_that_it_has_nothing_to_say() {
+fn scram_without_client_first_gets_an_empty_challenge() {
     let mut peer = sasl_peer();
     peer.exchange(&init());
     assert_eq!(
@@ -100,7 +100,7 @@ fn a_client_that_lets_the_server_speak_first_is_told_that_it_has_nothing_to_say(
 }
 
 #[test]
-fn a_wrong_password_can_be_tried_again_twice_and_then_the_session_ends() {
+fn third_wrong_password_ends_the_session() {
     let mut peer = sasl_peer();
     for _ in 0..2 {
         let last = log_in(&mut peer, b"wrong");
@@ -172,7 +172,7 @@ fn a_step_out_of_turn_fails_and_changes_nothing() {
 }
 
 #[test]
-fn what_is_no_scram_fails_and_the_session_goes_on() {
+fn malformed_scram_fails_and_stays_connected() {
     for (mechanism, data) in [
         ("NOPE", Some(&b""[..])),
         ("", None),
@@ -222,7 +222,7 @@ fn more_data_than_may_be_does_not_decode() {
 }
 
 #[test]
-fn a_message_of_more_than_256_kib_before_authentication_ends_the_session() {
+fn message_over_256_kib_before_login_ends_the_session() {
     for (length, ends) in [(256 << 10, false), ((256 << 10) + 1, true)] {
         let mut peer = sasl_peer();
         let length: u32 = length;
@@ -265,7 +265,7 @@ fn the_calls_of_another_scheme_fail() {
 }
 
 #[test]
-fn root_passes_polkit_by_asking_which_way_there_is() {
+fn root_passes_polkit_with_auth_list() {
     let peer = |peer_is_root| {
         Peer::new(
             driver(),

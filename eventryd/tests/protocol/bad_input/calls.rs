@@ -84,7 +84,7 @@ fn a_call_at_fault_gets_error_39_and_the_session_goes_on() {
 }
 
 #[test]
-fn arguments_that_do_not_decode_get_error_39_and_the_session_goes_on() {
+fn undecodable_arguments_get_error_39_and_stay_connected() {
     let name = |length: u32, bytes: &[u8]| {
         message_with(header(23), &[&length.to_be_bytes(), bytes].concat())
     };

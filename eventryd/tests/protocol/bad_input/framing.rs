@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_length_no_message_can_have_ends_the_session_without_an_answer() {
+fn impossible_length_ends_the_session_without_an_answer() {
     for length in [0, 3, 4, 5, 8, 27_u32] {
         assert_violation(&length.to_be_bytes(), Violation::TooSmall(length));
     }
@@ -57,7 +57,7 @@ fn before_authentication_messages_are_short() {
 }
 
 #[test]
-fn a_call_with_descriptors_is_answered_if_it_brings_none_and_fatal_otherwise() {
+fn call_with_fds_is_fatal_unless_it_brings_none() {
     let with_fds = Header {
         kind: MessageType::CallWithFds,
         ..header(66)
