@@ -83,7 +83,7 @@ impl SettingValue {
     /// libvirt's syntax can hold.
     ///
     /// ```
-    /// use eventryd::config::Value;
+    /// use eventryd::config::SettingValue;
     ///
     /// assert!(SettingValue::Text("O'Brien \"B\".".to_owned()).is_representable());
     /// assert!(!SettingValue::Text("O'Brien \"B\"".to_owned()).is_representable());
