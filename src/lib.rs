@@ -1,3 +1,6 @@
+// Under loom there are the models and no other test, the examples of this text included: it comes after the attribute.
+#![cfg(not(all(loom, any(test, doctest))))]
+
 //! A callback event loop whose handles and timeouts may be added, updated and removed from any thread and
 //! from inside callbacks, with a strict answer to "may I free this now?".
 //!
@@ -108,9 +111,6 @@
 //!
 //! `capi`: the functions that `include/eventry.h` declares, for programs in C and for
 //! `virEventRegisterImpl`. `tools/install-capi` builds and installs the libraries.
-
-// Under loom there are the models and no other test.
-#![cfg(not(all(loom, any(test, doctest))))]
 
 #[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;

@@ -1,3 +1,6 @@
+// Under loom there are the models and no other test, the examples of this text included: it comes after the attribute.
+#![cfg(not(all(loom, any(test, doctest))))]
+
 //! A memory-safe daemon that speaks the wire protocol of libvirt, on the event loop of [`eventry`].
 //!
 //! Unmodified `virsh` talks to its sockets and finds an in-memory hypervisor, so that tests of libvirt clients
@@ -16,9 +19,6 @@
 //! | [`auth`] | SCRAM, passwords, polkit |
 //! | [`wire`] | framing, XDR, the table of procedures |
 //! | [`worker_pool`] | threads for calls that may block |
-
-// Under loom there are the models and no other test.
-#![cfg(not(all(loom, any(test, doctest))))]
 
 #[cfg(not(loom))]
 pub mod auth;
