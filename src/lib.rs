@@ -1,9 +1,9 @@
-// Under loom there are the models and no other test, the examples of this text included: it comes after the attribute.
-#![cfg(not(all(loom, any(test, doctest))))]
-
 //! A callback event loop whose handles and timeouts may be added, updated and removed from any thread and
 //! from inside callbacks, with a strict answer to "may I free this now?".
 //!
+// Under loom there are the models and no other test: not the examples of the following text either.
+#![cfg(not(all(loom, any(test, doctest))))]
+
 //! It re-creates libvirt's event API: level-triggered handles on file descriptors, repeating timeouts, and
 //! free callbacks that run from a clean stack. What it adds is [`Removal`](core::Removal): a removal tells
 //! whether one last call is still running, and if it says [`Idle`](core::Removal::Idle), none runs and none

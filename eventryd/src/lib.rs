@@ -1,8 +1,8 @@
-// Under loom there are the models and no other test, the examples of this text included: it comes after the attribute.
-#![cfg(not(all(loom, any(test, doctest))))]
-
 //! A memory-safe daemon that speaks the wire protocol of libvirt, on the event loop of [`eventry`].
 //!
+// Under loom there are the models and no other test: not the examples of the following text either.
+#![cfg(not(all(loom, any(test, doctest))))]
+
 //! Unmodified `virsh` talks to its sockets and finds an in-memory hypervisor, so that tests of libvirt clients
 //! need no libvirt. The program `eventryd` is [`cli::main`]; [`server::run`] is the same inside another program.
 //!
