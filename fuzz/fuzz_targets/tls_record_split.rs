@@ -130,7 +130,7 @@ fn answer(session: &mut TlsSession, client: &mut ClientConnection, answers: &mut
 
 fn pki(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/pki")
+        .join("../eventryd/tests/pki")
         .join(name)
 }
 

@@ -1,6 +1,6 @@
 //! What whoever starts the daemon reads.
 
-use crate::net::{Address, Transport};
+use crate::net::{Address, TransportKind};
 use crate::server::{Config, Ready};
 use crate::session::Access;
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ pub(super) fn announce(ready: &Ready) {
         let access = access(endpoint.access);
         let _ = match &endpoint.address {
             Address::Unix(path) => writeln!(text, "  {}  ({access})", path.display()),
-            Address::Tcp(address) if endpoint.transport == Transport::Tls => {
+            Address::Tcp(address) if endpoint.transport == TransportKind::Tls => {
                 writeln!(text, "  {address}  ({access}, TLS)")
             }
             Address::Tcp(address) => writeln!(text, "  {address}  ({access}, TCP)"),
@@ -44,7 +44,7 @@ pub(super) fn announce(ready: &Ready) {
             }
             Address::Unix(_) => continue,
             Address::Tcp(address) => {
-                let tls = endpoint.transport == Transport::Tls;
+                let tls = endpoint.transport == TransportKind::Tls;
                 let scheme = if tls { "test+tls" } else { "test+tcp" };
                 format!("{scheme}://{}/default", reachable(*address))
             }

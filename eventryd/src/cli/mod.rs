@@ -14,7 +14,7 @@ use crate::driver::{Driver, MemoryDriver};
 use crate::log::Logger;
 use crate::net::tls::TlsFiles;
 use crate::net::{RunDir, default_run_dir};
-use crate::server::{Config, Process, Signals, run_process};
+use crate::server::{Config, ProcessHooks, Signals, run_process};
 use announce::{announce, listeners};
 use clap::Parser;
 use files::{ConfigFile, default_directory};
@@ -197,7 +197,7 @@ fn serve(
         current: effective.clone(),
         watcher: watcher.clone(),
     };
-    let process = Process {
+    let process = ProcessHooks {
         signals,
         on_reload: Box::new(move |control| reloader.reload(control)),
         on_stop: Box::new(move || Watcher::stopping(grace)),

@@ -228,7 +228,7 @@ pub const GROUPS: &[Group] = {
         Group {
             title: "Limits",
             keys: &[
-                key_of("max_clients", POSITIVE, Integer(5000), Reload, "connections served at the same time, and a few more of peers that have few (docs/places.md)"),
+                key_of("max_clients", POSITIVE, Integer(5000), Reload, "connections served at the same time, and a few more of peers that have few (docs/admission.md)"),
                 key_of("max_queued_clients", ANY, Integer(1000), Restart, "connections that may wait to be accepted, per socket, and for a place among the clients; 0: 30"),
                 key_of("max_anonymous_clients", ANY, Integer(20), Reload, "connections that have not proved who they are yet, of local sockets and of those on networks each; who gets nowhere gives way to others; 0: no limit"),
                 key_of("max_client_requests", POSITIVE, Integer(5), NewConnections, "calls of one connection in progress"),

@@ -1,11 +1,11 @@
 //! What a daemon serves: the `Driver` trait and the in-memory hypervisor.
 //!
-//! A [`Driver`] opens [`Connection`]s to hypervisors; a connection answers questions about the machine and
+//! A [`Driver`] opens [`HypervisorSession`]s; a session answers questions about the machine and
 //! its domains, and changes them. Neither knows anything of the protocol, its flags aside: names are bytes, a
 //! domain's number is an `Option`, an error is an enum. Neither reads a clock: where the answer depends on the
 //! time, the time is an argument.
 //!
-//! Whether a caller may do what it asks is decided before a connection is asked (DM-1103).
+//! Whether a caller may do what it asks is decided before a session is asked (DM-1103).
 
 mod error;
 pub mod memory;
@@ -22,23 +22,23 @@ use uuid::Uuid;
 
 use eventry::Time;
 
-/// Opens connections.
+/// Opens hypervisor sessions.
 ///
 /// ```
 /// use eventryd::driver::{Driver, DriverError, ListFilter, MemoryDriver};
 ///
 /// let driver = MemoryDriver::with_hostname("example");
-/// let connection = driver.open("test:///default")?;
-/// assert_eq!(connection.domains(ListFilter::ALL)?[0].name, "test");
+/// let session = driver.open("test:///default")?;
+/// assert_eq!(session.domains(ListFilter::ALL)?[0].name, "test");
 /// assert!(matches!(driver.open("nosuch:///"), Err(DriverError::NoConnection { .. })));
 /// # Ok::<(), DriverError>(())
 /// ```
 pub trait Driver: Send + Sync {
-    /// Opens a connection to the hypervisor that `uri` names; an empty one leaves the choice to the driver.
+    /// Opens a session with the hypervisor that `uri` names; an empty one leaves the choice to the driver.
     ///
     /// # Errors
     /// [`DriverError::NoConnection`] if the driver does not serve it.
-    fn open(&self, uri: &str) -> Result<Box<dyn Connection>, DriverError>;
+    fn open(&self, uri: &str) -> Result<Box<dyn HypervisorSession>, DriverError>;
 
     /// Whether [`open`](Self::open) may wait for anything but a lock that is held for a moment: then it is left
     /// to a worker. Only a driver that answers from memory says no.
@@ -47,14 +47,14 @@ pub trait Driver: Send + Sync {
     }
 }
 
-/// A connection to a hypervisor. It is closed by dropping it. Several calls may be made at the same time.
+/// A session with a hypervisor. It is closed by dropping it. Several calls may be made at the same time.
 ///
 /// # Errors
 /// Where a domain is an argument, it is found by its UUID alone, and [`DriverError::DomainGone`] says that
 /// there is none. Other errors are named where they occur.
-pub trait Connection: Send + Sync {
-    /// Whether a call, or the drop of the connection, may wait for anything but a lock that is held for a
-    /// moment: then it is left to a worker. Only a connection that answers from memory says no.
+pub trait HypervisorSession: Send + Sync {
+    /// Whether a call, or the drop of the session, may wait for anything but a lock that is held for a
+    /// moment: then it is left to a worker. Only a session that answers from memory says no.
     fn may_block(&self) -> bool {
         true
     }

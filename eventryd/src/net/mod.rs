@@ -4,7 +4,6 @@
 //! nobody accepts on it: that begins when the server enables the service it belongs to (DM-501).
 
 mod activation;
-mod channel;
 mod error;
 mod group;
 mod instance;
@@ -20,7 +19,6 @@ mod unix;
 pub use activation::{
     ActivationError, Environment, Purpose, activated_listeners, activation, passed_purposes,
 };
-pub use channel::{Arrived, Channel, ChannelError};
 pub use error::NetError;
 pub use group::group_number;
 pub use instance::Instance;
@@ -28,6 +26,6 @@ pub use listener::{Address, Listener};
 pub use names::LocalNames;
 pub use peer::{start_time, subject};
 pub use run_dir::{RunDir, default_run_dir};
-pub use socket::{Socket, Transport};
+pub use socket::{Socket, TransportKind};
 pub use tcp::{Bound, TcpSocket};
 pub use unix::UnixSocket;

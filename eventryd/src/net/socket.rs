@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 /// How clients reach a service, by libvirt's numbers (DM-1505).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Transport {
+pub enum TransportKind {
     /// By a socket of this machine.
     Unix = 0,
     /// Over a network, as it is.

@@ -10,10 +10,10 @@ use std::time::Duration;
 const CALLS: usize = 3;
 
 fn session(max_tx_bytes: usize) -> Session {
-    let limits = Limits {
+    let limits = ClientLimits {
         max_client_requests: NonZeroUsize::new(CALLS).unwrap(),
         max_tx_bytes: NonZeroUsize::new(max_tx_bytes).unwrap(),
-        ..Limits::default()
+        ..ClientLimits::default()
     };
     Session::new(SessionConfig {
         limits: limits.into(),
@@ -186,10 +186,10 @@ fn nothing_received_changes_nothing() {
 
 /// A session that holds back its client at 632 unsent bytes, and pings it after a second, once.
 fn full_and_watched() -> Session {
-    let limits = Limits {
+    let limits = ClientLimits {
         max_client_requests: NonZeroUsize::new(CALLS).unwrap(),
         max_output: NonZeroUsize::new(28 + 4 + 600).unwrap(),
-        ..Limits::default()
+        ..ClientLimits::default()
     };
     let mut session = Session::new(SessionConfig {
         limits: limits.into(),
@@ -224,7 +224,7 @@ fn nothing_is_read_from_a_client_that_has_as_much_to_read_as_may_be_unsent() {
 fn a_client_that_does_not_read_is_given_up_although_a_call_is_in_progress() {
     let mut session = full_and_watched();
     for second in 1..=2 {
-        session.on_time(Time::ZERO.after(Duration::from_secs(second)));
+        session.on_deadline(Time::ZERO.after(Duration::from_secs(second)));
     }
     let idle = Duration::from_secs(2);
     let expired = Event::Expired(Expiry::Dead { idle });

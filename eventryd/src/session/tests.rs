@@ -12,10 +12,10 @@ const CALLS: usize = 2;
 
 /// A session in which two calls may be in progress and little may be unsent.
 fn session(max_output: usize) -> Session {
-    let limits = Limits {
+    let limits = ClientLimits {
         max_client_requests: NonZeroUsize::new(CALLS).unwrap(),
         max_output: NonZeroUsize::new(max_output).unwrap(),
-        ..Limits::default()
+        ..ClientLimits::default()
     };
     Session::new(SessionConfig {
         limits: limits.into(),
@@ -301,7 +301,7 @@ fn an_answer_to_a_broken_session_is_dropped() {
     let first = request(&mut session).unwrap();
     assert!(matches!(session.poll(), Some(Event::Violation(_))));
     answer(&mut session, &first);
-    assert_eq!(session.output(), []);
+    assert_eq!(session.output(), b"");
     assert!(session.should_close());
 }
 

@@ -5,7 +5,7 @@ use crate::sasl::served;
 use crate::sasl_client::log_in;
 use crate::support::{AUTH_LIST, Connection, GET_HOSTNAME, RawClient, connect_from, message};
 use crate::tls_client::{Version, client_config, committed_files, server_name};
-use eventryd::net::Transport;
+use eventryd::net::TransportKind;
 use eventryd::server::{TcpService, TlsService};
 use eventryd::session::Auth;
 use rustls::{ClientConnection, StreamOwned};
@@ -40,7 +40,7 @@ fn open_up(served: &Served) {
     set_permissions(served.dir.path(), Permissions::from_mode(0o755)).unwrap();
 }
 
-fn address_of(served: &Served, transport: Transport) -> SocketAddr {
+fn address_of(served: &Served, transport: TransportKind) -> SocketAddr {
     let mut endpoints = served.ready.endpoints.iter();
     let found = endpoints.find(|endpoint| endpoint.transport == transport);
     match found.expect("it listens there").address {
@@ -70,7 +70,7 @@ fn on_tcp(config: &mut eventryd::server::Config) {
 fn forty_silent_clients_keep_neither_others_out_nor_their_own_user() {
     let served = served(|config| {
         config.rw_mode = 0o777;
-        config.place_patience = MOMENT;
+        config.eviction_grace = MOMENT;
     });
     open_up(&served);
     let path = served.config.socket_path();
@@ -92,7 +92,7 @@ fn a_user_that_floods_the_socket_and_acts_busy_keeps_no_other_user_out() {
     }
     let served = served(|config| {
         config.rw_mode = 0o777;
-        config.place_patience = MOMENT;
+        config.eviction_grace = MOMENT;
         config.max_anonymous_clients = 4;
     });
     open_up(&served);
@@ -114,10 +114,10 @@ fn a_user_that_floods_the_socket_and_acts_busy_keeps_no_other_user_out() {
 fn an_address_that_stalls_tls_handshakes_keeps_no_other_address_out() {
     let served = served(|config| {
         on_tls(config);
-        config.place_patience = MOMENT;
+        config.eviction_grace = MOMENT;
         config.max_anonymous_clients = 4;
     });
-    let address = address_of(&served, Transport::Tls);
+    let address = address_of(&served, TransportKind::Tls);
     let config = client_config(&committed_files(), Version::Tls13, true);
     let connection = || ClientConnection::new(config.clone(), server_name()).unwrap();
     let flood: Vec<_> = (0..50)
@@ -150,10 +150,10 @@ fn an_address_that_stalls_tls_handshakes_keeps_no_other_address_out() {
 fn an_address_with_all_places_leaves_some_for_others() {
     let served = served(|config| {
         on_tcp(config);
-        config.place_patience = MOMENT;
+        config.eviction_grace = MOMENT;
         config.max_clients = NonZeroUsize::new(64).unwrap();
     });
-    let address = address_of(&served, Transport::Tcp);
+    let address = address_of(&served, TransportKind::Tcp);
     let mut greedy: Vec<_> = (0..64)
         .map(|_| {
             let mut client = RawClient::over(connect_from(2, address).unwrap());
@@ -183,10 +183,10 @@ fn an_address_with_all_places_leaves_some_for_others() {
 fn silent_clients_with_all_places_give_way() {
     let served = served(|config| {
         on_tcp(config);
-        config.place_patience = MOMENT;
+        config.eviction_grace = MOMENT;
         config.max_clients = NonZeroUsize::new(32).unwrap();
     });
-    let address = address_of(&served, Transport::Tcp);
+    let address = address_of(&served, TransportKind::Tcp);
     let silent: Vec<_> = (0..100)
         .map(|_| connect_from(2, address).unwrap())
         .collect();
@@ -207,7 +207,7 @@ fn silent_clients_with_all_places_give_way() {
 fn who_waits_is_closed_when_the_daemon_stops() {
     let served = served(|config| {
         config.max_anonymous_clients = 1;
-        config.place_patience = Duration::MAX;
+        config.eviction_grace = Duration::MAX;
         // Nor does the daemon wait for them.
         config.shutdown_grace = Duration::MAX;
     });

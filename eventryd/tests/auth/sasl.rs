@@ -144,7 +144,7 @@ fn who_stays_anonymous_is_closed_and_who_has_logged_in_is_not() {
 fn anonymous_clients_are_limited_and_keep_nobody_out_who_need_not_be_anonymous() {
     let served = served(|config| {
         config.max_anonymous_clients = 2;
-        config.place_patience = Duration::MAX;
+        config.eviction_grace = Duration::MAX;
     });
     let mut first = served.connect();
     first.call(AUTH_LIST, &[]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use eventry::Time;
 use eventryd::auth::{Nonce, Passwords, Sasl, SaslExchange, Verifier};
 use eventryd::driver::MemoryDriver;
-use eventryd::server::Dispatcher;
+use eventryd::server::CallHandler;
 use eventryd::session::{AuthResult, Event, Session, SessionConfig};
 use eventryd::wire::{
     Decoder, FrameSplitter, Header, MAX_FRAME, RemoteError, Reply, Status, Xdr, write_message,
@@ -14,7 +14,7 @@ use eventryd::wire::{
 /// The daemon's side of one connection; calls are answered at once.
 pub(crate) struct Peer {
     pub(crate) session: Session,
-    dispatcher: Dispatcher,
+    calls: CallHandler,
     exchange: SaslExchange,
     pub(crate) events: Vec<Event>,
 }
@@ -34,10 +34,10 @@ fn sasl() -> Sasl {
 
 impl Peer {
     pub(crate) fn new(driver: Arc<MemoryDriver>, config: SessionConfig) -> Self {
-        let dispatcher = Dispatcher::new(driver);
+        let calls = CallHandler::new(driver);
         Self {
             session: Session::new(config),
-            dispatcher,
+            calls,
             exchange: SaslExchange::default(),
             events: Vec::new(),
         }
@@ -51,7 +51,7 @@ impl Peer {
             while let Some(event) = self.session.poll() {
                 match event {
                     Event::Request(request) => {
-                        let result = self.dispatcher.dispatch(Time::ZERO, request.call);
+                        let result = self.calls.handle_call(Time::ZERO, request.call);
                         self.session.reply(request.ticket, result);
                     }
                     Event::Authenticate(request) => {

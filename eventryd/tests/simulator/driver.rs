@@ -4,7 +4,7 @@
 mod pass_on;
 
 use eventry::Time;
-use eventryd::driver::{Connection, Domain, DomainInfo, Driver, DriverError, MemoryDriver};
+use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use pass_on::{pass_on, pass_on_the_rest};
 use std::sync::{Arc, Mutex};
 
@@ -33,7 +33,7 @@ impl Hypervisor {
 }
 
 impl Driver for Hypervisor {
-    fn open(&self, uri: &str) -> Result<Box<dyn Connection>, DriverError> {
+    fn open(&self, uri: &str) -> Result<Box<dyn HypervisorSession>, DriverError> {
         Ok(Box::new(Remembering {
             inner: self.inner.open(uri)?,
             may_block: self.may_block,
@@ -47,7 +47,7 @@ impl Driver for Hypervisor {
 }
 
 struct Remembering {
-    inner: Box<dyn Connection>,
+    inner: Box<dyn HypervisorSession>,
     may_block: bool,
     done: Done,
 }
@@ -58,7 +58,7 @@ impl Remembering {
     }
 }
 
-impl Connection for Remembering {
+impl HypervisorSession for Remembering {
     fn may_block(&self) -> bool {
         self.may_block
     }

@@ -20,8 +20,8 @@ mod client;
 mod driver;
 mod end;
 mod invariants;
-mod link;
 mod message;
+mod pipe;
 mod plan;
 #[path = "../../../tests/real_life/rng.rs"]
 mod rng;

@@ -72,7 +72,7 @@ impl Head {
         let words = [
             self.program,
             self.version,
-            self.procedure.cast_unsigned(),
+            self.procedure as u32,
             self.kind,
             self.serial,
             self.status,
@@ -89,7 +89,7 @@ pub(crate) fn first(bytes: &[u8]) -> Option<(Head, &[u8], usize)> {
     let head = Head {
         program: word(bytes, 1)?,
         version: word(bytes, 2)?,
-        procedure: word(bytes, 3)?.cast_signed(),
+        procedure: word(bytes, 3)? as i32,
         kind: word(bytes, 4)?,
         serial: word(bytes, 5)?,
         status: word(bytes, 6)?,

@@ -4,7 +4,7 @@
 mod pass_on;
 
 use eventry::Time;
-use eventryd::driver::{Connection, Domain, DomainInfo, Driver, DriverError, MemoryDriver};
+use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use pass_on::{pass_on, pass_on_the_rest};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -26,7 +26,7 @@ impl BlockingDriver {
 }
 
 impl Driver for BlockingDriver {
-    fn open(&self, uri: &str) -> Result<Box<dyn Connection>, DriverError> {
+    fn open(&self, uri: &str) -> Result<Box<dyn HypervisorSession>, DriverError> {
         let inner = self.inner.open(uri)?;
         let blocked = self.blocked.clone();
         Ok(Box::new(Blocking { inner, blocked }))
@@ -34,11 +34,11 @@ impl Driver for BlockingDriver {
 }
 
 struct Blocking {
-    inner: Box<dyn Connection>,
+    inner: Box<dyn HypervisorSession>,
     blocked: Sender<Sender<()>>,
 }
 
-impl Connection for Blocking {
+impl HypervisorSession for Blocking {
     fn hostname(&self) -> String {
         let (go_on, wait) = channel();
         // A test that has ended waits for nobody.

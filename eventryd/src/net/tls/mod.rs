@@ -28,7 +28,7 @@ pub use files::{ServerFiles, TlsFiles};
 pub use priority::{TlsVersions, UnknownPriority};
 pub use sanity::{Party, Unsuited};
 pub use session::{Received, TlsSession};
-pub use verify::Peer;
+pub use verify::TlsPeer;
 
 /// The time since 1970, by the clock of the system: dates of certificates are compared with it.
 #[must_use]

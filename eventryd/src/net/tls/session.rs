@@ -1,6 +1,6 @@
 //! One client's TLS: bytes of the network in, plaintext out, and the other way round. No I/O.
 
-use super::verify::Peer;
+use super::verify::TlsPeer;
 use super::{TlsContext, TlsError, TlsFailure};
 use rustls::ServerConnection;
 use std::fmt;
@@ -31,7 +31,7 @@ enum Stage {
     /// The handshake is not over, or the client's certificate not judged.
     Opening(Arc<TlsContext>),
     /// The client was let in; if nobody is asked for a certificate there may be no name.
-    Open(Option<Peer>),
+    Open(Option<TlsPeer>),
     /// It is over.
     Failed,
 }
@@ -177,7 +177,7 @@ impl TlsSession {
 
     /// Whose certificate the client has shown, once it has been let in.
     #[must_use]
-    pub const fn peer(&self) -> Option<&Peer> {
+    pub const fn peer(&self) -> Option<&TlsPeer> {
         match &self.stage {
             Stage::Open(peer) => peer.as_ref(),
             Stage::Opening(_) | Stage::Failed => None,

@@ -25,7 +25,7 @@ use webpki::{
 
 /// A client that was let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct TlsPeer {
     /// The subject of its certificate, as GnuTLS writes it.
     pub name: String,
 }
@@ -120,7 +120,7 @@ impl PeerPolicy {
         &self,
         chain: Option<&[CertificateDer<'_>]>,
         now: Duration,
-    ) -> Result<(Peer, Option<Unsuited>), PeerRefusal> {
+    ) -> Result<(TlsPeer, Option<Unsuited>), PeerRefusal> {
         let (end_entity, others) = chain
             .and_then(<[_]>::split_first)
             .ok_or(PeerRefusal::Missing)?;
@@ -139,7 +139,7 @@ impl PeerPolicy {
         if !is_allowed {
             return Err(PeerRefusal::NotAllowed { name });
         }
-        Ok((Peer { name }, warning))
+        Ok((TlsPeer { name }, warning))
     }
 
     /// Checks that the chain leads to one of the authorities, and that nothing in it was revoked.
