@@ -1,4 +1,5 @@
 //! How long the cases take. Figures of one machine: compare them with those of the same machine.
+#![expect(missing_docs, reason = "criterion_group! makes a public function")]
 
 mod cases;
 

@@ -1,6 +1,7 @@
 //! Another thread adds and removes handles of a running loop, and learns from the removal whether it may
 //! use at once what the callback used.
 
+#![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
 
 use eventry::core::Removal;

@@ -3,6 +3,7 @@
 //! `cargo run --example echo_server 127.0.0.1:7777` serves until it is interrupted. Without an address it
 //! serves three clients of its own and ends.
 
+#![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
 
 use eventry::{EventLoop, Events, Registry};

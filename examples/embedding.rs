@@ -2,6 +2,7 @@
 //!
 //! The outer loop needs a descriptor and a time from eventry, and gives it a turn when either says so.
 
+#![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
 
 use eventry::registry::Next;

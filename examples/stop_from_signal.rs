@@ -3,6 +3,7 @@
 //! `cargo run --example stop_from_signal wait` waits for a real Ctrl-C. Without an argument it sends the
 //! signal to itself.
 
+#![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
 #![allow(unsafe_code, reason = "signal handlers are installed like this")]
 

@@ -1,5 +1,6 @@
 //! Timeouts: one that repeats, one that changes itself, one that ends the loop.
 
+#![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
 
 use eventry::EventLoop;

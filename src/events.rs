@@ -1,72 +1,45 @@
 //! The event mask of a handle.
 
+use bitflags::bitflags;
 use std::fmt;
-use std::ops::{BitAnd, BitOr, BitOrAssign};
 
-/// A set of the four events a handle can be interested in or be called with.
-///
-/// The bits are libvirt's (EV-301): [`READABLE`](Events::READABLE) 1, [`WRITABLE`](Events::WRITABLE) 2,
-/// [`ERROR`](Events::ERROR) 4, [`HANGUP`](Events::HANGUP) 8, and mean what `poll(2)` means by `POLLIN`,
-/// `POLLOUT`, `POLLERR` and `POLLHUP` (EV-302). A peer that only shut down its sending side is *not* a
-/// hang-up (EV-305).
-///
-/// ```
-/// use eventry::Events;
-///
-/// let interest = Events::READABLE | Events::HANGUP;
-/// assert!(interest.contains(Events::READABLE));
-/// assert_eq!(format!("{interest:?}"), "READABLE|HANGUP");
-/// // Bits that name no event are dropped (EV-306).
-/// assert_eq!(Events::from_bits_truncate(16), Events::NONE);
-/// ```
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Events(u8);
+bitflags! {
+    /// A set of the four events a handle can be interested in or be called with.
+    ///
+    /// The bits are libvirt's (EV-301): [`READABLE`](Events::READABLE) 1, [`WRITABLE`](Events::WRITABLE) 2,
+    /// [`ERROR`](Events::ERROR) 4, [`HANGUP`](Events::HANGUP) 8, and mean what `poll(2)` means by `POLLIN`,
+    /// `POLLOUT`, `POLLERR` and `POLLHUP` (EV-302). A peer that only shut down its sending side is *not* a
+    /// hang-up (EV-305).
+    ///
+    /// ```
+    /// use eventry::Events;
+    ///
+    /// let interest = Events::READABLE | Events::HANGUP;
+    /// assert!(interest.contains(Events::READABLE));
+    /// assert_eq!(format!("{interest:?}"), "READABLE|HANGUP");
+    /// // Bits that name no event are dropped (EV-306).
+    /// assert_eq!(Events::from_bits_truncate(16), Events::NONE);
+    /// ```
+    #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub struct Events: u32 {
+        /// Data can be read, or the end of the stream.
+        const READABLE = 1;
+        /// Data can be written.
+        const WRITABLE = 2;
+        /// An error is pending. Delivered whether asked for or not (EV-303).
+        const ERROR = 4;
+        /// Both directions are closed. Delivered whether asked for or not (EV-303).
+        const HANGUP = 8;
+    }
+}
 
 impl Events {
     /// No event. As an interest it disables the handle (EV-401).
-    pub const NONE: Events = Events(0);
-    /// Data can be read, or the end of the stream.
-    pub const READABLE: Events = Events(1);
-    /// Data can be written.
-    pub const WRITABLE: Events = Events(2);
-    /// An error is pending. Delivered whether asked for or not (EV-303).
-    pub const ERROR: Events = Events(4);
-    /// Both directions are closed. Delivered whether asked for or not (EV-303).
-    pub const HANGUP: Events = Events(8);
-    /// What an enabled handle receives without asking (EV-303).
-    pub const UNCONDITIONAL: Events = Events(Events::ERROR.0 | Events::HANGUP.0);
+    pub const NONE: Events = Events::empty();
     /// All four events.
-    pub const ALL: Events = Events(15);
-
-    /// The events named by `bits`; unknown bits are dropped (EV-306).
-    #[must_use]
-    pub const fn from_bits_truncate(bits: u32) -> Events {
-        Events((bits & Events::ALL.0 as u32) as u8)
-    }
-
-    /// The set as libvirt's bits.
-    #[must_use]
-    pub const fn bits(self) -> u32 {
-        self.0 as u32
-    }
-
-    /// Whether the set is empty.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether every event of `other` is in the set.
-    #[must_use]
-    pub const fn contains(self, other: Events) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Whether some event of `other` is in the set.
-    #[must_use]
-    pub const fn intersects(self, other: Events) -> bool {
-        self.0 & other.0 != 0
-    }
+    pub const ALL: Events = Events::all();
+    /// What an enabled handle receives without asking (EV-303).
+    pub const UNCONDITIONAL: Events = Events::ERROR.union(Events::HANGUP);
 
     /// What a handle with this interest is called with when `ready` is pending: its own share plus
     /// [`UNCONDITIONAL`](Events::UNCONDITIONAL), and nothing at all when it is disabled
@@ -76,45 +49,17 @@ impl Events {
         if self.is_empty() {
             Events::NONE
         } else {
-            Events(ready.0 & (self.0 | Events::UNCONDITIONAL.0))
+            ready.intersection(self.union(Events::UNCONDITIONAL))
         }
-    }
-}
-
-impl BitOr for Events {
-    type Output = Events;
-    fn bitor(self, other: Events) -> Events {
-        Events(self.0 | other.0)
-    }
-}
-
-impl BitOrAssign for Events {
-    fn bitor_assign(&mut self, other: Events) {
-        self.0 |= other.0;
-    }
-}
-
-impl BitAnd for Events {
-    type Output = Events;
-    fn bitand(self, other: Events) -> Events {
-        Events(self.0 & other.0)
     }
 }
 
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(Events, &str); 4] = [
-            (Events::READABLE, "READABLE"),
-            (Events::WRITABLE, "WRITABLE"),
-            (Events::ERROR, "ERROR"),
-            (Events::HANGUP, "HANGUP"),
-        ];
         let mut separator = "";
-        for (event, name) in NAMES {
-            if self.contains(event) {
-                write!(f, "{separator}{name}")?;
-                separator = "|";
-            }
+        for (name, _) in self.iter_names() {
+            write!(f, "{separator}{name}")?;
+            separator = "|";
         }
         if separator.is_empty() {
             f.write_str("NONE")?;
@@ -128,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_enabled_handle_gets_its_share_and_the_unconditional_events() {
+    fn enabled_handle_gets_its_share_and_errors_and_hangups() {
         // The four cases of EV-303, then EV-304 and EV-401.
         let (r, w, e, h) = (
             Events::READABLE,

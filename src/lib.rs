@@ -100,7 +100,7 @@
 //!
 //! # Features
 //!
-//! None is on by default: the event loop alone needs mio, rustix and thiserror.
+//! None is on by default: the event loop alone needs mio, rustix, thiserror and bitflags.
 //!
 //! `tracing`: the library tells `tracing` of turns and wakes (`TRACE`), of what is added and removed
 //! (`DEBUG`) and of its [warnings](registry::Warning) (`WARN`), under the target `eventry`. No lock of
@@ -109,31 +109,31 @@
 //! `capi`: the functions that `include/eventry.h` declares, for programs in C and for
 //! `virEventRegisterImpl`. `tools/install-capi` builds and installs the libraries.
 
+// Under loom there are the models and no other test.
+#![cfg(not(all(loom, any(test, doctest))))]
+
 #[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;
 #[cfg(doc)]
 #[doc = include_str!("../docs/comparison.md")]
 pub mod comparison {}
 pub mod core;
+pub mod diagnostics;
 #[cfg(not(loom))]
 pub mod event_impl;
 mod event_loop;
 mod events;
 mod id;
-#[doc(hidden)]
-pub mod planted;
 pub mod poller;
 pub mod registry;
 mod sync;
 mod time;
 
-pub use event_loop::{
-    CallbackPanic, EventLoop, PanickedCallback, RunError, SignalStopper, Stopper,
-};
+pub use event_loop::{CallbackPanic, EventLoop, RunError, SignalStopper, Stopper};
 #[cfg(not(loom))]
 pub use event_loop::{EventLoopBuilder, LoopThread};
 pub use events::Events;
-pub use id::{HandleId, TimeoutId, Token};
+pub use id::{CallbackId, HandleId, TimeoutId, Token};
 #[cfg(not(loom))]
 pub use poller::Backend;
 pub use registry::Registry;

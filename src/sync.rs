@@ -19,7 +19,7 @@ pub(crate) fn current_thread() -> ThreadId {
 }
 
 /// Lets other threads run.
-pub(crate) fn give_way() {
+pub(crate) fn yield_now() {
     thread::yield_now();
 }
 

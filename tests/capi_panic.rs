@@ -1,17 +1,14 @@
 //! A panic does not cross into C (EV-514): a process of its own shows it.
 
-#![cfg(feature = "capi")]
-
-#[path = "patience/mod.rs"]
-mod patience;
+#![cfg(all(feature = "capi", not(loom)))]
 
 use eventry::capi::{eventry_register, eventry_run_once};
 use eventry::event_impl;
-use patience::bounded;
 use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::Duration;
+use test_support::timeout::bounded;
 
 const INSIDE: &str = "EVENTRY_TEST_PANICS";
 

@@ -1,7 +1,6 @@
 //! The default event implementation, as a process sees it: one test, because a process registers once.
 
-#[path = "patience/mod.rs"]
-mod patience;
+#![cfg(not(loom))]
 
 use eventry::Events;
 use eventry::core::Removal;
@@ -9,7 +8,6 @@ use eventry::event_impl::{
     self, AlreadyRegistered, EventImpl, HandleCallback, ImplError, Registered, RunDefaultError,
     SharedFd, TimeoutCallback,
 };
-use patience::bounded;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,6 +15,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
+use test_support::timeout::bounded;
 
 /// Another implementation, which must never be asked.
 struct Late;
@@ -177,7 +176,7 @@ fn stopping(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
 }
 
 #[test]
-fn the_default_implementation_is_one_loop_run_by_one_thread_at_a_time() {
+fn default_impl_is_one_loop_run_by_one_thread() {
     bounded("the test", || {
         let (sender, seen) = mpsc::channel();
         before_a_registration();

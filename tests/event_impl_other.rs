@@ -1,5 +1,7 @@
 //! An event implementation that is not this library's: the table hands everything to it.
 
+#![cfg(not(loom))]
+
 use eventry::Events;
 use eventry::core::{NotRegistered, Removal};
 use eventry::event_impl::{

@@ -7,24 +7,22 @@
 //!
 //! `EVENTRY_STRICT_SECONDS` sets how long it runs on each backend.
 
+#![cfg(not(loom))]
 #![allow(
     clippy::disallowed_methods,
     reason = "how long it runs is the only thing the clock decides"
 )]
 #![allow(clippy::print_stdout, reason = "the figures are of interest")]
 
-#[path = "patience/mod.rs"]
-mod patience;
-
 use eventry::core::Removal;
 use eventry::{Backend, EventLoop, Events, Registry};
-use patience::bounded;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use test_support::timeout::bounded;
 
 /// How many registrations per second are too few to call it stress. Unoptimised code with its checks of
 /// the whole table between the turns is far slower.
@@ -101,7 +99,7 @@ fn cycle(registry: &Registry, ready: &Arc<OwnedFd>, counts: &Arc<Counts>, number
             .for_each(|_| std::hint::spin_loop()),
         length => (0..length).for_each(|_| std::hint::spin_loop()),
     };
-    let removal = if number.is_multiple_of(2) {
+    let removal = if number % 2 == 0 {
         let added = registry.add_handle(Arc::clone(ready), Events::READABLE, move |_| entry.call());
         let id = added.unwrap();
         pause();

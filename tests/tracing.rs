@@ -1,5 +1,7 @@
 //! What the library tells `tracing`, and when: never with its lock held.
 
+#![cfg(not(loom))]
+
 use eventry::poller::model::{Model, ModelPoller, ModelSource};
 use eventry::{EventLoop, Events, Registry, event_impl};
 use std::fmt::Debug;
@@ -70,7 +72,7 @@ fn told(
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
 #[test]
-fn turns_and_what_comes_and_goes_are_told() {
+fn turns_additions_and_removals_are_traced() {
     let told = told(|event_loop, registry, model| {
         let id = registry
             .add_source(ModelSource(3), Events::READABLE, |_| {})
@@ -97,7 +99,7 @@ fn turns_and_what_comes_and_goes_are_told() {
 }
 
 #[test]
-fn warnings_are_told_without_a_hook() {
+fn warnings_are_traced_without_a_hook() {
     let told = told(|event_loop, registry, model| {
         let slow = model.clone();
         registry
@@ -119,7 +121,7 @@ fn warnings_are_told_without_a_hook() {
 
 // What is refused was not added, so nothing is told of it.
 #[test]
-fn a_refusal_is_not_told_as_an_addition() {
+fn refused_addition_is_not_traced() {
     let told = told(|_, registry, _| {
         let refused = registry.add_source(ModelSource(-1), Events::READABLE, |_| {});
         assert!(refused.is_err());
@@ -129,7 +131,7 @@ fn a_refusal_is_not_told_as_an_addition() {
 
 // A sleeping loop is woken, and that is told by the thread that wakes it.
 #[test]
-fn a_wake_is_told() {
+fn wake_is_traced() {
     let told = told(|event_loop, registry, _| {
         assert_eq!(event_loop.prepare(), None);
         registry.add_timeout(Duration::ZERO, |_| {}).unwrap();

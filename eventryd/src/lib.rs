@@ -18,6 +18,9 @@
 //! | [`wire`] | framing, XDR, the table of procedures |
 //! | [`worker_pool`] | threads for calls that may block |
 
+// Under loom there are the models and no other test.
+#![cfg(not(all(loom, any(test, doctest))))]
+
 #[cfg(not(loom))]
 pub mod admission;
 #[cfg(not(loom))]

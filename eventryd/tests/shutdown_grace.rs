@@ -1,7 +1,7 @@
 //! The end of an orderly stop that a client holds up (DM-1303). In a process of its own, as the log is the
 //! process's.
 
-mod support;
+#![cfg(not(loom))]
 
 use eventryd::driver::MemoryDriver;
 use eventryd::net::RunDir;
@@ -10,7 +10,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
-use support::{InProcess, RawClient};
+use test_support::client::RawClient;
+use test_support::in_process::InProcess;
 
 /// Passes on what is logged, piece by piece.
 struct Lines(Sender<String>);

@@ -1,7 +1,7 @@
 //! Signals at every phase of a daemon's life. They are the process's, so this is one test in a process of its
 //! own.
 
-mod support;
+#![cfg(not(loom))]
 
 use eventryd::driver::{Driver, MemoryDriver};
 use eventryd::net::RunDir;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use support::RawClient;
-use support::patience::{PATIENCE, wait_until};
+use test_support::client::RawClient;
+use test_support::timeout::{TIMEOUT, wait_until};
 
 /// What happened to a daemon.
 #[derive(Default)]
@@ -78,7 +78,7 @@ fn start(config: &Config, signals: Signals) -> Running {
 
 impl Running {
     fn wait(&self) {
-        let ended = self.ended.recv_timeout(PATIENCE).expect("the daemon ends");
+        let ended = self.ended.recv_timeout(TIMEOUT).expect("the daemon ends");
         ended.expect("a signal is no failure");
     }
 }
@@ -98,7 +98,7 @@ fn a_signal_at_any_phase_is_heeded_once_and_leaves_nothing() {
     raise(Signal::HUP);
     let daemon = start(&config, signals);
     daemon.go_on.send(()).unwrap();
-    daemon.ready.recv_timeout(PATIENCE).unwrap();
+    daemon.ready.recv_timeout(TIMEOUT).unwrap();
     wait_until("the early SIGHUP is heeded", || {
         daemon.seen.counts() == [1, 1, 0]
     });
@@ -123,7 +123,7 @@ fn a_signal_at_any_phase_is_heeded_once_and_leaves_nothing() {
 
     // While the driver is initialised.
     let daemon = start(&config, Signals::catch().unwrap());
-    daemon.initialising.recv_timeout(PATIENCE).unwrap();
+    daemon.initialising.recv_timeout(TIMEOUT).unwrap();
     raise(Signal::HUP);
     wait_until("SIGHUP is heeded meanwhile", || {
         daemon.seen.counts() == [0, 1, 0]

@@ -8,16 +8,14 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use eventryd::net::tls::{ServerFiles, TlsContext, TlsFiles, TlsSession, TlsSettings};
+use eventryd::net::tls::{TlsContext, TlsSession, TlsSettings};
 use libfuzzer_sys::fuzz_target;
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::client::Resumption;
+use rustls::{ClientConfig, ClientConnection};
 use std::io::{Read, Write};
-use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use test_support::tls::{Version, client_config, committed_files, server_name};
 
 #[derive(Arbitrary, Debug)]
 struct Script {
@@ -51,8 +49,7 @@ struct Seen {
 fn play(script: &Script, pieces: Option<&[u8]>) -> Seen {
     let version = usize::from(script.old);
     let config = &CLIENTS[version][usize::from(script.with_certificate)];
-    let server = ServerName::try_from("localhost").expect("a name");
-    let mut client = ClientConnection::new(Arc::clone(config), server).expect("a client");
+    let mut client = ClientConnection::new(Arc::clone(config), server_name()).expect("a client");
     let mut session = CONTEXT.accept().expect("a session");
     let mut seen = Seen::default();
     let mut sent = 0;
@@ -128,22 +125,9 @@ fn answer(session: &mut TlsSession, client: &mut ClientConnection, answers: &mut
     true
 }
 
-fn pki(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../eventryd/tests/pki")
-        .join(name)
-}
-
 static CONTEXT: LazyLock<Arc<TlsContext>> = LazyLock::new(|| {
     let settings = TlsSettings {
-        files: TlsFiles {
-            ca: pki("ca.pem"),
-            crl: None,
-            server: vec![ServerFiles {
-                certificate: pki("server.pem"),
-                key: pki("server.key"),
-            }],
-        },
+        files: committed_files(),
         allowed_dn: None,
         verify_clients: true,
         sanity_checks: true,
@@ -156,26 +140,12 @@ static CONTEXT: LazyLock<Arc<TlsContext>> = LazyLock::new(|| {
 
 /// By version, and whether there is a certificate.
 static CLIENTS: LazyLock<[[Arc<ClientConfig>; 2]; 2]> = LazyLock::new(|| {
-    [&rustls::version::TLS13, &rustls::version::TLS12].map(|version| {
+    [Version::Tls13, Version::Tls12].map(|version| {
         [false, true].map(|with_certificate| {
-            let mut roots = RootCertStore::empty();
-            let ca = CertificateDer::from_pem_file(pki("ca.pem")).expect("the files of the tests");
-            roots.add(ca).expect("a certificate");
-            let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-                .with_protocol_versions(&[version])
-                .expect("a version")
-                .with_root_certificates(roots);
-            let mut config = if with_certificate {
-                let certificate = CertificateDer::from_pem_file(pki("client.pem")).expect("a file");
-                let key = PrivateKeyDer::from_pem_file(pki("client.key")).expect("a file");
-                config
-                    .with_client_auth_cert(vec![certificate], key)
-                    .expect("a key")
-            } else {
-                config.with_no_client_auth()
-            };
-            config.resumption = rustls::client::Resumption::disabled();
-            Arc::new(config)
+            let mut config = client_config(&committed_files(), version, with_certificate);
+            let own = Arc::get_mut(&mut config).expect("not shared yet");
+            own.resumption = Resumption::disabled();
+            config
         })
     })
 });

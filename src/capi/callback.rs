@@ -58,9 +58,8 @@ impl Opaque {
 
 impl Drop for Opaque {
     fn drop(&mut self) {
-        if let Some(free) = self.free
-            && !DISOWNING.get()
-        {
+        let Some(free) = self.free else { return };
+        if !DISOWNING.get() {
             // SAFETY: this is dropped once, after the last call, on the thread that runs the loop.
             unsafe { free(self.pointer) };
         }
@@ -77,7 +76,7 @@ impl HandleEntry {
     }
 
     pub(super) fn call(&self, watch: i32, events: Events) {
-        let events = events.bits().cast_signed();
+        let events = events.bits() as i32;
         // SAFETY: the entry is registered and its free call has not been made, so the caller's promise holds.
         unsafe { (self.callback)(watch, self.fd, events, self.opaque.pointer) };
     }

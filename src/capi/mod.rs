@@ -29,6 +29,7 @@ use crate::event_impl::{
 };
 use crate::event_loop::RunError;
 use crate::events::Events;
+use crate::id::{HandleId, TimeoutId};
 use crate::registry::RemoveError;
 pub use callback::{Free, HandleCallback, TimeoutCallback};
 use callback::{HandleEntry, Opaque, TimeoutEntry};
@@ -55,19 +56,16 @@ pub unsafe extern "C" fn eventry_add_handle(
     opaque: *mut c_void,
     free: Option<Free>,
 ) -> c_int {
-    let Some(callback) = callback else {
-        return fail(Errno::INVAL);
-    };
-    errno::answer(event_loop().and_then(|event_loop| {
+    add(callback, |event_loop, callback| {
         add_handle(event_loop, fd, events, callback, Opaque::new(opaque, free))
-    }))
+    })
 }
 
 /// Changes what a handle wants; an unknown number is ignored and sets `errno`.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_update_handle(watch: c_int, events: c_int) {
-    let interest = Events::from_bits_truncate(events.cast_unsigned());
-    ignored(event_loop().and_then(|it| Ok(it.update_handle(watch, interest)?)));
+    let interest = Events::from_bits_truncate(events as u32);
+    call(|it| it.update_handle(watch, interest).map(|()| 0));
 }
 
 /// Removes a handle: 0, or −1 if there is none.
@@ -80,16 +78,14 @@ pub extern "C" fn eventry_remove_handle(watch: c_int) -> c_int {
 /// runs, −1 if there is no such handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_remove_handle_status(watch: c_int) -> c_int {
-    let removed = event_loop().and_then(|it| Ok(it.remove_handle(watch)?));
-    errno::answer(removed.map(status_of))
+    call(|it| it.remove::<HandleId>(watch).map(status_of))
 }
 
 /// Removes a handle and waits until its last call is over: 0, or −1 if there is none or the callback would
 /// wait for itself.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_remove_handle_and_wait(watch: c_int) -> c_int {
-    let removed = event_loop().and_then(|it| Ok(it.remove_handle_and_wait(watch)?));
-    errno::answer(removed.map(|()| 0))
+    call(|it| it.remove_and_wait::<HandleId>(watch).map(|()| 0))
 }
 
 /// Adds a timeout; its number, or −1.
@@ -104,22 +100,21 @@ pub unsafe extern "C" fn eventry_add_timeout(
     opaque: *mut c_void,
     free: Option<Free>,
 ) -> c_int {
-    let Some(callback) = callback else {
-        return fail(Errno::INVAL);
-    };
-    errno::answer(event_loop().and_then(|event_loop| {
-        let entry = TimeoutEntry::new(callback, Opaque::new(opaque, free));
-        let added =
-            event_loop.add_timeout(interval_of(milliseconds), move |timer| entry.call(timer));
-        added.map_err(not_added)
-    }))
+    add(callback, |event_loop, callback| {
+        add_timeout(
+            event_loop,
+            milliseconds,
+            callback,
+            Opaque::new(opaque, free),
+        )
+    })
 }
 
 /// Starts a timeout's interval anew; an unknown number is ignored and sets `errno`.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_update_timeout(timer: c_int, milliseconds: c_int) {
     let interval = interval_of(milliseconds);
-    ignored(event_loop().and_then(|it| Ok(it.update_timeout(timer, interval)?)));
+    call(|it| it.update_timeout(timer, interval).map(|()| 0));
 }
 
 /// Removes a timeout: 0, or −1 if there is none.
@@ -131,52 +126,46 @@ pub extern "C" fn eventry_remove_timeout(timer: c_int) -> c_int {
 /// As [`eventry_remove_handle_status`], for a timeout.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_remove_timeout_status(timer: c_int) -> c_int {
-    let removed = event_loop().and_then(|it| Ok(it.remove_timeout(timer)?));
-    errno::answer(removed.map(status_of))
+    call(|it| it.remove::<TimeoutId>(timer).map(status_of))
 }
 
 /// As [`eventry_remove_handle_and_wait`], for a timeout.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_remove_timeout_and_wait(timer: c_int) -> c_int {
-    let removed = event_loop().and_then(|it| Ok(it.remove_timeout_and_wait(timer)?));
-    errno::answer(removed.map(|()| 0))
+    call(|it| it.remove_and_wait::<TimeoutId>(timer).map(|()| 0))
 }
 
 /// One turn: 0, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_run_once() -> c_int {
-    errno::answer(event_loop().and_then(|it| after(it.run_once())))
+    call(|it| after(it.run_once()))
 }
 
 /// Turns until [`eventry_stop`]: 0, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_run() -> c_int {
-    errno::answer(event_loop().and_then(|it| after(it.run())))
+    call(|it| after(it.run()))
 }
 
 /// Makes the run that is going on, or else the next one, return after its turn: 0, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_stop() -> c_int {
-    errno::answer(event_loop().map(|it| {
+    call(|it| {
         it.stop();
-        0
-    }))
+        Ok::<_, Errno>(0)
+    })
 }
 
 /// Registers the loop as the process's implementation: 0, 1 if it was registered before, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_register() -> c_int {
-    let registered = event_loop().and_then(|_| {
-        event_impl::register_default_impl().map_err(|error| match error {
-            RegisterError::AlreadyRegistered(_) => Errno::BUSY,
-            RegisterError::ForkedChild => Errno::PERM,
-            RegisterError::Loop(error) => Errno::of(&error),
-        })
-    });
-    errno::answer(registered.map(|registered| match registered {
-        Registered::Now => 0,
-        Registered::Before => 1,
-    }))
+    call(|_| match event_impl::register_default_impl() {
+        Ok(Registered::Now) => Ok(0),
+        Ok(Registered::Before) => Ok(1),
+        Err(RegisterError::AlreadyRegistered(_)) => Err(Errno::BUSY),
+        Err(RegisterError::ForkedChild) => Err(Errno::PERM),
+        Err(RegisterError::Loop(error)) => Err(Errno::of(&error)),
+    })
 }
 
 /// The version of the library: major · 1,000,000 + minor · 1,000 + patch.
@@ -198,6 +187,22 @@ const fn number(digits: &str) -> c_uint {
     number
 }
 
+/// Works on the loop of the process: the answer, or −1 with `errno` set.
+fn call<E: Into<Errno>>(work: impl FnOnce(&NumberedLoop) -> Result<c_int, E>) -> c_int {
+    errno::answer(event_loop().and_then(|event_loop| work(event_loop).map_err(E::into)))
+}
+
+/// Adds an entry, which must have a callback.
+fn add<C>(
+    callback: Option<C>,
+    add: impl FnOnce(&NumberedLoop, C) -> Result<c_int, Errno>,
+) -> c_int {
+    let Some(callback) = callback else {
+        return errno::answer(Err(Errno::INVAL));
+    };
+    call(|event_loop| add(event_loop, callback))
+}
+
 fn add_handle(
     event_loop: &NumberedLoop,
     fd: c_int,
@@ -209,10 +214,22 @@ fn add_handle(
         opaque.disown();
         return Err(Errno::BADF);
     };
-    let interest = Events::from_bits_truncate(events.cast_unsigned());
+    let interest = Events::from_bits_truncate(events as u32);
     let entry = HandleEntry::new(callback, fd, opaque);
     let call = move |watch, events| entry.call(watch, events);
     let added = event_loop.add_handle(Source::new(source), interest, call);
+    added.map_err(not_added)
+}
+
+fn add_timeout(
+    event_loop: &NumberedLoop,
+    milliseconds: c_int,
+    callback: TimeoutCallback,
+    opaque: Opaque,
+) -> Result<c_int, Errno> {
+    let entry = TimeoutEntry::new(callback, opaque);
+    let call = move |timer| entry.call(timer);
+    let added = event_loop.add_timeout(interval_of(milliseconds), call);
     added.map_err(not_added)
 }
 
@@ -252,14 +269,6 @@ fn after(turn: Result<(), RunDefaultError>) -> Result<c_int, Errno> {
         // Only a callback written in Rust can do that, and there is nobody on this side to tell.
         Err(error @ RunDefaultError::Run(RunError::CallbackPanicked(_))) => panic!("{error}"),
     }
-}
-
-fn fail(errno: Errno) -> c_int {
-    errno::answer(Err(errno))
-}
-
-fn ignored(result: Result<(), Errno>) {
-    errno::answer(result.map(|()| 0));
 }
 
 impl From<NotRegistered> for Errno {

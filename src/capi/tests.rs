@@ -32,9 +32,7 @@ fn add(event_loop: &NumberedLoop, fd: c_int) -> Result<c_int, Errno> {
 
 fn add_ticking(event_loop: &NumberedLoop) -> Result<c_int, Errno> {
     extern "C" fn ticked(_timer: c_int, _opaque: *mut c_void) {}
-    let entry = TimeoutEntry::new(ticked, opaque());
-    let added = event_loop.add_timeout(None, move |timer| entry.call(timer));
-    added.map_err(not_added)
+    add_timeout(event_loop, -1, ticked, opaque())
 }
 
 #[test]
@@ -50,7 +48,7 @@ fn numbers_run_to_the_limit_begin_again_at_one_and_skip_what_is_registered() {
         assert_eq!(full, Err(Errno::NOSPC));
     }
     assert_eq!(seen(), [""; 0]);
-    assert_eq!(event_loop.remove_timeout(5), Ok(Removal::Idle));
+    assert_eq!(event_loop.remove::<TimeoutId>(5), Ok(Removal::Idle));
     assert_eq!(add(&event_loop, fd), Ok(5));
     assert_eq!(add(&event_loop, fd), Err(Errno::NOSPC));
     event_loop.run_once().unwrap();
@@ -62,9 +60,9 @@ fn what_was_removed_and_waited_for_leaves_its_number_vacant() {
     let (socket, _peer) = UnixStream::pair().unwrap();
     let event_loop = NumberedLoop::new(1).unwrap();
     assert_eq!(add(&event_loop, socket.as_raw_fd()), Ok(1));
-    assert_eq!(event_loop.remove_handle_and_wait(1), Ok(()));
+    assert_eq!(event_loop.remove_and_wait::<HandleId>(1), Ok(()));
     assert_eq!(add_ticking(&event_loop), Ok(1));
-    assert_eq!(event_loop.remove_timeout_and_wait(1), Ok(()));
+    assert_eq!(event_loop.remove_and_wait::<TimeoutId>(1), Ok(()));
     assert_eq!(add_ticking(&event_loop), Ok(1));
 }
 

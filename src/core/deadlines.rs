@@ -9,7 +9,6 @@
 //! several times cheaper than to take the first one out again and again.
 
 use super::heap::{Heap, Node};
-use crate::planted::{Defect, planted};
 use crate::time::Time;
 use std::fmt;
 use std::hint::black_box;
@@ -40,11 +39,13 @@ pub(super) trait Alarms {
     fn alarm_mut(&mut self, slot: u32) -> Option<&mut Alarm>;
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Deadlines {
     heap: Heap,
     /// Nodes that were gathered, the first one at the end.
     gathered: Vec<Node>,
+    /// Least number of timeouts that a turn takes from the heap one by one before it gathers the others.
+    gathers_after: usize,
     /// After how many more timeouts of this turn the rest of those that are due is gathered.
     gathers_in: usize,
     /// The alarms of the gathered nodes from here on have been read ahead.
@@ -52,10 +53,6 @@ pub(super) struct Deadlines {
     /// How many alarms are armed.
     alarms: usize,
 }
-
-/// So many timeouts are called in a turn before it is worth to gather the rest. The tables that are searched
-/// exhaustively have only a few.
-const FEW: usize = if cfg!(eventry_verification) { 1 } else { 64 };
 
 /// So many alarms are read ahead.
 const READ_AHEAD: usize = 16;
@@ -108,11 +105,23 @@ impl fmt::Debug for Alarm {
 }
 
 impl Deadlines {
+    /// Creates an empty order. Where a turn calls more timeouts than `gathers_after`, the rest is gathered.
+    pub(super) fn new(gathers_after: usize) -> Deadlines {
+        Deadlines {
+            heap: Heap::default(),
+            gathered: Vec::new(),
+            gathers_after,
+            gathers_in: 0,
+            read_ahead: 0,
+            alarms: 0,
+        }
+    }
+
     /// Arms the timeout in `slot`, or moves it if it is armed. Armings must be numbered in ascending order.
     pub(super) fn arm(&mut self, slot: u32, alarm: &mut Alarm, due: Due) {
         alarm.due = due;
         let is_new = !alarm.is_armed();
-        if is_new || due.deadline < alarm.key && !planted(Defect::NearerNotMoved) {
+        if is_new || due.deadline < alarm.key {
             self.heap.push(alarm.make_node(slot));
         }
         self.alarms += usize::from(is_new);
@@ -142,7 +151,7 @@ impl Deadlines {
 
     /// A turn begins.
     pub(super) fn begin_turn(&mut self) {
-        self.gathers_in = FEW + self.heap.len() / 32;
+        self.gathers_in = self.gathers_after + self.heap.len() / 32;
     }
 
     /// A timeout is called that is due at `now`: takes out the others that are due, if it comes to many in this
@@ -184,10 +193,7 @@ impl Deadlines {
             let alarm = alarms.alarm_mut(node.slot);
             match alarm.filter(|alarm| alarm.is_stood_for_by(&node)) {
                 None => self.pop_first_node(),
-                Some(alarm)
-                    if alarm.due.armed as u32 == node.armed
-                        || planted(Defect::PutOffStaysFirst) =>
-                {
+                Some(alarm) if alarm.due.armed as u32 == node.armed => {
                     return Some((node.slot, alarm.due));
                 }
                 Some(alarm) => self.replace_first_node(alarm.make_node(node.slot)),
@@ -305,7 +311,7 @@ mod tests {
     #[test]
     fn a_deadline_pushed_out_is_corrected_when_it_surfaces() {
         let mut alarms = vec![Alarm::new(), Alarm::new()];
-        let mut deadlines = Deadlines::default();
+        let mut deadlines = Deadlines::new(1);
         deadlines.arm(0, &mut alarms[0], due(5, 0));
         deadlines.arm(1, &mut alarms[1], due(7, 1));
         deadlines.arm(0, &mut alarms[0], due(9, 2));
@@ -317,7 +323,7 @@ mod tests {
     #[test]
     fn the_last_point_in_time_is_a_deadline_like_others() {
         let mut alarms = vec![Alarm::new(), Alarm::new()];
-        let mut deadlines = Deadlines::default();
+        let mut deadlines = Deadlines::new(1);
         deadlines.arm(0, &mut alarms[0], due(u64::MAX, 0));
         deadlines.arm(1, &mut alarms[1], due(u64::MAX - 1, 1));
         assert!(deadlines.is_consistent(&alarms));
@@ -331,7 +337,7 @@ mod tests {
             steps in proptest::collection::vec((0u32..40, proptest::option::of(0u64..40), 0u64..200), 0..400)
         ) {
             let mut alarms = vec![Alarm::new(); 40];
-            let mut deadlines = Deadlines::default();
+            let mut deadlines = Deadlines::new(1);
             let mut model = BTreeMap::new();
             for (armed, (slot, deadline, gather)) in (0..).zip(steps) {
                 let alarm = &mut alarms[slot as usize];

@@ -8,7 +8,6 @@
 use super::slots::NONE;
 use crate::events::Events;
 use crate::id::Token;
-use crate::planted::{Defect, planted};
 use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::RawFd;
@@ -74,17 +73,22 @@ impl Descriptors {
     pub(super) fn entry(&mut self, fd: RawFd) -> &mut Descriptor {
         let index = index(fd);
         if index >= self.by_fd.len() {
-            self.by_fd.resize_with(index + 1, Descriptor::default);
+            self.grow(index);
         }
         &mut self.by_fd[index]
+    }
+
+    /// Makes records up to the one at `index`.
+    #[cold]
+    fn grow(&mut self, index: usize) {
+        self.by_fd.resize_with(index + 1, Descriptor::default);
     }
 
     /// The first handle on the descriptor that `token` was registered for, or `None` if that
     /// registration is over.
     pub(super) fn first_of(&self, token: Token) -> Option<u32> {
         let descriptor = self.by_fd.get(index(token.fd()))?;
-        let is_current =
-            descriptor.registration == token.registration() || planted(Defect::StaleTokenAccepted);
+        let is_current = descriptor.registration == token.registration();
         (is_current && !descriptor.told.is_empty()).then_some(descriptor.first)
     }
 
@@ -92,8 +96,7 @@ impl Descriptors {
     pub(super) fn set_union(&mut self, fd: RawFd, union: Events) {
         let descriptor = self.entry(fd);
         descriptor.union = union;
-        let is_forgotten = !descriptor.told.is_empty() && planted(Defect::ChangeForgotten);
-        if descriptor.told != union && !descriptor.listed && !is_forgotten {
+        if descriptor.told != union && !descriptor.listed {
             descriptor.listed = true;
             self.listed.push_back(fd);
         }
@@ -109,15 +112,8 @@ impl Descriptors {
                 continue;
             }
             descriptor.told = union;
-            let keeps = if told.is_empty() {
-                planted(Defect::TokenRepeated) && descriptor.registration > 0
-            } else {
-                planted(Defect::TokenKept)
-            };
-            if !keeps {
-                self.registrations = self.registrations.wrapping_add(1);
-                descriptor.registration = self.registrations;
-            }
+            self.registrations = self.registrations.wrapping_add(1);
+            descriptor.registration = self.registrations;
             let token = Token::new(fd, descriptor.registration);
             let interest = union;
             let difference = if told.is_empty() {
@@ -167,7 +163,7 @@ impl Descriptors {
         for (fd, descriptor) in (0..).zip(&mut self.by_fd) {
             let was_told = !std::mem::take(&mut descriptor.told).is_empty();
             let is_wanted = was_told && !descriptor.union.is_empty();
-            if is_wanted && !descriptor.listed && !planted(Defect::RebuildForgotten) {
+            if is_wanted && !descriptor.listed {
                 descriptor.listed = true;
                 self.listed.push_back(fd);
             }

@@ -4,10 +4,9 @@ use super::descriptors::Difference;
 use super::lifecycle::Lifecycle;
 use super::slots::NONE;
 use super::turn::Refusal;
-use super::{Core, Freed, NotRegistered, Refused, Removal};
+use super::{Core, Effects, Freed, NotRegistered, Refused, Removal};
 use crate::events::Events;
 use crate::id::{HandleId, Key, Token};
-use crate::planted::{Defect, planted};
 use std::os::fd::RawFd;
 
 /// One interest in one descriptor.
@@ -16,6 +15,7 @@ pub(super) struct Handle<P, S> {
     pub(super) lifecycle: Lifecycle<P>,
     pub(super) source: S,
     pub(super) fd: RawFd,
+    /// Without unknown bits, so that an interest in nothing else is empty (EV-306).
     pub(super) interest: Events,
     /// Whether its descriptor was refused and it has not been called for it yet.
     pub(super) refused: bool,
@@ -91,7 +91,7 @@ impl<P, S> Core<P, S> {
         source: S,
         interest: Events,
         payload: P,
-    ) -> Result<HandleId, (Refused, P, S)> {
+    ) -> Result<(HandleId, Effects<'_, S>), (Refused, P, S)> {
         if self.closed {
             return Err((Refused::Closed, payload, source));
         }
@@ -106,14 +106,14 @@ impl<P, S> Core<P, S> {
             lifecycle: Lifecycle::new(serial, payload),
             source,
             fd,
-            interest,
+            interest: interest & Events::ALL,
             refused: false,
             next: NONE,
         });
         self.link(fd, slot);
         self.unite(fd);
         let core = self.number;
-        Ok(HandleId(Key { serial, core, slot }))
+        Ok((HandleId(Key { serial, core, slot }), self.effects()))
     }
 
     /// Changes what a handle wants; an empty `interest` disables it (EV-401, EV-402).
@@ -123,12 +123,16 @@ impl<P, S> Core<P, S> {
     /// # Errors
     ///
     /// [`NotRegistered`]
-    pub fn update_handle(&mut self, id: HandleId, interest: Events) -> Result<(), NotRegistered> {
+    pub fn update_handle(
+        &mut self,
+        id: HandleId,
+        interest: Events,
+    ) -> Result<Effects<'_, S>, NotRegistered> {
         let entry = self.handle_mut(id)?;
-        entry.interest = interest;
+        entry.interest = interest & Events::ALL;
         let fd = entry.fd;
         self.unite(fd);
-        Ok(())
+        Ok(self.effects())
     }
 
     /// Removes a handle. From now on no call of it begins; its payload is handed out for its free call
@@ -137,7 +141,10 @@ impl<P, S> Core<P, S> {
     /// # Errors
     ///
     /// [`NotRegistered`], also when it was removed before: of several removals one succeeds (EV-701).
-    pub fn remove_handle(&mut self, id: HandleId) -> Result<Removal, NotRegistered> {
+    pub fn remove_handle(
+        &mut self,
+        id: HandleId,
+    ) -> Result<(Removal, Effects<'_, S>), NotRegistered> {
         let entry = self.handle_mut(id)?;
         let removal = entry.lifecycle.remove().ok_or(NotRegistered)?;
         let (fd, refused) = (entry.fd, entry.refused);
@@ -146,41 +153,20 @@ impl<P, S> Core<P, S> {
         }
         self.unlink(fd, id.0.slot);
         self.unite(fd);
-        if self.descriptors.end_unwanted(fd) {
-            self.urgent = Some(id.0.slot);
-        }
+        let unwatched = self.descriptors.end_unwanted(fd).then_some(id.0.slot);
         self.frees.push_back(Freed::Handle(id.0.slot));
-        if planted(Defect::FreeWhileRunning) {
-            return Ok(Removal::Idle);
-        }
-        Ok(removal)
+        Ok((removal, self.effects_of_removal(unwatched)))
     }
 
-    /// The end of a registration that the last operation brought about: to be taken, and told to the
-    /// poller, before the lock is released.
-    pub fn urgent_change(&mut self) -> Option<Change<'_, S>> {
-        if planted(Defect::DeregistrationDeferred) {
-            return None;
-        }
-        self.take_urgent()
-    }
-
-    fn take_urgent(&mut self) -> Option<Change<'_, S>> {
-        let slot = self.urgent.take()?;
+    /// The handle in `slot`, which was removed and waits for its free call.
+    pub(super) fn removed_handle(&self, slot: u32) -> &Handle<P, S> {
         let entry = self.handles.get(slot);
-        let entry = entry.expect("I13: an urgent change outlived its handle");
-        Some(Change::Deregister {
-            source: &entry.source,
-            fd: entry.fd,
-        })
+        entry.expect("I7: a removed handle stays until it is freed")
     }
 
-    /// The next thing the poller must be told, urgent or not, taken as told. To be called before the loop
-    /// sleeps until there is none.
+    /// The next thing the poller must be told, taken as told. To be called before the loop sleeps until there is
+    /// none.
     pub fn next_change(&mut self) -> Option<Change<'_, S>> {
-        if self.urgent.is_some() {
-            return self.take_urgent();
-        }
         let (fd, difference) = self.descriptors.next_difference()?;
         let entry = self.handles.get(self.descriptors.entry(fd).first);
         // The last handle to go ends the registration at once, so where one is to be changed or ended
@@ -206,16 +192,13 @@ impl<P, S> Core<P, S> {
     /// Whether there is something to tell the poller.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        self.urgent.is_some() || self.descriptors.has_differences()
+        self.descriptors.has_differences()
     }
 
     /// Says that the poller refused the descriptor of a change just taken. Every enabled handle on it is
     /// called once more in the next turn, with [`Events::ERROR`], and disabled (EV-1001).
     pub fn refused(&mut self, fd: RawFd) {
         let mut at = self.descriptors.refused(fd);
-        if planted(Defect::RefusalForgotten) {
-            return;
-        }
         while let Some(entry) = self.handles.get_mut(at) {
             if !entry.interest.is_empty() && !std::mem::replace(&mut entry.refused, true) {
                 let serial = entry.lifecycle.serial();

@@ -1,6 +1,5 @@
 //! A 4-ary heap of nodes that nobody points at, so that moving a node writes nothing but the heap.
 
-use crate::planted::{Defect, planted};
 use crate::time::Time;
 use std::fmt;
 
@@ -23,7 +22,7 @@ impl Node {
     };
 
     pub(super) fn is_before(&self, other: &Node) -> bool {
-        let age = other.armed.wrapping_sub(self.armed).cast_signed();
+        let age = other.armed.wrapping_sub(self.armed) as i32;
         self.key < other.key || self.key == other.key && age > 0
     }
 
@@ -171,12 +170,7 @@ impl Heap {
                     a
                 }
             };
-            let others = if planted(Defect::HalfSifted) {
-                0
-            } else {
-                pick(2, 3)
-            };
-            let least = pick(pick(0, 1), others);
+            let least = pick(pick(0, 1), pick(2, 3));
             let child = children[least];
             if !child.is_before(&node) {
                 break;

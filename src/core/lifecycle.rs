@@ -1,7 +1,6 @@
 //! The life of one entry, and what a removal answers.
 
 use crate::id::Key;
-use crate::planted::{Defect, planted};
 use std::fmt;
 use std::num::NonZeroU64;
 
@@ -70,8 +69,6 @@ impl<P> Lifecycle<P> {
     /// Whether the entry is registered under this serial.
     pub(super) fn is_named_by(&self, serial: NonZeroU64) -> bool {
         self.tag == serial
-            || planted(Defect::RemovedStillNamed) && self.serial() == serial.get()
-            || planted(Defect::SerialIgnored) && self.is_registered()
     }
 
     /// Whether an id still names the entry.
@@ -117,10 +114,6 @@ impl<P> Lifecycle<P> {
             "I8: a call was finished that was not outstanding"
         );
         self.payload = Some(payload);
-        if planted(Defect::LostCancel) {
-            let serial = NonZeroU64::new(self.serial());
-            self.tag = serial.expect("a serial is not zero");
-        }
     }
 
     /// Hands the payload of a removed entry out for good.

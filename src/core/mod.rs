@@ -1,9 +1,10 @@
 //! The table of handles and timeouts: every decision of the event API, without I/O, clock or lock.
 //!
-//! [`Core`] is a plain value. Time and readiness are arguments, what the poller must be told is a return
-//! value ([`Core::next_change`]), and so is every callback to make ([`Core::next_call`]). The registry
-//! makes each call atomic with one lock, so whatever threads do is *some* sequence of these calls, and
-//! sequences can be searched exhaustively, generated and fuzzed without a thread.
+//! [`Core`] is a plain value. Time and readiness are arguments. What must follow from a change is a return
+//! value ([`Effects`]), and so are what the poller must be told before the loop sleeps
+//! ([`Core::next_change`]) and every callback to make ([`Core::next_call`]). The registry makes each call
+//! atomic with one lock, so whatever threads do is *some* sequence of these calls, and sequences can be
+//! searched exhaustively, generated and fuzzed without a thread.
 //!
 //! | | absent | Idle | Running | Cancelled | Removed |
 //! |---|---|---|---|---|---|
@@ -17,11 +18,13 @@
 //! The row is the same whether the call comes from another thread, another callback or the callback
 //! itself: the core cannot tell and need not.
 //!
-//! The module deliberately knows nothing of callbacks, descriptors' readiness or waking: a payload is
-//! whatever the caller wants back.
+//! The module deliberately knows nothing of callbacks or of descriptors' readiness: a payload is whatever the
+//! caller wants back.
 
 mod deadlines;
 mod descriptors;
+mod effects;
+mod entry;
 mod handles;
 mod heap;
 mod invariants;
@@ -32,6 +35,8 @@ mod slots;
 mod timeouts;
 mod turn;
 
+pub use effects::Effects;
+pub(crate) use entry::EntryId;
 pub use handles::Change;
 pub use invariants::Violation;
 pub use lifecycle::Removal;
@@ -39,10 +44,10 @@ pub use phantoms::Phantoms;
 pub use turn::Call;
 
 use crate::id::{HandleId, TimeoutId, Token};
-use crate::planted::{Defect, planted};
 use crate::time::Time;
 use deadlines::Deadlines;
 use descriptors::Descriptors;
+use effects::Sleep;
 use handles::Handle;
 use pages::Pages;
 use slots::{Slot, Slots};
@@ -61,7 +66,8 @@ use turn::Turn;
 /// use eventry::{Events, Time};
 ///
 /// let mut core: Core<&str> = Core::new(0);
-/// let id = core.add_handle(3, (), Events::READABLE, "three").unwrap();
+/// let (id, effects) = core.add_handle(3, (), Events::READABLE, "three").unwrap();
+/// assert!(!effects.wake, "the loop does not sleep");
 /// let Some(Change::Register { token, .. }) = core.next_change() else { panic!() };
 ///
 /// // The poller reports descriptor 3 as readable.
@@ -70,7 +76,8 @@ use turn::Turn;
 /// assert_eq!((called, payload), (id, "three"));
 ///
 /// // Removed while its callback runs: one last call is in flight, then it is freed.
-/// assert_eq!(core.remove_handle(id).unwrap(), Removal::InFlight);
+/// let (removal, effects) = core.remove_handle(id).unwrap();
+/// assert_eq!((removal, effects.deregister), (Removal::InFlight, Some(&())));
 /// core.finish_handle(called, payload);
 /// assert!(matches!(core.next_call(), Some(Call::Free { payload: "three", .. })));
 /// assert!(core.next_call().is_none());
@@ -81,8 +88,6 @@ pub struct Core<P, S = ()> {
     serials: u64,
     handles: Handles<P, S>,
     descriptors: Descriptors,
-    /// The removed handle whose descriptor the poller must forget before anything else happens.
-    urgent: Option<u32>,
     timeouts: Timeouts<P>,
     deadlines: Deadlines,
     /// The latest time anybody mentioned; it never runs backwards.
@@ -95,6 +100,9 @@ pub struct Core<P, S = ()> {
     /// What was removed and waits for its free call, in the order of removal (EV-710).
     frees: VecDeque<Freed>,
     closed: bool,
+    /// Set while the loop is asked to stop.
+    stop: bool,
+    sleep: Sleep,
 }
 
 /// Handles are looked up for each event that is dispatched.
@@ -133,20 +141,32 @@ impl<P, S> Core<P, S> {
     /// An empty table. `number` tells its ids from those of other tables (EV-1103).
     #[must_use]
     pub fn new(number: u32) -> Core<P, S> {
+        // Sorting pays off beyond some dozen timeouts.
+        Core::with_gather_threshold(number, 64)
+    }
+
+    /// Creates an empty table in which a turn takes at least `timeouts` timeouts from the heap of deadlines
+    /// before it takes out and sorts the others that are due.
+    ///
+    /// The threshold decides how much work is done and never which calls are made: with a low one, a small
+    /// table reaches the sorted path.
+    #[must_use]
+    pub fn with_gather_threshold(number: u32, timeouts: usize) -> Core<P, S> {
         Core {
             number,
             serials: 0,
             handles: Slots::new(),
             descriptors: Descriptors::default(),
-            urgent: None,
             timeouts: Slots::new(),
-            deadlines: Deadlines::default(),
+            deadlines: Deadlines::new(timeouts),
             now: Time::ZERO,
             armed: 0,
             stale: None,
             turn: Turn::default(),
             frees: VecDeque::new(),
             closed: false,
+            stop: false,
+            sleep: Sleep::Awake,
         }
     }
 
@@ -172,22 +192,14 @@ impl<P, S> Core<P, S> {
     #[must_use]
     pub fn is_handle_in_flight(&self, id: HandleId) -> bool {
         let entry = self.handles.get(id.0.slot);
-        entry.is_some_and(|entry| {
-            id.0.core == self.number
-                && entry.lifecycle.serial() == id.0.serial.get()
-                && entry.lifecycle.is_in_flight()
-        })
+        self.is_in_flight(id.0, entry.map(|entry| &entry.lifecycle))
     }
 
     /// Whether a call of the timeout runs, be it removed or not.
     #[must_use]
     pub fn is_timeout_in_flight(&self, id: TimeoutId) -> bool {
         let entry = self.timeouts.get(id.0.slot);
-        entry.is_some_and(|entry| {
-            id.0.core == self.number
-                && entry.lifecycle.serial() == id.0.serial.get()
-                && entry.lifecycle.is_in_flight()
-        })
+        self.is_in_flight(id.0, entry.map(|entry| &entry.lifecycle))
     }
 
     /// Whether a turn has something to do whatever the poller reports: the loop must not sleep.
@@ -220,9 +232,7 @@ impl<P, S> Core<P, S> {
             .chain(timeouts)
             .filter_map(|(serial, freed, registered)| registered.then_some((serial, freed)))
             .collect();
-        if !planted(Defect::UnorderedEnd) {
-            registered.sort_unstable_by_key(|(serial, _)| *serial);
-        }
+        registered.sort_unstable_by_key(|(serial, _)| *serial);
         for (_, freed) in registered {
             match freed {
                 Freed::Handle(slot) => {
@@ -241,7 +251,6 @@ impl<P, S> Core<P, S> {
         }
         self.deadlines.sweep(&self.timeouts);
         self.descriptors.clear();
-        self.urgent = None;
         self.turn.refused.clear();
         self.turn.refusals = 0;
     }
@@ -260,11 +269,7 @@ impl<P, S> Core<P, S> {
     /// Takes note of the time; it never runs backwards, so what is armed now is never due before what
     /// was armed earlier with the same interval.
     fn advance(&mut self, now: Time) -> Time {
-        self.now = if planted(Defect::ClockSetBack) {
-            now
-        } else {
-            self.now.max(now)
-        };
+        self.now = self.now.max(now);
         self.now
     }
 }

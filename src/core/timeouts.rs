@@ -2,9 +2,8 @@
 
 use super::deadlines::{Alarm, Alarms, Deadlines, Due, LATEST};
 use super::lifecycle::Lifecycle;
-use super::{Core, Freed, NotRegistered, Refused, Removal, Timeouts};
+use super::{Core, Effects, Freed, NotRegistered, Refused, Removal, Timeouts};
 use crate::id::{Key, TimeoutId};
-use crate::planted::{Defect, planted};
 use crate::time::{Time, whole_nanos};
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ impl<P, S> Core<P, S> {
         now: Time,
         interval: Option<Duration>,
         payload: P,
-    ) -> Result<TimeoutId, (Refused, P)> {
+    ) -> Result<(TimeoutId, Effects<'_, S>), (Refused, P)> {
         if self.closed {
             return Err((Refused::Closed, payload));
         }
@@ -47,7 +46,7 @@ impl<P, S> Core<P, S> {
         entry.arm(slot, now, &mut self.armed, &mut self.deadlines);
         self.timeouts.insert(entry);
         let core = self.number;
-        Ok(TimeoutId(Key { serial, core, slot }))
+        Ok((TimeoutId(Key { serial, core, slot }), self.effects()))
     }
 
     /// Starts the interval anew, also with the same value: the timeout is due `interval` after `now`, and
@@ -56,18 +55,19 @@ impl<P, S> Core<P, S> {
     /// # Errors
     ///
     /// [`NotRegistered`]
+    #[inline]
     pub fn update_timeout(
         &mut self,
         id: TimeoutId,
         now: Time,
         interval: Option<Duration>,
-    ) -> Result<(), NotRegistered> {
+    ) -> Result<Effects<'_, S>, NotRegistered> {
         let entry = named(&mut self.timeouts, self.number, id)?;
         self.now = self.now.max(now);
         entry.interval = Interval::new(interval);
         entry.arm(id.0.slot, self.now, &mut self.armed, &mut self.deadlines);
         self.sweep_deadlines();
-        Ok(())
+        Ok(self.effects())
     }
 
     /// Removes a timeout; as [`remove_handle`](Core::remove_handle).
@@ -75,16 +75,16 @@ impl<P, S> Core<P, S> {
     /// # Errors
     ///
     /// [`NotRegistered`]
-    pub fn remove_timeout(&mut self, id: TimeoutId) -> Result<Removal, NotRegistered> {
+    pub fn remove_timeout(
+        &mut self,
+        id: TimeoutId,
+    ) -> Result<(Removal, Effects<'_, S>), NotRegistered> {
         let entry = named(&mut self.timeouts, self.number, id)?;
         let removal = entry.lifecycle.remove().ok_or(NotRegistered)?;
         self.deadlines.disarm(&mut entry.alarm);
         self.sweep_deadlines();
         self.frees.push_back(Freed::Timeout(id.0.slot));
-        if planted(Defect::FreeWhileRunning) {
-            return Ok(Removal::Idle);
-        }
-        Ok(removal)
+        Ok((removal, self.effects_of_removal(None)))
     }
 
     /// When the next timeout is due.
@@ -157,9 +157,6 @@ impl Interval {
         match self {
             Interval::DISABLED => None,
             Interval::LONGEST => Some(Time::FAR_FUTURE),
-            Interval(nanos) if planted(Defect::DeadlineOverflow) => {
-                Some(Time::from_nanos(now.as_nanos().wrapping_add(nanos)))
-            }
             Interval(nanos) => {
                 let deadline = Time::from_nanos(now.as_nanos().saturating_add(nanos));
                 // The order of deadlines does not tell the last two points in time apart.

@@ -4,7 +4,6 @@ use super::slots::NONE;
 use super::{Core, Freed};
 use crate::events::Events;
 use crate::id::{HandleId, TimeoutId, Token};
-use crate::planted::{Defect, planted};
 use crate::time::Time;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -106,7 +105,7 @@ impl Default for Turn {
 impl Turn {
     /// The handle in `slot` leaves its descriptor, where `next` follows it.
     pub(super) fn pass_over(&mut self, slot: u32, next: u32) {
-        if self.cursor == slot && !planted(Defect::WalkCutShort) {
+        if self.cursor == slot {
             self.cursor = next;
         }
     }
@@ -161,7 +160,7 @@ impl<P, S> Core<P, S> {
             if self.descriptors.first_of(token).is_some() {
                 let fd = token.fd();
                 self.turn.ready.push(Report { fd, events });
-            } else if !planted(Defect::StaleUnnamed) {
+            } else {
                 note_stale(&mut self.stale, token);
             }
         });
@@ -198,12 +197,6 @@ impl<P, S> Core<P, S> {
     /// If a call is outstanding.
     pub fn next_call(&mut self) -> Option<Call<P, S>> {
         assert!(!self.turn.outstanding, "I8: a call began during a call");
-        if planted(Defect::EarlyFree)
-            && self.turn.frees.is_none()
-            && let Some(freed) = self.frees.pop_front()
-        {
-            return Some(self.free(freed));
-        }
         if self.turn.frees.is_none() {
             // One after the other rather than chained: a call is large, and this is the dispatch path.
             if let Some(call) = self.next_timeout() {
@@ -217,12 +210,6 @@ impl<P, S> Core<P, S> {
             }
         }
         let left = self.turn.frees.get_or_insert(self.frees.len());
-        if planted(Defect::OneFreeOnly) {
-            *left = 1.min(*left);
-        }
-        if planted(Defect::EndlessFrees) {
-            *left = self.frees.len();
-        }
         *left = left.checked_sub(1)?;
         let freed = self.frees.pop_front()?;
         Some(self.free(freed))
@@ -265,20 +252,14 @@ impl<P, S> Core<P, S> {
             return None;
         }
         let (slot, due) = self.deadlines.first(&mut self.timeouts)?;
-        let is_armed_since = due.armed > self.turn.armed && !planted(Defect::ArmedFires);
-        if due.deadline > self.turn.now || is_armed_since {
+        if due.deadline > self.turn.now || due.armed > self.turn.armed {
             return None;
         }
         self.deadlines.take_note(self.turn.now, self.armed);
         let entry = self.timeouts.get_mut(slot)?;
         let payload = entry.lifecycle.begin();
         let payload = payload.expect("I12: what is armed is registered and at home");
-        let from = if planted(Defect::PeriodsMadeUp) {
-            due.deadline
-        } else {
-            self.turn.now
-        };
-        entry.arm(slot, from, &mut self.armed, &mut self.deadlines);
+        entry.arm(slot, self.turn.now, &mut self.armed, &mut self.deadlines);
         self.turn.outstanding = true;
         let id = TimeoutId(entry.lifecycle.key(self.number, slot));
         Some(Call::Timeout { id, payload })
@@ -296,13 +277,9 @@ impl<P, S> Core<P, S> {
                 continue;
             };
             self.turn.cursor = entry.next;
-            let events = if planted(Defect::InterestUnmasked) {
-                self.turn.events
-            } else {
-                entry.interest.share_of(self.turn.events)
-            };
+            let events = entry.interest.share_of(self.turn.events);
             let is_new = entry.lifecycle.serial() > self.turn.serial;
-            if events.is_empty() || is_new && !planted(Defect::AddedIsCalled) {
+            if events.is_empty() || is_new {
                 continue;
             }
             if let Some(payload) = entry.lifecycle.begin() {
@@ -332,9 +309,7 @@ impl<P, S> Core<P, S> {
                 continue;
             }
             if let Some(payload) = entry.lifecycle.begin() {
-                if !planted(Defect::RefusedStaysEnabled) {
-                    entry.interest = Events::NONE;
-                }
+                entry.interest = Events::NONE;
                 let id = HandleId(entry.lifecycle.key(self.number, slot));
                 let fd = entry.fd;
                 self.unite(fd);

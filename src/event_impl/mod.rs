@@ -29,6 +29,7 @@ pub(crate) use numbered::{NotAdded, NumberedLoop, Reason, Source};
 
 use crate::core::Removal;
 use crate::events::Events;
+use crate::id::{HandleId, TimeoutId};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
@@ -157,10 +158,9 @@ pub fn run_default_impl() -> Result<(), RunDefaultError> {
 /// Ends the turn of the default implementation that runs, or else the next one, without waiting for
 /// events. Does nothing when it is not registered.
 pub fn stop_default_impl() {
-    if let Some(Table::Default(default)) = TABLE.get()
-        && !default.is_forked()
-    {
-        default.stop();
+    match TABLE.get() {
+        Some(Table::Default(default)) if !default.is_forked() => default.stop(),
+        _ => {}
     }
 }
 
@@ -257,7 +257,7 @@ impl EventImpl for NumberedLoop {
     }
 
     fn remove_handle(&self, watch: i32) -> Result<Removal, ImplError> {
-        Ok(self.remove_handle(watch)?)
+        Ok(self.remove::<HandleId>(watch)?)
     }
 
     fn add_timeout(
@@ -273,7 +273,7 @@ impl EventImpl for NumberedLoop {
     }
 
     fn remove_timeout(&self, timer: i32) -> Result<Removal, ImplError> {
-        Ok(self.remove_timeout(timer)?)
+        Ok(self.remove::<TimeoutId>(timer)?)
     }
 }
 

@@ -1,12 +1,13 @@
 //! A loop whose entries are named by positive numbers.
 
 use super::RunDefaultError;
-use super::numbers::{Entry, Numbers};
+use super::numbers::{Entry, NumberedId, Numbers};
 use crate::core::{NotRegistered, Refused, Removal};
-use crate::event_loop::{EventLoop, PanickedCallback, RunError, Stopper};
+use crate::event_loop::{EventLoop, RunError, Stopper};
 use crate::events::Events;
+use crate::id::CallbackId;
 use crate::poller::{DefaultPoller, Poller, Source as _};
-use crate::registry::{Callback, Next, Registry, trace};
+use crate::registry::{Callback, Inserted, Next, Pending, Registry, trace};
 #[cfg(feature = "capi")]
 use crate::registry::{RemoveError, Stats};
 use crate::sync::Mutex;
@@ -72,27 +73,19 @@ impl NumberedLoop {
         interest: Events,
         mut callback: impl FnMut(i32, Events) + Send + 'static,
     ) -> Result<i32, NotAdded> {
-        let mut numbers = self.numbers.lock();
-        let vacant = numbers.vacant();
-        let number = vacant.unwrap_or(0);
-        let callback: Callback<DefaultPoller> = Box::new(move |_, _, events| {
-            callback(number, events);
-            Next::Keep
-        });
-        if vacant.is_none() {
-            return Err(NotAdded::new(Reason::NoNumber, callback));
-        }
         let fd = source.fd();
-        let (added, notices) = self
-            .registry
-            .insert_handle_quietly(source, interest, callback);
-        if let Ok(id) = added {
-            numbers.give(number, Entry::Handle(id));
-        }
-        drop(numbers);
-        self.registry.tell(notices);
-        let id = added
-            .map_err(|(error, callback)| NotAdded::new(Reason::Refused(error.reason), callback))?;
+        let (number, id) = self.add(
+            |number| {
+                Box::new(move |_, _, events| {
+                    callback(number, events);
+                    Next::Keep
+                })
+            },
+            |callback| {
+                self.registry
+                    .insert_handle_quietly(source, interest, callback)
+            },
+        )?;
         trace::handle_added(id, fd, interest);
         Ok(number)
     }
@@ -103,30 +96,46 @@ impl NumberedLoop {
         interval: Option<Duration>,
         mut callback: impl FnMut(i32) + Send + 'static,
     ) -> Result<i32, NotAdded> {
-        let mut numbers = self.numbers.lock();
-        let vacant = numbers.vacant();
-        let number = vacant.unwrap_or(0);
-        let callback: Callback<DefaultPoller> = Box::new(move |_, _, _| {
-            callback(number);
-            Next::Keep
-        });
-        if vacant.is_none() {
-            return Err(NotAdded::new(Reason::NoNumber, callback));
-        }
-        let (added, notices) = self.registry.insert_timeout_quietly(interval, callback);
-        if let Ok(id) = added {
-            numbers.give(number, Entry::Timeout(id));
-        }
-        drop(numbers);
-        self.registry.tell(notices);
-        let id = added
-            .map_err(|(error, callback)| NotAdded::new(Reason::Refused(error.reason), callback))?;
+        let (number, id) = self.add(
+            |number| {
+                Box::new(move |_, _, _| {
+                    callback(number);
+                    Next::Keep
+                })
+            },
+            |callback| self.registry.insert_timeout_quietly(interval, callback),
+        )?;
         trace::timeout_added(id, interval);
         Ok(number)
     }
 
+    /// Adds an entry under a vacant number: `wrap` makes its callback of the number, `insert` puts it into the
+    /// registry.
+    fn add<I: NumberedId, T>(
+        &self,
+        wrap: impl FnOnce(i32) -> Callback<DefaultPoller>,
+        insert: impl FnOnce(Callback<DefaultPoller>) -> (Inserted<I, T>, Pending),
+    ) -> Result<(i32, I), NotAdded> {
+        let mut numbers = self.numbers.lock();
+        let vacant = numbers.vacant();
+        let number = vacant.unwrap_or(0);
+        let callback = wrap(number);
+        if vacant.is_none() {
+            return Err(NotAdded::new(Reason::NoNumber, callback));
+        }
+        let (added, pending) = insert(callback);
+        if let Ok(id) = added {
+            numbers.give(number, id.into_entry());
+        }
+        drop(numbers);
+        self.registry.finish(pending);
+        let id = added
+            .map_err(|(error, callback)| NotAdded::new(Reason::Refused(error.reason), callback))?;
+        Ok((number, id))
+    }
+
     pub(crate) fn update_handle(&self, number: i32, interest: Events) -> Result<(), NotRegistered> {
-        let id = self.numbers.lock().handle(number)?;
+        let id = self.numbers.lock().get(number)?;
         self.registry.update_handle(id, interest)
     }
 
@@ -135,37 +144,24 @@ impl NumberedLoop {
         number: i32,
         interval: Option<Duration>,
     ) -> Result<(), NotRegistered> {
-        let id = self.numbers.lock().timeout(number)?;
+        let id = self.numbers.lock().get(number)?;
         self.registry.update_timeout(id, interval)
     }
 
-    pub(crate) fn remove_handle(&self, number: i32) -> Result<Removal, NotRegistered> {
-        let id = self.numbers.lock().take_handle(number)?;
-        self.registry.remove_handle(id)
+    /// Removes the entry of this kind that has the number.
+    pub(crate) fn remove<I: NumberedId>(&self, number: i32) -> Result<Removal, NotRegistered> {
+        let id: I = self.numbers.lock().take(number)?;
+        self.registry.remove(id)
     }
 
-    pub(crate) fn remove_timeout(&self, number: i32) -> Result<Removal, NotRegistered> {
-        let id = self.numbers.lock().take_timeout(number)?;
-        self.registry.remove_timeout(id)
-    }
-
-    /// Removes a handle and waits until its last call is over.
+    /// Removes an entry and waits until its last call is over.
     ///
     /// It keeps its number meanwhile, because it keeps it for good if the callback would wait for itself.
     #[cfg(feature = "capi")]
-    pub(crate) fn remove_handle_and_wait(&self, number: i32) -> Result<(), RemoveError> {
-        let id = self.numbers.lock().handle(number)?;
-        self.registry.remove_handle_and_wait(id)?;
-        self.numbers.lock().release(number, Entry::Handle(id));
-        Ok(())
-    }
-
-    /// As [`remove_handle_and_wait`](NumberedLoop::remove_handle_and_wait), for a timeout.
-    #[cfg(feature = "capi")]
-    pub(crate) fn remove_timeout_and_wait(&self, number: i32) -> Result<(), RemoveError> {
-        let id = self.numbers.lock().timeout(number)?;
-        self.registry.remove_timeout_and_wait(id)?;
-        self.numbers.lock().release(number, Entry::Timeout(id));
+    pub(crate) fn remove_and_wait<I: NumberedId>(&self, number: i32) -> Result<(), RemoveError> {
+        let id: I = self.numbers.lock().get(number)?;
+        self.registry.remove_and_wait(id)?;
+        self.numbers.lock().release(number, id.into_entry());
         Ok(())
     }
 
@@ -181,7 +177,7 @@ impl NumberedLoop {
         let mut event_loop = self.event_loop.try_lock();
         let event_loop = event_loop.as_mut().ok_or(RunDefaultError::AlreadyRunning)?;
         let result = event_loop.run_once(None);
-        self.registry.lock().stop = false;
+        self.registry.lock().core.take_stop();
         self.settle(result)
     }
 
@@ -211,9 +207,9 @@ impl NumberedLoop {
             let mut numbers = self.numbers.lock();
             for panic in panics {
                 match panic.callback {
-                    PanickedCallback::Handle(id) => numbers.forget(Entry::Handle(id)),
-                    PanickedCallback::Timeout(id) => numbers.forget(Entry::Timeout(id)),
-                    PanickedCallback::Free => {}
+                    CallbackId::Handle(id) => numbers.forget(Entry::Handle(id)),
+                    CallbackId::Timeout(id) => numbers.forget(Entry::Timeout(id)),
+                    CallbackId::Free => {}
                 }
             }
         }

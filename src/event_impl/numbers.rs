@@ -1,6 +1,6 @@
 //! Positive numbers for entries, as the C shape of the event API names them.
 
-use crate::core::NotRegistered;
+use crate::core::{EntryId, NotRegistered};
 use crate::id::{HandleId, TimeoutId};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -19,9 +19,44 @@ pub(super) struct Numbers {
 
 /// What a number names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     Handle(HandleId),
     Timeout(TimeoutId),
+}
+
+/// The id of an entry that has a number.
+pub(crate) trait NumberedId: EntryId {
+    /// The id in `entry`, if that is of this kind.
+    fn from_entry(entry: Entry) -> Option<Self>;
+
+    /// The entry with this id.
+    fn into_entry(self) -> Entry;
+}
+
+impl NumberedId for HandleId {
+    fn from_entry(entry: Entry) -> Option<HandleId> {
+        match entry {
+            Entry::Handle(id) => Some(id),
+            Entry::Timeout(_) => None,
+        }
+    }
+
+    fn into_entry(self) -> Entry {
+        Entry::Handle(self)
+    }
+}
+
+impl NumberedId for TimeoutId {
+    fn from_entry(entry: Entry) -> Option<TimeoutId> {
+        match entry {
+            Entry::Timeout(id) => Some(id),
+            Entry::Handle(_) => None,
+        }
+    }
+
+    fn into_entry(self) -> Entry {
+        Entry::Timeout(self)
+    }
 }
 
 impl Numbers {
@@ -38,7 +73,7 @@ impl Numbers {
     /// The next number, or `None` when all are in use. It stays vacant until it is
     /// [given](Numbers::give).
     pub(super) fn vacant(&self) -> Option<i32> {
-        if self.live.len() >= self.limit.cast_unsigned() as usize {
+        if self.live.len() >= self.limit as usize {
             return None;
         }
         let mut number = self.last;
@@ -56,30 +91,15 @@ impl Numbers {
         self.live.insert(number, entry);
     }
 
-    pub(super) fn handle(&self, number: i32) -> Result<HandleId, NotRegistered> {
-        match self.live.get(&number) {
-            Some(Entry::Handle(id)) => Ok(*id),
-            _ => Err(NotRegistered),
-        }
+    /// The entry of this kind that the number names.
+    pub(super) fn get<I: NumberedId>(&self, number: i32) -> Result<I, NotRegistered> {
+        let entry = self.live.get(&number).copied();
+        entry.and_then(I::from_entry).ok_or(NotRegistered)
     }
 
-    pub(super) fn timeout(&self, number: i32) -> Result<TimeoutId, NotRegistered> {
-        match self.live.get(&number) {
-            Some(Entry::Timeout(id)) => Ok(*id),
-            _ => Err(NotRegistered),
-        }
-    }
-
-    /// Takes the number of a handle back: of several calls one succeeds (EV-701).
-    pub(super) fn take_handle(&mut self, number: i32) -> Result<HandleId, NotRegistered> {
-        let id = self.handle(number)?;
-        self.live.remove(&number);
-        Ok(id)
-    }
-
-    /// As [`take_handle`](Numbers::take_handle), for a timeout.
-    pub(super) fn take_timeout(&mut self, number: i32) -> Result<TimeoutId, NotRegistered> {
-        let id = self.timeout(number)?;
+    /// Takes the number of an entry back: of several calls one succeeds (EV-701).
+    pub(super) fn take<I: NumberedId>(&mut self, number: i32) -> Result<I, NotRegistered> {
+        let id = self.get(number)?;
         self.live.remove(&number);
         Ok(id)
     }
@@ -114,7 +134,7 @@ impl Hasher for NumberHasher {
     }
 
     fn write_i32(&mut self, number: i32) {
-        self.write_u64(u64::from(number.cast_unsigned()));
+        self.write_u64(u64::from(number as u32));
     }
 
     fn write_u64(&mut self, number: u64) {
@@ -136,7 +156,7 @@ mod tests {
             core: 0,
             slot: 0,
         };
-        if serial.is_multiple_of(2) {
+        if serial % 2 == 0 {
             Entry::Handle(HandleId(key))
         } else {
             Entry::Timeout(TimeoutId(key))
@@ -144,14 +164,14 @@ mod tests {
     }
 
     fn take(numbers: &mut Numbers, number: i32) -> Option<Entry> {
-        let handle = numbers.take_handle(number).map(Entry::Handle);
-        let taken = handle.or_else(|_| numbers.take_timeout(number).map(Entry::Timeout));
+        let handle = numbers.take(number).map(Entry::Handle);
+        let taken = handle.or_else(|_| numbers.take(number).map(Entry::Timeout));
         taken.ok()
     }
 
     proptest! {
         #[test]
-        fn no_two_live_entries_share_a_number_and_only_a_full_table_refuses(
+        fn live_entries_have_unique_ints_until_the_table_is_full(
             operations in prop::collection::vec((any::<bool>(), 1..=8_i32), 0..200)
         ) {
             let mut numbers = Numbers::up_to(8);
@@ -193,12 +213,12 @@ mod tests {
         let mut numbers = Numbers::up_to(8);
         numbers.give(1, entry(0));
         numbers.give(2, entry(1));
-        assert!(numbers.timeout(1).is_err());
-        assert!(numbers.take_timeout(1).is_err());
-        assert!(numbers.handle(2).is_err());
-        assert!(numbers.take_handle(2).is_err());
-        assert!(numbers.handle(1).is_ok());
-        assert!(numbers.timeout(2).is_ok());
+        assert!(numbers.get::<TimeoutId>(1).is_err());
+        assert!(numbers.take::<TimeoutId>(1).is_err());
+        assert!(numbers.get::<HandleId>(2).is_err());
+        assert!(numbers.take::<HandleId>(2).is_err());
+        assert!(numbers.get::<HandleId>(1).is_ok());
+        assert!(numbers.get::<TimeoutId>(2).is_ok());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Loops on the operating system's pollers, and the choice between these.
 
 use super::EventLoop;
+use crate::diagnostics::{Warning, WarningHook, WarningLimits};
 use crate::poller::{Backend, OsPoller};
-use crate::registry::{Limits, Warning, WarningHook};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 #[must_use = "a builder makes nothing before `build`"]
 pub struct EventLoopBuilder {
     backend: Backend,
-    limits: Limits,
+    warning_limits: WarningLimits,
     on_warning: Option<WarningHook>,
 }
 
@@ -49,9 +49,9 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Warns from these limits on.
-    pub fn limits(mut self, limits: Limits) -> EventLoopBuilder {
-        self.limits = limits;
+    /// Sets the limits beyond which the loop warns.
+    pub fn warning_limits(mut self, limits: WarningLimits) -> EventLoopBuilder {
+        self.warning_limits = limits;
         self
     }
 
@@ -71,7 +71,7 @@ impl EventLoopBuilder {
     /// Whatever the operating system reports, for example that there are no descriptors left.
     pub fn build(self) -> io::Result<EventLoop> {
         let mut event_loop = OsPoller::new(self.backend).map(EventLoop::with_poller)?;
-        event_loop.set_limits(self.limits);
+        event_loop.set_warning_limits(self.warning_limits);
         if let Some(hook) = self.on_warning {
             event_loop.registry.set_warning_hook(hook);
         }
@@ -83,7 +83,7 @@ impl fmt::Debug for EventLoopBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLoopBuilder")
             .field("backend", &self.backend)
-            .field("limits", &self.limits)
+            .field("warning_limits", &self.warning_limits)
             .finish_non_exhaustive()
     }
 }

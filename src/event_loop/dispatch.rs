@@ -1,113 +1,120 @@
 //! The calls of one turn, one by one, each without the lock.
 
-use super::{CallbackPanic, EventLoop, PanickedCallback};
-use crate::core::{Call, Removal};
+use super::CallbackPanic;
+use crate::core::{Call, EntryId};
 use crate::events::Events;
-use crate::planted::{Defect, planted};
-use crate::poller::{Poller, Registrar};
-use crate::registry::Next;
+use crate::id::CallbackId;
+use crate::poller::Poller;
+use crate::registry::{Callback, Next, Registry, State};
+use crate::sync::MutexGuard;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-impl<P: Poller> EventLoop<P> {
-    /// Makes the calls of the turn that has begun.
-    pub(super) fn dispatch(&mut self, panics: &mut Vec<CallbackPanic>) {
-        let registrar = self.registry.registrar();
-        let mut state = self.registry.lock();
-        while let Some(call) = state.core.next_call() {
-            match call {
-                Call::Handle {
-                    id,
-                    events,
-                    mut payload,
-                    ..
-                } => {
-                    state.stats.calls += 1;
-                    drop(state);
-                    let called = catch(|| payload(&self.registry, id.0, events));
-                    let next = called.unwrap_or_else(|message| {
-                        let callback = PanickedCallback::Handle(id);
-                        panics.push(CallbackPanic { callback, message });
-                        Next::Remove
-                    });
-                    state = self.registry.lock();
-                    if self.watch.looks() {
-                        let (changes, now) = (state.health.changes, registrar.coarse_now());
-                        self.watch.handle_called(id, events, changes, now);
-                    }
-                    // The callback may have removed its own entry: then there is nothing left to do.
-                    match next {
-                        Next::Keep => {}
-                        Next::Disable => {
-                            let _ = state.core.update_handle(id, Events::NONE);
-                        }
-                        Next::Remove => {
-                            let _: Result<Removal, _> = state.core.remove_handle(id);
-                            state.apply_urgent_change(registrar);
-                        }
-                    }
-                    state.core.finish_handle(id, payload);
-                    self.registry.call_is_over(&state);
+/// Callbacks and sources that were removed and are to be dropped.
+pub(super) type Freed<P> = Vec<(Callback<P>, Option<<P as Poller>::Source>)>;
+
+/// What the calls of a turn use of the loop.
+struct Calls<'a, 'b, P: Poller> {
+    registry: &'a Registry<P>,
+    panics: &'b mut Vec<CallbackPanic>,
+}
+
+/// Makes the calls of the turn that has begun, and returns with the lock held.
+pub(super) fn dispatch<'a, P: Poller>(
+    registry: &'a Registry<P>,
+    freed: &mut Freed<P>,
+    panics: &mut Vec<CallbackPanic>,
+) -> MutexGuard<'a, State<P>> {
+    let mut calls = Calls { registry, panics };
+    let mut state = registry.lock();
+    while let Some(call) = state.core.next_call() {
+        state = match call {
+            Call::Handle {
+                id,
+                events,
+                payload,
+                ..
+            } => calls.call(state, id, events, payload),
+            Call::Timeout { id, payload } => calls.call(state, id, Events::NONE, payload),
+            Call::Free { payload, source } => {
+                // Nothing but free calls is left in the turn: they are taken together, so that a loop
+                // which has much to free does not take the lock for each.
+                freed.push((payload, source));
+                while let Some(call) = state.core.next_call() {
+                    let Call::Free { payload, source } = call else {
+                        unreachable!("I14: a turn ends with its free calls");
+                    };
+                    freed.push((payload, source));
                 }
-                Call::Timeout { id, mut payload } => {
-                    state.stats.calls += 1;
-                    drop(state);
-                    let called = catch(|| payload(&self.registry, id.0, Events::NONE));
-                    let next = called.unwrap_or_else(|message| {
-                        let callback = PanickedCallback::Timeout(id);
-                        panics.push(CallbackPanic { callback, message });
-                        Next::Remove
-                    });
-                    state = self.registry.lock();
-                    if self.watch.looks() {
-                        let (changes, now) = (state.health.changes, registrar.coarse_now());
-                        self.watch.timeout_called(id, changes, now);
-                    }
-                    match next {
-                        Next::Keep => {}
-                        Next::Disable => {
-                            let now = state.core.latest_time();
-                            let _ = state.core.update_timeout(id, now, None);
-                        }
-                        Next::Remove => {
-                            let _: Result<Removal, _> = state.core.remove_timeout(id);
-                        }
-                    }
-                    state.core.finish_timeout(id, payload);
-                    self.registry.call_is_over(&state);
-                }
-                Call::Free { payload, source } => {
-                    // Nothing but free calls is left in the turn: they are taken together, so that a loop
-                    // which has much to free does not take the lock for each.
-                    self.freed.push((payload, source));
-                    while let Some(call) = state.core.next_call() {
-                        let Call::Free { payload, source } = call else {
-                            unreachable!("I14: a turn ends with its free calls");
-                        };
-                        self.freed.push((payload, source));
-                    }
-                    let count = self.freed.len();
-                    state.freeing = count;
-                    if planted(Defect::FreedUnderLock) {
-                        self.freed.clear();
-                    }
-                    drop(state);
-                    self.watch.free_begins(registrar.coarse_now());
-                    for (payload, source) in self.freed.drain(..) {
-                        let freed = catch(|| drop(payload)).and(catch(|| drop(source)));
-                        if let Err(message) = freed {
-                            let callback = PanickedCallback::Free;
-                            panics.push(CallbackPanic { callback, message });
-                        }
-                    }
-                    self.watch.free_is_over(registrar.coarse_now());
-                    let mut state = self.registry.lock();
-                    state.freeing = 0;
-                    state.stats.frees += count as u64;
-                    return;
-                }
+                return calls.free(state, freed);
             }
         }
+    }
+    state
+}
+
+impl<'a, P: Poller> Calls<'a, '_, P> {
+    /// Calls the callback of an entry without the lock, and does with the entry what the callback asks for.
+    fn call<I: EntryId>(
+        &mut self,
+        mut state: MutexGuard<'a, State<P>>,
+        id: I,
+        events: Events,
+        mut callback: Callback<P>,
+    ) -> MutexGuard<'a, State<P>> {
+        state.stats.calls += 1;
+        drop(state);
+        let called = catch(|| callback(self.registry, id.key(), events));
+        let next = called.unwrap_or_else(|message| {
+            self.panicked(id.into(), message);
+            Next::Remove
+        });
+        let mut state = self.registry.lock();
+        if state.diagnostics.takes_sample() {
+            let now = self.registry.coarse_now();
+            state.diagnostics.call_ended(id.into(), events, now);
+        }
+        let effects = match next {
+            Next::Keep => None,
+            // The callback may have removed its own entry: then there is nothing left to do.
+            Next::Disable => id.disable(&mut state.core).ok(),
+            Next::Remove => id.remove(&mut state.core).ok().map(|(_, effects)| effects),
+        };
+        if let Some(effects) = effects {
+            // The loop is awake, and this is its thread: nothing is left to do without the lock.
+            let _ = self.registry.apply(effects);
+        }
+        id.finish(&mut state.core, callback);
+        self.registry.call_is_over(&state);
+        state
+    }
+
+    /// Drops what was removed, without the lock.
+    fn free(
+        &mut self,
+        mut state: MutexGuard<'a, State<P>>,
+        freed: &mut Freed<P>,
+    ) -> MutexGuard<'a, State<P>> {
+        let count = freed.len();
+        state.freeing = count;
+        state.diagnostics.free_began(self.registry.coarse_now());
+        drop(state);
+        for (callback, source) in freed.drain(..) {
+            if let Err(message) = catch(|| drop(callback)).and(catch(|| drop(source))) {
+                self.panicked(CallbackId::Free, message);
+            }
+        }
+        let now = self.registry.coarse_now();
+        let mut state = self.registry.lock();
+        state.diagnostics.free_ended(now);
+        state.freeing = 0;
+        state.stats.frees += count as u64;
+        state
+    }
+
+    #[cold]
+    fn panicked(&mut self, callback: CallbackId, message: String) {
+        self.panics.push(CallbackPanic { callback, message });
     }
 }
 

@@ -1,7 +1,6 @@
 //! Why a turn of the loop ended with an error.
 
-use crate::id::{HandleId, TimeoutId};
-use std::fmt;
+use crate::id::CallbackId;
 use std::io;
 
 /// Why a turn of the loop ended with an error. The loop may be run again after each (EV-512).
@@ -25,29 +24,8 @@ pub enum RunError {
 /// A callback that panicked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallbackPanic {
-    /// Which one.
-    pub callback: PanickedCallback,
-    /// What it said.
+    /// The callback.
+    pub callback: CallbackId,
+    /// The message of the panic.
     pub message: String,
-}
-
-/// Which callback panicked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PanickedCallback {
-    /// The callback of this handle.
-    Handle(HandleId),
-    /// The callback of this timeout.
-    Timeout(TimeoutId),
-    /// The drop of a removed callback.
-    Free,
-}
-
-impl fmt::Display for PanickedCallback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PanickedCallback::Handle(_) => "a handle's callback",
-            PanickedCallback::Timeout(_) => "a timeout's callback",
-            PanickedCallback::Free => "the drop of a removed callback",
-        })
-    }
 }

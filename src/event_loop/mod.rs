@@ -6,29 +6,28 @@ mod dispatch;
 mod error;
 mod process;
 mod rebuild;
-mod report;
 mod signal;
 #[cfg(not(loom))]
 mod thread;
-mod watch;
 
 #[cfg(not(loom))]
 pub use builder::EventLoopBuilder;
-pub use error::{CallbackPanic, PanickedCallback, RunError};
+pub use error::{CallbackPanic, RunError};
 pub use signal::SignalStopper;
 #[cfg(not(loom))]
 pub use thread::LoopThread;
 
 use crate::core::Phantoms;
-use crate::planted::{Defect, planted};
-use crate::poller::{DefaultPoller, Poller, Registrar};
-use crate::registry::{Callback, Registry, trace};
+use crate::diagnostics::{Warning, WarningLimits};
+use crate::poller::{DefaultPoller, Poller};
+use crate::registry::{Registry, trace};
 use crate::time::Time;
+use dispatch::{Freed, dispatch};
 use process::Process;
+use std::convert::Infallible;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
-use watch::Watch;
 
 /// Runs the callbacks of one table: the owner of the wait.
 ///
@@ -57,9 +56,7 @@ pub struct EventLoop<P: Poller = DefaultPoller> {
     registry: Registry<P>,
     poller: P,
     /// What is being freed; keeps its storage.
-    freed: Vec<(Callback<P>, Option<P::Source>)>,
-    /// Looks for slow callbacks and handles that make no progress.
-    watch: Watch,
+    freed: Freed<P>,
     process: Process,
     /// Looks for registrations that the poller cannot end.
     phantoms: Phantoms,
@@ -82,7 +79,6 @@ impl<P: Poller> EventLoop<P> {
     pub fn with_poller(poller: P) -> EventLoop<P> {
         EventLoop {
             registry: Registry::new(poller.registrar().clone()),
-            watch: Watch::new(poller.registrar().coarse_tick()),
             poller,
             freed: Vec::new(),
             process: Process::current(),
@@ -138,7 +134,7 @@ impl<P: Poller> EventLoop<P> {
     /// [`RunError`]
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<(), RunError> {
         let mut panics = Vec::new();
-        self.registry.set_is_run(true);
+        self.registry.set_is_running(true);
         let stale;
         {
             let mut state = self.registry.lock();
@@ -149,7 +145,7 @@ impl<P: Poller> EventLoop<P> {
         if self.phantoms.are_seen(stale) {
             self.rebuild_poller();
         }
-        self.dispatch(&mut panics);
+        drop(dispatch(&self.registry, &mut self.freed, &mut panics));
         if let Some(hook) = &mut self.before_wait {
             hook();
         }
@@ -158,39 +154,35 @@ impl<P: Poller> EventLoop<P> {
         let waited = self.poller.wait(timeout);
 
         let mut state = self.registry.lock();
-        state.wake_up();
+        state.core.wake_up();
         if waited.is_ok() {
             let now = self.registry.now();
-            for token in self
-                .poller
-                .lost()
-                .filter(|_| !planted(Defect::LossForgotten))
-            {
+            for token in self.poller.lost() {
                 state.core.lost(token);
             }
             state.core.begin_turn(now, self.poller.ready());
-            state.health.turn_began(now);
-            self.watch.turn_begins(state.health.changes, now);
+            state.diagnostics.turn_began(now);
         }
         drop(state);
         if waited.is_ok() {
-            self.dispatch(&mut panics);
-            if self.watch.turn_is_over(|| self.registry.coarse_now()) {
-                self.report();
+            let mut state = dispatch(&self.registry, &mut self.freed, &mut panics);
+            let warnings = state.diagnostics.turn_ended(|| self.registry.coarse_now());
+            let (turns, calls) = (state.stats.turns, state.stats.calls);
+            drop(state);
+            for warning in &warnings {
+                self.registry.warn(warning);
             }
-            if cfg!(feature = "tracing") {
-                self.report_turn();
-            }
+            trace::turned(turns, calls);
             if let Some(hook) = &mut self.after_dispatch {
                 hook();
             }
         }
-        if cfg!(debug_assertions)
-            && let Err(violation) = self.registry.lock().core.check_invariants()
-        {
-            unreachable!("{violation}");
+        if cfg!(debug_assertions) {
+            if let Err(violation) = self.registry.lock().core.check_invariants() {
+                unreachable!("{violation}");
+            }
         }
-        self.registry.set_is_run(false);
+        self.registry.set_is_running(false);
         waited.map_err(RunError::Wait)?;
         if panics.is_empty() {
             Ok(())
@@ -208,7 +200,7 @@ impl<P: Poller> EventLoop<P> {
         let mut panics = Vec::new();
         while self.registry.lock().core.pending_frees() > 0 {
             self.registry.lock().core.begin_frees();
-            self.dispatch(&mut panics);
+            drop(dispatch(&self.registry, &mut self.freed, &mut panics));
         }
         if panics.is_empty() {
             Ok(())
@@ -226,6 +218,22 @@ impl<P: Poller> EventLoop<P> {
     /// Sets what is called in every turn after the last callback and free call. It may use the registry.
     pub fn set_after_dispatch(&mut self, hook: impl FnMut() + Send + 'static) {
         self.after_dispatch = Some(Box::new(hook));
+    }
+
+    /// Sets the hook that is called with each [`Warning`], in place of the one that was set before.
+    ///
+    /// The loop's thread calls it at the end of a turn, when all calls of the turn are over.
+    /// [`Warning::NotRunning`] and [`Warning::Blocked`] come from any thread that calls the registry, inside that
+    /// call, so the hook must not wait for what that thread may hold. It may use the registry, and no lock of
+    /// this library is held while it is called.
+    pub fn set_on_warning(&mut self, hook: impl Fn(&Warning) + Send + Sync + 'static) {
+        let replaced = self.registry.set_warning_hook(std::sync::Arc::new(hook));
+        drop(replaced);
+    }
+
+    /// Sets the limits beyond which the loop warns.
+    pub fn set_warning_limits(&mut self, limits: WarningLimits) {
+        self.registry.set_warning_limits(limits);
     }
 
     /// Prepares the loop to be waited for by another one: tells its poller what there is to wait for, and
@@ -266,20 +274,15 @@ impl<P: Poller> EventLoop<P> {
     fn prepare_to_wait(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         let mut state = self.registry.lock();
         state.apply_changes(self.registry.registrar());
-        let stops = state.stop || self.registry.is_signalled();
+        let stops = state.core.is_stopping() || self.registry.is_signalled();
         let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
         if at_once || stops || state.core.is_busy() || self.poller.is_always_ready() {
             // It does not sleep, so nobody needs to wake it, and there is no need to know the time.
             return Some(Duration::ZERO);
         }
         let deadline = state.core.next_deadline();
-        let deadline = deadline.filter(|_| !planted(Defect::DeadlineSleptThrough));
-        if planted(Defect::SleepNotedLate) {
-            drop(state);
-            state = self.registry.lock();
-        }
         if timeout.is_none() && deadline.is_none() {
-            state.fall_asleep(None);
+            state.core.fall_asleep(None);
             return None;
         }
         let now = self.registry.now();
@@ -287,7 +290,7 @@ impl<P: Poller> EventLoop<P> {
         let until = deadline.map_or(limit, |deadline| deadline.min(limit));
         let longest = until.since(now);
         if !longest.is_zero() {
-            state.fall_asleep(Some(until));
+            state.core.fall_asleep(Some(until));
         }
         Some(longest)
     }
@@ -296,10 +299,11 @@ impl<P: Poller> EventLoop<P> {
 impl<P: Poller> Drop for EventLoop<P> {
     fn drop(&mut self) {
         self.registry.lock().core.close();
-        if let Err(RunError::CallbackPanicked(panics)) = self.drain()
-            && !std::thread::panicking()
-        {
-            std::panic::resume_unwind(Box::new(panics[0].message.clone()));
+        match self.drain() {
+            Err(RunError::CallbackPanicked(panics)) if !std::thread::panicking() => {
+                std::panic::resume_unwind(Box::new(panics[0].message.clone()));
+            }
+            _ => {}
         }
     }
 }
@@ -318,7 +322,10 @@ impl<P: Poller> Stopper<P> {
     /// after one turn that does not wait (EV-907).
     pub fn stop(&self) {
         trace::stops();
-        self.registry.change(|state| state.stop = true);
+        let stopped = self
+            .registry
+            .change(|state| Ok(((), state.core.request_stop())));
+        stopped.unwrap_or_else(|never: Infallible| match never {});
     }
 }
 

@@ -1,7 +1,6 @@
 //! Getting rid of what a poller reports and nobody is registered for.
 
 use super::EventLoop;
-use crate::planted::{Defect, planted};
 use crate::poller::Poller;
 
 impl<P: Poller> EventLoop<P> {
@@ -11,9 +10,7 @@ impl<P: Poller> EventLoop<P> {
     #[cold]
     pub(super) fn rebuild_poller(&mut self) {
         let mut state = self.registry.lock();
-        if let Ok(true) = self.poller.rebuild()
-            && !planted(Defect::RebuildUntold)
-        {
+        if let Ok(true) = self.poller.rebuild() {
             state.core.poller_was_rebuilt();
         }
     }

@@ -47,8 +47,8 @@ impl Clock {
 /// never negative.
 #[inline]
 fn time(time: Timespec) -> Time {
-    let seconds = time.tv_sec.cast_unsigned();
-    let nanos = time.tv_nsec.cast_unsigned();
+    let seconds = time.tv_sec as u64;
+    let nanos = time.tv_nsec as u64;
     Time::from_nanos(
         seconds
             .saturating_mul(NANOS_PER_SECOND)

@@ -12,15 +12,13 @@
 //! registration but a new epoll descriptor (EV-1003). That is why the wake descriptor is our own: it moves
 //! along, and whoever wakes need not know.
 
+use super::Source;
 use super::always_ready::AlwaysReady;
-use super::clock::Clock;
 use super::source::OsSource;
 use super::wake_fd::WakeFd;
-use super::{Poller, Registrar, Source};
 use crate::events::Events;
 use crate::id::Token;
 use crate::sync::Mutex;
-use crate::time::Time;
 use mio::{Poll, Registry};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
@@ -42,7 +40,7 @@ const EVENTS_AT_FIRST: usize = 1024;
 
 /// Waits with mio.
 #[derive(Debug)]
-pub struct MioPoller {
+pub(super) struct MioPoller {
     poll: Poll,
     events: mio::Events,
     /// How many events were handed out since the last wait.
@@ -52,29 +50,22 @@ pub struct MioPoller {
     registrar: MioRegistrar,
 }
 
-/// Registers on mio's epoll descriptor, wakes with an eventfd.
+/// Registers on mio's epoll descriptor.
 #[derive(Debug, Clone)]
-pub struct MioRegistrar(Arc<Shared>);
+pub(super) struct MioRegistrar(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     /// Where to register. A second lock, always taken after the registry's, and nobody waits for it: only
     /// a poller that is rebuilt puts another one here.
     registry: Mutex<Registry>,
-    wake: WakeFd,
     always_ready: AlwaysReady,
-    clock: Clock,
 }
 
 impl MioPoller {
-    /// A poller with an epoll descriptor and a waker of its own.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the operating system reports, for example that there are no descriptors left.
-    pub fn new() -> io::Result<MioPoller> {
-        let wake = WakeFd::new()?;
-        let (poll, registry) = new_poll(&wake)?;
+    /// Creates a poller with an epoll descriptor of its own, whose waits `wake` ends.
+    pub(super) fn new(wake: &WakeFd) -> io::Result<MioPoller> {
+        let (poll, registry) = new_poll(wake)?;
         Ok(MioPoller {
             poll,
             events: mio::Events::with_capacity(EVENTS_AT_FIRST),
@@ -82,23 +73,16 @@ impl MioPoller {
             always_ready: Vec::new(),
             registrar: MioRegistrar(Arc::new(Shared {
                 registry: Mutex::new(registry),
-                wake,
                 always_ready: AlwaysReady::new(),
-                clock: Clock::new(),
             })),
         })
     }
-}
 
-impl Poller for MioPoller {
-    type Source = OsSource;
-    type Registrar = MioRegistrar;
-
-    fn registrar(&self) -> &MioRegistrar {
+    pub(super) fn registrar(&self) -> &MioRegistrar {
         &self.registrar
     }
 
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         if self.handed_out.replace(0) >= self.events.capacity() {
             self.events = mio::Events::with_capacity(self.events.capacity() * 2);
         }
@@ -117,15 +101,15 @@ impl Poller for MioPoller {
         Ok(())
     }
 
-    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.poll.registry().as_fd())
+    pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.poll.registry().as_fd()
     }
 
-    fn is_always_ready(&self) -> bool {
+    pub(super) fn is_always_ready(&self) -> bool {
         self.registrar.0.always_ready.is_ready()
     }
 
-    fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
+    pub(super) fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
         let polled = self.events.iter().filter(|event| {
             self.handed_out.set(self.handed_out.get() + 1);
             event.token() != WAKE
@@ -135,13 +119,14 @@ impl Poller for MioPoller {
             .chain(self.always_ready.iter().copied())
     }
 
-    fn rebuild(&mut self) -> io::Result<bool> {
+    /// Takes a new epoll descriptor, which knows nothing but `wake`.
+    pub(super) fn rebuild(&mut self, wake: &WakeFd) -> io::Result<()> {
         let shared = &self.registrar.0;
-        let (poll, registry) = new_poll(&shared.wake)?;
+        let (poll, registry) = new_poll(wake)?;
         *shared.registry.lock() = registry;
         shared.always_ready.clear();
         self.poll = poll;
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -155,10 +140,13 @@ fn new_poll(wake: &WakeFd) -> io::Result<(Poll, Registry)> {
     Ok((poll, registry))
 }
 
-impl Registrar for MioRegistrar {
-    type Source = OsSource;
-
-    fn register(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
+impl MioRegistrar {
+    pub(super) fn register(
+        &self,
+        source: &OsSource,
+        token: Token,
+        interest: Events,
+    ) -> io::Result<()> {
         let registry = self.0.registry.lock();
         let (data, flags) = (EventData::new_u64(token.into_bits()), flags_of(interest));
         let result = match epoll::add(&*registry, source, data, flags) {
@@ -170,14 +158,19 @@ impl Registrar for MioRegistrar {
         self.note(token, interest, result)
     }
 
-    fn reregister(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
+    pub(super) fn reregister(
+        &self,
+        source: &OsSource,
+        token: Token,
+        interest: Events,
+    ) -> io::Result<()> {
         let registry = self.0.registry.lock();
         let data = EventData::new_u64(token.into_bits());
         let result = epoll::modify(&*registry, source, data, flags_of(interest));
         self.note(token, interest, result)
     }
 
-    fn deregister(&self, source: &OsSource) {
+    pub(super) fn deregister(&self, source: &OsSource) {
         let shared = &*self.0;
         shared.always_ready.remove(source.fd());
         // Fails if the descriptor was closed too early, and then the kernel has forgotten it, or if it is
@@ -185,24 +178,6 @@ impl Registrar for MioRegistrar {
         let _ = epoll::delete(&*shared.registry.lock(), source);
     }
 
-    fn wake(&self) -> io::Result<()> {
-        self.0.wake.wake()
-    }
-
-    fn now(&self) -> Time {
-        self.0.clock.now()
-    }
-
-    fn coarse_now(&self) -> Time {
-        self.0.clock.coarse_now()
-    }
-
-    fn coarse_tick(&self) -> Duration {
-        self.0.clock.coarse_tick()
-    }
-}
-
-impl MioRegistrar {
     /// Notes what epoll made of a descriptor: one that it cannot poll is always ready, and any other is not, even
     /// if the number was one before (EV-1002, EV-1004).
     fn note(&self, token: Token, interest: Events, result: Result<(), Errno>) -> io::Result<()> {

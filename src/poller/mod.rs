@@ -27,8 +27,8 @@
 //! - **Never early.** A wait with a timeout ends early only for an event or a wake, and the clock does
 //!   not run backwards (EV-806, EV-807).
 //!
-//! [`OsPoller`] is the backend of real programs. It is one of two, chosen when it is made: [`MioPoller`]
-//! on `epoll(7)` or [`PollPoller`] on `poll(2)`. [`model::ModelPoller`] is one without a kernel: its time
+//! [`OsPoller`] is the backend of real programs. It is one of two, chosen when it is made by [`Backend`]: on
+//! `epoll(7)`, by way of mio, or on `poll(2)`. [`model::ModelPoller`] is one without a kernel: its time
 //! and readiness are set by hand, and it runs under the loom model checker.
 
 #[cfg(not(loom))]
@@ -48,11 +48,7 @@ mod source;
 mod wake_fd;
 
 #[cfg(not(loom))]
-pub use self::mio::{MioPoller, MioRegistrar};
-#[cfg(not(loom))]
 pub use self::os::{Backend, OsPoller, OsRegistrar};
-#[cfg(not(loom))]
-pub use self::poll::{PollPoller, PollRegistrar};
 #[cfg(not(loom))]
 pub use self::source::OsSource;
 

@@ -190,11 +190,10 @@ impl Poller for ModelPoller {
             world = shared.changed.wait(world);
         }
         self.found.extend(world.found());
-        if let Some(timeout) = timeout
-            && self.found.is_empty()
-            && !world.woken
-        {
-            world.now = world.now.after(timeout);
+        if self.found.is_empty() && !world.woken {
+            if let Some(timeout) = timeout {
+                world.now = world.now.after(timeout);
+            }
         }
         world.woken = false;
         Ok(())

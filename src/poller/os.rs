@@ -2,15 +2,18 @@
 //!
 //! Which backend it is, is asked a few times per turn and once per walk over what is ready, not per event.
 
+use super::clock::Clock;
 use super::mio::{MioPoller, MioRegistrar};
 use super::poll::{PollPoller, PollRegistrar};
 use super::source::OsSource;
+use super::wake_fd::WakeFd;
 use super::{Poller, Registrar};
 use crate::events::Events;
 use crate::id::Token;
 use crate::time::Time;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A way to wait for descriptors. What a loop promises does not depend on it, only what it costs.
@@ -35,38 +38,49 @@ pub struct OsPoller {
 
 /// Registers, wakes and tells the time for an [`OsPoller`].
 #[derive(Clone, Debug)]
-pub struct OsRegistrar(Either<MioRegistrar, PollRegistrar>);
+pub struct OsRegistrar(Arc<Shared>);
+
+/// The registrar's half of the backend, and what does not depend on the backend.
+#[derive(Debug)]
+struct Shared {
+    backend: Either<MioRegistrar, PollRegistrar>,
+    wake: WakeFd,
+    clock: Clock,
+}
 
 /// Something of one of the two backends.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Either<E, P> {
     Epoll(E),
     Poll(P),
 }
 
 impl OsPoller {
-    /// A poller with `backend`.
+    /// Creates a poller with `backend`.
     ///
     /// # Errors
     ///
     /// Whatever the operating system reports, for example that there are no descriptors left.
     pub fn new(backend: Backend) -> io::Result<OsPoller> {
-        Ok(match backend {
+        let wake = WakeFd::new()?;
+        let (poller, backend) = match backend {
             Backend::Epoll => {
-                let poller = MioPoller::new()?;
-                OsPoller {
-                    registrar: OsRegistrar(Either::Epoll(poller.registrar().clone())),
-                    poller: Either::Epoll(poller),
-                }
+                let poller = MioPoller::new(&wake)?;
+                let registrar = poller.registrar().clone();
+                (Either::Epoll(poller), Either::Epoll(registrar))
             }
             Backend::Poll => {
-                let poller = PollPoller::new()?;
-                OsPoller {
-                    registrar: OsRegistrar(Either::Poll(poller.registrar().clone())),
-                    poller: Either::Poll(poller),
-                }
+                let poller = PollPoller::new();
+                let registrar = poller.registrar().clone();
+                (Either::Poll(poller), Either::Poll(registrar))
             }
-        })
+        };
+        let registrar = OsRegistrar(Arc::new(Shared {
+            backend,
+            wake,
+            clock: Clock::new(),
+        }));
+        Ok(OsPoller { poller, registrar })
     }
 }
 
@@ -100,7 +114,7 @@ impl Poller for OsPoller {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         match &mut self.poller {
             Either::Epoll(poller) => poller.wait(timeout),
-            Either::Poll(poller) => poller.wait(timeout),
+            Either::Poll(poller) => poller.wait(&self.registrar.0.wake, timeout),
         }
     }
 
@@ -113,30 +127,31 @@ impl Poller for OsPoller {
 
     fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.poller {
-            Either::Epoll(poller) => poller.poll_fd(),
-            Either::Poll(poller) => poller.poll_fd(),
+            Either::Epoll(poller) => Some(poller.poll_fd()),
+            Either::Poll(_) => None,
         }
     }
 
     fn is_always_ready(&self) -> bool {
         match &self.poller {
             Either::Epoll(poller) => poller.is_always_ready(),
-            Either::Poll(poller) => poller.is_always_ready(),
+            Either::Poll(_) => false,
         }
     }
 
     fn lost(&self) -> impl Iterator<Item = Token> {
         match &self.poller {
-            Either::Epoll(poller) => Either::Epoll(poller.lost()),
+            Either::Epoll(_) => Either::Epoll(std::iter::empty()),
             Either::Poll(poller) => Either::Poll(poller.lost()),
         }
     }
 
     fn rebuild(&mut self) -> io::Result<bool> {
         match &mut self.poller {
-            Either::Epoll(poller) => poller.rebuild(),
-            Either::Poll(poller) => poller.rebuild(),
+            Either::Epoll(poller) => poller.rebuild(&self.registrar.0.wake)?,
+            Either::Poll(_) => return Ok(false),
         }
+        Ok(true)
     }
 }
 
@@ -144,52 +159,46 @@ impl Registrar for OsRegistrar {
     type Source = OsSource;
 
     fn register(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
-        match &self.0 {
+        match &self.0.backend {
             Either::Epoll(registrar) => registrar.register(source, token, interest),
-            Either::Poll(registrar) => registrar.register(source, token, interest),
+            Either::Poll(registrar) => {
+                registrar.register(source, token, interest);
+                Ok(())
+            }
         }
     }
 
     fn reregister(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
-        match &self.0 {
+        match &self.0.backend {
             Either::Epoll(registrar) => registrar.reregister(source, token, interest),
-            Either::Poll(registrar) => registrar.reregister(source, token, interest),
+            Either::Poll(registrar) => {
+                registrar.register(source, token, interest);
+                Ok(())
+            }
         }
     }
 
     fn deregister(&self, source: &OsSource) {
-        match &self.0 {
+        match &self.0.backend {
             Either::Epoll(registrar) => registrar.deregister(source),
             Either::Poll(registrar) => registrar.deregister(source),
         }
     }
 
     fn wake(&self) -> io::Result<()> {
-        match &self.0 {
-            Either::Epoll(registrar) => registrar.wake(),
-            Either::Poll(registrar) => registrar.wake(),
-        }
+        self.0.wake.wake()
     }
 
     fn now(&self) -> Time {
-        match &self.0 {
-            Either::Epoll(registrar) => registrar.now(),
-            Either::Poll(registrar) => registrar.now(),
-        }
+        self.0.clock.now()
     }
 
     fn coarse_now(&self) -> Time {
-        match &self.0 {
-            Either::Epoll(registrar) => registrar.coarse_now(),
-            Either::Poll(registrar) => registrar.coarse_now(),
-        }
+        self.0.clock.coarse_now()
     }
 
     fn coarse_tick(&self) -> Duration {
-        match &self.0 {
-            Either::Epoll(registrar) => registrar.coarse_tick(),
-            Either::Poll(registrar) => registrar.coarse_tick(),
-        }
+        self.0.clock.coarse_tick()
     }
 }
 

@@ -7,14 +7,12 @@
 //! and puts them back. What others tell the table meanwhile is noted and carried out when the wait
 //! returns, before it reports anything.
 
-use super::clock::Clock;
+use super::Source;
 use super::source::OsSource;
 use super::wake_fd::WakeFd;
-use super::{Poller, Registrar, Source};
 use crate::events::Events;
 use crate::id::Token;
 use crate::sync::Mutex;
-use crate::time::Time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -25,7 +23,7 @@ use std::time::Duration;
 
 /// Waits with `poll(2)`.
 #[derive(Debug)]
-pub struct PollPoller {
+pub(super) struct PollPoller {
     /// What the kernel is shown; empty between two waits, keeps its storage.
     polled: Vec<PollFd<'static>>,
     ready: Vec<(Token, Events)>,
@@ -33,17 +31,11 @@ pub struct PollPoller {
     registrar: PollRegistrar,
 }
 
-/// Registers in a table, wakes with an eventfd.
-#[derive(Clone, Debug)]
-pub struct PollRegistrar(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    /// A second lock, always taken after the registry's and never held across anything else.
-    table: Mutex<Table>,
-    wake: WakeFd,
-    clock: Clock,
-}
+/// Registers in a table.
+///
+/// Its lock is a second one, always taken after the registry's and never held across anything else.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PollRegistrar(Arc<Mutex<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -75,22 +67,36 @@ enum Told {
 }
 
 impl PollPoller {
-    /// A poller with a wake descriptor of its own.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the operating system reports, for example that there are no descriptors left.
-    pub fn new() -> io::Result<PollPoller> {
-        Ok(PollPoller {
+    /// Creates a poller that watches nothing.
+    pub(super) fn new() -> PollPoller {
+        PollPoller {
             polled: Vec::new(),
             ready: Vec::new(),
             lost: Vec::new(),
-            registrar: PollRegistrar(Arc::new(Shared {
-                table: Mutex::new(Table::default()),
-                wake: WakeFd::new()?,
-                clock: Clock::new(),
-            })),
-        })
+            registrar: PollRegistrar::default(),
+        }
+    }
+
+    pub(super) fn registrar(&self) -> &PollRegistrar {
+        &self.registrar
+    }
+
+    /// Waits until a registered descriptor is ready, `wake` is sent, or `timeout` has passed.
+    pub(super) fn wait(&mut self, wake: &WakeFd, timeout: Option<Duration>) -> io::Result<()> {
+        drop(self.registrar.released());
+        let registered = self.registrar.0.lock().begin_wait();
+        let result = self.poll(&registered, wake, timeout);
+        self.settle(registered);
+        drop(self.registrar.released());
+        result
+    }
+
+    pub(super) fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
+        self.ready.iter().copied()
+    }
+
+    pub(super) fn lost(&self) -> impl Iterator<Item = Token> {
+        self.lost.iter().copied()
     }
 
     /// Shows `registered` to the kernel, and sorts what it says. Closed descriptors, and those that cannot
@@ -98,11 +104,11 @@ impl PollPoller {
     fn poll(
         &mut self,
         registered: &BTreeMap<RawFd, Registration>,
+        wake: &WakeFd,
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         self.ready.clear();
         self.lost.clear();
-        let wake = &self.registrar.0.wake;
         let mut polled: Vec<PollFd<'_>> = std::mem::take(&mut self.polled);
         polled.push(PollFd::new(wake, PollFlags::IN));
         polled.extend(registered.values().map(|registration| {
@@ -136,43 +142,17 @@ impl PollPoller {
 
     /// Puts `registered` back, and reports nothing of what has ended meanwhile.
     fn settle(&mut self, registered: BTreeMap<RawFd, Registration>) {
-        let mut table = self.registrar.0.table.lock();
+        let mut table = self.registrar.0.lock();
         if table.end_wait(registered, &self.lost) {
             self.ready.retain(|(token, _)| table.knows(*token));
         }
     }
 }
 
-impl Poller for PollPoller {
-    type Source = OsSource;
-    type Registrar = PollRegistrar;
-
-    fn registrar(&self) -> &PollRegistrar {
-        &self.registrar
-    }
-
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        drop(self.registrar.released());
-        let registered = self.registrar.0.table.lock().begin_wait();
-        let result = self.poll(&registered, timeout);
-        self.settle(registered);
-        drop(self.registrar.released());
-        result
-    }
-
-    fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
-        self.ready.iter().copied()
-    }
-
-    fn lost(&self) -> impl Iterator<Item = Token> {
-        self.lost.iter().copied()
-    }
-}
-
 impl Drop for PollPoller {
     /// Lets go of the sources: a registrar may live on in some registry.
     fn drop(&mut self) {
-        let mut table = self.registrar.0.table.lock();
+        let mut table = self.registrar.0.lock();
         table.is_closed = true;
         let registered = std::mem::take(&mut table.registered);
         drop(table);
@@ -183,7 +163,7 @@ impl Drop for PollPoller {
 
 impl PollRegistrar {
     fn tell(&self, told: Told) {
-        let mut table = self.0.table.lock();
+        let mut table = self.0.lock();
         if table.is_closed {
             return;
         }
@@ -196,29 +176,21 @@ impl PollRegistrar {
 
     /// What is to be dropped without a lock.
     fn released(&self) -> Vec<OsSource> {
-        std::mem::take(&mut self.0.table.lock().released)
+        std::mem::take(&mut self.0.lock().released)
     }
-}
 
-impl Registrar for PollRegistrar {
-    type Source = OsSource;
-
-    fn register(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
+    /// Registers the descriptor, or changes its registration.
+    pub(super) fn register(&self, source: &OsSource, token: Token, interest: Events) {
         self.tell(Told::Register(Registration {
             token,
             interest,
             source: source.clone(),
         }));
-        Ok(())
     }
 
-    fn reregister(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
-        self.register(source, token, interest)
-    }
-
-    fn deregister(&self, source: &OsSource) {
+    pub(super) fn deregister(&self, source: &OsSource) {
         let fd = source.fd();
-        let mut table = self.0.table.lock();
+        let mut table = self.0.lock();
         let known = table.registered.get(&fd);
         if known.is_some_and(|registration| registration.source.is_shared_with(source)) {
             // The caller has a share of it too, so this is not the last.
@@ -227,22 +199,6 @@ impl Registrar for PollRegistrar {
         }
         drop(table);
         self.tell(Told::Deregister(fd));
-    }
-
-    fn wake(&self) -> io::Result<()> {
-        self.0.wake.wake()
-    }
-
-    fn now(&self) -> Time {
-        self.0.clock.now()
-    }
-
-    fn coarse_now(&self) -> Time {
-        self.0.clock.coarse_now()
-    }
-
-    fn coarse_tick(&self) -> Duration {
-        self.0.clock.coarse_tick()
     }
 }
 

@@ -1,15 +1,11 @@
 //! Handles, from any thread.
 
-use super::{AddError, Callback, Next, Notices, Registry, RemoveError, trace};
+use super::{AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::HandleId;
-use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Source};
 use std::os::fd::RawFd;
-
-/// A handle's id, or everything that was offered.
-type Inserted<P> = Result<HandleId, (AddError<<P as Poller>::Source>, Callback<P>)>;
 
 /// What a handle's callback is called with (EV-310).
 #[derive(Debug)]
@@ -65,7 +61,7 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`]
     pub fn update_handle(&self, id: HandleId, interest: Events) -> Result<(), NotRegistered> {
-        self.change(|state| state.core.update_handle(id, interest))
+        self.change(|state| Ok(((), state.core.update_handle(id, interest)?)))
     }
 
     /// Removes a handle: no call of its callback begins after this returns (EV-702, EV-703).
@@ -79,19 +75,7 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_handle(&self, id: HandleId) -> Result<Removal, NotRegistered> {
-        if planted(Defect::RemovalInTwoSteps) {
-            let runs = self.lock().core.is_handle_in_flight(id);
-            let removed = self.change(|state| state.core.remove_handle(id));
-            return removed.map(|_| {
-                if runs {
-                    Removal::InFlight
-                } else {
-                    Removal::Idle
-                }
-            });
-        }
-        let removed = self.change(|state| state.core.remove_handle(id));
-        removed.inspect(|removal| trace::removed(id, removal))
+        self.remove(id)
     }
 
     /// Removes a handle and waits until its last call is over: then no call runs and none will begin.
@@ -102,11 +86,7 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`RemoveError`]: the id names nothing, or the callback itself is the caller.
     pub fn remove_handle_and_wait(&self, id: HandleId) -> Result<(), RemoveError> {
-        self.remove_and_wait(
-            id,
-            |state| state.core.remove_handle(id),
-            |state| state.core.is_handle_in_flight(id),
-        )
+        self.remove_and_wait(id)
     }
 
     /// Adds a handle, or gives everything back: what was offered, and the callback to be dropped after
@@ -116,10 +96,10 @@ impl<P: Poller> Registry<P> {
         source: P::Source,
         interest: Events,
         callback: Callback<P>,
-    ) -> Inserted<P> {
+    ) -> Inserted<HandleId, P::Source, P> {
         let fd = source.fd();
-        let (added, notices) = self.insert_handle_quietly(source, interest, callback);
-        self.tell(notices);
+        let (added, pending) = self.insert_handle_quietly(source, interest, callback);
+        self.finish(pending);
         added.inspect(|id| trace::handle_added(id, fd, interest))
     }
 
@@ -129,13 +109,14 @@ impl<P: Poller> Registry<P> {
         source: P::Source,
         interest: Events,
         callback: Callback<P>,
-    ) -> (Inserted<P>, Notices) {
+    ) -> (Inserted<HandleId, P::Source, P>, Pending) {
         let fd = source.fd();
-        let (added, notices) =
-            self.change_quietly(|state| state.core.add_handle(fd, source, interest, callback));
+        let (added, pending) = self.change_quietly(None, |state| {
+            state.core.add_handle(fd, source, interest, callback)
+        });
         let added =
             added.map_err(|(reason, callback, offered)| (AddError { reason, offered }, callback));
-        (added, notices)
+        (added, pending)
     }
 }
 
@@ -158,7 +139,7 @@ mod with_descriptor {
         ///
         /// Do not close the descriptor before the handle has been removed. If that is noticed, every
         /// handle on it is called with [`Events::ERROR`] once and disabled. With
-        /// [`Backend::Poll`](crate::Backend::Poll) the next wait notices, unless the number has been
+        /// [`Backend::Poll`](crate::Backend::Poll) the next wait pending, unless the number has been
         /// opened again by then; epoll only when it is next told of the descriptor (EV-1001).
         ///
         /// # Errors

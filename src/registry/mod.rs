@@ -7,38 +7,41 @@
 
 mod error;
 mod handle;
-mod health;
 mod next;
 mod signalled;
 mod stats;
 mod timeout;
 pub(crate) mod trace;
-mod warning;
+mod warn;
 
 pub use error::{AddError, RemoveError};
 pub use handle::HandleEvent;
 pub use next::Next;
 pub use stats::Stats;
 pub use timeout::TimeoutEvent;
-pub use warning::{Limits, SlowCallback, Warning};
 
-use crate::core::{Change, Core, NotRegistered, Removal};
+use crate::core::{Change, Core, Effects, EntryId, NotRegistered, Removal};
+use crate::diagnostics::Diagnostics;
 use crate::events::Events;
 use crate::id::Key;
-use crate::planted::{Defect, planted};
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
-#[cfg(not(loom))]
-pub(crate) use health::WarningHook;
-use health::{Health, Notices};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{self, AtomicU32, Ordering};
+pub(crate) use warn::Pending;
 
 /// A callback as the table keeps it: called with the registry, the entry's key and, for a handle, the
 /// events, it says what to do next; dropping it is its free call.
 pub(crate) type Callback<P> = Box<dyn FnMut(&Registry<P>, Key, Events) -> Next + Send>;
+
+/// The result of a change and its effects.
+pub(crate) type Changed<'a, T, E, P = DefaultPoller> =
+    Result<(T, Effects<'a, <P as Poller>::Source>), E>;
+
+/// The id of what was added, or everything that was offered.
+pub(crate) type Inserted<I, T, P = DefaultPoller> = Result<I, (AddError<T>, Callback<P>)>;
 
 /// Adds, updates and removes handles and timeouts of one event loop, from any thread and from inside
 /// callbacks (EV-613, EV-1104).
@@ -73,8 +76,8 @@ struct Shared<P: Poller> {
     /// Told when a call is over that somebody waits for.
     finished: Condvar,
     registrar: P::Registrar,
-    /// Whether some thread is inside the loop. Nothing but the wording of a warning depends on it.
-    is_run: atomic::AtomicBool,
+    /// Whether some thread runs the loop. Only the choice between two warnings depends on it.
+    is_running: atomic::AtomicBool,
     /// Whether a signal asked the loop to stop. Stored without the lock.
     signalled: AtomicBool,
 }
@@ -82,9 +85,6 @@ struct Shared<P: Poller> {
 /// What the lock guards.
 pub(crate) struct State<P: Poller> {
     pub(crate) core: Core<Callback<P>, P::Source>,
-    sleep: Sleep,
-    /// Whether somebody asked the loop to stop; stays set until a run has ended by it (EV-907).
-    pub(crate) stop: bool,
     /// The thread that runs the loop, or ran it last. While a call is in flight, it is the former.
     runner: Option<ThreadId>,
     /// How many threads wait for a call to be over.
@@ -92,19 +92,7 @@ pub(crate) struct State<P: Poller> {
     /// How many entries have left the table and are being dropped.
     pub(crate) freeing: usize,
     pub(crate) stats: Stats,
-    pub(crate) health: Health,
-}
-
-/// So many entries may be removed before somebody thinks of the loop, which has to free them.
-const MANY_FREES: usize = 16384;
-
-/// What the loop is doing, as far as waking it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sleep {
-    /// It will look at the table before it sleeps again.
-    Awake,
-    /// It waits, or is about to, until this time at most.
-    Until(Option<Time>),
+    pub(crate) diagnostics: Diagnostics,
 }
 
 impl<P: Poller> Registry<P> {
@@ -115,17 +103,15 @@ impl<P: Poller> Registry<P> {
             shared: Arc::new(Shared {
                 state: Mutex::new(State {
                     core: Core::new(number),
-                    sleep: Sleep::Awake,
-                    stop: false,
                     runner: None,
                     waiters: 0,
                     freeing: 0,
                     stats: Stats::default(),
-                    health: Health::default(),
+                    diagnostics: Diagnostics::new(registrar.coarse_tick()),
                 }),
                 finished: Condvar::new(),
                 registrar,
-                is_run: atomic::AtomicBool::new(false),
+                is_running: atomic::AtomicBool::new(false),
                 signalled: AtomicBool::new(false),
             }),
         }
@@ -136,35 +122,59 @@ impl<P: Poller> Registry<P> {
         self.shared.state.lock()
     }
 
-    /// Makes one change to the table and everything that follows from it: tells the poller before the
-    /// lock is released, and wakes the loop afterwards if it sleeps past the change.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> T {
-        let (result, notices) = self.change_quietly(change);
-        self.tell(notices);
+    /// Makes one change to the table and carries out its effects.
+    pub(crate) fn change<T, E>(
+        &self,
+        change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
+    ) -> Result<T, E> {
+        self.change_at(None, change)
+    }
+
+    /// Makes one change, with the time if the caller has read the clock for it.
+    fn change_at<T, E>(
+        &self,
+        now: Option<Time>,
+        change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
+    ) -> Result<T, E> {
+        let (result, pending) = self.change_quietly(now, change);
+        self.finish(pending);
         result
     }
 
-    /// The same for callers who hold a lock of their own; they tell later.
-    fn change_quietly<T>(&self, change: impl FnOnce(&mut State<P>) -> T) -> (T, Notices) {
-        if planted(Defect::WakeBeforeChange) {
-            self.wake();
-        }
+    /// Makes one change for a caller that holds a lock of its own, and [finishes](Registry::finish) it later.
+    fn change_quietly<T, E>(
+        &self,
+        now: Option<Time>,
+        change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
+    ) -> (Result<T, E>, Pending) {
         let mut state = self.lock();
-        let result = change(&mut state);
-        state.apply_urgent_change(self.registrar());
-        let wakes = !planted(Defect::WakeBeforeChange) && state.must_wake();
-        let looks = state.health.changed();
-        let outruns = state.is_outrun();
+        let mut pending = Pending::default();
+        let result = change(&mut state).map(|(result, effects)| {
+            pending = self.apply(effects);
+            result
+        });
+        if pending.woke {
+            state.stats.wakes += 1;
+        }
+        pending.checks = state.diagnostics.changed(now);
+        pending.yields = pending.yields && state.runner != Some(current_thread());
         drop(state);
-        if wakes {
+        if pending.woke {
             self.wake();
         }
-        let notices = Notices {
-            wakes,
-            looks,
-            outruns,
-        };
-        (result, notices)
+        (result, pending)
+    }
+
+    /// Carries out what cannot wait for the release of the lock, and returns the rest.
+    pub(crate) fn apply(&self, effects: Effects<'_, P::Source>) -> Pending {
+        if let Some(source) = effects.deregister {
+            self.registrar().deregister(source);
+        }
+        Pending {
+            woke: effects.wake,
+            yields: effects.yield_to_loop,
+            checks: false,
+        }
     }
 
     /// Whether nothing is registered and nothing waits to be freed: everything that callbacks hold has
@@ -178,13 +188,16 @@ impl<P: Poller> Registry<P> {
 
     /// How much there is and what the loop has done so far.
     ///
-    /// Looks after the work that waits, so the warning that nobody runs the loop may come from here.
+    /// It checks for overdue work, so the warning that the loop is not running may come from here.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let overdue = self.look();
+        let overdue = self.check_overdue();
         let state = self.lock();
+        let longest = state.diagnostics.longest();
         Stats {
             overdue,
+            longest_callback: longest.callback,
+            longest_turn: longest.turn,
             handles: state.core.handle_count(),
             timeouts: state.core.timeout_count(),
             pending_frees: state.core.pending_frees() + state.freeing,
@@ -192,24 +205,25 @@ impl<P: Poller> Registry<P> {
         }
     }
 
+    /// Removes an entry.
+    pub(crate) fn remove<I: EntryId>(&self, id: I) -> Result<Removal, NotRegistered> {
+        let removed = self.change(|state| id.remove(&mut state.core));
+        removed.inspect(|removal| trace::removed(id, removal))
+    }
+
     /// Removes an entry and waits until its last call is over.
-    fn remove_and_wait(
-        &self,
-        id: impl fmt::Debug,
-        remove: impl FnOnce(&mut State<P>) -> Result<Removal, NotRegistered>,
-        is_in_flight: impl Fn(&State<P>) -> bool,
-    ) -> Result<(), RemoveError> {
+    pub(crate) fn remove_and_wait<I: EntryId>(&self, id: I) -> Result<(), RemoveError> {
         let removal = self.change(|state| {
-            if is_in_flight(state) && state.runner == Some(current_thread()) {
+            if id.is_in_flight(&state.core) && state.runner == Some(current_thread()) {
                 return Err(RemoveError::WouldDeadlock);
             }
-            Ok(remove(state)?)
+            Ok(id.remove(&mut state.core)?)
         })?;
         trace::removed(id, removal);
         if removal == Removal::InFlight {
             let mut state = self.lock();
             state.waiters += 1;
-            while is_in_flight(&state) {
+            while id.is_in_flight(&state.core) {
                 state = self.shared.finished.wait(state);
             }
             state.waiters -= 1;
@@ -219,7 +233,7 @@ impl<P: Poller> Registry<P> {
 
     /// Tells those who wait for it that a call is over.
     pub(crate) fn call_is_over(&self, state: &State<P>) {
-        if state.waiters > 0 && !planted(Defect::WaiterForgotten) {
+        if state.waiters > 0 {
             self.shared.finished.notify_all();
         }
     }
@@ -242,18 +256,6 @@ impl<P: Poller> Registry<P> {
 }
 
 impl<P: Poller> State<P> {
-    /// Notes that the loop goes to sleep until `until` at most.
-    pub(crate) fn fall_asleep(&mut self, until: Option<Time>) {
-        self.sleep = Sleep::Until(until);
-    }
-
-    /// Notes that the loop looks at the table again.
-    pub(crate) fn wake_up(&mut self) {
-        if !planted(Defect::WakingNotNoted) {
-            self.sleep = Sleep::Awake;
-        }
-    }
-
     /// Tells the poller everything it must know before the loop sleeps.
     pub(crate) fn apply_changes(&mut self, registrar: &P::Registrar) {
         while let Some(change) = self.core.next_change() {
@@ -272,48 +274,7 @@ impl<P: Poller> State<P> {
     /// Notes that the current thread runs the loop.
     pub(crate) fn begin_run(&mut self) {
         self.runner = Some(current_thread());
-        self.stop &= !planted(Defect::StopForgotten);
         self.stats.turns += 1;
-    }
-
-    /// Tells the poller what cannot wait.
-    pub(crate) fn apply_urgent_change(&mut self, registrar: &P::Registrar) {
-        if let Some(change) = self.core.urgent_change() {
-            // Only ends of registrations are urgent, and those do not fail.
-            let _ = apply(registrar, change);
-        }
-    }
-
-    /// Whether another thread removes faster than the loop frees, so that it had better give way: it would
-    /// keep the loop from its other work, and what waits to be freed would pile up. Seldom true, for how long
-    /// giving way takes depends on what else runs on the machine.
-    fn is_outrun(&self) -> bool {
-        let frees = self.core.pending_frees();
-        frees > 0 && frees.is_multiple_of(MANY_FREES) && self.runner != Some(current_thread())
-    }
-
-    /// Whether the loop sleeps past something it should do now. Answers once per sleep: one wake is
-    /// enough.
-    fn must_wake(&mut self) -> bool {
-        let Sleep::Until(until) = self.sleep else {
-            return false;
-        };
-        let deadline = self.core.next_deadline();
-        let nearer = match (deadline, until) {
-            (Some(deadline), Some(until)) => deadline < until,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        let nearer = nearer && !planted(Defect::NoWakeForNearerDeadline);
-        let changed = self.core.has_changes() && !planted(Defect::NoWakeForChange);
-        let stops = self.stop && !planted(Defect::NoWakeForStop);
-        let busy = self.core.is_busy() && !planted(Defect::NoWakeForFree);
-        let wake = nearer || changed || stops || busy;
-        if wake {
-            self.sleep = Sleep::Awake;
-            self.stats.wakes += 1;
-        }
-        wake
     }
 }
 
@@ -356,7 +317,6 @@ impl<P: Poller> fmt::Debug for Registry<P> {
             .field("handles", &state.core.handle_count())
             .field("timeouts", &state.core.timeout_count())
             .field("pending_frees", &state.core.pending_frees())
-            .field("sleep", &state.sleep)
             .finish()
     }
 }

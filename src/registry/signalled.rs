@@ -6,18 +6,12 @@
 //! either sees the flag before it waits or does not stay in the wait.
 
 use super::Registry;
-use crate::planted::{Defect, planted};
 use crate::poller::{Poller, Registrar};
 use std::sync::atomic::Ordering;
 
 impl<P: Poller> Registry<P> {
     /// Asks the loop to stop. Takes no lock and allocates nothing.
     pub(crate) fn stop_by_signal(&self) {
-        if planted(Defect::WakeBeforeSignal) {
-            let _ = self.shared.registrar.wake();
-            self.shared.signalled.store(true, Ordering::Release);
-            return;
-        }
         self.shared.signalled.store(true, Ordering::Release);
         // A wake that cannot be sent is lost on a poller that is beyond help.
         let _ = self.shared.registrar.wake();
@@ -31,6 +25,6 @@ impl<P: Poller> Registry<P> {
     /// Whether anybody asked the loop to stop; forgets it.
     pub(crate) fn take_stop(&self) -> bool {
         let signalled = self.is_signalled() && self.shared.signalled.swap(false, Ordering::AcqRel);
-        std::mem::take(&mut self.lock().stop) || signalled
+        self.lock().core.take_stop() || signalled
     }
 }

@@ -1,14 +1,11 @@
 //! Timeouts, from any thread.
 
-use super::{AddError, Callback, Next, Notices, Registry, RemoveError, trace};
+use super::{AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, trace};
 use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
 use crate::time::Time;
 use std::time::Duration;
-
-/// A timeout's id, or everything that was offered.
-type Inserted<P> = Result<TimeoutId, (AddError<()>, Callback<P>)>;
 
 /// What a timeout's callback is called with (EV-811).
 #[derive(Debug)]
@@ -77,7 +74,10 @@ impl<P: Poller> Registry<P> {
     ) -> Result<(), NotRegistered> {
         let interval = interval.into();
         let now = self.now_for(interval);
-        self.change_at(now, |state| state.core.update_timeout(id, now, interval))
+        self.change_at(now, |state| {
+            let now = now.unwrap_or(Time::ZERO);
+            Ok(((), state.core.update_timeout(id, now, interval)?))
+        })
     }
 
     /// Removes a timeout: no call of its callback begins after this returns; as
@@ -87,8 +87,7 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`], also if it was removed before (EV-701).
     pub fn remove_timeout(&self, id: TimeoutId) -> Result<Removal, NotRegistered> {
-        let removed = self.change(|state| state.core.remove_timeout(id));
-        removed.inspect(|removal| trace::removed(id, removal))
+        self.remove(id)
     }
 
     /// Removes a timeout and waits until its last call is over; as
@@ -98,22 +97,22 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`RemoveError`]
     pub fn remove_timeout_and_wait(&self, id: TimeoutId) -> Result<(), RemoveError> {
-        self.remove_and_wait(
-            id,
-            |state| state.core.remove_timeout(id),
-            |state| state.core.is_timeout_in_flight(id),
-        )
+        self.remove_and_wait(id)
     }
 
-    /// What time it is, as far as it matters: without an interval that begins, reading the clock is saved.
-    fn now_for(&self, interval: Option<Duration>) -> Time {
-        interval.map_or(Time::ZERO, |_| self.now())
+    /// The time when an interval begins; without one, reading the clock is saved.
+    fn now_for(&self, interval: Option<Duration>) -> Option<Time> {
+        interval.map(|_| self.now())
     }
 
     /// Adds a timeout, or gives the callback back, to be dropped after the lock has been released.
-    fn insert_timeout(&self, interval: Option<Duration>, callback: Callback<P>) -> Inserted<P> {
-        let (added, notices) = self.insert_timeout_quietly(interval, callback);
-        self.tell(notices);
+    fn insert_timeout(
+        &self,
+        interval: Option<Duration>,
+        callback: Callback<P>,
+    ) -> Inserted<TimeoutId, (), P> {
+        let (added, pending) = self.insert_timeout_quietly(interval, callback);
+        self.finish(pending);
         added.inspect(|id| trace::timeout_added(id, interval))
     }
 
@@ -122,12 +121,14 @@ impl<P: Poller> Registry<P> {
         &self,
         interval: Option<Duration>,
         callback: Callback<P>,
-    ) -> (Inserted<P>, Notices) {
+    ) -> (Inserted<TimeoutId, (), P>, Pending) {
         let now = self.now_for(interval);
-        let (added, notices) =
-            self.change_at_quietly(now, |state| state.core.add_timeout(now, interval, callback));
+        let (added, pending) = self.change_quietly(now, |state| {
+            let now = now.unwrap_or(Time::ZERO);
+            state.core.add_timeout(now, interval, callback)
+        });
         let offered = ();
         let added = added.map_err(|(reason, callback)| (AddError { reason, offered }, callback));
-        (added, notices)
+        (added, pending)
     }
 }

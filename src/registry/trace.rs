@@ -8,7 +8,7 @@
     allow(unused_variables, reason = "nobody is told anything")
 )]
 
-use super::Warning;
+use crate::diagnostics::Warning;
 use crate::events::Events;
 use std::fmt::Debug;
 use std::os::fd::RawFd;

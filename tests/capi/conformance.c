@@ -354,8 +354,8 @@ void stop_runner(void)
 /* --- The cases --- */
 
 static const struct test *const groups[] = {
-    first_cases, scenarios, handle_cases, timeout_cases, loop_cases, neighbour_cases, removal_cases,
-    own_cases, strict_cases, NULL,
+    first_cases, scenarios, handle_cases, timeout_cases, loop_cases, libvirt_interop, removal_cases,
+    extensions, strict_cases, NULL,
 };
 
 /* Counts up with each case begun. */

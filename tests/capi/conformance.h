@@ -44,7 +44,7 @@ struct test {
 #define OWN(name, run, expected) { name, run, expected, "eventry-only", NULL }
 
 extern const struct test first_cases[], scenarios[], handle_cases[], timeout_cases[], loop_cases[],
-    neighbour_cases[], removal_cases[], own_cases[], strict_cases[];
+    libvirt_interop[], removal_cases[], extensions[], strict_cases[];
 
 /* Removes from two threads what a third calls, for so long; says what it saw on stdout. Whether no call
  * began after its removal had returned. */

@@ -84,7 +84,7 @@ fn a_ready_handle_that_now_wants_something_else_is_not_called() {
 
 // EV-604
 #[test]
-fn a_ready_handle_that_now_wants_more_is_called_with_what_is_pending() {
+fn ready_handle_with_a_wider_interest_gets_pending_events() {
     let (log, heard) = log();
     let (mut event_loop, ..) = three_handles(&log, |registry, target| {
         registry.update_handle(target, R | W).unwrap();
@@ -141,7 +141,7 @@ fn two_due_timeouts(
 
 // EV-607: the new deadline counts from the update.
 #[test]
-fn a_due_timeout_that_another_prolongs_fires_after_the_new_interval() {
+fn due_timeout_prolonged_by_another_fires_later() {
     let (log, heard) = log();
     let (mut event_loop, _registry, model) = two_due_timeouts(&log, |registry, target| {
         registry.update_timeout(target, ms(30)).unwrap();

@@ -26,7 +26,7 @@ fn is_watched(fd: RawFd) -> bool {
 
 // EV-713: the caller may close the descriptor before the callback is freed.
 #[test]
-fn the_poller_has_forgotten_a_descriptor_when_its_removal_returns() {
+fn remove_returns_after_deregistering_the_descriptor() {
     let mut event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();
     let (near, _far) = streams();
@@ -44,7 +44,7 @@ fn the_poller_has_forgotten_a_descriptor_when_its_removal_returns() {
 
 // EV-401: a disabled descriptor is unknown to the poller as well, from the next sleep on.
 #[test]
-fn the_poller_has_forgotten_a_descriptor_when_the_loop_sleeps_with_its_handle_disabled() {
+fn disabled_descriptor_is_deregistered_before_the_sleep() {
     let mut event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();
     let (near, _far) = streams();
@@ -129,7 +129,7 @@ fn a_descriptor_that_cannot_be_polled_is_always_ready() {
 
 // EV-908, EV-1004: it is no reason not to sleep once nobody wants to read or write it.
 #[test]
-fn a_descriptor_that_cannot_be_polled_does_not_keep_an_idle_loop_awake() {
+fn unpollable_descriptor_does_not_spin_an_idle_loop() {
     on_each_backend(|backend| {
         for (kind, file) in unpollable() {
             let (log, heard) = log();

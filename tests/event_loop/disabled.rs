@@ -4,7 +4,7 @@ use crate::support::{
     AT_ONCE, R, W, log, ms, on_each_backend, os_loop, streams, timeout_that_notes,
 };
 use eventry::Events;
-use std::io::pipe;
+use rustix::pipe::pipe;
 
 // EV-401
 #[test]

@@ -1,12 +1,12 @@
 //! A loop inside another loop.
 
-use crate::patience::bounded;
 use crate::support::{AT_ONCE, R, log, ms, streams};
 use eventry::EventLoop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::Write;
 use std::thread;
 use std::time::Duration;
+use test_support::timeout::bounded;
 
 /// One turn of an outer loop that knows nothing but a descriptor and a timeout.
 fn outer_turn(inner: &mut EventLoop) {
@@ -18,7 +18,7 @@ fn outer_turn(inner: &mut EventLoop) {
 }
 
 #[test]
-fn an_embedded_loop_is_waited_for_by_its_descriptor_and_deadline() {
+fn embedded_loop_is_driven_by_its_descriptor_and_deadline() {
     bounded("the test", || {
         let (log, heard) = log();
         let mut inner = EventLoop::new().unwrap();

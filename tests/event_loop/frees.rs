@@ -1,11 +1,11 @@
 //! Removal, and when what was removed is dropped.
 
-use crate::patience::bounded;
 use crate::support::{AT_ONCE, OnDrop, R, log, model_loop, ms};
 use eventry::core::{NotRegistered, Refused, Removal};
 use eventry::poller::model::ModelSource;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, ThreadId};
+use test_support::timeout::bounded;
 
 // EV-701
 #[test]

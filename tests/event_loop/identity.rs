@@ -1,12 +1,12 @@
 //! Who is who: registrations of the same thing, and the thread that runs the loop.
 
-use crate::patience::{bounded, wait_until};
 use crate::support::{AT_ONCE, R, log, model_loop, ms, streams};
 use eventry::EventLoop;
 use eventry::core::Removal;
 use eventry::poller::model::ModelSource;
 use std::sync::mpsc::channel;
 use std::thread;
+use test_support::timeout::{bounded, wait_until};
 
 // EV-711: what an earlier registration of the same descriptor owned is freed with it, whatever has been
 // registered since.
@@ -39,7 +39,7 @@ fn a_registration_keeps_what_belongs_to_it() {
 // EV-1101, EV-1106: the loop may move between threads; the one that ran it last is not its runner any
 // more, and may wait for a call that another one makes.
 #[test]
-fn the_thread_that_ran_the_loop_before_may_wait_for_its_call_now() {
+fn former_loop_thread_may_wait_for_a_call() {
     bounded("the test", || {
         let mut event_loop = EventLoop::new().unwrap();
         let registry = event_loop.registry();

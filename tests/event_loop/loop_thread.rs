@@ -1,14 +1,14 @@
 //! A loop on a thread of its own.
 
-use crate::patience::bounded;
 use crate::support::{R, log, ms, streams};
 use eventry::EventLoop;
 use std::io::Write;
 use std::sync::mpsc::channel;
 use std::thread;
+use test_support::timeout::bounded;
 
 #[test]
-fn dropping_it_stops_the_loop_and_frees_everything_on_its_thread() {
+fn drop_stops_the_loop_and_frees_on_its_thread() {
     bounded("the test", || {
         let (log, heard) = log();
         let loop_thread = EventLoop::new().unwrap().spawn("events").unwrap();

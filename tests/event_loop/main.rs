@@ -1,9 +1,11 @@
 //! What the event loop promises, claim by claim: on the operating system's poller where the kernel
 //! decides, on the model poller where time and order do.
 
+#![cfg(not(loom))]
+
 mod arguments;
 mod changes;
-mod closed;
+mod descriptor_reuse;
 mod descriptors;
 mod disabled;
 mod embedding;
@@ -14,9 +16,6 @@ mod loops;
 mod masks;
 mod next;
 mod panics;
-#[path = "../patience/mod.rs"]
-mod patience;
-mod phantoms;
 mod refusals;
 mod shared_descriptors;
 mod stats;

@@ -2,7 +2,8 @@
 
 use crate::support::{AT_ONCE, BACKENDS, E, H, R, W, log, on_each_backend, os_loop, streams};
 use eventry::Events;
-use std::io::{Read, Write, pipe};
+use rustix::pipe::pipe;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ fn called_with(
 // EV-301
 #[test]
 fn the_bits_are_those_of_libvirt() {
-    assert_eq!([R, W, E, H].map(Events::bits), [1, 2, 4, 8]);
+    assert_eq!([R, W, E, H].map(|event| event.bits()), [1, 2, 4, 8]);
     assert_eq!(Events::from_bits_truncate(15), R | W | E | H);
 }
 
@@ -96,10 +97,29 @@ fn a_full_close_is_a_hangup_beside_the_data() {
 fn an_interest_in_unknown_bits_alone_is_none() {
     let (near, far) = streams();
     drop(far);
-    assert_eq!(
-        called_with(near, Events::from_bits_truncate(16), 3),
-        [""; 0]
-    );
+    for interest in [Events::from_bits_truncate(16), Events::from_bits_retain(16)] {
+        let near = near.try_clone().unwrap();
+        assert_eq!(called_with(near, interest, 3), [""; 0]);
+    }
+}
+
+// EV-306
+#[test]
+fn an_update_to_unknown_bits_alone_disables() {
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let (near, far) = streams();
+        let (mut event_loop, registry) = os_loop(backend);
+        let id = registry
+            .add_handle(near, R, move |_| log.note("called"))
+            .unwrap();
+        drop(far);
+        registry
+            .update_handle(id, Events::from_bits_retain(16))
+            .unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(heard.take(), [""; 0]);
+    });
 }
 
 // EV-307
@@ -141,7 +161,7 @@ fn what_a_callback_leaves_unread_calls_it_again() {
 
 // EV-309
 #[test]
-fn a_hangup_that_nobody_handles_repeats() {
+fn unhandled_hangup_repeats_every_turn() {
     let (reader, _) = pipe().unwrap();
     assert_eq!(called_with(reader, R, 3), ["HANGUP"; 3]);
 }

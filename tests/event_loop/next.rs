@@ -7,7 +7,7 @@ use eventry::registry::Next;
 
 // EV-401, EV-402
 #[test]
-fn a_handle_that_disables_itself_is_called_again_after_an_update() {
+fn self_disabled_handle_is_called_again_after_update() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
@@ -55,7 +55,7 @@ fn an_entry_that_removes_itself_is_freed_in_the_same_turn() {
 
 // A one-shot timeout that can be armed again.
 #[test]
-fn a_timeout_that_disables_itself_fires_once_until_it_is_updated() {
+fn self_disabled_timeout_fires_again_after_update() {
     let (log, heard) = log();
     let (mut event_loop, registry, _model) = model_loop();
     let id = registry

@@ -3,7 +3,7 @@
 use crate::support::{AT_ONCE, OnDrop, R, handle_that_notes, log, model_loop, ms};
 use eventry::poller::model::ModelSource;
 use eventry::registry::Next;
-use eventry::{CallbackPanic, PanickedCallback, RunError};
+use eventry::{CallbackId, CallbackPanic, RunError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 fn panics_of(result: Result<(), RunError>) -> Vec<CallbackPanic> {
@@ -37,8 +37,8 @@ fn a_callback_that_panics_is_removed_and_the_others_are_called() {
 
     let panics = panics_of(event_loop.run_once(AT_ONCE));
     let expected = [
-        (PanickedCallback::Timeout(timeout), "no time"),
-        (PanickedCallback::Handle(handle), "descriptor 3"),
+        (CallbackId::Timeout(timeout), "no time"),
+        (CallbackId::Handle(handle), "descriptor 3"),
     ]
     .map(|(callback, message)| CallbackPanic {
         callback,
@@ -85,7 +85,7 @@ fn a_drop_that_panics_is_reported_and_the_others_are_freed() {
     let _ = registry.remove_timeout(good).unwrap();
     let panics = panics_of(event_loop.run_once(AT_ONCE));
     assert_eq!(panics.len(), 1);
-    assert_eq!(panics[0].callback, PanickedCallback::Free);
+    assert_eq!(panics[0].callback, CallbackId::Free);
     assert_eq!(panics[0].message, "dropped");
     assert_eq!(heard.take(), ["free"]);
     event_loop.run_once(AT_ONCE).unwrap();
@@ -107,7 +107,7 @@ fn a_drop_that_panics_while_the_loop_is_dropped_is_passed_on() {
 
 // A second panic would end the process.
 #[test]
-fn a_drop_that_panics_while_the_loop_is_dropped_by_a_panic_is_not() {
+fn panicking_drop_during_an_unwinding_loop_drop_is_caught() {
     let (event_loop, registry, _model) = model_loop();
     let bomb = OnDrop(|| panic!("dropped"));
     registry.add_timeout(ms(1), move |_| bomb.keep()).unwrap();
@@ -142,10 +142,10 @@ fn a_wait_that_fails_leaves_the_loop_usable() {
 fn a_panic_is_reported_with_what_panicked_and_what_it_said() {
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
-    registry
+    let timeout = registry
         .add_timeout(ms(0), |_| -> Next { panic!("no time") })
         .unwrap();
-    registry
+    let handle = registry
         .add_source(ModelSource(3), R, |_| -> Next { panic!("no data") })
         .unwrap();
     let said = panics_of(event_loop.run_once(AT_ONCE)).into_iter();
@@ -153,10 +153,8 @@ fn a_panic_is_reported_with_what_panicked_and_what_it_said() {
         .map(|panic| format!("{}: {}", panic.callback, panic.message))
         .collect();
     let expected = [
-        "a timeout's callback: no time",
-        "a handle's callback: no data",
+        format!("the callback of {timeout}: no time"),
+        format!("the callback of {handle}: no data"),
     ];
     assert_eq!(said, expected);
-    let free = PanickedCallback::Free.to_string();
-    assert_eq!(free, "the drop of a removed callback");
 }

@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 // EV-1001: registrations are told to the poller when the loop next sleeps; a handle whose descriptor is
 // refused then hears of it once, and is disabled.
 #[test]
-fn a_handle_whose_descriptor_is_refused_is_called_with_an_error_once() {
+fn refused_descriptor_reports_one_error() {
     let (log, heard) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
@@ -116,7 +116,7 @@ fn a_descriptor_that_the_kernel_refuses_is_an_error_once() {
 #[test]
 fn a_registration_that_the_poller_lost_is_an_error_once() {
     let mut core = Core::new(0);
-    let id = core.add_handle(3, (), R, "handle").unwrap();
+    let (id, _) = core.add_handle(3, (), R, "handle").unwrap();
     let Some(Change::Register { token, .. }) = core.next_change() else {
         panic!("nothing to register");
     };
@@ -135,7 +135,8 @@ fn a_registration_that_the_poller_lost_is_an_error_once() {
     assert!(!core.has_changes(), "it is disabled");
 
     // Enabled again, it is registered anew, and what is said of the old registration means nothing.
-    core.update_handle(id, R).unwrap();
+    let effects = core.update_handle(id, R).unwrap();
+    assert!(effects.deregister.is_none());
     assert!(
         matches!(core.next_change(), Some(Change::Register { token: new, .. }) if new != token)
     );
@@ -207,8 +208,10 @@ fn two_refusals_before_a_turn_are_one_call() {
 #[test]
 fn a_refusal_outlives_a_turn_that_is_given_up() {
     let mut core: Core<&str> = Core::new(0);
-    core.add_handle(3, (), R, "first").unwrap();
-    core.add_handle(3, (), R, "second").unwrap();
+    for name in ["first", "second"] {
+        let (_, effects) = core.add_handle(3, (), R, name).unwrap();
+        assert!(effects.deregister.is_none());
+    }
     assert_eq!(core.next_change().unwrap().fd(), 3);
     core.refused(3);
     for name in ["first", "second"] {
@@ -232,10 +235,11 @@ fn a_refusal_outlives_a_turn_that_is_given_up() {
 #[test]
 fn a_removed_handle_leaves_no_refusal_behind() {
     let mut core: Core<&str> = Core::new(0);
-    let id = core.add_handle(3, (), R, "removed").unwrap();
+    let (id, _) = core.add_handle(3, (), R, "removed").unwrap();
     assert_eq!(core.next_change().unwrap().fd(), 3);
     core.refused(3);
-    assert_eq!(core.remove_handle(id), Ok(Removal::Idle));
+    let (removal, _) = core.remove_handle(id).unwrap();
+    assert_eq!(removal, Removal::Idle);
     core.begin_frees();
     assert!(matches!(core.next_call(), Some(Call::Free { .. })));
     assert!(!core.is_busy());

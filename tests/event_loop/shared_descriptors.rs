@@ -78,7 +78,7 @@ fn a_hangup_reaches_every_handle_of_the_descriptor() {
 
 // EV-404
 #[test]
-fn changing_one_handle_leaves_the_others_of_the_descriptor_alone() {
+fn update_of_one_handle_leaves_its_siblings_alone() {
     on_each_backend(|backend| {
         let (log, heard) = log();
         let (near, _far) = ready_stream();
@@ -121,7 +121,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     // EV-304, EV-401, EV-403, EV-404: the naive model is a list of interests, by bits.
     #[test]
-    fn any_number_of_handles_share_a_descriptor_as_if_each_were_alone(steps in steps()) {
+    fn handles_sharing_a_descriptor_behave_as_if_alone(steps in steps()) {
         let (mut event_loop, registry, model) = model_loop();
         let (tell, told) = channel();
         let mut watching: Vec<(HandleId, u32)> = Vec::new();

@@ -1,12 +1,12 @@
 //! Stopping a loop.
 
-use crate::patience::bounded;
 use crate::support::{
     LONG, R, Told, handle_that_notes, log, model_loop, ms, on_each_backend, os_loop, probe_loop,
 };
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
+use test_support::timeout::bounded;
 
 // EV-907: the turn is completed, what another callback was called for is not lost.
 #[test]

@@ -1,7 +1,6 @@
 //! What the tests share: a log of what happened, loops on the model poller, and a poller that tells what
 //! the loop did with it.
 
-use crate::patience::bounded;
 use eventry::poller::model::{FOR_EVER, Model, ModelPoller, ModelSource};
 use eventry::poller::{Poller, Registrar};
 use eventry::{Backend, EventLoop, Events, HandleId, Registry, Time, TimeoutId, Token};
@@ -10,6 +9,7 @@ use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
+use test_support::timeout::bounded;
 
 pub(crate) const R: Events = Events::READABLE;
 pub(crate) const W: Events = Events::WRITABLE;
@@ -19,7 +19,7 @@ pub(crate) const H: Events = Events::HANGUP;
 /// A turn that does not wait.
 pub(crate) const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 /// A wait that ends a test which would otherwise hang; none that passes waits this long. Shorter than
-/// [`PATIENCE`](crate::patience::PATIENCE), so that the assertion after it is heard.
+/// [`TIMEOUT`](test_support::timeout::TIMEOUT), so that the assertion after it is heard.
 pub(crate) const LONG: Option<Duration> = Some(Duration::from_secs(20));
 
 pub(crate) const fn ms(millis: u64) -> Duration {

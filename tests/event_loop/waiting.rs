@@ -1,6 +1,5 @@
 //! Removing an entry and waiting for its last call (EV-702).
 
-use crate::patience::{bounded, wait_until};
 use crate::support::{AT_ONCE, R, log, model_loop, ms};
 use eventry::EventLoop;
 use eventry::core::NotRegistered;
@@ -8,6 +7,7 @@ use eventry::poller::model::ModelSource;
 use eventry::registry::RemoveError;
 use std::sync::mpsc::channel;
 use std::thread;
+use test_support::timeout::{bounded, wait_until};
 
 #[test]
 fn nothing_is_waited_for_if_no_call_is_in_flight() {
@@ -58,7 +58,7 @@ fn a_removal_that_waits_returns_after_the_last_call() {
 }
 
 #[test]
-fn a_callback_that_would_wait_for_itself_is_told_so_and_stays_registered() {
+fn remove_and_wait_inside_itself_is_refused() {
     bounded("the test", || {
         let (log, heard) = log();
         let (mut event_loop, registry, model) = model_loop();
@@ -105,7 +105,7 @@ fn a_callback_may_wait_for_the_removal_of_another_entry() {
 
 // EV-1103: an id of another loop names nothing here, also where it would name the very entry that calls.
 #[test]
-fn a_callback_that_waits_for_an_entry_of_another_loop_is_told_that_there_is_none() {
+fn remove_and_wait_for_another_loops_id_is_not_registered() {
     bounded("the test", || {
         let (log, heard) = log();
         let (_elsewhere, other_registry, _model) = model_loop();

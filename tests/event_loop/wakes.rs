@@ -63,7 +63,7 @@ fn a_later_deadline_does_not_end_the_sleep() {
 
 // EV-614, EV-902: the loop is woken, tells the poller, and serves the handle in its next turn.
 #[test]
-fn a_handle_added_or_enabled_during_the_sleep_is_served_after_one_wake() {
+fn add_or_enable_during_the_sleep_wakes_once() {
     let (log, heard) = log();
     let (mut event_loop, registry, probe) = probe_loop();
     probe.model.set_ready(3, R);

@@ -3,9 +3,10 @@
 use crate::support::{
     AT_ONCE, H, ProbePoller, R, W, model_loop, ms, on_each_backend, os_loop, streams,
 };
+use eventry::diagnostics::{Warning, WarningLimits};
 use eventry::poller::model::ModelSource;
-use eventry::registry::{Limits, Next, SlowCallback, Warning};
-use eventry::{EventLoop, Registry};
+use eventry::registry::Next;
+use eventry::{CallbackId, EventLoop, Registry};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ fn warnings<P: eventry::poller::Poller>(event_loop: &mut EventLoop<P>) -> Receiv
     told
 }
 
-fn limits() -> Limits {
-    Limits {
+fn limits() -> WarningLimits {
+    WarningLimits {
         no_progress: 50,
-        ..Limits::default()
+        ..WarningLimits::default()
     }
 }
 
@@ -34,7 +35,7 @@ fn a_slow_callback_is_warned_of_and_kept_as_the_longest() {
         .add_timeout(ms(0), move |_| slow.advance(ms(130)))
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    let callback = SlowCallback::Timeout(id);
+    let callback = CallbackId::Timeout(id);
     let took = ms(130);
     assert_eq!(
         told.try_recv(),
@@ -67,7 +68,7 @@ fn a_slow_drop_is_warned_of() {
         })
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    let callback = SlowCallback::Free;
+    let callback = CallbackId::Free;
     let took = ms(500);
     assert_eq!(
         told.try_recv(),
@@ -77,10 +78,10 @@ fn a_slow_drop_is_warned_of() {
 
 // EV-309: a hang-up that nobody handles calls the handle in every turn, and is warned of once.
 #[test]
-fn a_hangup_that_nobody_handles_is_warned_of_once() {
+fn unhandled_hangup_is_warned_of_once() {
     on_each_backend(|backend| {
         let (mut event_loop, registry) = os_loop(backend);
-        event_loop.set_limits(limits());
+        event_loop.set_warning_limits(limits());
         let told = warnings(&mut event_loop);
         let (near, far) = streams();
         drop(far);
@@ -111,7 +112,7 @@ fn a_hangup_that_nobody_handles_is_warned_of_once() {
 #[test]
 fn a_callback_that_changes_its_handle_is_not_warned_of() {
     let (mut event_loop, registry, model) = model_loop();
-    event_loop.set_limits(limits());
+    event_loop.set_warning_limits(limits());
     let told = warnings(&mut event_loop);
     model.set_ready(3, R | W | H);
     let mut interest = R;
@@ -136,12 +137,12 @@ fn due_since(waited: Duration) -> (EventLoop<ProbePoller>, Registry<ProbePoller>
 }
 
 #[test]
-fn due_work_that_nobody_runs_the_loop_for_is_noticed_by_the_next_call() {
+fn overdue_work_without_a_running_loop_warns_on_next_call() {
     let waited = Duration::from_secs(11);
     let (mut event_loop, registry) = due_since(waited);
     let told = warnings(&mut event_loop);
     registry.add_timeout(ms(1_000), |_| {}).unwrap();
-    assert_eq!(told.try_recv(), Ok(Warning::NobodyRuns { waited }));
+    assert_eq!(told.try_recv(), Ok(Warning::NotRunning { waited }));
     assert_eq!(registry.stats().overdue, waited);
     assert_eq!(told.try_iter().count(), 0, "it is said once");
 
@@ -151,7 +152,7 @@ fn due_work_that_nobody_runs_the_loop_for_is_noticed_by_the_next_call() {
 
 // Calls that do not read the clock are many before one of them looks.
 #[test]
-fn changes_of_handles_notice_it_in_the_end() {
+fn changes_of_handles_report_overdue_work() {
     let waited = Duration::from_secs(11);
     let (mut event_loop, registry) = due_since(waited);
     let told = warnings(&mut event_loop);
@@ -159,7 +160,7 @@ fn changes_of_handles_notice_it_in_the_end() {
         let id = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
         let _ = registry.remove_handle(id).unwrap();
     }
-    assert_eq!(told.try_recv(), Ok(Warning::NobodyRuns { waited }));
+    assert_eq!(told.try_recv(), Ok(Warning::NotRunning { waited }));
 }
 
 #[test]
@@ -181,7 +182,7 @@ fn work_that_waits_for_a_callback_to_return_is_noticed_too() {
 }
 
 #[test]
-fn a_loop_that_sleeps_past_nothing_is_not_warned_of() {
+fn loop_that_sleeps_in_time_is_not_warned_of() {
     let (mut event_loop, registry, model) = model_loop();
     let told = warnings(&mut event_loop);
     registry
@@ -216,7 +217,7 @@ fn the_hook_may_use_the_registry() {
 #[test]
 fn a_loop_has_the_limits_and_the_hook_that_it_was_built_with() {
     let (tell, told) = channel();
-    let builder = EventLoop::builder().limits(limits());
+    let builder = EventLoop::builder().warning_limits(limits());
     let mut event_loop = builder
         .on_warning(move |warning| tell.send(*warning).unwrap())
         .build()
@@ -243,11 +244,11 @@ fn a_warning_says_what_happened_and_for_how_long() {
     let (events, turns) = (R | H, 50);
     for (warning, text) in [
         (
-            slow(SlowCallback::Timeout(id)),
-            format!("the callback of {id:?} took 130ms"),
+            slow(CallbackId::Timeout(id)),
+            format!("the callback of {id} took 130ms"),
         ),
         (
-            slow(SlowCallback::Free),
+            slow(CallbackId::Free),
             "the drop of removed callbacks took 130ms".to_owned(),
         ),
         (
@@ -261,16 +262,16 @@ fn a_warning_says_what_happened_and_for_how_long() {
                 turns,
             },
             format!(
-                "the callback of {handle:?} was called in 50 turns in a row, with {events:?} last"
+                "the callback of {handle} was called in 50 turns in a row, with {events:?} last"
             ),
         ),
         (
-            Warning::NobodyRuns { waited },
-            "nobody runs the loop: work has waited for 2s".to_owned(),
+            Warning::NotRunning { waited },
+            "the loop is not running: work has waited for 2s".to_owned(),
         ),
         (
             Warning::Blocked { waited },
-            "a callback holds up the loop: work has waited for 2s".to_owned(),
+            "a callback blocks the loop: work has waited for 2s".to_owned(),
         ),
     ] {
         assert_eq!(warning.to_string(), text);

@@ -34,9 +34,9 @@ impl World {
         })
     }
 
-    /// Tells the mirror what cannot wait, and checks what must hold after every op.
+    /// Carries out the effects of the op, and checks what must hold after every op.
     pub(crate) fn settle(&mut self) -> Result<(), Violation> {
-        self.settle_urgent()?;
+        self.settle_effects()?;
         self.check_told()?;
         self.check_sleep()?;
         self.core.check_invariants().map_err(|broken| {
@@ -75,20 +75,22 @@ impl World {
 
     /// The poller forgets a descriptor before the next op exactly if a removal left nobody who wants
     /// something of it: it may be closed next.
-    fn settle_urgent(&mut self) -> Result<(), Violation> {
+    ///
+    /// Nothing wakes the loop: here it does not sleep.
+    fn settle_effects(&mut self) -> Result<(), Violation> {
         let right = self.oracle.take_urgent();
-        let mut urgent = None;
-        if let Some(change) = self.core.urgent_change() {
-            let ends = matches!(change, Change::Deregister { .. });
-            Violation::unless(ends, "I13", || format!("{change:?} is not urgent"))?;
-            self.mirror.apply(&change)?;
-            urgent = Some(change.fd());
+        let asked = std::mem::take(&mut self.asked);
+        let fd = asked.deregister.map(|source| source.fd);
+        if let Some(source) = &asked.deregister {
+            let fd = source.fd;
+            self.mirror.apply(&Change::Deregister { source, fd })?;
         }
-        Violation::unless(urgent == right, "I13", || {
-            format!("{urgent:?} is urgent, {right:?} is right")
+        Violation::unless(fd == right, "I13", || {
+            format!("{fd:?} is urgent, {right:?} is right")
         })?;
-        let more = self.core.urgent_change();
-        Violation::unless(more.is_none(), "I13", || format!("{more:?} is urgent too"))
+        Violation::unless(!asked.wake, "I17", || {
+            "a loop that does not sleep is woken".to_owned()
+        })
     }
 
     /// The poller was told what the oracle says, and where that is not what the handles want together,

@@ -10,8 +10,6 @@
 //! is left (the lock, the sleep and the wake) is the subject of the loom models in `tests/loom.rs`.
 
 mod checks;
-#[cfg(eventry_verification)]
-pub mod defects;
 pub mod explore;
 mod key;
 pub mod mirror;

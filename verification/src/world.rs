@@ -4,7 +4,7 @@ use crate::mirror::{Mirror, Source};
 use crate::op::Interval;
 use crate::oracle::{Answer, Label, Oracle, Told};
 use crate::{Op, Violation};
-use eventry::core::{Call, Change, Core};
+use eventry::core::{Call, Change, Core, Effects};
 use eventry::{Events, HandleId, Time, TimeoutId, Token};
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +31,25 @@ pub struct World {
     pub(crate) turn_began: u32,
     /// The least token in the batch that nobody was registered under when the turn began.
     pub(crate) stale: Option<Token>,
+    /// What the last op asked for, if it was a change.
+    pub(crate) asked: Asked,
     last: Answer,
+}
+
+/// The effects of a change, without what they borrow of the table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) deregister: Option<Source>,
+    pub(crate) wake: bool,
+}
+
+impl From<Effects<'_, Source>> for Asked {
+    fn from(effects: Effects<'_, Source>) -> Asked {
+        Asked {
+            deregister: effects.deregister.copied(),
+            wake: effects.wake,
+        }
+    }
 }
 
 /// A payload that the table handed out.
@@ -52,7 +70,8 @@ impl World {
     #[must_use]
     pub fn new() -> World {
         World {
-            core: Core::new(0),
+            // Two timeouts that are due reach the path for many.
+            core: Core::with_gather_threshold(0, 1),
             oracle: Oracle::default(),
             mirror: Mirror::default(),
             now: Time::ZERO,
@@ -63,6 +82,7 @@ impl World {
             timeouts: Vec::new(),
             turn_began: 0,
             stale: None,
+            asked: Asked::default(),
             last: Answer::Done,
         }
     }
@@ -198,7 +218,10 @@ impl World {
         let source = Source { label, fd };
         let expected = self.oracle.add_handle(fd, interest);
         let id = match self.core.add_handle(fd, source, interest, label) {
-            Ok(id) => id,
+            Ok((id, effects)) => {
+                self.asked = effects.into();
+                id
+            }
             Err((refused, payload, back)) => {
                 let kept = payload == label && back == source;
                 Violation::unless(kept, "I6", || format!("{payload:?} and {back:?} came back"))?;
@@ -216,7 +239,10 @@ impl World {
             return SKIPPED;
         };
         let updated = self.core.update_handle(id, interest);
-        let answer = updated.map_or(Answer::NotRegistered, |()| Answer::Done);
+        let answer = updated.map_or(Answer::NotRegistered, |effects| {
+            self.asked = effects.into();
+            Answer::Done
+        });
         ("I2", self.oracle.update_handle(label, interest), answer)
     }
 
@@ -225,7 +251,10 @@ impl World {
             return SKIPPED;
         };
         let removed = self.core.remove_handle(id);
-        let answer = removed.map_or(Answer::NotRegistered, Answer::Removed);
+        let answer = removed.map_or(Answer::NotRegistered, |(removal, effects)| {
+            self.asked = effects.into();
+            Answer::Removed(removal)
+        });
         removal(self.oracle.remove(label), answer)
     }
 
@@ -234,7 +263,10 @@ impl World {
         let label = Label(self.oracle.added());
         let expected = self.oracle.add_timeout(now, interval);
         let id = match self.core.add_timeout(now, duration(interval), label) {
-            Ok(id) => id,
+            Ok((id, effects)) => {
+                self.asked = effects.into();
+                id
+            }
             Err((refused, payload)) => {
                 Violation::unless(payload == label, "I6", || format!("{payload:?} came back"))?;
                 return Ok(("I2", expected, Answer::Refused(refused)));
@@ -252,7 +284,10 @@ impl World {
             return SKIPPED;
         };
         let updated = self.core.update_timeout(id, now, duration(interval));
-        let answer = updated.map_or(Answer::NotRegistered, |()| Answer::Done);
+        let answer = updated.map_or(Answer::NotRegistered, |effects| {
+            self.asked = effects.into();
+            Answer::Done
+        });
         let expected = self.oracle.update_timeout(label, now, interval);
         ("I2", expected, answer)
     }
@@ -262,7 +297,10 @@ impl World {
             return SKIPPED;
         };
         let removed = self.core.remove_timeout(id);
-        let answer = removed.map_or(Answer::NotRegistered, Answer::Removed);
+        let answer = removed.map_or(Answer::NotRegistered, |(removal, effects)| {
+            self.asked = effects.into();
+            Answer::Removed(removal)
+        });
         removal(self.oracle.remove(label), answer)
     }
 

@@ -171,7 +171,7 @@ fn every_sequence_over_two_timeouts_with_late_clocks_is_right() {
 
 #[test]
 #[ignore = "deep: minutes"]
-fn every_sequence_over_two_entries_with_everything_but_abandoned_turns_is_right() {
+fn two_entries_without_abandoned_turns_match_the_oracle() {
     let two = Bounds {
         fds: vec![0],
         interests: vec![Events::NONE, Events::READABLE],

@@ -1,14 +1,13 @@
 //! The shells around the table and around the plan of the workers: the lock, the sleep and the wake, in every
 //! interleaving of small programs.
 //!
-//! `RUSTFLAGS="--cfg loom --cfg eventry_verification" cargo test --release --test loom`, best with a
-//! target directory of its own. Each model runs in a process of its own, since a deadlock that loom finds
-//! ends the process; with `--model NAME` this binary is that process, with `--plant DEFECT` it first
-//! plants a defect, which the model must then notice.
+//! `RUSTFLAGS="--cfg loom" cargo test --release --test loom`, best with a target directory of its own. Each model
+//! runs in a process of its own, since a deadlock that loom finds ends the process; with `--model NAME` this binary
+//! is that process, with `--list` it prints the models and their floors.
 
 #[cfg(not(loom))]
 fn main() {
-    println!("0 models: run with RUSTFLAGS=\"--cfg loom --cfg eventry_verification\"");
+    println!("0 models: run with RUSTFLAGS=\"--cfg loom\"");
 }
 
 #[cfg(loom)]

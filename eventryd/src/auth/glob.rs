@@ -1,9 +1,11 @@
 //! Patterns of names.
 
-/// Whether `text` fits `pattern`, in which `*` stands for any characters and `?` for any one. They are the
-/// patterns of `sasl_allowed_username_list` and `tls_allowed_dn_list`.
+use wildmatch::WildMatch;
+
+/// Returns true if the whole of `text` fits `pattern`, in which `*` stands for any characters and `?` for exactly one.
+/// Every other character stands for itself. `sasl_allowed_username_list` and `tls_allowed_dn_list` have such patterns.
 ///
-/// It takes time in proportion to the product of the lengths at most.
+/// The time is proportional to the product of the lengths at most.
 ///
 /// ```
 /// use eventryd::auth::matches_glob;
@@ -15,32 +17,7 @@
 /// ```
 #[must_use]
 pub fn matches_glob(pattern: &str, text: &str) -> bool {
-    let (mut pattern, mut text) = (pattern.chars(), text.chars());
-    // After the last star, and the text that it does not cover yet.
-    let mut retry = None;
-    loop {
-        let before = text.clone();
-        match (pattern.next(), text.next()) {
-            (Some('*'), _) => {
-                text = before;
-                retry = Some((pattern.clone(), text.clone()));
-                continue;
-            }
-            (Some('?'), Some(_)) => continue,
-            (Some(expected), Some(found)) if expected == found => continue,
-            (None, None) => return true,
-            _ => {}
-        }
-        // The last star covers one character more.
-        let Some((after_star, uncovered)) = &mut retry else {
-            return false;
-        };
-        if uncovered.next().is_none() {
-            return false;
-        }
-        pattern = after_star.clone();
-        text = uncovered.clone();
-    }
+    WildMatch::new(pattern).matches(text)
 }
 
 #[cfg(test)]
@@ -63,7 +40,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_pattern_matches_what_its_definition_says(pattern in "[ab*?é]{0,8}", text in "[abé]{0,8}") {
+        fn a_pattern_matches_what_its_definition_says(
+            pattern in r"[ab*?é]{0,8}|[\[{\\/*?]{0,8}",
+            text in r"[abé]{0,8}|[\[{\\/*?]{0,8}",
+        ) {
             let chars = |text: &str| text.chars().collect::<Vec<_>>();
             prop_assert_eq!(matches_glob(&pattern, &text), naive(&chars(&pattern), &chars(&text)));
         }
@@ -79,6 +59,10 @@ mod tests {
             ("a*c", "abbc", true),
             ("a*c", "abbcd", false),
             ("*b*", "aaab", true),
+            ("*b*d", "abcbd", true),
+            ("*b*d", "abcde", false),
+            ("a*", "ba", false),
+            ("**", "x", true),
             ("*ab", "aab", true),
             ("*aab*", "aaaab", true),
             ("?", "é", true),
@@ -86,6 +70,13 @@ mod tests {
             ("a?c", "ac", false),
             ("**a", "ba", true),
             ("[a]", "a", false),
+            ("[a]", "[a]", true),
+            ("{a,b}", "a", false),
+            ("a\\*", "a*", false),
+            ("a\\*", "a\\b", true),
+            ("*", "a/b", true),
+            ("?", "/", true),
+            ("A", "a", false),
             ("CN=x", "O=y,CN=x", false),
         ] {
             assert_eq!(matches_glob(pattern, text), matches, "{pattern} {text}");

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_named_may_be_missing_but_there_may_not_be_two() {
+    fn default_file_is_optional_but_must_be_unique() {
         let dir = tempfile::tempdir().unwrap();
         let file = ConfigFile::In(dir.path().to_owned());
         assert!(file.read().unwrap().is_none());

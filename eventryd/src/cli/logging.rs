@@ -45,6 +45,12 @@ fn variable(name: &'static str) -> Result<Option<String>, String> {
 /// Where the log goes if no setting says so: to standard error, or to the journal if standard error is it;
 /// in the background to the journal if there is one, else to a file (DM-1603).
 pub(super) fn default_outputs(in_background: bool) -> Vec<Output> {
+    let has_journal = Path::new(JOURNAL).exists();
+    let to_journal = has_journal && (in_background || is_stderr_the_journal());
+    vec![default_output(to_journal, in_background)]
+}
+
+fn default_output(to_journal: bool, in_background: bool) -> Output {
     let everything = |destination| Output {
         level: Level::Trace,
         destination,
@@ -53,24 +59,25 @@ pub(super) fn default_outputs(in_background: bool) -> Vec<Output> {
         level: Level::Info,
         destination: Destination::Journald,
     };
-    let has_journal = Path::new(JOURNAL).exists();
-    let output = if has_journal && (in_background || is_stderr_the_journal()) {
+    if to_journal {
         journal
     } else if !in_background {
         everything(Destination::Stderr)
     } else {
         everything(Destination::File(default_file()))
-    };
-    vec![output]
+    }
 }
 
 /// Makes the directory of the file that a daemon in the background logs to, if the log goes there.
 pub(super) fn make_directory(outputs: &[Output]) {
-    let default = Destination::File(default_file());
-    if outputs.iter().any(|output| output.destination == default)
-        && let Destination::File(path) = default
-        && let Some(directory) = path.parent()
-    {
+    let default = default_file();
+    let is_used = outputs
+        .iter()
+        .any(|output| matches!(&output.destination, Destination::File(path) if *path == default));
+    if !is_used {
+        return;
+    }
+    if let Some(directory) = default.parent() {
         // If it cannot be made, the file in it cannot be opened, and that is told.
         let _ = std::fs::create_dir_all(directory);
     }
@@ -98,4 +105,24 @@ fn is_stderr_the_journal() -> bool {
         return false;
     };
     stream == format!("{}:{}", stderr.st_dev, stderr.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// DM-1603
+    #[test]
+    fn the_log_goes_to_the_journal_to_a_file_or_to_standard_error() {
+        let journal = default_output(true, true);
+        assert_eq!(journal.destination, Destination::Journald);
+        assert_eq!(journal.level, Level::Info);
+        assert_eq!(default_output(true, false), journal);
+        let foreground = default_output(false, false);
+        assert_eq!(foreground.destination, Destination::Stderr);
+        let Destination::File(path) = default_output(false, true).destination else {
+            panic!("not a file");
+        };
+        assert!(path.ends_with("eventry/eventryd.log"), "{path:?}");
+    }
 }

@@ -55,6 +55,32 @@ fn settings_reach_the_daemon() {
     assert!(daemon.shutdown_grace.is_zero());
 }
 
+/// DM-203
+#[test]
+fn polkit_opens_the_read_write_socket_unless_a_mode_is_given() {
+    for (text, mode) in [
+        ("", 0o700),
+        ("auth_unix_rw = 'none'", 0o700),
+        ("auth_unix_rw = 'polkit'", 0o777),
+        (
+            "unix_sock_rw_perms = '0750'; auth_unix_rw = 'polkit'",
+            0o750,
+        ),
+    ] {
+        assert_eq!(effective(text).daemon.rw_mode, mode, "{text}");
+    }
+}
+
+/// DM-301, DM-302
+#[test]
+fn network_sockets_are_off_by_default_and_have_libvirts_ports() {
+    let daemon = effective("").daemon;
+    assert!(daemon.tcp.is_none() && daemon.tls.is_none());
+    let daemon = effective("listen_tcp = 1; auth_tcp = 'none'; listen_tls = 1").daemon;
+    assert_eq!(daemon.tcp.unwrap().port, "16509");
+    assert_eq!(daemon.tls.unwrap().port, "16514");
+}
+
 #[test]
 fn options_beat_the_environment_and_that_beats_the_file() {
     let mut given = given();
@@ -94,7 +120,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 
 /// DM-703: it starts with fewer, and says so.
 #[test]
-fn more_workers_from_the_start_than_at_the_most_are_named_with_both_settings() {
+fn min_workers_above_max_workers_gives_a_warning() {
     assert_eq!(effective("min_workers = 20").remarks(), [""; 0]);
     assert_eq!(
         effective("min_workers = 9\nmax_workers = 3").remarks(),

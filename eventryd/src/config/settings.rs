@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_setting_is_told_with_its_place_and_the_nearest_one() {
+    fn unknown_setting_reports_position_and_nearest_name() {
         let (_, said) = read("max_clients = 1\n  max_client = 2\nqwertz = 3");
         assert_eq!(
             said,

@@ -169,7 +169,7 @@ fn in_a_list(text: &str) -> Value {
 }
 
 #[test]
-fn a_string_that_no_quotes_hold_has_no_notation() {
+fn string_that_no_quotes_can_hold_is_not_representable() {
     for text in ["a\n\"\"\"", "a\r\"", "'\"", "'\"\"\"b"] {
         assert!(!in_a_list(text).has_notation(), "{text:?}");
     }
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn what_has_a_notation_reads_the_same(
+    fn representable_value_reads_back_the_same(
         text in proptest::collection::vec(
             prop_oneof![Just("a"), Just("\""), Just("'"), Just("\"\"\""), Just("\n"), Just("\r"), Just("]")], 0..9)
     ) {

@@ -239,7 +239,7 @@ impl<T: Transport> Connection<T> {
 
     fn begin_turn(&mut self, ready: Events, now: Time) {
         // The end of the session may begin in this turn, with input that was received in an earlier one.
-        self.session.tell_time(now);
+        self.session.set_time(now);
         self.session.begin_turn();
         let may_read = self.phase == Phase::Admitted
             && ready.intersects(Events::READABLE | Events::UNCONDITIONAL);

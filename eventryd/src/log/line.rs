@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_dates() {
+    fn date_converts_days_since_1970() {
         let days = [
             (0, (1970, 1, 1)),
             (58, (1970, 2, 28)),

@@ -37,7 +37,7 @@ fn texts(log: &str) -> Vec<&str> {
 }
 
 #[test]
-fn a_line_has_message_and_fields_and_the_client_cannot_forge_one() {
+fn line_has_message_and_escaped_fields() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let log = logged(&setup(Level::Info, &path), &path, |_| {
@@ -130,7 +130,7 @@ fn a_line_that_is_suppressed_is_not_made() {
 }
 
 #[test]
-fn a_file_that_was_moved_away_is_opened_anew_and_the_level_is_changed() {
+fn apply_reopens_the_file_and_changes_the_level() {
     let dir = tempfile::tempdir().unwrap();
     let (path, moved) = (dir.path().join("log"), dir.path().join("log.1"));
     let setup = setup(Level::Warning, &path);

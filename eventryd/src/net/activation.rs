@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_passed_to_another_process_or_malformed_is_no_activation() {
+    fn sockets_of_another_process_or_bad_variables_are_ignored() {
         let name = Some("eventryd.socket");
         for (pid, fds) in [
             ("43", "1"),

@@ -1,7 +1,9 @@
 //! One daemon per pid file, and one per run directory.
 
 use super::NetError;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -55,9 +57,9 @@ impl Instance {
     /// Takes the lock of a pid file that has been opened. `None` if its last holder has
     /// removed the file since: then this lock protects nothing.
     fn lock_file(mut file: File, path: &Path) -> Result<Option<Instance>, NetError> {
-        match file.try_lock() {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
+            Err(Errno::WOULDBLOCK) => {
                 let mut content = String::new();
                 let read = file.read_to_string(&mut content);
                 return Err(NetError::PidFileInUse {
@@ -65,7 +67,7 @@ impl Instance {
                     pid: read.ok().and_then(|_| content.trim().parse().ok()),
                 });
             }
-            Err(TryLockError::Error(error)) => {
+            Err(error) => {
                 return Err(NetError::os("lock the pid file", path)(error));
             }
         }

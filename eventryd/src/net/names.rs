@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_numbers_do_not_pile_up() {
+    fn cache_of_unknown_ids_is_bounded() {
         let mut names = LocalNames::of(Path::new("/nothing"), Path::new("/nothing"));
         for number in 0..5_000 {
             assert_eq!(names.users.name(number), None);

@@ -101,7 +101,7 @@ mod tests {
         let mut peer = Socket::Unix(ours).unix_peer().unwrap();
         assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
         assert_eq!(peer.gid, rustix::process::getegid().as_raw());
-        assert_eq!(peer.pid.cast_unsigned(), std::process::id());
+        assert_eq!(peer.pid as u32, std::process::id());
         assert_eq!(subject(&peer), None);
         peer.start_time = start_time(&peer);
         let stat = fs::read_to_string("/proc/self/stat").unwrap();
@@ -112,7 +112,7 @@ mod tests {
     /// Both are the contexts of this process: the one of its socket, and the one of itself, to which some modules
     /// add a mode. A system without such a module knows neither.
     #[test]
-    fn the_context_of_a_peer_is_that_of_its_process_if_there_are_contexts() {
+    fn unix_peer_has_the_security_context_of_its_process() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let peer = Socket::Unix(ours).unix_peer().unwrap();
         let own = fs::read_to_string("/proc/self/attr/current").unwrap_or_default();

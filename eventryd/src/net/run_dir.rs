@@ -106,7 +106,7 @@ mod tests {
 
     /// Root makes one; to others, root's own is somebody else's.
     #[test]
-    fn a_private_directory_of_somebody_else_is_refused() {
+    fn private_directory_of_another_user_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let mut path = PathBuf::from("/root");
         if rustix::process::geteuid().is_root() {

@@ -92,6 +92,14 @@ impl AsFd for Socket {
 mod tests {
     use super::*;
 
+    /// DM-1505
+    #[test]
+    fn transports_have_libvirts_numbers() {
+        let numbers =
+            [TransportKind::Unix, TransportKind::Tcp, TransportKind::Tls].map(|kind| kind as u8);
+        assert_eq!(numbers, [0, 1, 2]);
+    }
+
     #[test]
     fn input_is_seen_and_not_taken() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();

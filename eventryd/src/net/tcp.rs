@@ -178,13 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_does_not_block_is_not_inherited_and_does_not_delay() {
+    fn accepted_socket_is_nonblocking_cloexec_and_nodelay() {
         let bound = local("0").unwrap();
         let socket = &bound.sockets[0];
         let _client = TcpStream::connect(socket.address()).unwrap();
         let connection = socket.accept().unwrap().unwrap();
-        assert!(fcntl_getfl(&connection).unwrap().contains(OFlags::NONBLOCK));
-        assert!(fcntl_getfd(&connection).unwrap().contains(FdFlags::CLOEXEC));
+        for descriptor in [socket.as_fd(), connection.as_fd()] {
+            assert!(fcntl_getfl(descriptor).unwrap().contains(OFlags::NONBLOCK));
+            assert!(fcntl_getfd(descriptor).unwrap().contains(FdFlags::CLOEXEC));
+        }
         assert!(tcp_nodelay(&connection).unwrap());
     }
 
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_may_be_the_name_of_a_service_and_an_unknown_one_is_a_clear_error() {
+    fn service_names_are_resolved_and_unknown_ones_reported() {
         let text = local("no-such-service").unwrap_err().to_string();
         assert!(text.contains("no-such-service"), "{text}");
         assert!(matches!(

@@ -135,9 +135,10 @@ impl UnixSocket {
     /// Takes the name out of the file system, so that nobody can connect any more; those who have keep
     /// their place.
     pub fn unlink(&self) {
-        if let Ok(found) = fs::symlink_metadata(&self.path)
-            && Some((found.dev(), found.ino())) == self.identity
-        {
+        let Ok(found) = fs::symlink_metadata(&self.path) else {
+            return;
+        };
+        if Some((found.dev(), found.ino())) == self.identity {
             // If it stays, the next daemon finds that nobody answers and replaces it.
             let _ = fs::remove_file(&self.path);
         }
@@ -258,9 +259,32 @@ mod tests {
         let path = dir.path().join("sock");
         let socket = UnixSocket::bind(&path, 0o700, 1).unwrap();
         let _client = UnixStream::connect(&path).unwrap();
-        let connection = socket.accept().unwrap().unwrap();
-        assert!(fcntl_getfl(&connection).unwrap().contains(OFlags::NONBLOCK));
-        assert!(fcntl_getfd(&connection).unwrap().contains(FdFlags::CLOEXEC));
+        let connection = OwnedFd::from(socket.accept().unwrap().unwrap());
+        for descriptor in [&socket.socket, &connection] {
+            assert!(fcntl_getfl(descriptor).unwrap().contains(OFlags::NONBLOCK));
+            assert!(fcntl_getfd(descriptor).unwrap().contains(FdFlags::CLOEXEC));
+        }
+    }
+
+    /// DM-407
+    #[test]
+    fn an_adopted_socket_gets_the_backlog_of_the_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        // Room for one connection.
+        listen(&listener, 0).unwrap();
+        let _adopted = UnixSocket::adopt(listener, 3).unwrap();
+        let address = SocketAddrUnix::new(&path).unwrap();
+        let clients: Vec<OwnedFd> = (0..4)
+            .map(|_| {
+                let client =
+                    socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None).unwrap();
+                connect(&client, &address).unwrap();
+                client
+            })
+            .collect();
+        drop(clients);
     }
 
     #[test]

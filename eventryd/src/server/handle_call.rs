@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_results_still_counts_them() {
+    fn list_without_results_still_counts_them() {
         let mut calls = opened();
         let test = test_domain(&mut calls);
         for (need_results, expected) in [(0, vec![]), (1, vec![test.clone()]), (-1, vec![test])] {
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn the_processor_time_follows_the_time_of_the_call() {
+    fn cpu_time_follows_the_time_of_the_call() {
         let mut calls = opened();
         let dom = test_domain(&mut calls);
         let info = Call::DomainGetInfo(DomainArgs { dom });

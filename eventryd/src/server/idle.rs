@@ -45,7 +45,7 @@ mod tests {
     use eventry::EventLoop;
 
     #[test]
-    fn the_timeout_runs_only_while_there_is_no_client() {
+    fn timeout_runs_only_without_clients() {
         let mut event_loop = EventLoop::new().unwrap();
         let registry = event_loop.registry();
         let mut idle = Idle::default();
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_interval_it_expires_only_when_one_is_set() {
+    fn timeout_without_interval_runs_once_one_is_set() {
         let mut event_loop = EventLoop::new().unwrap();
         let registry = event_loop.registry();
         let (expire, expired) = std::sync::mpsc::channel();

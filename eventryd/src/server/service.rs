@@ -187,21 +187,23 @@ mod tests {
         const IN_ERR_HUP: u32 = 0x19;
         const NOTHING: [u32; 0] = [];
         let dir = tempfile::tempdir().unwrap();
-        let socket = UnixSocket::bind(&dir.path().join("socket"), 0o700, 1).unwrap();
+        let listeners = ["one", "two"].map(|name| {
+            Listener::Unix(UnixSocket::bind(&dir.path().join(name), 0o700, 1).unwrap())
+        });
         let policy = ServicePolicy {
             access: Access::ReadWrite,
             auth: Auth::None,
         };
         let mut event_loop = EventLoop::new().unwrap();
         let registry = event_loop.registry();
-        let mut service = Service::new(vec![Listener::Unix(socket)], policy, None);
+        let mut service = Service::new(listeners.into(), policy, None);
         assert_eq!(watched(&mut event_loop), NOTHING);
         service.enable(&registry, |_, _| {}).unwrap();
-        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP]);
+        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP; 2]);
         service.set_accepting(&registry, false);
         assert_eq!(watched(&mut event_loop), NOTHING);
         service.set_accepting(&registry, true);
-        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP]);
+        assert_eq!(watched(&mut event_loop), [IN_ERR_HUP; 2]);
         service.disable(&registry);
         assert_eq!(watched(&mut event_loop), NOTHING);
     }

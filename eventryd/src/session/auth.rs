@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_is_one_of_the_procedure_that_was_called() {
+    fn progress_replies_to_the_procedure_that_was_called() {
         for procedure in [SASL_START, SASL_START + 1, POLKIT] {
             let reply = progress(procedure, true, None);
             assert_eq!(reply.procedure().number, procedure);

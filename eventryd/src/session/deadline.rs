@@ -1,6 +1,6 @@
 //! Deadlines of a session.
 
-use super::keepalive::{Silence, Watch};
+use super::keepalive::{Pinger, Silence};
 use super::{Expiry, Keepalive, Session, SessionState};
 use crate::wire::Header;
 use eventry::Time;
@@ -13,7 +13,7 @@ pub(super) struct Clock {
     now: Time,
     /// The time of the last byte.
     heard: Time,
-    watching: Watching,
+    pings: Pings,
     /// The time at which an anonymous client is closed (DM-603).
     anonymous_until: Option<Time>,
     /// The time at which a session that is ending is closed (DM-809).
@@ -25,27 +25,27 @@ pub(super) struct Clock {
 
 /// State of keepalive.
 #[derive(Debug, Default)]
-enum Watching {
+enum Pings {
     /// The client is not pinged.
     #[default]
     Off,
     /// The client is pinged once it has announced that it answers pings (DM-901).
     Offered(Keepalive),
-    On(Watch),
+    On(Pinger),
 }
 
-impl Watching {
-    const fn on(&self) -> Option<&Watch> {
+impl Pings {
+    const fn on(&self) -> Option<&Pinger> {
         match self {
-            Watching::On(watch) => Some(watch),
-            Watching::Off | Watching::Offered(_) => None,
+            Pings::On(pinger) => Some(pinger),
+            Pings::Off | Pings::Offered(_) => None,
         }
     }
 
-    const fn on_mut(&mut self) -> Option<&mut Watch> {
+    const fn on_mut(&mut self) -> Option<&mut Pinger> {
         match self {
-            Watching::On(watch) => Some(watch),
-            Watching::Off | Watching::Offered(_) => None,
+            Pings::On(pinger) => Some(pinger),
+            Pings::Off | Pings::Offered(_) => None,
         }
     }
 }
@@ -54,7 +54,7 @@ impl Clock {
     pub(super) fn begin(accepted: Time, auth_timeout: Duration, keepalive: Keepalive) -> Self {
         Self {
             now: accepted,
-            watching: Watching::Offered(keepalive),
+            pings: Pings::Offered(keepalive),
             anonymous_until: (!auth_timeout.is_zero()).then(|| accepted.after(auth_timeout)),
             ..Self::default()
         }
@@ -66,19 +66,19 @@ impl Clock {
 
     /// Records bytes of the client, which are a sign of life (DM-905).
     pub(super) fn heard(&mut self, now: Time) {
-        self.tell(now);
+        self.set_time(now);
         self.heard = now;
         self.unread_at = None;
-        if let Some(watch) = self.watching.on_mut() {
-            watch.heard(now);
+        if let Some(pinger) = self.pings.on_mut() {
+            pinger.heard(now);
         }
     }
 
     /// Begins keepalive, if the server sends pings. A repetition changes nothing.
     pub(super) fn begin_keepalive(&mut self) {
-        if let Watching::Offered(keepalive) = self.watching {
-            let watch = Watch::begin(keepalive, self.now);
-            self.watching = watch.map_or(Watching::Off, Watching::On);
+        if let Pings::Offered(keepalive) = self.pings {
+            let pinger = Pinger::begin(keepalive, self.now);
+            self.pings = pinger.map_or(Pings::Off, Pings::On);
         }
     }
 
@@ -87,19 +87,19 @@ impl Clock {
         self.unread_at.get_or_insert(sent);
     }
 
-    pub(super) fn tell(&mut self, now: Time) {
+    pub(super) fn set_time(&mut self, now: Time) {
         self.now = self.now.max(now);
     }
 
     /// Ends keepalive.
     pub(super) fn end_keepalive(&mut self) {
-        self.watching = Watching::Off;
+        self.pings = Pings::Off;
     }
 
     /// Begins the end of the session. Nothing is read any more, so silence means nothing; but the answers are to be
     /// read in time.
     pub(super) fn begin_end(&mut self, max_linger: Duration) {
-        self.watching = Watching::Off;
+        self.pings = Pings::Off;
         self.end.get_or_insert(self.now.after(max_linger));
     }
 }
@@ -112,8 +112,8 @@ impl Session {
         if self.state == SessionState::Broken {
             return None;
         }
-        let watch = self.clock.watching.on().map(Watch::deadline);
-        let ordinary = self.clock.end.or(watch);
+        let pinger = self.clock.pings.on().map(Pinger::deadline);
+        let ordinary = self.clock.end.or(pinger);
         [ordinary, self.anonymous_until()]
             .into_iter()
             .flatten()
@@ -125,8 +125,8 @@ impl Session {
     }
 
     /// Sets the time, before a call that does not take the time as an argument.
-    pub fn tell_time(&mut self, now: Time) {
-        self.clock.tell(now);
+    pub fn set_time(&mut self, now: Time) {
+        self.clock.set_time(now);
     }
 
     /// Carries out the deadlines that have come at `now`; a call before a deadline changes nothing.
@@ -138,7 +138,7 @@ impl Session {
     /// Input is to be [received](Self::receive) and output is to be sent before: a delay of the loop would otherwise
     /// count as silence of the client (DM-908).
     pub fn on_deadline(&mut self, now: Time) {
-        self.clock.tell(now);
+        self.clock.set_time(now);
         if self.state == SessionState::Broken {
             return;
         }
@@ -152,9 +152,9 @@ impl Session {
         }
         if self
             .clock
-            .watching
+            .pings
             .on()
-            .is_none_or(|watch| now < watch.deadline())
+            .is_none_or(|pinger| now < pinger.deadline())
         {
             return;
         }
@@ -162,14 +162,14 @@ impl Session {
         let reads = self.clock.unread_at.is_some_and(|sent| sent < self.sent);
         let is_excused = reads || self.waits_for_calls() || self.has_more();
         self.clock.unread_at = self.wants_write().then_some(self.sent);
-        let Some(watch) = self.clock.watching.on_mut() else {
+        let Some(pinger) = self.clock.pings.on_mut() else {
             return;
         };
         if is_excused {
-            watch.heard(now);
+            pinger.heard(now);
             return;
         }
-        match watch.on_deadline(now) {
+        match pinger.on_deadline(now) {
             // A ping behind unread output would only add to it.
             Some(Silence::Ping) if self.wants_write() => {}
             Some(Silence::Ping) => self.send(Header::ping(), |_| {}),

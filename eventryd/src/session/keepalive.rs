@@ -34,7 +34,7 @@ impl Default for Keepalive {
 
 /// Keepalive of a client that has announced that it answers pings (DM-901).
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Pinger {
     interval: Duration,
     count: u32,
     /// The number of pings left before the client is dead.
@@ -52,11 +52,11 @@ pub(super) enum Silence {
     Dead,
 }
 
-impl Watch {
+impl Pinger {
     /// Begins at `now`; `None` if the server sends no pings.
-    pub(super) fn begin(keepalive: Keepalive, now: Time) -> Option<Watch> {
+    pub(super) fn begin(keepalive: Keepalive, now: Time) -> Option<Pinger> {
         let interval = keepalive.interval.filter(|interval| !interval.is_zero())?;
-        Some(Watch {
+        Some(Pinger {
             interval,
             count: keepalive.count,
             pings_left: keepalive.count,
@@ -104,9 +104,9 @@ mod tests {
         Time::ZERO.after(SECOND * u32::try_from(seconds).unwrap())
     }
 
-    fn watch(count: u32) -> Watch {
+    fn watch(count: u32) -> Pinger {
         let interval = Some(SECOND);
-        Watch::begin(Keepalive { interval, count }, Time::ZERO).unwrap()
+        Pinger::begin(Keepalive { interval, count }, Time::ZERO).unwrap()
     }
 
     #[test]
@@ -122,6 +122,17 @@ mod tests {
         }
     }
 
+    /// DM-904
+    #[test]
+    fn silent_peer_is_dead_after_30_seconds_by_default() {
+        let mut watch = Pinger::begin(Keepalive::default(), Time::ZERO).unwrap();
+        for second in [5, 10, 15, 20, 25] {
+            assert_eq!(watch.on_deadline(at(second)), Some(Silence::Ping));
+        }
+        assert_eq!(watch.deadline(), at(30));
+        assert_eq!(watch.on_deadline(at(30)), Some(Silence::Dead));
+    }
+
     #[test]
     fn nothing_happens_before_the_interval_is_over() {
         let mut watch = watch(0);
@@ -130,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_of_life_begins_everything_anew() {
+    fn sign_of_life_resets_the_pings() {
         let mut watch = watch(2);
         watch.on_deadline(at(1));
         watch.on_deadline(at(2));
@@ -153,14 +164,14 @@ mod tests {
     fn without_an_interval_no_client_is_watched() {
         for interval in [None, Some(Duration::ZERO)] {
             let keepalive = Keepalive { interval, count: 5 };
-            assert!(Watch::begin(keepalive, Time::ZERO).is_none());
+            assert!(Pinger::begin(keepalive, Time::ZERO).is_none());
         }
     }
 
     #[test]
-    fn an_interval_beyond_the_end_of_time_is_never_over() {
+    fn interval_beyond_the_end_of_time_never_ends() {
         let interval = Some(Duration::MAX);
-        let mut watch = Watch::begin(Keepalive { interval, count: 0 }, at(5)).unwrap();
+        let mut watch = Pinger::begin(Keepalive { interval, count: 0 }, at(5)).unwrap();
         assert_eq!(watch.deadline(), Time::FAR_FUTURE);
         assert_eq!(watch.on_deadline(at(1 << 30)), None);
     }

@@ -19,9 +19,9 @@ mod deadline;
 #[cfg(test)]
 mod deadline_tests;
 mod event;
-#[cfg(test)]
-mod flow_tests;
 mod keepalive;
+#[cfg(test)]
+mod limits_tests;
 #[cfg(test)]
 mod tests;
 

@@ -26,7 +26,7 @@ impl Buffer {
     }
 
     /// How many bytes are not yet consumed.
-    pub(crate) const fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
 
@@ -56,7 +56,7 @@ impl Buffer {
 
     /// The memory held, in bytes.
     #[cfg(test)]
-    pub(crate) const fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_released_after_a_large_message_even_if_a_small_one_follows() {
+    fn consume_releases_memory_of_a_large_message() {
         let mut buffer = Buffer::default();
         buffer.tail().extend_from_slice(&vec![7; 8 << 20]);
         assert!(buffer.capacity() >= 8 << 20);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_has_no_memory_before_its_first_byte_and_little_after_it() {
+    fn buffer_allocates_little_with_its_first_byte() {
         let mut buffer = Buffer::default();
         assert_eq!(buffer.capacity(), 0);
         buffer.tail().push(1);

@@ -93,12 +93,7 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// [`DecodeError::Truncated`] if fewer than `N` bytes are left.
     pub fn bytes<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        const {
-            assert!(
-                N.is_multiple_of(4),
-                "opaque data of fixed size without padding"
-            )
-        };
+        const { assert!(N % 4 == 0, "opaque data of fixed size without padding") };
         let (head, rest) = self
             .rest
             .split_first_chunk::<N>()
@@ -164,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_above_the_maximum_is_refused_before_the_bytes_are_looked_at() {
+    fn string_above_maximum_fails_before_its_bytes_are_read() {
         let mut decoder = Decoder::new(&[0xff; 4]);
         let expected = DecodeError::TooLong {
             length: u32::MAX,
@@ -181,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_with_a_nul_is_refused_and_one_that_is_not_utf8_is_not() {
+    fn string_refuses_nul_and_accepts_non_utf8() {
         assert_eq!(
             Decoder::new(b"\0\0\0\x04t\0st").string(),
             Err(DecodeError::EmbeddedNul)

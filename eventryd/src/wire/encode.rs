@@ -58,12 +58,7 @@ impl<'a> Encoder<'a> {
 
     /// Exactly `N` bytes without a length word; `N` must be a multiple of 4.
     pub fn bytes<const N: usize>(&mut self, value: [u8; N]) {
-        const {
-            assert!(
-                N.is_multiple_of(4),
-                "opaque data of fixed size without padding"
-            )
-        };
+        const { assert!(N % 4 == 0, "opaque data of fixed size without padding") };
         self.out.extend_from_slice(&value);
     }
 

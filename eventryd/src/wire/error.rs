@@ -113,6 +113,15 @@ super::xdr_struct! {
 /// client sent from growing with it.
 const TEXT_MAX: usize = 1_024;
 
+/// The longest start of `text` of at most `max` bytes that ends between two characters.
+fn truncate(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 impl RemoteError {
     const LEVEL_ERROR: i32 = 2;
 
@@ -121,7 +130,7 @@ impl RemoteError {
     /// A detail of more than 1024 bytes is cut.
     #[must_use]
     pub fn new(code: ErrorCode, domain: ErrorDomain, template: &str, detail: &str) -> Self {
-        let detail = &detail[..detail.floor_char_boundary(TEXT_MAX)];
+        let detail = truncate(detail, TEXT_MAX);
         Self {
             message: Some(template.replacen("%s", detail, 1).into()),
             str2: Some(detail.into()),
@@ -213,9 +222,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_that_repeats_the_client_stays_small_and_whole_characters() {
+    fn long_detail_is_cut_at_a_character_boundary() {
         let error = RemoteError::rpc(&"é".repeat(4_000_000));
         assert_eq!(error.to_string(), "é".repeat(512));
+        let error = RemoteError::rpc(&format!("e{}", "é".repeat(512)));
+        assert_eq!(error.to_string(), format!("e{}", "é".repeat(511)));
     }
 
     #[test]

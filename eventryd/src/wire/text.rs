@@ -130,7 +130,7 @@ fn decode_char(from: &mut Decoder<'_>) -> Result<u8, DecodeError> {
 
 /// A `char` is signed where libvirt runs, so the word is its sign extension.
 fn encode_char(byte: u8, to: &mut Encoder<'_>) {
-    to.i32(i32::from(byte.cast_signed()));
+    to.i32(i32::from(byte as i8));
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod tests;
 pub use plan::{Next, Plan, PoolStats, Rejected, Urgency, Worker, Workers};
 
 use crate::sync::{Arc, Condvar, Mutex, spawn};
-use eventry::planted::{Defect, planted};
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -84,11 +83,8 @@ impl<J: Send + 'static> Pool<J> {
         let mut plan = self.shared.plan.lock();
         plan.hand_in(urgency, job, |worker| self.begin(worker))?;
         drop(plan);
-        if planted(Defect::WorkerNotWoken) {
-            return Ok(());
-        }
         self.shared.ordinary.notify_one();
-        if urgency == Urgency::High && !planted(Defect::PriorityNotWoken) {
+        if urgency == Urgency::High {
             self.shared.priority.notify_one();
         }
         Ok(())
@@ -102,7 +98,7 @@ impl<J: Send + 'static> Pool<J> {
     pub fn set_workers(&self, workers: Workers) -> io::Result<()> {
         let mut plan = self.shared.plan.lock();
         plan.set_limits(workers);
-        let started = if plan.has_begun() && !planted(Defect::GrowthForgotten) {
+        let started = if plan.has_begun() {
             plan.staff(|worker| self.begin(worker))
         } else {
             Ok(())
@@ -115,9 +111,7 @@ impl<J: Send + 'static> Pool<J> {
     /// Takes no more jobs, drops those that wait and has the workers end after those that run (DM-706).
     pub fn stop(&self) {
         let waiting = self.shared.plan.lock().stop();
-        if !planted(Defect::StopUntold) {
-            self.wake_all();
-        }
+        self.wake_all();
         drop(waiting);
     }
 

@@ -61,7 +61,7 @@ fn growth_goes_on_after_an_overload() {
 }
 
 #[test]
-fn a_worker_that_could_not_be_started_is_started_with_the_next_job() {
+fn failed_start_is_tried_again_with_the_next_job() {
     let mut plan = Plan::new(workers(0, 2, 0));
     plan.submit(Urgency::Normal, 1).unwrap();
     assert_eq!(plan.start(), Some(Worker::Ordinary));
@@ -90,7 +90,7 @@ fn the_last_worker_who_could_run_a_job_does_before_it_ends() {
 }
 
 #[test]
-fn ordinary_workers_take_what_came_first_and_priority_workers_high_jobs_only() {
+fn workers_take_oldest_job_priority_workers_only_high_ones() {
     let mut plan = plan(workers(1, 1, 1));
     for (job, urgency) in [
         Urgency::Normal,
@@ -128,7 +128,7 @@ fn a_minimum_above_the_maximum_is_the_maximum() {
 }
 
 #[test]
-fn who_is_too_many_ends_when_it_has_nothing_to_do_or_after_its_job() {
+fn lowered_limit_ends_workers_when_idle_or_after_their_job() {
     let mut plan = plan(workers(3, 3, 2));
     burst(&mut plan, 2);
     assert_eq!(plan.next(Worker::Ordinary), Next::Run(0));
@@ -142,7 +142,7 @@ fn who_is_too_many_ends_when_it_has_nothing_to_do_or_after_its_job() {
 }
 
 #[test]
-fn a_stop_drops_what_waits_finishes_what_runs_and_takes_nothing_more() {
+fn stop_returns_queued_jobs_and_refuses_new_ones() {
     let mut plan = plan(workers(2, 2, 0));
     burst(&mut plan, 3);
     assert_eq!(plan.next(Worker::Ordinary), Next::Run(0));

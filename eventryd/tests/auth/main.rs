@@ -1,30 +1,25 @@
 //! Who is let in by the daemon on its sockets, and who is not.
 
+#![cfg(not(loom))]
+
 mod network;
 mod passwd;
 mod places;
 mod polkit;
 mod process;
 mod sasl;
-#[path = "../support/sasl_client.rs"]
-mod sasl_client;
-#[path = "../scram/mod.rs"]
-mod scram;
-#[path = "../support/mod.rs"]
-mod support;
-#[path = "../support/tls_client.rs"]
-mod tls_client;
 
 use eventryd::driver::{Driver, MemoryDriver};
 use eventryd::net::RunDir;
 use eventryd::server::{Config, DaemonError, Ready, run};
-use sasl_client::SASL_STEP;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use support::patience::bounded;
-use support::{InProcess, RawClient, message};
 use tempfile::TempDir;
+use test_support::client::RawClient;
+use test_support::in_process::InProcess;
+use test_support::rpc::{SASL_STEP, message};
+use test_support::timeout::bounded;
 
 const POLKIT: i32 = 70;
 

@@ -1,13 +1,13 @@
 //! Anonymous clients on a network.
 
 use crate::sasl::served;
-use crate::sasl_client::log_in;
-use crate::support::RawClient;
-use crate::tls_client::committed_files;
 use eventryd::net::Address;
 use eventryd::server::TlsService;
 use std::net::SocketAddr;
 use std::time::Duration;
+use test_support::client::RawClient;
+use test_support::sasl::log_in;
+use test_support::tls::committed_files;
 
 fn on_loopback() -> TlsService {
     let mut tls = TlsService::new(committed_files());
@@ -43,7 +43,7 @@ fn silent_clients_on_a_network_do_not_keep_local_ones_out() {
 }
 
 #[test]
-fn who_connects_and_does_not_speak_tls_is_closed_in_time() {
+fn tcp_client_without_tls_hello_is_closed_in_time() {
     let served = served(|config| {
         config.tls = Some(on_loopback());
         config.max_anonymous_clients = 1;

@@ -1,8 +1,6 @@
 //! `eventryd passwd`.
 
 use crate::password_file;
-use crate::support::eventryd;
-use crate::support::patience::bounded;
 use eventryd::auth::read_passwords;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
@@ -12,6 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use tempfile::TempDir;
+use test_support::daemon::eventryd;
+use test_support::timeout::bounded;
 
 pub(crate) fn passwd(dir: &TempDir, arguments: &[&str], stdin: &str) -> Output {
     passwd_of(&password_file(dir), arguments, stdin)
@@ -91,7 +91,7 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
 }
 
 #[test]
-fn a_password_typed_on_a_terminal_is_not_shown_and_asked_for_twice() {
+fn passwd_asks_twice_on_a_terminal_without_echo() {
     for (second, expected) in [("pencil\n", true), ("pencli\n", false)] {
         let dir = tempfile::tempdir().unwrap();
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();

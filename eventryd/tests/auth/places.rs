@@ -2,9 +2,6 @@
 
 use crate::Served;
 use crate::sasl::served;
-use crate::sasl_client::log_in;
-use crate::support::{AUTH_LIST, Connection, GET_HOSTNAME, RawClient, connect_from, message};
-use crate::tls_client::{Version, client_config, committed_files, server_name};
 use eventryd::net::TransportKind;
 use eventryd::server::{TcpService, TlsService};
 use eventryd::session::Auth;
@@ -18,6 +15,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
+use test_support::client::{RawClient, Stream, connect_from};
+use test_support::rpc::{AUTH_LIST, GET_HOSTNAME, message};
+use test_support::sasl::log_in;
+use test_support::tls::{Version, client_config, committed_files, server_name};
 
 /// Short, so that the tests are.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -67,7 +68,7 @@ fn on_tcp(config: &mut eventryd::server::Config) {
 /// The stock limit of 20, and 40 that say nothing, of the very user that wants to get in: in libvirtd nobody gets
 /// in any more.
 #[test]
-fn forty_silent_clients_keep_neither_others_out_nor_their_own_user() {
+fn forty_silent_clients_do_not_block_any_user() {
     let served = served(|config| {
         config.rw_mode = 0o777;
         config.eviction_grace = MOMENT;
@@ -86,7 +87,7 @@ fn forty_silent_clients_keep_neither_others_out_nor_their_own_user() {
 
 /// They say what they can, and as often as they can; and are many. Their own user may have to wait, nobody else.
 #[test]
-fn a_user_that_floods_the_socket_and_acts_busy_keeps_no_other_user_out() {
+fn busy_flood_of_one_user_does_not_block_other_users() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -111,7 +112,7 @@ fn a_user_that_floods_the_socket_and_acts_busy_keeps_no_other_user_out() {
 }
 
 #[test]
-fn an_address_that_stalls_tls_handshakes_keeps_no_other_address_out() {
+fn stalled_tls_handshakes_do_not_block_other_addresses() {
     let served = served(|config| {
         on_tls(config);
         config.eviction_grace = MOMENT;
@@ -132,9 +133,7 @@ fn an_address_that_stalls_tls_handshakes_keeps_no_other_address_out() {
     // Another address, and the same one.
     for last in [3, 4, 2] {
         let stream = connect_from(last, address).unwrap();
-        stream
-            .set_patience(crate::support::patience::PATIENCE)
-            .unwrap();
+        stream.set_timeout(test_support::timeout::TIMEOUT).unwrap();
         let mut client = StreamOwned::new(connection(), stream);
         let mut welcome = [0];
         client.read_exact(&mut welcome).unwrap();
@@ -147,7 +146,7 @@ fn an_address_that_stalls_tls_handshakes_keeps_no_other_address_out() {
 /// All places are taken by clients that have shown who they are, or need not, and use the connection: nobody is
 /// cut off, and others get in all the same.
 #[test]
-fn an_address_with_all_places_leaves_some_for_others() {
+fn address_holding_all_slots_leaves_room_for_others() {
     let served = served(|config| {
         on_tcp(config);
         config.eviction_grace = MOMENT;
@@ -180,7 +179,7 @@ fn an_address_with_all_places_leaves_some_for_others() {
 
 /// More than may connect at all, and none of them says anything: `max_clients` is no lock either.
 #[test]
-fn silent_clients_with_all_places_give_way() {
+fn silent_clients_holding_all_slots_are_evicted() {
     let served = served(|config| {
         on_tcp(config);
         config.eviction_grace = MOMENT;
@@ -204,7 +203,7 @@ fn silent_clients_with_all_places_give_way() {
 
 /// Who waits, and who is waited for, cost nothing; and they do not outlive the daemon.
 #[test]
-fn who_waits_is_closed_when_the_daemon_stops() {
+fn waiting_client_is_closed_when_the_daemon_stops() {
     let served = served(|config| {
         config.max_anonymous_clients = 1;
         config.eviction_grace = Duration::MAX;

@@ -1,11 +1,12 @@
 //! polkit on the daemon's sockets, with somebody else to decide.
 
-use crate::support::{AUTH_LIST, CONNECT_OPEN, RawClient, message, open_arguments};
 use crate::*;
 use eventryd::auth::{Action, AuthError, Authorization, Authorizer, PkCheck, Subject};
 use eventryd::session::Auth;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
+use test_support::client::RawClient;
+use test_support::rpc::{AUTH_LIST, CONNECT_OPEN, message, open_arguments};
 
 /// What the fake was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ fn polkit_is_asked_about_the_process_that_has_connected() {
         client.open();
         let asked = polkit.asked.recv().unwrap();
         assert_eq!(asked.action, action);
-        assert_eq!(asked.subject.pid.cast_unsigned(), std::process::id());
+        assert_eq!(asked.subject.pid as u32, std::process::id());
         assert_eq!(asked.subject.uid, rustix::process::geteuid().as_raw());
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
         let start = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19);
@@ -132,7 +133,7 @@ fn each_answer_has_its_code_and_its_text() {
 /// Somebody thinks about the question; meanwhile everybody else is served, and what the client itself sends
 /// waits for the answer.
 #[test]
-fn a_question_that_takes_long_keeps_nobody_else_waiting() {
+fn slow_polkit_answer_delays_no_other_client() {
     let polkit = with_polkit();
     let mut asking = polkit.served.connect();
     let mut calls = message(POLKIT, 1, &[]);
@@ -152,7 +153,7 @@ fn a_question_that_takes_long_keeps_nobody_else_waiting() {
 }
 
 #[test]
-fn a_client_that_vanishes_while_polkit_thinks_does_no_harm() {
+fn disconnect_during_a_polkit_question_is_harmless() {
     let polkit = with_polkit();
     for _ in 0..3 {
         let mut client = polkit.served.connect();
@@ -166,7 +167,7 @@ fn a_client_that_vanishes_while_polkit_thinks_does_no_harm() {
 }
 
 #[test]
-fn more_questions_than_anybody_answers_are_refused() {
+fn polkit_questions_beyond_the_limit_are_refused() {
     let polkit = with_polkit();
     let served = &polkit.served;
     // No more than may be anonymous at a time, so from the network's side nobody gets here.

@@ -3,11 +3,11 @@
 use crate::passwd::passwd;
 use crate::password_file;
 use crate::sasl::assert_denied;
-use crate::sasl_client::log_in;
-use crate::support::Daemon;
-use crate::support::patience::wait_until;
 use rustix::process::Signal;
 use std::path::Path;
+use test_support::daemon::Daemon;
+use test_support::sasl::log_in;
+use test_support::timeout::wait_until;
 
 /// A daemon that wants SASL by its configuration file, in a directory with the file of passwords; `DIR` in
 /// the settings is that directory.
@@ -36,7 +36,7 @@ fn directory_of(daemon: &Daemon) -> std::path::PathBuf {
 }
 
 #[test]
-fn the_log_says_who_came_how_and_why_it_was_refused() {
+fn log_names_the_peer_its_login_and_the_refusal() {
     let daemon = daemon("sasl_allowed_username_list = [ \"fred\" ]\n");
     let mut client = daemon.connect();
     assert_denied(&mut client, "wrong");

@@ -1,8 +1,5 @@
 //! SASL on the daemon's sockets.
 
-use crate::sasl_client::{log_in, proof_of};
-use crate::support::patience::wait_until;
-use crate::support::{AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, RawClient, message, open_arguments};
 use crate::*;
 use eventryd::auth::{Change, change_password};
 use eventryd::server::TcpService;
@@ -10,6 +7,10 @@ use eventryd::session::Auth;
 use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
+use test_support::client::RawClient;
+use test_support::rpc::{AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, message, open_arguments};
+use test_support::sasl::{log_in, proof_of};
+use test_support::timeout::wait_until;
 
 fn set_password(dir: &TempDir, user: &str, password: &str) {
     let set = Change::Set {
@@ -45,7 +46,7 @@ pub(crate) fn assert_denied(client: &mut RawClient, password: &str) {
 }
 
 #[test]
-fn who_logs_in_is_served_and_who_does_not_is_not() {
+fn sasl_login_is_required_for_service() {
     let served = served(|_| ());
     let mut client = served.connect();
     assert_eq!(client.call(AUTH_LIST, &[]), [0, 0, 0, 1, 0, 0, 0, 1]);
@@ -124,7 +125,7 @@ fn passwords_are_read_again_when_asked_and_kept_if_that_fails() {
 }
 
 #[test]
-fn who_stays_anonymous_is_closed_and_who_has_logged_in_is_not() {
+fn auth_timeout_closes_anonymous_clients_only() {
     let served = served(|config| config.auth_timeout = Duration::from_millis(300));
     let mut known = served.connect();
     log_in(&mut known, "pencil");
@@ -141,7 +142,7 @@ fn who_stays_anonymous_is_closed_and_who_has_logged_in_is_not() {
 }
 
 #[test]
-fn anonymous_clients_are_limited_and_keep_nobody_out_who_need_not_be_anonymous() {
+fn anonymous_limit_does_not_block_other_services() {
     let served = served(|config| {
         config.max_anonymous_clients = 2;
         config.eviction_grace = Duration::MAX;
@@ -215,7 +216,7 @@ fn what_cannot_work_is_refused_at_the_start_with_the_reason() {
 }
 
 #[test]
-fn a_client_that_vanishes_on_its_way_in_leaves_room_for_the_next() {
+fn disconnect_during_login_frees_the_slot() {
     let served = served(|config| config.max_anonymous_clients = 1);
     for _ in 0..20 {
         let mut client = served.connect();

@@ -1,5 +1,5 @@
 //! The simulator's stand-in for the daemon's handling of new connections. `Admission` decides; it is checked against
-//! a naive model in `eventryd/tests/places`, and here it is part of everything else.
+//! a naive model in `eventryd/tests/admission`, and here it is part of everything else.
 
 use crate::books::Terms;
 use crate::claims::claim;

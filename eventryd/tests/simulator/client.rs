@@ -2,10 +2,11 @@
 
 use crate::books::Books;
 use crate::message::{Breach, FIRST, Kind, PASSWORD};
-use crate::rng::Rng;
-use crate::{scram, wire};
+use crate::wire;
 use eventryd::admission::Peer;
 use std::collections::VecDeque;
+use test_support::rng::Rng;
+use test_support::scram;
 
 /// How a client behaves.
 #[derive(Clone, Debug)]

@@ -1,12 +1,9 @@
 //! The in-memory hypervisor, which remembers who had it do what.
 
-#[path = "../support/pass_on.rs"]
-mod pass_on;
-
 use eventry::Time;
 use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
-use pass_on::{pass_on, pass_on_the_rest};
 use std::sync::{Arc, Mutex};
+use test_support::{pass_on, pass_on_the_rest};
 
 /// The names under which calls asked for the domain: each is of one call of one client.
 pub(crate) type Done = Arc<Mutex<Vec<String>>>;

@@ -4,6 +4,7 @@
 //! `EVENTRY_SEEDS` says how many worlds to live in, `EVENTRY_SEED` which one to live in again, with every step
 //! printed. A failing seed prints the command that replays it.
 
+#![cfg(not(loom))]
 #![allow(
     clippy::print_stdout,
     reason = "the figures and the steps are of interest"
@@ -23,10 +24,6 @@ mod invariants;
 mod message;
 mod pipe;
 mod plan;
-#[path = "../../../tests/real_life/rng.rs"]
-mod rng;
-#[path = "../scram/mod.rs"]
-mod scram;
 mod serve;
 mod silence;
 mod situations;

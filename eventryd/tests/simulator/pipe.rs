@@ -1,7 +1,6 @@
 //! The transport of a simulated client: bytes move as chance decides.
 
 use crate::client::Client;
-use crate::rng::Rng;
 use crate::situations::Situations;
 use crate::workers::Staff;
 use eventryd::auth::Sasl;
@@ -10,6 +9,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use test_support::rng::Rng;
 
 /// A client, shared by the world and its pipe.
 pub(crate) type ClientCell = Rc<RefCell<Client>>;

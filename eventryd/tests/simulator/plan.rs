@@ -1,13 +1,13 @@
 //! What the dice say of a world before it begins: its configuration and its clients.
 
 use crate::client::{Leave, Proof, Temper};
-use crate::rng::Rng;
 use eventryd::admission::{AdmissionLimits, Peer, Scope};
 use eventryd::session::{Access, Auth, ClientLimits, Keepalive};
 use eventryd::worker_pool::Workers;
 use std::net::Ipv4Addr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
+use test_support::rng::Rng;
 
 /// What may change while the daemon runs.
 #[derive(Clone, Copy, Debug)]

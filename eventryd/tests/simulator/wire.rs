@@ -1,9 +1,6 @@
 //! The protocol as a client's author would write it down from its description: nothing of it is the daemon's.
 
-#[path = "../support/framed.rs"]
-mod framed;
-
-use framed::framed;
+use test_support::rpc::framed;
 
 pub(crate) const REMOTE: u32 = 0x2000_8086;
 pub(crate) const KEEPALIVE: u32 = 0x6b65_6570;

@@ -1,7 +1,6 @@
 //! Workers without threads: when one begins, takes a job or ends is the scheduler's choice.
 
 use crate::claims::claim;
-use crate::rng::Rng;
 use eventry::Time;
 use eventryd::driver::HypervisorSession;
 use eventryd::server::{CallOutcome, PreparedCall};
@@ -9,6 +8,7 @@ use eventryd::session::Ticket;
 use eventryd::worker_pool::{Next, Plan, Rejected, Urgency, Worker, Workers};
 use std::io;
 use std::sync::Arc;
+use test_support::rng::Rng;
 
 pub(crate) enum Job {
     Call {

@@ -6,7 +6,6 @@ use crate::driver::{Done, Hypervisor};
 use crate::message::{PASSWORD, Standing, USER};
 use crate::pipe::{ClientCell, Pipe, Shared};
 use crate::plan::{Config, Service};
-use crate::rng::Rng;
 use crate::situations::Situations;
 use crate::workers::{Staff, Supply};
 use eventry::{Events, Time};
@@ -22,6 +21,7 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use test_support::rng::Rng;
 
 pub(crate) struct World {
     pub(crate) now: Time,

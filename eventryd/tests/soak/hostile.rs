@@ -1,21 +1,20 @@
 //! What is done to the daemon. That a connection is cut off in the midst of it is expected.
 
 use crate::Rng;
-use crate::sasl_client::{SASL_INIT, SASL_START, SASL_STEP, data, start_arguments};
-use crate::scram::proof;
-use crate::support::{
-    AUTH_LIST, CONNECT_OPEN, FEATURE_KEEPALIVE, GET_HOSTNAME, SUPPORTS_FEATURE, message,
-    open_arguments,
-};
 use crate::target::{Line, SERVICES, Service, Target, Who};
-use crate::tls_client::{Version, server_name};
-use crate::tls_stream::Tls;
 use rustix::net::sockopt::set_socket_linger;
 use rustls::ClientConnection;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
+use test_support::rpc::{
+    AUTH_LIST, CONNECT_OPEN, FEATURE_KEEPALIVE, GET_HOSTNAME, SASL_INIT, SASL_START, SASL_STEP,
+    SUPPORTS_FEATURE, message, open_arguments, read_message,
+};
+use test_support::sasl::{data, start_arguments};
+use test_support::scram::proof;
+use test_support::tls::{Tls, Version, server_name};
 
 pub(crate) type Attack = fn(&Target, &mut Rng) -> io::Result<()>;
 
@@ -61,16 +60,6 @@ fn open(target: &Target, service: Service) -> io::Result<Line> {
     Ok(line)
 }
 
-/// What follows the length of the next message.
-fn read_message(line: &mut Line) -> io::Result<Vec<u8>> {
-    let mut length = [0; 4];
-    line.read_exact(&mut length)?;
-    let length = u32::from_be_bytes(length) as usize;
-    let mut rest = vec![0; length.saturating_sub(4).min(1 << 20)];
-    line.read_exact(&mut rest)?;
-    Ok(rest)
-}
-
 /// Reads until there is an end, or nothing comes for a while.
 fn read_to_end(line: &mut impl Read) {
     let mut buffer = [0; 4096];
@@ -104,7 +93,7 @@ fn connects_and_closes(target: &Target, rng: &mut Rng) -> io::Result<()> {
 fn is_silent(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let mut line = target.dial_raw(any(rng), Who::Hostile)?;
     let seconds = if rng.one_in(8) { 7 } else { 1 };
-    line.set_patience(Duration::from_secs(seconds))?;
+    line.set_timeout(Duration::from_secs(seconds))?;
     line.read(&mut [0]).map(drop)
 }
 
@@ -116,7 +105,7 @@ fn sends_a_byte_at_a_time(target: &Target, rng: &mut Rng) -> io::Result<()> {
         line.write_all(&[*byte])?;
         wait(rng.below(40));
     }
-    line.set_patience(Duration::from_millis(500))?;
+    line.set_timeout(Duration::from_millis(500))?;
     read_to_end(&mut line);
     Ok(())
 }
@@ -137,7 +126,7 @@ fn claims_the_longest_message(target: &Target, rng: &mut Rng) -> io::Result<()> 
 
 fn never_reads(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let mut line = open(target, any_open(rng))?;
-    line.set_patience(Duration::from_millis(300))?;
+    line.set_timeout(Duration::from_millis(300))?;
     let calls = calls(512);
     let mut stuffed = Ok(());
     for _ in 0..200 {
@@ -153,7 +142,7 @@ fn never_reads(target: &Target, rng: &mut Rng) -> io::Result<()> {
 fn sends_garbage(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let mut line = target.dial(any(rng), Who::Hostile)?;
     line.write_all(&bytes(rng, 5000))?;
-    line.set_patience(Duration::from_millis(500))?;
+    line.set_timeout(Duration::from_millis(500))?;
     read_to_end(&mut line);
     Ok(())
 }
@@ -210,7 +199,7 @@ fn calls_what_there_is_not(target: &Target, rng: &mut Rng) -> io::Result<()> {
         call[word..word + 4].copy_from_slice(&value.to_be_bytes());
         line.write_all(&call)?;
     }
-    line.set_patience(Duration::from_millis(200))?;
+    line.set_timeout(Duration::from_millis(200))?;
     read_to_end(&mut line);
     Ok(())
 }
@@ -218,7 +207,7 @@ fn calls_what_there_is_not(target: &Target, rng: &mut Rng) -> io::Result<()> {
 fn does_not_answer_pings(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let mut line = open(target, any_open(rng))?;
     line.write_all(&message(SUPPORTS_FEATURE, 2, &FEATURE_KEEPALIVE))?;
-    line.set_patience(Duration::from_secs(7))?;
+    line.set_timeout(Duration::from_secs(7))?;
     read_to_end(&mut line);
     Ok(())
 }
@@ -251,9 +240,9 @@ fn challenge(line: &mut Line, first: &str) -> io::Result<Vec<u8>> {
     line.write_all(&message(SASL_INIT, 1, &[]))?;
     read_message(line)?;
     line.write_all(&message(SASL_START, 2, &start_arguments(first)))?;
-    let reply = read_message(line)?;
+    let (_, reply) = read_message(line)?;
     Ok(reply
-        .get(36..)
+        .get(12..)
         .unwrap_or_default()
         .chunks_exact(4)
         .map(|word| word[3])
@@ -270,7 +259,7 @@ fn logs_in_by_halves(target: &Target, rng: &mut Rng) -> io::Result<()> {
         _ => vec![b'x'; 70_000],
     };
     line.write_all(&message(SASL_STEP, 3, &data(&answer)))?;
-    line.set_patience(Duration::from_millis(500))?;
+    line.set_timeout(Duration::from_millis(500))?;
     read_to_end(&mut line);
     Ok(())
 }
@@ -283,7 +272,7 @@ fn sends_no_tls_to_its_port(target: &Target, rng: &mut Rng) -> io::Result<()> {
         _ => [&[22, 3, 1, 0x3f, 0xff], &bytes(rng, 3000)[..]].concat(),
     };
     line.write_all(&sent)?;
-    line.set_patience(Duration::from_millis(500))?;
+    line.set_timeout(Duration::from_millis(500))?;
     read_to_end(&mut line);
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! `EVENTRY_SOAK_SECONDS` says how long. What each client does follows from a seed, which is printed;
 //! `EVENTRY_SOAK_SEED` sets it, so that the same mix can be run again. The clients meet as they will.
 
+#![cfg(not(loom))]
 #![allow(
     clippy::disallowed_methods,
     reason = "how long it lasts is the only thing the clock decides"
@@ -13,27 +14,15 @@
 mod hostile;
 mod operator;
 mod polite;
-#[path = "../../../tests/real_life/rng.rs"]
-mod rng;
-#[path = "../support/sasl_client.rs"]
-mod sasl_client;
-#[path = "../scram/mod.rs"]
-mod scram;
-#[path = "../support/mod.rs"]
-mod support;
 mod target;
-#[path = "../support/tls_client.rs"]
-mod tls_client;
-#[path = "../support/tls_stream.rs"]
-mod tls_stream;
 
 use hostile::ATTACKS;
-use rng::Rng;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 use target::{SERVICES, Target, become_hostile};
+use test_support::rng::Rng;
 
 /// How many do harm at a time.
 const HOSTILE: usize = 16;
@@ -42,7 +31,7 @@ const HOSTILE: usize = 16;
 const SLACK_KIB: u64 = 2048;
 
 #[test]
-fn the_hostile_mix_leaves_nothing_behind() {
+fn hostile_mix_leaves_no_descriptor_and_no_thread() {
     let seconds = number("EVENTRY_SOAK_SECONDS").unwrap_or(20);
     let seed = number("EVENTRY_SOAK_SEED").unwrap_or_else(|| RandomState::new().hash_one(0) >> 32);
     println!("soak: seed {seed}, to run it again: EVENTRY_SOAK_SEED={seed}");

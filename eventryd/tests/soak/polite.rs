@@ -1,13 +1,14 @@
 //! Clients that behave, and must be served whatever the others do: a failure of one ends the soak.
 
-use crate::sasl_client::log_in;
-use crate::support::{
-    AUTH_LIST, CONNECT_OPEN, FEATURE_KEEPALIVE, GET_HOSTNAME, PING, RawClient, SUPPORTS_FEATURE,
-    message, open_arguments, pong,
-};
 use crate::target::{Line, PASSWORD, Service, Target, Who};
 use crate::{Rng, Run};
 use std::io::Write;
+use test_support::client::RawClient;
+use test_support::rpc::{
+    AUTH_LIST, CONNECT_OPEN, FEATURE_KEEPALIVE, GET_HOSTNAME, PING, SUPPORTS_FEATURE, message,
+    open_arguments, pong,
+};
+use test_support::sasl::log_in;
 
 /// Comes again and again for a short session.
 pub(crate) fn comes_and_goes(target: &Target, service: Service, rng: &mut Rng, run: &Run) {

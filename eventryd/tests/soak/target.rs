@@ -1,9 +1,5 @@
 //! The daemon under the soak: one of each service, and what it uses.
 
-use crate::support::patience::{PATIENCE, wait_until};
-use crate::support::{Connection, Daemon, connect_from};
-use crate::tls_client::{Version, client_config, committed_files, lines_naming};
-use crate::tls_stream::Tls;
 use eventryd::auth::{Change, change_password};
 use rustix::process::{Pid, Resource, Rlimit, Signal, Uid, geteuid, getrlimit, prlimit};
 use rustix::thread::set_thread_uid;
@@ -19,6 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use test_support::client::{Stream, connect_from};
+use test_support::daemon::Daemon;
+use test_support::timeout::{TIMEOUT, wait_until};
+use test_support::tls::{Tls, Version, client_config, committed_files, lines_naming};
 
 pub(crate) const PASSWORD: &str = "pencil";
 
@@ -54,7 +54,7 @@ pub(crate) enum Who {
     Hostile,
 }
 
-pub(crate) type Line = Box<dyn Connection + Send>;
+pub(crate) type Line = Box<dyn Stream + Send>;
 
 /// Makes this thread, and no other, that of another user, if it may.
 pub(crate) fn become_hostile() {
@@ -179,7 +179,7 @@ impl Target {
         }
         let config = self.tls_client(Version::Tls13, true);
         let stream = self.dial_tls(who)?;
-        stream.set_patience(patience_of(who))?;
+        stream.set_timeout(timeout_of(who))?;
         let mut stream = Tls::over(stream, config);
         let mut welcome = [0];
         stream.read_exact(&mut welcome)?;
@@ -287,7 +287,7 @@ impl Drop for Log {
 }
 
 fn pid_of(daemon: &Daemon) -> Option<Pid> {
-    Pid::from_raw(daemon.pid().cast_signed())
+    Pid::from_raw(daemon.pid() as i32)
 }
 
 /// The file changes in one step, so that the daemon reads the old one or the new one.
@@ -304,15 +304,15 @@ fn write_settings(dir: &Path, more: &str) {
 }
 
 /// The polite wait for what they are due; the hostile have other things to do.
-fn patience_of(who: Who) -> Duration {
+fn timeout_of(who: Who) -> Duration {
     match who {
-        Who::Polite => PATIENCE,
+        Who::Polite => TIMEOUT,
         Who::Hostile => Duration::from_secs(2),
     }
 }
 
-fn patient(stream: impl Connection + Send + 'static, who: Who) -> io::Result<Line> {
-    stream.set_patience(patience_of(who))?;
+fn patient(stream: impl Stream + Send + 'static, who: Who) -> io::Result<Line> {
+    stream.set_timeout(timeout_of(who))?;
     Ok(Box::new(stream))
 }
 

@@ -1,15 +1,16 @@
 //! The client, the daemon's side of its connection, and what must hold between them.
 
 use crate::Step;
-use crate::scram::proof;
 use eventry::Time;
 use eventryd::auth::{Nonce, Passwords, Sasl, SaslExchange, SaslProgress, Verifier};
 use eventryd::session::{Auth, AuthResult, Event, Session, SessionConfig, SessionState};
 use eventryd::wire::{
-    Call, Chars, ConnectOpenArgs, FrameSplitter, Header, MAX_FRAME, PROCEDURES, Reply,
-    SaslStartArgs, SaslStepArgs, Status, write_message,
+    Call, Chars, ConnectOpenArgs, FrameSplitter, MAX_FRAME, PROCEDURES, Reply, SaslStartArgs,
+    SaslStepArgs, Status,
 };
 use std::sync::OnceLock;
+use test_support::rpc::{message, message_of};
+use test_support::scram::proof;
 
 /// Who exists, and what only he knows.
 const USER: &str = "fred";
@@ -148,12 +149,7 @@ impl Client {
         if self.session.is_authenticated() || served.name == "CONNECT_CLOSE" {
             return;
         }
-        let mut bytes = Vec::new();
-        write_message(&mut bytes, Header::call(served, 1), |_| {}).expect("a header");
-        bytes.extend_from_slice(payload);
-        let length = u32::try_from(bytes.len()).expect("a short message");
-        bytes[..4].copy_from_slice(&length.to_be_bytes());
-        self.send(&bytes);
+        self.send(&message(served.number, 1, payload));
     }
 
     /// Whoever is not known is refused.
@@ -167,12 +163,7 @@ impl Client {
     }
 
     fn call(&mut self, call: &Call) {
-        let mut bytes = Vec::new();
-        write_message(&mut bytes, Header::call(call.procedure(), 1), |to| {
-            call.encode(to)
-        })
-        .expect("a short message");
-        self.send(&bytes);
+        self.send(&message_of(call, 1));
     }
 
     /// Sends a message, and takes what comes back: at most one, whole.

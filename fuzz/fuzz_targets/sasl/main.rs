@@ -8,8 +8,6 @@
 #![no_main]
 
 mod client;
-#[path = "../../../eventryd/tests/scram/mod.rs"]
-mod scram;
 
 use client::Client;
 use libfuzzer_sys::fuzz_target;

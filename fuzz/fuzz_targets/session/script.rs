@@ -8,9 +8,9 @@ use std::num::NonZeroUsize;
 use arbitrary::{Result, Unstructured};
 use eventryd::session::{Access, Auth, ClientLimits, SessionConfig};
 use eventryd::wire::{
-    Call, ConnectOpenArgs, Encoder, Header, LookupByNameArgs, MessageType, PROCEDURES, Program,
-    Status, write_message,
+    Call, ConnectOpenArgs, Header, LookupByNameArgs, MessageType, PROCEDURES, Program, Status,
 };
+use test_support::rpc::{PING, framed, message, message_of, message_with};
 
 /// Small, so that a short input reaches it.
 pub(crate) const MAX_OUTPUT: usize = 256;
@@ -71,28 +71,28 @@ impl Script {
             1 => {
                 let name = Some((*from.choose(&["test:///default", "test", ""])?).into());
                 let flags = from.int_in_range(0..=3)?;
-                append_call(sent, &Call::ConnectOpen(ConnectOpenArgs { name, flags }), 0);
+                let call = Call::ConnectOpen(ConnectOpenArgs { name, flags });
+                sent.extend(message_of(&call, 0));
             }
             2 => {
                 let name = (*from.choose(&["test", "none"])?).into();
                 let serial = from.arbitrary::<u8>()?;
                 let call = Call::DomainLookupByName(LookupByNameArgs { name });
-                append_call(sent, &call, serial.into());
+                sent.extend(message_of(&call, serial.into()));
             }
             3 | 4 => {
                 let procedure = from.choose(PROCEDURES)?;
                 let serial = from.arbitrary::<u8>()?;
                 let arguments = some(from)?;
-                append(sent, Header::call(procedure, serial.into()), arguments);
+                sent.extend(message(procedure.number, serial.into(), arguments));
             }
             5 => {
-                let ping = Header {
-                    procedure: Header::PING,
-                    ..Header::pong()
-                };
-                append(sent, ping, &[]);
+                sent.extend(framed(PING, &[]));
             }
-            6 => append(sent, header(from)?, some(from)?),
+            6 => {
+                let header = header(from)?;
+                sent.extend(message_with(header, some(from)?));
+            }
             7 => {
                 // The last words of what was sent may become the next length.
                 let less = usize::from(from.arbitrary::<u8>()?);
@@ -177,22 +177,4 @@ fn header(from: &mut Unstructured<'_>) -> Result<Header> {
         serial: from.arbitrary::<u8>()?.into(),
         status: Status::from(from.int_in_range(-1..=3)?),
     })
-}
-
-fn append_call(sent: &mut Vec<u8>, call: &Call, serial: u32) {
-    let header = Header::call(call.procedure(), serial);
-    append_message(sent, header, |to| call.encode(to));
-}
-
-/// A message with a payload that need not be one.
-fn append(sent: &mut Vec<u8>, header: Header, payload: &[u8]) {
-    let begin = sent.len();
-    append_message(sent, header, |_| {});
-    sent.extend(payload);
-    let length = u32::try_from(sent.len() - begin).expect("short");
-    sent[begin..begin + 4].copy_from_slice(&length.to_be_bytes());
-}
-
-fn append_message(sent: &mut Vec<u8>, header: Header, payload: impl FnOnce(&mut Encoder<'_>)) {
-    write_message(sent, header, payload).expect("short");
 }

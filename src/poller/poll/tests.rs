@@ -1,6 +1,7 @@
 //! What only the backend itself can tell.
 
 use super::*;
+use crate::poller::clock::Clock;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{FdFlags, fcntl_getfd};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -12,10 +13,11 @@ const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 const R: Events = Events::READABLE;
 const W: Events = Events::WRITABLE;
 
-fn poller() -> (PollPoller, PollRegistrar) {
-    let poller = PollPoller::new().unwrap();
+/// A poller, its other half, and what ends its waits.
+fn poller() -> (PollPoller, PollRegistrar, WakeFd) {
+    let poller = PollPoller::new();
     let registrar = poller.registrar().clone();
-    (poller, registrar)
+    (poller, registrar, WakeFd::new().unwrap())
 }
 
 /// A descriptor that can be written and not read, its token, and its peer.
@@ -46,12 +48,12 @@ impl Drop for Noted {
 
 #[test]
 fn a_wait_that_finds_the_table_unchanged_uses_the_storage_of_the_last() {
-    let (mut poller, registrar) = poller();
+    let (mut poller, registrar, wake) = poller();
     let streams: Vec<_> = (0..50).map(|_| stream()).collect();
     for (source, token, _far) in &streams {
-        registrar.register(source, *token, W).unwrap();
+        registrar.register(source, *token, W);
     }
-    poller.wait(AT_ONCE).unwrap();
+    poller.wait(&wake, AT_ONCE).unwrap();
     let storage = |poller: &PollPoller| {
         let polled = (poller.polled.as_ptr().addr(), poller.polled.capacity());
         (polled, poller.ready.as_ptr().addr())
@@ -59,7 +61,7 @@ fn a_wait_that_finds_the_table_unchanged_uses_the_storage_of_the_last() {
     let at_first = storage(&poller);
     assert!(poller.polled.capacity() > 50);
     for _ in 0..3 {
-        poller.wait(AT_ONCE).unwrap();
+        poller.wait(&wake, AT_ONCE).unwrap();
         assert_eq!(ready(&poller).len(), 50);
         assert_eq!(storage(&poller), at_first);
     }
@@ -68,54 +70,54 @@ fn a_wait_that_finds_the_table_unchanged_uses_the_storage_of_the_last() {
 // EV-713: also if the descriptor becomes ready afterwards, in the wait that still looks at it.
 #[test]
 fn a_deregistration_during_a_wait_is_honoured_by_that_wait() {
-    let (mut poller, registrar) = poller();
+    let (mut poller, registrar, wake) = poller();
     let (source, token, far) = stream();
-    registrar.register(&source, token, R).unwrap();
+    registrar.register(&source, token, R);
     let waiter = thread::spawn(move || {
-        poller.wait(None).unwrap();
-        poller
+        poller.wait(&wake, None).unwrap();
+        (poller, wake)
     });
     let clock = Clock::new();
     let patience = clock.now().after(Duration::from_secs(30));
-    while !registrar.0.table.lock().is_waiting {
+    while !registrar.0.lock().is_waiting {
         assert!(clock.now() < patience, "the wait does not begin");
         thread::yield_now();
     }
     registrar.deregister(&source);
     drop(far);
-    let mut poller = waiter.join().unwrap();
+    let (mut poller, wake) = waiter.join().unwrap();
     assert_eq!(ready(&poller), []);
-    poller.wait(AT_ONCE).unwrap();
+    poller.wait(&wake, AT_ONCE).unwrap();
     assert_eq!(ready(&poller), []);
 }
 
 // EV-713: found ready by the kernel, ended before the wait has returned.
 #[test]
 fn a_deregistration_after_the_kernel_has_answered_is_honoured_too() {
-    let (mut poller, registrar) = poller();
+    let (mut poller, registrar, wake) = poller();
     let (kept, kept_token, _far) = stream();
     let (ended, ended_token, _far) = stream();
-    registrar.register(&kept, kept_token, W).unwrap();
-    registrar.register(&ended, ended_token, W).unwrap();
-    let registered = registrar.0.table.lock().begin_wait();
-    poller.poll(&registered, AT_ONCE).unwrap();
+    registrar.register(&kept, kept_token, W);
+    registrar.register(&ended, ended_token, W);
+    let registered = registrar.0.lock().begin_wait();
+    poller.poll(&registered, &wake, AT_ONCE).unwrap();
     assert_eq!(ready(&poller).len(), 2);
     registrar.deregister(&ended);
     poller.settle(registered);
     assert_eq!(ready(&poller), [(kept_token, W)]);
-    poller.wait(AT_ONCE).unwrap();
+    poller.wait(&wake, AT_ONCE).unwrap();
     assert_eq!(ready(&poller), [(kept_token, W)]);
 }
 
 // EV-1002: as with epoll, the new registration is the one that counts.
 #[test]
 fn a_second_registration_of_a_number_replaces_the_first() {
-    let (mut poller, registrar) = poller();
+    let (mut poller, registrar, wake) = poller();
     let (source, token, _far) = stream();
     let newer = Token::new(token.fd(), 2);
-    registrar.register(&source, token, W).unwrap();
-    registrar.register(&source, newer, W).unwrap();
-    poller.wait(AT_ONCE).unwrap();
+    registrar.register(&source, token, W);
+    registrar.register(&source, newer, W);
+    poller.wait(&wake, AT_ONCE).unwrap();
     assert_eq!(ready(&poller), [(newer, W)]);
 }
 
@@ -123,32 +125,32 @@ fn a_second_registration_of_a_number_replaces_the_first() {
 #[test]
 fn the_last_share_of_a_source_is_dropped_by_the_next_wait() {
     let (tell, told) = channel();
-    let (mut poller, registrar) = poller();
+    let (mut poller, registrar, wake) = poller();
     // Two handles share the descriptor; the one that registered it has been freed.
     let (near, _far) = UnixStream::pair().unwrap();
     let near = Arc::new(near);
     let token = Token::new(near.as_raw_fd(), 1);
     let first = OsSource::new(Noted(Arc::clone(&near), tell));
     let second = OsSource::new(near);
-    registrar.register(&first, token, R).unwrap();
+    registrar.register(&first, token, R);
     drop(first);
     registrar.deregister(&second);
-    assert!(!registrar.0.table.lock().knows(token));
+    assert!(!registrar.0.lock().knows(token));
     assert!(told.try_recv().is_err(), "dropped under a lock");
-    poller.wait(AT_ONCE).unwrap();
+    poller.wait(&wake, AT_ONCE).unwrap();
     assert!(told.try_recv().is_ok());
 }
 
 // EV-713: the caller's share is the last, and who drops it closes the descriptor, not some later wait.
 #[test]
 fn the_share_of_a_source_that_the_caller_has_too_is_dropped_at_once() {
-    let (_poller, registrar) = poller();
+    let (_poller, registrar, _wake) = poller();
     let (tell, told) = channel();
     let (near, _far) = UnixStream::pair().unwrap();
     let near = Arc::new(near);
     let token = Token::new(near.as_raw_fd(), 1);
     let source = OsSource::new(Noted(near, tell));
-    registrar.register(&source, token, R).unwrap();
+    registrar.register(&source, token, R);
     registrar.deregister(&source);
     drop(source);
     assert!(told.try_recv().is_ok());
@@ -158,44 +160,40 @@ fn the_share_of_a_source_that_the_caller_has_too_is_dropped_at_once() {
 #[test]
 fn a_poller_that_is_dropped_lets_go_of_its_sources() {
     let (tell, told) = channel();
-    let (poller, registrar) = poller();
+    let (poller, registrar, _wake) = poller();
     let (near, _far) = UnixStream::pair().unwrap();
     let source = OsSource::new(Noted(Arc::new(near), tell));
-    registrar
-        .register(&source, Token::new(source.fd(), 1), R)
-        .unwrap();
+    registrar.register(&source, Token::new(source.fd(), 1), R);
     drop(source);
     drop(poller);
     assert!(told.try_recv().is_ok());
     let (late, token, _far) = stream();
-    registrar.register(&late, token, R).unwrap();
-    assert!(!registrar.0.table.lock().knows(token));
+    registrar.register(&late, token, R);
+    assert!(!registrar.0.lock().knows(token));
 }
 
 // EV-806: refused by the kernel if it were passed on as it is.
 #[test]
 fn a_timeout_longer_than_the_kernel_counts_is_none() {
-    let (mut poller, registrar) = poller();
-    registrar.wake().unwrap();
-    poller.wait(Some(Duration::MAX)).unwrap();
+    let (mut poller, _registrar, wake) = poller();
+    wake.wake().unwrap();
+    poller.wait(&wake, Some(Duration::MAX)).unwrap();
 }
 
 // EV-1006
 #[test]
 fn the_wake_descriptor_does_not_block_and_is_not_inherited() {
-    let (_poller, registrar) = poller();
-    let wake = &registrar.0.wake;
-    assert!(fcntl_getfd(wake).unwrap().contains(FdFlags::CLOEXEC));
-    assert!(fcntl_getfl(wake).unwrap().contains(OFlags::NONBLOCK));
+    let wake = WakeFd::new().unwrap();
+    assert!(fcntl_getfd(&wake).unwrap().contains(FdFlags::CLOEXEC));
+    assert!(fcntl_getfl(&wake).unwrap().contains(OFlags::NONBLOCK));
 }
 
 // EV-903: more wakes than the counter of an eventfd holds are no error.
 #[test]
 fn a_wake_on_top_of_all_that_fit_is_still_a_wake() {
-    let (mut poller, registrar) = poller();
-    let wake = &registrar.0.wake;
-    rustix::io::write(wake, &(u64::MAX - 1).to_ne_bytes()).unwrap();
-    registrar.wake().unwrap();
-    poller.wait(None).unwrap();
-    assert!(rustix::io::read(wake, &mut [0; 8]).is_err(), "not drained");
+    let (mut poller, _registrar, wake) = poller();
+    rustix::io::write(&wake, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+    wake.wake().unwrap();
+    poller.wait(&wake, None).unwrap();
+    assert!(rustix::io::read(&wake, &mut [0; 8]).is_err(), "not drained");
 }

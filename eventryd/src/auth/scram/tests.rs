@@ -133,7 +133,7 @@ fn a_first_message_that_is_none_is_refused() {
 }
 
 #[test]
-fn who_insists_on_channel_binding_or_on_other_rights_is_refused() {
+fn channel_binding_and_other_authzid_are_rejected() {
     let error = |first| start(first).map(|_| ()).unwrap_err();
     assert_eq!(
         error("p=tls-exporter,,n=user,r=x"),
@@ -200,7 +200,7 @@ fn every_bit_of_the_proof_counts() {
 }
 
 #[test]
-fn an_unknown_user_is_led_on_and_fails_as_with_a_wrong_password() {
+fn unknown_user_fails_like_a_wrong_password() {
     let challenge_of = |user: &str| start(&format!("n,,n={user},r=x")).unwrap().1;
     let shape = |challenge: &str| {
         let attributes: Vec<&str> = challenge.split(',').collect();

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_is_suspended_resumed_and_destroyed_only_from_the_right_state() {
+    fn suspend_resume_and_destroy_check_the_domain_state() {
         let driver = MemoryDriver::with_hostname("host");
         let connection = open(&driver);
         let domain = test_domain(&*connection);

@@ -156,8 +156,11 @@ fn shown(kind: Kind, value: Value<'_>) -> Shown {
         tag::UNIVERSAL_STRING => Shown::Unconvertible,
         tag::TELETEX_STRING if !content.is_ascii() || content.contains(&0) => Shown::Unconvertible,
         tag::BMP_STRING => {
-            let (units, rest) = content.as_chunks::<2>();
-            let units: Vec<u16> = units.iter().map(|unit| u16::from_be_bytes(*unit)).collect();
+            let units = content.chunks_exact(2);
+            let rest = units.remainder();
+            let units: Vec<u16> = units
+                .map(|unit| u16::from_be_bytes([unit[0], unit[1]]))
+                .collect();
             match String::from_utf16(&units) {
                 Ok(text) if rest.is_empty() && text.contains('\0') => Shown::Hexadecimal,
                 Ok(text) if rest.is_empty() => Shown::Text(text),

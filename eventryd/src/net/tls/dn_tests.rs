@@ -107,7 +107,7 @@ fn attributes_stand_in_the_order_in_which_they_are_encoded() {
 
 /// GnuTLS refuses these too, or fails an assertion of its own.
 #[test]
-fn a_name_that_is_nobodys_has_no_text() {
+fn empty_or_malformed_name_is_none() {
     assert_eq!(distinguished_name(&[]), None);
     assert_eq!(distinguished_name(&subject(&[&[]])), None);
     assert_eq!(name_of(CN, tag::UTF8_STRING, b""), None);

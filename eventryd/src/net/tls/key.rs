@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_with_a_zero_before_it_or_left_out_is_made_as_long_as_its_curve() {
+    fn scalar_is_padded_or_trimmed_to_the_curve_length() {
         let sound = key_with(&[0xc3; 32]);
         assert_eq!(sec1(&sound, None), Ok(sound.clone()));
         let padded = [&[0][..], &[0xc3; 32]].concat();

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_purpose_that_has_nothing_to_do_with_tls_is_refused_critical_or_not() {
+    fn extended_key_usage_without_tls_is_always_refused() {
         let unsuited = Unsuited::Purpose(Party::Client);
         for (certificate, expected) in [
             (with_purpose(false, true, false, true), Ok(None)),

@@ -91,12 +91,13 @@ impl TlsSession {
         let taken = taken.map_err(|error| protocol(&error))?;
         let processed = self.connection.process_new_packets();
         processed.map_err(|error| protocol(&error))?;
-        if let Stage::Opening(context) = &self.stage
-            && !self.connection.is_handshaking()
-        {
-            let context = Arc::clone(context);
-            received.warning = self.open(&context)?;
-            received.opened = true;
+        match &self.stage {
+            Stage::Opening(context) if !self.connection.is_handshaking() => {
+                let context = Arc::clone(context);
+                received.warning = self.open(&context)?;
+                received.opened = true;
+            }
+            _ => {}
         }
         loop {
             let mut reader = self.connection.reader();

@@ -129,7 +129,7 @@ impl PeerPolicy {
             return Err(malformed);
         };
         self.check_chain(end_entity, others, now)?;
-        let seconds = now.as_secs().cast_signed();
+        let seconds = now.as_secs() as i64;
         let warning = check(&certificate, Role::Client, seconds).map_err(PeerRefusal::Unsuited)?;
         let name = distinguished_name(certificate.subject).ok_or(PeerRefusal::Nameless)?;
         let is_allowed = self
@@ -151,7 +151,7 @@ impl PeerPolicy {
     ) -> Result<(), PeerRefusal> {
         // rustls-webpki does not know until when an authority is one.
         let valid = self.anchors.iter().filter(|authority| {
-            (authority.not_before..=authority.not_after).contains(&now.as_secs().cast_signed())
+            (authority.not_before..=authority.not_after).contains(&(now.as_secs() as i64))
         });
         let anchors: Vec<_> = valid.map(|authority| authority.anchor.clone()).collect();
         let revocations: Vec<&CertRevocationList<'_>> = self.revocations.iter().collect();

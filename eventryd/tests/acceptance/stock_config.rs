@@ -1,0 +1,395 @@
+//! The configuration of libvirt's own daemon as Debian ships it, and libvirt's own parser on the same texts.
+//! `./tests/run acceptance` fetches the package and installs virsh.
+
+#![allow(clippy::print_stdout, reason = "the figures are part of the result")]
+
+use eventryd::config::{Effective, Fault, Format, Given, Settings, Source, Value, Virconf, key};
+use eventryd::net::RunDir;
+use eventryd::server::Config;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use test_support::daemon::{Daemon, eventryd};
+use test_support::timeout::bounded;
+
+/// The file, where the stage has unpacked the package.
+fn stock() -> String {
+    let path = std::env::var("EVENTRY_STOCK_CONF").expect(
+        "EVENTRY_STOCK_CONF names Debian's libvirtd.conf; ./tests/run acceptance fetches it",
+    );
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The same with every setting enabled that is in a comment.
+fn enabled(stock: &str) -> String {
+    let lines = stock.lines().map(|line| match line.strip_prefix('#') {
+        Some(setting) if is_setting(setting) => setting,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn is_setting(line: &str) -> bool {
+    let name = line.split(['=', ' ']).next().unwrap_or_default();
+    line.contains('=')
+        && !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+fn source(text: &str) -> Source {
+    Source {
+        path: PathBuf::from("libvirtd.conf"),
+        format: Format::Libvirt,
+        text: text.as_bytes().to_vec(),
+    }
+}
+
+fn given() -> Given {
+    Given::new(Config::new(RunDir::Chosen("/run/eventry".into())))
+}
+
+fn effective(text: &str) -> Result<Effective, Vec<Fault>> {
+    given().with_file(Some(&source(text)))
+}
+
+#[test]
+fn the_stock_file_as_shipped_changes_nothing() {
+    let stock = stock();
+    let effective = effective(&stock).unwrap();
+    assert_eq!(effective.settings, Settings::default());
+    assert_eq!(
+        format!("{:?}", effective.daemon),
+        format!("{:?}", given().with_file(None).unwrap().daemon)
+    );
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("libvirtd.conf");
+    std::fs::write(&path, stock).unwrap();
+    let options = ["-f", path.to_str().unwrap()];
+    let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &options);
+    let endpoints = daemon
+        .announced()
+        .iter()
+        .filter(|line| line.starts_with("  /"));
+    assert_eq!(endpoints.count(), 2, "{:?}", daemon.announced());
+    daemon.connect().open();
+    assert_eq!(daemon.stop().status, Some(0));
+}
+
+/// Each setting is there with the value that the file shows, of its type, and says what it says.
+#[test]
+fn every_stock_setting_is_known_and_has_its_effect() {
+    let text = enabled(&stock());
+    let (settings, faults) = source(&text).settings();
+    assert_eq!(faults, []);
+    let lines: Vec<&str> = text.lines().filter(|line| is_setting(line)).collect();
+    assert!(lines.len() >= 51, "{} settings", lines.len());
+    for line in &lines {
+        let (name, shown) = line.split_once('=').unwrap();
+        let key = key(name.trim()).unwrap();
+        let value = settings.value(key).unwrap();
+        assert!(settings.is_given(key.name));
+        let squeezed = |text: &str| text.replace(' ', "");
+        assert_eq!(squeezed(&value.to_string()), squeezed(shown), "{line}");
+    }
+    println!(
+        "stock file: {} settings of Debian's libvirtd.conf understood",
+        lines.len()
+    );
+
+    // What cannot be followed is refused, and nothing else.
+    let faults = effective(&text).unwrap_err();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0]
+            .message
+            .contains("`auth_tcp` can only be \"none\""),
+        "{faults:?}"
+    );
+}
+
+/// What a site has to change in the file, as SASL is not to be had on TCP, and a test has no address
+/// 192.168.0.1, no group libvirt, nobody to ask for polkit and no right to /run/libvirt and port 16509.
+const CHANGED: [(&str, &str); 7] = [
+    ("auth_tcp", "\"none\""),
+    ("auth_unix_ro", "\"none\""),
+    ("auth_unix_rw", "\"none\""),
+    ("listen_addr", "\"127.0.0.1\""),
+    ("tcp_port", "\"0\""),
+    ("unix_sock_group", "\"GROUP\""),
+    ("log_outputs", "\"2:stderr\""),
+];
+
+#[test]
+fn stock_file_fully_enabled_gives_its_listeners_and_limits() {
+    let dir = tempfile::tempdir().unwrap();
+    let group = std::fs::metadata(dir.path()).unwrap().gid();
+    let mut text = enabled(&stock());
+    for (name, value) in CHANGED {
+        let line = text
+            .lines()
+            .find(|line| {
+                line.starts_with(&format!("{name} ")) || line.starts_with(&format!("{name}="))
+            })
+            .unwrap()
+            .to_owned();
+        let value = value.replace("GROUP", &group.to_string());
+        text = text.replace(&format!("\n{line}\n"), &format!("\n{name} = {value}\n"));
+    }
+    let path = dir.path().join("libvirtd.conf");
+    std::fs::write(&path, &text).unwrap();
+    let options = ["-f", path.to_str().unwrap()];
+
+    let daemon = effective(&text).unwrap().daemon;
+    assert_eq!(daemon.socket_path(), Path::new("/run/libvirt/eventry-sock"));
+    assert_eq!((daemon.rw_mode, daemon.ro_mode), (0o770, 0o777));
+    assert_eq!(
+        (daemon.max_clients.get(), daemon.max_queued_clients),
+        (5000, 1000)
+    );
+    assert_eq!(daemon.client_limits.max_client_requests.get(), 5);
+    assert_eq!(
+        (
+            daemon.keepalive.interval.unwrap().as_secs(),
+            daemon.keepalive.count
+        ),
+        (5, 5)
+    );
+
+    let running = Daemon::start_in(tempfile::tempdir().unwrap(), &options);
+    let announced = running.announced().join("\n");
+    assert!(
+        announced.contains("  127.0.0.1:") && announced.contains("(read-write, TCP)"),
+        "{announced}"
+    );
+    assert!(!announced.contains("TLS"), "{announced}");
+    for (socket, mode) in [
+        (running.socket(), 0o770),
+        (running.read_only_socket(), 0o777),
+    ] {
+        let found = std::fs::metadata(socket).unwrap();
+        assert_eq!(
+            (found.permissions().mode() & 0o777, found.gid()),
+            (mode, group)
+        );
+    }
+    running.connect().open();
+    let ended = running.stop();
+    assert_eq!(ended.status, Some(0));
+    for name in [
+        "access_drivers",
+        "audit_level",
+        "admin_max_clients",
+        "host_uuid",
+        "ovs_timeout",
+        "keepalive_required",
+    ] {
+        assert!(
+            ended.log.contains(&format!("`{name}` has no effect here")),
+            "{name}: {}",
+            ended.log
+        );
+    }
+}
+
+/// What libvirt's own parser makes of a text: the line of its complaint, if it has one. Clients read a file
+/// of the same syntax; that of a user is read by anybody but root.
+fn virsh_complains(text: &[u8]) -> Option<u32> {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("libvirt");
+    std::fs::create_dir(&directory).unwrap();
+    let path = directory.join("libvirt.conf");
+    std::fs::write(
+        &path,
+        [b"uri_default = \"test:///default\"\n", text].concat(),
+    )
+    .unwrap();
+    let mut command = if rustix::process::geteuid().is_root() {
+        for (path, mode) in [(home.path(), 0o777), (&directory, 0o755), (&path, 0o644)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "virsh",
+            "uri",
+        ]);
+        command
+    } else {
+        let mut command = Command::new("virsh");
+        command.arg("uri");
+        command
+    };
+    command
+        .env("XDG_CONFIG_HOME", home.path())
+        .env("HOME", home.path())
+        .env("LC_ALL", "C")
+        .env_remove("VIRSH_DEFAULT_CONNECT_URI")
+        .env_remove("LIBVIRT_DEFAULT_URI");
+    let output = bounded("a virsh", move || {
+        command
+            .output()
+            .expect("virsh is needed: install libvirt-clients, or run tests/run, which does")
+    });
+    let said = String::from_utf8_lossy(&output.stderr);
+    let Some((_, complaint)) = said.split_once("syntax error: ") else {
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout).trim(),
+            "test:///default",
+            "{said}"
+        );
+        return None;
+    };
+    let line = complaint
+        .split_once(".conf:")
+        .unwrap()
+        .1
+        .split(':')
+        .next()
+        .unwrap();
+    Some(line.parse::<u32>().unwrap() - 1)
+}
+
+/// Texts with a twist each.
+const TEXTS: [&str; 38] = [
+    "a = 1",
+    "a=1;b=2",
+    "a=1;;b=2",
+    "a=1;\n\n;",
+    "a = 1 b = 2",
+    "a",
+    "a =",
+    "a =\n1",
+    "1a = 1",
+    "_a = 1",
+    "a_1 = 1",
+    "a-b = 1",
+    "a: 1",
+    "a = true",
+    "a = 1.5",
+    "a = 007",
+    "a = +5",
+    "a = -5",
+    "a = - 5",
+    "a = \"x\\\"",
+    "a = \"x\\\"y\"",
+    "a = 'it\"s'",
+    "a = \"x\ny\"",
+    "a = \"\"\"x\ny\"\"\"",
+    "a = \"\"\"x",
+    "a = \"\"\"\"\"\"\nb = 1",
+    "a = [\n'x',\n\t\"y\",\n]\n",
+    "a = [ 'x' 'y' ]",
+    "a = [ , ]",
+    "a = [ 'x',, ]",
+    "a = [ 'x'",
+    "a = [ 'x', # no\n]",
+    "a = [ [ 1 ], 'x', 2 ]",
+    "a = [] # yes",
+    "a = 1 # ; b",
+    "# only\n",
+    "a = 1\r\nb = 2\r\n",
+    "\ta = 1\n  b\t=\t2 ;\n",
+];
+
+#[test]
+fn our_parser_and_libvirts_own_agree() {
+    let mut texts: Vec<String> = TEXTS.iter().map(|text| (*text).to_owned()).collect();
+    texts.extend((0..60).map(mixed));
+    let mut accepted = 0;
+    for text in &texts {
+        let ours = Virconf::parse(text.as_bytes()).err();
+        let theirs = virsh_complains(text.as_bytes());
+        assert_eq!(
+            ours.is_none(),
+            theirs.is_none(),
+            "{text:?}: {ours:?}, libvirt: line {theirs:?}"
+        );
+        accepted += usize::from(ours.is_none());
+    }
+    assert!(
+        accepted > 20 && texts.len() - accepted > 20,
+        "{accepted} of {}",
+        texts.len()
+    );
+    println!(
+        "virconf: {} texts read as libvirt reads them, {accepted} of them without error",
+        texts.len()
+    );
+}
+
+/// A text of pieces that mean something, drawn by a fixed generator.
+fn mixed(seed: u64) -> String {
+    const PIECES: [&str; 16] = [
+        "a",
+        "=",
+        "1",
+        "\"x\"",
+        "'y'",
+        "[",
+        "]",
+        ",",
+        " ",
+        "\n",
+        ";",
+        "#c",
+        "b = 2\n",
+        "c = [ 'x', ]",
+        "\"\"\"z\"\"\"",
+        "\\",
+    ];
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
+    let mut draw = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % 16).unwrap()
+    };
+    let rest: String = (0..draw() / 2).map(|_| PIECES[draw()]).collect();
+    format!("a = {rest}\nz = 1")
+}
+
+/// Where we differ from libvirt, and how.
+#[test]
+fn the_differences_from_libvirts_parser_are_these() {
+    // Blanks alone are no setting that lacks its name.
+    assert_eq!(Virconf::parse(b" \n"), Ok(Virconf::default()));
+    assert_eq!(
+        virsh_complains(b" \n "),
+        None,
+        "after a setting they are none there either"
+    );
+    // A number that does not fit is another number there.
+    assert!(Virconf::parse(b"a = 99999999999999999999").is_err());
+    assert_eq!(virsh_complains(b"a = 99999999999999999999"), None);
+    // What is not UTF-8 could not be told to anybody.
+    assert!(Virconf::parse(b"a = \"\xff\"").is_err());
+    assert_eq!(virsh_complains(b"a = \"\xff\""), None);
+}
+
+/// Of several settings with one name libvirt takes the first, and so do we.
+#[test]
+fn the_first_of_several_settings_counts_as_with_libvirt() {
+    assert_eq!(virsh_complains(b"uri_default = \"nonsense\""), None);
+    let (settings, _) = source("max_clients = 7\nmax_clients = 8").settings();
+    assert_eq!(
+        settings.value(key("max_clients").unwrap()),
+        Some(Value::Integer(7))
+    );
+}
+
+#[test]
+fn check_config_takes_the_stock_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("libvirtd.conf");
+    std::fs::write(&path, stock()).unwrap();
+    let mut command = eventryd();
+    command.arg("--check-config").arg("-f").arg(&path);
+    let output = bounded("a check", move || command.output().unwrap());
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+}

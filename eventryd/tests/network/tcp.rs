@@ -1,0 +1,117 @@
+//! The daemon on TCP, and what becomes of listening sockets when there is nothing left to accept with.
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use std::io::Write;
+use std::net::Shutdown;
+use test_support::client::RawClient;
+use test_support::daemon::{Daemon, refused_with};
+use test_support::rpc::{CONNECT_OPEN, GET_HOSTNAME, message, open_arguments};
+use test_support::timeout::wait_until;
+
+fn start_with_tcp() -> Daemon {
+    Daemon::start_in(
+        tempfile::tempdir().unwrap(),
+        &["--listen-tcp", "127.0.0.1:0"],
+    )
+}
+
+#[test]
+fn a_port_that_was_chosen_is_announced_and_serves() {
+    let daemon = start_with_tcp();
+    let [address] = daemon.addresses("TCP")[..] else {
+        panic!("{:?}", daemon.announced());
+    };
+    assert_ne!(address.port(), 0);
+    let mut client = RawClient::connect_tcp(address);
+    client.open();
+    client.call(GET_HOSTNAME, &[]);
+    daemon.connect().open();
+    let ended = daemon.stop();
+    assert_eq!(ended.status, Some(0), "{}", ended.log);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_half_closed_client_over_tcp_still_gets_its_answers() {
+    let daemon = start_with_tcp();
+    for _ in 0..50 {
+        let mut client = RawClient::connect_tcp(daemon.addresses("TCP")[0]);
+        let mut bytes = message(CONNECT_OPEN, 1, &open_arguments());
+        // More than are taken in one turn: the end comes before the last of them is looked at.
+        for serial in 2..=20 {
+            bytes.extend(message(GET_HOSTNAME, serial, &[]));
+        }
+        client.stream.write_all(&bytes).unwrap();
+        client.stream.shutdown(Shutdown::Write).unwrap();
+        for serial in 1..=20 {
+            let (header, _) = client.read_message().expect("a reply");
+            assert_eq!(header[4], serial);
+        }
+        assert!(client.is_closed());
+    }
+}
+
+#[test]
+fn taken_port_is_reported_and_leaves_nothing() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let refused = refused_with(dir.path(), &["--listen-tcp", &address]);
+    let said = refused.stderr;
+    assert_eq!(refused.status, Some(6), "{said}");
+    assert!(
+        said.contains(&format!("cannot listen on {address}")),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+/// A client that finds no descriptor left waits, on any socket, at no cost, and is served when one is freed
+/// (DM-505).
+#[test]
+fn client_without_a_free_descriptor_is_served_later() {
+    let daemon = start_with_tcp();
+    let mut clients = [daemon.connect(), daemon.connect()];
+    for client in &mut clients {
+        client.open();
+    }
+    let [mut stays, leaves] = clients;
+    let used = daemon.descriptors() as u64;
+    let limit = Rlimit {
+        current: Some(used),
+        maximum: Some(used),
+    };
+    let pid = Pid::from_raw(daemon.pid() as i32);
+    prlimit(pid, Resource::Nofile, limit).unwrap();
+
+    let mut waiting = RawClient::connect_tcp(daemon.addresses("TCP")[0]);
+    assert!(waiting.is_kept_waiting());
+    stays.call(GET_HOSTNAME, &[]);
+    let call = message(CONNECT_OPEN, 1, &open_arguments());
+    waiting.stream.write_all(&call).unwrap();
+    drop(leaves);
+    assert!(waiting.read_message().is_some());
+
+    // Whose turn it is does not depend on the socket that he came by.
+    let mut next = daemon.connect();
+    assert!(next.is_kept_waiting());
+    drop(waiting);
+    next.open();
+    let log = daemon.stop().log;
+    assert!(
+        log.contains("cannot accept on 127.0.0.1:"),
+        "who looks for the reason finds it: {log}"
+    );
+}
+
+#[test]
+fn a_flood_of_connections_over_tcp_leaves_nothing_behind() {
+    let daemon = start_with_tcp();
+    daemon.connect().open();
+    let before = daemon.settled_descriptors();
+    for _ in 0..300 {
+        let client = RawClient::connect_tcp(daemon.addresses("TCP")[0]);
+        drop(client);
+    }
+    wait_until("all are gone", || daemon.settled_descriptors() == before);
+}

@@ -1,0 +1,219 @@
+//! The daemon as a process: background, pid file, idle timeout and service manager.
+
+use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use test_support::client::RawClient;
+use test_support::daemon::{Daemon, eventryd};
+use test_support::timeout::{TIMEOUT, bounded, wait_until};
+
+fn in_dir(run_dir: &Path, options: &[&str]) -> Command {
+    let mut command = eventryd();
+    command.arg("--run-dir").arg(run_dir).args(options);
+    command
+}
+
+fn run(mut command: Command) -> Output {
+    bounded("an eventryd that is to end", move || {
+        command.output().unwrap()
+    })
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A daemon in the background; killed if the test does not stop it.
+struct Background(Pid);
+
+impl Background {
+    fn from_pid_file(path: &Path) -> Background {
+        let text = std::fs::read_to_string(path).unwrap();
+        let number = text.strip_suffix('\n').unwrap().parse().unwrap();
+        Background(Pid::from_raw(number).unwrap())
+    }
+
+    fn wait(&self) {
+        wait_until("the daemon in the background has ended", || {
+            test_kill_process(self.0).is_err()
+        });
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::KILL);
+    }
+}
+
+/// DM-106: it returns when the daemon serves; that is a process of its own session, of the number in the pid
+/// file, which says nothing on the terminal.
+#[test]
+fn in_the_background_it_serves_when_the_command_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run_dir, pid_file, log) = (
+        dir.path().join("run"),
+        dir.path().join("pid"),
+        dir.path().join("log"),
+    );
+    let mut command = in_dir(
+        &run_dir,
+        &["--daemon", "--pid-file", pid_file.to_str().unwrap()],
+    );
+    command.env("LIBVIRT_LOG_OUTPUTS", format!("1:file:{}", log.display()));
+    let output = run(command);
+    assert_eq!(
+        (output.status.code(), stderr(&output)),
+        (Some(0), String::new())
+    );
+    assert!(output.stdout.is_empty());
+
+    let daemon = Background::from_pid_file(&pid_file);
+    assert_eq!(getsid(Some(daemon.0)), Ok(daemon.0));
+    let place = std::fs::read_link(format!("/proc/{}/cwd", daemon.0.as_raw_nonzero())).unwrap();
+    assert_eq!(place, Path::new("/"));
+    RawClient::connect(&run_dir.join("eventry-sock")).open();
+    kill_process(daemon.0, Signal::TERM).unwrap();
+    daemon.wait();
+    assert!(!pid_file.exists() && std::fs::read_dir(&run_dir).unwrap().next().is_none());
+    let log = std::fs::read_to_string(log).unwrap();
+    let listening = format!(
+        "listening on {}/eventry-sock (read-write)\n",
+        run_dir.display()
+    );
+    assert!(log.contains(&listening), "{log}");
+}
+
+/// The status tells whoever started it what went wrong, as it does in the foreground.
+#[test]
+fn in_the_background_a_start_that_fails_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name| dir.path().join(name);
+    std::fs::write(path("file"), "").unwrap();
+    std::fs::create_dir(path("run")).unwrap();
+    std::fs::write(path("run/eventry-sock"), "").unwrap();
+    let config = path("a.conf");
+    std::fs::write(&config, "nonsense = 1").unwrap();
+    let cases: [(_, &[&str], i32, &str); 4] = [
+        ("file/below", &[], 2, "cannot make the directory"),
+        ("run", &[], 6, "is not a socket"),
+        ("other", &["--pid-file", "/nowhere/pid"], 1, "/nowhere/pid"),
+        (
+            "other",
+            &["--config", config.to_str().unwrap()],
+            1,
+            "there is no setting",
+        ),
+    ];
+    for (run_dir, options, status, said) in cases {
+        let mut command = in_dir(&path(run_dir), &["--daemon"]);
+        command.args(options).env(
+            "LIBVIRT_LOG_OUTPUTS",
+            format!("1:file:{}", path("log").display()),
+        );
+        let output = run(command);
+        assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
+        let lines = stderr(&output)
+            .lines()
+            .filter(|line| line.contains(said))
+            .count();
+        assert_eq!(lines, 1, "{}", stderr(&output));
+    }
+}
+
+/// DM-108: the pid file is locked, has the number of the process, and goes with it.
+#[test]
+fn a_pid_file_belongs_to_one_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let pid_file = dir.path().join("pid");
+    let option = ["--pid-file", pid_file.to_str().unwrap()];
+    let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &option);
+    let written = std::fs::read_to_string(&pid_file).unwrap();
+    assert_eq!(written, format!("{}\n", daemon.pid()));
+
+    let other = dir.path().join("run");
+    let output = run(in_dir(&other, &option));
+    assert_eq!(output.status.code(), Some(1));
+    let told = format!("is locked by another process ({})", daemon.pid());
+    assert!(stderr(&output).contains(&told), "{}", stderr(&output));
+    assert!(!other.exists());
+    assert_eq!(std::fs::read_to_string(&pid_file).unwrap(), written);
+
+    assert_eq!(daemon.stop().status, Some(0));
+    assert!(!pid_file.exists());
+}
+
+/// DM-110: a start with few descriptors is one with as many as the hard limit allows.
+#[test]
+fn the_soft_limit_of_open_files_is_raised_to_the_hard_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            "ulimit -S -n 64 && ulimit -H -n 512 && exec \"$@\"",
+            "sh",
+        ])
+        .arg(eventryd().get_program())
+        .arg("--run-dir")
+        .arg(dir.path().join("run"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let daemon = Daemon::start_by(&mut command, dir);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let fields: Vec<&str> = line.unwrap().split_whitespace().collect();
+    assert_eq!(fields[3..5], ["512", "512"]);
+}
+
+/// DM-1307
+#[test]
+fn idle_timeout_ends_the_daemon_in_order() {
+    let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &["--timeout", "1"]);
+    daemon.connect().open();
+    let ended = daemon.wait();
+    assert_eq!(ended.status, Some(0), "{}", ended.log);
+    assert!(
+        ended
+            .log
+            .contains("there has been no client for as long as the timeout"),
+        "{}",
+        ended.log
+    );
+    assert_eq!(ended.left_behind, [""; 0]);
+}
+
+/// DM-109
+#[test]
+fn the_service_manager_is_told_of_start_reload_and_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let told = || {
+        let mut message = [0; 1024];
+        let length = manager.recv(&mut message).expect("the manager is told");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    let daemon = Daemon::start_notifying(&path);
+    assert_eq!(told(), "READY=1\n");
+    // It serves already.
+    daemon.connect().open();
+
+    daemon.signal(Signal::HUP);
+    let reloading = told();
+    let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    assert!(
+        micros.is_some_and(|rest| rest.trim_end().parse::<u64>().is_ok()),
+        "{reloading}"
+    );
+    assert_eq!(told(), "READY=1\n");
+
+    daemon.signal(Signal::TERM);
+    assert_eq!(told(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=10000000\n");
+    assert_eq!(daemon.wait().status, Some(0));
+}

@@ -1,0 +1,323 @@
+//! A TLS connection as a pure value: the server's side against a client of rustls, without a socket.
+
+use eventryd::net::tls::{
+    PeerRefusal, TlsContext, TlsFailure, TlsSession, TlsSettings, wall_clock,
+};
+use proptest::prelude::*;
+use rustls::ClientConnection;
+use std::io::{Read, Write};
+use std::sync::{Arc, LazyLock};
+use test_support::tls::{Version, client_config, committed_files, server_name};
+
+/// The record type of everything that is encrypted in TLS 1.3, and of data in 1.2.
+const DATA: u8 = 23;
+
+fn settings() -> TlsSettings {
+    TlsSettings {
+        files: committed_files(),
+        allowed_dn: None,
+        verify_clients: true,
+        sanity_checks: true,
+        priority: None,
+    }
+}
+
+static CONTEXT: LazyLock<Arc<TlsContext>> =
+    LazyLock::new(|| Arc::new(TlsContext::load(&settings(), wall_clock).unwrap()));
+
+fn client(version: Version, with_certificate: bool) -> ClientConnection {
+    let config = client_config(&committed_files(), version, with_certificate);
+    ClientConnection::new(config, server_name()).unwrap()
+}
+
+/// Everything that one side has to send.
+fn output_of_client(client: &mut ClientConnection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut bytes).unwrap();
+    }
+    bytes
+}
+
+fn output_of(session: &mut TlsSession) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while session.wants_write() {
+        session.write_to(&mut bytes).unwrap();
+    }
+    bytes
+}
+
+/// Has the client take bytes, and returns its plaintext.
+fn give_client(client: &mut ClientConnection, mut bytes: &[u8]) -> Vec<u8> {
+    let mut plaintext: Vec<u8> = Vec::new();
+    while !bytes.is_empty() {
+        client.read_tls(&mut bytes).unwrap();
+        client.process_new_packets().unwrap();
+        let _ = client.reader().read_to_end(&mut plaintext);
+    }
+    plaintext
+}
+
+/// The types of the records in these bytes, and how long they are.
+fn records(mut bytes: &[u8]) -> Vec<(u8, usize)> {
+    let mut records = Vec::new();
+    while let [kind, _, _, high, low, rest @ ..] = bytes {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        records.push((*kind, length));
+        bytes = &rest[length..];
+    }
+    assert!(bytes.is_empty(), "half a record");
+    records
+}
+
+/// What the server makes of one connection.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// What it understood of what the client sent.
+    plaintext: Vec<u8>,
+    /// What the client understood of what it was sent.
+    answers: Vec<u8>,
+    /// Why it was cut off.
+    failure: Option<String>,
+}
+
+/// A whole connection: the handshake, then `messages`, each in a record of its own, echoed. What the client
+/// sends arrives in pieces of these lengths, in turn.
+fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> Seen {
+    let mut pieces = pieces.iter().copied().cycle();
+    let (mut client, mut session) = (client(version, true), CONTEXT.accept().unwrap());
+    let mut seen = Seen {
+        plaintext: Vec::new(),
+        answers: Vec::new(),
+        failure: None,
+    };
+    let mut unsent = messages.iter();
+    loop {
+        let sent = output_of_client(&mut client);
+        if sent.is_empty() && !client.is_handshaking() && !seen.answers.is_empty() {
+            let Some(message) = unsent.next() else {
+                return seen;
+            };
+            client.writer().write_all(message).unwrap();
+            continue;
+        }
+        let mut rest = &sent[..];
+        while !rest.is_empty() {
+            let (piece, later) = rest.split_at(pieces.next().unwrap().clamp(1, rest.len()));
+            rest = later;
+            let before = seen.plaintext.len();
+            let received = session.receive(piece, |bytes| seen.plaintext.extend(bytes));
+            if let Err(failure) = received {
+                seen.failure = Some(failure.to_string());
+                return seen;
+            }
+            let echo = &seen.plaintext[before..];
+            assert_eq!(session.send(echo), echo.len());
+        }
+        let answer = output_of(&mut session);
+        seen.answers.extend(give_client(&mut client, &answer));
+    }
+}
+
+/// The server's bytes after the client's last flight, and the client.
+fn opened(version: Version) -> (ClientConnection, TlsSession, Vec<u8>) {
+    let (mut client, mut session) = (client(version, true), CONTEXT.accept().unwrap());
+    loop {
+        let flight = output_of_client(&mut client);
+        let received = session.receive(&flight, |_| panic!("nothing was sent yet"));
+        if received.unwrap().opened {
+            let bytes = output_of(&mut session);
+            return (client, session, bytes);
+        }
+        give_client(&mut client, &output_of(&mut session));
+    }
+}
+
+/// DM-1203; libvirt's clients look for the byte once, and take anything before it for its absence.
+#[test]
+fn the_byte_1_comes_first_and_alone_and_there_are_no_tickets() {
+    let (mut client, _, bytes) = opened(Version::Tls13);
+    // One byte, its type, and 16 of the cipher.
+    assert_eq!(records(&bytes), [(DATA, 18)]);
+    assert_eq!(give_client(&mut client, &bytes), [1]);
+
+    let (mut client, _, bytes) = opened(Version::Tls12);
+    // After the end of the handshake: one byte, 8 of a nonce, and 16 of the cipher.
+    assert_eq!(records(&bytes).last(), Some(&(DATA, 25)));
+    let data = |records: Vec<(u8, usize)>| records.iter().filter(|(kind, _)| *kind == DATA).count();
+    assert_eq!(data(records(&bytes)), 1);
+    assert_eq!(give_client(&mut client, &bytes), [1]);
+}
+
+/// DM-813: libvirtd leaves all but the first until more bytes arrive.
+#[test]
+fn six_messages_in_one_record_are_handed_out_at_once() {
+    for version in [Version::Tls12, Version::Tls13] {
+        let (mut client, mut session, bytes) = opened(version);
+        give_client(&mut client, &bytes);
+        let messages = [7; 6 * 28];
+        client.writer().write_all(&messages).unwrap();
+        let record = output_of_client(&mut client);
+        assert_eq!(records(&record).len(), 1);
+        let mut plaintext: Vec<u8> = Vec::new();
+        session
+            .receive(&record, |bytes| plaintext.extend(bytes))
+            .unwrap();
+        assert_eq!(plaintext, messages);
+    }
+}
+
+#[test]
+fn what_a_client_sends_before_the_byte_is_not_lost() {
+    let (mut client, mut session) = (client(Version::Tls13, true), CONTEXT.accept().unwrap());
+    client.writer().write_all(b"early").unwrap();
+    let mut plaintext: Vec<u8> = Vec::new();
+    for _ in 0..2 {
+        let flight = output_of_client(&mut client);
+        session
+            .receive(&flight, |bytes| plaintext.extend(bytes))
+            .unwrap();
+        let answer = output_of(&mut session);
+        if session.is_open() {
+            assert_eq!(give_client(&mut client, &answer), [1]);
+        } else {
+            give_client(&mut client, &answer);
+        }
+    }
+    assert_eq!(plaintext, b"early");
+}
+
+#[test]
+fn missing_client_certificate_closes_without_an_alert() {
+    for version in [Version::Tls12, Version::Tls13] {
+        let (mut client, mut session) = (client(version, false), CONTEXT.accept().unwrap());
+        let refused = loop {
+            let flight = output_of_client(&mut client);
+            match session.receive(&flight, |_| panic!("nobody was let in")) {
+                Ok(_) => give_client(&mut client, &output_of(&mut session)),
+                Err(refused) => break refused,
+            };
+        };
+        assert!(matches!(refused, TlsFailure::Refused(PeerRefusal::Missing)));
+        // The client sees the handshake end, and then nothing.
+        assert_eq!(session.send(b"anything"), 0);
+        let last = output_of(&mut session);
+        let alert = 21;
+        assert!(
+            !records(&last)
+                .iter()
+                .any(|(kind, _)| [DATA, alert].contains(kind))
+        );
+        assert_eq!(give_client(&mut client, &last), b"");
+        assert!(!client.is_handshaking());
+        // And it stays so.
+        assert!(session.receive(b"more", |_| panic!("it is over")).is_err());
+    }
+}
+
+/// DM-1202
+#[test]
+fn our_own_certificates_are_checked_unless_the_checks_are_off() {
+    let load = |change: fn(&mut TlsSettings), sanity_checks| {
+        let mut settings = settings();
+        settings.sanity_checks = sanity_checks;
+        change(&mut settings);
+        TlsContext::load(&settings, wall_clock).map_err(|error| error.to_string())
+    };
+    let of_client: fn(&mut TlsSettings) = |settings| {
+        settings.files.ca = settings.files.ca.with_file_name("client.pem");
+    };
+    let refused = load(of_client, true).unwrap_err();
+    assert!(refused.contains("basic constraints"), "{refused}");
+    load(of_client, false).unwrap();
+    // An extended key usage that is not critical is a warning.
+    let as_server: fn(&mut TlsSettings) = |settings| {
+        let server = &mut settings.files.server[0];
+        server.certificate = server.certificate.with_file_name("client.pem");
+        server.key = server.key.with_file_name("client.key");
+    };
+    let warned = load(as_server, true).unwrap();
+    assert!(warned.warnings()[0].contains("extended key usage"));
+    assert!(load(as_server, false).unwrap().warnings().is_empty());
+}
+
+#[test]
+fn accepted_peer_has_the_name_of_its_certificate() {
+    let (_, session, _) = opened(Version::Tls13);
+    let name = session.peer().map(|peer| peer.name.as_str());
+    assert_eq!(name, Some("O=eventry,CN=client"));
+}
+
+#[test]
+fn a_farewell_ends_the_input_and_what_follows_is_not_looked_at() {
+    let (mut client, mut session, bytes) = opened(Version::Tls13);
+    give_client(&mut client, &bytes);
+    client.writer().write_all(b"last").unwrap();
+    client.send_close_notify();
+    let mut sent = output_of_client(&mut client);
+    sent.extend(b"junk");
+    let mut plaintext: Vec<u8> = Vec::new();
+    let received = session.receive(&sent, |bytes| plaintext.extend(bytes));
+    assert!(received.unwrap().ended);
+    assert_eq!(plaintext, b"last");
+    // Its answers can still be sent.
+    assert_eq!(session.send(b"answer"), 6);
+    assert_eq!(
+        give_client(&mut client, &output_of(&mut session)),
+        b"answer"
+    );
+}
+
+/// A client that does not read makes the server hold 64 KiB and a record, not more.
+#[test]
+fn what_waits_to_be_sent_is_bounded() {
+    let (_, mut session, _) = opened(Version::Tls13);
+    let much = vec![0; 1 << 20];
+    let mut taken = 0;
+    loop {
+        match session.send(&much[taken..]) {
+            0 => break,
+            count => taken += count,
+        }
+    }
+    assert!((32 << 10..=64 << 10).contains(&taken), "{taken}");
+    assert!(output_of(&mut session).len() <= 128 << 10);
+}
+
+#[test]
+fn plain_bytes_are_no_tls() {
+    for bytes in [
+        &b"\0\0\0\x1c\x20\0\x80\x86\0\0\0\x01\0\0\0\x42\0\0\0\0\0\0\0\0\0\0\0\0"[..],
+        b"GET / HTTP/1.1\r\n\r\n",
+    ] {
+        let mut session = CONTEXT.accept().unwrap();
+        let received = session.receive(bytes, |_| panic!("it is no TLS"));
+        assert!(matches!(received, Err(TlsFailure::Protocol(_))));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn how_the_bytes_are_cut_changes_nothing(
+        pieces in prop::collection::vec(1..400_usize, 1..8),
+        messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..6),
+        old in any::<bool>(),
+    ) {
+        let version = if old { Version::Tls12 } else { Version::Tls13 };
+        let whole = connection(version, &messages, &[usize::MAX]);
+        prop_assert_eq!(&whole.failure, &None);
+        prop_assert_eq!(&whole.plaintext, &messages.concat());
+        prop_assert_eq!(&whole.answers[1..], &messages.concat());
+        prop_assert_eq!(connection(version, &messages, &pieces), whole);
+    }
+
+    #[test]
+    fn any_bytes_are_taken_without_a_panic(bytes: Vec<u8>) {
+        let mut session = CONTEXT.accept().unwrap();
+        let _ = session.receive(&bytes, |_| panic!("nobody was let in"));
+        let (_, mut session, _) = opened(Version::Tls13);
+        let _ = session.receive(&bytes, |_| panic!("it is not encrypted"));
+    }
+}

@@ -1,0 +1,86 @@
+//! What clients do that they should not, on Unix, TCP and TLS alike: the answer, the connection, the log.
+
+#![cfg(not(loom))]
+
+mod behaviour;
+mod cases;
+mod documented;
+mod transports;
+
+use cases::{Answer, Case, SERIAL, cases};
+use std::io::Write;
+use test_support::rpc::{AUTH_LIST, KEEPALIVE, message};
+use transports::{Peer, Served, Transport};
+
+/// The serial of the call by which a connection shows that it lives.
+const PROBE: u32 = 4242;
+
+/// What the client read until the answer to its probe, or the end; whether that was an answer.
+fn answers(client: &mut Peer) -> (Vec<Answer>, bool) {
+    let mut seen = Vec::new();
+    while let Some((header, payload)) = client.read_message() {
+        let [program, _, _, kind, serial, status] = header;
+        let word = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
+        if serial == PROBE {
+            return (seen, true);
+        }
+        let is_pong = (program, kind) == (KEEPALIVE, 2);
+        seen.push(match (is_pong, status) {
+            (true, _) => Answer::Pong,
+            (_, 0) => Answer::Success,
+            _ => {
+                let length = word(12) as usize;
+                let text = String::from_utf8(payload[16..16 + length].to_vec());
+                Answer::Error(word(0), text.unwrap())
+            }
+        });
+        assert!(is_pong || serial == SERIAL, "the serial of {header:?}");
+    }
+    (seen, false)
+}
+
+fn try_on(served: &Served, transport: Transport, case: &Case) {
+    let name = format!("{transport:?}: {}", case.name);
+    let before = served.log().len();
+    let mut client = served.open(transport);
+    client.stream.write_all(&case.bytes).unwrap();
+    // The daemon may have closed the connection already.
+    let _ = client.stream.write_all(&message(AUTH_LIST, PROBE, &[]));
+    let (seen, lives) = answers(&mut client);
+    let first = seen.first().unwrap_or(&Answer::Nothing);
+    assert_eq!((first, lives), (&case.answer, case.lives), "{name}");
+    let log = &served.log()[before..];
+    // Who connects and who goes has a line too.
+    let own = log.lines().filter(|line| line.contains("client "));
+    let lines: Vec<_> = own
+        .filter(|line| case.log.as_deref().is_some_and(|log| line.contains(log)))
+        .collect();
+    let expected = usize::from(case.log.is_some());
+    assert_eq!(lines.len(), expected, "{name}: {log}");
+}
+
+fn try_all_on(transport: Transport) {
+    let served = Served::start("");
+    for case in cases() {
+        try_on(&served, transport, &case);
+    }
+    // And nobody else is worse off.
+    served.open(transport);
+    let ended = served.daemon.stop();
+    assert_eq!(ended.status, Some(0), "{}", ended.log);
+}
+
+#[test]
+fn every_case_is_answered_as_documented_over_unix() {
+    try_all_on(Transport::Unix);
+}
+
+#[test]
+fn every_case_is_answered_as_documented_over_tcp() {
+    try_all_on(Transport::Tcp);
+}
+
+#[test]
+fn every_case_is_answered_as_documented_over_tls() {
+    try_all_on(Transport::Tls);
+}

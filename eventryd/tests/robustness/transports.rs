@@ -1,0 +1,91 @@
+//! One daemon, and the three ways to it.
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use test_support::client::{RawClient, Stream};
+use test_support::daemon::Daemon;
+use test_support::timeout::TIMEOUT;
+use test_support::tls::{Tls, Version, client_config, committed_files, lines_naming};
+
+/// How a client's bytes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Unix,
+    Tcp,
+    Tls,
+}
+
+pub(crate) const TRANSPORTS: [Transport; 3] = [Transport::Unix, Transport::Tcp, Transport::Tls];
+
+/// A client, whatever its bytes travel over.
+pub(crate) type Peer = RawClient<Box<dyn Stream + Send>>;
+
+/// A daemon that listens everywhere and logs everything to a file.
+pub(crate) struct Served {
+    pub(crate) daemon: Daemon,
+    log: PathBuf,
+}
+
+impl Served {
+    pub(crate) fn start(more: &str) -> Served {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, log) = (dir.path().join("eventryd.conf"), dir.path().join("log"));
+        let text = format!(
+            "listen_tls = 1\ntls_port = \"0\"\nlisten_addr = \"127.0.0.1\"\n\
+             listen_tcp = 1\ntcp_port = \"0\"\nauth_tcp = \"none\"\n\
+             log_outputs = \"1:file:{}\"\nlog_level = 1\neventry_log_burst = 0\n{}{more}",
+            log.display(),
+            lines_naming(&committed_files()),
+        );
+        fs::write(&file, text).unwrap();
+        let file = file.display().to_string();
+        let daemon = Daemon::start_in(dir, &["--config", &file]);
+        Served { daemon, log }
+    }
+
+    /// A connection on which nothing was said yet, not even by TLS.
+    pub(crate) fn dial(&self, transport: Transport) -> Peer {
+        let stream: Box<dyn Stream + Send> = match transport {
+            Transport::Unix => Box::new(UnixStream::connect(self.daemon.socket()).unwrap()),
+            Transport::Tcp => Box::new(self.dial_tcp("TCP")),
+            Transport::Tls => Box::new(self.dial_tcp("TLS")),
+        };
+        RawClient::over(stream)
+    }
+
+    pub(crate) fn dial_tcp(&self, kind: &str) -> TcpStream {
+        let stream = TcpStream::connect(self.daemon.addresses(kind)[0]).unwrap();
+        stream.set_timeout(TIMEOUT).unwrap();
+        stream
+    }
+
+    /// A client that may speak.
+    pub(crate) fn connect(&self, transport: Transport) -> Peer {
+        match transport {
+            Transport::Unix | Transport::Tcp => self.dial(transport),
+            Transport::Tls => {
+                let config = client_config(&committed_files(), Version::Tls13, true);
+                let mut stream = Tls::over(self.dial_tcp("TLS"), config);
+                let mut welcome = [0];
+                stream.read_exact(&mut welcome).unwrap();
+                assert_eq!(welcome, [1]);
+                RawClient::over(Box::new(stream))
+            }
+        }
+    }
+
+    /// A client that has opened `test:///default`.
+    pub(crate) fn open(&self, transport: Transport) -> Peer {
+        let mut client = self.connect(transport);
+        client.open();
+        client
+    }
+
+    /// What is logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+}

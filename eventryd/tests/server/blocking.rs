@@ -1,0 +1,61 @@
+//! A hypervisor that takes its time: a driver whose connections say that they may block, and do.
+
+use eventry::Time;
+use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use test_support::{pass_on, pass_on_the_rest};
+
+/// The in-memory hypervisor, but that the question for its hostname is answered when the test says so.
+pub(crate) struct BlockingDriver {
+    inner: MemoryDriver,
+    blocked: Sender<Sender<()>>,
+}
+
+/// Calls that wait: each goes on when what is received for it is dropped.
+pub(crate) type Blocked = Receiver<Sender<()>>;
+
+impl BlockingDriver {
+    pub(crate) fn new() -> (BlockingDriver, Blocked) {
+        let (blocked, calls) = channel();
+        let inner = MemoryDriver::with_hostname("slow");
+        (BlockingDriver { inner, blocked }, calls)
+    }
+}
+
+impl Driver for BlockingDriver {
+    fn open(&self, uri: &str) -> Result<Box<dyn HypervisorSession>, DriverError> {
+        let inner = self.inner.open(uri)?;
+        let blocked = self.blocked.clone();
+        Ok(Box::new(Blocking { inner, blocked }))
+    }
+}
+
+struct Blocking {
+    inner: Box<dyn HypervisorSession>,
+    blocked: Sender<Sender<()>>,
+}
+
+impl HypervisorSession for Blocking {
+    fn hostname(&self) -> String {
+        let (go_on, wait) = channel();
+        // A test that has ended waits for nobody.
+        if self.blocked.send(go_on).is_ok() {
+            let _ = wait.recv();
+        }
+        self.inner.hostname()
+    }
+
+    /// The version of a hypervisor that is broken.
+    fn version(&self) -> u64 {
+        panic!("this panic is the test's")
+    }
+
+    pass_on! {
+        domain_by_name(name: &[u8]) -> Result<Domain, DriverError>;
+        info(domain: &Domain, now: Time) -> Result<DomainInfo, DriverError>;
+        suspend(domain: &Domain) -> Result<(), DriverError>;
+        destroy(domain: &Domain) -> Result<(), DriverError>;
+    }
+
+    pass_on_the_rest!();
+}

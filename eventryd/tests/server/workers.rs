@@ -1,0 +1,298 @@
+//! Calls that block: carried out by workers, many at a time, answered whatever happens meanwhile.
+
+use super::blocking::{Blocked, BlockingDriver};
+use eventryd::net::RunDir;
+use eventryd::server::{Config, DaemonError, Ready, Workers};
+use eventryd::session::Keepalive;
+use std::io::Write;
+use std::net::Shutdown;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+use tempfile::TempDir;
+use test_support::client::RawClient;
+use test_support::in_process::InProcess;
+use test_support::rpc::{
+    FEATURE_KEEPALIVE, GET_HOSTNAME, KEEPALIVE, PING, SUPPORTS_FEATURE, message, pong,
+};
+use test_support::timeout::{TIMEOUT, wait_until};
+
+const GET_TYPE: i32 = 3;
+const GET_VERSION: i32 = 4;
+const CONNECT_CLOSE: i32 = 2;
+
+/// A daemon whose driver blocks.
+struct Slow {
+    daemon: InProcess,
+    state: Ready,
+    config: Config,
+    blocked: Blocked,
+    _dir: TempDir,
+}
+
+impl Slow {
+    fn start(change: impl FnOnce(&mut Config)) -> Slow {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::new(RunDir::Chosen(dir.path().to_owned()));
+        change(&mut config);
+        let (driver, blocked) = BlockingDriver::new();
+        let daemon = InProcess::start(&config, || Arc::new(driver));
+        let state = daemon.ready();
+        Slow {
+            daemon,
+            state,
+            config,
+            blocked,
+            _dir: dir,
+        }
+    }
+
+    /// A client that has opened its connection.
+    fn connect(&self) -> RawClient {
+        let mut client = RawClient::connect(&self.config.socket_path());
+        client.open();
+        client
+    }
+
+    /// Waits until another call blocks; it goes on when what is returned is dropped.
+    fn blocked(&self) -> Sender<()> {
+        self.blocked.recv_timeout(TIMEOUT).expect("a call blocks")
+    }
+
+    /// Asks for the end, and waits until nobody can connect any more.
+    fn request_stop(&self) {
+        self.state.shutdown.request();
+        let socket = self.config.socket_path();
+        wait_until("the socket is gone", || !socket.exists());
+    }
+
+    fn wait(self) -> Result<(), DaemonError> {
+        self.daemon.wait()
+    }
+}
+
+fn send(client: &mut RawClient, calls: &[(i32, u32)]) {
+    let bytes: Vec<u8> = calls
+        .iter()
+        .flat_map(|(procedure, serial)| message(*procedure, *serial, &[]))
+        .collect();
+    client.stream.write_all(&bytes).unwrap();
+}
+
+/// The serial and the status of the next reply.
+fn reply(client: &mut RawClient) -> (u32, u32) {
+    let (header, _) = client.read_message().expect("a reply");
+    (header[4], header[5])
+}
+
+/// libvirtd runs 6 of them.
+#[test]
+fn twenty_blocking_calls_in_a_burst_run_at_the_same_time() {
+    let slow = Slow::start(|config| {
+        config.client_limits.max_client_requests = NonZeroUsize::new(20).unwrap();
+    });
+    let mut client = slow.connect();
+    let calls: Vec<_> = (100..120).map(|serial| (GET_HOSTNAME, serial)).collect();
+    send(&mut client, &calls);
+    let blocked: Vec<_> = (0..20).map(|_| slow.blocked()).collect();
+    drop(blocked);
+    let mut serials: Vec<u32> = (0..20).map(|_| reply(&mut client).0).collect();
+    serials.sort_unstable();
+    assert_eq!(serials, (100..120).collect::<Vec<_>>());
+}
+
+#[test]
+fn blocking_call_delays_no_other_call() {
+    let slow = Slow::start(|_| {});
+    let mut client = slow.connect();
+    send(&mut client, &[(GET_HOSTNAME, 7), (GET_TYPE, 8)]);
+    let blocked = slow.blocked();
+    assert_eq!(reply(&mut client), (8, 0));
+    slow.connect().call(GET_TYPE, &[]);
+    drop(blocked);
+    assert_eq!(reply(&mut client), (7, 0));
+}
+
+#[test]
+fn high_priority_call_is_answered_while_all_workers_block() {
+    let slow = Slow::start(|config| {
+        let max = NonZeroUsize::MIN;
+        config.workers = Workers {
+            min: 1,
+            max,
+            priority: 1,
+        };
+    });
+    let mut first = slow.connect();
+    let mut second = slow.connect();
+    send(&mut first, &[(GET_HOSTNAME, 7)]);
+    let blocked = slow.blocked();
+    second.call(GET_TYPE, &[]);
+    drop(blocked);
+    assert_eq!(reply(&mut first), (7, 0));
+}
+
+#[test]
+fn answer_to_a_disconnected_client_is_dropped() {
+    let slow = Slow::start(|_| {});
+    let mut client = slow.connect();
+    send(&mut client, &[(GET_HOSTNAME, 7)]);
+    let blocked = slow.blocked();
+    drop(client);
+    let mut next = slow.connect();
+    drop(blocked);
+    next.call(GET_TYPE, &[]);
+    slow.request_stop();
+    slow.wait().unwrap();
+}
+
+#[test]
+fn a_driver_that_panics_fails_one_call_only() {
+    let slow = Slow::start(|_| {});
+    let mut client = slow.connect();
+    send(&mut client, &[(GET_VERSION, 7)]);
+    assert_eq!(reply(&mut client), (7, 1));
+    client.call(GET_TYPE, &[]);
+}
+
+/// libvirtd answers 45 of 50 (DM-809).
+#[test]
+fn fifty_half_closed_clients_get_blocking_answers() {
+    let slow = Slow::start(|config| {
+        config.workers.max = NonZeroUsize::new(50).unwrap();
+    });
+    let mut clients: Vec<RawClient> = (0..50).map(|_| slow.connect()).collect();
+    for client in &mut clients {
+        send(client, &[(GET_HOSTNAME, 7)]);
+        client.stream.shutdown(Shutdown::Write).unwrap();
+    }
+    let blocked: Vec<_> = (0..50).map(|_| slow.blocked()).collect();
+    drop(blocked);
+    for client in &mut clients {
+        assert_eq!(reply(client), (7, 0));
+        assert!(client.is_closed());
+    }
+}
+
+#[test]
+fn half_closed_client_with_a_hung_call_is_closed_in_time() {
+    let slow = Slow::start(|config| {
+        config.client_limits.max_linger = Duration::from_millis(20);
+    });
+    let mut client = slow.connect();
+    send(&mut client, &[(GET_HOSTNAME, 7)]);
+    let blocked = slow.blocked();
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    assert!(client.is_closed());
+    drop(blocked);
+}
+
+#[test]
+fn calls_that_were_read_are_answered_before_a_stop() {
+    let slow = Slow::start(|_| {});
+    let mut client = slow.connect();
+    // Five in progress, one read and not begun.
+    let calls: Vec<_> = (1..=6).map(|serial| (GET_HOSTNAME, serial)).collect();
+    send(&mut client, &calls);
+    let blocked: Vec<_> = (0..5).map(|_| slow.blocked()).collect();
+    slow.request_stop();
+    drop(blocked);
+    drop(slow.blocked());
+    let mut serials: Vec<u32> = (0..6).map(|_| reply(&mut client).0).collect();
+    serials.sort_unstable();
+    assert_eq!(serials, [1, 2, 3, 4, 5, 6]);
+    assert!(client.is_closed());
+    slow.wait().unwrap();
+}
+
+#[test]
+fn a_stop_waits_for_the_call_of_a_client_that_is_gone() {
+    let slow = Slow::start(|_| {});
+    let mut client = slow.connect();
+    send(&mut client, &[(GET_HOSTNAME, 7)]);
+    let blocked = slow.blocked();
+    drop(client);
+    slow.request_stop();
+    assert!(slow.daemon.goes_on());
+    drop(blocked);
+    slow.wait().unwrap();
+}
+
+#[test]
+fn hung_call_delays_a_stop_no_longer_than_the_grace() {
+    let slow = Slow::start(|config| config.shutdown_grace = Duration::from_millis(20));
+    let mut client = slow.connect();
+    send(&mut client, &[(GET_HOSTNAME, 7)]);
+    let blocked = slow.blocked();
+    slow.state.shutdown.request();
+    assert!(client.is_closed());
+    slow.wait().unwrap();
+    drop(blocked);
+}
+
+#[test]
+fn a_close_waits_for_the_answers_and_nothing_after_it_is_read() {
+    let slow = Slow::start(|_| {});
+    let mut client = slow.connect();
+    send(
+        &mut client,
+        &[(GET_HOSTNAME, 7), (CONNECT_CLOSE, 8), (GET_TYPE, 9)],
+    );
+    let blocked = slow.blocked();
+    assert_eq!(reply(&mut client), (8, 0));
+    drop(blocked);
+    assert_eq!(reply(&mut client), (7, 0));
+    assert!(client.is_closed());
+}
+
+/// libvirtd reads no pong while the call blocks, and closes the connection (DM-905).
+#[test]
+fn an_answering_client_throttled_at_limit_1_survives_keepalive() {
+    let slow = Slow::start(|config| {
+        config.client_limits.max_client_requests = NonZeroUsize::MIN;
+        config.keepalive = Keepalive {
+            interval: Some(Duration::from_millis(20)),
+            count: 50,
+        };
+    });
+    let mut client = slow.connect();
+    client.call(SUPPORTS_FEATURE, &FEATURE_KEEPALIVE);
+    // The second one waits behind the first.
+    send(&mut client, &[(GET_HOSTNAME, 7), (GET_TYPE, 8)]);
+    let blocked = slow.blocked();
+    for _ in 0..100 {
+        let (header, _) = client.read_message().expect("a ping");
+        assert_eq!(header, PING);
+        client.stream.write_all(&pong()).unwrap();
+    }
+    drop(blocked);
+    let mut replies = Vec::new();
+    while replies.len() < 2 {
+        let (header, _) = client.read_message().expect("a reply");
+        if header[0] != KEEPALIVE {
+            replies.push(header[4]);
+        }
+    }
+    assert_eq!(replies, [7, 8]);
+}
+
+/// DM-807: while nothing is read and nothing is sent, the end of the peer is noticed all the same.
+#[test]
+fn a_throttled_client_that_vanishes_is_noticed_at_once() {
+    let slow = Slow::start(|config| {
+        config.client_limits.max_client_requests = NonZeroUsize::MIN;
+        config.max_clients = NonZeroUsize::MIN;
+        config.max_anonymous_clients = 0;
+    });
+    let mut client = slow.connect();
+    send(
+        &mut client,
+        &[(GET_HOSTNAME, 7), (GET_TYPE, 8), (GET_TYPE, 9)],
+    );
+    let blocked = slow.blocked();
+    drop(client);
+    // There is room for one client only.
+    slow.connect().call(GET_TYPE, &[]);
+    drop(blocked);
+}

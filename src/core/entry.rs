@@ -1,0 +1,90 @@
+//! The operations that handles and timeouts have in common, by the kind of their id.
+
+use super::lifecycle::Lifecycle;
+use super::{Core, Effects, NotRegistered, Removal};
+use crate::events::Events;
+use crate::id::{CallbackId, HandleId, Key, TimeoutId};
+use std::fmt::Debug;
+
+/// The id of a handle or of a timeout.
+///
+/// The registry and the loop treat both kinds alike; each operation is found at compile time.
+pub(crate) trait EntryId: Copy + Debug + Into<CallbackId> {
+    /// The entry's key.
+    fn key(self) -> Key;
+
+    /// Removes the entry.
+    fn remove<P, S>(
+        self,
+        core: &mut Core<P, S>,
+    ) -> Result<(Removal, Effects<'_, S>), NotRegistered>;
+
+    /// Keeps the entry registered, not to be called before it is updated.
+    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<Effects<'_, S>, NotRegistered>;
+
+    /// Returns whether a call of the entry runs.
+    fn is_in_flight<P, S>(self, core: &Core<P, S>) -> bool;
+
+    /// Takes the payload back after a call.
+    fn finish<P, S>(self, core: &mut Core<P, S>, payload: P);
+}
+
+impl EntryId for HandleId {
+    fn key(self) -> Key {
+        self.0
+    }
+
+    fn remove<P, S>(
+        self,
+        core: &mut Core<P, S>,
+    ) -> Result<(Removal, Effects<'_, S>), NotRegistered> {
+        core.remove_handle(self)
+    }
+
+    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<Effects<'_, S>, NotRegistered> {
+        core.update_handle(self, Events::NONE)
+    }
+
+    fn is_in_flight<P, S>(self, core: &Core<P, S>) -> bool {
+        core.is_handle_in_flight(self)
+    }
+
+    fn finish<P, S>(self, core: &mut Core<P, S>, payload: P) {
+        core.finish_handle(self, payload);
+    }
+}
+
+impl EntryId for TimeoutId {
+    fn key(self) -> Key {
+        self.0
+    }
+
+    fn remove<P, S>(
+        self,
+        core: &mut Core<P, S>,
+    ) -> Result<(Removal, Effects<'_, S>), NotRegistered> {
+        core.remove_timeout(self)
+    }
+
+    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<Effects<'_, S>, NotRegistered> {
+        let now = core.latest_time();
+        core.update_timeout(self, now, None)
+    }
+
+    fn is_in_flight<P, S>(self, core: &Core<P, S>) -> bool {
+        core.is_timeout_in_flight(self)
+    }
+
+    fn finish<P, S>(self, core: &mut Core<P, S>, payload: P) {
+        core.finish_timeout(self, payload);
+    }
+}
+
+impl<P, S> Core<P, S> {
+    /// Returns whether a call runs of the entry that `key` names, be it removed or not.
+    pub(super) fn is_in_flight(&self, key: Key, entry: Option<&Lifecycle<P>>) -> bool {
+        entry.is_some_and(|entry| {
+            key.core == self.number && entry.serial() == key.serial.get() && entry.is_in_flight()
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! Diagnostics: slow callbacks, handles that make no progress, overdue work, a loop that is not running.
+//!
+//! Every decision is made by [`Diagnostics`], a plain value with time as an argument. The registry keeps one
+//! under its lock, notes the changes of the table and the calls of the loop in it, and passes the warnings that
+//! come of it to the one hook of the loop.
+
+mod no_progress;
+mod overdue;
+mod slow;
+#[cfg(test)]
+mod tests;
+mod warning;
+
+pub use warning::{Warning, WarningLimits};
+
+use crate::events::Events;
+use crate::id::CallbackId;
+use crate::time::Time;
+use no_progress::NoProgress;
+use overdue::{CHECK_EVERY, Overdue};
+use slow::{Longest, Slow};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Called with each warning.
+pub(crate) type WarningHook = Arc<dyn Fn(&Warning) + Send + Sync>;
+
+/// The diagnostics of one loop.
+pub(crate) struct Diagnostics {
+    limits: WarningLimits,
+    /// The number of changes made to the table.
+    changes: u64,
+    /// The number of changes that had been made when the last call was timed, or the turn began.
+    changes_seen: u64,
+    slow: Slow,
+    no_progress: NoProgress,
+    overdue: Overdue,
+    /// The warnings of this turn.
+    warnings: Vec<Warning>,
+    pub(crate) hook: Option<WarningHook>,
+}
+
+impl Diagnostics {
+    /// Creates the diagnostics of a loop whose coarse clock may be late by `tick`.
+    pub(crate) fn new(tick: Duration) -> Diagnostics {
+        Diagnostics {
+            limits: WarningLimits::default(),
+            changes: 0,
+            changes_seen: 0,
+            slow: Slow::new(tick),
+            no_progress: NoProgress::default(),
+            overdue: Overdue::default(),
+            warnings: Vec::new(),
+            hook: None,
+        }
+    }
+
+    /// Sets the limits. A turn that has begun keeps the time when its overdue work is looked for.
+    pub(crate) fn set_limits(&mut self, limits: WarningLimits) {
+        self.limits = limits;
+        self.overdue.limit_changed();
+    }
+
+    /// Notes a change of the table, with the time if the caller knows it. Returns whether a
+    /// [check for overdue work](Diagnostics::check_overdue) is due.
+    #[inline]
+    pub(crate) fn changed(&mut self, now: Option<Time>) -> bool {
+        self.changes += 1;
+        let limit = self.limits.stalled_after;
+        let is_due = now.is_some_and(|now| self.overdue.is_check_due(now, limit));
+        is_due || self.changes % CHECK_EVERY == 0
+    }
+
+    /// Checks for work that waits at `now`, given the time when the first timeout is due, whether anything else
+    /// waits, and whether some thread runs the loop. Returns how long something has been due, and the warning
+    /// to give.
+    pub(crate) fn check_overdue(
+        &mut self,
+        now: Time,
+        deadline: Option<Time>,
+        waits: bool,
+        is_running: bool,
+    ) -> (Duration, Option<Warning>) {
+        let limit = self.limits.stalled_after;
+        let checked = self.overdue.check(now, deadline, waits, limit);
+        let Some((waited, is_news)) = checked else {
+            return (Duration::ZERO, None);
+        };
+        let warning = is_news.then_some(if is_running {
+            Warning::Blocked { waited }
+        } else {
+            Warning::NotRunning { waited }
+        });
+        (waited, warning)
+    }
+
+    /// Notes that a turn has begun at `now`, which is exact.
+    pub(crate) fn turn_began(&mut self, now: Time) {
+        self.changes_seen = self.changes;
+        self.slow.turn_began(now);
+        self.overdue.turn_began(now, self.limits.stalled_after);
+    }
+
+    /// Decides whether the call that is over is to be noted by [`call_ended`](Diagnostics::call_ended).
+    #[inline]
+    pub(crate) fn takes_sample(&mut self) -> bool {
+        self.slow.takes_sample()
+    }
+
+    /// Notes that a callback that was called with `events` has returned at `now` or later.
+    #[inline]
+    pub(crate) fn call_ended(&mut self, callback: CallbackId, events: Events, now: Time) {
+        let seen = std::mem::replace(&mut self.changes_seen, self.changes);
+        if let CallbackId::Handle(handle) = callback {
+            let changed = seen != self.changes;
+            self.no_progress
+                .called(handle, events, changed, self.slow.began());
+        }
+        self.ended(callback, now);
+    }
+
+    /// Notes that removed callbacks are about to be dropped; `now` may be late.
+    pub(crate) fn free_began(&mut self, now: Time) {
+        self.slow.free_began(now);
+    }
+
+    /// Notes that removed callbacks have been dropped, at `now` or later.
+    pub(crate) fn free_ended(&mut self, now: Time) {
+        self.ended(CallbackId::Free, now);
+    }
+
+    #[inline]
+    fn ended(&mut self, callback: CallbackId, now: Time) {
+        if let Some(took) = self.slow.ended(now, self.limits.slow_callback) {
+            self.warnings.push(Warning::SlowCallback { callback, took });
+        }
+    }
+
+    /// Ends the calls of the turn, and returns the warnings to give. Unless all of them were noted, `now` is the
+    /// time when they ended, or a little earlier.
+    pub(crate) fn turn_ended(&mut self, now: impl FnOnce() -> Time) -> Vec<Warning> {
+        let slow = self.slow.turn_ended(now, self.limits.slow_callback);
+        self.warnings.extend(slow);
+        let limit = self.limits.no_progress;
+        let no_progress = self.no_progress.turn_ended(self.slow.began(), limit);
+        self.warnings.extend(no_progress);
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// The longest times seen so far.
+    pub(crate) fn longest(&self) -> Longest {
+        self.slow.longest()
+    }
+}

@@ -1,0 +1,137 @@
+//! Callbacks that take too long.
+//!
+//! Only the first [`SAMPLES`] calls of each turn are timed, so that a turn with many calls costs hardly more
+//! than without: a turn with few calls pays more for its wait than for this.
+
+use super::Warning;
+use crate::time::Time;
+use std::time::Duration;
+
+/// The number of calls of a turn that are timed.
+pub(super) const SAMPLES: u32 = 4;
+
+/// The time that callbacks take, as far as it is measured.
+#[derive(Clone, Debug)]
+pub(super) struct Slow {
+    /// The clock may be late by this much.
+    tick: Duration,
+    /// The number of calls of this turn that are still to be timed.
+    samples_left: u32,
+    /// The number of calls that are timed in every turn.
+    samples_per_turn: u32,
+    /// The time when the turn began.
+    began: Time,
+    /// The next call begins at this time or earlier.
+    idle_since: Time,
+    /// The time when the last timed call was over, or the turn began.
+    last_ended: Time,
+    /// Whether a warning names a slow call of this turn.
+    is_named: bool,
+    longest: Longest,
+}
+
+/// The longest times seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Longest {
+    pub(crate) callback: Duration,
+    pub(crate) turn: Duration,
+}
+
+impl Slow {
+    /// Creates a record for a loop whose clock may be late by `tick`.
+    pub(super) fn new(tick: Duration) -> Slow {
+        Slow {
+            tick,
+            samples_left: 0,
+            samples_per_turn: SAMPLES,
+            began: Time::ZERO,
+            idle_since: Time::ZERO,
+            last_ended: Time::ZERO,
+            is_named: false,
+            longest: Longest::default(),
+        }
+    }
+
+    /// Begins a turn at `now`, which is exact.
+    pub(super) fn turn_began(&mut self, now: Time) {
+        self.samples_left = self.samples_per_turn;
+        self.began = now;
+        self.idle_since = now;
+        self.last_ended = now;
+        self.is_named = false;
+    }
+
+    /// The time when the turn began.
+    pub(super) fn began(&self) -> Time {
+        self.began
+    }
+
+    /// Decides whether the call that is over is timed.
+    #[inline]
+    pub(super) fn takes_sample(&mut self) -> bool {
+        if self.samples_left == 0 {
+            return false;
+        }
+        self.samples_left -= 1;
+        true
+    }
+
+    /// Notes that removed callbacks are about to be dropped; `now` may be late.
+    pub(super) fn free_began(&mut self, now: Time) {
+        self.idle_since = now.after(self.tick);
+    }
+
+    /// Notes that a call, or the drop of removed callbacks, was over at `now` or later. Returns the time that it
+    /// took if that calls for a warning.
+    #[inline]
+    pub(super) fn ended(&mut self, now: Time, limit: Duration) -> Option<Duration> {
+        let took = now.since(self.idle_since);
+        self.idle_since = now.after(self.tick);
+        self.last_ended = now;
+        if took > self.longest.callback {
+            self.longest.callback = took;
+        }
+        if took < limit || took.is_zero() {
+            return None;
+        }
+        self.is_named = true;
+        Some(took)
+    }
+
+    /// Ends the calls of the turn. Unless all of them were timed, `now` is the time when they ended, or a little
+    /// earlier.
+    pub(super) fn turn_ended(
+        &mut self,
+        now: impl FnOnce() -> Time,
+        limit: Duration,
+    ) -> Option<Warning> {
+        let ended = if self.samples_left > 0 {
+            self.last_ended
+        } else {
+            now()
+        };
+        let took = ended.since(self.began);
+        if took > self.longest.turn {
+            self.longest.turn = took;
+        }
+        if took < limit || took.is_zero() {
+            return None;
+        }
+        self.turn_was_slow(took)
+    }
+
+    /// Times every call from now on if no warning names the slow one.
+    #[cold]
+    fn turn_was_slow(&mut self, took: Duration) -> Option<Warning> {
+        if self.is_named || self.samples_per_turn != SAMPLES {
+            return None;
+        }
+        self.samples_per_turn = u32::MAX;
+        Some(Warning::SlowTurn { took })
+    }
+
+    /// The longest times seen so far.
+    pub(super) fn longest(&self) -> Longest {
+        self.longest
+    }
+}

@@ -1,0 +1,257 @@
+use super::no_progress::{REMEMBERED, SPINNING_TURN};
+use super::slow::SAMPLES;
+use super::*;
+use crate::id::{HandleId, Key, TimeoutId};
+use std::num::NonZeroU64;
+
+const R: Events = Events::READABLE;
+const H: Events = Events::HANGUP;
+const TICK: Duration = ms(4);
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn handle(serial: u64) -> HandleId {
+    HandleId(Key {
+        serial: NonZeroU64::MIN.saturating_add(serial),
+        core: 0,
+        slot: serial as u32,
+    })
+}
+
+const fn timeout(serial: u64) -> TimeoutId {
+    TimeoutId(handle(serial).0)
+}
+
+/// The diagnostics of a loop with its clock, to be told of whole turns.
+struct Told {
+    diagnostics: Diagnostics,
+    now: Time,
+}
+
+impl Told {
+    fn new(no_progress: u32) -> Told {
+        let mut diagnostics = Diagnostics::new(TICK);
+        diagnostics.set_limits(WarningLimits {
+            no_progress,
+            ..WarningLimits::default()
+        });
+        let now = Time::from_nanos(1_000_000_000);
+        Told { diagnostics, now }
+    }
+
+    /// A turn in which these handles are called for so long, and change something or not.
+    fn turn(&mut self, calls: &[(HandleId, Events, bool, Duration)]) -> Vec<Warning> {
+        self.diagnostics.turn_began(self.now);
+        for (handle, events, changed, took) in calls {
+            self.now = self.now.after(*took);
+            if *changed {
+                self.diagnostics.changed(None);
+            }
+            if self.diagnostics.takes_sample() {
+                let callback = CallbackId::Handle(*handle);
+                self.diagnostics.call_ended(callback, *events, self.now);
+            }
+        }
+        let now = self.now;
+        self.diagnostics.turn_ended(|| now)
+    }
+
+    /// How many of so many equal turns that take `each` bring a warning.
+    fn warned_in(&mut self, turns: u32, calls: &[(HandleId, Events)], each: Duration) -> usize {
+        let mut warnings = 0;
+        for _ in 0..turns {
+            self.now = self.now.after(each);
+            let calls: Vec<_> = calls
+                .iter()
+                .map(|(handle, events)| (*handle, *events, false, Duration::ZERO))
+                .collect();
+            warnings += self.turn(&calls).len();
+        }
+        warnings
+    }
+}
+
+const FAST: Duration = Duration::from_micros(2);
+const SLOW: Duration = Duration::from_micros(50);
+
+#[test]
+fn a_slow_callback_is_named_with_the_time_it_took_at_least() {
+    let mut told = Told::new(10);
+    let (quick, slow) = (handle(1), handle(2));
+    let warnings = told.turn(&[(quick, R, false, ms(10)), (slow, R, false, ms(150))]);
+    let callback = CallbackId::Handle(slow);
+    // The clock may have been late by a tick when the first one returned.
+    let took = ms(150) - TICK;
+    assert_eq!(warnings, [Warning::SlowCallback { callback, took }]);
+    assert_eq!(told.diagnostics.longest().callback, took);
+    assert_eq!(told.diagnostics.longest().turn, ms(160));
+    assert_eq!(told.turn(&[(slow, R, false, ms(99))]), []);
+}
+
+#[test]
+fn a_timeout_and_a_drop_are_named_too() {
+    let mut told = Told::new(10);
+    told.diagnostics.turn_began(told.now);
+    let late = told.now.after(ms(100));
+    let callback = CallbackId::Timeout(timeout(7));
+    told.diagnostics.call_ended(callback, Events::NONE, late);
+    told.diagnostics.free_began(late);
+    told.diagnostics.free_ended(late.after(ms(200)));
+    let took = ms(100);
+    let first = Warning::SlowCallback { callback, took };
+    let callback = CallbackId::Free;
+    let took = ms(200) - TICK;
+    let second = Warning::SlowCallback { callback, took };
+    assert_eq!(told.diagnostics.turn_ended(|| late), [first, second]);
+}
+
+#[test]
+fn after_a_slow_turn_without_a_name_every_call_is_timed() {
+    let mut told = Told::new(10);
+    let mut calls = vec![(handle(1), R, false, Duration::ZERO); SAMPLES as usize];
+    calls.push((handle(9), R, false, ms(120)));
+    let took = ms(120);
+    assert_eq!(told.turn(&calls), [Warning::SlowTurn { took }]);
+    let callback = CallbackId::Handle(handle(9));
+    let took = ms(120) - TICK;
+    assert_eq!(
+        told.turn(&calls),
+        [Warning::SlowCallback { callback, took }]
+    );
+    // Many short calls make a long turn, and nobody is to blame.
+    let calls = vec![(handle(1), R, false, ms(10)); 30];
+    assert_eq!(told.turn(&calls), []);
+}
+
+#[test]
+fn the_longest_turn_is_kept() {
+    let mut told = Told::new(10);
+    for (took, longest) in [(30, 30), (20, 30), (31, 31)] {
+        told.diagnostics.turn_began(told.now);
+        told.now = told.now.after(ms(took));
+        // More calls than are timed.
+        while told.diagnostics.takes_sample() {}
+        assert_eq!(told.diagnostics.turn_ended(|| told.now), []);
+        assert_eq!(told.diagnostics.longest().turn, ms(longest));
+    }
+}
+
+// Otherwise a turn of few calls that waits long for its next one would seem long.
+#[test]
+fn a_turn_whose_calls_were_all_timed_ends_with_the_last_of_them() {
+    let mut told = Told::new(10);
+    told.diagnostics.turn_began(told.now);
+    let over = told.now.after(ms(20));
+    let callback = CallbackId::Timeout(timeout(7));
+    told.diagnostics.call_ended(callback, Events::NONE, over);
+    assert_eq!(told.diagnostics.turn_ended(|| over.after(ms(1_000))), []);
+    assert_eq!(told.diagnostics.longest().turn, ms(20));
+}
+
+// The time between the last call and the drop is not the drop's.
+#[test]
+fn a_drop_takes_time_from_when_it_began() {
+    let mut told = Told::new(10);
+    told.diagnostics.turn_began(told.now);
+    let began = told.now.after(ms(500));
+    told.diagnostics.free_began(began);
+    let over = began.after(TICK + ms(30));
+    told.diagnostics.free_ended(over);
+    assert_eq!(told.diagnostics.longest().callback, ms(30));
+    // Of this turn of 500 ms no single part was slow.
+    let took = over.since(told.now);
+    let slow = Warning::SlowTurn { took };
+    assert_eq!(told.diagnostics.turn_ended(|| over), [slow]);
+}
+
+#[test]
+fn one_in_many_changes_without_a_time_checks_for_overdue_work() {
+    let mut diagnostics = Diagnostics::new(TICK);
+    let checks = (0..1_000).filter(|_| diagnostics.changed(None)).count();
+    assert_eq!(checks as u64, 1_000 / CHECK_EVERY);
+}
+
+#[test]
+fn a_change_with_a_time_checks_once_the_limit_has_passed() {
+    let mut diagnostics = Diagnostics::new(TICK);
+    let limit = WarningLimits::default().stalled_after;
+    let now = Time::from_nanos(1_000_000_000);
+    diagnostics.turn_began(now);
+    assert!(!diagnostics.changed(Some(now.after(limit))));
+    let late = now.after(limit + TICK);
+    assert!(diagnostics.changed(Some(late)));
+    let (waited, warning) = diagnostics.check_overdue(late, Some(now), false, false);
+    assert_eq!(warning, Some(Warning::NotRunning { waited }));
+    assert_eq!(waited, limit + TICK);
+    assert!(!diagnostics.changed(Some(late)));
+    let again = diagnostics.check_overdue(late, Some(now), false, false);
+    assert_eq!(again, (waited, None));
+}
+
+#[test]
+fn turns_as_long_as_those_of_a_loop_that_spins_are_a_spin() {
+    let mut told = Told::new(100);
+    assert_eq!(told.warned_in(300, &[(handle(1), R)], SPINNING_TURN), 1);
+}
+
+// EV-309.
+#[test]
+fn a_handle_that_spins_is_warned_of_once() {
+    let mut told = Told::new(100);
+    assert_eq!(told.warned_in(100, &[(handle(1), R)], FAST), 0);
+    assert_eq!(told.warned_in(10_000, &[(handle(1), R)], FAST), 1);
+    // Another one is not hidden by it.
+    let both = [(handle(1), R), (handle(2), R)];
+    assert_eq!(told.warned_in(10_000, &both, FAST), 1);
+}
+
+#[test]
+fn loop_that_waits_between_turns_spins_only_on_a_hangup() {
+    let mut told = Told::new(100);
+    assert_eq!(told.warned_in(10_000, &[(handle(1), R)], SLOW), 0);
+    assert_eq!(told.warned_in(10_000, &[(handle(1), R | H)], SLOW), 1);
+}
+
+#[test]
+fn a_callback_that_changes_something_makes_progress() {
+    let mut told = Told::new(100);
+    for turn in 0..10_000 {
+        told.now = told.now.after(FAST);
+        let changed = turn % 90 == 0;
+        let warnings = told.turn(&[(handle(1), H, changed, Duration::ZERO)]);
+        assert_eq!(warnings, []);
+    }
+}
+
+#[test]
+fn a_handle_that_pauses_for_a_turn_makes_progress() {
+    let mut told = Told::new(100);
+    for _ in 0..100 {
+        assert_eq!(told.warned_in(90, &[(handle(1), H)], FAST), 0);
+        assert_eq!(told.warned_in(1, &[], FAST), 0);
+    }
+}
+
+#[test]
+fn a_busy_handle_does_not_hide_one_that_spins_behind_it() {
+    let mut told = Told::new(100);
+    let mut warnings = 0;
+    for turn in 0..2_000_u32 {
+        let both = [(handle(1), R), (handle(2), H)];
+        // The first one is ready in two turns of three.
+        let calls = &both[usize::from(turn % 3 == 0)..];
+        warnings += told.warned_in(1, calls, FAST);
+    }
+    assert_eq!(warnings, 1);
+}
+
+#[test]
+fn more_handles_can_be_warned_of_than_are_remembered() {
+    let mut told = Told::new(10);
+    for serial in 1..=2 * REMEMBERED as u64 {
+        assert_eq!(told.warned_in(30, &[(handle(serial), H)], FAST), 1);
+    }
+    assert_eq!(told.diagnostics.no_progress.reported.len(), REMEMBERED);
+}

@@ -1,0 +1,136 @@
+//! The way of a warning from the diagnostics to the hook of the loop.
+
+use super::{Registry, State, trace};
+use crate::diagnostics::{Warning, WarningHook, WarningLimits};
+use crate::poller::{Poller, Registrar};
+use crate::sync::yield_now;
+use crate::time::Time;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The rest of a change, for when the caller holds no lock any more.
+#[must_use = "it is to be carried out by `Registry::finish`"]
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// The loop was woken.
+    pub(super) woke: bool,
+    /// A check for overdue work is due.
+    pub(super) checks: bool,
+    /// The thread removes faster than the loop frees.
+    pub(super) yields: bool,
+}
+
+impl<P: Poller> Registry<P> {
+    /// Finishes a change. No lock may be held: subscribers and the hook are code of the user.
+    pub(crate) fn finish(&self, pending: Pending) {
+        if pending.woke {
+            trace::wakes();
+        }
+        if pending.checks {
+            self.check_overdue();
+        }
+        if pending.yields {
+            yield_now();
+        }
+    }
+
+    /// Checks for overdue work, warns of it, and returns how long something has been due.
+    #[cold]
+    pub(super) fn check_overdue(&self) -> Duration {
+        let now = self.now();
+        let is_running = self.shared.is_running.load(Ordering::Relaxed);
+        let mut state = self.lock();
+        let State {
+            core, diagnostics, ..
+        } = &mut *state;
+        let waits = core.is_busy() || core.has_changes();
+        let deadline = core.next_deadline();
+        let (waited, warning) = diagnostics.check_overdue(now, deadline, waits, is_running);
+        drop(state);
+        if let Some(warning) = warning {
+            self.warn(&warning);
+        }
+        waited
+    }
+
+    /// Notes whether some thread runs the loop, which decides between two warnings and nothing else.
+    pub(crate) fn set_is_running(&self, is_running: bool) {
+        self.shared.is_running.store(is_running, Ordering::Relaxed);
+    }
+
+    /// Passes a warning on. No lock may be held.
+    pub(crate) fn warn(&self, warning: &Warning) {
+        trace::warned(warning);
+        let hook = self.lock().diagnostics.hook.clone();
+        if let Some(hook) = hook {
+            hook(warning);
+        }
+    }
+
+    pub(crate) fn set_warning_limits(&self, limits: WarningLimits) {
+        self.lock().diagnostics.set_limits(limits);
+    }
+
+    /// Replaces the hook, and returns the old one, to be dropped without the lock.
+    pub(crate) fn set_warning_hook(&self, hook: WarningHook) -> Option<WarningHook> {
+        self.lock().diagnostics.hook.replace(hook)
+    }
+
+    /// The time, read from the coarse clock.
+    pub(crate) fn coarse_now(&self) -> Time {
+        self.shared.registrar.coarse_now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Events;
+    use crate::poller::model::{ModelPoller, ModelSource};
+    use std::sync::Arc;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_table_that_only_waits_to_be_told_to_the_poller_waits_too() {
+        let (_poller, model) = ModelPoller::new();
+        let registry: Registry<ModelPoller> = Registry::new(model.clone());
+        registry
+            .add_source(ModelSource(3), Events::READABLE, |_| {})
+            .unwrap();
+        assert_eq!(registry.check_overdue(), Duration::ZERO);
+        model.advance(s(3));
+        assert_eq!(registry.check_overdue(), s(3));
+    }
+
+    #[test]
+    fn new_limits_are_in_force_at_once() {
+        let (_poller, model) = ModelPoller::new();
+        let registry: Registry<ModelPoller> = Registry::new(model.clone());
+        let (tell, told) = std::sync::mpsc::channel();
+        let hook = move |warning: &Warning| tell.send(*warning).unwrap();
+        registry.set_warning_hook(Arc::new(hook));
+        // Begins to wait under the old limit, which is longer.
+        registry.add_timeout(s(0), |_| {}).unwrap();
+        registry.set_warning_limits(WarningLimits {
+            stalled_after: s(1),
+            ..WarningLimits::default()
+        });
+        registry.check_overdue();
+        model.advance(s(1));
+        registry.check_overdue();
+        let waited = s(1);
+        let told: Vec<_> = told.try_iter().collect();
+        assert_eq!(told, [Warning::NotRunning { waited }]);
+    }
+
+    #[test]
+    fn the_coarse_clock_of_a_registry_is_that_of_its_poller() {
+        let (_poller, model) = ModelPoller::new();
+        let registry: Registry<ModelPoller> = Registry::new(model.clone());
+        model.advance(s(7));
+        assert_eq!(registry.coarse_now(), Time::from_nanos(7_000_000_000));
+    }
+}

@@ -1,0 +1,61 @@
+//! The daemon on threads of the test's process.
+
+use crate::timeout::TIMEOUT;
+use eventryd::driver::Driver;
+use eventryd::server::{Config, DaemonError, Ready, run};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// A daemon on threads of this process.
+pub struct InProcess {
+    ready: Receiver<Ready>,
+    ended: Receiver<Result<(), DaemonError>>,
+}
+
+impl InProcess {
+    /// Starts a daemon whose driver comes from `initialise_driver`.
+    pub fn start(
+        config: &Config,
+        initialise_driver: impl FnOnce() -> Arc<dyn Driver> + Send + 'static,
+    ) -> InProcess {
+        let (tell_ready, ready) = channel();
+        let (tell_end, ended) = channel();
+        let config = config.clone();
+        thread::spawn(move || {
+            let initialise_driver = || Ok::<_, Infallible>(initialise_driver());
+            let on_ready = move |ready| tell_ready.send(ready).unwrap();
+            // The test may have failed meanwhile.
+            let _ = tell_end.send(run(&config, initialise_driver, on_ready));
+        });
+        InProcess { ready, ended }
+    }
+
+    /// Whether it serves.
+    pub fn is_ready(&self) -> bool {
+        self.ready.try_recv().is_ok()
+    }
+
+    /// Waits until it serves.
+    pub fn ready(&self) -> Ready {
+        let ready = self.ready.recv_timeout(TIMEOUT);
+        ready.expect("the daemon serves")
+    }
+
+    /// Whether it does not end for a fifth of a second, long after one that would end has.
+    pub fn goes_on(&self) -> bool {
+        let moment = Duration::from_millis(200);
+        matches!(
+            self.ended.recv_timeout(moment),
+            Err(RecvTimeoutError::Timeout)
+        )
+    }
+
+    /// Waits for its end.
+    pub fn wait(self) -> Result<(), DaemonError> {
+        let ended = self.ended.recv_timeout(TIMEOUT);
+        ended.expect("the daemon ends")
+    }
+}

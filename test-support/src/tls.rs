@@ -1,0 +1,138 @@
+//! Clients of TLS.
+
+use crate::client::{RawClient, Stream};
+use eventryd::net::tls::{ServerFiles, TlsFiles};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// The server's files that are kept in the tree; the client's are beside them.
+pub fn committed_files() -> TlsFiles {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("pki");
+    TlsFiles {
+        ca: dir.join("ca.pem"),
+        crl: None,
+        server: vec![ServerFiles {
+            certificate: dir.join("server.pem"),
+            key: dir.join("server.key"),
+        }],
+    }
+}
+
+/// The lines of a configuration file that name these.
+pub fn lines_naming(files: &TlsFiles) -> String {
+    let mut lines = format!("ca_file = \"{}\"\n", files.ca.display());
+    if let [of] = &files.server[..] {
+        lines += &format!("cert_file = \"{}\"\n", of.certificate.display());
+        lines += &format!("key_file = \"{}\"\n", of.key.display());
+    }
+    lines
+}
+
+/// The name in the server's certificate.
+pub fn server_name() -> ServerName<'static> {
+    ServerName::try_from("localhost").unwrap()
+}
+
+/// A client that trusts the authority in `files`, with the certificate beside it, or none.
+pub fn client_config(
+    files: &TlsFiles,
+    version: Version,
+    with_certificate: bool,
+) -> Arc<ClientConfig> {
+    let beside = |name: &str| -> PathBuf { files.ca.with_file_name(name) };
+    let identity = with_certificate.then(|| (beside("client.pem"), beside("client.key")));
+    client_config_with(&files.ca, version, identity)
+}
+
+/// The same with a certificate and a key of one's own.
+pub fn client_config_with(
+    ca: &Path,
+    version: Version,
+    identity: Option<(PathBuf, PathBuf)>,
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).unwrap() {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let versions = match version {
+        Version::Tls12 => &[&rustls::version::TLS12],
+        Version::Tls13 => &[&rustls::version::TLS13],
+    };
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots);
+    let Some((certificate, key)) = identity else {
+        return Arc::new(config.with_no_client_auth());
+    };
+    let chain = CertificateDer::pem_file_iter(certificate).unwrap();
+    let chain = chain.collect::<Result<_, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    Arc::new(config.with_client_auth_cert(chain, key).unwrap())
+}
+
+/// A stream that can be what a [`RawClient`] speaks over.
+pub struct Tls(pub StreamOwned<ClientConnection, TcpStream>);
+
+impl Tls {
+    /// Nothing is said yet.
+    pub fn over(stream: TcpStream, config: Arc<ClientConfig>) -> Tls {
+        let connection = ClientConnection::new(config, server_name()).unwrap();
+        Tls(StreamOwned::new(connection, stream))
+    }
+}
+
+impl Read for Tls {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Tls {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Stream for Tls {
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.0.sock.set_timeout(timeout)
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.0.sock.set_nonblocking(nonblocking)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.0.sock.shutdown(how)
+    }
+}
+
+/// A client that waits for the byte that says that it was let in.
+pub fn let_in(stream: Tls) -> RawClient<Tls> {
+    let mut client = RawClient::over(stream);
+    let mut welcome = [0];
+    client.stream.read_exact(&mut welcome).unwrap();
+    assert_eq!(welcome, [1]);
+    client
+}

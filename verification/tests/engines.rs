@@ -1,0 +1,154 @@
+//! The engines of the table, with bounds small enough to be run for each defect of `verification/defects.toml`.
+//!
+//! The full searches and sequences are in `exhaustive.rs` and `properties.rs`. `cargo xtask defects` runs these
+//! tests in its copy of the tree, one process per defect, and reads the broken rule from the message of the panic.
+
+mod common;
+
+use arbitrary::Unstructured;
+use common::{check, moves};
+use eventry::Events;
+use eventry_verification::explore::{Adds, Bounds, explore};
+use eventry_verification::{Op, Violation, World};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use std::cell::RefCell;
+
+/// Two entries of any kind on one descriptor.
+fn two() -> Bounds {
+    let (readable, writable) = (Events::READABLE, Events::WRITABLE);
+    Bounds {
+        adds: Adds::Ever(2),
+        fds: vec![0],
+        interests: vec![Events::NONE, readable, writable],
+        ready: vec![Events::NONE, readable],
+        intervals: vec![Some(0)],
+        refusals: true,
+        rebuilds: true,
+        samples: false,
+        abandon: false,
+        depth: usize::MAX,
+    }
+}
+
+/// Bounds that take no time, which together are large enough for most mistakes.
+fn small_searches() -> [Bounds; 4] {
+    let two = two();
+    let readable = Events::READABLE;
+    let late_clocks = Bounds {
+        adds: Adds::Ever(1),
+        interests: Vec::new(),
+        samples: true,
+        ..two.clone()
+    };
+    let timeouts = Bounds {
+        interests: Vec::new(),
+        intervals: vec![Some(0), Some(2)],
+        depth: 8,
+        ..two.clone()
+    };
+    let reuse = Bounds {
+        adds: Adds::AtOnce {
+            entries: 1,
+            stale: 1,
+        },
+        interests: vec![Events::NONE, readable],
+        ..two.clone()
+    };
+    let three = Bounds {
+        adds: Adds::Ever(3),
+        interests: vec![readable],
+        intervals: Vec::new(),
+        refusals: false,
+        rebuilds: false,
+        depth: 11,
+        ..two.clone()
+    };
+    [late_clocks, timeouts, three, reuse]
+}
+
+/// The rule that the search finds broken, and what breaks it.
+fn search(searches: &[Bounds]) -> Option<(String, Violation)> {
+    searches.iter().find_map(|bounds| {
+        let (ops, violation) = explore(bounds).violation?;
+        Some((format!("{ops:?}"), violation))
+    })
+}
+
+/// The same for generated sequences, the same ones every time.
+fn properties(cases: u32) -> Option<(String, Violation)> {
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 0,
+        ..Config::default()
+    };
+    let same = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, same);
+    let found = RefCell::new(None);
+    let tried = RefCell::new(0);
+    let ran = runner.run(&moves(200), |moves| {
+        *tried.borrow_mut() += 1;
+        check(&moves).map(drop).map_err(|violation| {
+            let failure = TestCaseError::fail(violation.to_string());
+            found.replace(Some(violation));
+            failure
+        })
+    });
+    let found = found.into_inner();
+    assert_eq!(ran.is_err(), found.is_some(), "{ran:?}");
+    found.map(|violation| (format!("{} sequences", tried.into_inner()), violation))
+}
+
+/// The same for bytes that are taken for ops in the way of the fuzz target `core_ops`, the same ones every
+/// time and without the coverage that leads a fuzzer.
+fn bytes(inputs: u32) -> Option<(String, Violation)> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (1..=inputs).find_map(|tried| {
+        let input: Vec<u8> = (0..80).flat_map(|_| next()).collect();
+        let mut input = Unstructured::new(&input);
+        let mut world = World::new();
+        let broken = loop {
+            if input.is_empty() {
+                break world.wind_up();
+            }
+            let op: Op = input.arbitrary().expect("ops are made of any bytes");
+            if let Err(violation) = world.apply(op) {
+                break Err(violation);
+            }
+        };
+        Some((format!("{tried} inputs"), broken.err()?))
+    })
+}
+
+/// Fails with the broken rule and what led to it.
+fn expect_nothing(found: Option<(String, Violation)>) {
+    if let Some((after, violation)) = found {
+        panic!("broken rule: {violation}, after {after}");
+    }
+}
+
+#[test]
+fn small_searches_find_nothing() {
+    expect_nothing(search(&small_searches()));
+}
+
+#[test]
+fn search_over_two_entries_finds_nothing() {
+    expect_nothing(search(&[two()]));
+}
+
+#[test]
+fn first_sequences_find_nothing() {
+    expect_nothing(properties(400));
+}
+
+#[test]
+fn random_bytes_find_nothing() {
+    expect_nothing(bytes(3_000));
+}

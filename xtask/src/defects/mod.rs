@@ -1,0 +1,102 @@
+//! Deliberate defects, and the checks that must catch each.
+//!
+//! The list is `verification/defects.toml`. The defects are not in the source: they are applied to a copy of the
+//! tree, each behind a switch, so that one build per engine serves for all of them.
+
+mod check;
+mod engines;
+mod list;
+mod matrix;
+mod plant;
+
+pub(crate) use list::{Check, Defects};
+pub(crate) use plant::{PlantedTree, SWITCH};
+
+use crate::{layout, tree};
+use anyhow::{Context, Result, bail};
+use engines::Engines;
+use list::Defect;
+use matrix::Findings;
+use std::fs;
+use std::sync::Mutex;
+use std::thread;
+
+/// Applies the defects of verification/defects.toml to a copy of the tree, switches on one at a time, and fails
+/// unless the named checks catch each.
+///
+/// The copy is target/defects/tree. The table of what each engine found is written to target/defects/matrix.md,
+/// the output of each program to target/defects/logs.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only check that each change still applies and that each named check still exists
+    #[arg(long)]
+    check: bool,
+    /// Defects to try instead of all
+    #[arg(conflicts_with = "check", value_name = "DEFECT")]
+    defects: Vec<String>,
+}
+
+pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
+    let files = tree::read(&layout::root())?;
+    let defects = Defects::parse(tree::text(&files, layout::DEFECTS)?)?;
+    let faults = check::faults(&defects, &files)?;
+    if !faults.is_empty() {
+        bail!("{}:\n    {}", layout::DEFECTS, faults.join("\n    "));
+    }
+    if arguments.check {
+        println!("defects: {} apply", defects.all.len());
+        return Ok(());
+    }
+    let wanted = defects.select(&arguments.defects)?;
+    let planted = PlantedTree::make(&defects, files)?;
+    println!("building the engines with the defects in target/defects/tree");
+    let engines = Engines::build(planted)?;
+    engines.run_without_defect()?;
+    println!("engines: silent without a defect");
+
+    let next = Mutex::new(wanted.iter());
+    let found = Mutex::new(Vec::new());
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| -> Result<()> {
+        let work = || -> Result<()> {
+            loop {
+                let defect = next.lock().expect("no thread panics").next();
+                let Some(&(place, defect)) = defect else {
+                    return Ok(());
+                };
+                let findings = engines.try_defect(defect)?;
+                println!("{}", findings.summary(defect));
+                let mut found = found.lock().expect("no thread panics");
+                found.push((place, defect, findings));
+            }
+        };
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let mut results = workers.into_iter().map(|worker| worker.join());
+        results.try_for_each(|result| result.expect("no thread panics"))
+    })?;
+    let mut found = found.into_inner().expect("no thread panics");
+    found.sort_by_key(|(place, ..)| *place);
+    let found: Vec<_> = found
+        .iter()
+        .map(|(_, defect, findings)| (*defect, findings))
+        .collect();
+    report(&found)
+}
+
+/// Prints the matrix and fails if a defect was not caught as it must be.
+fn report(found: &[(&Defect, &Findings)]) -> Result<()> {
+    let matrix = matrix::table(found);
+    let path = layout::output("defects").join("matrix.md");
+    fs::write(&path, &matrix).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("\n{matrix}");
+    let faults: Vec<String> = found
+        .iter()
+        .flat_map(|(defect, findings)| findings.faults(defect))
+        .collect();
+    if !faults.is_empty() {
+        bail!("not caught as they must be:\n    {}", faults.join("\n    "));
+    }
+    let findings: usize = found.iter().map(|(_, findings)| findings.count()).sum();
+    println!("matrix: {} defects, {findings} findings", found.len());
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! Tasks of this repository that need more than one cargo command.
+
+mod claims;
+mod defects;
+mod layout;
+mod process;
+mod tree;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Tasks of this repository that need more than one cargo command.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Claims(claims::Arguments),
+    Defects(defects::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Claims(arguments) => claims::run_task(&arguments),
+        Task::Defects(arguments) => defects::run_task(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
