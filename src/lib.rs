@@ -117,6 +117,9 @@ pub mod capi;
 #[cfg(doc)]
 #[doc = include_str!("../docs/comparison.md")]
 pub mod comparison {}
+#[cfg(doctest)]
+#[doc = include_str!("../docs/getting-started-library.md")]
+mod getting_started {}
 pub mod core;
 pub mod diagnostics;
 #[cfg(not(loom))]

@@ -1,102 +1,104 @@
-//! What can be wrong with a client's proof, and with what it is checked against.
+//! Errors of authentication and of the password file.
 
-use super::PasswordLineError;
+use super::PasswordEntryError;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a client has not proved who it is. For the log: the client is not told.
+/// Reason why SASL rejects a client. It is for the log only: every client gets the same error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SaslError {
-    /// It chose a mechanism that was not offered.
+    /// The client chose a mechanism that the server does not offer.
     #[error("unknown mechanism {0:?}")]
-    Mechanism(String),
-    /// It sent no data where there must be some.
+    UnknownMechanism(String),
+    /// The message carries no data where the mechanism requires some.
     #[error("no data")]
-    NoData,
-    /// What it sent is not what the mechanism says.
+    MissingData,
+    /// The message does not have the format of the mechanism.
     #[error("malformed: {0}")]
     Malformed(&'static str),
-    /// It insists on channel binding, or repeats another than it began with.
+    /// The client requires channel binding, or its final message repeats another header than its
+    /// first one.
     #[error("wrong channel binding")]
     ChannelBinding,
-    /// It wants the rights of another user than it proves to be.
-    #[error("it asks for the rights of another user")]
-    OtherIdentity,
-    /// It repeats another nonce.
+    /// The authorization identity differs from the user name.
+    #[error("the authorization identity differs from the user name")]
+    AuthzidMismatch,
+    /// The final message has another nonce than the challenge.
     #[error("wrong nonce")]
-    Nonce,
-    /// The user is unknown, or the password is another.
+    NonceMismatch,
+    /// The user is unknown or the password is wrong.
     #[error("wrong user name or password for {user:?}")]
-    Proof {
-        /// Who it says it is.
+    InvalidProof {
+        /// The user name that the client claims.
         user: String,
     },
-    /// The user is who it says, and is not let in.
-    #[error("{user:?} is not among the allowed users")]
+    /// The password is right, but no pattern of `sasl_allowed_username_list` matches the user.
+    #[error("user {user:?} is not in sasl_allowed_username_list")]
     NotAllowed {
-        /// Who it is.
+        /// The authenticated user name.
         user: String,
     },
 }
 
-/// Why clients cannot be authenticated, or a password not be changed.
+/// Failure to prepare authentication, or to change a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// The file of passwords cannot be read.
+    /// The password file cannot be read.
     #[error(
-        "cannot read the password file {}: {source}; `eventryd passwd --file {} USER` makes one",
+        "cannot read the password file {}: {source}; create it with `eventryd passwd --file {} USER`",
         path.display(),
         path.display()
     )]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// The file of passwords can be read or written by others than its owner.
+    /// The mode of the password file gives rights to the group or to others.
     #[error(
-        "others than its owner may read or write the password file {}: chmod 600 it",
+        "the password file {} is accessible to its group or to others; run `chmod 600 {}`",
+        .0.display(),
         .0.display()
     )]
-    Open(PathBuf),
-    /// A line of the file is wrong.
+    InsecureMode(PathBuf),
+    /// A line of the password file is invalid.
     #[error("{}:{line}: {source}", path.display())]
-    Line {
-        /// The file.
+    InvalidEntry {
+        /// Path of the file.
         path: PathBuf,
-        /// The line, from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What is wrong.
-        source: PasswordLineError,
+        /// Cause.
+        source: PasswordEntryError,
     },
-    /// The file cannot be written.
+    /// The password file cannot be written.
     #[error("cannot write the password file {}: {source}", path.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// There is no such user to delete.
-    #[error("there is no user {user:?} in {}", path.display())]
-    NoSuchUser {
-        /// The file.
+    /// The user to delete is not in the password file.
+    #[error("user {user:?} is not in the password file {}", path.display())]
+    UnknownUser {
+        /// Path of the file.
         path: PathBuf,
-        /// The user.
+        /// Name of the user.
         user: String,
     },
-    /// The name or the password cannot be used.
+    /// The new user name or password is not allowed.
     #[error(transparent)]
-    Unusable(#[from] PasswordLineError),
-    /// There are no random numbers to be had.
-    #[error("the system gives no random numbers")]
-    NoRandomNumbers,
-    /// polkit is to be asked, and there is nothing to ask it with.
+    InvalidUser(#[from] PasswordEntryError),
+    /// The system's random number generator failed.
+    #[error("the system's random number generator failed")]
+    RandomUnavailable,
+    /// A service uses polkit, but the `pkcheck` program is missing or not executable.
     #[error(
-        "polkit is configured, and {} is not there: install polkitd, or choose another way to authenticate",
+        "polkit needs the program {}, which is missing or not executable; install polkitd, or set auth_unix_rw and auth_unix_ro to another value",
         .0.display()
     )]
-    NoPkcheck(PathBuf),
+    PkcheckMissing(PathBuf),
 }

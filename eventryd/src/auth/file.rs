@@ -1,7 +1,7 @@
-//! The file of passwords, read and written.
+//! Reading and writing the password file.
 
 use super::passwords::{check_name, edit};
-use super::{AuthError, PasswordLineError, Passwords, Verifier};
+use super::{AuthError, PasswordEntryError, Passwords, Verifier};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
@@ -10,75 +10,89 @@ use std::num::NonZeroU32;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// What to do with a user.
+/// Change of one entry of the password file.
 #[derive(Clone, Copy)]
-pub enum Change<'a> {
-    /// Give it this password, be it there already or not.
+pub enum PasswordChange<'a> {
+    /// Adds the user, or replaces the password of an existing one.
     Set {
-        /// The password.
+        /// Password: 1 to 1024 bytes without ASCII control characters.
         password: &'a [u8],
-        /// How often it is hashed; from 4096.
+        /// Number of PBKDF2 iterations, from 4096 to 10,000,000.
         iterations: NonZeroU32,
     },
-    /// Take it out.
+    /// Removes the user.
     Delete,
 }
 
-/// Where the file is if nothing else is said, in the directory of the daemon's configuration.
+/// Returns the default path of the password file for a configuration directory.
 ///
 /// ```
-/// use eventryd::auth::password_file_in;
+/// use eventryd::auth::default_password_file;
 ///
-/// let file = password_file_in("/etc/eventry".as_ref());
+/// let file = default_password_file("/etc/eventry".as_ref());
 /// assert_eq!(file.to_str(), Some("/etc/eventry/passwords"));
 /// ```
 #[must_use]
-pub fn password_file_in(directory: &Path) -> PathBuf {
+pub fn default_password_file(directory: &Path) -> PathBuf {
     directory.join("passwords")
 }
 
-/// Reads the file. Do it again when it may have changed.
+/// Reads a password file.
 ///
 /// # Errors
-/// [`AuthError`]: it cannot be read, others than its owner may read or write it, or a line is wrong.
+///
+/// - [`AuthError::Read`] if the file cannot be read or is not UTF-8.
+/// - [`AuthError::InsecureMode`] if its mode gives any right to the group or to others.
+/// - [`AuthError::InvalidEntry`] for the first invalid line.
+/// - [`AuthError::RandomUnavailable`] if no key for decoy salts can be generated.
 pub fn read_passwords(path: &Path) -> Result<Passwords, AuthError> {
-    let read = |source| AuthError::Read {
+    let read_error = |source| AuthError::Read {
         path: path.to_owned(),
         source,
     };
-    let mut file = File::open(path).map_err(read)?;
-    if file.metadata().map_err(read)?.mode() & 0o077 != 0 {
-        return Err(AuthError::Open(path.to_owned()));
+    let mut file = File::open(path).map_err(read_error)?;
+    if file.metadata().map_err(read_error)?.mode() & 0o077 != 0 {
+        return Err(AuthError::InsecureMode(path.to_owned()));
     }
     let mut text = String::new();
-    file.read_to_string(&mut text).map_err(read)?;
-    Passwords::parse(&text, random()?).map_err(|(line, source)| AuthError::Line {
+    file.read_to_string(&mut text).map_err(read_error)?;
+    Passwords::parse(&text, random_bytes()?).map_err(|(line, source)| AuthError::InvalidEntry {
         path: path.to_owned(),
         line,
         source,
     })
 }
 
-/// Changes one user's entry and leaves the others as they are. Whoever reads the file meanwhile finds it as
-/// it was or as it is afterwards; two changes at once wait for one another.
+/// Changes the entry of one user and keeps every other line.
 ///
-/// A file that is not there is made, with its directory, and only its owner can read it.
+/// The file is replaced by `rename`, so a concurrent reader sees the old or the new contents. A
+/// lock on the directory serializes concurrent changes. A missing file and its directory are
+/// created; a new file has mode 0600.
 ///
 /// # Errors
-/// [`AuthError`]; the file is as it was then.
-pub fn change_password(path: &Path, user: &str, change: Change<'_>) -> Result<(), AuthError> {
+///
+/// [`AuthError`]. The file is unchanged in that case.
+pub fn change_password(
+    path: &Path,
+    user: &str,
+    change: PasswordChange<'_>,
+) -> Result<(), AuthError> {
     check_name(user)?;
     let verifier = match change {
-        Change::Set {
+        PasswordChange::Set {
             password,
             iterations,
         } => {
             check_password(password)?;
-            Some(Verifier::derive(password, &random::<16>()?, iterations))
+            Some(Verifier::derive(
+                password,
+                &random_bytes::<16>()?,
+                iterations,
+            ))
         }
-        Change::Delete => None,
+        PasswordChange::Delete => None,
     };
-    let write = |source| AuthError::Write {
+    let write_error = |source| AuthError::Write {
         path: path.to_owned(),
         source,
     };
@@ -88,10 +102,10 @@ pub fn change_password(path: &Path, user: &str, change: Change<'_>) -> Result<()
     } else {
         directory
     };
-    fs::create_dir_all(directory).map_err(write)?;
-    // On the directory: the file itself is replaced.
-    let lock = File::open(directory).map_err(write)?;
-    flock(&lock, FlockOperation::LockExclusive).map_err(|error| write(error.into()))?;
+    fs::create_dir_all(directory).map_err(write_error)?;
+    // The lock is on the directory, because `rename` replaces the file and a lock on it.
+    let lock = File::open(directory).map_err(write_error)?;
+    flock(&lock, FlockOperation::LockExclusive).map_err(|error| write_error(error.into()))?;
 
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -103,18 +117,18 @@ pub fn change_password(path: &Path, user: &str, change: Change<'_>) -> Result<()
             });
         }
     };
-    let edited = edit(&text, user, verifier.as_ref(), random()?);
+    let edited = edit(&text, user, verifier.as_ref(), random_bytes()?);
     let Some(edited) = edited else {
-        return Err(AuthError::NoSuchUser {
+        return Err(AuthError::UnknownUser {
             path: path.to_owned(),
             user: user.to_owned(),
         });
     };
-    replace(path, edited.as_bytes()).map_err(write)
+    write_atomically(path, edited.as_bytes()).map_err(write_error)
 }
 
-/// Writes a new file beside the old one and gives it the old one's name and owner.
-fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+/// Writes `contents` to a temporary file beside `path`, with the owner of `path`, and renames it.
+fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let temporary = path.with_file_name(name);
@@ -126,7 +140,7 @@ fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
         .open(&temporary)
         .and_then(|mut file| {
             if let Ok(old) = fs::metadata(path) {
-                // Who runs the daemon as another user goes on reading the file.
+                // A daemon that runs as another user must still be able to read the file.
                 std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
             }
             file.write_all(contents)?;
@@ -138,18 +152,21 @@ fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     })
 }
 
-/// What SASLprep forbids in ASCII; other characters are taken as they are, as Cyrus SASL does.
-fn check_password(password: &[u8]) -> Result<(), PasswordLineError> {
-    let is_fine =
+/// Checks a new password: 1 to 1024 bytes without the ASCII characters that SASLprep (RFC 4013)
+/// prohibits. Other characters are not normalized, as in Cyrus SASL.
+fn check_password(password: &[u8]) -> Result<(), PasswordEntryError> {
+    let is_valid =
         (1..=1024).contains(&password.len()) && !password.iter().any(u8::is_ascii_control);
-    is_fine.then_some(()).ok_or(PasswordLineError::Password)
+    is_valid
+        .then_some(())
+        .ok_or(PasswordEntryError::InvalidPassword)
 }
 
-/// Random bytes from the system.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], AuthError> {
+/// Returns `N` random bytes from the system.
+pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], AuthError> {
     let mut bytes = [0; N];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| AuthError::NoRandomNumbers)?;
+        .map_err(|_| AuthError::RandomUnavailable)?;
     Ok(bytes)
 }

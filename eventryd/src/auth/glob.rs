@@ -2,8 +2,9 @@
 
 use wildmatch::WildMatch;
 
-/// Returns true if the whole of `text` fits `pattern`, in which `*` stands for any characters and `?` for exactly one.
-/// Every other character stands for itself. `sasl_allowed_username_list` and `tls_allowed_dn_list` have such patterns.
+/// Returns `true` if the whole of `text` matches `pattern`, in which `*` stands for any characters
+/// and `?` for exactly one. Every other character stands for itself. `sasl_allowed_username_list`
+/// and `tls_allowed_dn_list` have such patterns.
 ///
 /// The time is proportional to the product of the lengths at most.
 ///
@@ -25,7 +26,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The definition, word for word.
+    /// Naive recursive matcher, as an oracle.
     fn naive(pattern: &[char], text: &[char]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_full_of_stars_takes_no_age() {
+    fn pattern_with_many_stars_takes_polynomial_time() {
         let pattern = "a*".repeat(100) + "c";
         assert!(!matches_glob(&pattern, &"ab".repeat(5_000)));
         let pattern = "*a".repeat(200) + "b";

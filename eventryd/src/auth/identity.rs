@@ -1,65 +1,67 @@
-//! Who a client is, as far as anybody knows.
+//! Identity of a client: its process, its address, and the names that it has authenticated.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-/// The process at the other end of a Unix socket, as the system saw it when it connected (DM-1006).
+/// Process at the other end of a Unix socket, as the kernel recorded it at `connect` (DM-1006).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnixPeer {
-    /// Its user.
+    /// User ID.
     pub uid: u32,
-    /// Its group.
+    /// Group ID.
     pub gid: u32,
-    /// Its number; 0 if it cannot be seen from here.
+    /// Process ID, or 0 if the process is outside the PID namespace of the daemon.
     pub pid: i32,
-    /// When it was started, in the system's ticks since its own start, which tells it from another process
-    /// that got its number later. `None` if nobody has asked, or it is gone.
+    /// Start time of the process in clock ticks since boot (field 22 of `/proc/PID/stat`). It
+    /// distinguishes the process from a later one with the same ID. `None` if it was not looked up,
+    /// or the process has exited.
     pub start_time: Option<NonZeroU64>,
-    /// The user's name, if it has one here.
+    /// User name, or `None` if `uid` is not in `/etc/passwd`.
     pub user: Option<Arc<str>>,
-    /// The group's name, if it has one here.
+    /// Group name, or `None` if `gid` is not in `/etc/group`.
     pub group: Option<Arc<str>>,
-    /// Its security context (SELinux's, or the label of another security module that gives sockets one); `None`
-    /// where the system has none.
+    /// Security context of the socket (`SO_PEERSEC`): the label of SELinux or of another security
+    /// module. `None` if the system has no such module.
     pub selinux_context: Option<Box<str>>,
 }
 
-/// Who a client has proved to be.
+/// Names that a client has authenticated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proved {
-    /// The user, by SASL.
+pub struct AuthenticatedNames {
+    /// User name, if SASL was used.
     pub sasl_user: Option<Box<str>>,
-    /// The distinguished name in its certificate, with TLS.
+    /// Distinguished name of the client certificate, if TLS was used with one.
     pub x509_dn: Option<Box<str>>,
 }
 
-/// Everything known of who a client is (DM-1007). Displayed as one piece of a log line: what clients choose
-/// themselves is quoted and escaped.
+/// Identity of a client (DM-1007).
+///
+/// `Display` writes one line for the log. Text that the client chose is quoted and escaped.
 ///
 /// ```
 /// use eventryd::auth::Identity;
 ///
 /// let mut identity = Identity::default();
-/// identity.proved_mut().sasl_user = Some("fred".into());
+/// identity.authenticated_mut().sasl_user = Some("fred".into());
 /// assert_eq!(identity.to_string(), r#"sasl="fred""#);
 /// assert_eq!(Identity::default().to_string(), "unknown");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The process, on a Unix socket.
+    /// Process of the peer, on a Unix socket.
     pub process: Option<UnixPeer>,
-    /// The address, on a network. Boxed: there are more clients, and less memory is to spare, on a Unix socket.
+    /// Address of the peer, on a network socket. Boxed to keep clients of Unix sockets small.
     pub address: Option<Box<SocketAddr>>,
-    /// What it has proved. Boxed for the same reason.
-    pub proved: Option<Box<Proved>>,
+    /// Authenticated names. Boxed because most clients of Unix sockets have none.
+    pub authenticated: Option<Box<AuthenticatedNames>>,
 }
 
 impl Identity {
-    /// What it has proved, to be added to.
-    pub fn proved_mut(&mut self) -> &mut Proved {
-        self.proved.get_or_insert_default()
+    /// Returns the authenticated names for modification, and creates them if there are none.
+    pub fn authenticated_mut(&mut self) -> &mut AuthenticatedNames {
+        self.authenticated.get_or_insert_default()
     }
 }
 
@@ -74,9 +76,9 @@ impl fmt::Display for Identity {
             write!(f, "{separator}address={address}")?;
             separator = " ";
         }
-        if let Some(proved) = &self.proved {
-            let proofs = [("sasl", &proved.sasl_user), ("x509", &proved.x509_dn)];
-            for (name, value) in proofs {
+        if let Some(names) = &self.authenticated {
+            let authenticated = [("sasl", &names.sasl_user), ("x509", &names.x509_dn)];
+            for (name, value) in authenticated {
                 if let Some(value) = value {
                     write!(f, "{separator}{name}={value:?}")?;
                     separator = " ";
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_without_a_name_is_shown_by_its_numbers() {
+    fn identity_without_names_displays_numbers() {
         let process = UnixPeer {
             uid: 4_000_000,
             gid: 0,
@@ -136,14 +138,14 @@ mod tests {
             process: Some(process),
             ..Identity::default()
         };
-        identity.proved_mut().x509_dn = Some("CN=a\nb".into());
+        identity.authenticated_mut().x509_dn = Some("CN=a\nb".into());
         let expected = r#"uid=4000000 gid=0(root) pid=7 x509="CN=a\nb""#;
         assert_eq!(identity.to_string(), expected);
         let mut remote = Identity {
             address: Some(Box::new(([127, 0, 0, 1], 5).into())),
             ..Identity::default()
         };
-        remote.proved_mut().sasl_user = Some("fred".into());
+        remote.authenticated_mut().sasl_user = Some("fred".into());
         assert_eq!(remote.to_string(), r#"address=127.0.0.1:5 sasl="fred""#);
     }
 }

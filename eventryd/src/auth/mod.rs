@@ -1,15 +1,15 @@
-//! Who a client is, and how it proves it.
+//! Authentication of clients: SASL with SCRAM-SHA-256, and polkit.
 //!
-//! SASL with SCRAM-SHA-256 (RFC 5802, RFC 7677) against a file of passwords, and polkit. The exchange, the
-//! file's format and the patterns of user names are pure: bytes and random numbers come in, bytes and a
-//! verdict come out. What reads files or starts programs is in `file` and `pkcheck`, and is not called on
-//! the thread of the event loop but at the start.
+//! The SCRAM exchange (RFC 5802, RFC 7677), the format of the password file and the patterns of
+//! user names are pure: they take bytes and random numbers and return bytes and a result. Only
+//! `file` and `pkcheck` do I/O. The password file is read at start and on SIGHUP; `pkcheck` blocks
+//! until the user has answered, so it must not run on the thread of the event loop.
 //!
-//! Nobody learns from an exchange which users there are: to an unknown one a salt is shown that belongs to
-//! its name and stays the same, the same work is done, and it fails in the same way (DM-1004).
+//! An exchange does not reveal which users exist (DM-1004). For an unknown user the server sends a
+//! salt that it derives from the name, does the same work, and fails with the same error.
 //!
-//! It deliberately knows nothing of messages and connections; `session` knows whose turn it is, and
-//! `server` brings the two together.
+//! The module does not depend on messages or connections: `session` decides when a step of the
+//! exchange is due, and `server` calls this module.
 
 mod error;
 mod file;
@@ -22,10 +22,10 @@ mod sasl;
 mod scram;
 
 pub use error::{AuthError, SaslError};
-pub use file::{Change, change_password, password_file_in, read_passwords};
+pub use file::{PasswordChange, change_password, default_password_file, read_passwords};
 pub use glob::matches_glob;
-pub use identity::{Identity, Proved, UnixPeer};
-pub use passwords::{PasswordLineError, Passwords};
+pub use identity::{AuthenticatedNames, Identity, UnixPeer};
+pub use passwords::{PasswordEntryError, Passwords};
 pub use pkcheck::PkCheck;
 pub use polkit::{Action, Authorization, Authorizer, Subject};
 pub use sasl::{MECHANISMS, Sasl, SaslConfig, SaslExchange, SaslProgress};

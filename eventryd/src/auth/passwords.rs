@@ -1,147 +1,153 @@
-//! The users and what is kept of their passwords, and the lines they are written in.
+//! Users with their SCRAM verifiers, and the text format of the password file.
 //!
 //! ```text
-//! # A comment. Empty lines are skipped too.
+//! # A comment. Blank lines are ignored too.
 //! :DECOY$BASE64
 //! fred:SCRAM-SHA-256$16384:SALT$STOREDKEY:SERVERKEY
 //! ```
 //!
-//! The line without a name holds the key for the salts that unknown users are shown. It is there so that
-//! those salts stay the same when the daemon starts anew.
+//! The line without a name holds the key from which decoy salts for unknown users are derived. It
+//! is stored in the file so that these salts stay the same across restarts.
 
 use super::scram::{
-    Candidate, DEFAULT_ITERATIONS, KEY_LEN, Verifier, VerifierError, from_base64, hmac, to_base64,
+    DEFAULT_ITERATIONS, KEY_LEN, UserLookup, Verifier, VerifierError, from_base64, hmac, to_base64,
 };
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// What stands before the key in the line without a name.
-const DECOY: &str = "DECOY$";
+/// Prefix of the key in the line without a name.
+const DECOY_PREFIX: &str = "DECOY$";
 
-/// How long a salt is if nobody has one yet.
-const SALT_LEN: usize = 16;
+/// Length of a decoy salt in bytes while there are no users.
+const DEFAULT_SALT_LEN: usize = 16;
 
-/// What is wrong with a line, or with what is to become one.
+/// Error in a line of the password file, or in the user name or password of a new entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PasswordLineError {
-    /// A user's name cannot be written in a line.
+pub enum PasswordEntryError {
+    /// The user name cannot be stored in a line.
     #[error(
-        "a user's name is 1 to 255 bytes, does not begin with '#', and has no colon and no control characters"
+        "a user name has 1 to 255 bytes, does not start with '#', and has no colon or control character"
     )]
-    Name,
-    /// There is no colon.
-    #[error("expected USER:SCRAM-SHA-256$…; `eventryd passwd` writes it")]
-    NoColon,
-    /// What stands behind the name is wrong.
+    InvalidName,
+    /// The line has no colon.
+    #[error("expected USER:SCRAM-SHA-256$…, as `eventryd passwd` writes it")]
+    MissingColon,
+    /// The text after the user name is not a verifier.
     #[error(transparent)]
-    Verifier(#[from] VerifierError),
-    /// The line without a name does not hold a key.
-    #[error("expected :{DECOY} and 32 bytes in base64")]
-    Decoy,
-    /// A user has two lines.
-    #[error("{0:?} has a line already")]
-    Twice(String),
-    /// A password cannot be used.
-    #[error("a password is 1 to 1024 bytes, and has no control characters")]
-    Password,
+    InvalidVerifier(#[from] VerifierError),
+    /// The line without a name does not hold a decoy key.
+    #[error("expected :{DECOY_PREFIX} and 32 bytes in base64")]
+    InvalidDecoyKey,
+    /// A user has more than one line.
+    #[error("user {0:?} already has a line")]
+    DuplicateUser(String),
+    /// The password is not allowed.
+    #[error("a password has 1 to 1024 bytes and no control character")]
+    InvalidPassword,
 }
 
-/// The users and what is kept of their passwords.
+/// Users and their SCRAM verifiers.
 #[derive(Clone)]
 pub struct Passwords {
     users: BTreeMap<String, Verifier>,
     decoy_key: [u8; KEY_LEN],
-    /// What most users have, so that made-up ones do not stand out.
+    /// The most common iteration count and salt length of the users, so that decoys look like
+    /// real users.
     decoy_iterations: NonZeroU32,
     decoy_salt_len: usize,
 }
 
-/// What one line says.
-enum Line<'a> {
-    Nothing,
-    Decoy([u8; KEY_LEN]),
+/// Contents of one line.
+enum PasswordEntry<'a> {
+    Blank,
+    DecoyKey([u8; KEY_LEN]),
     User(&'a str, Verifier),
 }
 
 impl Passwords {
-    /// No users. `decoy_key` decides which salts those who are not there are shown; nobody may be able to
-    /// guess it.
+    /// Creates an empty set of users.
+    ///
+    /// Salts for unknown users are derived from `decoy_key`, which must be secret and random.
     #[must_use]
     pub fn new(decoy_key: [u8; KEY_LEN]) -> Passwords {
         Passwords {
             users: BTreeMap::new(),
             decoy_key,
             decoy_iterations: DEFAULT_ITERATIONS,
-            decoy_salt_len: SALT_LEN,
+            decoy_salt_len: DEFAULT_SALT_LEN,
         }
     }
 
-    /// Reads the lines. `decoy_key` is used if none of them has one.
+    /// Parses the text of a password file. `decoy_key` applies if the text has no decoy key.
     ///
     /// # Errors
-    /// The number of the first wrong line, from 1, and what is wrong with it.
+    ///
+    /// The number of the first invalid line, from 1, and its error.
     pub fn parse(
         text: &str,
         decoy_key: [u8; KEY_LEN],
-    ) -> Result<Passwords, (usize, PasswordLineError)> {
+    ) -> Result<Passwords, (usize, PasswordEntryError)> {
         let mut passwords = Passwords::new(decoy_key);
         for (index, line) in text.lines().enumerate() {
-            let number = |error| (index + 1, error);
-            match parse_line(line).map_err(number)? {
-                Line::Nothing => {}
-                Line::Decoy(key) => passwords.decoy_key = key,
-                Line::User(user, verifier) => {
+            let at_line = |error| (index + 1, error);
+            match parse_entry(line).map_err(at_line)? {
+                PasswordEntry::Blank => {}
+                PasswordEntry::DecoyKey(key) => passwords.decoy_key = key,
+                PasswordEntry::User(user, verifier) => {
                     if passwords.users.contains_key(user) {
-                        return Err(number(PasswordLineError::Twice(user.to_owned())));
+                        return Err(at_line(PasswordEntryError::DuplicateUser(user.to_owned())));
                     }
                     passwords.users.insert(user.to_owned(), verifier);
                 }
             }
         }
-        passwords.settle_decoys();
+        passwords.update_decoy_shape();
         Ok(passwords)
     }
 
-    /// Adds a user, or changes its password.
+    /// Adds a user, or replaces the verifier of an existing one.
     ///
     /// # Errors
-    /// [`PasswordLineError::Name`]
-    pub fn insert(&mut self, user: &str, verifier: Verifier) -> Result<(), PasswordLineError> {
+    ///
+    /// [`PasswordEntryError::InvalidName`] if the name cannot be stored in a password file.
+    pub fn insert(&mut self, user: &str, verifier: Verifier) -> Result<(), PasswordEntryError> {
         check_name(user)?;
         self.users.insert(user.to_owned(), verifier);
-        self.settle_decoys();
+        self.update_decoy_shape();
         Ok(())
     }
 
-    /// How many users there are.
+    /// Returns the number of users.
     #[must_use]
     pub fn len(&self) -> usize {
         self.users.len()
     }
 
-    /// Whether nobody can log in.
+    /// Returns `true` if there are no users.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
 
-    /// What an exchange with `user` is checked against: made up if there is no such user, and always the
-    /// same then. The work is done for every name.
-    pub(super) fn candidate(&self, user: &str) -> Candidate {
+    /// Returns the verifier of `user`, or a decoy for an unknown user.
+    ///
+    /// The decoy depends on the name and the decoy key only, so repeated attempts see the same
+    /// salt. It is computed for known users as well, so that both cases take the same time.
+    pub(super) fn lookup(&self, user: &str) -> UserLookup {
         let salt = [&b"salt "[..], user.as_bytes()].concat();
         let mut salt = hmac(&self.decoy_key, &salt).repeat(self.decoy_salt_len.div_ceil(KEY_LEN));
         salt.truncate(self.decoy_salt_len);
         let key = hmac(&self.decoy_key, &[&b"key "[..], user.as_bytes()].concat());
-        let made_up = Verifier::unusable(self.decoy_iterations, salt, key);
+        let decoy = Verifier::decoy(self.decoy_iterations, salt, key);
         let found = self.users.get(user);
-        Candidate {
-            exists: found.is_some(),
-            verifier: found.cloned().unwrap_or(made_up),
+        UserLookup {
+            is_known: found.is_some(),
+            verifier: found.cloned().unwrap_or(decoy),
         }
     }
 
-    fn settle_decoys(&mut self) {
+    fn update_decoy_shape(&mut self) {
         let mut counts = BTreeMap::<_, usize>::new();
         for verifier in self.users.values() {
             let shape = (verifier.iterations(), verifier.salt().len());
@@ -154,63 +160,69 @@ impl Passwords {
     }
 }
 
-/// The text of a file with a user's line added, changed or, without a `verifier`, taken out. Everything else
-/// stays as it is; a line for the made-up salts is added with `decoy_key` if there is none.
+/// Returns `text` with the line of `user` added or replaced or, if `verifier` is `None`, removed.
 ///
-/// `None` if there is no such user to take out.
+/// Other lines are kept. A line with `decoy_key` is added if the text has no decoy key. Returns
+/// `None` if the user to remove has no line.
 pub(super) fn edit(
     text: &str,
     user: &str,
     verifier: Option<&Verifier>,
     decoy_key: [u8; KEY_LEN],
 ) -> Option<String> {
-    let line_of_user = verifier.map(|verifier| format!("{user}:{verifier}"));
+    let user_line = verifier.map(|verifier| format!("{user}:{verifier}"));
     let mut found = false;
     let mut has_decoy = false;
     let mut lines = Vec::new();
     for line in text.lines() {
-        match parse_line(line) {
-            Ok(Line::User(name, _)) if name == user => {
+        match parse_entry(line) {
+            Ok(PasswordEntry::User(name, _)) if name == user => {
                 found = true;
-                lines.extend(line_of_user.clone());
+                lines.extend(user_line.clone());
                 continue;
             }
-            Ok(Line::Decoy(_)) => has_decoy = true,
+            Ok(PasswordEntry::DecoyKey(_)) => has_decoy = true,
             _ => {}
         }
         lines.push(line.to_owned());
     }
     if !found {
-        lines.push(line_of_user?);
+        lines.push(user_line?);
     }
     if !has_decoy {
-        lines.insert(0, format!(":{DECOY}{}", to_base64(&decoy_key)));
+        lines.insert(0, format!(":{DECOY_PREFIX}{}", to_base64(&decoy_key)));
     }
     Some(lines.join("\n") + "\n")
 }
 
-fn parse_line(line: &str) -> Result<Line<'_>, PasswordLineError> {
+fn parse_entry(line: &str) -> Result<PasswordEntry<'_>, PasswordEntryError> {
     if line.trim().is_empty() || line.starts_with('#') {
-        return Ok(Line::Nothing);
+        return Ok(PasswordEntry::Blank);
     }
-    let (user, rest) = line.split_once(':').ok_or(PasswordLineError::NoColon)?;
+    let (user, rest) = line
+        .split_once(':')
+        .ok_or(PasswordEntryError::MissingColon)?;
     if user.is_empty() {
-        let key = rest.strip_prefix(DECOY).and_then(from_base64);
+        let key = rest.strip_prefix(DECOY_PREFIX).and_then(from_base64);
         let key = key.and_then(|key| key.try_into().ok());
-        return key.map(Line::Decoy).ok_or(PasswordLineError::Decoy);
+        return key
+            .map(PasswordEntry::DecoyKey)
+            .ok_or(PasswordEntryError::InvalidDecoyKey);
     }
     check_name(user)?;
-    Ok(Line::User(user, rest.parse()?))
+    Ok(PasswordEntry::User(user, rest.parse()?))
 }
 
-pub(super) fn check_name(user: &str) -> Result<(), PasswordLineError> {
-    let is_fine = (1..=255).contains(&user.len())
+pub(super) fn check_name(user: &str) -> Result<(), PasswordEntryError> {
+    let is_valid = (1..=255).contains(&user.len())
         && !user.starts_with('#')
         && !user.contains(|c: char| c == ':' || c.is_control());
-    is_fine.then_some(()).ok_or(PasswordLineError::Name)
+    is_valid
+        .then_some(())
+        .ok_or(PasswordEntryError::InvalidName)
 }
 
-/// Without what helps to guess passwords.
+/// Omits the keys and salts, which allow guessing passwords offline.
 impl fmt::Debug for Passwords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Passwords")
@@ -232,10 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_changes_the_users_line_and_nothing_else() {
+    fn edit_changes_only_the_entry_of_the_user() {
         let key = [9; KEY_LEN];
         let first = edit("", "fred", Some(&verifier("one")), key).unwrap();
-        let commented = format!("# who may come in\n\n{first}");
+        let commented = format!("# users of SASL\n\n{first}");
         let second = edit(&commented, "ann", Some(&verifier("two")), [1; KEY_LEN]).unwrap();
         assert!(second.starts_with(&commented), "{second}");
         let third = edit(&second, "fred", Some(&verifier("three")), [1; KEY_LEN]).unwrap();
@@ -252,14 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_is_named_by_its_number() {
+    fn parse_reports_the_line_of_an_invalid_entry() {
         let good = format!("fred:{}", verifier("x"));
         for (line, expected) in [
-            ("fred", PasswordLineError::NoColon),
+            ("fred", PasswordEntryError::MissingColon),
             ("ann:secret", VerifierError.into()),
-            (":DECOY$AAAA", PasswordLineError::Decoy),
-            ("a\u{7}b:x", PasswordLineError::Name),
-            (&good, PasswordLineError::Twice("fred".into())),
+            (":DECOY$AAAA", PasswordEntryError::InvalidDecoyKey),
+            ("a\u{7}b:x", PasswordEntryError::InvalidName),
+            (&good, PasswordEntryError::DuplicateUser("fred".into())),
         ] {
             let text = format!("{good}\n\n{line}\n");
             let error = Passwords::parse(&text, [0; KEY_LEN]).unwrap_err();
@@ -268,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verifier_with_few_iterations_or_a_short_salt_is_refused() {
+    fn verifier_with_few_iterations_or_short_salt_is_rejected() {
         let good = verifier("x").to_string();
         for bad in [
             good.replace("4096:", "4095:"),
@@ -283,22 +295,25 @@ mod tests {
     }
 
     #[test]
-    fn made_up_users_look_like_most_of_the_real_ones() {
+    fn decoys_have_the_most_common_iterations_and_salt_length() {
         let mut passwords = Passwords::new([5; KEY_LEN]);
-        assert_eq!(passwords.candidate("x").verifier.salt().len(), SALT_LEN);
+        assert_eq!(
+            passwords.lookup("x").verifier.salt().len(),
+            DEFAULT_SALT_LEN
+        );
         for (user, salt, count) in [("a", 40, 5000), ("b", 40, 5000), ("c", 16, 4096)] {
             let count = NonZeroU32::new(count).unwrap();
             let verifier = Verifier::derive(b"x", &vec![1; salt], count);
             passwords.insert(user, verifier).unwrap();
         }
-        let made_up = passwords.candidate("nobody");
-        assert!(!made_up.exists);
-        assert_eq!(made_up.verifier.salt().len(), 40);
-        assert_eq!(made_up.verifier.iterations().get(), 5000);
-        assert_eq!(passwords.candidate("nobody").verifier, made_up.verifier);
+        let decoy = passwords.lookup("unknown");
+        assert!(!decoy.is_known);
+        assert_eq!(decoy.verifier.salt().len(), 40);
+        assert_eq!(decoy.verifier.iterations().get(), 5000);
+        assert_eq!(passwords.lookup("unknown").verifier, decoy.verifier);
         assert_ne!(
-            passwords.candidate("nobody2").verifier.salt(),
-            made_up.verifier.salt()
+            passwords.lookup("unknown2").verifier.salt(),
+            decoy.verifier.salt()
         );
     }
 }

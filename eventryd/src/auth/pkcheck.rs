@@ -1,4 +1,4 @@
-//! polkit asked by its own program, `pkcheck`.
+//! Authorization by polkit's own program, `pkcheck`.
 
 use super::AuthError;
 use super::polkit::{Action, Authorization, Authorizer, Subject};
@@ -11,18 +11,19 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// How much of what the program says is kept.
-const DIAGNOSTIC_MAX: u64 = 1_024;
+/// Maximum number of bytes that are read from the standard error of `pkcheck`.
+const MAX_DIAGNOSTIC_LEN: u64 = 1_024;
 
-/// Asks polkit by running `pkcheck`, with whatever agent the user has to ask for a password.
+/// Authorizer that runs `pkcheck` for each request, with user interaction allowed: polkit may ask
+/// the user for a password through the authentication agent of the user's session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PkCheck {
-    /// The program.
+    /// Path of the program.
     pub program: PathBuf,
 }
 
 impl Default for PkCheck {
-    /// The program where distributions have it.
+    /// Uses `/usr/bin/pkcheck`, the path in the common distributions.
     fn default() -> PkCheck {
         PkCheck {
             program: "/usr/bin/pkcheck".into(),
@@ -32,14 +33,14 @@ impl Default for PkCheck {
 
 impl Authorizer for PkCheck {
     fn check(&self) -> Result<(), AuthError> {
-        let is_program = fs::metadata(&self.program)
+        let is_executable = fs::metadata(&self.program)
             .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
-        is_program
+        is_executable
             .then_some(())
-            .ok_or_else(|| AuthError::NoPkcheck(self.program.clone()))
+            .ok_or_else(|| AuthError::PkcheckMissing(self.program.clone()))
     }
 
-    fn authorize(&self, subject: Subject, action: Action, patience: Duration) -> Authorization {
+    fn authorize(&self, subject: Subject, action: Action, timeout: Duration) -> Authorization {
         let mut command = Command::new(&self.program);
         command
             .args(["--action-id", action.id(), "--process"])
@@ -48,9 +49,12 @@ impl Authorizer for PkCheck {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        match command.spawn().and_then(|child| end_of(child, patience)) {
-            Ok(Some((status, said))) => decision(status, &said),
-            Ok(None) => Authorization::Failed(format!("no answer within {patience:?}")),
+        match command
+            .spawn()
+            .and_then(|child| wait_or_kill(child, timeout))
+        {
+            Ok(Some((status, diagnostic))) => authorization_for(status, &diagnostic),
+            Ok(None) => Authorization::Failed(format!("no answer within {timeout:?}")),
             Err(error) => {
                 Authorization::Failed(format!("cannot run {}: {error}", self.program.display()))
             }
@@ -58,35 +62,37 @@ impl Authorizer for PkCheck {
     }
 }
 
-/// How the program ended and what it said, or `None` if it had to be stopped.
-fn end_of(mut child: Child, patience: Duration) -> io::Result<Option<(ExitStatus, String)>> {
-    let ended = wait(&child, patience);
-    if !matches!(ended, Ok(true)) {
-        // It may have ended just now.
+/// Waits for the program, and kills it after `timeout`. Returns its exit status and its standard
+/// error, or `None` if it was killed.
+fn wait_or_kill(mut child: Child, timeout: Duration) -> io::Result<Option<(ExitStatus, String)>> {
+    let exited = wait_for_exit(&child, timeout);
+    if !matches!(exited, Ok(true)) {
+        // Killing fails if the program has exited in the meantime, which is no error here.
         let _ = child.kill();
         child.wait()?;
-        return ended.map(|_| None);
+        return exited.map(|_| None);
     }
     let status = child.wait()?;
-    let mut said = Vec::new();
+    let mut diagnostic = Vec::new();
     if let Some(stderr) = child.stderr.take() {
-        // Without waiting for whoever else has the pipe: it is said by now.
+        // The program has exited, so its output is complete. A child of it may still hold the pipe
+        // open, so the read must not block.
         rustix::io::ioctl_fionbio(&stderr, true)?;
-        let _ = stderr.take(DIAGNOSTIC_MAX).read_to_end(&mut said);
+        let _ = stderr.take(MAX_DIAGNOSTIC_LEN).read_to_end(&mut diagnostic);
     }
     Ok(Some((
         status,
-        String::from_utf8_lossy(&said).trim().to_owned(),
+        String::from_utf8_lossy(&diagnostic).trim().to_owned(),
     )))
 }
 
-/// Waits until the program has ended; whether it has.
-fn wait(child: &Child, patience: Duration) -> io::Result<bool> {
+/// Waits until the program exits. Returns `false` after `timeout`.
+fn wait_for_exit(child: &Child, timeout: Duration) -> io::Result<bool> {
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    let timeout = Timespec::try_from(patience).ok();
+    let timespec = Timespec::try_from(timeout).ok();
     loop {
         let mut fds = [PollFd::new(&process, PollFlags::IN)];
-        match poll(&mut fds, timeout.as_ref()) {
+        match poll(&mut fds, timespec.as_ref()) {
             Ok(ready) => return Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -94,15 +100,15 @@ fn wait(child: &Child, patience: Duration) -> io::Result<bool> {
     }
 }
 
-/// What the exit status means, by the manual.
-fn decision(status: ExitStatus, said: &str) -> Authorization {
+/// Maps an exit status to a result, as pkcheck(1) defines it.
+fn authorization_for(status: ExitStatus, diagnostic: &str) -> Authorization {
     match status.code() {
         Some(0) => Authorization::Granted,
         Some(1) => Authorization::Denied,
         Some(2) => Authorization::NoAgent,
         Some(3) => Authorization::Dismissed,
-        _ if said.is_empty() => Authorization::Failed(format!("pkcheck ended with {status}")),
-        _ => Authorization::Failed(said.to_owned()),
+        _ if diagnostic.is_empty() => Authorization::Failed(format!("pkcheck ended with {status}")),
+        _ => Authorization::Failed(diagnostic.to_owned()),
     }
 }
 
@@ -119,7 +125,7 @@ mod tests {
     };
     const LONG: Duration = Duration::from_secs(30);
 
-    /// A program in the place of `pkcheck`.
+    /// Creates a shell script that stands in for `pkcheck`.
     fn fake(dir: &Path, script: &str) -> PkCheck {
         let program = dir.join("pkcheck");
         let mut file = fs::File::create(&program).unwrap();
@@ -129,10 +135,11 @@ mod tests {
         PkCheck { program }
     }
 
-    /// Its answer. While another test starts a program, that has our copy of the file open for writing.
-    fn ask(pkcheck: &PkCheck, action: Action, patience: Duration) -> Authorization {
+    /// Runs the script. `ETXTBSY` is retried: a process that another test forks holds a copy of the
+    /// descriptor that wrote the script until it calls `exec`.
+    fn ask(pkcheck: &PkCheck, action: Action, timeout: Duration) -> Authorization {
         loop {
-            match pkcheck.authorize(SUBJECT, action, patience) {
+            match pkcheck.authorize(SUBJECT, action, timeout) {
                 Authorization::Failed(why) if why.contains("Text file busy") => {}
                 answer => return answer,
             }
@@ -140,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn pkcheck_is_told_the_process_its_start_and_its_user() {
+    fn pkcheck_gets_pid_start_time_and_uid() {
         let dir = tempfile::tempdir().unwrap();
         let said = dir.path().join("said");
         let pkcheck = fake(dir.path(), &format!("echo \"$*\" >{}", said.display()));
@@ -154,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn each_exit_status_of_pkcheck_has_its_meaning() {
+    fn pkcheck_exit_status_maps_to_authorization() {
         let dir = tempfile::tempdir().unwrap();
         let failed = |text: &str| Authorization::Failed(text.to_owned());
         for (script, expected) in [
@@ -175,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pkcheck_that_does_not_end_is_stopped_and_grants_nothing() {
+    fn pkcheck_is_killed_at_the_timeout_and_fails() {
         let dir = tempfile::tempdir().unwrap();
         let pkcheck = fake(dir.path(), "exec sleep 1000");
         let answer = ask(&pkcheck, Action::Manage, Duration::from_millis(1));
@@ -183,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pkcheck_that_is_not_there_is_noticed_at_the_start() {
+    fn check_fails_if_pkcheck_is_missing() {
         let dir = tempfile::tempdir().unwrap();
         let pkcheck = fake(dir.path(), "exit 0");
         pkcheck.check().unwrap();

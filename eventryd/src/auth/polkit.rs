@@ -1,60 +1,65 @@
-//! polkit: what it is asked, and what it may answer.
+//! Requests to polkit and their results.
 
 use super::AuthError;
 use std::fmt;
 use std::time::Duration;
 
-/// The process that polkit decides about. The three together name one process for good: a number alone may
-/// be another process's by the time polkit looks.
+/// Process that polkit authorizes.
+///
+/// The three fields together identify one process. The ID alone may belong to another process by
+/// the time polkit looks it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subject {
-    /// Its number.
+    /// Process ID.
     pub pid: i32,
-    /// When it was started, in the system's ticks since its own start. Never 0.
+    /// Start time of the process in clock ticks since boot. Never 0.
     pub start_time: u64,
-    /// Its user when it connected.
+    /// User ID of the process when it connected.
     pub uid: u32,
 }
 
-/// What a client of a service may do, by libvirt's names (DM-1003).
+/// Action that a client requests, as libvirt's polkit policy names it (DM-1003).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Everything.
+    /// Full access, for the read-write socket.
     Manage,
-    /// Look, without changing anything.
+    /// Read-only access, for the read-only socket.
     Monitor,
 }
 
-/// What polkit has decided.
+/// Result of a request to polkit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authorization {
-    /// It may.
+    /// The action is allowed.
     Granted,
-    /// It may not.
+    /// The action is not allowed.
     Denied,
-    /// The user was asked and has dismissed the question.
+    /// The user dismissed the authentication dialog.
     Dismissed,
-    /// The user would have to be asked, and there is nobody to do it.
+    /// The user must authenticate, but the session has no authentication agent.
     NoAgent,
-    /// Nobody knows, for this reason.
+    /// polkit gave no decision, for this reason.
     Failed(String),
 }
 
-/// Decides what processes may do.
+/// Authority that decides which actions a process may perform.
 pub trait Authorizer: fmt::Debug + Send + Sync {
-    /// Whether it can be asked at all; a daemon that is to ask it does not start otherwise.
+    /// Checks that the authority is available. A daemon that uses it does not start otherwise.
     ///
     /// # Errors
-    /// [`AuthError`] that says what is missing.
+    ///
+    /// [`AuthError`] that names the missing part.
     fn check(&self) -> Result<(), AuthError>;
 
-    /// Whether `subject` may do `action`. It may take as long as a user thinks, but no longer than
-    /// `patience`, so it is not called on the thread of the event loop.
-    fn authorize(&self, subject: Subject, action: Action, patience: Duration) -> Authorization;
+    /// Asks whether `subject` may perform `action`.
+    ///
+    /// The call blocks until the user has answered, for `timeout` at most, so it must not run on
+    /// the thread of the event loop.
+    fn authorize(&self, subject: Subject, action: Action, timeout: Duration) -> Authorization;
 }
 
 impl Action {
-    /// The action's name for polkit.
+    /// Returns the action ID in libvirt's polkit policy.
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {

@@ -1,75 +1,77 @@
-//! SASL: the mechanisms, one client's exchange, and who is let in.
+//! SASL: the mechanisms, the exchange with one client, and the allowed users.
 
-use super::file::{password_file_in, random, read_passwords};
+use super::file::{default_password_file, random_bytes, read_passwords};
 use super::{AuthError, Nonce, Passwords, SaslError, ScramServer, matches_glob};
 use std::path::{Path, PathBuf};
 
-/// The mechanisms offered, separated by commas. There is one: it needs no other program, and the server
-/// keeps nothing that could be used to log in elsewhere.
+/// Offered mechanisms, separated by commas.
 ///
-/// It cannot encrypt, so it serves on Unix sockets and within TLS only; libvirt's clients demand encryption
-/// by SASL itself elsewhere (DM-1004).
+/// SCRAM-SHA-256 needs no other service such as a KDC, and the server stores nothing that allows
+/// logging in elsewhere. It does not encrypt, so it is available on Unix sockets and within TLS
+/// only: on plain TCP libvirt's clients require a mechanism that encrypts (DM-1004).
 pub const MECHANISMS: &str = "SCRAM-SHA-256";
 
-/// How clients are authenticated by SASL.
+/// Configuration of SASL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SaslConfig {
-    /// The file that `eventryd passwd` writes.
+    /// Path of the password file, which `eventryd passwd` writes.
     pub password_file: PathBuf,
-    /// Patterns of the users who are let in ([`matches_glob`]): all if `None`, nobody if there are no
-    /// patterns.
+    /// Patterns of the allowed user names ([`matches_glob`]). `None` allows every user of the
+    /// password file; an empty list allows none.
     pub allowed_users: Option<Vec<String>>,
 }
 
 impl Default for SaslConfig {
-    /// Everybody in `/etc/eventry/passwords`.
+    /// Allows every user of `/etc/eventry/passwords`.
     fn default() -> SaslConfig {
         SaslConfig {
-            password_file: password_file_in(Path::new("/etc/eventry")),
+            password_file: default_password_file(Path::new("/etc/eventry")),
             allowed_users: None,
         }
     }
 }
 
-/// Whom to let in, as read at one time.
+/// Users and patterns that SASL accepts, as loaded at one time.
 #[derive(Debug)]
 pub struct Sasl {
     passwords: Passwords,
     allowed_users: Option<Vec<String>>,
 }
 
-/// Where one client's exchange stands.
+/// Exchange with one client.
 #[derive(Debug, Default)]
 pub enum SaslExchange {
-    /// Nothing has begun.
+    /// No exchange is in progress.
     #[default]
     Idle,
-    /// The mechanism is chosen, and the client is asked to speak first.
-    Chosen,
-    /// The client has been asked for its proof. Boxed: every client has one of these, and few get here.
+    /// The mechanism is selected, and the client's first message is expected.
+    Started,
+    /// The challenge is sent, and the client's proof is expected. Boxed to keep idle clients small.
     Challenged(Box<ScramServer>),
 }
 
-/// What comes of a step.
+/// Result of a step of the exchange.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SaslProgress {
-    /// Say this, and wait for the client.
+    /// The exchange continues: send this data and wait for the next step.
     Continue(Option<Vec<u8>>),
-    /// The client is this user; say this at last.
+    /// The client is authenticated: send this data as the last message.
     Complete {
-        /// Who it has proved to be.
+        /// Authenticated user name.
         user: String,
-        /// The server's own proof.
+        /// Signature by which the client authenticates the server.
         data: Vec<u8>,
     },
 }
 
 impl Sasl {
-    /// Reads what the configuration names. Do it again when that may have changed; exchanges that have
-    /// begun end with what they began with.
+    /// Loads the password file that `config` names.
+    ///
+    /// An exchange in progress continues with the verifier that it started with.
     ///
     /// # Errors
-    /// [`AuthError`]
+    ///
+    /// Those of [`read_passwords`].
     pub fn load(config: &SaslConfig) -> Result<Sasl, AuthError> {
         Ok(Sasl::new(
             read_passwords(&config.password_file)?,
@@ -77,7 +79,8 @@ impl Sasl {
         ))
     }
 
-    /// Lets in who has one of these passwords and fits one of these patterns.
+    /// Accepts the users of `passwords` that match a pattern of `allowed_users`, or all if it is
+    /// `None`.
     #[must_use]
     pub fn new(passwords: Passwords, allowed_users: Option<Vec<String>>) -> Sasl {
         Sasl {
@@ -86,18 +89,19 @@ impl Sasl {
         }
     }
 
-    /// How many users have a password.
+    /// Returns the number of users in the password file.
     #[must_use]
     pub fn users(&self) -> usize {
         self.passwords.len()
     }
 
-    /// A nonce that nobody can guess.
+    /// Generates a random nonce.
     ///
     /// # Errors
-    /// [`AuthError::NoRandomNumbers`]
+    ///
+    /// [`AuthError::RandomUnavailable`]
     pub fn nonce() -> Result<Nonce, AuthError> {
-        random().map(Nonce::from_random)
+        random_bytes().map(Nonce::from_random)
     }
 
     fn is_allowed(&self, user: &str) -> bool {
@@ -109,10 +113,12 @@ impl Sasl {
 }
 
 impl SaslExchange {
-    /// The client begins with `mechanism`, and perhaps its first message. `nonce` must be a new one.
+    /// Starts an exchange with `mechanism`, and with the client's first message if it is in `data`.
+    /// `nonce` must not have been used before.
     ///
     /// # Errors
-    /// [`SaslError`]; the exchange is over then.
+    ///
+    /// [`SaslError`]. The exchange has ended in that case.
     pub fn start(
         &mut self,
         sasl: &Sasl,
@@ -126,32 +132,34 @@ impl SaslExchange {
                 .chars()
                 .take(32)
                 .collect();
-            return Err(SaslError::Mechanism(name));
+            return Err(SaslError::UnknownMechanism(name));
         }
         match data {
             Some(first) => self.challenge(sasl, first, nonce),
-            // Whoever lets the server speak first is told that it has nothing to say.
+            // SCRAM has no initial challenge: an empty one asks for the client's first message.
             None => {
-                *self = SaslExchange::Chosen;
+                *self = SaslExchange::Started;
                 Ok(SaslProgress::Continue(None))
             }
         }
     }
 
-    /// The client answers. `nonce` must be a new one; it is used only if the client speaks first now.
+    /// Processes the next message of the client. `nonce` must not have been used before; it is used
+    /// only if this is the client's first message.
     ///
     /// # Errors
-    /// [`SaslError`]; the exchange is over then.
+    ///
+    /// [`SaslError`]. The exchange has ended in that case.
     pub fn step(
         &mut self,
         sasl: &Sasl,
         data: Option<&[u8]>,
         nonce: &Nonce,
     ) -> Result<SaslProgress, SaslError> {
-        let data = data.ok_or(SaslError::NoData);
+        let data = data.ok_or(SaslError::MissingData);
         match std::mem::take(self) {
-            SaslExchange::Idle => Err(SaslError::Malformed("a step of nothing")),
-            SaslExchange::Chosen => self.challenge(sasl, data?, nonce),
+            SaslExchange::Idle => Err(SaslError::Malformed("step without start")),
+            SaslExchange::Started => self.challenge(sasl, data?, nonce),
             SaslExchange::Challenged(scram) => {
                 let (user, data) = scram.finish(data?)?;
                 if !sasl.is_allowed(&user) {

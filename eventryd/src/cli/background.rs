@@ -1,7 +1,8 @@
-//! Serving in the background (DM-106).
+//! Start in the background (DM-106).
 //!
-//! There is no `fork`, which would need `unsafe`: the daemon starts itself once more, as a child in a session
-//! of its own, and waits until that has said through its standard output how its start went.
+//! `fork` would need `unsafe`. Instead, the program starts itself again as a child with the hidden
+//! option `--in-background`. The child creates its own session, and reports a successful start by
+//! one byte on its standard output.
 
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 use std::env;
@@ -10,9 +11,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
-/// Starts the daemon in the background and waits until it serves or has failed. What it has to say about
-/// that, it says itself.
-pub(super) fn start() -> io::Result<ExitCode> {
+/// Starts the daemon in the background. Waits until it accepts clients or has failed, and returns
+/// its exit status. The child prints its own errors.
+pub(super) fn launch() -> io::Result<ExitCode> {
     let mut arguments = env::args_os();
     let name = arguments.next().unwrap_or_else(|| "eventryd".into());
     let mut child = Command::new("/proc/self/exe")
@@ -22,28 +23,29 @@ pub(super) fn start() -> io::Result<ExitCode> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
-    let mut told = [0];
-    let output = child.stdout.take().expect("it was asked for");
-    let is_told = output.take(1).read(&mut told)? == 1;
-    if is_told {
-        return Ok(ExitCode::from(told[0]));
+    let mut status = [0];
+    let output = child.stdout.take().expect("stdout is piped");
+    let is_reported = output.take(1).read(&mut status)? == 1;
+    if is_reported {
+        return Ok(ExitCode::from(status[0]));
     }
-    // It has ended without a word.
-    let status = child.wait()?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    // The child has exited without a report.
+    let exit = child.wait()?;
+    let code = exit.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(1)))
 }
 
-/// In the background: leaves the terminal, and the directory that the daemon was started in.
+/// Detaches the child from the terminal and from the working directory.
 pub(super) fn leave_terminal() -> io::Result<()> {
-    // A child that was just started leads no group, so this cannot be refused.
+    // `setsid` fails only for the leader of a process group, which a new child is not.
     rustix::process::setsid()?;
     env::set_current_dir("/")
 }
 
-/// In the background: says that the daemon serves, and has nothing more to do with who started it.
-pub(super) fn serves() -> io::Result<()> {
-    // Who started it may be gone.
+/// Reports to the parent that the daemon accepts clients, and redirects standard output and
+/// standard error to `/dev/null`.
+pub(super) fn detach() -> io::Result<()> {
+    // The parent may have exited.
     let _ = io::stdout()
         .write_all(&[0])
         .and_then(|()| io::stdout().flush());

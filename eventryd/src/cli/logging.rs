@@ -1,39 +1,39 @@
-//! Where the log goes when nobody says so, and what the environment says about it.
+//! Default outputs of the log, and its environment variables.
 
-use crate::config::{Origin, Value};
+use crate::config::{Origin, SettingValue};
 use crate::log::{Destination, Level, Output};
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// Where the journal listens.
-const JOURNAL: &str = "/run/systemd/journal/socket";
+/// Path of the journal's socket.
+const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
-/// The settings that the environment stands for (DM-1601).
+/// Returns the settings from the environment variables of libvirt's log (DM-1601).
 ///
 /// # Errors
 ///
-/// A message if a variable makes no sense.
-pub(super) fn environment() -> Result<Vec<(&'static str, Value, Origin)>, String> {
+/// A message if a variable has an invalid value.
+pub(super) fn environment_settings() -> Result<Vec<(&'static str, SettingValue, Origin)>, String> {
     let mut settings = Vec::new();
-    if let Some(level) = variable("LIBVIRT_DEBUG")? {
+    if let Some(level) = env_text("LIBVIRT_DEBUG")? {
         let level = Level::from_name(&level).ok_or_else(|| {
-            format!("LIBVIRT_DEBUG is {level:?}; it must be 1 to 4, debug, info, warning or error")
+            format!("LIBVIRT_DEBUG must be 1 to 4, debug, info, warning or error, not {level:?}")
         })?;
         let origin = Origin::Environment("LIBVIRT_DEBUG");
-        settings.push(("log_level", Value::Integer(level as i64), origin));
+        settings.push(("log_level", SettingValue::Integer(level as i64), origin));
     }
     for (name, key) in [
         ("LIBVIRT_LOG_FILTERS", "log_filters"),
         ("LIBVIRT_LOG_OUTPUTS", "log_outputs"),
     ] {
-        if let Some(text) = variable(name)? {
-            settings.push((key, Value::Text(text), Origin::Environment(name)));
+        if let Some(text) = env_text(name)? {
+            settings.push((key, SettingValue::Text(text), Origin::Environment(name)));
         }
     }
     Ok(settings)
 }
 
-fn variable(name: &'static str) -> Result<Option<String>, String> {
+fn env_text(name: &'static str) -> Result<Option<String>, String> {
     match env::var(name) {
         Ok(text) if text.is_empty() => Ok(None),
         Ok(text) => Ok(Some(text)),
@@ -42,10 +42,12 @@ fn variable(name: &'static str) -> Result<Option<String>, String> {
     }
 }
 
-/// Where the log goes if no setting says so: to standard error, or to the journal if standard error is it;
-/// in the background to the journal if there is one, else to a file (DM-1603).
+/// Returns the outputs for a log without `log_outputs` (DM-1603).
+///
+/// In the foreground the log goes to standard error, or to the journal if standard error is
+/// connected to it. In the background it goes to the journal or, if there is none, to a file.
 pub(super) fn default_outputs(in_background: bool) -> Vec<Output> {
-    let has_journal = Path::new(JOURNAL).exists();
+    let has_journal = Path::new(JOURNAL_SOCKET).exists();
     let to_journal = has_journal && (in_background || is_stderr_the_journal());
     vec![default_output(to_journal, in_background)]
 }
@@ -64,13 +66,13 @@ fn default_output(to_journal: bool, in_background: bool) -> Output {
     } else if !in_background {
         everything(Destination::Stderr)
     } else {
-        everything(Destination::File(default_file()))
+        everything(Destination::File(default_log_file()))
     }
 }
 
-/// Makes the directory of the file that a daemon in the background logs to, if the log goes there.
-pub(super) fn make_directory(outputs: &[Output]) {
-    let default = default_file();
+/// Creates the directory of the default log file, if one of `outputs` is that file.
+pub(super) fn create_log_directory(outputs: &[Output]) {
+    let default = default_log_file();
     let is_used = outputs
         .iter()
         .any(|output| matches!(&output.destination, Destination::File(path) if *path == default));
@@ -78,25 +80,26 @@ pub(super) fn make_directory(outputs: &[Output]) {
         return;
     }
     if let Some(directory) = default.parent() {
-        // If it cannot be made, the file in it cannot be opened, and that is told.
+        // A failure is reported when the file is opened.
         let _ = std::fs::create_dir_all(directory);
     }
 }
 
-/// The file that a daemon in the background logs to.
-fn default_file() -> PathBuf {
+/// Returns the path of the default log file of a daemon in the background.
+fn default_log_file() -> PathBuf {
     let path = |name| env::var_os(name).map(PathBuf::from);
-    let of_user = path("XDG_CACHE_HOME")
+    let user_cache = path("XDG_CACHE_HOME")
         .filter(|path| path.is_absolute())
         .or_else(|| path("HOME").map(|home| home.join(".cache")));
-    let directory = match of_user {
+    let directory = match user_cache {
         Some(directory) if !rustix::process::geteuid().is_root() => directory,
         _ => PathBuf::from("/var/log"),
     };
     directory.join("eventry/eventryd.log")
 }
 
-/// Whether standard error is what `$JOURNAL_STREAM` names, so that the journal need not guess levels.
+/// Returns `true` if standard error is the journal's socket, as `$JOURNAL_STREAM` names it
+/// (systemd.exec(5)). The journal's own protocol keeps the levels, which standard error would lose.
 fn is_stderr_the_journal() -> bool {
     let (Ok(stream), Ok(stderr)) = (
         env::var("JOURNAL_STREAM"),
@@ -113,7 +116,7 @@ mod tests {
 
     /// DM-1603
     #[test]
-    fn the_log_goes_to_the_journal_to_a_file_or_to_standard_error() {
+    fn default_output_is_journal_file_or_stderr() {
         let journal = default_output(true, true);
         assert_eq!(journal.destination, Destination::Journald);
         assert_eq!(journal.level, Level::Info);

@@ -1,25 +1,26 @@
-//! `eventryd`: options, configuration, log and exit status around [`crate::server::run_process`].
+//! Command line of `eventryd`: options, configuration, log and exit status around
+//! [`crate::server::run_process`].
 
-mod announce;
 mod background;
+mod endpoints;
 mod files;
 mod logging;
 mod options;
 mod passwd;
 mod process;
 
-use crate::auth::password_file_in;
-use crate::config::{Effective, Fault, Format, Given, sample};
+use crate::auth::default_password_file;
+use crate::config::{ConfigError, ConfigFormat, LoadedConfig, Overrides, sample_file};
 use crate::driver::{Driver, MemoryDriver};
 use crate::log::Logger;
 use crate::net::tls::TlsFiles;
 use crate::net::{RunDir, default_run_dir};
 use crate::server::{Config, ProcessHooks, Signals, run_process};
-use announce::{announce, listeners};
 use clap::Parser;
-use files::{ConfigFile, default_directory};
+use endpoints::configured_listeners;
+use files::{ConfigLocation, config_directory};
 use options::{Command, Options};
-use process::{Configuration, Reloader, Watcher};
+use process::{ConfigInputs, Reloader, ServiceManager};
 use std::convert::Infallible;
 use std::env;
 use std::fmt::Display;
@@ -28,206 +29,213 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The status after a wrong option or configuration (DM-106).
-const WRONG: u8 = 1;
+/// Exit status after an invalid option or configuration (DM-106).
+const INVALID_CONFIG_STATUS: u8 = 1;
 
-/// Runs the program with the arguments of the process, and returns its exit status.
+/// Runs the program with the arguments of the process. Returns its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
-        Err(asked_or_wrong) => {
-            // Nobody may be reading.
-            let _ = asked_or_wrong.print();
-            let is_wrong = asked_or_wrong.use_stderr();
-            return ExitCode::from(if is_wrong { WRONG } else { 0 });
+        Err(help_or_error) => {
+            // A closed standard output is no error.
+            let _ = help_or_error.print();
+            let is_error = help_or_error.use_stderr();
+            return ExitCode::from(if is_error { INVALID_CONFIG_STATUS } else { 0 });
         }
     };
-    let ended = match &options.command {
+    let result = match &options.command {
         Some(Command::Passwd(passwd)) => passwd
-            .carry_out(path_in("XDG_CONFIG_HOME"), path_in("HOME"))
-            .map(complain)
+            .run(env_path("XDG_CONFIG_HOME"), env_path("HOME"))
+            .map(print_message)
             .map(|()| ExitCode::SUCCESS)
-            .map_err(|error| Failure::new(WRONG, error)),
-        None => carry_out(&options),
+            .map_err(|error| ExitError::new(INVALID_CONFIG_STATUS, error)),
+        None => run(&options),
     };
-    match ended {
+    match result {
         Ok(status) => status,
-        Err(Failure { status, texts }) => {
-            // Shown whatever the log says: without it nobody would know why there is no daemon.
-            for text in texts {
-                complain(text);
+        Err(ExitError { status, messages }) => {
+            // Printed even if the log goes elsewhere: standard error is where a failed start is
+            // looked for.
+            for message in messages {
+                print_message(message);
             }
             ExitCode::from(status)
         }
     }
 }
 
-/// Why there is no daemon.
-struct Failure {
+/// Failure of the program, with its exit status.
+struct ExitError {
     status: u8,
-    texts: Vec<String>,
+    messages: Vec<String>,
 }
 
-impl Failure {
-    fn new(status: u8, text: impl Display) -> Failure {
-        Failure {
+impl ExitError {
+    fn new(status: u8, message: impl Display) -> ExitError {
+        ExitError {
             status,
-            texts: vec![text.to_string()],
+            messages: vec![message.to_string()],
         }
     }
 }
 
-impl From<Vec<Fault>> for Failure {
-    fn from(faults: Vec<Fault>) -> Failure {
-        Failure {
-            status: WRONG,
-            texts: faults.iter().map(Fault::to_string).collect(),
+impl From<Vec<ConfigError>> for ExitError {
+    fn from(errors: Vec<ConfigError>) -> ExitError {
+        ExitError {
+            status: INVALID_CONFIG_STATUS,
+            messages: errors.iter().map(ConfigError::to_string).collect(),
         }
     }
 }
 
-fn carry_out(options: &Options) -> Result<ExitCode, Failure> {
+fn run(options: &Options) -> Result<ExitCode, ExitError> {
     if let Some(syntax) = options.print_sample {
-        print(&sample(syntax.into()));
+        print(&sample_file(syntax.into()));
         return Ok(ExitCode::SUCCESS);
     }
-    let only_looks = options.check_config || options.print_config;
-    let signals = if only_looks || options.starts_background() {
+    let is_dry_run = options.check_config || options.print_config;
+    let signals = if is_dry_run || options.is_launcher() {
         None
     } else {
-        // Before anything is begun that a signal could leave half done.
-        let caught = Signals::catch();
-        Some(caught.map_err(|error| Failure::new(4, format!("cannot catch signals: {error}")))?)
+        // Before anything is created that a signal could leave behind.
+        let signals = Signals::catch();
+        Some(signals.map_err(|error| ExitError::new(4, format!("cannot catch signals: {error}")))?)
     };
-    let configuration = configuration(options)?;
-    let effective = configuration.read()?;
+    let inputs = config_inputs(options)?;
+    let loaded = inputs.load()?;
     if options.print_config {
-        print(&effective.print());
+        print(&loaded.render());
     }
     if options.check_config {
-        effective.remarks().iter().for_each(complain);
-        print(&listeners(&effective.daemon));
+        loaded.warnings().iter().for_each(print_message);
+        print(&configured_listeners(&loaded.daemon));
     }
     match signals {
-        Some(signals) => serve(options, configuration, effective, signals),
-        None if only_looks => Ok(ExitCode::SUCCESS),
-        None => background::start()
-            .map_err(|error| Failure::new(3, format!("cannot start in the background: {error}"))),
+        Some(signals) => serve(options, inputs, loaded, signals),
+        None if is_dry_run => Ok(ExitCode::SUCCESS),
+        None => background::launch()
+            .map_err(|error| ExitError::new(3, format!("cannot start in the background: {error}"))),
     }
 }
 
-/// What the configuration is made of.
-fn configuration(options: &Options) -> Result<Configuration, Failure> {
-    let wrong = |text: String| Failure::new(WRONG, text);
+/// Returns the sources of the configuration: the location of the file, and the overrides.
+fn config_inputs(options: &Options) -> Result<ConfigInputs, ExitError> {
+    let invalid = |text: String| ExitError::new(INVALID_CONFIG_STATUS, text);
     let directory = env::current_dir()
-        .map_err(|error| wrong(format!("cannot tell the working directory: {error}")))?;
+        .map_err(|error| invalid(format!("cannot determine the working directory: {error}")))?;
     let uid = rustix::process::geteuid().as_raw();
-    let file = match &options.config {
+    let location = match &options.config {
         Some(path) => {
-            let format = options.config_format.map(Format::from);
-            let format = format.unwrap_or_else(|| Format::of(path));
-            ConfigFile::Named(directory.join(path), format)
+            let format = options.config_format.map(ConfigFormat::from);
+            let format = format.unwrap_or_else(|| ConfigFormat::from_path(path));
+            ConfigLocation::File(directory.join(path), format)
         }
-        None => ConfigFile::In(default_directory(
+        None => ConfigLocation::Directory(config_directory(
             uid,
-            path_in("XDG_CONFIG_HOME"),
-            path_in("HOME"),
+            env_path("XDG_CONFIG_HOME"),
+            env_path("HOME"),
         )),
     };
-    // Root's are those of the system.
-    let home = path_in("HOME").filter(|_| uid != 0);
-    let given = Given {
-        environment: logging::environment().map_err(wrong)?,
-        options: options.settings(&directory).map_err(wrong)?,
-        trace: options.trace(),
+    // Root uses the files of the system, not those in its home directory.
+    let home = env_path("HOME").filter(|_| uid != 0);
+    let overrides = Overrides {
+        environment: logging::environment_settings().map_err(invalid)?,
+        options: options.settings(&directory).map_err(invalid)?,
+        trace: options.is_trace(),
         default_outputs: logging::default_outputs(options.in_background),
-        directory,
-        base: base(uid),
+        working_dir: directory,
+        base: default_config(uid),
         tls_files: TlsFiles::default_for(home.as_deref(), Path::exists),
     };
-    Ok(Configuration { file, given })
+    Ok(ConfigInputs {
+        location,
+        overrides,
+    })
 }
 
-/// What holds if nobody says anything.
-fn base(uid: u32) -> Config {
-    let mut base = Config::new(run_dir(uid));
-    base.socket_activation = true;
-    let directory = default_directory(uid, path_in("XDG_CONFIG_HOME"), path_in("HOME"));
-    base.sasl.password_file = password_file_in(&directory);
-    base
+/// Returns the server configuration without any setting.
+fn default_config(uid: u32) -> Config {
+    let mut config = Config::new(run_dir(uid));
+    config.socket_activation = true;
+    let directory = config_directory(uid, env_path("XDG_CONFIG_HOME"), env_path("HOME"));
+    config.sasl.password_file = default_password_file(&directory);
+    config
 }
 
-/// Where the sockets go if nobody says so.
+/// Returns the default directory of the sockets.
 fn run_dir(uid: u32) -> RunDir {
-    let runtime = path_in("XDG_RUNTIME_DIR");
+    let runtime = env_path("XDG_RUNTIME_DIR");
     default_run_dir(uid, runtime.as_deref(), &env::temp_dir())
 }
 
-fn path_in(variable: &str) -> Option<PathBuf> {
+/// Returns an environment variable as a path, or `None` if it is unset or empty.
+fn env_path(variable: &str) -> Option<PathBuf> {
     let path = env::var_os(variable).filter(|path| !path.is_empty())?;
     Some(Path::new(&path).to_owned())
 }
 
-/// Serves until it is stopped.
+/// Runs the daemon until it is stopped.
 fn serve(
     options: &Options,
-    configuration: Configuration,
-    effective: Effective,
+    inputs: ConfigInputs,
+    loaded: LoadedConfig,
     signals: Signals,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, ExitError> {
     if options.in_background {
         background::leave_terminal()
-            .map_err(|error| Failure::new(3, format!("cannot leave the terminal: {error}")))?;
+            .map_err(|error| ExitError::new(3, format!("cannot leave the terminal: {error}")))?;
     }
-    logging::make_directory(&effective.log.outputs);
-    let logger = Logger::install(&effective.log).map_err(|error| Failure::new(WRONG, error))?;
-    for remark in effective.remarks() {
-        tracing::warn!("{remark}");
+    logging::create_log_directory(&loaded.log.outputs);
+    let logger = Logger::install(&loaded.log)
+        .map_err(|error| ExitError::new(INVALID_CONFIG_STATUS, error))?;
+    for warning in loaded.warnings() {
+        tracing::warn!("{warning}");
     }
     if options.listen {
-        tracing::info!("option --listen has no effect here: listen_tcp and listen_tls decide");
+        tracing::info!(
+            "option --listen has no effect: listen_tcp and listen_tls enable the network sockets"
+        );
     }
-    let watcher = Watcher::default();
-    let grace = effective.daemon.shutdown_grace;
+    let service_manager = ServiceManager::default();
+    let grace = loaded.daemon.shutdown_grace;
     let mut reloader = Reloader {
-        configuration,
+        inputs,
         logger: logger.clone(),
-        started: effective.clone(),
-        current: effective.clone(),
-        watcher: watcher.clone(),
+        started: loaded.clone(),
+        current: loaded.clone(),
+        service_manager: service_manager.clone(),
     };
     let process = ProcessHooks {
         signals,
         on_reload: Box::new(move |control| reloader.reload(control)),
-        on_stop: Box::new(move || Watcher::stopping(grace)),
+        on_stop: Box::new(move || ServiceManager::notify_stopping(grace)),
     };
-    let initialise_driver =
-        || Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>);
-    let ended = run_process(&effective.daemon, process, initialise_driver, |ready| {
-        announce::log(&ready);
-        watcher.serves();
+    let create_driver = || Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>);
+    let result = run_process(&loaded.daemon, process, create_driver, |ready| {
+        endpoints::log(&ready);
+        service_manager.notify_started();
         if !options.in_background {
-            announce(&ready);
-        } else if let Err(error) = background::serves() {
-            tracing::error!("cannot leave standard output and error: {error}");
+            endpoints::print(&ready);
+        } else if let Err(error) = background::detach() {
+            tracing::error!("cannot detach from standard output and standard error: {error}");
         }
     });
     logger.finish();
-    match ended {
+    match result {
         Ok(()) => {
             tracing::info!("stopped");
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => Err(Failure::new(error.exit_status(), error)),
+        Err(error) => Err(ExitError::new(error.exit_status(), error)),
     }
 }
 
 fn print(text: &str) {
-    // Nobody may be reading.
+    // A closed standard output is no error.
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-fn complain(text: impl Display) {
+fn print_message(text: impl Display) {
     let _ = writeln!(io::stderr(), "eventryd: {text}");
 }

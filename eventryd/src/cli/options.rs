@@ -1,16 +1,17 @@
-//! The options: libvirtd's, and some of our own.
+//! Command-line options: those of libvirtd, and eventryd's own.
 
-use super::passwd::Passwd;
-use crate::config::{Format, MAX_TIMEOUT, Origin, Value};
+use super::passwd::PasswdArgs;
+use crate::config::{ConfigFormat, MAX_IDLE_TIMEOUT_SECS, Origin, SettingValue};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
-/// A libvirt endpoint that needs nothing installed: virsh and other libvirt clients connect to its sockets
-/// and find an in-memory hypervisor, the same as libvirt's own test:///default.
+/// A daemon that speaks libvirt's protocol and needs no libvirt. virsh and other libvirt clients
+/// connect to its sockets and find an in-memory hypervisor, the same as libvirt's own
+/// test:///default.
 ///
-/// It stays in the foreground and logs to standard error, unless it is told otherwise. SIGINT, SIGQUIT and
-/// SIGTERM stop it in order: the sockets go, clients read their last answers, at most 5 seconds; a second
-/// signal stops it at once. SIGHUP has it read its configuration again.
+/// By default it runs in the foreground and logs to standard error. SIGINT, SIGQUIT and SIGTERM
+/// shut it down: it closes its sockets and waits at most 5 seconds until clients have read their
+/// last replies. A second signal stops it at once. SIGHUP makes it read its configuration again.
 #[derive(Parser, Debug)]
 #[command(
     name = "eventryd",
@@ -18,77 +19,78 @@ use std::path::{Path, PathBuf};
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  eventryd                          serve in the default directory; prints the virsh line to try
-  eventryd --run-dir /tmp/ci        serve in a directory of your choice
+  eventryd                          run in the default directory; prints a virsh command to try
+  eventryd --run-dir /tmp/ci        run in another directory
   eventryd --run-dir /run/libvirt --prefix libvirt
-                                    stand in for libvirtd: `virsh -c test+unix:///default` finds it
+                                    replace libvirtd: `virsh -c test+unix:///default` finds it
   eventryd -f libvirtd.conf --check-config
-                                    say what is wrong with a file, and what has no effect here
+                                    report the errors of a file, and settings without effect
   eventryd --print-sample > eventryd.conf
-                                    begin a file of your own: every setting, in comments
-  eventryd passwd fred              let fred log in where SASL is asked for
+                                    create a sample file with every setting commented out
+  eventryd passwd fred              set the password of fred for SASL
 
-Without --config it reads eventryd.toml or eventryd.conf in /etc/eventry, or of a user in
-$XDG_CONFIG_HOME/eventry, if there is one. LIBVIRT_DEBUG, LIBVIRT_LOG_FILTERS and
-LIBVIRT_LOG_OUTPUTS beat the file, options beat both.
+Without --config it reads eventryd.toml or eventryd.conf, if there is one, in /etc/eventry or, for
+users other than root, in $XDG_CONFIG_HOME/eventry. LIBVIRT_DEBUG, LIBVIRT_LOG_FILTERS and
+LIBVIRT_LOG_OUTPUTS override the file; options override both.
 
-Exit status: 0 after an orderly stop; 1 a wrong option or configuration, or another eventryd serves
-the directory; 2 the directory cannot be used; 3 event loop; 4 signals; 6 a socket cannot be made;
-7 clients could not be authenticated as configured; 11 driver."
+Exit status: 0 shutdown; 1 invalid option or configuration, or another eventryd uses the directory;
+2 the directory cannot be used; 3 event loop; 4 signals; 6 a socket cannot be created;
+7 authentication cannot work as configured; 11 driver."
 )]
 pub(super) struct Options {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 
-    /// Configuration file, in the syntax of libvirtd.conf, or in TOML if its name ends in .toml
+    /// Configuration file, in the syntax of libvirtd.conf or, if its name ends in .toml, in TOML
     #[arg(short = 'f', long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 
-    /// Syntax of the configuration file, whatever its name
+    /// Syntax of the configuration file, regardless of its name
     #[arg(long, value_name = "FORMAT", requires = "config")]
-    pub(super) config_format: Option<Syntax>,
+    pub(super) config_format: Option<FormatArg>,
 
-    /// Say everything that is wrong with the configuration, or that nothing is, and end
+    /// Check the configuration, report all errors, and exit
     #[arg(long)]
     pub(super) check_config: bool,
 
-    /// Print every setting with its value and where that came from, and end
+    /// Print every setting with its value and its origin, and exit
     #[arg(long)]
     pub(super) print_config: bool,
 
-    /// Print a configuration file with every setting in a comment, and end
+    /// Print a configuration file with every setting commented out, and exit
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "libvirt")]
-    pub(super) print_sample: Option<Syntax>,
+    pub(super) print_sample: Option<FormatArg>,
 
-    /// Serve in the background, in a session of its own; end when it serves or has failed
+    /// Run in the background, in a new session; the command returns when clients can connect
     #[arg(short, long)]
     pub(super) daemon: bool,
 
-    /// File for the number of the process, locked while it runs
+    /// File for the process ID, locked while the process runs
     #[arg(short, long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
 
-    /// End after so many seconds without a client; 0: never
-    #[arg(short, long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_TIMEOUT)))]
+    /// Exit after this many seconds without a client; 0: never
+    #[arg(short, long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_IDLE_TIMEOUT_SECS)))]
     timeout: Option<u32>,
 
-    /// Accepted for libvirtd's sake: listen_tcp and listen_tls decide alone
+    /// Accepted for compatibility with libvirtd; listen_tcp and listen_tls enable the network
+    /// sockets
     #[arg(short, long)]
     pub(super) listen: bool,
 
-    /// Directory of the sockets. Default: /run/eventry for root, $XDG_RUNTIME_DIR/eventry for a user, else
-    /// a private directory eventry-UID below the temporary directory
+    /// Directory of the sockets. Default: /run/eventry for root, $XDG_RUNTIME_DIR/eventry for other
+    /// users, or a private directory eventry-UID in the temporary directory
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
 
-    /// What the names of the sockets begin with: NAME-sock and NAME-sock-ro. Default: eventry
-    #[arg(long, value_name = "NAME", value_parser = file_name_part)]
+    /// Prefix of the names of the sockets, NAME-sock and NAME-sock-ro. Default: eventry
+    #[arg(long, value_name = "NAME", value_parser = parse_prefix)]
     prefix: Option<String>,
 
-    /// Listen on plain TCP as well; `:PORT` for all addresses, port 0 for any that is free. Nothing is
-    /// encrypted and nobody is asked who he is: for this machine, or networks you trust
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = host_and_port)]
-    listen_tcp: Option<HostAndPort>,
+    /// Listen on plain TCP too; `:PORT` for all addresses, port 0 for a free one. There is no
+    /// encryption and no authentication: use it on this machine or in trusted networks only
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_host_port)]
+    listen_tcp: Option<HostPort>,
 
     /// Log more: -v each connection and call, -vv everything
     #[arg(short, long, action = ArgAction::Count)]
@@ -98,50 +100,52 @@ pub(super) struct Options {
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// This is the process in the background: its standard output goes to the one that started it
+    /// Marks the child of --daemon, whose standard output is a pipe to its parent
     #[arg(long, hide = true)]
     pub(super) in_background: bool,
 }
 
-/// What to do other than serve.
+/// Subcommand.
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
-    Passwd(Passwd),
+    Passwd(PasswdArgs),
 }
 
-/// The syntax of a configuration file.
+/// Syntax of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Syntax {
-    /// That of libvirtd.conf
+pub(super) enum FormatArg {
+    /// Syntax of libvirtd.conf
     Libvirt,
     /// TOML
     Toml,
 }
 
-impl From<Syntax> for Format {
-    fn from(syntax: Syntax) -> Format {
-        match syntax {
-            Syntax::Libvirt => Format::Libvirt,
-            Syntax::Toml => Format::Toml,
+impl From<FormatArg> for ConfigFormat {
+    fn from(format: FormatArg) -> ConfigFormat {
+        match format {
+            FormatArg::Libvirt => ConfigFormat::Libvirt,
+            FormatArg::Toml => ConfigFormat::Toml,
         }
     }
 }
 
 impl Options {
-    /// The settings that options stand for. Relative paths are taken from `directory`.
+    /// Returns the settings that the options set. Relative paths are resolved in `directory`.
     ///
     /// # Errors
     ///
-    /// A message if a path is not UTF-8, as clients have to be told it in a URI.
+    /// A message if a path is not UTF-8, because a setting is UTF-8.
     pub(super) fn settings(
         &self,
         directory: &Path,
-    ) -> Result<Vec<(&'static str, Value, Origin)>, String> {
+    ) -> Result<Vec<(&'static str, SettingValue, Origin)>, String> {
         let mut settings = Vec::new();
         let mut set = |name, value, option| settings.push((name, value, Origin::Option(option)));
         let text = |path: &Path| {
             let path = directory.join(path);
-            let text = path.to_str().map(|text| Value::Text(text.to_owned()));
+            let text = path
+                .to_str()
+                .map(|text| SettingValue::Text(text.to_owned()));
             text.ok_or_else(|| format!("the path {} is not UTF-8", path.display()))
         };
         if let Some(path) = &self.run_dir {
@@ -151,50 +155,58 @@ impl Options {
             set("eventry_pid_file", text(path)?, "--pid-file");
         }
         if let Some(prefix) = &self.prefix {
-            set("eventry_prefix", Value::Text(prefix.clone()), "--prefix");
+            set(
+                "eventry_prefix",
+                SettingValue::Text(prefix.clone()),
+                "--prefix",
+            );
         }
         if let Some(seconds) = self.timeout {
-            let seconds = Value::Integer(seconds.into());
+            let seconds = SettingValue::Integer(seconds.into());
             set("eventry_idle_timeout", seconds, "--timeout");
         }
-        if let Some(HostAndPort { host, port }) = &self.listen_tcp {
-            let none = Value::Text("none".to_owned());
-            set("listen_tcp", Value::Integer(1), "--listen-tcp");
-            set("tcp_port", Value::Text(port.clone()), "--listen-tcp");
+        if let Some(HostPort { host, port }) = &self.listen_tcp {
+            let none = SettingValue::Text("none".to_owned());
+            set("listen_tcp", SettingValue::Integer(1), "--listen-tcp");
+            set("tcp_port", SettingValue::Text(port.clone()), "--listen-tcp");
             set("auth_tcp", none, "--listen-tcp");
             if let Some(host) = host {
-                set("listen_addr", Value::Text(host.clone()), "--listen-tcp");
+                set(
+                    "listen_addr",
+                    SettingValue::Text(host.clone()),
+                    "--listen-tcp",
+                );
             }
         }
         match (self.quiet, self.verbose) {
-            (true, _) => set("log_level", Value::Integer(3), "--quiet"),
+            (true, _) => set("log_level", SettingValue::Integer(3), "--quiet"),
             (false, 0) => {}
-            (false, _) => set("log_level", Value::Integer(1), "--verbose"),
+            (false, _) => set("log_level", SettingValue::Integer(1), "--verbose"),
         }
         Ok(settings)
     }
 
-    /// Whether this process only starts the one that serves.
-    pub(super) fn starts_background(&self) -> bool {
+    /// Returns `true` if this process only starts the daemon as a child.
+    pub(super) fn is_launcher(&self) -> bool {
         self.daemon && !self.in_background
     }
 
-    /// Whether everything is to be logged.
-    pub(super) fn trace(&self) -> bool {
+    /// Returns `true` if everything is logged (`-vv`).
+    pub(super) fn is_trace(&self) -> bool {
         self.verbose > 1
     }
 }
 
-/// Where to listen on a network.
+/// Address to listen on, for `--listen-tcp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct HostAndPort {
+struct HostPort {
     host: Option<String>,
     port: String,
 }
 
-/// Takes `host:port` apart; a number of IPv6 stands in brackets.
-fn host_and_port(text: &str) -> Result<HostAndPort, String> {
-    let example = "say ADDRESS:PORT, for example 127.0.0.1:16509, [::1]:16509 or :16509";
+/// Parses `HOST:PORT`, with an IPv6 address in brackets.
+fn parse_host_port(text: &str) -> Result<HostPort, String> {
+    let example = "expected ADDRESS:PORT, for example 127.0.0.1:16509, [::1]:16509 or :16509";
     let (host, port) = text.rsplit_once(':').ok_or(example)?;
     let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let host = match bracketed {
@@ -205,16 +217,18 @@ fn host_and_port(text: &str) -> Result<HostAndPort, String> {
     if port.is_empty() {
         return Err(example.to_owned());
     }
-    Ok(HostAndPort {
+    Ok(HostPort {
         host: (!host.is_empty()).then(|| host.to_owned()),
         port: port.to_owned(),
     })
 }
 
-/// A prefix that is part of a file name, not a path.
-fn file_name_part(text: &str) -> Result<String, String> {
+/// Parses a prefix, which must be part of a file name and not a path.
+fn parse_prefix(text: &str) -> Result<String, String> {
     if text.is_empty() || text.contains('/') || text.contains('\0') {
-        return Err("a prefix is part of a file name: not empty and without a slash".to_owned());
+        return Err(
+            "a prefix must be part of a file name: not empty and without a slash".to_owned(),
+        );
     }
     Ok(text.to_owned())
 }
@@ -226,13 +240,13 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     #[test]
-    fn the_options_are_consistent() {
+    fn option_definitions_are_consistent() {
         use clap::CommandFactory;
         Options::command().debug_assert();
     }
 
     #[test]
-    fn options_of_libvirtd_are_understood() {
+    fn options_of_libvirtd_are_accepted() {
         let line = "eventryd -d -v -l -t 30 -f a.conf -p /run/x.pid";
         let options = Options::try_parse_from(line.split(' ')).unwrap();
         assert!(options.daemon && options.listen);
@@ -253,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_does_not_fit_is_refused() {
+    fn timeout_out_of_range_is_rejected() {
         for (seconds, fits) in [
             ("0", true),
             ("2147483", true),
@@ -267,18 +281,18 @@ mod tests {
     }
 
     #[test]
-    fn relative_paths_are_taken_from_where_the_daemon_was_started() {
+    fn relative_paths_are_resolved_in_the_working_directory() {
         let options = Options::try_parse_from(["eventryd", "--run-dir", "run"]).unwrap();
         let settings = options.settings(Path::new("/here")).unwrap();
-        assert_eq!(settings[0].1, Value::Text("/here/run".to_owned()));
+        assert_eq!(settings[0].1, SettingValue::Text("/here/run".to_owned()));
         let latin = OsStr::from_bytes(b"/caf\xe9");
         assert!(options.settings(Path::new(latin)).is_err());
     }
 
     #[test]
-    fn an_address_to_listen_on_is_taken_apart_at_its_port() {
+    fn listen_address_is_split_at_its_port() {
         let parts = |text| {
-            let parsed = host_and_port(text).ok();
+            let parsed = parse_host_port(text).ok();
             parsed.map(|at| (at.host.unwrap_or_default(), at.port))
         };
         let expected = |host: &str, port: &str| Some((host.to_owned(), port.to_owned()));
@@ -291,9 +305,9 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_with_a_slash_is_refused() {
-        assert!(file_name_part("a/b").is_err());
-        assert!(file_name_part("").is_err());
-        assert_eq!(file_name_part("libvirt").as_deref(), Ok("libvirt"));
+    fn prefix_with_a_slash_is_rejected() {
+        assert!(parse_prefix("a/b").is_err());
+        assert!(parse_prefix("").is_err());
+        assert_eq!(parse_prefix("libvirt").as_deref(), Ok("libvirt"));
     }
 }

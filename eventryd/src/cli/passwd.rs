@@ -1,58 +1,61 @@
-//! `eventryd passwd`: who may log in with which password.
+//! Subcommand `eventryd passwd`: changes the password file.
 
-use super::files::default_directory;
-use crate::auth::{AuthError, Change, DEFAULT_ITERATIONS, change_password, password_file_in};
+use super::files::config_directory;
+use crate::auth::{
+    AuthError, DEFAULT_ITERATIONS, PasswordChange, change_password, default_password_file,
+};
 use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
 use std::io::{self, BufRead, Read, Stdin, Write};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-/// How much is read of a line: more than any password may have.
-const LINE_MAX: u64 = 4_096;
+/// Maximum number of bytes that are read for a password, which is more than one may have.
+const MAX_LINE_LEN: u64 = 4_096;
 
-/// Gives a user a password for SASL (SCRAM-SHA-256), or takes the user out.
+/// Sets the password of a user for SASL (SCRAM-SHA-256), or removes the user.
 ///
-/// The password is asked for on the terminal without showing it, or is the first line of the standard input
-/// if that is no terminal. The file, made if it is not there, can be read by its owner only, holds salted
-/// hashes and no passwords, and is replaced as a whole. A running eventryd reads it again on SIGHUP.
+/// The password is read from the terminal without echo, or from the first line of standard input if
+/// that is not a terminal. The file is created if it does not exist, is readable by its owner only,
+/// holds salted hashes instead of passwords, and is replaced atomically. A running eventryd reads
+/// it again on SIGHUP.
 #[derive(Args, Debug)]
-pub(super) struct Passwd {
-    /// The file. Default: /etc/eventry/passwords for root, $XDG_CONFIG_HOME/eventry/passwords or
-    /// ~/.config/eventry/passwords for a user
+pub(super) struct PasswdArgs {
+    /// Password file. Default: /etc/eventry/passwords for root, $XDG_CONFIG_HOME/eventry/passwords
+    /// or ~/.config/eventry/passwords for other users
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// Take the user out
+    /// Remove the user
     #[arg(long)]
     delete: bool,
 
-    /// How often the password is hashed: slower to log in, slower to guess from a stolen file
+    /// Number of hash iterations: more make each login and each guess from a stolen file slower
     #[arg(long, value_name = "N", default_value_t = DEFAULT_ITERATIONS.get(),
           value_parser = clap::value_parser!(u32).range(4096..=10_000_000), conflicts_with = "delete")]
     iterations: u32,
 
-    /// The user's name
+    /// Name of the user
     #[arg(value_name = "USER")]
     user: String,
 }
 
-/// Why the password was not changed.
+/// Failure of `eventryd passwd`.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PasswdError {
     #[error(transparent)]
     Auth(#[from] AuthError),
     #[error("cannot read the password: {0}")]
     Read(#[from] io::Error),
-    #[error("there is no password on the standard input")]
-    Nothing,
+    #[error("there is no password on standard input")]
+    Empty,
     #[error("the two passwords differ; nothing was changed")]
-    Differ,
+    Mismatch,
 }
 
-impl Passwd {
-    /// Does it, and returns what to tell.
-    pub(super) fn carry_out(
+impl PasswdArgs {
+    /// Changes the file. Returns a message for the user.
+    pub(super) fn run(
         &self,
         config_home: Option<PathBuf>,
         home: Option<PathBuf>,
@@ -61,19 +64,19 @@ impl Passwd {
         let file = self
             .file
             .clone()
-            .unwrap_or_else(|| password_file_in(&default_directory(uid, config_home, home)));
+            .unwrap_or_else(|| default_password_file(&config_directory(uid, config_home, home)));
         let (user, shown) = (&self.user, file.display());
         if self.delete {
-            change_password(&file, user, Change::Delete)?;
-            return Ok(format!("{user} was taken out of {shown}"));
+            change_password(&file, user, PasswordChange::Delete)?;
+            return Ok(format!("removed user {user} from {shown}"));
         }
         let password = read_password(user)?;
-        let set = Change::Set {
+        let set = PasswordChange::Set {
             password: password.as_bytes(),
             iterations: NonZeroU32::new(self.iterations).unwrap_or(DEFAULT_ITERATIONS),
         };
         change_password(&file, user, set)?;
-        Ok(format!("the password of {user} is in {shown}"))
+        Ok(format!("stored the password of {user} in {shown}"))
     }
 }
 
@@ -82,53 +85,53 @@ fn read_password(user: &str) -> Result<String, PasswdError> {
     if !isatty(&stdin) {
         return read_line(&stdin);
     }
-    let _hidden = Hidden::begin(&stdin)?;
-    let first = ask(&stdin, &format!("New password for {user}: "))?;
-    let second = ask(&stdin, "Once more: ")?;
+    let _echo_off = EchoOff::set(&stdin)?;
+    let first = prompt(&stdin, &format!("New password for {user}: "))?;
+    let second = prompt(&stdin, "Repeat the password: ")?;
     if first == second {
         Ok(first)
     } else {
-        Err(PasswdError::Differ)
+        Err(PasswdError::Mismatch)
     }
 }
 
-fn ask(stdin: &Stdin, question: &str) -> Result<String, PasswdError> {
+fn prompt(stdin: &Stdin, question: &str) -> Result<String, PasswdError> {
     let mut stderr = io::stderr();
     stderr.write_all(question.as_bytes())?;
     let answer = read_line(stdin);
-    // The user's own line end was not shown either.
+    // Without echo, the user's own line end is not visible either.
     stderr.write_all(b"\n")?;
     answer
 }
 
 fn read_line(stdin: &Stdin) -> Result<String, PasswdError> {
     let mut line = String::new();
-    if stdin.lock().take(LINE_MAX).read_line(&mut line)? == 0 {
-        return Err(PasswdError::Nothing);
+    if stdin.lock().take(MAX_LINE_LEN).read_line(&mut line)? == 0 {
+        return Err(PasswdError::Empty);
     }
     let line = line.strip_suffix('\n').unwrap_or(&line);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-/// A terminal that does not show what is typed, as long as this lives.
-struct Hidden<'a> {
+/// Guard that turns off the echo of a terminal until it is dropped.
+struct EchoOff<'a> {
     terminal: &'a Stdin,
-    before: Termios,
+    previous: Termios,
 }
 
-impl<'a> Hidden<'a> {
-    fn begin(terminal: &'a Stdin) -> io::Result<Hidden<'a>> {
-        let before = tcgetattr(terminal)?;
-        let mut hidden = before.clone();
-        hidden.local_modes -= LocalModes::ECHO;
-        // What was typed ahead was shown.
-        tcsetattr(terminal, OptionalActions::Flush, &hidden)?;
-        Ok(Hidden { terminal, before })
+impl<'a> EchoOff<'a> {
+    fn set(terminal: &'a Stdin) -> io::Result<EchoOff<'a>> {
+        let previous = tcgetattr(terminal)?;
+        let mut modes = previous.clone();
+        modes.local_modes -= LocalModes::ECHO;
+        // Input typed so far has been echoed, so it is discarded.
+        tcsetattr(terminal, OptionalActions::Flush, &modes)?;
+        Ok(EchoOff { terminal, previous })
     }
 }
 
-impl Drop for Hidden<'_> {
+impl Drop for EchoOff<'_> {
     fn drop(&mut self) {
-        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.previous);
     }
 }

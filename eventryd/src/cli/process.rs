@@ -1,7 +1,7 @@
-//! The daemon as a process: what it does on SIGHUP and what it tells who watches over it.
+//! Reload on SIGHUP, and notifications to the service manager.
 
-use super::files::ConfigFile;
-use crate::config::{Effect, Effective, Fault, Given, Key};
+use super::files::ConfigLocation;
+use crate::config::{ConfigError, LoadedConfig, Overrides, ReloadEffect, SettingSpec};
 use crate::log::Logger;
 use crate::server::Control;
 use sd_notify::NotifyState;
@@ -9,56 +9,56 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What the configuration is made of, so that it can be made again.
+/// Sources of the configuration, kept to load it again on SIGHUP.
 #[derive(Clone, Debug)]
-pub(super) struct Configuration {
-    pub(super) file: ConfigFile,
-    pub(super) given: Given,
+pub(super) struct ConfigInputs {
+    pub(super) location: ConfigLocation,
+    pub(super) overrides: Overrides,
 }
 
-impl Configuration {
-    /// Reads the file, if there is one, and puts everything together.
+impl ConfigInputs {
+    /// Reads the file and combines it with the overrides.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong.
-    pub(super) fn read(&self) -> Result<Effective, Vec<Fault>> {
-        let file = self.file.read().map_err(|fault| vec![fault])?;
-        self.given.with_file(file.as_ref())
+    /// Every error in the configuration.
+    pub(super) fn load(&self) -> Result<LoadedConfig, Vec<ConfigError>> {
+        let file = self.location.read().map_err(|error| vec![error])?;
+        self.overrides.load(file.as_ref())
     }
 }
 
-/// What is in force, and how it is changed (DM-1306).
+/// Handler of SIGHUP, with the current configuration (DM-1306).
 pub(super) struct Reloader {
-    pub(super) configuration: Configuration,
+    pub(super) inputs: ConfigInputs,
     pub(super) logger: Logger,
-    /// What was in force when the daemon started: what takes a restart is compared with it.
-    pub(super) started: Effective,
-    pub(super) current: Effective,
-    pub(super) watcher: Watcher,
+    /// Configuration at start, which settings that need a restart are compared with.
+    pub(super) started: LoadedConfig,
+    pub(super) current: LoadedConfig,
+    pub(super) service_manager: ServiceManager,
 }
 
 impl Reloader {
-    /// Reads the configuration again and applies what can be changed. If anything is wrong with it, nothing
-    /// is changed.
+    /// Loads the configuration again and applies it. An invalid configuration changes nothing. The
+    /// result is logged.
     pub(super) fn reload(&mut self, control: &Control) {
-        self.watcher.reloading();
-        match self.configuration.read() {
+        self.service_manager.notify_reloading();
+        match self.inputs.load() {
             Ok(new) => self.apply(new, control),
-            Err(faults) => {
-                for fault in &faults {
-                    tracing::error!("{}: {}", fault.place, fault.message);
+            Err(errors) => {
+                for error in &errors {
+                    tracing::error!("{}: {}", error.location, error.message);
                 }
-                tracing::error!("SIGHUP: the configuration is wrong, nothing is changed");
+                tracing::error!("SIGHUP: the configuration is invalid; nothing is changed");
             }
         }
-        self.watcher.ready();
+        self.service_manager.notify_ready();
     }
 
-    fn apply(&mut self, new: Effective, control: &Control) {
-        // What may fail comes before what changes anything.
-        let log = match self.logger.prepare(&new.log) {
-            Ok(log) => log,
+    fn apply(&mut self, new: LoadedConfig, control: &Control) {
+        // Steps that can fail come first, so that a failure changes nothing.
+        let prepared = match self.logger.prepare(&new.log) {
+            Ok(prepared) => prepared,
             Err(error) => {
                 tracing::error!("SIGHUP: {error}; nothing is changed");
                 return;
@@ -68,77 +68,88 @@ impl Reloader {
             tracing::error!("SIGHUP: {error}; nothing is changed");
             return;
         }
-        self.logger.apply(log);
-        let applied = names(self.current.changes(&new), |key| {
-            matches!(key.effect, Effect::Reload | Effect::NewConnections)
+        self.logger.apply(prepared);
+        let applied = setting_names(self.current.changed_settings(&new), |spec| {
+            matches!(
+                spec.reload_effect,
+                ReloadEffect::Immediate | ReloadEffect::NewConnections
+            )
         });
-        let waiting = names(self.started.changes(&new), |key| {
-            key.effect == Effect::Restart
+        let pending = setting_names(self.started.changed_settings(&new), |spec| {
+            spec.reload_effect == ReloadEffect::Restart
         });
-        for remark in new.remarks() {
-            tracing::warn!("{remark}");
+        for warning in new.warnings() {
+            tracing::warn!("{warning}");
         }
         match applied.as_str() {
             "" => tracing::info!("SIGHUP: read the configuration again; nothing has changed"),
             applied => tracing::info!("SIGHUP: in force now: {applied}"),
         }
-        if !waiting.is_empty() {
-            tracing::warn!("SIGHUP: changed, but in force only after a restart: {waiting}");
+        if !pending.is_empty() {
+            tracing::warn!("SIGHUP: changed, but in force only after a restart: {pending}");
         }
         self.current = new;
     }
 }
 
-fn names(keys: impl Iterator<Item = &'static Key>, counts: impl Fn(&Key) -> bool) -> String {
-    let names: Vec<&str> = keys.filter(|key| counts(key)).map(|key| key.name).collect();
+fn setting_names(
+    specs: impl Iterator<Item = &'static SettingSpec>,
+    is_included: impl Fn(&SettingSpec) -> bool,
+) -> String {
+    let names: Vec<&str> = specs
+        .filter(|spec| is_included(spec))
+        .map(|spec| spec.name)
+        .collect();
     names.join(", ")
 }
 
-/// Who watches over the daemon, if anybody: `$NOTIFY_SOCKET` (DM-109).
+/// Service manager at `$NOTIFY_SOCKET`, if there is one (DM-109).
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watcher {
-    /// It is told that a reload is over only when the start is.
-    serves: Arc<AtomicBool>,
+pub(super) struct ServiceManager {
+    /// Set when the start is complete. A reload before that sends no notification.
+    is_started: Arc<AtomicBool>,
 }
 
-impl Watcher {
-    /// The daemon serves, for the first time or after a reload.
-    pub(super) fn serves(&self) {
-        self.serves.store(true, Ordering::Release);
-        self.ready();
+impl ServiceManager {
+    /// Notifies that the start is complete.
+    pub(super) fn notify_started(&self) {
+        self.is_started.store(true, Ordering::Release);
+        self.notify_ready();
     }
 
-    fn ready(&self) {
-        if self.serves.load(Ordering::Acquire) {
-            tell(&[NotifyState::Ready]);
+    fn notify_ready(&self) {
+        if self.is_started.load(Ordering::Acquire) {
+            notify(&[NotifyState::Ready]);
         }
     }
 
-    fn reloading(&self) {
-        if !self.serves.load(Ordering::Acquire) {
+    fn notify_reloading(&self) {
+        if !self.is_started.load(Ordering::Acquire) {
             return;
         }
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
-            Err(error) => tracing::warn!("cannot read the clock for a reload: {error}"),
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(error) => {
+                tracing::warn!("cannot read the clock for the reload notification: {error}")
+            }
         }
     }
 
-    /// The daemon begins to stop, which may take as long as `grace`.
-    pub(super) fn stopping(grace: Duration) {
-        /// For what comes after the last client.
-        const AFTERWARDS: Duration = Duration::from_secs(5);
-        let micros = grace.saturating_add(AFTERWARDS).as_micros();
+    /// Notifies that the daemon stops, which may take `grace` and a margin.
+    pub(super) fn notify_stopping(grace: Duration) {
+        /// Time for the shutdown after the last client.
+        const MARGIN: Duration = Duration::from_secs(5);
+        let micros = grace.saturating_add(MARGIN).as_micros();
         let micros = u32::try_from(micros).unwrap_or(u32::MAX);
-        tell(&[
+        notify(&[
             NotifyState::Stopping,
             NotifyState::ExtendTimeoutUsec(micros),
         ]);
     }
 }
 
-fn tell(state: &[NotifyState<'_>]) {
+fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!("cannot tell the service manager: {error}");
+        tracing::warn!("cannot notify the service manager: {error}");
     }
 }

@@ -1,84 +1,84 @@
-//! What settings mean for the daemon.
+//! Conversion of settings to the configuration of the server.
 
 use super::Settings;
 use crate::net::RunDir;
 use crate::net::tls::{ServerFiles, TlsFiles, TlsVersions};
-use crate::server::{Config, TcpService, TlsService, Workers};
+use crate::server::{Config, TcpService, TlsService, WorkerLimits};
 use crate::session::Auth;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// A setting that cannot be followed, though it is of its type.
+/// Setting that has the right type but cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The setting.
-    pub key: &'static str,
-    /// Why, and what to do about it.
+pub struct InvalidSetting {
+    /// Name of the setting.
+    pub setting: &'static str,
+    /// Error message.
     pub message: String,
 }
 
-/// The backlog where the setting is 0, as with libvirt (DM-205).
+/// Backlog of a listening socket if `max_queued_clients` is 0, as in libvirt (DM-205).
 const DEFAULT_BACKLOG: u32 = 30;
 
-/// Puts the settings into a configuration. `tls_files` are the keys and certificates that no setting names.
+/// Applies the settings to `config`. `tls_files` are the default keys and certificates.
 ///
 /// # Errors
 ///
-/// The settings that cannot be followed.
+/// Every setting that cannot be applied.
 pub fn configure(
     settings: &Settings,
     mut config: Config,
     tls_files: &TlsFiles,
-) -> Result<Config, Vec<Refusal>> {
-    let mut refused = Vec::new();
-    unix_sockets(settings, &mut config, &mut refused);
-    network_sockets(settings, &mut config, &mut refused);
-    tls(settings, &mut config, tls_files.clone(), &mut refused);
+) -> Result<Config, Vec<InvalidSetting>> {
+    let mut invalid = Vec::new();
+    unix_sockets(settings, &mut config, &mut invalid);
+    network_sockets(settings, &mut config, &mut invalid);
+    tls(settings, &mut config, tls_files.clone(), &mut invalid);
     sasl(settings, &mut config);
     keepalive(settings, &mut config);
     process(settings, &mut config);
-    limits(settings, &mut config, &mut refused);
-    if refused.is_empty() {
+    limits(settings, &mut config, &mut invalid);
+    if invalid.is_empty() {
         Ok(config)
     } else {
-        Err(refused)
+        Err(invalid)
     }
 }
 
-fn refuse(refused: &mut Vec<Refusal>, key: &'static str, message: impl Into<String>) {
+fn reject(invalid: &mut Vec<InvalidSetting>, setting: &'static str, message: impl Into<String>) {
     let message = message.into();
-    refused.push(Refusal { key, message });
+    invalid.push(InvalidSetting { setting, message });
 }
 
-fn unix_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
+fn unix_sockets(settings: &Settings, config: &mut Config, invalid: &mut Vec<InvalidSetting>) {
     if let Some(dir) = settings.path("unix_sock_dir") {
         config.run_dir = RunDir::Chosen(dir);
     }
     match settings.text("eventry_prefix") {
         Some(prefix) if !prefix.is_empty() && !prefix.contains('/') => config.prefix = prefix,
-        _ => refuse(
-            refused,
+        _ => reject(
+            invalid,
             "eventry_prefix",
-            "`eventry_prefix` is part of a file name: not empty and without a slash",
+            "`eventry_prefix` must be part of a file name: not empty and without a slash",
         ),
     }
     config.socket_group = settings.text("unix_sock_group");
     let auth = settings.text("auth_unix_rw");
-    let by_auth = if auth.as_deref() == Some("polkit") {
+    let default_mode = if auth.as_deref() == Some("polkit") {
         0o777
     } else {
         0o700
     };
-    config.rw_mode = settings.mode("unix_sock_rw_perms").unwrap_or(by_auth);
+    config.rw_mode = settings.mode("unix_sock_rw_perms").unwrap_or(default_mode);
     if let Some(mode) = settings.mode("unix_sock_ro_perms") {
         config.ro_mode = mode;
     }
-    config.auth_unix_rw = scheme(settings, "auth_unix_rw");
-    config.auth_unix_ro = scheme(settings, "auth_unix_ro");
+    config.auth_unix_rw = auth_method(settings, "auth_unix_rw");
+    config.auth_unix_ro = auth_method(settings, "auth_unix_ro");
 }
 
-/// A way to authenticate; that it is one of the three was checked when it was read.
-fn scheme(settings: &Settings, key: &str) -> Auth {
+/// Returns an authentication scheme. The value is one of three, as the table requires.
+fn auth_method(settings: &Settings, key: &str) -> Auth {
     match settings.text(key).as_deref() {
         Some("sasl") => Auth::Sasl,
         Some("polkit") => Auth::Polkit,
@@ -93,64 +93,79 @@ fn sasl(settings: &Settings, config: &mut Config) {
     config.sasl.allowed_users = settings.list("sasl_allowed_username_list");
 }
 
-fn network_sockets(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
-    let is_open = settings.text("auth_tcp").as_deref() == Some("none");
+fn network_sockets(settings: &Settings, config: &mut Config, invalid: &mut Vec<InvalidSetting>) {
+    let is_unauthenticated = settings.text("auth_tcp").as_deref() == Some("none");
     let service = TcpService {
         address: settings.text("listen_addr"),
         port: settings.text("tcp_port").expect("it has a default"),
         auth: Auth::None,
     };
-    if !settings.is_set("listen_tcp") {
-        config.passed_tcp = is_open.then_some(service);
+    if !settings.is_enabled("listen_tcp") {
+        config.passed_tcp = is_unauthenticated.then_some(service);
         return;
     }
-    if !is_open {
-        let why = "`auth_tcp` can only be \"none\", for networks you trust: what SASL needs on a connection \
-                   without encryption (GSSAPI, DIGEST-MD5) is not there, and polkit knows local users only. \
-                   Clients that have to prove who they are come by TLS";
-        refuse(refused, "auth_tcp", why);
+    if !is_unauthenticated {
+        let why = "`auth_tcp` can only be \"none\", for trusted networks: SASL without TLS needs a mechanism that \
+                   encrypts (GSSAPI, DIGEST-MD5), which eventryd does not have, and polkit covers local users \
+                   only; use TLS for clients that must authenticate";
+        reject(invalid, "auth_tcp", why);
     }
     config.tcp = Some(service);
 }
 
-/// What contradicts itself is refused where it matters: not for a socket that nobody has asked for.
-fn tls(settings: &Settings, config: &mut Config, files: TlsFiles, refused: &mut Vec<Refusal>) {
-    let mut wrong = Vec::new();
-    let service = tls_service(settings, files, &mut wrong);
-    if settings.is_set("listen_tls") {
+/// Sets up TLS for `listen_tls`, or for a socket that systemd passes. Invalid settings are errors
+/// only if `listen_tls` is set.
+fn tls(
+    settings: &Settings,
+    config: &mut Config,
+    files: TlsFiles,
+    invalid: &mut Vec<InvalidSetting>,
+) {
+    let mut found = Vec::new();
+    let service = tls_service(settings, files, &mut found);
+    if settings.is_enabled("listen_tls") {
         config.tls = Some(service);
-        refused.extend(wrong);
-    } else if wrong.is_empty() {
+        invalid.extend(found);
+    } else if found.is_empty() {
         config.passed_tls = Some(service);
     }
 }
 
-fn tls_service(settings: &Settings, files: TlsFiles, refused: &mut Vec<Refusal>) -> TlsService {
-    let auth = scheme(settings, "auth_tls");
+fn tls_service(
+    settings: &Settings,
+    files: TlsFiles,
+    invalid: &mut Vec<InvalidSetting>,
+) -> TlsService {
+    let auth = auth_method(settings, "auth_tls");
     if auth == Auth::Polkit {
-        let why = "`auth_tls` cannot be \"polkit\", which knows local users only; say \"none\", where client \
+        let why = "`auth_tls` cannot be \"polkit\", which covers local users only; use \"none\", where client \
                    certificates decide, or \"sasl\"";
-        refuse(refused, "auth_tls", why);
+        reject(invalid, "auth_tls", why);
     }
-    let files = named_files(settings, files, refused);
+    let files = tls_files_for(settings, files, invalid);
     let priority = settings.text("tls_priority");
-    if let Some(Err(unknown)) = priority.as_deref().map(TlsVersions::of_priority) {
-        refuse(refused, "tls_priority", unknown.to_string());
+    if let Some(Err(unknown)) = priority.as_deref().map(TlsVersions::from_priority) {
+        reject(invalid, "tls_priority", unknown.to_string());
     }
     TlsService {
         address: settings.text("listen_addr"),
         port: settings.text("tls_port").expect("it has a default"),
         auth,
         allowed_dn: settings.list("tls_allowed_dn_list"),
-        verify_clients: !settings.is_set("tls_no_verify_certificate"),
-        sanity_checks: !settings.is_set("tls_no_sanity_certificate"),
+        verify_clients: !settings.is_enabled("tls_no_verify_certificate"),
+        sanity_checks: !settings.is_enabled("tls_no_sanity_certificate"),
         priority,
         ..TlsService::new(files)
     }
 }
 
-/// The keys and certificates, as far as settings name them (DM-1201). Lists take the place of the single ones.
-fn named_files(settings: &Settings, mut files: TlsFiles, refused: &mut Vec<Refusal>) -> TlsFiles {
+/// Returns the keys and certificates that the settings name, or the defaults (DM-1201). The lists
+/// replace the single files.
+fn tls_files_for(
+    settings: &Settings,
+    mut files: TlsFiles,
+    invalid: &mut Vec<InvalidSetting>,
+) -> TlsFiles {
     let ca = settings.path("ca_file");
     let single = ["cert_file", "key_file"].map(|key| settings.path(key));
     let several = ["cert_files", "key_files"].map(|key| settings.list(key));
@@ -159,24 +174,24 @@ fn named_files(settings: &Settings, mut files: TlsFiles, refused: &mut Vec<Refus
         ([Some(certificate), Some(key)], [None, None]) if ca.is_some() => {
             files.server = vec![ServerFiles { certificate, key }];
         }
-        ([None, None], [Some(certificates), Some(keys)]) => match pairs(certificates, keys) {
+        ([None, None], [Some(certificates), Some(keys)]) => match pair_files(certificates, keys) {
             Ok(server) => files.server = server,
-            Err(why) => refuse(refused, "key_files", why),
+            Err(why) => reject(invalid, "key_files", why),
         },
-        (_, [None, None]) => refuse(
-            refused,
+        (_, [None, None]) => reject(
+            invalid,
             "key_file",
-            "`ca_file`, `cert_file` and `key_file` belong together: give all three, or none",
+            "`ca_file`, `cert_file` and `key_file` must be set together: set all three or none",
         ),
-        ([None, None], _) => refuse(
-            refused,
+        ([None, None], _) => reject(
+            invalid,
             "key_files",
-            "`cert_files` and `key_files` belong together: give both, or none",
+            "`cert_files` and `key_files` must be set together: set both or none",
         ),
-        _ => refuse(
-            refused,
+        _ => reject(
+            invalid,
             "key_files",
-            "`cert_files` and `key_files` take the place of `cert_file` and `key_file`: give only one of both",
+            "`cert_files` and `key_files` replace `cert_file` and `key_file`: set only one of the two pairs",
         ),
     }
     files.ca = ca.unwrap_or(files.ca);
@@ -184,11 +199,11 @@ fn named_files(settings: &Settings, mut files: TlsFiles, refused: &mut Vec<Refus
     files
 }
 
-/// The first certificate has the first key, and so on.
-fn pairs(certificates: Vec<String>, keys: Vec<String>) -> Result<Vec<ServerFiles>, String> {
+/// Pairs each certificate with the key at the same index.
+fn pair_files(certificates: Vec<String>, keys: Vec<String>) -> Result<Vec<ServerFiles>, String> {
     if certificates.is_empty() || certificates.len() != keys.len() {
         return Err(format!(
-            "`cert_files` and `key_files` must have as many files each, and one at least; they have {} and {}",
+            "`cert_files` and `key_files` must have the same number of files, at least one; they have {} and {}",
             certificates.len(),
             keys.len()
         ));
@@ -199,7 +214,7 @@ fn pairs(certificates: Vec<String>, keys: Vec<String>) -> Result<Vec<ServerFiles
         .find(|path| !path.starts_with('/'))
     {
         return Err(format!(
-            "`cert_files` and `key_files` must be paths from the root, not {path:?}"
+            "`cert_files` and `key_files` must be absolute paths, not {path:?}"
         ));
     }
     let pair = |(certificate, key): (String, String)| ServerFiles {
@@ -209,17 +224,17 @@ fn pairs(certificates: Vec<String>, keys: Vec<String>) -> Result<Vec<ServerFiles
     Ok(certificates.into_iter().zip(keys).map(pair).collect())
 }
 
-fn limits(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) {
+fn limits(settings: &Settings, config: &mut Config, invalid: &mut Vec<InvalidSetting>) {
     let max_clients = settings.unsigned("max_clients");
     config.max_clients = positive(max_clients);
     let anonymous = settings.unsigned("max_anonymous_clients");
-    // Our own default gives way to a limit that was set.
-    if settings.is_given("max_anonymous_clients") && anonymous > max_clients {
-        refuse(
-            refused,
+    // Only an explicit value is an error: the default is lowered to `max_clients`.
+    if settings.is_explicit("max_anonymous_clients") && anonymous > max_clients {
+        reject(
+            invalid,
             "max_anonymous_clients",
             format!(
-                "`max_anonymous_clients` ({anonymous}) must not be more than `max_clients` ({max_clients})"
+                "`max_anonymous_clients` ({anonymous}) must not exceed `max_clients` ({max_clients})"
             ),
         );
     }
@@ -231,7 +246,7 @@ fn limits(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) 
     };
     config.client_limits.max_client_requests = positive(settings.unsigned("max_client_requests"));
     config.client_limits.max_tx_bytes = positive(settings.unsigned("eventry_max_tx_bytes"));
-    config.workers = Workers {
+    config.workers = WorkerLimits {
         min: settings.unsigned("min_workers") as usize,
         max: positive(settings.unsigned("max_workers")),
         priority: settings.unsigned("prio_workers") as usize,
@@ -240,7 +255,7 @@ fn limits(settings: &Settings, config: &mut Config, refused: &mut Vec<Refusal>) 
 }
 
 fn keepalive(settings: &Settings, config: &mut Config) {
-    let interval = u64::try_from(settings.number("keepalive_interval")).unwrap_or_default();
+    let interval = u64::try_from(settings.integer("keepalive_interval")).unwrap_or_default();
     config.keepalive.interval = (interval > 0).then(|| Duration::from_secs(interval));
     config.keepalive.count = settings.unsigned("keepalive_count");
 }
@@ -251,7 +266,7 @@ fn process(settings: &Settings, config: &mut Config) {
     config.pid_file = settings.path("eventry_pid_file");
 }
 
-/// A number that was checked to be at least 1 when it was read.
+/// Converts a number that the table requires to be at least 1.
 fn positive(number: u32) -> NonZeroUsize {
     NonZeroUsize::new(number as usize).expect("checked when it was read")
 }

@@ -1,25 +1,29 @@
-//! Configuration: what may be set, how it is read, and what it means.
+//! Configuration: the table of settings, the two file formats, and the resulting configuration.
 //!
-//! A file is in the syntax of `libvirtd.conf` ([`Virconf`]) or in TOML ([`toml`]). Both give the same
-//! settings, which one table ([`GROUPS`]) names and types; an unknown one is an error. [`Given::with_file`] puts
-//! defaults, file, environment and options together and says what is in force ([`Effective`]) or everything
-//! that is wrong ([`Fault`]). Nothing here opens a file or reads the environment.
+//! A file has the syntax of `libvirtd.conf` ([`Virconf`]) or TOML ([`toml`]). Both have the same
+//! settings, which the table [`SETTING_GROUPS`] defines; an unknown setting is an error.
+//! [`Overrides::load`] combines defaults, file, environment and options into a [`LoadedConfig`], or
+//! returns every [`ConfigError`]. The module does no I/O: the caller reads the file and the
+//! environment.
 
 mod daemon;
-mod effective;
-mod keys;
+mod file;
+mod loaded;
 mod reference;
 mod settings;
-mod source;
+mod spec;
 mod text;
 pub mod toml;
 mod virconf;
 
-pub use daemon::{Refusal, configure};
-pub use effective::{Effective, Given};
-pub use keys::{Effect, GROUPS, Group, Key, Kind, MAX_TIMEOUT, Preset, all_keys, key, nearest_key};
-pub use reference::{markdown, sample};
+pub use daemon::{InvalidSetting, configure};
+pub use file::{ConfigError, ConfigFile, ConfigFormat};
+pub use loaded::{LoadedConfig, Overrides};
+pub use reference::{sample_file, settings_table};
 pub use settings::{Origin, Settings};
-pub use source::{Fault, Format, Source};
-pub use text::{Position, Problem, Setting, Value};
-pub use virconf::{MAX_SIZE, Virconf};
+pub use spec::{
+    DefaultValue, MAX_IDLE_TIMEOUT_SECS, ReloadEffect, SETTING_GROUPS, SettingGroup, SettingSpec,
+    SettingType, nearest_spec, setting_spec, setting_specs,
+};
+pub use text::{ParseError, Position, Setting, SettingValue};
+pub use virconf::{MAX_FILE_SIZE, Virconf};

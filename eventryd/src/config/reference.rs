@@ -1,33 +1,37 @@
-//! What users read about the settings, made of the table.
+//! Documentation and sample files, generated from the table of settings.
 
-use super::{Effect, Format, GROUPS, Key, Kind, Preset, Value};
+use super::{
+    ConfigFormat, DefaultValue, ReloadEffect, SETTING_GROUPS, SettingSpec, SettingType,
+    SettingValue,
+};
 use std::fmt::Write;
 
-/// The table of all settings in Markdown, as it stands in `docs/configuration.md`.
+/// Returns the table of all settings in Markdown, for `docs/configuration.md`.
 #[must_use]
-pub fn markdown() -> String {
+pub fn settings_table() -> String {
     let mut text = String::new();
-    for group in GROUPS {
+    for group in SETTING_GROUPS {
         let _ = writeln!(text, "### {}\n", group.title);
         text.push_str(
-            "| key | type | default | meaning | a change takes effect |\n|---|---|---|---|---|\n",
+            "| setting | type | default | meaning | a change takes effect |\n|---|---|---|---|---|\n",
         );
-        for key in group.keys {
-            let preset = match (key.preset_value(), key.preset) {
+        for spec in group.specs {
+            let default = match (spec.default_value(), spec.default) {
                 (Some(value), _) => format!("`{value}`"),
-                (None, Preset::Unset(meaning)) => meaning.to_owned(),
+                (None, DefaultValue::Unset(description)) => description.to_owned(),
                 (None, _) => unreachable!("a default is a value"),
             };
-            let effect = match key.effect {
-                Effect::Reload => "on SIGHUP".to_owned(),
-                Effect::NewConnections => "on SIGHUP, for new connections".to_owned(),
-                Effect::Restart => "at a restart".to_owned(),
-                Effect::None(reason) => format!("never: {reason}"),
+            let effect = match spec.reload_effect {
+                ReloadEffect::Immediate => "on SIGHUP".to_owned(),
+                ReloadEffect::NewConnections => "on SIGHUP, for new connections".to_owned(),
+                ReloadEffect::Restart => "after a restart".to_owned(),
+                ReloadEffect::Ignored(reason) => format!("never: {reason}"),
             };
-            let (name, kind, meaning) = (key.name, kind(key.kind), key.meaning);
+            let (name, value_type, description) =
+                (spec.name, type_name(spec.value_type), spec.description);
             let _ = writeln!(
                 text,
-                "| `{name}` | {kind} | {preset} | {meaning} | {effect} |"
+                "| `{name}` | {value_type} | {default} | {description} | {effect} |"
             );
         }
         text.push('\n');
@@ -35,59 +39,62 @@ pub fn markdown() -> String {
     text
 }
 
-/// A file with every setting in a comment: with its default, or where there is none with an example.
+/// Returns a sample file with every setting commented out, with its default or, if it has none, an
+/// example.
 #[must_use]
-pub fn sample(format: Format) -> String {
+pub fn sample_file(format: ConfigFormat) -> String {
     let name = match format {
-        Format::Libvirt => {
+        ConfigFormat::Libvirt => {
             "eventryd.conf: the settings of eventryd, in the syntax of libvirtd.conf"
         }
-        Format::Toml => "eventryd.toml: the settings of eventryd",
+        ConfigFormat::Toml => "eventryd.toml: the settings of eventryd",
     };
     let mut text = format!(
-        "# {name}.\n# What begins with a hash is a comment; the values are the defaults, or examples where there is none.\n\
-         # `eventryd --check-config --config FILE` says what is wrong with a file.\n"
+        "# {name}.\n# Every setting is commented out, with its default value or, if it has none, an example.\n\
+         # `eventryd --check-config --config FILE` reports all errors in a file.\n"
     );
-    for group in GROUPS {
+    for group in SETTING_GROUPS {
         let _ = writeln!(text, "\n## {}", group.title);
-        for key in group.keys {
-            let _ = write!(text, "\n# {}{}", key.meaning, remark(key));
-            let _ = writeln!(text, "\n#{} = {}", key.name, shown(key, format));
+        for spec in group.specs {
+            let _ = write!(text, "\n# {}{}", spec.description, sample_note(spec));
+            let _ = writeln!(text, "\n#{} = {}", spec.name, sample_value(spec, format));
         }
     }
     text
 }
 
-/// How a setting is written in a sample.
-fn shown(key: &Key, format: Format) -> String {
-    let value = match (key.example, key.preset_value()) {
+/// Returns the value of a setting in a sample file.
+fn sample_value(spec: &SettingSpec, format: ConfigFormat) -> String {
+    let value = match (spec.example, spec.default_value()) {
         ("", Some(value)) => value,
         (example, _) => return example.to_owned(),
     };
-    match (format, key.kind, &value) {
-        (Format::Toml, Kind::Bool, Value::Integer(number)) => (*number == 1).to_string(),
+    match (format, spec.value_type, &value) {
+        (ConfigFormat::Toml, SettingType::Bool, SettingValue::Integer(number)) => {
+            (*number == 1).to_string()
+        }
         _ => value.to_string(),
     }
 }
 
-fn remark(key: &Key) -> String {
-    match (key.effect, key.preset) {
-        (Effect::None(reason), _) => format!("\n# Of no effect here: {reason}"),
-        (_, Preset::Unset(meaning)) => format!("\n# Not set: {meaning}"),
+fn sample_note(spec: &SettingSpec) -> String {
+    match (spec.reload_effect, spec.default) {
+        (ReloadEffect::Ignored(reason), _) => format!("\n# No effect: {reason}"),
+        (_, DefaultValue::Unset(description)) => format!("\n# Default: {description}"),
         _ => String::new(),
     }
 }
 
-fn kind(kind: Kind) -> String {
-    match kind {
-        Kind::Bool => "0 or 1".to_owned(),
-        Kind::Unsigned { min, max: u32::MAX } => format!("number, at least {min}"),
-        Kind::Unsigned { min, max } => format!("number, {min} to {max}"),
-        Kind::Signed => "number".to_owned(),
-        Kind::Text => "string".to_owned(),
-        Kind::Path => "path".to_owned(),
-        Kind::Mode => "string, octal".to_owned(),
-        Kind::OneOf(choices) => choices.join(", "),
-        Kind::List => "list of strings".to_owned(),
+fn type_name(value_type: SettingType) -> String {
+    match value_type {
+        SettingType::Bool => "0 or 1".to_owned(),
+        SettingType::Unsigned { min, max: u32::MAX } => format!("number, at least {min}"),
+        SettingType::Unsigned { min, max } => format!("number, {min} to {max}"),
+        SettingType::Signed => "number".to_owned(),
+        SettingType::Text => "string".to_owned(),
+        SettingType::Path => "path".to_owned(),
+        SettingType::Mode => "string, octal".to_owned(),
+        SettingType::OneOf(choices) => choices.join(", "),
+        SettingType::List => "list of strings".to_owned(),
     }
 }

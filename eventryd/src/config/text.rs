@@ -1,21 +1,21 @@
-//! What a configuration file says, whatever its syntax: settings in their order, each with its place.
+//! Settings as parsed from a file of either format, with their positions.
 
 use std::fmt::{self, Write};
 
-/// A place in a text. Both count from 1; a column is a character.
+/// Position in a text. Lines and columns count from 1; a column is a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// The line.
+    /// Line number, from 1.
     pub line: u32,
-    /// The column.
+    /// Column in characters, from 1.
     pub column: u32,
 }
 
 impl Position {
-    /// The beginning of a text.
+    /// Start of a text.
     pub const START: Position = Position { line: 1, column: 1 };
 
-    /// The place after `text`, which begins here.
+    /// Returns the position after `text`, which starts at this position.
     #[must_use]
     pub fn after(self, text: &[u8]) -> Position {
         text.iter().fold(self, |at, byte| match byte {
@@ -23,7 +23,7 @@ impl Position {
                 line: at.line.saturating_add(1),
                 column: 1,
             },
-            // Of a character of several bytes the first one counts.
+            // Continuation bytes of UTF-8 belong to the character of the lead byte.
             0x80..=0xbf => at,
             _ => Position {
                 column: at.column.saturating_add(1),
@@ -39,58 +39,58 @@ impl fmt::Display for Position {
     }
 }
 
-/// The value of a setting.
+/// Value of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// A number.
+pub enum SettingValue {
+    /// Number.
     Integer(i64),
-    /// True or false, which only TOML can tell from 1 and 0.
+    /// Boolean. Only TOML has booleans: libvirt's syntax uses 0 and 1.
     Boolean(bool),
-    /// A string.
+    /// String.
     Text(String),
-    /// Several values.
-    List(Vec<Value>),
+    /// List of values.
+    List(Vec<SettingValue>),
 }
 
-impl Value {
-    /// What kind of value it is, in words.
+impl SettingValue {
+    /// Returns the type of the value in words, with an article, for error messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Value::Integer(_) => "a number",
-            Value::Boolean(_) => "a boolean",
-            Value::Text(_) => "a string",
-            Value::List(_) => "a list",
+            SettingValue::Integer(_) => "a number",
+            SettingValue::Boolean(_) => "a boolean",
+            SettingValue::Text(_) => "a string",
+            SettingValue::List(_) => "a list",
         }
     }
 }
 
-/// One setting, as it stands in a file.
+/// Setting in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Where its name stands.
-    pub name_at: Position,
-    /// Its value.
-    pub value: Value,
-    /// Where its value stands.
-    pub value_at: Position,
+    /// Position of the name.
+    pub name_position: Position,
+    /// Value.
+    pub value: SettingValue,
+    /// Position of the value.
+    pub value_position: Position,
 }
 
-/// What is wrong with a text, and where.
+/// Error at a position of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The place.
-    pub at: Position,
-    /// What is wrong, and what to do about it.
+pub struct ParseError {
+    /// Position.
+    pub position: Position,
+    /// Error message.
     pub message: String,
 }
 
-/// A text as people read it: on one line, and so that it does nothing to a terminal.
-pub(super) struct Shown<'a>(pub &'a str);
+/// Adapter that displays a text with control characters escaped.
+pub(super) struct Escaped<'a>(pub &'a str);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
             if c.is_control() {
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_counts_lines_and_characters_from_one() {
+    fn position_counts_lines_and_characters_from_one() {
         let text = "a\nbé = 1".as_bytes();
         let places = [
             (0, (1, 1)),

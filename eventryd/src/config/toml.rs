@@ -1,37 +1,43 @@
-//! The settings of `eventryd.toml`: the same names as in `libvirtd.conf`, in TOML's notation.
+//! Parser of `eventryd.toml`: the settings of `libvirtd.conf` in TOML.
 
-use super::text::{Position, Problem, Setting, Value};
-use super::virconf::MAX_SIZE;
+use super::text::{ParseError, Position, Setting, SettingValue};
+use super::virconf::MAX_FILE_SIZE;
 use std::ops::Range;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-/// Reads a text. Booleans may be `true` and `false`. Settings stand in no table.
+/// Parses a text of at most [`MAX_FILE_SIZE`] bytes into settings, in the order of the file. Tables
+/// are errors.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with it.
-pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<Problem>> {
-    let problem = |at: usize, message: String| Problem {
-        at: Position::START.after(&text[..at.min(text.len())]),
+/// All syntax errors (at most one per line) or, if there are none, all values of a type that no
+/// setting has.
+pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<ParseError>> {
+    let parse_error = |offset: usize, message: String| ParseError {
+        position: Position::START.after(&text[..offset.min(text.len())]),
         message,
     };
-    if text.len() > MAX_SIZE {
-        let message = format!("the file is longer than {MAX_SIZE} bytes");
-        return Err(vec![problem(0, message)]);
+    if text.len() > MAX_FILE_SIZE {
+        let message = format!("the file is longer than {MAX_FILE_SIZE} bytes");
+        return Err(vec![parse_error(0, message)]);
     }
-    let utf8 = std::str::from_utf8(text)
-        .map_err(|error| vec![problem(error.valid_up_to(), "this is not UTF-8".to_owned())])?;
+    let utf8 = std::str::from_utf8(text).map_err(|error| {
+        vec![parse_error(
+            error.valid_up_to(),
+            "the file is not UTF-8".to_owned(),
+        )]
+    })?;
     let (table, errors) = DeTable::parse_recoverable(utf8);
     if !errors.is_empty() {
-        let problems = errors.iter().map(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            problem(at, error.message().to_owned())
+        let errors = errors.iter().map(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            parse_error(offset, error.message().to_owned())
         });
-        let mut problems: Vec<Problem> = problems.collect();
-        problems.sort_by_key(|problem| problem.at);
-        // What follows on the same line is most often a consequence of the first.
-        problems.dedup_by_key(|problem| problem.at.line);
-        return Err(problems);
+        let mut errors: Vec<ParseError> = errors.collect();
+        errors.sort_by_key(|error| error.position);
+        // Further errors on the same line are usually consequences of the first.
+        errors.dedup_by_key(|error| error.position.line);
+        return Err(errors);
     }
     let mut spans: Vec<(Range<usize>, Range<usize>, String, DeValue<'_>)> = table
         .into_inner()
@@ -46,13 +52,13 @@ pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<Problem>> {
             )
         })
         .collect();
-    // The table is sorted by name; errors are told from the top of the file.
+    // `DeTable` is sorted by name; errors are reported in the order of the file.
     spans.sort_by_key(|(name_span, ..)| name_span.start);
     let mut settings = Vec::new();
-    let mut problems = Vec::new();
+    let mut errors = Vec::new();
     let mut last = (0, Position::START);
-    let mut place = |offset: usize| {
-        // A table may be named twice, for example by dotted keys; then its place is counted anew.
+    let mut position = |offset: usize| {
+        // Offsets can go back, because dotted keys define the same table at several places.
         let from = if offset < last.0 {
             (0, Position::START)
         } else {
@@ -62,39 +68,39 @@ pub fn parse(text: &[u8]) -> Result<Vec<Setting>, Vec<Problem>> {
         last.1
     };
     for (name_span, value_span, name, value) in spans {
-        let name_at = place(name_span.start);
-        match converted(value) {
+        let name_position = position(name_span.start);
+        match convert(value) {
             Ok(value) => settings.push(Setting {
                 name,
-                name_at,
+                name_position,
                 value,
-                value_at: place(value_span.start),
+                value_position: position(value_span.start),
             }),
-            Err(found) => problems.push(Problem {
-                at: name_at,
+            Err(found) => errors.push(ParseError {
+                position: name_position,
                 message: format!(
                     "`{name}` is {found}; a setting is a number, a boolean, a string or a list"
                 ),
             }),
         }
     }
-    if problems.is_empty() {
+    if errors.is_empty() {
         Ok(settings)
     } else {
-        Err(problems)
+        Err(errors)
     }
 }
 
-/// A value in our terms, or what it is instead.
-fn converted(value: DeValue<'_>) -> Result<Value, &'static str> {
+/// Converts a value, or returns its type in words if no setting has that type.
+fn convert(value: DeValue<'_>) -> Result<SettingValue, &'static str> {
     Ok(match value {
-        DeValue::String(text) => Value::Text(text.into_owned()),
-        DeValue::Integer(number) => Value::Integer(integer(&number)?),
-        DeValue::Boolean(is) => Value::Boolean(is),
-        DeValue::Array(values) => Value::List(
+        DeValue::String(text) => SettingValue::Text(text.into_owned()),
+        DeValue::Integer(number) => SettingValue::Integer(integer(&number)?),
+        DeValue::Boolean(is) => SettingValue::Boolean(is),
+        DeValue::Array(values) => SettingValue::List(
             values
                 .into_iter()
-                .map(|value| converted(value.into_inner()))
+                .map(|value| convert(value.into_inner()))
                 .collect::<Result<_, _>>()?,
         ),
         DeValue::Float(_) => return Err("a number with a fraction"),
@@ -112,33 +118,33 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> Vec<(u32, u32, String)> {
-        let problems = parse(text.as_bytes()).unwrap_err().into_iter();
-        problems
-            .map(|problem| (problem.at.line, problem.at.column, problem.message))
+        let errors = parse(text.as_bytes()).unwrap_err().into_iter();
+        errors
+            .map(|error| (error.position.line, error.position.column, error.message))
             .collect()
     }
 
     #[test]
-    fn settings_come_in_the_order_of_the_file_with_their_places() {
+    fn parse_returns_settings_in_file_order_with_positions() {
         let text =
             "max_clients = 0x10\n\nlisten_tcp = true\naccess_drivers = [ # none\n  'x',\n]\n";
         let settings = parse(text.as_bytes()).unwrap();
-        let list = Value::List(vec![Value::Text("x".to_owned())]);
+        let list = SettingValue::List(vec![SettingValue::Text("x".to_owned())]);
         let expected = [
-            ("max_clients", 1, 15, Value::Integer(16)),
-            ("listen_tcp", 3, 14, Value::Boolean(true)),
+            ("max_clients", 1, 15, SettingValue::Integer(16)),
+            ("listen_tcp", 3, 14, SettingValue::Boolean(true)),
             ("access_drivers", 4, 18, list),
         ];
         assert_eq!(settings.len(), expected.len());
         for (setting, (name, line, column, value)) in settings.into_iter().zip(expected) {
             assert_eq!((setting.name.as_str(), setting.value), (name, value));
-            assert_eq!(setting.name_at, Position { line, column: 1 });
-            assert_eq!(setting.value_at, Position { line, column });
+            assert_eq!(setting.name_position, Position { line, column: 1 });
+            assert_eq!(setting.value_position, Position { line, column });
         }
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told_with_its_place() {
+    fn parse_reports_all_errors_with_positions() {
         let found = refused("a = 1\nb = \"x\nc = = 1\n");
         assert_eq!(
             found.iter().map(|(line, ..)| *line).collect::<Vec<_>>(),
@@ -159,20 +165,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_stand_there_once() {
+    fn duplicate_name_is_rejected() {
         let found = refused("a = 1\na = 2\n");
         assert_eq!(found[0].0, 2);
         assert!(found[0].2.contains("duplicate"), "{found:?}");
     }
 
     #[test]
-    fn what_is_not_text_is_told_with_its_place() {
-        let problems = parse(b"a = 1\nb = \"\xff\"").unwrap_err();
-        assert_eq!(problems[0].at, Position { line: 2, column: 6 });
+    fn invalid_utf8_is_rejected_with_its_position() {
+        let errors = parse(b"a = 1\nb = \"\xff\"").unwrap_err();
+        assert_eq!(errors[0].position, Position { line: 2, column: 6 });
     }
 
     #[test]
-    fn deep_lists_are_refused() {
+    fn deeply_nested_list_is_rejected() {
         let deep = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(parse(deep.as_bytes()).is_err());
     }

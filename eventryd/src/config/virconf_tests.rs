@@ -1,31 +1,31 @@
-//! The syntax of `libvirtd.conf`, rule by rule.
+//! Tests of the syntax of `libvirtd.conf`.
 
 use super::*;
 use proptest::prelude::*;
 
-fn values(text: &str) -> Vec<(String, Value)> {
-    let parsed = Virconf::parse(text.as_bytes()).unwrap_or_else(|problem| panic!("{problem:?}"));
+fn values(text: &str) -> Vec<(String, SettingValue)> {
+    let parsed = Virconf::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
     let settings = parsed.settings.into_iter();
     settings
         .map(|setting| (setting.name, setting.value))
         .collect()
 }
 
-fn value(text: &str) -> Value {
+fn value(text: &str) -> SettingValue {
     values(&format!("a = {text}")).remove(0).1
 }
 
 fn refused(text: &str) -> (u32, u32, String) {
-    let problem = Virconf::parse(text.as_bytes()).unwrap_err();
-    (problem.at.line, problem.at.column, problem.message)
+    let error = Virconf::parse(text.as_bytes()).unwrap_err();
+    (error.position.line, error.position.column, error.message)
 }
 
-fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
+fn text(text: &str) -> SettingValue {
+    SettingValue::Text(text.to_owned())
 }
 
 #[test]
-fn a_backslash_is_a_backslash() {
+fn backslash_is_an_ordinary_character() {
     assert_eq!(
         value(r#""C=GB,O=Red Hat\, Inc\n""#),
         text(r"C=GB,O=Red Hat\, Inc\n")
@@ -34,7 +34,7 @@ fn a_backslash_is_a_backslash() {
 }
 
 #[test]
-fn a_string_stands_in_single_double_or_triple_quotes() {
+fn string_may_have_single_double_or_triple_quotes() {
     assert_eq!(value(r#"'it is "so"'"#), text(r#"it is "so""#));
     assert_eq!(value("\"it's\""), text("it's"));
     assert_eq!(
@@ -45,9 +45,9 @@ fn a_string_stands_in_single_double_or_triple_quotes() {
 }
 
 #[test]
-fn settings_are_separated_by_line_ends_or_semicolons() {
+fn line_ends_and_semicolons_separate_settings() {
     let expected =
-        [("a", 1), ("b", 2), ("c", 3)].map(|(name, n)| (name.to_owned(), Value::Integer(n)));
+        [("a", 1), ("b", 2), ("c", 3)].map(|(name, n)| (name.to_owned(), SettingValue::Integer(n)));
     for written in [
         "a=1\nb=2\r\n\n c = 3",
         "a=1;b=2 ;\n\tc=3;",
@@ -59,7 +59,7 @@ fn settings_are_separated_by_line_ends_or_semicolons() {
 }
 
 #[test]
-fn a_number_may_have_a_sign_and_leading_zeros() {
+fn number_may_have_a_sign_and_leading_zeros() {
     let numbers = [
         ("007", 7),
         ("+5", 5),
@@ -68,7 +68,7 @@ fn a_number_may_have_a_sign_and_leading_zeros() {
         ("-9223372036854775808", i64::MIN),
     ];
     for (written, number) in numbers {
-        assert_eq!(value(written), Value::Integer(number));
+        assert_eq!(value(written), SettingValue::Integer(number));
     }
     assert_eq!(
         refused("a = 9223372036854775808"),
@@ -78,8 +78,8 @@ fn a_number_may_have_a_sign_and_leading_zeros() {
 }
 
 #[test]
-fn a_list_may_go_over_lines_and_end_with_a_comma() {
-    let both = Value::List(vec![text("x"), text("y")]);
+fn list_may_span_lines_and_end_with_a_comma() {
+    let both = SettingValue::List(vec![text("x"), text("y")]);
     for written in [
         "[\"x\",\"y\"]",
         "[\n  'x',\n\t\"y\",\n]",
@@ -87,11 +87,11 @@ fn a_list_may_go_over_lines_and_end_with_a_comma() {
     ] {
         assert_eq!(value(written), both, "{written:?}");
     }
-    assert_eq!(value("[]"), Value::List(Vec::new()));
+    assert_eq!(value("[]"), SettingValue::List(Vec::new()));
 }
 
 #[test]
-fn every_setting_stands_there_in_its_order_with_its_place() {
+fn parse_returns_settings_in_file_order_with_positions() {
     let parsed = Virconf::parse(b"\n  a = 1; b = 2\na = 3").unwrap();
     let places: Vec<_> = parsed
         .settings
@@ -99,9 +99,9 @@ fn every_setting_stands_there_in_its_order_with_its_place() {
         .map(|s| {
             (
                 s.name.as_str(),
-                s.name_at.line,
-                s.name_at.column,
-                s.value_at.column,
+                s.name_position.line,
+                s.name_position.column,
+                s.value_position.column,
             )
         })
         .collect();
@@ -109,7 +109,7 @@ fn every_setting_stands_there_in_its_order_with_its_place() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn syntax_error_reports_its_position() {
     let cases = [
         ("a = 1 b = 2", (1, 7), "end of the line"),
         ("\n= 1", (2, 1), "name"),
@@ -141,12 +141,12 @@ fn what_is_wrong_is_told_with_its_place() {
 }
 
 #[test]
-fn depth_and_size_have_a_limit() {
+fn depth_and_size_are_limited() {
     let deep = |depth| format!("a = {}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(Virconf::parse(deep(16).as_bytes()).is_ok());
     assert!(refused(&deep(17)).2.contains("too deep"));
     assert!(refused(&deep(1_000_000)).2.contains("too deep"));
-    let long = vec![b'\n'; MAX_SIZE + 1];
+    let long = vec![b'\n'; MAX_FILE_SIZE + 1];
     assert!(
         Virconf::parse(&long)
             .unwrap_err()
@@ -157,29 +157,29 @@ fn depth_and_size_have_a_limit() {
 }
 
 #[test]
-fn a_comment_may_be_in_any_encoding_but_a_string_is_utf_8() {
+fn comment_may_have_any_encoding_but_string_is_utf8() {
     assert!(Virconf::parse(b"# caf\xe9\na = 1").is_ok());
-    let problem = Virconf::parse(b"a = \"caf\xe9\"").unwrap_err();
-    assert!(problem.message.contains("UTF-8"));
+    let error = Virconf::parse(b"a = \"caf\xe9\"").unwrap_err();
+    assert!(error.message.contains("UTF-8"));
 }
 
-/// Brackets, so that what ends too early is noticed.
-fn in_a_list(text: &str) -> Value {
-    Value::List(vec![Value::Text(text.to_owned())])
+/// Wraps a text in a list, so that a string that ends early is a syntax error.
+fn in_a_list(text: &str) -> SettingValue {
+    SettingValue::List(vec![SettingValue::Text(text.to_owned())])
 }
 
 #[test]
 fn string_that_no_quotes_can_hold_is_not_representable() {
     for text in ["a\n\"\"\"", "a\r\"", "'\"", "'\"\"\"b"] {
-        assert!(!in_a_list(text).has_notation(), "{text:?}");
+        assert!(!in_a_list(text).is_representable(), "{text:?}");
     }
     for text in ["", "\"", "'", "\"\"\"", "\"'", "\"\n'", "a\n\"\"b", "\n"] {
-        assert!(in_a_list(text).has_notation(), "{text:?}");
+        assert!(in_a_list(text).is_representable(), "{text:?}");
     }
 }
 
-/// Without the places, which a printed text has elsewhere.
-fn content(parsed: Virconf) -> Vec<(String, Value)> {
+/// Returns names and values without positions, which differ after printing.
+fn content(parsed: Virconf) -> Vec<(String, SettingValue)> {
     parsed
         .settings
         .into_iter()
@@ -189,7 +189,7 @@ fn content(parsed: Virconf) -> Vec<(String, Value)> {
 
 proptest! {
     #[test]
-    fn what_is_read_and_written_reads_the_same(
+    fn displayed_settings_read_back_the_same(
         text in proptest::collection::vec(
             prop_oneof![Just("a"), Just("="), Just("1"), Just("-"), Just("\""), Just("'"), Just("\"\"\""),
                 Just("["), Just("]"), Just(","), Just(" "), Just("\n"), Just("\r"), Just(";"), Just("#"), Just("\\"),
@@ -209,11 +209,11 @@ proptest! {
         let value = in_a_list(&text.concat());
         let read = Virconf::parse(format!("a = {value}").as_bytes());
         let reads_the_same = read.is_ok_and(|read| read.settings.len() == 1 && read.settings[0].value == value);
-        prop_assert_eq!(reads_the_same, value.has_notation());
+        prop_assert_eq!(reads_the_same, value.is_representable());
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn parse_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = Virconf::parse(&bytes);
     }
 }

@@ -3,7 +3,7 @@
 use super::progress::ProgressChange;
 use super::transport::TransportError;
 use crate::session::{AuthRequest, DropReason, Expiry, Refusal, Request};
-use crate::wire::{Header, Violation};
+use crate::wire::{FrameError, Header};
 use eventry::{Events, Time};
 
 /// The next action of the owner of a connection.
@@ -47,7 +47,7 @@ pub enum Notice {
         in_progress: usize,
     },
     /// The client broke the framing (DM-801). The connection closes.
-    Violation(Violation),
+    Violation(FrameError),
     /// The client exceeded a limit. The connection closes.
     Expired(Expiry),
 }

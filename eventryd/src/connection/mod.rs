@@ -76,7 +76,7 @@ const READ_BUDGET: u8 = 8;
 ///     }
 /// }
 /// assert_eq!(connection.watch().interest, Events::READABLE | Events::UNCONDITIONAL);
-/// # Ok::<(), eventryd::wire::Oversize>(())
+/// # Ok::<(), eventryd::wire::EncodeError>(())
 /// ```
 #[derive(Debug)]
 pub struct Connection<T> {
@@ -337,7 +337,7 @@ impl<T: Transport> Connection<T> {
         if let Some(handshake) = outcome.handshake {
             session.end_handshake();
             if handshake.name.is_some() {
-                self.auth.identity.proved_mut().x509_dn = handshake.name;
+                self.auth.identity.authenticated_mut().x509_dn = handshake.name;
             }
             warning = handshake.warning;
         }

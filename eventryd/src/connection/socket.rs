@@ -2,7 +2,7 @@
 
 use super::transport::{Amount, Handshake, ReadOutcome, Transport, TransportError};
 use crate::net::Socket;
-use crate::net::tls::{Received, TlsSession};
+use crate::net::tls::{TlsReadOutcome, TlsSession};
 use std::io::{self, ErrorKind, Write};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Transport for SocketTransport {
             }
         };
         let (is_end, is_full) = (read.is_empty(), read.len() == READ_SIZE);
-        let mut received = Received::default();
+        let mut received = TlsReadOutcome::default();
         let mut name = None;
         match &mut self.tls {
             None if is_end => {}
@@ -94,7 +94,7 @@ impl Transport for SocketTransport {
 
     fn close_notify(&mut self) {
         if let Some(tls) = &mut self.tls {
-            tls.farewell();
+            tls.close_notify();
             // The client may not read, or be gone.
             let _ = tls.write_to(&mut &*self.socket);
         }

@@ -1,6 +1,6 @@
 //! The interface between a connection and whatever carries its bytes.
 
-use crate::net::tls::TlsFailure;
+use crate::net::tls::TlsSessionError;
 use std::io;
 
 /// Bytes to and from one peer: a socket with or without TLS, or a pipe in tests.
@@ -74,5 +74,5 @@ pub enum TransportError {
     Socket(#[from] io::Error),
     /// TLS failed. The alert, if there is one, was sent.
     #[error(transparent)]
-    Tls(#[from] TlsFailure),
+    Tls(#[from] TlsSessionError),
 }

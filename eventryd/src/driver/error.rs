@@ -1,41 +1,41 @@
-//! Why a driver does not do what it was asked.
+//! The errors of drivers.
 
 use thiserror::Error;
 use uuid::Uuid;
 
-/// Why a driver does not do what it was asked. The text is what the client sees.
+/// The reason why a driver rejects a request. The client gets the text.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DriverError {
     /// No driver serves the URI.
     #[error("no connection driver available for {uri}")]
     NoConnection {
-        /// The URI as the client named it.
+        /// The URI given by the client.
         uri: String,
     },
-    /// A domain was looked for and not found.
+    /// A lookup found no domain.
     #[error("Domain not found")]
     NoDomain,
-    /// A domain that a client has found before is no more.
+    /// A domain that the client refers to no longer exists.
     #[error("Domain not found: no domain with matching uuid '{uuid}' ({name})")]
     DomainGone {
-        /// Its UUID.
+        /// UUID of the domain.
         uuid: Uuid,
-        /// Its name, as the client knows it.
+        /// Name of the domain as given by the client.
         name: String,
     },
-    /// Flags without a meaning.
+    /// A request has undefined flags.
     #[error("unsupported flags (0x{flags:x}) in function {function}")]
     UnsupportedFlags {
-        /// The flags that are not known, without those that are.
+        /// The undefined flags only.
         flags: u32,
-        /// The function that was given them.
+        /// Name of the driver function.
         function: &'static str,
     },
-    /// The domain's state does not allow it, and libvirt has no better error for it.
+    /// The domain's state does not allow the operation; libvirt uses the generic error here.
     #[error("internal error: {0}")]
     Internal(String),
-    /// The domain's state does not allow it.
+    /// The domain's state does not allow the operation.
     #[error("Requested operation is not valid: {0}")]
     InvalidOperation(&'static str),
 }

@@ -1,11 +1,11 @@
-//! What a daemon serves: the `Driver` trait and the in-memory hypervisor.
+//! The `Driver` trait and the in-memory hypervisor.
 //!
-//! A [`Driver`] opens [`HypervisorSession`]s; a session answers questions about the machine and
-//! its domains, and changes them. Neither knows anything of the protocol, its flags aside: names are bytes, a
-//! domain's number is an `Option`, an error is an enum. Neither reads a clock: where the answer depends on the
-//! time, the time is an argument.
+//! A [`Driver`] opens [`HypervisorSession`]s. A session returns information about the
+//! machine and its domains, and changes them. Both are independent of the wire protocol except for
+//! its flags: a domain's id is an `Option`, an error is an enum. Both have no clock: a method whose
+//! result depends on the time takes the time as an argument.
 //!
-//! Whether a caller may do what it asks is decided before a session is asked (DM-1103).
+//! The caller checks permissions before it calls a connection (DM-1103).
 
 mod error;
 pub mod memory;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use eventry::Time;
 
-/// Opens hypervisor sessions.
+/// A factory of connections to hypervisors.
 ///
 /// ```
 /// use eventryd::driver::{Driver, DriverError, ListFilter, MemoryDriver};
@@ -34,122 +34,123 @@ use eventry::Time;
 /// # Ok::<(), DriverError>(())
 /// ```
 pub trait Driver: Send + Sync {
-    /// Opens a session with the hypervisor that `uri` names; an empty one leaves the choice to the driver.
+    /// Opens a connection to the hypervisor at `uri`. With an empty URI the driver chooses one.
     ///
     /// # Errors
-    /// [`DriverError::NoConnection`] if the driver does not serve it.
+    /// [`DriverError::NoConnection`] if the driver does not serve the URI.
     fn open(&self, uri: &str) -> Result<Box<dyn HypervisorSession>, DriverError>;
 
-    /// Whether [`open`](Self::open) may wait for anything but a lock that is held for a moment: then it is left
-    /// to a worker. Only a driver that answers from memory says no.
+    /// Returns `true` if [`open`](Self::open) may block, other than on a lock that is held briefly.
+    /// A worker calls it then. Only a driver that answers from memory returns `false`.
     fn may_block(&self) -> bool {
         true
     }
 }
 
-/// A session with a hypervisor. It is closed by dropping it. Several calls may be made at the same time.
+/// A connection to a hypervisor, closed on drop. Methods may be called concurrently.
 ///
 /// # Errors
-/// Where a domain is an argument, it is found by its UUID alone, and [`DriverError::DomainGone`] says that
-/// there is none. Other errors are named where they occur.
+/// Methods with a domain as an argument identify it by its UUID alone, and return
+/// [`DriverError::DomainGone`] if it does not exist. Other errors are listed at each method.
 pub trait HypervisorSession: Send + Sync {
-    /// Whether a call, or the drop of the session, may wait for anything but a lock that is held for a
-    /// moment: then it is left to a worker. Only a session that answers from memory says no.
+    /// Returns `true` if a method or the drop of the connection may block, other than on a lock
+    /// that is held briefly. A worker calls it then. Only a connection that answers from memory
+    /// returns `false`.
     fn may_block(&self) -> bool {
         true
     }
 
-    /// The kind of hypervisor, such as "TEST" or "QEMU".
+    /// Returns the type of the hypervisor, such as "TEST" or "QEMU".
     fn kind(&self) -> String;
 
-    /// The version of the hypervisor: 1,000,000 × major + 1,000 × minor + release.
+    /// Returns the version of the hypervisor: 1,000,000 × major + 1,000 × minor + release.
     fn version(&self) -> u64;
 
-    /// The version of libvirt whose behaviour this is, counted likewise.
+    /// Returns the version of libvirt that the driver reproduces, in the same encoding.
     fn library_version(&self) -> u64;
 
-    /// The name of the machine.
+    /// Returns the name of the machine.
     fn hostname(&self) -> String;
 
-    /// The URI opened, even if the client left it to the driver.
+    /// Returns the URI of the connection, also if the driver chose it.
     fn uri(&self) -> String;
 
-    /// The machine.
+    /// Returns the properties of the machine.
     fn node_info(&self) -> NodeInfo;
 
-    /// The machine's security model.
+    /// Returns the security model of the machine.
     fn security_model(&self) -> SecurityModel;
 
-    /// Whether the hypervisor has a feature, by libvirt's number for it.
+    /// Returns `true` if the hypervisor supports a feature, a value of libvirt's `virDrvFeature`.
     fn supports(&self, feature: i32) -> bool;
 
-    /// The domains that pass the filter.
+    /// Returns the domains that match the filter.
     ///
     /// # Errors
-    /// [`DriverError::UnsupportedFlags`] if the filter has a bit without a meaning.
+    /// [`DriverError::UnsupportedFlags`] if the filter has an undefined bit.
     fn domains(&self, filter: ListFilter) -> Result<Vec<Domain>, DriverError>;
 
-    /// The running domain of this number.
+    /// Returns the running domain with this id.
     ///
     /// # Errors
     /// [`DriverError::NoDomain`] if there is none.
     fn domain_by_id(&self, id: u32) -> Result<Domain, DriverError>;
 
-    /// The domain of this name.
+    /// Returns the domain with this name.
     ///
     /// # Errors
     /// [`DriverError::NoDomain`] if there is none.
     fn domain_by_name(&self, name: &[u8]) -> Result<Domain, DriverError>;
 
-    /// The domain of this UUID.
+    /// Returns the domain with this UUID.
     ///
     /// # Errors
     /// [`DriverError::NoDomain`] if there is none.
     fn domain_by_uuid(&self, uuid: Uuid) -> Result<Domain, DriverError>;
 
-    /// What a domain uses at `now`.
+    /// Returns the state and the resources of a domain at `now`.
     ///
     /// # Errors
     /// [`DriverError::DomainGone`].
     fn info(&self, domain: &Domain, now: Time) -> Result<DomainInfo, DriverError>;
 
-    /// Where a domain is in its life, and why.
+    /// Returns the state of a domain and its reason.
     ///
     /// # Errors
     /// [`DriverError::DomainGone`].
     fn state(&self, domain: &Domain) -> Result<(DomainState, StateReason), DriverError>;
 
-    /// The kind of operating system in a domain.
+    /// Returns the type of a domain's operating system.
     ///
     /// # Errors
     /// [`DriverError::DomainGone`].
     fn os_type(&self, domain: &Domain) -> Result<String, DriverError>;
 
-    /// Whether a domain is started with the machine.
+    /// Returns `true` if the domain starts with the machine.
     ///
     /// # Errors
     /// [`DriverError::DomainGone`].
     fn autostart(&self, domain: &Domain) -> Result<bool, DriverError>;
 
-    /// Whether a domain is known while it does not run.
+    /// Returns `true` if the domain's definition persists while it does not run.
     ///
     /// # Errors
     /// [`DriverError::DomainGone`].
     fn is_persistent(&self, domain: &Domain) -> Result<bool, DriverError>;
 
-    /// Whether the state of a domain that does not run has been saved.
+    /// Returns `true` if the domain has a managed save image.
     ///
     /// # Errors
     /// [`DriverError::DomainGone`].
     fn has_managed_save(&self, domain: &Domain) -> Result<bool, DriverError>;
 
-    /// The security label of a domain.
+    /// Returns the security label of a domain.
     ///
     /// # Errors
     /// [`DriverError::DomainGone`].
     fn security_label(&self, domain: &Domain) -> Result<SecurityLabel, DriverError>;
 
-    /// Remarks about a domain, such as that it is tainted.
+    /// Returns messages about a domain, such as taints.
     ///
     /// # Errors
     /// [`DriverError::DomainGone`].
@@ -158,18 +159,18 @@ pub trait HypervisorSession: Send + Sync {
     /// Pauses a running domain.
     ///
     /// # Errors
-    /// [`DriverError::Internal`] if it does not run or is paused, [`DriverError::DomainGone`].
+    /// [`DriverError::Internal`] if the domain is not running, [`DriverError::DomainGone`].
     fn suspend(&self, domain: &Domain) -> Result<(), DriverError>;
 
-    /// Lets a paused domain go on.
+    /// Resumes a paused domain.
     ///
     /// # Errors
-    /// [`DriverError::Internal`] if it is not paused, [`DriverError::DomainGone`].
+    /// [`DriverError::Internal`] if the domain is not paused, [`DriverError::DomainGone`].
     fn resume(&self, domain: &Domain) -> Result<(), DriverError>;
 
-    /// Switches a domain off, as by its power button.
+    /// Powers a domain off.
     ///
     /// # Errors
-    /// [`DriverError::InvalidOperation`] if it does not run, [`DriverError::DomainGone`].
+    /// [`DriverError::InvalidOperation`] if the domain is not active, [`DriverError::DomainGone`].
     fn destroy(&self, domain: &Domain) -> Result<(), DriverError>;
 }

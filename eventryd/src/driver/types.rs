@@ -1,60 +1,60 @@
-//! The values that drivers and their callers exchange.
+//! Values exchanged between drivers and their callers.
 
 use uuid::Uuid;
 
-/// A domain as its hypervisor names it.
+/// A domain of a hypervisor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
-    /// The name.
+    /// Name.
     pub name: String,
-    /// What identifies it.
+    /// UUID, which identifies the domain.
     pub uuid: Uuid,
-    /// Its number while it runs.
+    /// Id while the domain runs.
     pub id: Option<u32>,
 }
 
-/// Where a domain is in its life; the numbers are libvirt's.
+/// The state of a domain, with the numbers of libvirt's `virDomainState`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DomainState {
-    /// It runs.
+    /// Running.
     Running = 1,
-    /// It is held.
+    /// Paused.
     Paused = 3,
-    /// It is off.
+    /// Powered off.
     ShutOff = 5,
 }
 
 impl DomainState {
-    /// Libvirt's number for the state.
+    /// Returns libvirt's number of the state.
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8
     }
 
-    /// Whether a domain in it counts as running; a paused one does.
+    /// Returns `true` if the domain is active, which includes paused.
     #[must_use]
     pub const fn is_active(self) -> bool {
         !matches!(self, DomainState::ShutOff)
     }
 }
 
-/// Why a domain is in its state; libvirt's numbers mean something else in every state.
+/// The reason of a state. libvirt's numbers depend on the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StateReason {
-    /// Nobody knows.
+    /// Unknown reason, in any state.
     Unknown,
-    /// Running: after a pause.
+    /// Running, after a pause.
     Unpaused,
-    /// Paused: somebody asked for it.
+    /// Paused, by a request.
     PausedByUser,
-    /// Off: somebody asked for it.
+    /// Powered off, by a request.
     Destroyed,
 }
 
 impl StateReason {
-    /// Libvirt's number for the reason.
+    /// Returns libvirt's number of the reason.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
@@ -66,86 +66,88 @@ impl StateReason {
     }
 }
 
-/// What a domain uses.
+/// State and resources of a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DomainInfo {
-    /// Where it is in its life.
+    /// State.
     pub state: DomainState,
-    /// The most memory it may use, in KiB.
+    /// Maximum memory, in KiB.
     pub max_memory_kib: u64,
-    /// The memory it uses, in KiB.
+    /// Used memory, in KiB.
     pub memory_kib: u64,
-    /// Virtual processors.
+    /// Number of virtual CPUs.
     pub vcpus: u32,
-    /// Processor time used, in nanoseconds.
+    /// Used CPU time, in nanoseconds.
     pub cpu_time_ns: u64,
 }
 
-/// The machine that a hypervisor runs on.
+/// Properties of the hypervisor's machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeInfo {
-    /// The kind of processor.
+    /// CPU model.
     pub model: String,
     /// Memory in KiB.
     pub memory_kib: u64,
-    /// Active processors.
+    /// Number of active CPUs.
     pub cpus: i32,
-    /// Their frequency in MHz.
+    /// CPU frequency in MHz.
     pub mhz: i32,
-    /// NUMA cells.
+    /// Number of NUMA cells.
     pub nodes: i32,
-    /// Sockets per cell.
+    /// Number of sockets per cell.
     pub sockets: i32,
-    /// Cores per socket.
+    /// Number of cores per socket.
     pub cores: i32,
-    /// Threads per core.
+    /// Number of threads per core.
     pub threads: i32,
 }
 
 /// The security model of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityModel {
-    /// Its name.
+    /// Name of the model.
     pub model: String,
-    /// Its domain of interpretation.
+    /// Domain of interpretation.
     pub doi: String,
 }
 
 /// The security label of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityLabel {
-    /// The label.
+    /// Label.
     pub label: String,
-    /// Whether it is enforced.
+    /// Set if the label is enforced.
     pub enforcing: bool,
 }
 
-/// Which domains to list: libvirt's bits, in groups of alternatives.
+/// A filter of domains: libvirt's `virConnectListAllDomainsFlags`, which form groups of
+/// alternatives.
 ///
-/// A group of which no bit is set does not matter; of any other, one of the bits set must fit.
+/// A domain matches if it has one of the set bits of each group. A group without set bits matches
+/// every domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListFilter(u32);
 
 impl ListFilter {
-    /// Every domain.
+    /// The filter that matches every domain.
     pub const ALL: ListFilter = ListFilter(0);
 
     const GROUPS: [u32; 7] = [0x3, 0xc, 0xf0, 0x300, 0xc00, 0x3000, 0xc000];
     const KNOWN: u32 = 0xffff;
 
-    /// The filter of these bits, known or not.
+    /// Creates a filter from bits, which may be undefined.
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
-    /// The bits without a meaning.
+    /// Returns the undefined bits.
     #[must_use]
     pub const fn unknown_bits(self) -> u32 {
         self.0 & !Self::KNOWN
     }
 
-    /// Whether the filter lets a domain with these traits pass.
+    /// Returns `true` if a domain with these traits matches.
     #[must_use]
     pub fn admits(self, traits: DomainTraits) -> bool {
         let fits = traits.bits();
@@ -155,25 +157,25 @@ impl ListFilter {
     }
 }
 
-/// What a [`ListFilter`] looks at.
+/// The properties of a domain that a [`ListFilter`] uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DomainTraits {
-    /// Where it is in its life; it is active unless it is off.
+    /// State; a domain is active unless it is powered off.
     pub state: DomainState,
-    /// Whether it is known while it does not run.
+    /// Set if the definition persists while the domain does not run.
     pub persistent: bool,
-    /// Whether its state has been saved.
+    /// Set if the domain has a managed save image.
     pub managed_save: bool,
-    /// Whether it is started with the machine.
+    /// Set if the domain starts with the machine.
     pub autostart: bool,
-    /// Whether it has snapshots.
+    /// Set if the domain has snapshots.
     pub snapshots: bool,
-    /// Whether it has checkpoints.
+    /// Set if the domain has checkpoints.
     pub checkpoints: bool,
 }
 
 impl DomainTraits {
-    /// Of each group, the one bit that fits.
+    /// Returns the matching bit of each group.
     fn bits(self) -> u32 {
         let pair = |first: u32, yes: bool| if yes { first } else { first << 1 };
         let state = match self.state {

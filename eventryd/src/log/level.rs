@@ -1,24 +1,24 @@
-//! How important a line of the log is.
+//! Log levels.
 
 use std::fmt;
 
-/// How important a line is, in libvirt's numbers (DM-1602).
+/// Level of a line, with libvirt's numbers (DM-1602).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// Every turn of the loop. Libvirt has no number for it: it is had with `-vv` only.
+    /// Each turn of the event loop. libvirt has no such level: only `-vv` enables it.
     Trace = 0,
-    /// Every connection and call.
+    /// Each connection and call.
     Debug = 1,
-    /// What happens to clients and to the daemon.
+    /// Normal events of clients and of the daemon.
     Info = 2,
-    /// What somebody should look at.
+    /// Conditions that an administrator should look at.
     Warning = 3,
-    /// What did not work.
+    /// Failed operations.
     Error = 4,
 }
 
 impl Level {
-    /// The level that libvirt gives this number.
+    /// Returns the level with libvirt's `number`, from 1 to 4.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Level> {
         match number {
@@ -30,7 +30,7 @@ impl Level {
         }
     }
 
-    /// The level that `LIBVIRT_DEBUG` names: a number or a word (DM-1601).
+    /// Parses the value of `LIBVIRT_DEBUG`: a number or a word (DM-1601).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Level> {
         match name {
@@ -42,7 +42,7 @@ impl Level {
         }
     }
 
-    /// The number that syslog has for it.
+    /// Returns the severity in syslog (RFC 5424, section 6.2.1).
     #[must_use]
     pub fn syslog_severity(self) -> u8 {
         match self {
@@ -78,7 +78,7 @@ impl From<Level> for tracing::level_filters::LevelFilter {
     }
 }
 
-/// The word that stands in a line (DM-1604).
+/// Writes the word for a log line (DM-1604).
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,31 +1,31 @@
-//! A line of the log: libvirt's form, and nothing in it that could be taken for another line.
+//! Format of a log line, and escaping of the text in it.
 
 use super::Level;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// How long the text of a line may be, in bytes; what is beyond is counted.
-pub const MAX_TEXT: usize = 4096;
+/// Maximum length of the text of a line in bytes. The text is cut there.
+pub const MAX_TEXT_LEN: usize = 4096;
 
-/// What a line says.
+/// Contents of a log line.
 #[derive(Clone, Debug)]
-pub struct Line<'a> {
-    /// Since 1970, in UTC.
+pub struct LogLine<'a> {
+    /// Time since 1970-01-01 00:00 UTC.
     pub time: Duration,
-    /// The thread, by the number that the system gives it.
+    /// Thread ID of the kernel.
     pub thread: u32,
-    /// How important it is.
+    /// Level.
     pub level: Level,
-    /// The part of the daemon that says it, and where.
+    /// Module of the event, for example `server.hub`.
     pub source: &'a str,
-    /// The line of the source.
+    /// Line in the source file.
     pub source_line: u32,
-    /// What it says. Escaped already: [`Text`].
+    /// Text, already escaped by [`EscapedText`].
     pub text: &'a str,
 }
 
-/// `YYYY-MM-DD hh:mm:ss.mmm+0000: thread: level : source:line : text` (DM-1604).
-impl fmt::Display for Line<'_> {
+/// Writes `YYYY-MM-DD hh:mm:ss.mmm+0000: thread: level : source:line : text` (DM-1604).
+impl fmt::Display for LogLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.time.as_secs();
         let (year, month, day) = date(seconds / 86_400);
@@ -43,9 +43,9 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// Year, month and day of a day counted from 1970.
+/// Converts days since 1970-01-01 to year, month and day.
 fn date(days: u64) -> (u64, u64, u64) {
-    // Counted from 1 March of the year 0, a leap day is the last of its year.
+    // Days count from 1 March of year 0, so that a leap day is the last day of its year.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =
@@ -62,39 +62,43 @@ fn date(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-/// Collects text for a line: of one line, without what would steer a terminal, of a bounded length.
+/// Collector of text for a log line.
+///
+/// The result is one line of bounded length: characters that end a line, control a terminal or
+/// change the text direction are escaped, and text beyond [`MAX_TEXT_LEN`] is replaced by its
+/// length.
 ///
 /// ```
-/// use eventryd::log::Text;
+/// use eventryd::log::EscapedText;
 /// use std::fmt::Write;
 ///
-/// let mut text = Text::default();
+/// let mut text = EscapedText::default();
 /// write!(text, "client {} says {}", 7, "hello\n2026-01-01 error : forged\x1b[2J").unwrap();
 /// assert_eq!(text.finish(), "client 7 says hello\\n2026-01-01 error : forged\\u{1b}[2J");
 /// ```
 #[derive(Debug, Default)]
-pub struct Text {
+pub struct EscapedText {
     text: String,
-    left_out: usize,
+    omitted: usize,
 }
 
-impl Text {
-    /// What was collected.
+impl EscapedText {
+    /// Returns the text, followed by the number of omitted bytes if it was cut.
     #[must_use]
     pub fn finish(mut self) -> String {
-        if self.left_out > 0 {
-            let _ = write!(self.text, "... ({} bytes more)", self.left_out);
+        if self.omitted > 0 {
+            let _ = write!(self.text, "... ({} bytes more)", self.omitted);
         }
         self.text
     }
 }
 
-impl Write for Text {
+impl Write for EscapedText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            if self.text.len() >= MAX_TEXT {
-                self.left_out += c.len_utf8();
-            } else if steers(c) {
+            if self.text.len() >= MAX_TEXT_LEN {
+                self.omitted += c.len_utf8();
+            } else if is_control_or_format(c) {
                 self.text.extend(c.escape_default());
             } else {
                 self.text.push(c);
@@ -104,8 +108,9 @@ impl Write for Text {
     }
 }
 
-/// Whether a character ends lines, steers terminals or changes the direction of what is around it.
-fn steers(c: char) -> bool {
+/// Returns `true` for a character that ends a line, controls a terminal or changes the text
+/// direction.
+fn is_control_or_format(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
@@ -115,15 +120,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn escaped(text: &str) -> String {
-        let mut collected = Text::default();
+    fn escape(text: &str) -> String {
+        let mut collected = EscapedText::default();
         collected.write_str(text).unwrap();
         collected.finish()
     }
 
     #[test]
-    fn a_line_has_the_form_of_libvirt() {
-        let line = Line {
+    fn line_has_the_format_of_libvirt() {
+        let line = LogLine {
             time: Duration::from_millis(1_700_000_000_123),
             thread: 4711,
             level: Level::Warning,
@@ -157,27 +162,27 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_says_stays_on_its_line() {
+    fn control_characters_are_escaped() {
         assert_eq!(
-            escaped("a\r\nb\tc\0d\u{7f}\u{85}\u{2028}\u{202e}é"),
+            escape("a\r\nb\tc\0d\u{7f}\u{85}\u{2028}\u{202e}é"),
             "a\\r\\nb\\tc\\u{0}d\\u{7f}\\u{85}\\u{2028}\\u{202e}é"
         );
     }
 
     #[test]
-    fn a_long_text_is_cut_and_its_rest_counted() {
-        let text = escaped(&"x".repeat(MAX_TEXT + 7));
-        assert_eq!(text, "x".repeat(MAX_TEXT) + "... (7 bytes more)");
+    fn long_text_is_cut_and_omitted_bytes_counted() {
+        let text = escape(&"x".repeat(MAX_TEXT_LEN + 7));
+        assert_eq!(text, "x".repeat(MAX_TEXT_LEN) + "... (7 bytes more)");
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_two_lines_or_a_long_one(
+        fn any_text_gives_one_line_of_bounded_length(
             text in proptest::collection::vec(prop_oneof![any::<char>(), proptest::char::range('\0', '\u{9f}'), proptest::char::range('\u{2000}', '\u{2070}')], 0..50)
         ) {
-            let text = escaped(&text.into_iter().collect::<String>());
-            prop_assert!(!text.contains(steers));
-            prop_assert!(text.len() < MAX_TEXT + 64);
+            let text = escape(&text.into_iter().collect::<String>());
+            prop_assert!(!text.contains(is_control_or_format));
+            prop_assert!(text.len() < MAX_TEXT_LEN + 64);
         }
     }
 }

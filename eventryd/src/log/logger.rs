@@ -1,8 +1,8 @@
-//! What `tracing` calls for every event.
+//! The `tracing` layer that writes the log.
 
-use super::line::{Line, Text};
-use super::sink::{Sink, SinkError, Taken};
-use super::{Burst, Filters, Level, Output};
+use super::line::{EscapedText, LogLine};
+use super::sink::{Sink, SinkError, SinkInput};
+use super::{Filters, Level, Output, RateLimiter};
 use crate::sync::Mutex;
 use eventry::Time;
 use rustix::thread::gettid;
@@ -19,31 +19,31 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is logged, and where to.
+/// Configuration of the log.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Setup {
-    /// The least level of parts that no filter names.
+pub struct LogConfig {
+    /// Lowest level of modules that no filter matches.
     pub level: Level,
-    /// Levels of parts.
+    /// Levels of modules.
     pub filters: Filters,
-    /// Where lines go.
+    /// Destinations.
     pub outputs: Vec<Output>,
-    /// Lines of one kind in ten seconds ([`WINDOW`](super::WINDOW)); 0 is no limit.
-    pub burst: u32,
+    /// Lines of one kind per [`RATE_LIMIT_WINDOW`](super::RATE_LIMIT_WINDOW); 0 means no limit.
+    pub burst_limit: u32,
 }
 
-/// The log of this process; a clone is the same log.
+/// Log of the process. Clones share it.
 #[derive(Clone)]
 pub struct Logger(Arc<Shared>);
 
-/// Another setup, with its outputs open: [`Logger::apply`] cannot fail any more.
-pub struct Change {
-    setup: Setup,
+/// Configuration whose outputs are open, so that [`Logger::apply`] cannot fail.
+pub struct PreparedLogConfig {
+    config: LogConfig,
     sinks: Vec<Sink>,
 }
 
 struct Shared {
-    /// Never held while an event is made: only what is made here already is written under it.
+    /// Not held while an event is formatted, because `Display` code of other modules runs then.
     state: Mutex<State>,
 }
 
@@ -51,11 +51,11 @@ struct State {
     level: Level,
     filters: Filters,
     sinks: Vec<Sink>,
-    burst: Burst<Identifier>,
+    limiter: RateLimiter<Identifier>,
 }
 
 impl Logger {
-    /// Opens the outputs and makes this the log of the process.
+    /// Opens the outputs and installs the log as the global `tracing` subscriber.
     ///
     /// # Errors
     ///
@@ -63,85 +63,86 @@ impl Logger {
     ///
     /// # Panics
     ///
-    /// If the process has a log already.
-    pub fn install(setup: &Setup) -> Result<Logger, SinkError> {
-        let logger = Logger::open(setup)?;
+    /// If the process already has a global subscriber.
+    pub fn install(config: &LogConfig) -> Result<Logger, SinkError> {
+        let logger = Logger::open(config)?;
         tracing_subscriber::registry().with(logger.clone()).init();
         Ok(logger)
     }
 
-    fn open(setup: &Setup) -> Result<Logger, SinkError> {
+    fn open(config: &LogConfig) -> Result<Logger, SinkError> {
         let state = State {
-            level: setup.level,
-            filters: setup.filters.clone(),
-            sinks: open_all(&setup.outputs)?,
-            burst: Burst::new(setup.burst),
+            level: config.level,
+            filters: config.filters.clone(),
+            sinks: open_sinks(&config.outputs)?,
+            limiter: RateLimiter::new(config.burst_limit),
         };
         let state = Mutex::new(state);
         Ok(Logger(Arc::new(Shared { state })))
     }
 
-    /// Opens the outputs of another setup; files anew, so that they may have been moved away.
+    /// Opens the outputs of another configuration. Files are reopened by path, so that a rotated
+    /// file is created again.
     ///
     /// # Errors
     ///
-    /// [`SinkError`] if an output cannot be opened; then nothing is changed.
-    pub fn prepare(&self, setup: &Setup) -> Result<Change, SinkError> {
-        Ok(Change {
-            setup: setup.clone(),
-            sinks: open_all(&setup.outputs)?,
+    /// [`SinkError`] if an output cannot be opened. The current log is unaffected in that case.
+    pub fn prepare(&self, config: &LogConfig) -> Result<PreparedLogConfig, SinkError> {
+        Ok(PreparedLogConfig {
+            config: config.clone(),
+            sinks: open_sinks(&config.outputs)?,
         })
     }
 
-    /// Logs so from now on.
-    pub fn apply(&self, change: Change) {
-        let Change { setup, sinks } = change;
+    /// Replaces the configuration.
+    pub fn apply(&self, prepared: PreparedLogConfig) {
+        let PreparedLogConfig { config, sinks } = prepared;
         let mut state = self.0.state.lock();
-        state.level = setup.level;
-        state.filters = setup.filters;
+        state.level = config.level;
+        state.filters = config.filters;
         let old = std::mem::replace(&mut state.sinks, sinks);
-        state.burst.set_limit(setup.burst);
+        state.limiter.set_limit(config.burst_limit);
         drop(state);
         drop(old);
-        // Whoever asked before whether anybody listens has to ask again.
+        // `tracing` caches for each call site whether it is enabled.
         tracing::callsite::rebuild_interest_cache();
     }
 
-    /// Tells what was suppressed and not told yet. For the end of the process.
+    /// Logs the suppressed lines that are not reported yet. To be called before the process exits.
     pub fn finish(&self) {
-        let suppressed = self.0.state.lock().burst.end();
-        tell(suppressed);
+        let suppressed = self.0.state.lock().limiter.take_all();
+        log_suppressed(suppressed);
     }
 
-    /// Writes an event to every output that takes its level.
+    /// Formats an event and writes it to each output whose level is low enough.
     fn write<S>(&self, event: &Event<'_>, level: Level, context: &Context<'_, S>)
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
         let metadata = event.metadata();
-        let mut said = Said::default();
-        event.record(&mut said);
-        let text = said.finish();
-        let line = Line {
-            time: read(ClockId::Realtime),
+        let mut event_text = EventText::default();
+        event.record(&mut event_text);
+        let text = event_text.finish();
+        let line = LogLine {
+            time: clock_time(ClockId::Realtime),
             thread: u32::try_from(gettid().as_raw_pid()).unwrap_or_default(),
             level,
-            source: &source_of(metadata.target()),
+            source: &source_name(metadata.target()),
             source_line: metadata.line().unwrap_or_default(),
             text: &text,
         };
         let line = format!("{line}\n");
         let mut state = self.0.state.lock();
         for sink in state.sinks.iter_mut().filter(|sink| sink.level <= level) {
-            match sink.takes() {
-                Taken::Event(layer) => layer.on_event(event, context.clone()),
-                Taken::Line => sink.write(level, &line, &text),
+            match sink.input() {
+                SinkInput::Event(layer) => layer.on_event(event, context.clone()),
+                SinkInput::Line => sink.write(level, &line, &text),
             }
         }
     }
 }
 
-fn open_all(outputs: &[Output]) -> Result<Vec<Sink>, SinkError> {
+fn open_sinks(outputs: &[Output]) -> Result<Vec<Sink>, SinkError> {
     outputs.iter().map(Sink::open).collect()
 }
 
@@ -151,18 +152,18 @@ impl fmt::Debug for Logger {
     }
 }
 
-impl fmt::Debug for Change {
+impl fmt::Debug for PreparedLogConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Change")
-            .field("setup", &self.setup)
+        f.debug_struct("PreparedLogConfig")
+            .field("config", &self.config)
             .finish_non_exhaustive()
     }
 }
 
 impl State {
-    fn level_of(&self, target: &str) -> Level {
+    fn level_for(&self, target: &str) -> Level {
         self.filters
-            .level_of(&source_of(target))
+            .level_for(&source_name(target))
             .unwrap_or(self.level)
     }
 }
@@ -172,7 +173,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let least = self.0.state.lock().level_of(metadata.target());
+        let least = self.0.state.lock().level_for(metadata.target());
         if metadata.is_event() && Level::from(metadata.level()) >= least {
             Interest::always()
         } else {
@@ -192,36 +193,43 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
         let level = Level::from(metadata.level());
-        let now = Time::ZERO.after(read(ClockId::Monotonic));
-        // Whoever asks for every call gets every call; and what was suppressed is told in any case.
+        let now = Time::ZERO.after(clock_time(ClockId::Monotonic));
+        // Debug lines are not limited, as they are enabled on purpose. Nor are the reports of this
+        // module, which would otherwise suppress each other.
         let is_limited = level >= Level::Info && metadata.target() != module_path!();
-        let (ended, is_admitted) = {
-            let burst = &mut self.0.state.lock().burst;
-            let ended = burst.ended(now);
-            (ended, !is_limited || burst.admit(now, metadata.callsite()))
+        let (expired, is_allowed) = {
+            let limiter = &mut self.0.state.lock().limiter;
+            let expired = limiter.take_expired(now);
+            (
+                expired,
+                !is_limited || limiter.allow(now, metadata.callsite()),
+            )
         };
-        // A flood costs little: a line that nobody sees is not made.
-        if is_admitted {
+        // A suppressed line is not formatted, so that a flood costs little.
+        if is_allowed {
             self.write(event, level, &context);
         }
-        tell(ended);
+        log_suppressed(expired);
     }
 }
 
-/// Logs what was suppressed.
-fn tell(suppressed: Vec<(Identifier, u64)>) {
+/// Logs the number of suppressed lines of each kind.
+fn log_suppressed(suppressed: Vec<(Identifier, u64)>) {
     for (kind, count) in suppressed {
         let metadata = kind.0.metadata();
-        let source = source_of(metadata.target());
+        let source = source_name(metadata.target());
         let line = metadata.line().unwrap_or_default();
-        tracing::warn!("{count} more lines like those of {source}:{line} were suppressed");
+        tracing::warn!(
+            "{count} more lines of {source}:{line} suppressed; eventry_log_burst sets the limit"
+        );
     }
 }
 
-/// The name of a part of the daemon, from the path of its module. The program itself is `daemon` and the
-/// events of the library are `loop`: the filters of libvirtd's sample file silence everything with `event`
-/// in its name.
-fn source_of(target: &str) -> String {
+/// Returns the name of a module in the log, from its path in the crate.
+///
+/// The command line is `daemon` and the library is `loop`, because the filters in libvirt's sample
+/// `libvirtd.conf` match every name that contains `event`.
+fn source_name(target: &str) -> String {
     let path: Vec<&str> = target.split("::").collect();
     let (part, rest) = match path.as_slice() {
         ["eventryd"] => (Some("daemon"), &[][..]),
@@ -233,27 +241,27 @@ fn source_of(target: &str) -> String {
     parts.join(".")
 }
 
-fn read(clock: ClockId) -> Duration {
-    // Neither clock is before its origin.
+fn clock_time(clock: ClockId) -> Duration {
+    // Both clocks are past their origin, so the conversion does not fail.
     clock_gettime(clock).try_into().unwrap_or_default()
 }
 
-/// What an event says: its message, then its fields.
+/// Text of an event: its message, then its fields.
 #[derive(Default)]
-struct Said {
-    message: Text,
-    fields: Text,
+struct EventText {
+    message: EscapedText,
+    fields: EscapedText,
 }
 
-impl Said {
+impl EventText {
     fn finish(self) -> String {
         self.message.finish() + &self.fields.finish()
     }
 }
 
-impl Visit for Said {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Text takes everything.
+        // Writing to `EscapedText` does not fail.
         let _ = if field.name() == "message" {
             write!(self.message, "{value:?}")
         } else {

@@ -1,4 +1,4 @@
-//! The log as `tracing` drives it, in a file.
+//! Tests of the layer with a file as output.
 
 use super::*;
 use crate::log::Destination;
@@ -13,18 +13,18 @@ fn output(level: Level, path: &Path) -> Output {
     }
 }
 
-fn setup(level: Level, path: &Path) -> Setup {
-    Setup {
+fn config(level: Level, path: &Path) -> LogConfig {
+    LogConfig {
         level,
         filters: Filters::default(),
         outputs: vec![output(Level::Trace, path)],
-        burst: 50,
+        burst_limit: 50,
     }
 }
 
-/// What is in a file after some events. The log is this thread's.
-fn logged(setup: &Setup, path: &Path, events: impl FnOnce(&Logger)) -> String {
-    let logger = Logger::open(setup).unwrap();
+/// Runs `events` with a log of this thread and returns the contents of the file.
+fn logged(config: &LogConfig, path: &Path, events: impl FnOnce(&Logger)) -> String {
+    let logger = Logger::open(config).unwrap();
     let subscriber = tracing_subscriber::registry().with(logger.clone());
     with_default(subscriber, || events(&logger));
     std::fs::read_to_string(path).unwrap()
@@ -40,7 +40,7 @@ fn texts(log: &str) -> Vec<&str> {
 fn line_has_message_and_escaped_fields() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let log = logged(&setup(Level::Info, &path), &path, |_| {
+    let log = logged(&config(Level::Info, &path), &path, |_| {
         let name = "x\n2026-01-01 00:00:00.000+0000: 1: error : forged";
         tracing::info!(clients = 1, name, "two came");
     });
@@ -55,13 +55,13 @@ fn line_has_message_and_escaped_fields() {
 }
 
 #[test]
-fn filters_and_outputs_each_have_a_level() {
+fn filters_and_outputs_have_their_own_levels() {
     let dir = tempfile::tempdir().unwrap();
     let (path, errors) = (dir.path().join("log"), dir.path().join("errors"));
-    let mut setup = setup(Level::Warning, &path);
-    setup.filters = Filters::parse("1:quiet.part").unwrap();
-    setup.outputs.push(output(Level::Error, &errors));
-    let log = logged(&setup, &path, |_| {
+    let mut config = config(Level::Warning, &path);
+    config.filters = Filters::parse("1:quiet.part").unwrap();
+    config.outputs.push(output(Level::Error, &errors));
+    let log = logged(&config, &path, |_| {
         tracing::info!("not this");
         tracing::warn!("this");
         tracing::error!("this too");
@@ -78,10 +78,10 @@ fn filters_and_outputs_each_have_a_level() {
 }
 
 #[test]
-fn a_flood_of_one_kind_is_cut_and_its_length_told_at_the_end() {
+fn flood_is_limited_and_its_count_logged_at_finish() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let log = logged(&setup(Level::Debug, &path), &path, |logger| {
+    let log = logged(&config(Level::Debug, &path), &path, |logger| {
         for client in 0..1000 {
             tracing::warn!("client {client} broke the protocol");
         }
@@ -104,13 +104,13 @@ fn a_flood_of_one_kind_is_cut_and_its_length_told_at_the_end() {
         texts(&log)
             .last()
             .unwrap()
-            .contains("950 more lines like those of log.logger.tests:"),
+            .contains("950 more lines of log.logger.tests:"),
         "{log}"
     );
 }
 
 #[test]
-fn a_line_that_is_suppressed_is_not_made() {
+fn suppressed_line_is_not_formatted() {
     struct Counted<'a>(&'a Cell<u32>);
     impl fmt::Display for Counted<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,7 +121,7 @@ fn a_line_that_is_suppressed_is_not_made() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let made = Cell::new(0);
-    logged(&setup(Level::Debug, &path), &path, |_| {
+    logged(&config(Level::Debug, &path), &path, |_| {
         for _ in 0..1000 {
             tracing::warn!("{}", Counted(&made));
         }
@@ -133,19 +133,19 @@ fn a_line_that_is_suppressed_is_not_made() {
 fn apply_reopens_the_file_and_changes_the_level() {
     let dir = tempfile::tempdir().unwrap();
     let (path, moved) = (dir.path().join("log"), dir.path().join("log.1"));
-    let setup = setup(Level::Warning, &path);
+    let config = config(Level::Warning, &path);
     let say = || tracing::info!("perhaps");
-    let log = logged(&setup, &path, |logger| {
+    let log = logged(&config, &path, |logger| {
         tracing::warn!("before");
         say();
         std::fs::rename(&path, &moved).unwrap();
         tracing::warn!("still the same file");
         let level = Level::Info;
-        let change = logger.prepare(&Setup {
+        let prepared = logger.prepare(&LogConfig {
             level,
-            ..setup.clone()
+            ..config.clone()
         });
-        logger.apply(change.unwrap());
+        logger.apply(prepared.unwrap());
         say();
     });
     assert!(
@@ -156,12 +156,12 @@ fn apply_reopens_the_file_and_changes_the_level() {
 }
 
 #[test]
-fn a_bad_setup_changes_nothing() {
+fn failed_prepare_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let good = setup(Level::Warning, &path);
+    let good = config(Level::Warning, &path);
     let log = logged(&good, &path, |logger| {
-        let mut bad = setup(Level::Debug, &path);
+        let mut bad = config(Level::Debug, &path);
         bad.outputs
             .push(output(Level::Info, Path::new("/nowhere/log")));
         assert!(logger.prepare(&bad).is_err());
@@ -172,7 +172,7 @@ fn a_bad_setup_changes_nothing() {
 }
 
 #[test]
-fn parts_have_names_that_the_filters_of_libvirtd_do_not_silence() {
+fn stock_libvirtd_filters_do_not_match_our_modules() {
     let filters = Filters::parse("1:qemu 1:libvirt 4:object 4:json 4:event 1:util").unwrap();
     let targets = [
         ("eventryd", "daemon"),
@@ -183,7 +183,7 @@ fn parts_have_names_that_the_filters_of_libvirtd_do_not_silence() {
         ("mio::poll", "mio.poll"),
     ];
     for (target, source) in targets {
-        assert_eq!(source_of(target), source);
-        assert_eq!(filters.level_of(source), None);
+        assert_eq!(source_name(target), source);
+        assert_eq!(filters.level_for(source), None);
     }
 }

@@ -1,21 +1,22 @@
-//! The log of the daemon: `tracing`'s events in libvirt's form, to where libvirt's settings say.
+//! Log of the daemon: a `tracing` layer that writes libvirt's format to libvirt's kinds of outputs.
 //!
-//! What a setting means ([`Filters`], [`Output`]), what a line looks like ([`Line`]), what a client's text may
-//! not do to it ([`Text`]) and how many lines of a kind are written ([`Burst`]) are plain values. [`Logger`]
-//! puts them to work: it is what `tracing` calls, and can be set anew while the daemon runs.
+//! [`Filters`] and [`Output`] parse the settings, [`LogLine`] formats a line, [`EscapedText`]
+//! escapes text that clients choose, and [`RateLimiter`] limits repeated lines. All of them are
+//! pure values. [`Logger`] combines them as a `tracing` layer, whose configuration can be replaced
+//! at run time.
 
-mod burst;
 mod filters;
 mod level;
 mod line;
 mod logger;
 mod outputs;
+mod rate_limit;
 mod sink;
 
-pub use burst::{Burst, WINDOW};
 pub use filters::Filters;
 pub use level::Level;
-pub use line::{Line, MAX_TEXT, Text};
-pub use logger::{Change, Logger, Setup};
+pub use line::{EscapedText, LogLine, MAX_TEXT_LEN};
+pub use logger::{LogConfig, Logger, PreparedLogConfig};
 pub use outputs::{Destination, Output};
+pub use rate_limit::{RATE_LIMIT_WINDOW, RateLimiter};
 pub use sink::SinkError;

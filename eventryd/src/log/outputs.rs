@@ -1,35 +1,37 @@
-//! `log_outputs`: where the log goes, in libvirt's grammar.
+//! The setting `log_outputs`: destinations of the log, in libvirt's grammar.
 
 use super::Level;
 use super::filters::split_level;
 use std::path::{Path, PathBuf};
 
-/// Where lines go.
+/// Destination of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// To standard error.
+    /// Standard error.
     Stderr,
-    /// To the end of a file, which is opened anew on SIGHUP.
+    /// A file, which lines are appended to. SIGHUP reopens it.
     File(PathBuf),
-    /// To the system's log under this name.
+    /// Syslog, with this name as the identifier.
     Syslog(String),
-    /// To the journal.
+    /// The systemd journal.
     Journald,
 }
 
-/// A destination, and the least level of a line that goes there (DM-1602).
+/// Destination with the lowest level that it receives (DM-1602).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// The least level.
+    /// Lowest level that is written.
     pub level: Level,
-    /// The destination.
+    /// Destination.
     pub destination: Destination,
 }
 
 impl Output {
-    /// Reads `LEVEL:stderr`, `LEVEL:journald`, `LEVEL:file:PATH` and `LEVEL:syslog:NAME`, separated by spaces.
-    /// The path of a file is taken from `directory`; of two outputs to one destination the later counts. One
-    /// that is wrong spoils all.
+    /// Parses outputs of the forms `LEVEL:stderr`, `LEVEL:journald`, `LEVEL:file:PATH` and
+    /// `LEVEL:syslog:NAME`, separated by spaces.
+    ///
+    /// A relative path is resolved in `directory`. The last of several outputs with the same
+    /// destination applies.
     ///
     /// ```
     /// use eventryd::log::{Destination, Level, Output};
@@ -41,11 +43,11 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// What is wrong, and with which.
+    /// A message that names the first invalid output. No output is accepted in that case.
     pub fn parse(text: &str, directory: &Path) -> Result<Vec<Output>, String> {
         let mut outputs: Vec<Output> = Vec::new();
         for text in text.split_ascii_whitespace() {
-            let output = output(text, directory)?;
+            let output = parse_output(text, directory)?;
             outputs.retain(|earlier| earlier.destination != output.destination);
             outputs.push(output);
         }
@@ -53,10 +55,10 @@ impl Output {
     }
 }
 
-fn output(text: &str, directory: &Path) -> Result<Output, String> {
-    let wrong = |why: &str| format!("output `{text}` {why}");
+fn parse_output(text: &str, directory: &Path) -> Result<Output, String> {
+    let invalid = |why: &str| format!("output `{text}` {why}");
     let (level, rest) = split_level(text)
-        .ok_or_else(|| wrong("does not begin with a level from 1 to 4 and `:`"))?;
+        .ok_or_else(|| invalid("does not begin with a level from 1 to 4 and `:`"))?;
     let (kind, name) = match rest.split_once(':') {
         Some((kind, name)) => (kind, Some(name)),
         None => (rest, None),
@@ -64,18 +66,18 @@ fn output(text: &str, directory: &Path) -> Result<Output, String> {
     let destination = match (kind, name) {
         ("stderr", None) => Destination::Stderr,
         ("journald", None) => Destination::Journald,
-        ("stderr" | "journald", Some(_)) => return Err(wrong("takes nothing more")),
-        ("file" | "syslog", None | Some("")) => return Err(wrong("lacks the name after `:`")),
+        ("stderr" | "journald", Some(_)) => return Err(invalid("takes no argument")),
+        ("file" | "syslog", None | Some("")) => return Err(invalid("has no name after `:`")),
         ("file", Some(path)) if path.contains(':') => {
-            return Err(wrong(
-                "has a `:` in the name of the file, which cannot be written",
+            return Err(invalid(
+                "has a `:` in the file name, which the syntax does not allow",
             ));
         }
         ("file", Some(path)) => Destination::File(directory.join(path)),
         ("syslog", Some(name)) => Destination::Syslog(name.to_owned()),
         _ => {
-            return Err(wrong(
-                "goes nowhere: it is stderr, file, journald or syslog",
+            return Err(invalid(
+                "has an unknown destination; use stderr, file, journald or syslog",
             ));
         }
     };
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_of_two_outputs_to_one_place_counts() {
+    fn last_output_per_destination_wins() {
         let outputs =
             parsed("1:stderr 2:file:/a 3:file:/b 4:stderr 2:syslog:x 1:journald").unwrap();
         let told: Vec<_> = outputs
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_file_is_taken_from_the_directory() {
+    fn relative_path_is_resolved_in_the_directory() {
         let outputs = parsed("1:file:x/y").unwrap();
         assert_eq!(
             outputs[0].destination,
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_output_spoils_all_and_is_named() {
+    fn invalid_output_rejects_the_whole_list() {
         for bad in [
             "stderr",
             "0:stderr",

@@ -1,4 +1,4 @@
-//! Destinations of the log that are open.
+//! Open destinations of the log.
 
 use super::{Destination, Level, Output};
 use std::fs::{File, OpenOptions};
@@ -7,54 +7,55 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-/// Where the system's log listens.
-const SYSLOG: &str = "/dev/log";
+/// Path of the datagram socket of syslog.
+const SYSLOG_SOCKET: &str = "/dev/log";
 
-/// Syslog's number for daemons, where the severity is added.
+/// Facility "system daemons" of syslog, shifted so that a severity can be added (RFC 5424).
 const FACILITY_DAEMON: u8 = 3 << 3;
 
-/// A destination of the log cannot be opened.
+/// Failure to open a destination of the log.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
-    /// The file cannot be opened.
+    /// The log file cannot be opened.
     #[error("cannot open {} for the log: {source}; choose another file in log_outputs", .path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Cause.
         source: io::Error,
     },
-    /// There is no journal.
+    /// The journal cannot be reached.
     #[error("cannot reach the journal for the log: {0}; choose another output in log_outputs")]
     Journald(#[source] io::Error),
-    /// There are no sockets.
-    #[error("cannot make a socket for the system's log: {0}")]
+    /// The socket for syslog cannot be created.
+    #[error("cannot create a socket for syslog: {0}")]
     Syslog(#[source] io::Error),
 }
 
-/// An output that is open.
+/// Open output.
 pub(super) struct Sink {
     pub(super) level: Level,
-    kind: Kind,
-    /// Whether a line could not be written; standard error tells it once.
-    failed: bool,
+    kind: SinkKind,
+    /// Set after the first failed write, so that failures are reported to standard error only once.
+    has_failed: bool,
 }
 
-enum Kind {
+enum SinkKind {
     Stderr,
     File(PathBuf, File),
     Syslog {
         name: String,
         socket: UnixDatagram,
-        /// Where the system's log listens.
+        /// Path of the socket that syslog listens on.
         path: PathBuf,
     },
     Journald(Box<tracing_journald::Layer>),
 }
 
-/// What a sink takes: some take a line, the journal the event itself.
-pub(super) enum Taken<'a> {
+/// Form in which a sink receives an event: the formatted line or, for the journal, the event
+/// itself.
+pub(super) enum SinkInput<'a> {
     Line,
     Event(&'a tracing_journald::Layer),
 }
@@ -62,52 +63,53 @@ pub(super) enum Taken<'a> {
 impl Sink {
     pub(super) fn open(output: &Output) -> Result<Sink, SinkError> {
         let kind = match &output.destination {
-            Destination::Stderr => Kind::Stderr,
-            Destination::File(path) => Kind::File(path.clone(), open_file(path)?),
+            Destination::Stderr => SinkKind::Stderr,
+            Destination::File(path) => SinkKind::File(path.clone(), open_file(path)?),
             Destination::Syslog(name) => {
                 let socket = UnixDatagram::unbound().map_err(SinkError::Syslog)?;
-                // Rather a line is lost than everybody waits for the system's log.
+                // A full queue of syslog must not block the daemon: the line is dropped instead.
                 socket.set_nonblocking(true).map_err(SinkError::Syslog)?;
-                Kind::Syslog {
+                SinkKind::Syslog {
                     name: name.clone(),
                     socket,
-                    path: PathBuf::from(SYSLOG),
+                    path: PathBuf::from(SYSLOG_SOCKET),
                 }
             }
-            Destination::Journald => Kind::Journald(Box::new(journald()?)),
+            Destination::Journald => SinkKind::Journald(Box::new(journald()?)),
         };
         Ok(Sink {
             level: output.level,
             kind,
-            failed: false,
+            has_failed: false,
         })
     }
 
-    pub(super) fn takes(&self) -> Taken<'_> {
+    pub(super) fn input(&self) -> SinkInput<'_> {
         match &self.kind {
-            Kind::Journald(layer) => Taken::Event(layer),
-            _ => Taken::Line,
+            SinkKind::Journald(layer) => SinkInput::Event(layer),
+            _ => SinkInput::Line,
         }
     }
 
-    /// Writes a line: in full with its end, or its text alone where the system adds the rest.
+    /// Writes a line. Files and standard error get `line`, which ends with a line end; syslog gets
+    /// `text`, and adds the time itself.
     pub(super) fn write(&mut self, level: Level, line: &str, text: &str) {
         let written = match &mut self.kind {
-            // There is nowhere left to tell it.
-            Kind::Stderr => {
+            // A failure cannot be reported: standard error itself has failed.
+            SinkKind::Stderr => {
                 let _ = io::stderr().write_all(line.as_bytes());
                 return;
             }
-            Kind::File(_, file) => file.write_all(line.as_bytes()),
-            Kind::Syslog { name, socket, path } => {
+            SinkKind::File(_, file) => file.write_all(line.as_bytes()),
+            SinkKind::Syslog { name, socket, path } => {
                 let message = syslog_message(level, name, std::process::id(), text);
                 socket.send_to(message.as_bytes(), path).map(|_| ())
             }
-            Kind::Journald(_) => return,
+            SinkKind::Journald(_) => return,
         };
         let Err(error) = written else { return };
-        if !std::mem::replace(&mut self.failed, true) {
-            let (Kind::File(path, _) | Kind::Syslog { path, .. }) = &self.kind else {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            let (SinkKind::File(path, _) | SinkKind::Syslog { path, .. }) = &self.kind else {
                 unreachable!("only these can fail")
             };
             let path = path.display();
@@ -116,7 +118,8 @@ impl Sink {
     }
 }
 
-/// Opened at its end, readable by its owner alone, as it names clients.
+/// Opens a log file for appending. A new file has mode 0600, because the log contains the identity
+/// of clients.
 fn open_file(path: &Path) -> Result<File, SinkError> {
     OpenOptions::new()
         .append(true)
@@ -144,7 +147,7 @@ fn journald() -> Result<tracing_journald::Layer, SinkError> {
         .with_syslog_identifier("eventryd".to_owned()))
 }
 
-/// A message as the socket of the system's log takes it, which adds the time.
+/// Formats a message for the socket of syslog, which adds the time.
 fn syslog_message(level: Level, name: &str, pid: u32, text: &str) -> String {
     let priority = FACILITY_DAEMON | level.syslog_severity();
     format!("<{priority}>{name}[{pid}]: {text}")
@@ -155,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_for_syslog_has_facility_severity_name_and_process() {
+    fn syslog_message_has_priority_name_and_pid() {
         let message = syslog_message(Level::Warning, "libvirtd", 7, "it rains");
         assert_eq!(message, "<28>libvirtd[7]: it rains");
     }
@@ -170,14 +173,14 @@ mod tests {
             destination: Destination::Syslog("x".to_owned()),
         };
         let mut sink = Sink::open(&output).unwrap();
-        if let Kind::Syslog { path: place, .. } = &mut sink.kind {
+        if let SinkKind::Syslog { path: place, .. } = &mut sink.kind {
             *place = path;
         }
-        // More than it holds while nobody reads.
+        // More messages than the queue of the socket holds.
         for _ in 0..10_000 {
             sink.write(Level::Error, "with time\n", "it rains");
         }
-        assert!(sink.failed);
+        assert!(sink.has_failed);
         let mut received = [0; 100];
         let length = system.recv(&mut received).unwrap();
         let expected = format!("<27>x[{}]: it rains", std::process::id());
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_opened_is_named() {
+    fn open_error_names_the_file() {
         let output = Output {
             level: Level::Info,
             destination: Destination::File("/nowhere/at/all".into()),

@@ -1,30 +1,30 @@
-//! Sockets that systemd has made, and passes to the daemon it starts (DM-401…407).
+//! Sockets created by systemd and passed to the daemon (DM-401…407).
 //!
-//! What the environment says is decided without looking at a descriptor; the descriptors are then taken by the
-//! crate listenfd, which checks that they are sockets of the kind that is expected.
+//! The roles follow from the environment alone. The crate listenfd then takes the descriptors and
+//! checks that each is a socket of the expected family and type.
 
-use super::{Listener, NetError, TcpSocket, UnixSocket};
+use super::{Listener, NetError, TcpListener, UnixListener};
 use listenfd::ListenFd;
 use std::env;
 
-/// What a socket that was passed is for, by its name: `eventryd.socket`, `eventryd-ro.socket`,
-/// `eventryd-tcp.socket` and `eventryd-tls.socket` (DM-403).
+/// The role of a passed socket, given by its name: `eventryd.socket`, `eventryd-ro.socket`,
+/// `eventryd-tcp.socket` or `eventryd-tls.socket` (DM-403).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Purpose {
-    /// A local socket, read-write.
+pub enum SocketRole {
+    /// Unix socket, read-write.
     ReadWrite,
-    /// A local socket, read-only.
+    /// Unix socket, read-only.
     ReadOnly,
-    /// A TCP socket.
+    /// TCP without encryption.
     Tcp,
-    /// A TCP socket for TLS.
+    /// TCP with TLS.
     Tls,
 }
 
-/// What the environment says: the variables of `sd_listen_fds(3)`.
+/// The variables of `sd_listen_fds(3)`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Environment<'a> {
+pub struct ActivationEnv<'a> {
     /// `LISTEN_PID`.
     pub pid: Option<&'a str>,
     /// `LISTEN_FDS`.
@@ -33,63 +33,64 @@ pub struct Environment<'a> {
     pub names: Option<&'a str>,
 }
 
-/// What was passed is not what it should be. libvirtd serves on, and leaves the clients of such sockets
-/// waiting for ever (DM-402).
+/// A mismatch between the passed sockets and the environment. The daemon refuses to start then;
+/// libvirtd starts, and the clients of such sockets wait for ever (DM-402).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ActivationError {
-    /// There are not as many names as descriptors.
+    /// The number of names differs from the number of descriptors.
     #[error(
-        "{fds} sockets were passed with {names} names (LISTEN_FDNAMES); give each socket unit a \
+        "systemd passed {fds} sockets but {names} names (LISTEN_FDNAMES); give each socket unit a \
          FileDescriptorName= such as eventryd.socket"
     )]
-    Names {
-        /// How many descriptors.
+    NameCountMismatch {
+        /// Number of descriptors.
         fds: usize,
-        /// How many names.
+        /// Number of names.
         names: usize,
     },
-    /// A name stands for nothing here.
+    /// The name is not one of those listed at [`SocketRole`].
     #[error(
-        "a socket was passed as {0:?}; the names are eventryd.socket, eventryd-ro.socket, \
-         eventryd-tcp.socket and eventryd-tls.socket"
+        "systemd passed a socket with the unknown name {0:?}; valid names are eventryd.socket, \
+         eventryd-ro.socket, eventryd-tcp.socket and eventryd-tls.socket"
     )]
-    Unknown(String),
-    /// A descriptor is not the socket that its name promises.
-    #[error("the socket passed as {name:?} cannot be used: {reason}")]
+    UnknownName(String),
+    /// The descriptor is not a socket of the kind that its name requires.
+    #[error("socket {name:?} from systemd cannot be used: {reason}")]
     Unusable {
-        /// The name.
+        /// Name of the socket.
         name: String,
-        /// What is wrong.
+        /// Cause.
         reason: String,
     },
 }
 
-/// What the sockets that were passed to the process `own_pid` are for, in their order; `None` if none were
-/// passed to it. Names may begin with any of `daemons`, and several sockets may have the same.
+/// Returns the roles of the sockets passed to the process `own_pid`, in the order of the
+/// descriptors; `None` if none were passed to it. A name starts with one of `daemons`; names may
+/// repeat.
 ///
 /// ```
-/// use eventryd::net::{Environment, Purpose, activation};
+/// use eventryd::net::{ActivationEnv, SocketRole, parse_activation_env};
 ///
-/// let environment = Environment {
+/// let environment = ActivationEnv {
 ///     pid: Some("42"),
 ///     fds: Some("2"),
 ///     names: Some("eventryd.socket:eventryd-ro.socket"),
 /// };
-/// let passed = activation(environment, 42, &["eventryd"])?;
-/// assert_eq!(passed, Some(vec![Purpose::ReadWrite, Purpose::ReadOnly]));
-/// assert_eq!(activation(environment, 43, &["eventryd"])?, None);
+/// let passed = parse_activation_env(environment, 42, &["eventryd"])?;
+/// assert_eq!(passed, Some(vec![SocketRole::ReadWrite, SocketRole::ReadOnly]));
+/// assert_eq!(parse_activation_env(environment, 43, &["eventryd"])?, None);
 /// # Ok::<(), eventryd::net::ActivationError>(())
 /// ```
 ///
 /// # Errors
 ///
-/// [`ActivationError`]
-pub fn activation(
-    environment: Environment<'_>,
+/// [`ActivationError::NameCountMismatch`] or [`ActivationError::UnknownName`].
+pub fn parse_activation_env(
+    environment: ActivationEnv<'_>,
     own_pid: u32,
     daemons: &[&str],
-) -> Result<Option<Vec<Purpose>>, ActivationError> {
+) -> Result<Option<Vec<SocketRole>>, ActivationError> {
     let is_ours = environment.pid.and_then(|pid| pid.parse().ok()) == Some(own_pid);
     let fds: Option<usize> = environment.fds.and_then(|fds| fds.parse().ok());
     let Some(fds) = fds.filter(|fds| is_ours && *fds > 0) else {
@@ -101,94 +102,93 @@ pub fn activation(
     };
     if names.len() != fds {
         let names = names.len();
-        return Err(ActivationError::Names { fds, names });
+        return Err(ActivationError::NameCountMismatch { fds, names });
     }
-    let purpose = |name: &&str| {
-        let unknown = || ActivationError::Unknown((*name).to_owned());
-        let mut kinds = daemons.iter().filter_map(|daemon| {
-            let kind = name.strip_prefix(daemon)?.strip_suffix(".socket")?;
-            match kind {
-                "" => Some(Purpose::ReadWrite),
-                "-ro" => Some(Purpose::ReadOnly),
-                "-tcp" => Some(Purpose::Tcp),
-                "-tls" => Some(Purpose::Tls),
+    let role = |name: &&str| {
+        let unknown = || ActivationError::UnknownName((*name).to_owned());
+        let mut candidates = daemons.iter().filter_map(|daemon| {
+            let suffix = name.strip_prefix(daemon)?.strip_suffix(".socket")?;
+            match suffix {
+                "" => Some(SocketRole::ReadWrite),
+                "-ro" => Some(SocketRole::ReadOnly),
+                "-tcp" => Some(SocketRole::Tcp),
+                "-tls" => Some(SocketRole::Tls),
                 _ => None,
             }
         });
-        kinds.next().ok_or_else(unknown)
+        candidates.next().ok_or_else(unknown)
     };
-    names
-        .iter()
-        .map(purpose)
-        .collect::<Result<_, _>>()
-        .map(Some)
+    names.iter().map(role).collect::<Result<_, _>>().map(Some)
 }
 
-/// What the sockets that were passed to this process are for, in their order; `None` if none were passed. They
-/// are not touched.
+/// Returns the roles of the sockets passed to this process, in the order of the descriptors; `None`
+/// if none were passed. The descriptors stay untouched.
 ///
 /// # Errors
 ///
-/// [`NetError::Activation`]
-pub fn passed_purposes(daemons: &[&str]) -> Result<Option<Vec<Purpose>>, NetError> {
+/// [`NetError::Activation`] if the variables are inconsistent.
+pub fn activation_roles(daemons: &[&str]) -> Result<Option<Vec<SocketRole>>, NetError> {
     let [pid, fds, names] =
         ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].map(|name| env::var(name).ok());
-    let environment = Environment {
+    let environment = ActivationEnv {
         pid: pid.as_deref(),
         fds: fds.as_deref(),
         names: names.as_deref(),
     };
-    activation(environment, std::process::id(), daemons).map_err(NetError::Activation)
+    parse_activation_env(environment, std::process::id(), daemons).map_err(NetError::Activation)
 }
 
-/// Takes the sockets that were passed to this process, non-blocking, close-on-exec, and with room for
-/// `backlog` connections whatever they were made with (DM-407). `None` if none were passed.
+/// Takes the sockets passed to this process; `None` if none were passed. They become non-blocking
+/// and close-on-exec, and get a queue of `backlog` connections, regardless of their previous
+/// settings (DM-407).
 ///
-/// To be called once, before there are other threads: the variables are removed from the environment.
+/// Call this once, before other threads exist: it removes the variables from the environment.
 ///
 /// # Errors
 ///
-/// [`NetError::Activation`]
-pub fn activated_listeners(
+/// [`NetError::Activation`] if the variables are inconsistent or a descriptor is unusable.
+pub fn take_activated_listeners(
     daemons: &[&str],
     backlog: u32,
-) -> Result<Option<Vec<(Purpose, Listener)>>, NetError> {
-    let Some(purposes) = passed_purposes(daemons)? else {
+) -> Result<Option<Vec<(SocketRole, Listener)>>, NetError> {
+    let Some(roles) = activation_roles(daemons)? else {
         return Ok(None);
     };
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut descriptors = ListenFd::from_env();
-    let listeners = purposes.into_iter().zip(names.split(':')).enumerate();
-    let listeners = listeners.map(|(index, (purpose, name))| {
-        let taken = take(&mut descriptors, index, purpose, backlog);
+    let listeners = roles.into_iter().zip(names.split(':')).enumerate();
+    let listeners = listeners.map(|(index, (role, name))| {
+        let taken = take_listener(&mut descriptors, index, role, backlog);
         let listener = taken.map_err(|reason| {
             NetError::Activation(ActivationError::Unusable {
                 name: name.to_owned(),
                 reason,
             })
         })?;
-        Ok((purpose, listener))
+        Ok((role, listener))
     });
     listeners.collect::<Result<_, _>>().map(Some)
 }
 
-fn take(
+fn take_listener(
     descriptors: &mut ListenFd,
     index: usize,
-    purpose: Purpose,
+    role: SocketRole,
     backlog: u32,
 ) -> Result<Listener, String> {
-    const GONE: &str = "it was taken before";
-    let text = |error: std::io::Error| error.to_string();
-    match purpose {
-        Purpose::ReadWrite | Purpose::ReadOnly => {
-            let taken = descriptors.take_unix_listener(index).map_err(text)?;
-            let socket = UnixSocket::adopt(taken.ok_or(GONE)?, backlog).map_err(text)?;
+    const ALREADY_TAKEN: &str = "it was already taken";
+    let to_text = |error: std::io::Error| error.to_string();
+    match role {
+        SocketRole::ReadWrite | SocketRole::ReadOnly => {
+            let taken = descriptors.take_unix_listener(index).map_err(to_text)?;
+            let socket =
+                UnixListener::from_std(taken.ok_or(ALREADY_TAKEN)?, backlog).map_err(to_text)?;
             Ok(Listener::Unix(socket))
         }
-        Purpose::Tcp | Purpose::Tls => {
-            let taken = descriptors.take_tcp_listener(index).map_err(text)?;
-            let socket = TcpSocket::adopt(taken.ok_or(GONE)?, backlog).map_err(text)?;
+        SocketRole::Tcp | SocketRole::Tls => {
+            let taken = descriptors.take_tcp_listener(index).map_err(to_text)?;
+            let socket =
+                TcpListener::from_std(taken.ok_or(ALREADY_TAKEN)?, backlog).map_err(to_text)?;
             Ok(Listener::Tcp(socket))
         }
     }
@@ -198,17 +198,17 @@ fn take(
 mod tests {
     use super::*;
 
-    fn decide(
+    fn parse(
         pid: &str,
         fds: &str,
         names: Option<&str>,
-    ) -> Result<Option<Vec<Purpose>>, ActivationError> {
-        let environment = Environment {
+    ) -> Result<Option<Vec<SocketRole>>, ActivationError> {
+        let environment = ActivationEnv {
             pid: Some(pid),
             fds: Some(fds),
             names,
         };
-        activation(environment, 42, &["eventryd", "libvirtd"])
+        parse_activation_env(environment, 42, &["eventryd", "libvirtd"])
     }
 
     #[test]
@@ -223,16 +223,16 @@ mod tests {
             ("42", "-1"),
             ("42", "99999999999999999999999"),
         ] {
-            assert_eq!(decide(pid, fds, name), Ok(None), "{pid} {fds}");
+            assert_eq!(parse(pid, fds, name), Ok(None), "{pid} {fds}");
         }
-        let none = activation(Environment::default(), 42, &["eventryd"]);
+        let none = parse_activation_env(ActivationEnv::default(), 42, &["eventryd"]);
         assert_eq!(none, Ok(None));
     }
 
     #[test]
-    fn every_socket_has_a_name_and_several_may_have_the_same() {
-        use Purpose::{ReadOnly, ReadWrite, Tcp, Tls};
-        for (names, purposes) in [
+    fn names_give_roles_and_may_repeat() {
+        use SocketRole::{ReadOnly, ReadWrite, Tcp, Tls};
+        for (names, roles) in [
             ("eventryd.socket", vec![ReadWrite]),
             ("eventryd-tls.socket:eventryd-tls.socket", vec![Tls, Tls]),
             (
@@ -240,17 +240,13 @@ mod tests {
                 vec![ReadOnly, Tcp],
             ),
         ] {
-            let fds = purposes.len().to_string();
-            assert_eq!(
-                decide("42", &fds, Some(names)),
-                Ok(Some(purposes)),
-                "{names}"
-            );
+            let fds = roles.len().to_string();
+            assert_eq!(parse("42", &fds, Some(names)), Ok(Some(roles)), "{names}");
         }
     }
 
     #[test]
-    fn names_that_are_missing_or_too_many_are_an_error() {
+    fn wrong_number_of_names_is_an_error() {
         for (fds, names, count) in [
             ("1", None, 0),
             ("1", Some(""), 0),
@@ -259,24 +255,24 @@ mod tests {
             ("4000000000", Some("eventryd.socket"), 1),
         ] {
             let fds_passed = fds.parse().unwrap();
-            let expected = ActivationError::Names {
+            let expected = ActivationError::NameCountMismatch {
                 fds: fds_passed,
                 names: count,
             };
-            assert_eq!(decide("42", fds, names), Err(expected));
+            assert_eq!(parse("42", fds, names), Err(expected));
         }
     }
 
     #[test]
-    fn a_name_that_stands_for_nothing_is_an_error() {
+    fn unknown_name_is_an_error() {
         for name in [
             "eventryd-admin.socket",
             "unknown",
             "eventryd",
             "virtqemud.socket",
         ] {
-            let unknown = ActivationError::Unknown(name.to_owned());
-            assert_eq!(decide("42", "1", Some(name)), Err(unknown));
+            let unknown = ActivationError::UnknownName(name.to_owned());
+            assert_eq!(parse("42", "1", Some(name)), Err(unknown));
         }
     }
 }

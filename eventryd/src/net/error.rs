@@ -1,95 +1,108 @@
-//! Why a socket or the place for it could not be had.
+//! Errors of sockets, the run directory and pid files.
 
 use std::io;
 use std::path::PathBuf;
 
-/// A listening socket, its directory or the daemon's lock could not be made.
+/// An error while a listening socket, its directory or a pid file is created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetError {
-    /// Another daemon of this kind holds the run directory.
+    /// Another daemon of this kind holds the lock of the run directory.
     #[error(
         "another eventryd{} already serves {}; stop it, or choose another directory with --run-dir",
         .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
         .run_dir.display()
     )]
     AlreadyRunning {
-        /// The directory.
+        /// The run directory.
         run_dir: PathBuf,
-        /// The other daemon's process, if its pid file says so.
+        /// Process id of the other daemon, if its pid file contains one.
         pid: Option<u32>,
     },
-    /// Another process holds the pid file.
+    /// Another process holds the lock of the pid file.
     #[error(
         "{} is locked by another process{}; stop it, or choose another file with --pid-file",
         .path.display(),
         .pid.map(|pid| format!(" ({pid})")).unwrap_or_default()
     )]
     PidFileInUse {
-        /// The file.
+        /// Path of the pid file.
         path: PathBuf,
-        /// The other process, if the file says so.
+        /// Process id of the other process, if the file contains one.
         pid: Option<u32>,
     },
-    /// Something answers on the socket already.
-    #[error("{} is in use by another program; stop it, or choose another --run-dir or --prefix", .0.display())]
-    InUse(PathBuf),
-    /// The path is taken by something that is not a socket, which is not ours to delete.
-    #[error("{} exists and is not a socket; move it away, or choose another --run-dir or --prefix", .0.display())]
-    NotASocket(PathBuf),
-    /// The path does not fit into a socket address.
-    #[error("{} is too long for a socket address (107 bytes at most); choose a shorter --run-dir", .0.display())]
-    PathTooLong(PathBuf),
-    /// There is no such group.
-    #[error("there is no group {0:?} for the sockets; make it, or change unix_sock_group")]
-    NoGroup(String),
-    /// The directory can be changed by other users.
-    #[error("{} belongs to somebody else or is open to others; choose another --run-dir", .0.display())]
-    NotPrivate(PathBuf),
-    /// The host or the port stands for no address.
+    /// Another program listens on the socket.
     #[error(
-        "cannot find out what {host}:{port} is: {source}; name an address of this machine, and a port by its number or as in /etc/services"
+        "{} is in use by another program; stop it, or choose another --run-dir or --prefix",
+        .0.display()
+    )]
+    AddressInUse(PathBuf),
+    /// The path exists and is not a socket, so the daemon must not delete it.
+    #[error(
+        "{} exists and is not a socket; move it away, or choose another --run-dir or --prefix",
+        .0.display()
+    )]
+    NotASocket(PathBuf),
+    /// The path does not fit into a `sockaddr_un`.
+    #[error(
+        "{} is too long for a socket address (maximum 107 bytes); choose a shorter --run-dir",
+        .0.display()
+    )]
+    PathTooLong(PathBuf),
+    /// The group does not exist.
+    #[error("there is no group {0:?} for the sockets; create it, or change unix_sock_group")]
+    UnknownGroup(String),
+    /// Another user owns the directory or may change it.
+    #[error(
+        "{} belongs to another user or is accessible to others; choose another --run-dir",
+        .0.display()
+    )]
+    NotPrivate(PathBuf),
+    /// The host or the port cannot be resolved.
+    #[error(
+        "cannot resolve {host}:{port}: {source}; use an address of this machine and a port \
+         number or a name from /etc/services"
     )]
     Resolve {
         /// The host, `*` for all addresses of the machine.
         host: String,
         /// The port.
         port: String,
-        /// What the resolver said.
+        /// The error of the resolver.
         source: io::Error,
     },
-    /// A TCP socket could not be made.
+    /// A TCP socket cannot listen.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address.
         address: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The sockets that systemd has passed are not what they should be.
+    /// The sockets passed by systemd are unusable.
     #[error(transparent)]
     Activation(super::ActivationError),
-    /// The operating system refused.
-    #[error("cannot {doing} {}: {source}", .path.display())]
-    Os {
-        /// What was tried, as a verb.
-        doing: &'static str,
-        /// On what.
+    /// A system call failed.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// The failed action, as a verb: "cannot {action} {path}".
+        action: &'static str,
+        /// The object of the action.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl NetError {
-    /// Adds what was tried, and on what, to an error of the operating system.
-    pub(super) fn os<E: Into<io::Error>>(
-        doing: &'static str,
+    /// Adds the failed action and its object to an error of the operating system.
+    pub(super) fn io<E: Into<io::Error>>(
+        action: &'static str,
         path: &std::path::Path,
     ) -> impl FnOnce(E) -> NetError {
         let path = path.to_owned();
-        move |source| NetError::Os {
-            doing,
+        move |source| NetError::Io {
+            action,
             path,
             source: source.into(),
         }

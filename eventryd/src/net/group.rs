@@ -1,26 +1,28 @@
-//! Groups by name.
+//! Lookup of groups.
 
 use super::NetError;
 use nix::unistd::Group;
 use std::io;
 use std::path::Path;
 
-/// The number of a group, which is given by its name or by its number.
+/// Returns the id of a group, given by name or by number.
 ///
 /// ```
-/// assert_eq!(eventryd::net::group_number("root").unwrap(), 0);
-/// assert_eq!(eventryd::net::group_number("12345").unwrap(), 12345);
+/// assert_eq!(eventryd::net::group_id("root").unwrap(), 0);
+/// assert_eq!(eventryd::net::group_id("12345").unwrap(), 12345);
 /// ```
 ///
 /// # Errors
 ///
-/// [`NetError::NoGroup`] if there is none of that name, [`NetError::Os`] if that cannot be found out.
-pub fn group_number(name: &str) -> Result<u32, NetError> {
+/// [`NetError::UnknownGroup`] if the group does not exist, [`NetError::Io`] if the lookup fails.
+pub fn group_id(name: &str) -> Result<u32, NetError> {
     let found = Group::from_name(name).map_err(io::Error::from);
-    let found = found.map_err(NetError::os("look up the group", Path::new(name)))?;
+    let found = found.map_err(NetError::io("look up the group", Path::new(name)))?;
     match found {
         Some(group) => Ok(group.gid.as_raw()),
-        None => name.parse().map_err(|_| NetError::NoGroup(name.to_owned())),
+        None => name
+            .parse()
+            .map_err(|_| NetError::UnknownGroup(name.to_owned())),
     }
 }
 
@@ -29,8 +31,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_that_does_not_exist_is_named() {
-        let error = group_number("no such group").unwrap_err().to_string();
+    fn group_id_of_unknown_group_names_it() {
+        let error = group_id("no such group").unwrap_err().to_string();
         assert!(error.contains("\"no such group\""), "{error}");
     }
 }

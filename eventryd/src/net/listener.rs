@@ -1,6 +1,6 @@
-//! What the listening sockets of all kinds have in common.
+//! Listening sockets of both families.
 
-use super::{Socket, TcpSocket, UnixSocket};
+use super::{Socket, TcpListener, UnixListener};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use std::fmt;
@@ -9,34 +9,34 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-/// How every socket here is made (DM-206).
-pub(super) const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+/// Flags of every socket created here (DM-206).
+pub(super) const SOCKET_FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
 /// A listening socket.
 #[derive(Debug)]
 pub enum Listener {
-    /// A local one.
-    Unix(UnixSocket),
-    /// One that is reached over a network.
-    Tcp(TcpSocket),
+    /// A Unix socket.
+    Unix(UnixListener),
+    /// A TCP socket.
+    Tcp(TcpListener),
 }
 
-/// Where a listening socket is reached.
+/// The address of a listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// A path in the file system.
+pub enum ListenAddress {
+    /// Path of a Unix socket.
     Unix(PathBuf),
-    /// An address and a port of this machine.
+    /// Address and port of this machine.
     Tcp(SocketAddr),
 }
 
 impl Listener {
-    /// The next connection, or `None` if nobody waits.
+    /// Accepts the next connection; `None` if the queue is empty.
     ///
     /// # Errors
     ///
-    /// Whatever the operating system reports of itself, such as that there are no descriptors left. A
-    /// connection that failed before it was accepted is passed over (DM-503).
+    /// Errors of the operating system itself, such as `EMFILE`. Connections that failed in the
+    /// queue are skipped (DM-503).
     pub fn accept(&self) -> io::Result<Option<Socket>> {
         match self {
             Listener::Unix(listener) => Ok(listener.accept()?.map(Socket::Unix)),
@@ -44,16 +44,17 @@ impl Listener {
         }
     }
 
-    /// Where it is reached.
+    /// Returns the address of the socket.
     #[must_use]
-    pub fn address(&self) -> Address {
+    pub fn address(&self) -> ListenAddress {
         match self {
-            Listener::Unix(listener) => Address::Unix(listener.path().to_owned()),
-            Listener::Tcp(listener) => Address::Tcp(listener.address()),
+            Listener::Unix(listener) => ListenAddress::Unix(listener.path().to_owned()),
+            Listener::Tcp(listener) => ListenAddress::Tcp(listener.address()),
         }
     }
 
-    /// Takes its name away, if it has one that is ours: nobody can connect by it any more.
+    /// Removes the path of a Unix socket that the daemon created, so that no further client can
+    /// connect.
     pub fn unlink(&self) {
         match self {
             Listener::Unix(listener) => listener.unlink(),
@@ -71,30 +72,31 @@ impl AsFd for Listener {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Unix(path) => path.display().fmt(f),
-            Address::Tcp(address) => address.fmt(f),
+            ListenAddress::Unix(path) => path.display().fmt(f),
+            ListenAddress::Tcp(address) => address.fmt(f),
         }
     }
 }
 
-/// The next connection that a listening socket has, whatever its kind.
+/// Accepts the next connection of a listening socket of either family; `None` if the queue is
+/// empty.
 pub(super) fn accept(listener: &OwnedFd) -> io::Result<Option<OwnedFd>> {
     loop {
-        match accept_with(listener, FLAGS) {
+        match accept_with(listener, SOCKET_FLAGS) {
             Ok(connection) => return Ok(Some(connection)),
             Err(Errno::AGAIN) => return Ok(None),
-            Err(error) if concerns_one_connection(error) => {}
+            Err(error) if is_connection_error(error) => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Whether only the connection at the head of the queue has failed, and the next may be fine. Linux reports
-/// what the network said of a connection when it is accepted.
-fn concerns_one_connection(error: Errno) -> bool {
+/// Returns `true` if the error belongs to the connection at the head of the queue only. On Linux,
+/// `accept` returns pending network errors of the new connection.
+fn is_connection_error(error: Errno) -> bool {
     matches!(
         error,
         Errno::INTR
@@ -115,10 +117,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_lacks_is_no_fault_of_one_connection() {
-        for lacking in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
-            assert!(!concerns_one_connection(lacking), "{lacking}");
+    fn lack_of_resources_is_not_a_connection_error() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert!(!is_connection_error(errno), "{errno}");
         }
-        assert!(concerns_one_connection(Errno::CONNABORTED));
+        assert!(is_connection_error(Errno::CONNABORTED));
     }
 }

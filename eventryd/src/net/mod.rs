@@ -1,31 +1,33 @@
-//! Listening sockets and where they live, the connections they accept, and TLS.
+//! Listening sockets, their directory, accepted connections, and TLS.
 //!
-//! A listener made here is bound and listening, with its mode set before its name can be reached, but
-//! nobody accepts on it: that begins when the server enables the service it belongs to (DM-501).
+//! Listeners are created bound and listening; the mode of a Unix socket is set before its path
+//! appears. Connections wait in the kernel's queue until the server enables the service and accepts
+//! them (DM-501).
 
+mod accounts;
 mod activation;
 mod error;
 mod group;
-mod instance;
 mod listener;
-mod names;
 mod peer;
+mod pid_file;
 mod run_dir;
 mod socket;
 mod tcp;
 pub mod tls;
 mod unix;
 
+pub use accounts::AccountNames;
 pub use activation::{
-    ActivationError, Environment, Purpose, activated_listeners, activation, passed_purposes,
+    ActivationEnv, ActivationError, SocketRole, activation_roles, parse_activation_env,
+    take_activated_listeners,
 };
 pub use error::NetError;
-pub use group::group_number;
-pub use instance::Instance;
-pub use listener::{Address, Listener};
-pub use names::LocalNames;
-pub use peer::{start_time, subject};
+pub use group::group_id;
+pub use listener::{ListenAddress, Listener};
+pub use peer::{polkit_subject, process_start_time};
+pub use pid_file::PidFile;
 pub use run_dir::{RunDir, default_run_dir};
 pub use socket::{Socket, TransportKind};
-pub use tcp::{Bound, TcpSocket};
-pub use unix::UnixSocket;
+pub use tcp::{BoundSockets, TcpListener};
+pub use unix::UnixListener;

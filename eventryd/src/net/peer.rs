@@ -1,4 +1,4 @@
-//! Who is at the other end of a local socket.
+//! Identity of the peer of a Unix socket.
 
 use super::Socket;
 use crate::auth::{Subject, UnixPeer};
@@ -9,8 +9,8 @@ use std::{fs, io};
 use uds::UnixStreamExt;
 
 impl Socket {
-    /// The process that has connected to a local socket, as it was then (DM-1006), without names and start.
-    /// `None` on a network, and if the system does not say.
+    /// Returns the credentials of the process that connected, as of that moment (DM-1006), without
+    /// names and start time. `None` for TCP, or if the system call fails.
     #[must_use]
     pub fn unix_peer(&self) -> Option<UnixPeer> {
         let Socket::Unix(stream) = self else {
@@ -29,43 +29,44 @@ impl Socket {
     }
 }
 
-/// The context of the process that has connected, as it was then; `None` where no security module gives sockets
-/// one (DM-1007). `ask` writes it to a buffer and says how long it is, or that the buffer is too short.
-fn security_context(mut ask: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Option<Box<str>> {
-    // Nearly every context fits, and it is cleared for every client.
-    let mut short = [0; 256];
-    match ask(&mut short) {
-        Ok(length) => context_in(short.get(..length)?),
+/// Reads the security context of the process that connected; `None` if no security module labels
+/// sockets (DM-1007). `query` fills a buffer and returns the length, or `ERANGE` if the buffer is
+/// too small.
+fn security_context(mut query: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Option<Box<str>> {
+    // Nearly every context fits. A small buffer is cheaper to clear for each client.
+    let mut buffer = [0; 256];
+    match query(&mut buffer) {
+        Ok(length) => parse_context(buffer.get(..length)?),
         Err(error) if error.raw_os_error() == Some(Errno::RANGE.raw_os_error()) => {
-            // It never takes more than a page.
+            // A context is at most a page long.
             let mut page = [0; 4096];
-            let length = ask(&mut page).ok()?;
-            context_in(page.get(..length)?)
+            let length = query(&mut page).ok()?;
+            parse_context(page.get(..length)?)
         }
         Err(_) => None,
     }
 }
 
-/// The context up to its NUL; an empty one is none.
-fn context_in(bytes: &[u8]) -> Option<Box<str>> {
+/// Returns the context up to its NUL; `None` if it is empty.
+fn parse_context(bytes: &[u8]) -> Option<Box<str>> {
     let context = bytes.split(|byte| *byte == 0).next()?;
     (!context.is_empty()).then(|| String::from_utf8_lossy(context).into())
 }
 
-/// When the peer's process was started, if it can be told that it is still the one that has connected: the
-/// start is read first, and the user after it. So if the number has gone to another process, either it is
-/// one of the same user, or there is no start.
+/// Returns the start time of the peer's process in clock ticks since boot, `None` if the process
+/// may not be the one that connected. The start time is read before the user: if the pid was
+/// reused, either the new process has the same user or this returns `None`.
 #[must_use]
-pub fn start_time(peer: &UnixPeer) -> Option<NonZeroU64> {
+pub fn process_start_time(peer: &UnixPeer) -> Option<NonZeroU64> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", peer.pid)).ok()?;
-    let start = start_in(&stat)?;
+    let start = parse_start_time(&stat)?;
     let status = fs::read_to_string(format!("/proc/{}/status", peer.pid)).ok()?;
-    users_in(&status)?.contains(&peer.uid).then_some(start)
+    parse_uids(&status)?.contains(&peer.uid).then_some(start)
 }
 
-/// What polkit is asked about; `None` if the peer's start is not known.
+/// Returns the subject for a polkit check; `None` without a start time.
 #[must_use]
-pub fn subject(peer: &UnixPeer) -> Option<Subject> {
+pub fn polkit_subject(peer: &UnixPeer) -> Option<Subject> {
     Some(Subject {
         pid: peer.pid,
         start_time: peer.start_time?.get(),
@@ -73,15 +74,16 @@ pub fn subject(peer: &UnixPeer) -> Option<Subject> {
     })
 }
 
-/// The twenty-second field, which is not 0. The second is a name in parentheses, which may contain anything.
-fn start_in(stat: &str) -> Option<NonZeroU64> {
+/// Parses field 22 of `/proc/PID/stat`, which is never 0. Field 2 is the command in parentheses,
+/// which may contain spaces and parentheses.
+fn parse_start_time(stat: &str) -> Option<NonZeroU64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let start = after_name.split_ascii_whitespace().nth(22 - 3)?;
     start.parse().ok()
 }
 
-/// The user whose process it is, and as whom it acts.
-fn users_in(status: &str) -> Option<[u32; 2]> {
+/// Parses the real and the effective user id in `/proc/PID/status`.
+fn parse_uids(status: &str) -> Option<[u32; 2]> {
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     let mut numbers = line.split_ascii_whitespace().map(str::parse);
     match (numbers.next(), numbers.next()) {
@@ -96,21 +98,21 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn the_peer_of_a_socket_is_the_process_that_has_connected() {
+    fn unix_peer_is_the_process_that_connected() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let mut peer = Socket::Unix(ours).unix_peer().unwrap();
         assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
         assert_eq!(peer.gid, rustix::process::getegid().as_raw());
         assert_eq!(peer.pid as u32, std::process::id());
-        assert_eq!(subject(&peer), None);
-        peer.start_time = start_time(&peer);
+        assert_eq!(polkit_subject(&peer), None);
+        peer.start_time = process_start_time(&peer);
         let stat = fs::read_to_string("/proc/self/stat").unwrap();
-        assert_eq!(peer.start_time, start_in(&stat));
-        assert!(subject(&peer).is_some());
+        assert_eq!(peer.start_time, parse_start_time(&stat));
+        assert!(polkit_subject(&peer).is_some());
     }
 
-    /// Both are the contexts of this process: the one of its socket, and the one of itself, to which some modules
-    /// add a mode. A system without such a module knows neither.
+    /// The context of the socket is compared with that of this process, to which some modules
+    /// append a mode. A system without such a module has neither.
     #[test]
     fn unix_peer_has_the_security_context_of_its_process() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
@@ -135,18 +137,18 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_context_is_none_and_any_bytes_can_be_shown() {
-        assert_eq!((context_in(b""), context_in(b"\0")), (None, None));
+    fn parse_context_drops_nul_and_accepts_any_bytes() {
+        assert_eq!((parse_context(b""), parse_context(b"\0")), (None, None));
         let context = "system_u:system_r:virtd_t:s0-s0:c0.c1023";
         for end in ["", "\0", "\0\0"] {
             let bytes = format!("{context}{end}");
-            assert_eq!(context_in(bytes.as_bytes()).as_deref(), Some(context));
+            assert_eq!(parse_context(bytes.as_bytes()).as_deref(), Some(context));
         }
-        assert_eq!(context_in(b"a\xff").as_deref(), Some("a\u{fffd}"));
+        assert_eq!(parse_context(b"a\xff").as_deref(), Some("a\u{fffd}"));
     }
 
     #[test]
-    fn a_context_that_is_longer_than_most_is_asked_for_again() {
+    fn long_security_context_is_queried_again() {
         let contexts = [
             "u:r:t",
             &"c".repeat(256),
@@ -172,26 +174,26 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_another_users_or_gone_has_no_start() {
+    fn process_start_time_of_another_user_or_no_process_is_none() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let peer = Socket::Unix(ours).unix_peer().unwrap();
         let other = UnixPeer {
             uid: peer.uid + 1,
             ..peer.clone()
         };
-        assert_eq!(start_time(&other), None);
+        assert_eq!(process_start_time(&other), None);
         let gone = UnixPeer {
             pid: i32::MAX,
             ..peer
         };
-        assert_eq!(start_time(&gone), None);
+        assert_eq!(process_start_time(&gone), None);
     }
 
     #[test]
-    fn the_start_is_found_behind_a_name_that_looks_like_more_fields() {
+    fn parse_start_time_skips_a_name_with_parentheses() {
         let stat = "7 (a) R 1 ) (b) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
-        assert_eq!(start_in(stat), NonZeroU64::new(4242));
-        assert_eq!(start_in("7 (a) S 1 7"), None);
-        assert_eq!(start_in(&stat.replace("4242", "0")), None);
+        assert_eq!(parse_start_time(stat), NonZeroU64::new(4242));
+        assert_eq!(parse_start_time("7 (a) S 1 7"), None);
+        assert_eq!(parse_start_time(&stat.replace("4242", "0")), None);
     }
 }

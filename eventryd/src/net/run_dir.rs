@@ -1,13 +1,13 @@
-//! The directory the sockets live in.
+//! The directory of the sockets.
 
 use super::NetError;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Where the sockets live when nobody says otherwise (DM-201): `/run/eventry` for root,
-/// `$XDG_RUNTIME_DIR/eventry` for a user, and for a user without one a directory of his own below the
-/// temporary directory.
+/// Returns the default directory of the sockets (DM-201): `/run/eventry` for root,
+/// `$XDG_RUNTIME_DIR/eventry` for another user, and `eventry-UID` in the directory `temporary` for
+/// a user without that variable.
 ///
 /// ```
 /// use eventryd::net::default_run_dir;
@@ -28,20 +28,21 @@ pub fn default_run_dir(uid: u32, xdg_runtime_dir: Option<&Path>, temporary: &Pat
     }
 }
 
-/// A run directory, and who may enter it.
+/// A run directory and its access rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunDir {
-    /// Everybody may enter; the modes of the sockets decide who may connect. Made with mode 0755.
+    /// Accessible to all users, mode 0755; the modes of the sockets restrict access.
     Public(PathBuf),
-    /// Only the owner may enter, and it must be ours: its parent may be writable by everybody. Made
-    /// with mode 0700.
+    /// Accessible to its owner only, mode 0700. The daemon's user must own it, because the parent
+    /// directory may be world-writable.
     Private(PathBuf),
-    /// Chosen on the command line: taken as it is, made with mode 0755 or 0700 for root or a user.
+    /// Given on the command line. An existing directory is used unchanged; a new one gets mode 0755
+    /// for root and 0700 for other users.
     Chosen(PathBuf),
 }
 
 impl RunDir {
-    /// The path of the directory.
+    /// Returns the path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
@@ -49,12 +50,12 @@ impl RunDir {
         }
     }
 
-    /// Makes the directory and those above it, unless it is there already.
+    /// Creates the directory and its parents unless they exist.
     ///
     /// # Errors
     ///
-    /// [`NetError::NotPrivate`] if a private directory can be changed by others,
-    /// [`NetError::Os`] if it cannot be made.
+    /// [`NetError::NotPrivate`] if another user owns a private directory or may change it,
+    /// [`NetError::Io`] if the directory cannot be created.
     pub fn create(&self) -> Result<(), NetError> {
         let path = self.path();
         let is_root = rustix::process::geteuid().is_root();
@@ -69,19 +70,21 @@ impl RunDir {
             .recursive(true)
             .mode(mode)
             .create(path)
-            .map_err(NetError::os("make the directory", path))?;
+            .map_err(NetError::io("create the directory", path))?;
         if let RunDir::Private(_) = self {
-            // Not following a link: another user may have planted one in the temporary directory.
+            // Symbolic links are not followed: another user may have placed one in the temporary
+            // directory.
             let found =
-                fs::symlink_metadata(path).map_err(NetError::os("examine the directory", path))?;
+                fs::symlink_metadata(path).map_err(NetError::io("examine the directory", path))?;
             let ours = found.uid() == rustix::process::geteuid().as_raw();
             if !found.is_dir() || !ours || found.mode() & 0o077 != 0 {
                 return Err(NetError::NotPrivate(path.to_owned()));
             }
         } else if !existed {
-            // What the umask took away is given back, as the modes of the sockets decide.
+            // Restores the bits that the umask cleared, because the modes of the sockets restrict
+            // access.
             fs::set_permissions(path, fs::Permissions::from_mode(mode))
-                .map_err(NetError::os("set the mode of", path))?;
+                .map_err(NetError::io("set the mode of", path))?;
         }
         Ok(())
     }
@@ -92,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_directory_that_others_can_enter_is_refused() {
+    fn private_directory_open_to_others_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("run");
         let run_dir = RunDir::Private(path.clone());
@@ -104,7 +107,7 @@ mod tests {
         assert!(matches!(run_dir.create(), Err(NetError::NotPrivate(_))));
     }
 
-    /// Root makes one; to others, root's own is somebody else's.
+    /// Root creates such a directory; for other users, `/root` is one.
     #[test]
     fn private_directory_of_another_user_is_refused() {
         let parent = tempfile::tempdir().unwrap();
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_directory_behind_a_link_is_refused() {
+    fn private_directory_behind_a_symlink_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let elsewhere = parent.path().join("elsewhere");
         DirBuilder::new().mode(0o700).create(&elsewhere).unwrap();
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_runtime_directory_is_not_used() {
+    fn relative_xdg_runtime_dir_is_ignored() {
         let found = default_run_dir(7, Some(Path::new("run")), Path::new("/tmp"));
         assert_eq!(found.path(), Path::new("/tmp/eventry-7"));
     }

@@ -1,4 +1,4 @@
-//! One connection's socket.
+//! The socket of one connection.
 
 use rustix::net::{RecvFlags, recv};
 use std::io::{self, Write};
@@ -7,51 +7,52 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-/// How clients reach a service, by libvirt's numbers (DM-1505).
+/// The transport of a service, with libvirt's numbers (DM-1505).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportKind {
-    /// By a socket of this machine.
+    /// A Unix socket.
     Unix = 0,
-    /// Over a network, as it is.
+    /// TCP without encryption.
     Tcp = 1,
-    /// Over a network, encrypted.
+    /// TCP with TLS.
     Tls = 2,
 }
 
-/// A connection as it was accepted: non-blocking and close-on-exec (DM-206).
+/// An accepted connection: non-blocking and close-on-exec (DM-206).
 ///
-/// What travels over it is not its concern: a TLS client's is a [`Tcp`](Socket::Tcp) too.
+/// Encryption is a separate layer: the connection of a TLS client is a [`Tcp`](Socket::Tcp) socket.
 #[derive(Debug)]
 pub enum Socket {
-    /// A local one.
+    /// A Unix socket.
     Unix(UnixStream),
-    /// One over a network.
+    /// A TCP socket.
     Tcp(TcpStream),
 }
 
 impl Socket {
-    /// Who is at the other end of a network; `None` for a local peer, and for one that is gone.
+    /// Returns the address of a TCP peer; `None` for a Unix socket and for a peer that has
+    /// disconnected.
     #[must_use]
-    pub fn remote_address(&self) -> Option<SocketAddr> {
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
             Socket::Unix(_) => None,
             Socket::Tcp(stream) => stream.peer_addr().ok(),
         }
     }
 
-    /// Reads once, and returns what was read; nothing at the end of the peer's input. What is in `buffer` does not
-    /// matter, so that nobody has to clear it for every read.
+    /// Reads once into `buffer` and returns the bytes read, none at the end of the input. The
+    /// buffer may be uninitialised, which saves clearing it for every read.
     ///
     /// # Errors
     ///
-    /// Those of the socket; [`io::ErrorKind::WouldBlock`] if there is nothing to read now.
+    /// Errors of the socket; [`io::ErrorKind::WouldBlock`] if there is nothing to read now.
     pub fn receive<'a>(&self, buffer: &'a mut [MaybeUninit<u8>]) -> io::Result<&'a mut [u8]> {
         let ((received, _), _) = recv(self, buffer, RecvFlags::empty())?;
         Ok(received)
     }
 
-    /// Whether something waits to be read. Nothing is read.
+    /// Returns `true` if bytes are available to read. They stay in the socket.
     #[must_use]
     pub fn has_input(&self) -> bool {
         let looked = recv(self, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn input_is_seen_and_not_taken() {
+    fn has_input_leaves_the_bytes_in_the_socket() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let ours = Socket::Unix(ours);
         assert!(!ours.has_input());
@@ -109,6 +110,6 @@ mod tests {
         assert!(ours.has_input() && ours.has_input());
         assert_eq!(ours.receive(&mut [MaybeUninit::uninit(); 9]).unwrap(), b"x");
         drop(theirs);
-        assert!(!ours.has_input(), "its end is no input");
+        assert!(!ours.has_input(), "the end of the input counts as no input");
     }
 }

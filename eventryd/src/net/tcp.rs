@@ -1,29 +1,29 @@
 //! Listening TCP sockets.
 
 use super::NetError;
-use super::listener::{FLAGS, accept};
+use super::listener::{SOCKET_FLAGS, accept};
 use dns_lookup::{AddrInfoHints, getaddrinfo};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr, set_tcp_nodelay};
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket_with};
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A listening TCP socket.
 #[derive(Debug)]
-pub struct TcpSocket {
+pub struct TcpListener {
     socket: OwnedFd,
     address: SocketAddr,
 }
 
-/// The sockets of one service, and the addresses it could not have.
+/// The sockets of one service, and the addresses that were unavailable.
 ///
 /// ```
-/// use eventryd::net::Bound;
+/// use eventryd::net::BoundSockets;
 /// use std::net::TcpStream;
 ///
-/// let bound = Bound::new(Some("127.0.0.1"), "0", 16)?;
+/// let bound = BoundSockets::bind(Some("127.0.0.1"), "0", 16)?;
 /// let socket = &bound.sockets[0];
 /// assert!(socket.accept()?.is_none());
 /// let _client = TcpStream::connect(socket.address())?;
@@ -31,34 +31,34 @@ pub struct TcpSocket {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Bound {
-    /// At least one.
-    pub sockets: Vec<TcpSocket>,
-    /// Addresses that are taken, or not of this machine, with what the operating system said.
+pub struct BoundSockets {
+    /// At least one socket.
+    pub sockets: Vec<TcpListener>,
+    /// Addresses that are in use or not local, with the error of `bind`.
     pub skipped: Vec<(SocketAddr, io::Error)>,
 }
 
-impl Bound {
-    /// Binds and listens at every address that `host` and `port` stand for, with room for `backlog`
-    /// connections that nobody has accepted yet. Without a host these are all addresses of the machine,
-    /// IPv6 and IPv4 by a socket each; the port is a number or the name of a service, and 0 chooses one
+impl BoundSockets {
+    /// Binds and listens on every address of `host` and `port`, with a queue of `backlog`
+    /// connections. Without a host, these are all addresses of the machine, with one socket for
+    /// IPv6 and one for IPv4. The port is a number or a service name; 0 lets the kernel choose one
     /// (DM-301, DM-303).
     ///
     /// # Errors
     ///
-    /// [`NetError::Resolve`] if the names stand for nothing; [`NetError::Listen`] if no address could be
-    /// had, or one was refused for any other reason than that it is taken or not there.
-    pub fn new(host: Option<&str>, port: &str, backlog: u32) -> Result<Bound, NetError> {
+    /// [`NetError::Resolve`] if the host or the port cannot be resolved. [`NetError::Listen`] if no
+    /// address is available, or if one fails for another reason than being in use or not local.
+    pub fn bind(host: Option<&str>, port: &str, backlog: u32) -> Result<BoundSockets, NetError> {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         let name = || format!("{}:{port}", host.unwrap_or("*"));
-        let mut bound = Bound {
+        let mut bound = BoundSockets {
             sockets: Vec::new(),
             skipped: Vec::new(),
         };
         for address in resolve(host, port)? {
-            match TcpSocket::bind(address, backlog) {
+            match TcpListener::bind(address, backlog) {
                 Ok(socket) => bound.sockets.push(socket),
-                // The kernel has no IPv6, for example: nobody can come that way.
+                // The kernel lacks the family, usually IPv6, so no client can use this address.
                 Err(Errno::AFNOSUPPORT) => {}
                 Err(error @ (Errno::ADDRINUSE | Errno::ADDRNOTAVAIL)) => {
                     bound.skipped.push((address, error.into()));
@@ -81,64 +81,66 @@ impl Bound {
     }
 }
 
-impl TcpSocket {
-    fn bind(address: SocketAddr, backlog: i32) -> Result<TcpSocket, Errno> {
+impl TcpListener {
+    fn bind(address: SocketAddr, backlog: i32) -> Result<TcpListener, Errno> {
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::INET,
             SocketAddr::V6(_) => AddressFamily::INET6,
         };
-        let socket = socket_with(family, SocketType::STREAM, FLAGS, None)?;
+        let socket = socket_with(family, SocketType::STREAM, SOCKET_FLAGS, None)?;
         set_socket_reuseaddr(&socket, true)?;
         if address.is_ipv6() {
-            // IPv4 has a socket of its own.
+            // IPv4 has its own socket.
             set_ipv6_v6only(&socket, true)?;
         }
         bind(&socket, &address)?;
         listen(&socket, backlog)?;
-        // The port may have been chosen for us.
+        // The kernel chooses the port if it is 0.
         let address = SocketAddr::try_from(getsockname(&socket)?)?;
-        Ok(TcpSocket { socket, address })
+        Ok(TcpListener { socket, address })
     }
 
-    /// Takes a listening socket that somebody else has made, with room for `backlog` connections that nobody
-    /// has accepted yet.
-    pub(super) fn adopt(listener: TcpListener, backlog: u32) -> io::Result<TcpSocket> {
+    /// Takes over a listening socket created elsewhere, with a queue of `backlog` connections.
+    pub(super) fn from_std(
+        listener: std::net::TcpListener,
+        backlog: u32,
+    ) -> io::Result<TcpListener> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let socket = OwnedFd::from(listener);
         listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        Ok(TcpSocket { socket, address })
+        Ok(TcpListener { socket, address })
     }
 
-    /// The next connection, non-blocking, close-on-exec and without the delay that collects small messages
-    /// (DM-304), or `None` if nobody waits.
+    /// Accepts the next connection, non-blocking, close-on-exec and with `TCP_NODELAY` (DM-304);
+    /// `None` if the queue is empty.
     ///
     /// # Errors
     ///
-    /// As those of [`Listener::accept`](super::Listener::accept).
+    /// As for [`Listener::accept`](super::Listener::accept).
     pub fn accept(&self) -> io::Result<Option<TcpStream>> {
         let Some(connection) = accept(&self.socket)? else {
             return Ok(None);
         };
-        // A peer that has gone already refuses it; that is noticed when it is read.
+        // This fails if the peer has already disconnected; the first read reports that.
         let _ = set_tcp_nodelay(&connection, true);
         Ok(Some(connection.into()))
     }
 
-    /// The address it is bound to.
+    /// Returns the bound address.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-impl AsFd for TcpSocket {
+impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-/// The addresses that a host and a port stand for, each once.
+/// Resolves a host and a port to addresses without duplicates.
 fn resolve(host: Option<&str>, port: &str) -> Result<Vec<SocketAddr>, NetError> {
     let flags = match host {
         None => libc::AI_PASSIVE,
@@ -173,8 +175,8 @@ mod tests {
     use rustix::io::{FdFlags, fcntl_getfd};
     use rustix::net::sockopt::{ipv6_v6only, tcp_nodelay};
 
-    fn local(port: &str) -> Result<Bound, NetError> {
-        Bound::new(Some("127.0.0.1"), port, 4)
+    fn local(port: &str) -> Result<BoundSockets, NetError> {
+        BoundSockets::bind(Some("127.0.0.1"), port, 4)
     }
 
     #[test]
@@ -191,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_host_each_family_has_a_socket_of_its_own() {
-        let bound = Bound::new(None, "0", 4).unwrap();
+    fn bind_without_host_makes_a_socket_per_family() {
+        let bound = BoundSockets::bind(None, "0", 4).unwrap();
         let families: Vec<bool> = bound
             .sockets
             .iter()
@@ -209,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_taken_is_skipped_and_named() {
-        let first = Bound::new(None, "0", 4).unwrap();
+    fn address_in_use_is_skipped_and_reported() {
+        let first = BoundSockets::bind(None, "0", 4).unwrap();
         let taken = first
             .sockets
             .iter()
             .find(|socket| socket.address().is_ipv4());
         let port = taken.unwrap().address().port().to_string();
-        match Bound::new(None, &port, 4) {
+        match BoundSockets::bind(None, &port, 4) {
             Ok(second) => {
                 assert!(second.skipped.iter().any(|(address, _)| address.is_ipv4()));
                 assert!(
@@ -226,20 +228,20 @@ mod tests {
                         .all(|socket| socket.address().is_ipv6())
                 );
             }
-            // A machine without IPv6 has nothing left.
+            // A machine without IPv6 has no address left.
             Err(error) => assert!(error.to_string().contains(&port), "{error}"),
         }
     }
 
     #[test]
-    fn if_nothing_is_left_the_address_and_the_reason_are_told() {
+    fn bind_error_names_address_and_cause() {
         let first = local("0").unwrap();
         let port = first.sockets[0].address().port().to_string();
         let text = local(&port).unwrap_err().to_string();
         assert!(text.contains(&format!("127.0.0.1:{port}")), "{text}");
         assert!(text.contains("in use"), "{text}");
-        // Documentation addresses belong to nobody.
-        let text = Bound::new(Some("192.0.2.1"), "0", 4).unwrap_err();
+        // RFC 5737 reserves this address for documentation; no machine has it.
+        let text = BoundSockets::bind(Some("192.0.2.1"), "0", 4).unwrap_err();
         assert!(text.to_string().contains("192.0.2.1"), "{text}");
     }
 

@@ -8,7 +8,7 @@ use crate::admission::{ACCEPT_BUDGET, AdmissionDecision, Peer, PendingClient};
 use crate::auth::Identity;
 use crate::connection::{Connection, SocketTransport};
 use crate::driver::Driver;
-use crate::net::tls::{TlsError, TlsSession};
+use crate::net::tls::{TlsConfigError, TlsSession};
 use crate::net::{Listener, Socket};
 use crate::session::{Auth, SessionConfig};
 use eventry::core::Refused;
@@ -152,7 +152,7 @@ impl Server {
     fn policy_of(
         &self,
         index: usize,
-    ) -> Option<(ServicePolicy, Result<Option<TlsSession>, TlsError>)> {
+    ) -> Option<(ServicePolicy, Result<Option<TlsSession>, TlsConfigError>)> {
         let state = self.state.lock();
         let service = state.services.get(index)?;
         Some((service.policy(), service.new_tls_session()))

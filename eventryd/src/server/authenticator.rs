@@ -6,7 +6,7 @@ use crate::auth::{
     Action, AuthError, Authorization, Authorizer, Identity, Sasl, SaslConfig, SaslProgress,
 };
 use crate::connection::ClientAuth;
-use crate::net::{LocalNames, Socket, start_time, subject};
+use crate::net::{AccountNames, Socket, polkit_subject, process_start_time};
 use crate::session::{Access, Auth, AuthResult, AuthStep};
 use crate::sync::Mutex;
 use crate::wire::{ErrorCode, ErrorDomain, RemoteError};
@@ -30,7 +30,7 @@ pub(super) struct Authenticator {
     authorizer: Arc<dyn Authorizer>,
     polkit_timeout: Duration,
     polkit_requests: Arc<AtomicUsize>,
-    names: Mutex<LocalNames>,
+    names: Mutex<AccountNames>,
 }
 
 impl Authenticator {
@@ -89,16 +89,16 @@ impl Authenticator {
     /// Returns the identity of a client that was just accepted. Only polkit needs the start time of its process.
     pub(super) fn identify(&self, socket: &Socket, auth: Auth) -> ClientAuth {
         let process = socket.unix_peer().map(|mut peer| {
-            self.names.lock().add_to(&mut peer);
+            self.names.lock().fill_in(&mut peer);
             if auth == Auth::Polkit {
-                peer.start_time = start_time(&peer);
+                peer.start_time = process_start_time(&peer);
             }
             peer
         });
         ClientAuth {
             identity: Identity {
                 process,
-                address: socket.remote_address().map(Box::new),
+                address: socket.peer_addr().map(Box::new),
                 ..Identity::default()
             },
             ..ClientAuth::default()
@@ -118,7 +118,7 @@ impl Authenticator {
         match &progress {
             Ok(SaslProgress::Continue(_)) => {}
             Ok(SaslProgress::Complete { user, .. }) => {
-                client.identity.proved_mut().sasl_user = Some(user.as_str().into());
+                client.identity.authenticated_mut().sasl_user = Some(user.as_str().into());
             }
             Err(error) => {
                 let identity = &client.identity;
@@ -143,7 +143,7 @@ impl Authenticator {
             Access::ReadWrite => Action::Manage,
             Access::ReadOnly => Action::Monitor,
         };
-        let subject = identity.process.as_ref().and_then(subject);
+        let subject = identity.process.as_ref().and_then(polkit_subject);
         let identity = identity.clone();
         let fail = move |answer: Authorization| {
             tracing::warn!("client {id} failed to authenticate: polkit: {answer:?}; {identity}");

@@ -5,7 +5,7 @@ use crate::auth::{Authorizer, PkCheck, SaslConfig};
 use crate::net::RunDir;
 use crate::net::tls::{TlsFiles, TlsSettings};
 use crate::session::{Auth, ClientLimits, Keepalive};
-use crate::worker_pool::Workers;
+use crate::worker_pool::WorkerLimits;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub struct Config {
     pub keepalive: Keepalive,
     /// Threads for calls that may block; a driver that answers from memory has none of them. Default 5, 20, 5
     /// (DM-701).
-    pub workers: Workers,
+    pub workers: WorkerLimits,
     /// How long an orderly stop waits for calls that are not over, and for clients that have not read their
     /// last answers. Default 5 s (DM-1303).
     pub shutdown_grace: Duration,
@@ -190,7 +190,7 @@ impl Config {
             max_clients: const { NonZeroUsize::new(5000).unwrap() },
             client_limits: ClientLimits::default(),
             keepalive: Keepalive::default(),
-            workers: Workers::default(),
+            workers: WorkerLimits::default(),
             shutdown_grace: Duration::from_secs(5),
             idle_timeout: None,
             pid_file: None,

@@ -1,8 +1,8 @@
 //! Why a daemon ended other than in order.
 
 use crate::auth::AuthError;
-use crate::net::tls::TlsError;
-use crate::net::{NetError, Purpose};
+use crate::net::tls::TlsConfigError;
+use crate::net::{NetError, SocketRole};
 use eventry::RunError;
 use std::error::Error;
 use std::io;
@@ -14,7 +14,7 @@ use std::io;
 pub enum DaemonError {
     /// Another daemon holds the run directory, or its lock cannot be taken.
     #[error(transparent)]
-    Instance(NetError),
+    PidFile(NetError),
     /// The run directory cannot be made or used.
     #[error(transparent)]
     RunDir(NetError),
@@ -35,19 +35,19 @@ pub enum DaemonError {
     Network(NetError),
     /// The keys and certificates do not do.
     #[error(transparent)]
-    Tls(TlsError),
+    Tls(TlsConfigError),
     /// A socket was passed whose clients cannot be served as the configuration says.
     #[error(
         "a socket was passed for {}, and the configuration does not say how to serve it: {}; or disable the \
          socket unit",
-        if *.0 == Purpose::Tls { "TLS" } else { "TCP" },
-        if *.0 == Purpose::Tls {
+        if *.0 == SocketRole::Tls { "TLS" } else { "TCP" },
+        if *.0 == SocketRole::Tls {
             "its settings for TLS contradict each other, and with `listen_tls = 1` `eventryd --check-config` says how"
         } else {
             "set `auth_tcp = \"none\"` if the network is one you trust"
         }
     )]
-    NotConfigured(Purpose),
+    NotConfigured(SocketRole),
     /// A listening socket cannot be watched.
     #[error("cannot watch a listening socket: {0}")]
     Enable(String),
@@ -64,7 +64,7 @@ impl DaemonError {
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         match self {
-            DaemonError::Instance(_) => 1,
+            DaemonError::PidFile(_) => 1,
             DaemonError::RunDir(_) => 2,
             DaemonError::EventLoop(_) | DaemonError::Loop(_) => 3,
             DaemonError::Signals(_) => 4,

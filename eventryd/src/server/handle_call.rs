@@ -10,8 +10,8 @@ use crate::driver::{
     SecurityModel,
 };
 use crate::wire::{
-    Array, Call, Chars, ConnectOpenArgs, DomainInfoRet, DomainRef, DomainRet, DomainStateRet,
-    ErrorCode, ErrorDomain, FixedChars, FlagRet, GetLibVersionRet, GetVersionRet, HostnameRet,
+    Array, Call, CharArray, ConnectOpenArgs, DomainInfoRet, DomainRef, DomainRet, DomainStateRet,
+    ErrorCode, ErrorDomain, FixedCharArray, FlagRet, GetLibVersionRet, GetVersionRet, HostnameRet,
     ListAllDomainsArgs, ListAllDomainsRet, MessagesRet, NodeInfoRet, Procedure, RemoteError, Reply,
     SecurityLabelRet, SecurityModelRet, TypeRet, UriRet,
 };
@@ -176,7 +176,7 @@ fn open(
         let text = "connection not open";
         RemoteError::internal(ErrorDomain::RPC, text)
     })?;
-    let session = driver.open(&name.to_text()).map_err(remote_error)?;
+    let session = driver.open(&name.to_string_lossy()).map_err(remote_error)?;
     Ok(Arc::from(session))
 }
 
@@ -377,7 +377,7 @@ impl From<Domain> for DomainRet {
 impl From<NodeInfo> for NodeInfoRet {
     fn from(node: NodeInfo) -> Self {
         Self {
-            model: FixedChars::terminated(&node.model),
+            model: FixedCharArray::terminated(&node.model),
             memory: node.memory_kib,
             cpus: node.cpus,
             mhz: node.mhz,
@@ -392,8 +392,8 @@ impl From<NodeInfo> for NodeInfoRet {
 impl From<SecurityModel> for SecurityModelRet {
     fn from(security: SecurityModel) -> Self {
         Self {
-            model: Chars::terminated(&security.model),
-            doi: Chars::terminated(&security.doi),
+            model: CharArray::terminated(&security.model),
+            doi: CharArray::terminated(&security.doi),
         }
     }
 }
@@ -401,7 +401,7 @@ impl From<SecurityModel> for SecurityModelRet {
 impl From<SecurityLabel> for SecurityLabelRet {
     fn from(security: SecurityLabel) -> Self {
         Self {
-            label: Chars::terminated(&security.label),
+            label: CharArray::terminated(&security.label),
             enforcing: security.enforcing.into(),
         }
     }

@@ -7,7 +7,7 @@ use super::service::{Endpoint, Service, ServicePolicy};
 use super::state::{Server, Settings};
 use crate::driver::Driver;
 use crate::net::Listener;
-use crate::net::tls::{TlsContext, TlsError, TlsSettings, wall_clock};
+use crate::net::tls::{TlsConfigError, TlsContext, TlsSettings, wall_clock};
 use eventry::TimeoutId;
 use std::fmt::Display;
 use std::mem;
@@ -201,7 +201,7 @@ fn keep(place: &OnceLock<TimeoutId>, added: Result<TimeoutId, impl Display>) {
 }
 
 /// Loads keys and certificates, and logs the warnings about them.
-pub(super) fn load_tls(settings: &TlsSettings) -> Result<Arc<TlsContext>, TlsError> {
+pub(super) fn load_tls(settings: &TlsSettings) -> Result<Arc<TlsContext>, TlsConfigError> {
     let context = TlsContext::load(settings, wall_clock)?;
     for warning in context.warnings() {
         tracing::warn!("{warning}");

@@ -5,7 +5,7 @@ use super::handle_call::{CallOutcome, PreparedCall};
 use crate::driver::HypervisorSession;
 use crate::session::Ticket;
 use crate::wire::{ErrorDomain, Priority, RemoteError};
-use crate::worker_pool::{Pool, Rejected, Urgency, Workers};
+use crate::worker_pool::{JobPriority, SubmitError, WorkerLimits, WorkerPool};
 use eventry::Registry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The workers.
 #[derive(Debug)]
 pub(super) struct Offload {
-    pool: Pool<Job>,
+    pool: WorkerPool<Job>,
     /// The number of calls that were submitted and not taken from the queue of results.
     in_flight: AtomicUsize,
 }
@@ -32,10 +32,10 @@ enum Job {
 impl Offload {
     pub(super) fn new(
         registry: Registry,
-        workers: Workers,
+        workers: WorkerLimits,
         completions: Arc<CompletionQueue>,
     ) -> Offload {
-        let pool = Pool::new("worker", workers, move |job| match job {
+        let pool = WorkerPool::new("worker", workers, move |job| match job {
             Job::Call {
                 client,
                 ticket,
@@ -65,8 +65,8 @@ impl Offload {
         call: PreparedCall,
     ) -> Option<CallOutcome> {
         let urgency = match call.procedure().priority {
-            Priority::High => Urgency::High,
-            Priority::Normal => Urgency::Normal,
+            Priority::High => JobPriority::High,
+            Priority::Normal => JobPriority::Normal,
         };
         let job = Job::Call {
             client,
@@ -76,8 +76,8 @@ impl Offload {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let text = match self.pool.submit(urgency, job) {
             Ok(()) => return None,
-            Err(Rejected::Stopped(_)) => "the daemon is stopping".to_owned(),
-            Err(Rejected::NoWorker(_, error)) => format!("cannot start a worker: {error}"),
+            Err(SubmitError::Stopped(_)) => "the daemon is stopping".to_owned(),
+            Err(SubmitError::NoWorker(_, error)) => format!("cannot start a worker: {error}"),
         };
         self.completed(1);
         tracing::warn!("client {client}: call refused: {text}");
@@ -95,13 +95,13 @@ impl Offload {
     pub(super) fn close(&self, session: Arc<dyn HypervisorSession>) {
         if session.may_block() {
             // Without a worker it is dropped here.
-            let _ = self.pool.submit(Urgency::Normal, Job::Close(session));
+            let _ = self.pool.submit(JobPriority::Normal, Job::Close(session));
         }
     }
 
     /// Changes the number of workers.
-    pub(super) fn set_workers(&self, workers: Workers) {
-        if let Err(error) = self.pool.set_workers(workers) {
+    pub(super) fn set_workers(&self, workers: WorkerLimits) {
+        if let Err(error) = self.pool.set_limits(workers) {
             tracing::warn!("cannot start all workers yet: {error}");
         }
     }
@@ -115,7 +115,7 @@ impl Offload {
     pub(super) fn stop(&self) {
         self.pool.stop();
         if self.pool.stats().running == 0 {
-            self.pool.wait();
+            self.pool.join();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Services: listening sockets of one kind, and the policy for their clients.
 
-use crate::net::tls::{TlsContext, TlsError, TlsSession};
-use crate::net::{Address, Listener, TransportKind};
+use crate::net::tls::{TlsConfigError, TlsContext, TlsSession};
+use crate::net::{ListenAddress, Listener, TransportKind};
 use crate::session::{Access, Auth};
 use eventry::Events;
 use eventry::Registry;
@@ -17,7 +17,7 @@ const INTEREST: Events =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its address.
-    pub address: Address,
+    pub address: ListenAddress,
     /// The transport of its clients.
     pub transport: TransportKind,
     /// The access of its clients.
@@ -79,9 +79,9 @@ impl Service {
         self.listeners.iter().map(|listening| {
             let address = listening.listener.address();
             let transport = match (&address, &self.tls) {
-                (Address::Unix(_), _) => TransportKind::Unix,
-                (Address::Tcp(_), None) => TransportKind::Tcp,
-                (Address::Tcp(_), Some(_)) => TransportKind::Tls,
+                (ListenAddress::Unix(_), _) => TransportKind::Unix,
+                (ListenAddress::Tcp(_), None) => TransportKind::Tcp,
+                (ListenAddress::Tcp(_), Some(_)) => TransportKind::Tls,
             };
             Endpoint {
                 address,
@@ -92,7 +92,7 @@ impl Service {
     }
 
     /// Returns the TLS session of a new client; `None` if the service has no TLS.
-    pub(super) fn new_tls_session(&self) -> Result<Option<TlsSession>, TlsError> {
+    pub(super) fn new_tls_session(&self) -> Result<Option<TlsSession>, TlsConfigError> {
         self.tls.as_ref().map(TlsContext::accept).transpose()
     }
 
@@ -146,7 +146,7 @@ impl Service {
                 continue;
             };
             if let Err(error) = registry.update_handle(handle, interest) {
-                let address: Address = listening.listener.address();
+                let address: ListenAddress = listening.listener.address();
                 tracing::error!("cannot watch {address}: {error}");
             }
         }
@@ -164,7 +164,7 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::UnixSocket;
+    use crate::net::UnixListener;
     use crate::session::Access;
     use eventry::EventLoop;
     use std::os::fd::AsRawFd;
@@ -188,7 +188,7 @@ mod tests {
         const NOTHING: [u32; 0] = [];
         let dir = tempfile::tempdir().unwrap();
         let listeners = ["one", "two"].map(|name| {
-            Listener::Unix(UnixSocket::bind(&dir.path().join(name), 0o700, 1).unwrap())
+            Listener::Unix(UnixListener::bind(&dir.path().join(name), 0o700, 1).unwrap())
         });
         let policy = ServicePolicy {
             access: Access::ReadWrite,

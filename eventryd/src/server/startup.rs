@@ -11,8 +11,8 @@ use super::signals::ProcessHooks;
 use super::state::Server;
 use crate::driver::Driver;
 use crate::net::{
-    Bound, Instance, Listener, NetError, Purpose, UnixSocket, activated_listeners, group_number,
-    passed_purposes,
+    BoundSockets, Listener, NetError, PidFile, SocketRole, UnixListener, activation_roles,
+    group_id, take_activated_listeners,
 };
 use crate::session::Access;
 use eventry::{EventLoop, RunError};
@@ -116,16 +116,16 @@ fn check_limits(config: &Config) -> Result<(), DaemonError> {
 }
 
 /// The locks that make this the only daemon in its run directory.
-type Instances = (Option<Instance>, Instance);
+type Instances = (Option<PidFile>, PidFile);
 
 /// Takes the pid file and the run directory for this daemon alone, and as many descriptors as there may be
 /// (DM-108, DM-110).
 fn initialise(config: &Config) -> Result<Instances, DaemonError> {
-    let pid_file = config.pid_file.as_deref().map(Instance::lock_at);
-    let pid_file = pid_file.transpose().map_err(DaemonError::Instance)?;
+    let pid_file = config.pid_file.as_deref().map(PidFile::acquire);
+    let pid_file = pid_file.transpose().map_err(DaemonError::PidFile)?;
     config.run_dir.create().map_err(DaemonError::RunDir)?;
-    let instance = Instance::lock(config.run_dir.path()).map_err(|error| match error {
-        NetError::AlreadyRunning { .. } => DaemonError::Instance(error),
+    let instance = PidFile::acquire_in(config.run_dir.path()).map_err(|error| match error {
+        NetError::AlreadyRunning { .. } => DaemonError::PidFile(error),
         other => DaemonError::RunDir(other),
     })?;
     let limit = getrlimit(Resource::Nofile);
@@ -178,14 +178,14 @@ fn names_of_daemon(config: &Config) -> &'static [&'static str] {
 fn for_passed_sockets(config: &Config) -> Result<Config, DaemonError> {
     let mut config = config.clone();
     if config.socket_activation {
-        let passed = passed_purposes(names_of_daemon(&config)).map_err(DaemonError::Network)?;
+        let passed = activation_roles(names_of_daemon(&config)).map_err(DaemonError::Network)?;
         if let Some(passed) = passed {
             let (tcp, tls) = (
                 config.tcp.or(config.passed_tcp),
                 config.tls.or(config.passed_tls),
             );
-            config.tcp = tcp.clone().filter(|_| passed.contains(&Purpose::Tcp));
-            config.tls = tls.clone().filter(|_| passed.contains(&Purpose::Tls));
+            config.tcp = tcp.clone().filter(|_| passed.contains(&SocketRole::Tcp));
+            config.tls = tls.clone().filter(|_| passed.contains(&SocketRole::Tls));
             (config.passed_tcp, config.passed_tls) = (tcp, tls);
         }
     }
@@ -196,7 +196,8 @@ fn for_passed_sockets(config: &Config) -> Result<Config, DaemonError> {
 /// are no others (DM-404).
 fn create_services(config: &Config, server: &Server) -> Result<(), DaemonError> {
     let passed = if config.socket_activation {
-        let listeners = activated_listeners(names_of_daemon(config), config.max_queued_clients);
+        let listeners =
+            take_activated_listeners(names_of_daemon(config), config.max_queued_clients);
         listeners.map_err(DaemonError::Network)?
     } else {
         None
@@ -207,14 +208,22 @@ fn create_services(config: &Config, server: &Server) -> Result<(), DaemonError> 
     };
     let full = Access::ReadWrite;
     for (purpose, access, auth) in [
-        (Purpose::ReadWrite, full, Some(config.auth_unix_rw)),
+        (SocketRole::ReadWrite, full, Some(config.auth_unix_rw)),
         (
-            Purpose::ReadOnly,
+            SocketRole::ReadOnly,
             Access::ReadOnly,
             Some(config.auth_unix_ro),
         ),
-        (Purpose::Tcp, full, config.tcp.as_ref().map(|tcp| tcp.auth)),
-        (Purpose::Tls, full, config.tls.as_ref().map(|tls| tls.auth)),
+        (
+            SocketRole::Tcp,
+            full,
+            config.tcp.as_ref().map(|tcp| tcp.auth),
+        ),
+        (
+            SocketRole::Tls,
+            full,
+            config.tls.as_ref().map(|tls| tls.auth),
+        ),
     ] {
         let (of_service, others): (Vec<_>, Vec<_>) =
             listeners.into_iter().partition(|(of, _)| *of == purpose);
@@ -228,7 +237,7 @@ fn create_services(config: &Config, server: &Server) -> Result<(), DaemonError> 
         }
         // A socket was passed for which the configuration has no policy.
         let auth = auth.ok_or(DaemonError::NotConfigured(purpose))?;
-        let tls = config.tls.as_ref().filter(|_| purpose == Purpose::Tls);
+        let tls = config.tls.as_ref().filter(|_| purpose == SocketRole::Tls);
         let tls = tls.map(|tls| load_tls(&tls.settings())).transpose();
         let tls = tls.map_err(DaemonError::Tls)?;
         server.add_service(of_service, ServicePolicy { access, auth }, tls);
@@ -237,34 +246,43 @@ fn create_services(config: &Config, server: &Server) -> Result<(), DaemonError> 
 }
 
 /// Creates the sockets of the configuration, with their names and modes.
-fn own_listeners(config: &Config) -> Result<Vec<(Purpose, Listener)>, DaemonError> {
-    let group = config.socket_group.as_deref().map(group_number);
+fn own_listeners(config: &Config) -> Result<Vec<(SocketRole, Listener)>, DaemonError> {
+    let group = config.socket_group.as_deref().map(group_id);
     let group = group.transpose().map_err(DaemonError::Network)?;
     let backlog = config.max_queued_clients;
     let mut listeners = Vec::new();
     let read_only = config.read_only_socket_path();
     for (purpose, path, mode) in [
-        (Purpose::ReadWrite, config.socket_path(), config.rw_mode),
-        (Purpose::ReadOnly, read_only, config.ro_mode),
+        (SocketRole::ReadWrite, config.socket_path(), config.rw_mode),
+        (SocketRole::ReadOnly, read_only, config.ro_mode),
     ] {
-        let socket = UnixSocket::bind_for(group, &path, mode, backlog);
+        let socket = UnixListener::bind_with_group(group, &path, mode, backlog);
         let socket = socket.map_err(DaemonError::Network)?;
         listeners.push((purpose, Listener::Unix(socket)));
     }
     if let Some(tcp) = &config.tcp {
         let bound = listen(config, tcp.address.as_deref(), &tcp.port)?;
-        listeners.extend(bound.into_iter().map(|listener| (Purpose::Tcp, listener)));
+        listeners.extend(
+            bound
+                .into_iter()
+                .map(|listener| (SocketRole::Tcp, listener)),
+        );
     }
     if let Some(tls) = &config.tls {
         let bound = listen(config, tls.address.as_deref(), &tls.port)?;
-        listeners.extend(bound.into_iter().map(|listener| (Purpose::Tls, listener)));
+        listeners.extend(
+            bound
+                .into_iter()
+                .map(|listener| (SocketRole::Tls, listener)),
+        );
     }
     Ok(listeners)
 }
 
 /// Listens on a network, and logs the addresses that are not available (DM-303).
 fn listen(config: &Config, host: Option<&str>, port: &str) -> Result<Vec<Listener>, DaemonError> {
-    let bound = Bound::new(host, port, config.max_queued_clients).map_err(DaemonError::Network)?;
+    let bound =
+        BoundSockets::bind(host, port, config.max_queued_clients).map_err(DaemonError::Network)?;
     for (address, error) in bound.skipped {
         tracing::warn!("not listening on {address}: {error}");
     }

@@ -12,7 +12,7 @@
 use std::num::NonZeroU32;
 
 use super::{Auth, AuthStep};
-use crate::wire::{Call, Chars, PolkitRet, Procedure, Reply, SASL_DATA_MAX, SaslRet};
+use crate::wire::{Call, CharArray, PolkitRet, Procedure, Reply, SASL_DATA_MAX, SaslRet};
 
 /// The stage of a client's authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ pub(super) fn progress(procedure: i32, complete: bool, data: Option<Vec<u8>>) ->
     let answer = SaslRet {
         complete: complete_word,
         nil: i32::from(data.is_none()),
-        data: Chars(data.unwrap_or_default()),
+        data: CharArray(data.unwrap_or_default()),
     };
     if procedure == SASL_START {
         Reply::AuthSaslStart(answer)
@@ -150,7 +150,7 @@ pub(super) fn progress(procedure: i32, complete: bool, data: Option<Vec<u8>>) ->
 }
 
 /// Returns the data of a step. The wire, like mechanisms, distinguishes no data from empty data.
-fn data(nil: i32, data: &mut Chars<SASL_DATA_MAX>) -> Option<Vec<u8>> {
+fn data(nil: i32, data: &mut CharArray<SASL_DATA_MAX>) -> Option<Vec<u8>> {
     (nil == 0).then(|| std::mem::take(&mut data.0))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::auth::{Nonce, Sasl, SaslError, SaslExchange, SaslProgress};
-use crate::wire::{Call, DecodeError, Header, Procedure, RemoteError, Violation, WireString};
+use crate::wire::{Call, DecodeError, FrameError, Header, Procedure, RemoteError, WireString};
 
 /// Identity of a call within its session. Serials do not serve: the client chooses them, and may repeat them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,7 +122,7 @@ pub enum Event {
         in_progress: usize,
     },
     /// The client broke the framing. The session is over, without an answer (DM-801).
-    Violation(Violation),
+    Violation(FrameError),
     /// The client exceeded a limit. The session is over.
     Expired(Expiry),
 }

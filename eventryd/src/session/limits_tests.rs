@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::wire::{
-    Call, Chars, FeatureArgs, HostnameRet, SaslStartArgs, SaslStepArgs, write_message,
+    Call, CharArray, FeatureArgs, HostnameRet, SaslStartArgs, SaslStepArgs, write_message,
 };
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -248,11 +248,11 @@ fn second_decision_is_dropped() {
     let start = Call::AuthSaslStart(SaslStartArgs {
         mech: "SCRAM-SHA-256".into(),
         nil: 1,
-        data: Chars(Vec::new()),
+        data: CharArray(Vec::new()),
     });
     let step = Call::AuthSaslStep(SaslStepArgs {
         nil: 1,
-        data: Chars(Vec::new()),
+        data: CharArray(Vec::new()),
     });
     let init = Call::AuthSaslInit(());
     let mut bytes = Vec::new();

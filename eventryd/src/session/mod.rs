@@ -82,7 +82,7 @@ pub enum SessionState {
 /// assert_eq!(session.output().len(), 28 + 8);
 /// session.advance_output(36);
 /// assert!(!session.wants_write() && !session.should_close());
-/// # Ok::<(), eventryd::wire::Oversize>(())
+/// # Ok::<(), eventryd::wire::EncodeError>(())
 /// ```
 #[derive(Debug)]
 pub struct Session {

@@ -1,18 +1,18 @@
-//! A byte queue that costs linear time and gives its memory back.
+//! A byte queue with linear cost that releases unused memory.
 
-/// The memory a queue keeps when it has little to hold, in bytes: the size of a first receive buffer in
+/// Capacity that an almost empty queue keeps, in bytes: the initial size of a receive buffer in
 /// libvirt (DM-802).
-const RETAINED: usize = 65_536;
+const RETAINED_CAPACITY: usize = 65_536;
 
-/// The room a queue begins with, in bytes: for most messages, and not for much more, as most clients send
-/// and receive no others.
-const SHORT: usize = 56;
+/// Initial capacity, in bytes. Most messages fit, and most clients send and receive no longer ones.
+const INITIAL_CAPACITY: usize = 56;
 
-/// Bytes that are appended at the back and consumed at the front.
+/// A byte queue: bytes are appended at the back and consumed at the front.
 ///
-/// Consumed bytes are skipped, and moved away only once they are at least as many as the rest: each byte
-/// is moved a bounded number of times, however many messages one write held. Memory above four times the
-/// need is released then, so that one large message does not cost its size for the client's whole life.
+/// Consumed bytes are skipped, and moved away once they are at least as many as the rest. Each byte
+/// is moved a bounded number of times, however many messages one write contained. At the same time,
+/// capacity above four times the rest is released, so that one large message does not occupy memory
+/// for the rest of the connection.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
@@ -20,41 +20,44 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// The bytes not yet consumed.
+    /// Returns the bytes that are not yet consumed.
     pub(crate) fn as_slice(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
 
-    /// How many bytes are not yet consumed.
-    pub(crate) fn len(&self) -> usize {
+    /// Returns the number of bytes that are not yet consumed.
+    pub(crate) const fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
 
-    /// Where to append: the caller may only push to the end of this vector.
+    /// Returns the vector to append to. The caller may only push to its end.
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve_exact(SHORT);
+            self.bytes.reserve_exact(INITIAL_CAPACITY);
         }
         &mut self.bytes
     }
 
-    /// Takes `count` bytes off the front.
+    /// Removes `count` bytes from the front.
     ///
     /// # Panics
-    /// If fewer bytes are left.
+    /// Panics if fewer bytes are left.
     pub(crate) fn consume(&mut self, count: usize) {
-        assert!(count <= self.len(), "more bytes consumed than there are");
+        assert!(count <= self.len(), "more bytes consumed than buffered");
         self.start += count;
         if self.start >= self.len() {
             self.bytes.drain(..self.start);
             self.start = 0;
-            if self.bytes.capacity() > RETAINED && self.bytes.len() <= self.bytes.capacity() / 4 {
-                self.bytes.shrink_to(RETAINED.max(2 * self.bytes.len()));
+            if self.bytes.capacity() > RETAINED_CAPACITY
+                && self.bytes.len() <= self.bytes.capacity() / 4
+            {
+                self.bytes
+                    .shrink_to(RETAINED_CAPACITY.max(2 * self.bytes.len()));
             }
         }
     }
 
-    /// The memory held, in bytes.
+    /// Returns the allocated capacity, in bytes.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
@@ -66,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn consuming_in_small_steps_yields_the_bytes_in_order() {
+    fn consume_in_small_steps_yields_the_bytes_in_order() {
         let mut buffer = Buffer::default();
         let input: Vec<u8> = (0..=255).cycle().take(10_000).collect();
         let mut output = Vec::new();
@@ -88,8 +91,8 @@ mod tests {
         buffer.consume((8 << 20) - 3);
         assert_eq!(buffer.as_slice(), [7; 3]);
         assert!(
-            buffer.capacity() <= 2 * RETAINED,
-            "{} bytes are kept",
+            buffer.capacity() <= 2 * RETAINED_CAPACITY,
+            "{} bytes are still allocated",
             buffer.capacity()
         );
     }
@@ -99,25 +102,32 @@ mod tests {
         let mut buffer = Buffer::default();
         assert_eq!(buffer.capacity(), 0);
         buffer.tail().push(1);
-        assert_eq!(buffer.capacity(), SHORT);
-        buffer.tail().extend_from_slice(&[7; SHORT]);
-        assert!(buffer.capacity() <= 2 * SHORT);
+        assert_eq!(buffer.capacity(), INITIAL_CAPACITY);
+        buffer.tail().extend_from_slice(&[7; INITIAL_CAPACITY]);
+        assert!(buffer.capacity() <= 2 * INITIAL_CAPACITY);
     }
 
     #[test]
-    fn memory_is_kept_while_much_of_it_is_in_use() {
+    fn consume_keeps_memory_while_much_of_it_is_used() {
         let mut buffer = Buffer::default();
-        buffer.tail().extend_from_slice(&vec![7; 64 * RETAINED]);
+        buffer
+            .tail()
+            .extend_from_slice(&vec![7; 64 * RETAINED_CAPACITY]);
         let held = buffer.capacity();
-        buffer.consume(40 * RETAINED);
-        assert_eq!((buffer.len(), buffer.capacity()), (24 * RETAINED, held));
+        buffer.consume(40 * RETAINED_CAPACITY);
+        assert_eq!(
+            (buffer.len(), buffer.capacity()),
+            (24 * RETAINED_CAPACITY, held)
+        );
     }
 
     #[test]
-    fn what_is_released_leaves_room_for_as_much_as_is_left() {
+    fn consume_leaves_room_for_twice_the_rest() {
         let mut buffer = Buffer::default();
-        buffer.tail().extend_from_slice(&vec![7; 64 * RETAINED]);
-        buffer.consume(62 * RETAINED);
-        assert_eq!(buffer.capacity(), 4 * RETAINED);
+        buffer
+            .tail()
+            .extend_from_slice(&vec![7; 64 * RETAINED_CAPACITY]);
+        buffer.consume(62 * RETAINED_CAPACITY);
+        assert_eq!(buffer.capacity(), 4 * RETAINED_CAPACITY);
     }
 }

@@ -1,41 +1,41 @@
-//! Reading XDR: every length is checked before anything is allocated for it.
+//! XDR decoder. Every length is checked before memory is allocated for it.
 
 use thiserror::Error;
 
-/// The longest string a message may carry, in bytes (DM-802).
+/// Maximum length of a string, in bytes (DM-802).
 pub const STRING_MAX: usize = 4_194_304;
 
-/// Why a payload does not decode.
+/// The reason why a payload cannot be decoded.
 ///
-/// The peer is told no more than that it does not; the variants are for the log.
+/// The error sent to the peer has a fixed text without this reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The payload ends before the value does.
-    #[error("{needed} bytes needed, {left} left")]
+    /// The payload ends before the value.
+    #[error("value truncated: {needed} bytes needed, {left} left")]
     Truncated {
-        /// The least number of bytes the value takes from here, its padding included.
+        /// Minimum number of bytes of the value from this position, including padding.
         needed: usize,
-        /// The bytes left in the payload.
+        /// Number of bytes left in the payload.
         left: usize,
     },
-    /// A length or count is above the maximum its field declares.
-    #[error("length {length} is above the maximum of {max}")]
+    /// A length or count exceeds the maximum of its field.
+    #[error("length {length} exceeds the maximum of {max}")]
     TooLong {
-        /// The length or count found.
+        /// The length or count in the payload.
         length: u32,
-        /// The declared maximum.
+        /// The maximum of the field.
         max: usize,
     },
-    /// A string contains a NUL, at which C code would cut it.
-    #[error("NUL inside a string")]
+    /// A string contains a NUL, at which C code would truncate it.
+    #[error("string contains a NUL byte")]
     EmbeddedNul,
 }
 
-/// A reader of XDR values over a payload.
+/// A decoder of XDR values in a payload.
 ///
-/// Integers are big-endian. Pad bytes must be present; their value is not looked at, because real
-/// senders do not always zero them. Bytes after the last value are the caller's to ignore.
+/// Integers are big-endian. Pad bytes must be present, but may have any value, because some clients
+/// do not zero them. The caller decides about bytes after the last value.
 ///
 /// ```
 /// use eventryd::wire::Decoder;
@@ -52,19 +52,19 @@ pub struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    /// A reader that starts at the first byte of `bytes`.
+    /// Creates a decoder that starts at the first byte.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    /// How many bytes have not been read.
+    /// Returns the number of bytes not yet read.
     #[must_use]
     pub const fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    /// An unsigned 4-byte integer.
+    /// Reads an unsigned 4-byte integer.
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] if fewer than 4 bytes are left.
@@ -72,7 +72,7 @@ impl<'a> Decoder<'a> {
         self.bytes().map(u32::from_be_bytes)
     }
 
-    /// A signed 4-byte integer; an enumeration is encoded as one, too.
+    /// Reads a signed 4-byte integer. Enumerations have the same encoding.
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] if fewer than 4 bytes are left.
@@ -80,7 +80,7 @@ impl<'a> Decoder<'a> {
         self.bytes().map(i32::from_be_bytes)
     }
 
-    /// An unsigned 8-byte integer.
+    /// Reads an unsigned 8-byte integer.
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] if fewer than 8 bytes are left.
@@ -88,12 +88,17 @@ impl<'a> Decoder<'a> {
         self.bytes().map(u64::from_be_bytes)
     }
 
-    /// Exactly `N` bytes without a length word; `N` must be a multiple of 4.
+    /// Reads exactly `N` bytes without a length word. `N` must be a multiple of 4.
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] if fewer than `N` bytes are left.
     pub fn bytes<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        const { assert!(N % 4 == 0, "opaque data of fixed size without padding") };
+        const {
+            assert!(
+                N % 4 == 0,
+                "N must be a multiple of 4: fixed-size opaque data has no padding"
+            )
+        };
         let (head, rest) = self
             .rest
             .split_first_chunk::<N>()
@@ -105,11 +110,11 @@ impl<'a> Decoder<'a> {
         Ok(*head)
     }
 
-    /// A string of at most [`STRING_MAX`] bytes, without any check for UTF-8: names are bytes.
+    /// Reads a string of at most [`STRING_MAX`] bytes. Names are bytes, so UTF-8 is not checked.
     ///
     /// # Errors
-    /// [`DecodeError::TooLong`] if the length word is above the maximum, [`DecodeError::Truncated`] if
-    /// the payload ends before the string or its padding does, [`DecodeError::EmbeddedNul`] if the
+    /// [`DecodeError::TooLong`] if the length word exceeds the maximum, [`DecodeError::Truncated`]
+    /// if the payload ends before the string or its padding, [`DecodeError::EmbeddedNul`] if the
     /// string contains a NUL byte.
     pub fn string(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = self.count(STRING_MAX, 1)?;
@@ -129,13 +134,13 @@ impl<'a> Decoder<'a> {
         Ok(text)
     }
 
-    /// The count word of an array of at most `max` items, each taking at least `item_len` bytes.
+    /// Reads the count word of an array with at most `max` items of at least `item_len` bytes each.
     ///
-    /// What is returned is safe to reserve memory for: that many items can still follow.
+    /// The payload is long enough for the returned count, so the caller can reserve memory for it.
     ///
     /// # Errors
-    /// [`DecodeError::TooLong`] if the count is above `max`, [`DecodeError::Truncated`] if the items
-    /// cannot fit in what is left.
+    /// [`DecodeError::TooLong`] if the count exceeds `max`, [`DecodeError::Truncated`] if the items
+    /// do not fit into the rest of the payload.
     pub fn count(&mut self, max: usize, item_len: usize) -> Result<usize, DecodeError> {
         let length = self.u32()?;
         let too_long = DecodeError::TooLong { length, max };
@@ -169,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_needs_its_padding_but_not_zeros_in_it() {
+    fn string_needs_padding_of_any_value() {
         assert_eq!(Decoder::new(b"\0\0\0\x03abc\x7f").string(), Ok(&b"abc"[..]));
         let expected = DecodeError::Truncated { needed: 4, left: 3 };
         assert_eq!(Decoder::new(b"\0\0\0\x03abc").string(), Err(expected));
@@ -188,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_of_items_that_cannot_follow_is_refused() {
+    fn count_refuses_items_that_cannot_follow() {
         let payload = [0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7];
         let expected = DecodeError::Truncated { needed: 8, left: 7 };
         assert_eq!(Decoder::new(&payload).count(10, 4), Err(expected));
@@ -198,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_no_longer_remains() {
+    fn remaining_shrinks_with_each_read() {
         let mut from = Decoder::new(&[0; 9]);
         assert_eq!(from.remaining(), 9);
         from.u32().unwrap();

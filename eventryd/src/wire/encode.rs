@@ -1,18 +1,18 @@
-//! Writing XDR: a value above its declared maximum is never put on the wire.
+//! XDR encoder. A value above its declared maximum is never sent.
 
 use thiserror::Error;
 
 use super::STRING_MAX;
 
-/// A value or message is longer than the protocol allows, so it was not written.
+/// A value or message exceeds the maximum of the protocol and was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a value or message is longer than the protocol allows")]
-pub struct Oversize;
+#[error("value or message exceeds the maximum of the protocol")]
+pub struct EncodeError;
 
-/// A writer of XDR values, appending to a buffer.
+/// An encoder that appends XDR values to a buffer.
 ///
-/// Writing never fails at once: a value above its maximum is left out and remembered, and
-/// [`finish`](Self::finish) reports it. So the code that lists a message's fields stays a plain list.
+/// Writing returns no error, so that the fields of a message can be written as a plain list. A
+/// value above its maximum is left out, and [`finish`](Self::finish) reports it.
 ///
 /// ```
 /// use eventryd::wire::Encoder;
@@ -23,46 +23,51 @@ pub struct Oversize;
 /// encoder.u32(42);
 /// encoder.finish()?;
 /// assert_eq!(out, b"\0\0\0\x01a\0\0\0\0\0\0\x2a");
-/// # Ok::<(), eventryd::wire::Oversize>(())
+/// # Ok::<(), eventryd::wire::EncodeError>(())
 /// ```
 #[derive(Debug)]
 pub struct Encoder<'a> {
     out: &'a mut Vec<u8>,
-    oversize: bool,
+    too_long: bool,
 }
 
 impl<'a> Encoder<'a> {
-    /// A writer that appends to `out`.
+    /// Creates an encoder that appends to `out`.
     #[must_use]
     pub const fn new(out: &'a mut Vec<u8>) -> Self {
         Self {
             out,
-            oversize: false,
+            too_long: false,
         }
     }
 
-    /// An unsigned 4-byte integer.
+    /// Writes an unsigned 4-byte integer.
     pub fn u32(&mut self, value: u32) {
         self.bytes(value.to_be_bytes());
     }
 
-    /// A signed 4-byte integer.
+    /// Writes a signed 4-byte integer.
     pub fn i32(&mut self, value: i32) {
         self.bytes(value.to_be_bytes());
     }
 
-    /// An unsigned 8-byte integer.
+    /// Writes an unsigned 8-byte integer.
     pub fn u64(&mut self, value: u64) {
         self.bytes(value.to_be_bytes());
     }
 
-    /// Exactly `N` bytes without a length word; `N` must be a multiple of 4.
+    /// Writes exactly `N` bytes without a length word. `N` must be a multiple of 4.
     pub fn bytes<const N: usize>(&mut self, value: [u8; N]) {
-        const { assert!(N % 4 == 0, "opaque data of fixed size without padding") };
+        const {
+            assert!(
+                N % 4 == 0,
+                "N must be a multiple of 4: fixed-size opaque data has no padding"
+            )
+        };
         self.out.extend_from_slice(&value);
     }
 
-    /// A string with its length word, padded with zeros; at most [`STRING_MAX`] bytes.
+    /// Writes a string of at most [`STRING_MAX`] bytes, with its length word and zero padding.
     pub fn string(&mut self, text: &[u8]) {
         if self.count(text.len(), STRING_MAX) {
             self.out.extend_from_slice(text);
@@ -71,8 +76,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// The count word of an array of at most `max` items; `false` if the items must not follow because
-    /// there are more.
+    /// Writes the count word of an array with at most `max` items. Returns `false` if `count`
+    /// exceeds `max`; the items must not be written then.
     #[must_use]
     pub fn count(&mut self, count: usize, max: usize) -> bool {
         match u32::try_from(count) {
@@ -81,18 +86,22 @@ impl<'a> Encoder<'a> {
                 true
             }
             _ => {
-                self.oversize = true;
+                self.too_long = true;
                 false
             }
         }
     }
 
-    /// Ends the value.
+    /// Completes the encoding.
     ///
     /// # Errors
-    /// [`Oversize`] if anything was left out; what was appended is then not a valid encoding.
-    pub const fn finish(self) -> Result<(), Oversize> {
-        if self.oversize { Err(Oversize) } else { Ok(()) }
+    /// [`EncodeError`] if a value was left out. The appended bytes are not a valid encoding then.
+    pub const fn finish(self) -> Result<(), EncodeError> {
+        if self.too_long {
+            Err(EncodeError)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -101,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_string_above_the_maximum_is_left_out_and_reported() {
+    fn finish_fails_after_a_string_above_the_maximum() {
         for (length, fits) in [(STRING_MAX, true), (STRING_MAX + 1, false)] {
             let mut out = Vec::new();
             let mut encoder = Encoder::new(&mut out);

@@ -1,10 +1,10 @@
-//! What a failed call returns to the client.
+//! The error that a failed call returns to the client.
 
 use std::fmt;
 
 use super::{DecodeError, Decoder, DomainRef, Encoder, NetworkRef, WireString, Xdr};
 
-macro_rules! numbers {
+macro_rules! code_newtypes {
     ($(#[$meta:meta])* $name:ident { $( $(#[$const_meta:meta])* $constant:ident = $number:literal; )+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,53 +28,53 @@ macro_rules! numbers {
     };
 }
 
-numbers! {
-    /// What went wrong, by libvirt's number. Clients branch on it, so the numbers are part of the API.
+code_newtypes! {
+    /// libvirt's error number. Clients branch on it, so the numbers are part of the protocol.
     ErrorCode {
         /// A failure without a number of its own.
         INTERNAL_ERROR = 1;
         /// No driver serves the URI.
         NO_CONNECT = 5;
-        /// An argument is not acceptable.
+        /// An argument is invalid.
         INVALID_ARG = 8;
         /// The connection is read-only.
         OPERATION_DENIED = 29;
-        /// The call itself is at fault.
+        /// The call violates the protocol.
         RPC = 39;
-        /// There is no such domain.
+        /// The domain does not exist.
         NO_DOMAIN = 42;
-        /// The client is not who it says, or is not let in.
+        /// Authentication failed.
         AUTH_FAILED = 45;
-        /// The domain's state does not allow it.
+        /// The state of the domain does not allow the operation.
         OPERATION_INVALID = 55;
-        /// The user has dismissed the question who it is.
+        /// The user cancelled the authentication dialog.
         AUTH_CANCELLED = 79;
-        /// There is nobody to ask who the user is.
+        /// No authentication agent is available.
         AUTH_UNAVAILABLE = 94;
     }
 }
 
-numbers! {
-    /// Which part of libvirt reports the error.
+code_newtypes! {
+    /// The part of libvirt that reports the error.
     ErrorDomain {
-        /// No particular part.
+        /// No specific part.
         NONE = 0;
-        /// The protocol.
+        /// The RPC protocol.
         RPC = 7;
         /// The test driver.
         TEST = 12;
-        /// The API of domains.
+        /// The domain API.
         DOMAIN = 20;
-        /// The questions put to polkit.
+        /// The polkit authentication.
         POLKIT = 60;
     }
 }
 
 super::xdr_struct! {
-    /// The error of a failed call, with the fields a libvirt server fills in.
+    /// The error of a failed call, with the fields that a libvirt server sets.
     ///
-    /// The constructors fill them the way libvirt's own reporting does: `str1` is the text with `%s` for
-    /// the part that varies, `str2` that part.
+    /// The constructors set the fields as libvirt's error reporting does: `str1` is the message
+    /// with `%s` in place of the variable part, `str2` is that part.
     ///
     /// ```
     /// use eventryd::wire::{ErrorCode, RemoteError};
@@ -84,36 +84,36 @@ super::xdr_struct! {
     /// assert_eq!(error.to_string(), "unknown procedure: 9999");
     /// ```
     RemoteError {
-        /// What went wrong.
+        /// The error number.
         code: ErrorCode,
-        /// Which part reports it.
+        /// The part that reports the error.
         domain: ErrorDomain,
-        /// The text for people; the only field most clients show.
+        /// The message for the user. Most clients show no other field.
         message: Option<WireString>,
-        /// The severity: 1 is a warning, 2 an error.
+        /// The severity: 1 for a warning, 2 for an error.
         level: i32,
-        /// The domain concerned; a server leaves it out.
+        /// The affected domain; unset by libvirt's servers.
         dom: Option<Box<DomainRef>>,
-        /// The text before the variable part was put in.
+        /// The message with a placeholder for the variable part.
         str1: Option<WireString>,
         /// The variable part.
         str2: Option<WireString>,
-        /// Not used.
+        /// Unused.
         str3: Option<WireString>,
-        /// A number that explains the error, -1 if there is none.
+        /// A number with further information, -1 if there is none.
         int1: i32,
-        /// Another one.
+        /// A second number of this kind.
         int2: i32,
-        /// The network concerned; a server leaves it out.
+        /// The affected network; unset by libvirt's servers.
         net: Option<Box<NetworkRef>>,
     }
 }
 
-/// The longest text of an error, in bytes; libvirt's own limit. It keeps an error that repeats what the
-/// client sent from growing with it.
-const TEXT_MAX: usize = 1_024;
+/// Maximum length of the variable part, in bytes: libvirt's limit. It bounds errors that repeat
+/// input of the client.
+const ERROR_TEXT_MAX: usize = 1_024;
 
-/// The longest start of `text` of at most `max` bytes that ends between two characters.
+/// Returns the longest prefix of `text` of at most `max` bytes that ends at a character boundary.
 fn truncate(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {
@@ -125,12 +125,12 @@ fn truncate(text: &str, max: usize) -> &str {
 impl RemoteError {
     const LEVEL_ERROR: i32 = 2;
 
-    /// An error whose text is `template` with `detail` in the place of `%s`.
+    /// Creates an error with the message `template`, in which `detail` replaces `%s`.
     ///
-    /// A detail of more than 1024 bytes is cut.
+    /// A detail of more than 1024 bytes is truncated.
     #[must_use]
     pub fn new(code: ErrorCode, domain: ErrorDomain, template: &str, detail: &str) -> Self {
-        let detail = truncate(detail, TEXT_MAX);
+        let detail = truncate(detail, ERROR_TEXT_MAX);
         Self {
             message: Some(template.replacen("%s", detail, 1).into()),
             str2: Some(detail.into()),
@@ -138,7 +138,7 @@ impl RemoteError {
         }
     }
 
-    /// An error whose text has no variable part.
+    /// Creates an error whose message has no variable part.
     #[must_use]
     pub fn plain(code: ErrorCode, domain: ErrorDomain, text: &str) -> Self {
         Self {
@@ -156,16 +156,16 @@ impl RemoteError {
         }
     }
 
-    /// The call itself is at fault: what the protocol layer reports (DM-804, DM-805).
+    /// Creates the error for a call that violates the protocol (DM-804, DM-805).
     ///
-    /// A client takes a text that begins with "unknown procedure" for "not supported".
+    /// libvirt's clients treat a message that starts with "unknown procedure" as "not supported".
     #[must_use]
     pub fn rpc(text: &str) -> Self {
         Self::new(ErrorCode::RPC, ErrorDomain::RPC, "%s", text)
     }
 
-    /// The client has not proved who it is. The text is the same whatever was wrong: nobody learns from it
-    /// which users there are.
+    /// Creates the error for a failed authentication. Its text does not depend on the cause, so
+    /// that clients cannot find out which users exist.
     #[must_use]
     pub fn authentication_failed() -> Self {
         let (code, domain) = (ErrorCode::AUTH_FAILED, ErrorDomain::RPC);
@@ -173,7 +173,8 @@ impl RemoteError {
         Self::new(code, domain, "authentication failed: %s", detail)
     }
 
-    /// A call that does not fit the state of the connection (DM-1102).
+    /// Creates the error for an internal failure, or for a call that the state of the connection
+    /// does not allow (DM-1102).
     #[must_use]
     pub fn internal(domain: ErrorDomain, detail: &str) -> Self {
         Self::new(
@@ -184,7 +185,8 @@ impl RemoteError {
         )
     }
 
-    /// A read-only connection does not allow the call of the public function `api` (DM-1103).
+    /// Creates the error for a call of the public function `api` on a read-only connection
+    /// (DM-1103).
     #[must_use]
     pub fn read_only(api: &str) -> Self {
         let detail = format!("read only access prevents {api}");
@@ -192,7 +194,7 @@ impl RemoteError {
         Self::new(code, domain, "operation forbidden: %s", &detail)
     }
 
-    /// The function of the driver `domain` does not know these flags.
+    /// Creates the error for unsupported flags of the driver function `function`.
     #[must_use]
     pub fn unsupported_flags(domain: ErrorDomain, flags: u32, function: &str) -> Self {
         let text = format!("unsupported flags (0x{flags:x}) in function {function}");
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn unsupported_flags_name_the_function_and_the_argument() {
+    fn unsupported_flags_fill_the_fields_as_libvirt_does() {
         let error = RemoteError::unsupported_flags(ErrorDomain::TEST, 0x10, "testDomainGetState");
         let text = "unsupported flags (0x10) in function testDomainGetState";
         assert_eq!(error.to_string(), text);
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_about_a_domain_carries_it() {
+    fn error_with_a_domain_survives_encoding() {
         let dom = DomainRef {
             name: "test".into(),
             uuid: uuid::uuid!("6695eb01-f6a4-8304-79aa-97f2502e193f"),

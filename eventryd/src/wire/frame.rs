@@ -1,63 +1,66 @@
-//! Messages cut out of a byte stream, and put into one.
+//! Framing: the boundaries of messages in a byte stream.
 
 use thiserror::Error;
 
-use super::{Buffer, Decoder, Encoder, Header, MessageType, Oversize, Xdr};
+use super::{Buffer, Decoder, EncodeError, Encoder, Header, MessageType, Xdr};
 
-/// The length of the shortest message, in bytes: a length word and a header (DM-801).
+/// Minimum length of a message, in bytes: length word and header (DM-801).
 pub const MIN_FRAME: u32 = 28;
 
-/// The length of the longest message, in bytes, its length word included (DM-801).
+/// Maximum length of a message, in bytes, including the length word (DM-801).
 pub const MAX_FRAME: u32 = 33_554_436;
 
 const LENGTH_WORD: usize = 4;
 
-/// The peer does not speak the protocol: where its next message begins is unknown, so the connection
-/// ends without an answer (DM-801).
+/// A violation of the framing. The start of the next message is unknown, so the connection is
+/// closed without a reply (DM-801).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Violation {
+pub enum FrameError {
     /// The length word is too small for a header.
     #[error("message of {0} bytes is too small, {MIN_FRAME} needed")]
     TooSmall(u32),
-    /// The length word is above the limit.
+    /// The length word exceeds the limit.
     #[error("message of {length} bytes is too large, {limit} allowed")]
     TooLarge {
-        /// The length announced, in bytes.
+        /// The announced length, in bytes.
         length: u32,
-        /// The limit in force, in bytes.
+        /// The current limit, in bytes.
         limit: u32,
     },
-    /// A call with file descriptors does not say how many.
+    /// A call with file descriptors lacks their count.
     #[error("number of file descriptors is missing")]
     NoDescriptorCount,
-    /// A call brings file descriptors; none are taken, and what follows in the stream is not a message.
+    /// A call is accompanied by file descriptors. The daemon accepts none, and cannot find the next
+    /// message after them.
     #[error("{0} file descriptors sent, none allowed")]
     Descriptors(u32),
 }
 
-/// A complete message, borrowed from the bytes received.
+/// A complete message, borrowed from the received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// The header as sent.
+    /// The header, unchecked.
     pub header: Header,
-    /// What follows the header; of a call with descriptors, what follows their count (which is 0).
+    /// The bytes after the header. In a call with file descriptors, the bytes after their count,
+    /// which is 0.
     pub payload: &'a [u8],
 }
 
-/// Cuts a byte stream into messages, however the bytes arrive.
+/// A splitter of a byte stream into messages, for input in pieces of any size.
 ///
-/// The work is linear in the bytes, for one byte at a time as for many messages in one write. The memory
-/// follows the bytes that arrived and is given back after a large message; a length is only ever compared.
+/// The cost is linear in the number of bytes, both for single bytes and for many messages in one
+/// write. Memory is allocated only for bytes that have arrived, and is released after a large
+/// message.
 ///
 /// ```
-/// use eventryd::wire::{FrameSplitter, MAX_FRAME, Violation};
+/// use eventryd::wire::{FrameSplitter, MAX_FRAME, FrameError};
 ///
 /// let mut splitter = FrameSplitter::new(MAX_FRAME);
 /// splitter.push(&[0, 0, 0]);
 /// assert_eq!(splitter.head(), Ok(None));
 /// splitter.push(&[27]);
-/// assert_eq!(splitter.head(), Err(Violation::TooSmall(27)));
+/// assert_eq!(splitter.head(), Err(FrameError::TooSmall(27)));
 /// ```
 #[derive(Debug)]
 pub struct FrameSplitter {
@@ -66,7 +69,8 @@ pub struct FrameSplitter {
 }
 
 impl FrameSplitter {
-    /// A splitter that refuses messages above `limit` bytes, or [`MAX_FRAME`] if that is smaller.
+    /// Creates a splitter that rejects messages longer than `limit` or [`MAX_FRAME`], whichever is
+    /// smaller.
     #[must_use]
     pub fn new(limit: u32) -> Self {
         Self {
@@ -75,21 +79,23 @@ impl FrameSplitter {
         }
     }
 
-    /// Changes the limit for the messages that are not complete yet (DM-803).
+    /// Changes the limit for messages that are not complete yet (DM-803).
     pub fn set_limit(&mut self, limit: u32) {
         self.limit = limit.min(MAX_FRAME);
     }
 
-    /// Takes bytes as they arrived.
+    /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.tail().extend_from_slice(bytes);
     }
 
-    /// The first message, if it is complete. It stays the first until [`consume`](Self::consume).
+    /// Returns the first message if it is complete. It stays first until
+    /// [`consume`](Self::consume).
     ///
     /// # Errors
-    /// A [`Violation`] if no message begins here; so it is from then on.
-    pub fn head(&self) -> Result<Option<Frame<'_>>, Violation> {
+    /// [`FrameError`] if the first bytes are not a valid message. Every later call returns the same
+    /// error.
+    pub fn head(&self) -> Result<Option<Frame<'_>>, FrameError> {
         let bytes = self.buffer.as_slice();
         let Some(length) = self.head_len()? else {
             return Ok(None);
@@ -108,17 +114,17 @@ impl FrameSplitter {
                     header,
                     payload: &payload[size_of::<u32>()..],
                 })),
-                Ok(count) => Err(Violation::Descriptors(count)),
-                Err(_) => Err(Violation::NoDescriptorCount),
+                Ok(count) => Err(FrameError::Descriptors(count)),
+                Err(_) => Err(FrameError::NoDescriptorCount),
             };
         }
         Ok(Some(Frame { header, payload }))
     }
 
-    /// Drops the first message.
+    /// Removes the first message.
     ///
     /// # Panics
-    /// If [`head`](Self::head) has none.
+    /// Panics if [`head`](Self::head) returns no message.
     pub fn consume(&mut self) {
         let Ok(Some(length)) = self.head_len() else {
             panic!("there is no message to consume");
@@ -126,41 +132,43 @@ impl FrameSplitter {
         self.buffer.consume(length);
     }
 
-    /// Drops everything received.
+    /// Removes all received bytes.
     pub fn clear(&mut self) {
         self.buffer.consume(self.buffer.len());
     }
 
-    /// How many bytes wait to be consumed.
+    /// Returns the number of bytes not yet consumed.
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.buffer.len()
     }
 
-    /// The checked length of the first message, its length word included, once that word is there.
-    fn head_len(&self) -> Result<Option<usize>, Violation> {
+    /// Returns the checked length of the first message, including the length word; `None` if that
+    /// word is not complete.
+    fn head_len(&self) -> Result<Option<usize>, FrameError> {
         let Some(word) = self.buffer.as_slice().first_chunk() else {
             return Ok(None);
         };
         let length = u32::from_be_bytes(*word);
         if length < MIN_FRAME {
-            return Err(Violation::TooSmall(length));
+            return Err(FrameError::TooSmall(length));
         }
         if length > self.limit {
-            return Err(Violation::TooLarge {
+            return Err(FrameError::TooLarge {
                 length,
                 limit: self.limit,
             });
         }
-        // At most MAX_FRAME, which any platform with an event loop can index.
+        // The length is at most MAX_FRAME, which fits into `usize` on every supported platform.
         Ok(Some(length as usize))
     }
 }
 
-/// Appends a message to `out`: its length, `header`, and what `payload` writes.
+/// Appends a message to `out`: the length, `header`, and the output of `payload`.
 ///
 /// # Errors
-/// [`Oversize`] if a value or the whole is longer than the protocol allows; `out` is then unchanged.
+/// [`EncodeError`] if a value or the message exceeds the maximum of the protocol. `out` is
+/// unchanged then.
 ///
 /// ```
 /// use eventryd::wire::{Header, write_message};
@@ -169,13 +177,13 @@ impl FrameSplitter {
 /// write_message(&mut out, Header::pong(), |_| {})?;
 /// assert_eq!(out.len(), 28);
 /// assert_eq!(out[..8], *b"\0\0\0\x1ckeep");
-/// # Ok::<(), eventryd::wire::Oversize>(())
+/// # Ok::<(), eventryd::wire::EncodeError>(())
 /// ```
 pub fn write_message(
     out: &mut Vec<u8>,
     header: Header,
     payload: impl FnOnce(&mut Encoder<'_>),
-) -> Result<(), Oversize> {
+) -> Result<(), EncodeError> {
     let start = out.len();
     let mut encoder = Encoder::new(out);
     encoder.u32(0);
@@ -189,7 +197,7 @@ pub fn write_message(
         }
         _ => {
             out.truncate(start);
-            Err(Oversize)
+            Err(EncodeError)
         }
     }
 }
@@ -217,12 +225,12 @@ mod tests {
         for length in [0, 3, 4, 5, 8, 27] {
             let mut splitter = FrameSplitter::new(MAX_FRAME);
             splitter.push(&u32::to_be_bytes(length));
-            assert_eq!(splitter.head(), Err(Violation::TooSmall(length)));
+            assert_eq!(splitter.head(), Err(FrameError::TooSmall(length)));
         }
         for length in [33_554_437, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff] {
             let mut splitter = FrameSplitter::new(u32::MAX);
             splitter.push(&u32::to_be_bytes(length));
-            let expected = Violation::TooLarge {
+            let expected = FrameError::TooLarge {
                 length,
                 limit: MAX_FRAME,
             };
@@ -236,12 +244,12 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_the_caller_is_exact() {
+    fn set_limit_is_exact() {
         let mut splitter = FrameSplitter::new(1_000);
         splitter.push(&u32::to_be_bytes(1_001));
         assert_eq!(
             splitter.head(),
-            Err(Violation::TooLarge {
+            Err(FrameError::TooLarge {
                 length: 1_001,
                 limit: 1_000
             })
@@ -267,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn many_messages_in_one_write_come_out_one_by_one() {
+    fn messages_of_one_push_come_out_one_by_one() {
         let mut bytes = Vec::new();
         for size in 0..200_u8 {
             bytes.extend(message(MessageType::Message, &vec![size; size.into()]));
@@ -283,14 +291,14 @@ mod tests {
     }
 
     #[test]
-    fn a_call_with_descriptors_is_taken_only_without_any() {
+    fn call_with_fds_is_accepted_only_with_count_zero() {
         let mut splitter = FrameSplitter::new(MAX_FRAME);
         splitter.push(&message(MessageType::CallWithFds, &[0, 9]));
         assert_eq!(splitter.head().unwrap().unwrap().payload, [0, 0, 0, 9]);
         for (payload, expected) in [
-            (&[1, 9][..], Violation::Descriptors(1)),
-            (&[33], Violation::Descriptors(33)),
-            (&[], Violation::NoDescriptorCount),
+            (&[1, 9][..], FrameError::Descriptors(1)),
+            (&[33], FrameError::Descriptors(33)),
+            (&[], FrameError::NoDescriptorCount),
         ] {
             let mut splitter = FrameSplitter::new(MAX_FRAME);
             splitter.push(&message(MessageType::CallWithFds, payload));
@@ -299,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_above_the_maximum_is_not_written() {
+    fn write_message_above_the_maximum_writes_nothing() {
         let header = Header::pong().reply(Status::Ok);
         assert_eq!(header.program, Program::Keepalive.number());
         let words = (MAX_FRAME - MIN_FRAME) / 4;
@@ -312,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cleared_is_gone_and_so_is_its_memory() {
+    fn clear_drops_bytes_and_memory() {
         let mut splitter = FrameSplitter::new(MAX_FRAME);
         splitter.push(&MAX_FRAME.to_be_bytes());
         splitter.push(&vec![0x55; 8 << 20]);

@@ -1,19 +1,19 @@
-//! The 24 bytes that begin every message.
+//! The header of 24 bytes at the start of every message.
 
 use super::{DecodeError, Decoder, Encoder, Procedure, Xdr};
 
-/// A program: a set of procedures that a peer can serve. Every one has version 1.
+/// A program: a set of procedures. Every program has version 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Program {
-    /// The API of libvirt, 0x20008086.
+    /// The libvirt API, 0x20008086.
     Remote,
-    /// The extensions for QEMU, 0x20008087.
+    /// The QEMU extensions, 0x20008087.
     Qemu,
-    /// The extensions for LXC, 0x00068000.
+    /// The LXC extensions, 0x00068000.
     Lxc,
-    /// Pings, 0x6b656570, which reads "keep".
+    /// Keepalive messages, 0x6b656570 ("keep" in ASCII).
     Keepalive,
-    /// The administration of a daemon, 0x06900690.
+    /// Administration of the daemon, 0x06900690.
     Admin,
 }
 
@@ -21,7 +21,7 @@ impl Program {
     /// The version of every program.
     pub const VERSION: u32 = 1;
 
-    /// The number in the header.
+    /// Returns the program number in the header.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
@@ -33,7 +33,7 @@ impl Program {
         }
     }
 
-    /// The program of a header's number and version, if it is one of these.
+    /// Returns the program with this number and version, if it is defined.
     #[must_use]
     pub fn find(number: u32, version: u32) -> Option<Self> {
         use Program::{Admin, Keepalive, Lxc, Qemu, Remote};
@@ -43,41 +43,41 @@ impl Program {
     }
 }
 
-/// What a message is. A number the protocol does not define is kept as it came.
+/// The type of a message. An undefined number is preserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageType {
-    /// A call (0); the only type that a server answers.
+    /// Call (0), the only type that a server replies to.
     Call,
-    /// The answer to a call (1).
+    /// Reply to a call (1).
     Reply,
-    /// A message without answer (2): an event, a ping.
+    /// Message without a reply (2), such as an event or a ping.
     Message,
-    /// A piece of a stream (3).
+    /// Part of a stream (3).
     Stream,
-    /// A call with file descriptors (4); the payload begins with their count.
+    /// Call with file descriptors (4). The payload starts with their count.
     CallWithFds,
-    /// The answer to a call, with file descriptors (5).
+    /// Reply with file descriptors (5).
     ReplyWithFds,
-    /// A hole in a stream (6).
+    /// Hole in a stream (6).
     StreamHole,
-    /// Anything else.
+    /// Undefined type.
     Unknown(i32),
 }
 
-/// How a call ended, or where a stream stands. In a call it must be [`Status::Ok`].
+/// The status of a call or a stream. A call must have [`Status::Ok`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Success (0).
     Ok,
-    /// The payload is a [`RemoteError`](super::RemoteError) (1).
+    /// Failure (1). The payload is a [`RemoteError`](super::RemoteError).
     Error,
-    /// More of the stream follows (2).
+    /// More data of the stream follows (2).
     Continue,
-    /// Anything else.
+    /// Undefined status.
     Unknown(i32),
 }
 
-macro_rules! word_enum {
+macro_rules! open_enum {
     ($name:ident { $($number:literal => $variant:ident,)+ }) => {
         impl From<i32> for $name {
             fn from(word: i32) -> Self {
@@ -111,7 +111,7 @@ macro_rules! word_enum {
     };
 }
 
-word_enum!(MessageType {
+open_enum!(MessageType {
     0 => Call,
     1 => Reply,
     2 => Message,
@@ -121,33 +121,33 @@ word_enum!(MessageType {
     6 => StreamHole,
 });
 
-word_enum!(Status {
+open_enum!(Status {
     0 => Ok,
     1 => Error,
     2 => Continue,
 });
 
 super::xdr_struct! {
-    /// The header of a message. Nothing in it is checked: it says what the peer sent.
+    /// The header of a message, with the values that the peer sent, unchecked.
     #[derive(Copy)]
     Header {
-        /// The program's number; [`Program::find`] knows the defined ones.
+        /// Program number; [`Program::find`] returns the program if it is defined.
         program: u32,
-        /// The program's version.
+        /// Program version.
         version: u32,
-        /// The procedure's number within the program.
+        /// Procedure number within the program.
         procedure: i32,
-        /// What the message is.
+        /// Message type.
         kind: MessageType,
-        /// The caller's number for the call; the reply repeats it. Two calls may carry the same.
+        /// The caller's number for the call, repeated in the reply. It need not be unique.
         serial: u32,
-        /// How the call ended.
+        /// Status.
         status: Status,
     }
 }
 
 impl Header {
-    /// The header of a call of a procedure of [`Program::Remote`].
+    /// Returns the header of a call of a procedure of [`Program::Remote`].
     #[must_use]
     pub const fn call(procedure: &Procedure, serial: u32) -> Self {
         Self {
@@ -160,7 +160,7 @@ impl Header {
         }
     }
 
-    /// The header of the answer to the call with this header: all but type and status is repeated.
+    /// Returns the header of the reply to the call with this header. Only type and status differ.
     #[must_use]
     pub const fn reply(self, status: Status) -> Self {
         Self {
@@ -170,7 +170,7 @@ impl Header {
         }
     }
 
-    /// The header of a ping's answer (DM-902).
+    /// Returns the header of the reply to a keepalive request (DM-902).
     #[must_use]
     pub const fn pong() -> Self {
         Self {
@@ -183,7 +183,7 @@ impl Header {
         }
     }
 
-    /// The header of a message that asks for a sign of life (DM-902).
+    /// Returns the header of a keepalive request (DM-902).
     #[must_use]
     pub const fn ping() -> Self {
         Self {
@@ -192,9 +192,9 @@ impl Header {
         }
     }
 
-    /// The procedure of [`Program::Keepalive`] that asks for a sign of life (DM-902).
+    /// Keepalive request, a procedure of [`Program::Keepalive`] (DM-902).
     pub const PING: i32 = 1;
-    /// The procedure of [`Program::Keepalive`] that gives it (DM-902).
+    /// Keepalive reply, a procedure of [`Program::Keepalive`] (DM-902).
     pub const PONG: i32 = 2;
 }
 
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_the_protocol_does_not_define_is_kept() {
+    fn undefined_numbers_survive_the_round_trip() {
         for word in -3..10 {
             assert_eq!(i32::from(MessageType::from(word)), word);
             assert_eq!(i32::from(Status::from(word)), word);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_another_version_is_not_found() {
+    fn find_ignores_programs_of_another_version() {
         assert_eq!(Program::find(0x2000_8086, 1), Some(Program::Remote));
         assert_eq!(Program::find(0x2000_8086, 2), None);
         assert_eq!(Program::find(0x1234_5678, 1), None);

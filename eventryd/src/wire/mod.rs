@@ -1,11 +1,11 @@
 //! The wire protocol of libvirt: framing, header, XDR and the procedure table.
 //!
-//! This module turns bytes into typed messages and back. It performs no I/O, reads no clock and takes
-//! no lock, so that a socket, a test and a fuzzer drive the very same code. Its invariant: **memory is
-//! only ever spent on bytes that have arrived**, never on a length that a peer merely announced.
+//! This module converts bytes to typed messages and back. It performs no I/O, reads no clock and
+//! takes no lock, so sockets, tests and fuzzers run the same code. Invariant: **memory is allocated
+//! only for bytes that have arrived**, never for a length that a peer has announced.
 //!
-//! It deliberately does not know which calls are in progress, who may make them, or what they do; that
-//! is [`session`](crate::session) and above.
+//! The state of calls, the permissions of clients and the effects of calls belong to
+//! [`session`](crate::session) and the modules above it.
 //!
 //! ```
 //! use eventryd::wire::{Call, FrameSplitter, Header, MAX_FRAME, write_message};
@@ -38,12 +38,12 @@ mod xdr;
 
 pub(crate) use buffer::Buffer;
 pub use decode::{DecodeError, Decoder, STRING_MAX};
-pub use encode::{Encoder, Oversize};
+pub use encode::{EncodeError, Encoder};
 pub use error::{ErrorCode, ErrorDomain, RemoteError};
-pub use frame::{Frame, FrameSplitter, MAX_FRAME, MIN_FRAME, Violation, write_message};
+pub use frame::{Frame, FrameError, FrameSplitter, MAX_FRAME, MIN_FRAME, write_message};
 pub use header::{Header, MessageType, Program, Status};
 pub use procedure::{Call, CallError, PROCEDURES, Permission, Priority, Procedure, Reply};
-pub use text::{Chars, FixedChars, WireString};
+pub use text::{CharArray, FixedCharArray, WireString};
 pub use types::*;
 use xdr::xdr_struct;
 pub use xdr::{Array, Xdr};

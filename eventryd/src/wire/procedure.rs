@@ -1,45 +1,45 @@
-//! The one table of procedures. Dispatch, the read-only gate, the log and the tests follow it.
+//! The table of procedures, used by the dispatcher, the read-only check, the log and the tests.
 
 use thiserror::Error;
 
 use super::types::*;
 use super::{DecodeError, Decoder, Encoder, Xdr};
 
-/// Whether a call may wait behind others (DM-701).
+/// The priority of a call (DM-701).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
-    /// It may: it may itself wait for a hypervisor.
+    /// The call may wait for a hypervisor, and behind other calls that do.
     Normal,
-    /// It must not: it is answered from memory, and may overtake calls that block.
+    /// The call is answered from memory and may overtake calls that block.
     High,
 }
 
-/// Whether a read-only connection may make a call (DM-1103).
+/// The permission of read-only connections for a call (DM-1103).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
-    /// It may.
+    /// Read-only connections may make the call.
     Allow,
-    /// It may not.
+    /// Read-only connections may not make the call.
     Deny,
 }
 
-/// A procedure of [`Program::Remote`](super::Program::Remote): one line of the table.
+/// A procedure of [`Program::Remote`](super::Program::Remote): one row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Procedure {
-    /// The number in the header.
+    /// Procedure number in the header.
     pub number: i32,
-    /// The name in the protocol, for the log.
+    /// Name in libvirt's protocol definition, for the log.
     pub name: &'static str,
-    /// The public function of libvirt that makes the call, for error texts.
+    /// Public function of libvirt that makes the call, for error messages.
     pub api: &'static str,
-    /// Whether it may wait.
+    /// Priority of the call.
     pub priority: Priority,
-    /// Whether a read-only connection may make it.
+    /// Permission of read-only connections.
     pub read_only: Permission,
 }
 
 impl Procedure {
-    /// The procedure with this number, if it is served.
+    /// Returns the procedure with this number, if it is served.
     ///
     /// ```
     /// use eventryd::wire::{Permission, Procedure};
@@ -57,21 +57,21 @@ impl Procedure {
         Some(&PROCEDURES[index])
     }
 
-    /// Whether a client may make the call before it has authenticated: only those that do just that, 66 to
-    /// 70 (DM-805).
+    /// Returns `true` for the calls that authenticate, numbers 66 to 70. Clients may make only
+    /// these before they are authenticated (DM-805).
     #[must_use]
     pub const fn is_authentication(&self) -> bool {
         matches!(self.number, 66..=70)
     }
 }
 
-/// Why a payload is not a call or a reply.
+/// The reason why a payload is not a valid call or reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CallError {
-    /// No procedure has the number.
+    /// No served procedure has this number.
     #[error("unknown procedure: {0}")]
     UnknownProcedure(i32),
-    /// The payload does not decode.
+    /// The payload cannot be decoded.
     #[error(transparent)]
     Undecodable(#[from] DecodeError),
 }
@@ -81,7 +81,7 @@ macro_rules! procedures {
         $number:literal $name:ident $wire:literal
         $api:ident($args:ty) -> $result:ty, $priority:ident, $read_only:ident;
     )+) => {
-        /// Every procedure served, by rising number.
+        /// All served procedures, in ascending order of their numbers.
         pub static PROCEDURES: &[Procedure] = &[$(
             Procedure {
                 number: $number,
@@ -99,7 +99,7 @@ macro_rules! procedures {
             $name($args),
         )+}
 
-        /// The result of a call that succeeded.
+        /// The result of a successful call.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Reply {$(
             #[doc = concat!("Procedure ", stringify!($number), ", ", $wire, ".")]
@@ -107,12 +107,12 @@ macro_rules! procedures {
         )+}
 
         impl Call {
-            /// Reads the arguments of a call of the procedure `number`.
+            /// Decodes the arguments of a call of the procedure `number`.
             ///
-            /// Bytes after the arguments are ignored, as libvirt does.
+            /// Bytes after the arguments are ignored, as in libvirt.
             ///
             /// # Errors
-            /// [`CallError`] if there is no such procedure or its arguments do not decode.
+            /// [`CallError`] if the procedure is not served or the arguments cannot be decoded.
             pub fn decode(number: i32, payload: &[u8]) -> Result<Self, CallError> {
                 let mut from = Decoder::new(payload);
                 Ok(match number {
@@ -128,20 +128,20 @@ macro_rules! procedures {
                 }
             }
 
-            /// The procedure called.
+            /// Returns the called procedure.
             #[must_use]
             pub fn procedure(&self) -> &'static Procedure {
-                by_number(match self {
+                find_served(match self {
                     $(Call::$name(_) => $number,)+
                 })
             }
         }
 
         impl Reply {
-            /// Reads the result of the procedure `number`; what a client does.
+            /// Decodes the result of the procedure `number`, on the side of the client.
             ///
             /// # Errors
-            /// [`CallError`] if there is no such procedure or its result does not decode.
+            /// [`CallError`] if the procedure is not served or the result cannot be decoded.
             pub fn decode(number: i32, payload: &[u8]) -> Result<Self, CallError> {
                 let mut from = Decoder::new(payload);
                 Ok(match number {
@@ -157,10 +157,10 @@ macro_rules! procedures {
                 }
             }
 
-            /// The procedure that returned it.
+            /// Returns the procedure that produced the result.
             #[must_use]
             pub fn procedure(&self) -> &'static Procedure {
-                by_number(match self {
+                find_served(match self {
                     $(Reply::$name(_) => $number,)+
                 })
             }
@@ -168,7 +168,8 @@ macro_rules! procedures {
     };
 }
 
-// A procedure that may change anything is `Deny`; so is any new one until someone has thought about it.
+// A procedure that can change state is `Deny`. A new procedure starts as `Deny`, too, until its
+// effects are reviewed.
 procedures! {
     1 ConnectOpen "CONNECT_OPEN" virConnectOpen(ConnectOpenArgs) -> (), High, Allow;
     2 ConnectClose "CONNECT_CLOSE" virConnectClose(()) -> (), High, Allow;
@@ -205,20 +206,20 @@ procedures! {
     426 DomainGetMessages "DOMAIN_GET_MESSAGES" virDomainGetMessages(DomainFlagsArgs) -> MessagesRet, Normal, Allow;
 }
 
-fn by_number(number: i32) -> &'static Procedure {
+fn find_served(number: i32) -> &'static Procedure {
     match Procedure::find(number) {
         Some(procedure) => procedure,
-        None => unreachable!("calls, replies and procedures come from the same lines"),
+        None => unreachable!("calls, replies and procedures are generated from the same rows"),
     }
 }
 
-// `find` searches by halves, so the lines must stand in order.
+// `find` uses a binary search, so the rows must be sorted.
 const _: () = {
     let mut next = 1;
     while next < PROCEDURES.len() {
         assert!(
             PROCEDURES[next - 1].number < PROCEDURES[next].number,
-            "lines out of order"
+            "rows must be sorted by number"
         );
         next += 1;
     }

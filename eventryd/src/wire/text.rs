@@ -1,26 +1,26 @@
-//! Text on the wire: bytes, not UTF-8, and characters that take four bytes each.
+//! Text on the wire: byte strings, and arrays of characters with four bytes each.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::{DecodeError, Decoder, Encoder, Xdr};
 
-/// A string as the wire carries it: bytes without a NUL, usually but not always UTF-8.
+/// A string on the wire: bytes without a NUL, usually UTF-8.
 ///
-/// Displayed with U+FFFD in the place of what is not UTF-8; compare the bytes, never the display.
+/// `Display` replaces invalid UTF-8 with U+FFFD, so compare the bytes instead.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct WireString(Box<[u8]>);
 
 impl WireString {
-    /// The bytes.
+    /// Returns the bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The text, for reading only.
+    /// Returns the text, with U+FFFD in place of invalid UTF-8.
     #[must_use]
-    pub fn to_text(&self) -> Cow<'_, str> {
+    pub fn to_string_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
     }
 }
@@ -33,7 +33,7 @@ impl<T: Into<String>> From<T> for WireString {
 
 impl fmt::Display for WireString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_text())
+        f.write_str(&self.to_string_lossy())
     }
 }
 
@@ -55,22 +55,23 @@ impl Xdr for WireString {
     }
 }
 
-/// A counted array of at most `MAX` C characters, each in a word of its own.
+/// A counted array of at most `MAX` C characters, each encoded as a 4-byte word.
 ///
-/// The protocol declares such fields with the type `char`, and its compiler makes an array of words of
-/// that rather than opaque bytes. A terminating NUL, where there is one, is part of the array.
+/// libvirt's protocol definition declares these fields with the type `char`, and rpcgen encodes
+/// each element as a word instead of using opaque bytes. A terminating NUL, if present, is part of
+/// the array.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chars<const MAX: usize>(pub Vec<u8>);
+pub struct CharArray<const MAX: usize>(pub Vec<u8>);
 
-impl<const MAX: usize> Chars<MAX> {
-    /// The bytes of `text` and a terminating NUL.
+impl<const MAX: usize> CharArray<MAX> {
+    /// Returns the bytes of `text` and a terminating NUL.
     #[must_use]
     pub fn terminated(text: &str) -> Self {
         Self(text.bytes().chain([0]).collect())
     }
 }
 
-impl<const MAX: usize> Xdr for Chars<MAX> {
+impl<const MAX: usize> Xdr for CharArray<MAX> {
     const MIN_LEN: usize = 4;
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -88,12 +89,13 @@ impl<const MAX: usize> Xdr for Chars<MAX> {
     }
 }
 
-/// Exactly `N` C characters, each in a word of its own; a shorter text is filled up with NULs.
+/// An array of exactly `N` C characters, each encoded as a 4-byte word. A shorter text is padded
+/// with NULs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FixedChars<const N: usize>(pub [u8; N]);
+pub struct FixedCharArray<const N: usize>(pub [u8; N]);
 
-impl<const N: usize> FixedChars<N> {
-    /// The bytes of `text`, cut so that at least one NUL ends it.
+impl<const N: usize> FixedCharArray<N> {
+    /// Returns the bytes of `text`, truncated to leave room for a terminating NUL.
     #[must_use]
     pub fn terminated(text: &str) -> Self {
         let mut bytes = [0; N];
@@ -107,7 +109,7 @@ impl<const N: usize> FixedChars<N> {
     }
 }
 
-impl<const N: usize> Xdr for FixedChars<N> {
+impl<const N: usize> Xdr for FixedCharArray<N> {
     const MIN_LEN: usize = 4 * N;
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -123,12 +125,12 @@ impl<const N: usize> Xdr for FixedChars<N> {
     }
 }
 
-/// A `char` is the low byte of its word; like C, the rest is not looked at.
+/// Reads a `char`, which is the low byte of its word. As in C, the other bytes are ignored.
 fn decode_char(from: &mut Decoder<'_>) -> Result<u8, DecodeError> {
     from.bytes().map(|[_, _, _, byte]: [u8; 4]| byte)
 }
 
-/// A `char` is signed where libvirt runs, so the word is its sign extension.
+/// Writes a `char`, sign-extended to a word: `char` is signed on the platforms of libvirt.
 fn encode_char(byte: u8, to: &mut Encoder<'_>) {
     to.i32(i32::from(byte as i8));
 }
@@ -138,38 +140,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_character_takes_a_word_and_keeps_its_sign() {
+    fn char_array_sign_extends_each_byte_to_a_word() {
         let mut out = Vec::new();
-        Chars::<2>(vec![b'a', 0xfe]).encode(&mut Encoder::new(&mut out));
+        CharArray::<2>(vec![b'a', 0xfe]).encode(&mut Encoder::new(&mut out));
         assert_eq!(out, [0, 0, 0, 2, 0, 0, 0, b'a', 0xff, 0xff, 0xff, 0xfe]);
         assert_eq!(
-            Chars::<2>::decode(&mut Decoder::new(&out)),
-            Ok(Chars(vec![b'a', 0xfe]))
+            CharArray::<2>::decode(&mut Decoder::new(&out)),
+            Ok(CharArray(vec![b'a', 0xfe]))
         );
-        assert!(Chars::<1>::decode(&mut Decoder::new(&out)).is_err());
+        assert!(CharArray::<1>::decode(&mut Decoder::new(&out)).is_err());
     }
 
     #[test]
-    fn a_text_that_fills_its_field_is_cut_before_the_nul() {
-        assert_eq!(FixedChars::<4>::terminated("abcdef").0, *b"abc\0");
-        assert_eq!(FixedChars::<4>::terminated("a").0, *b"a\0\0\0");
+    fn terminated_cuts_the_text_to_fit_a_nul() {
+        assert_eq!(FixedCharArray::<4>::terminated("abcdef").0, *b"abc\0");
+        assert_eq!(FixedCharArray::<4>::terminated("a").0, *b"a\0\0\0");
     }
 
     #[test]
-    fn a_string_that_is_not_utf8_keeps_its_bytes() {
+    fn non_utf8_string_keeps_its_bytes() {
         let decoded = WireString::decode(&mut Decoder::new(b"\0\0\0\x04t\xffst")).unwrap();
         assert_eq!(decoded.as_bytes(), b"t\xffst");
         assert_eq!(decoded.to_string(), "t\u{fffd}st");
     }
 
     #[test]
-    fn a_text_is_shown_with_what_is_not_printable_escaped() {
+    fn debug_escapes_unprintable_bytes() {
         let text = WireString::from("a\"\n\u{1b}é");
         assert_eq!(format!("{text:?}"), r#""a\"\n\x1b\xc3\xa9""#);
     }
 
     #[test]
-    fn a_character_takes_a_word_of_its_own() {
-        assert_eq!(FixedChars::<32>::MIN_LEN, 128);
+    fn fixed_char_array_takes_a_word_per_character() {
+        assert_eq!(FixedCharArray::<32>::MIN_LEN, 128);
     }
 }

@@ -1,248 +1,249 @@
-//! The structures that calls and replies are made of.
+//! The argument and result structures of calls.
 //!
-//! Fields carry libvirt's names where those say enough. Flags that are words on the wire stay words: what
-//! they mean is the driver's business.
+//! Fields have libvirt's names where those are clear. Flags are plain words here; the driver
+//! interprets them.
 
 use uuid::Uuid;
 
-use super::{Array, Chars, FixedChars, WireString, xdr_struct};
+use super::{Array, CharArray, FixedCharArray, WireString, xdr_struct};
 
-/// The most domains one reply may list.
+/// Maximum number of domains in a reply.
 pub const DOMAIN_LIST_MAX: usize = 16_384;
 
-/// The most bytes of SASL data in one message (DM-802).
+/// Maximum number of bytes of SASL data in a message (DM-802).
 pub const SASL_DATA_MAX: usize = 65_536;
 
 xdr_struct! {
-    /// A domain as clients name it. Only the UUID identifies it; name and id may be stale.
+    /// A domain as clients refer to it. Only the UUID identifies the domain; name and id may be out
+    /// of date.
     DomainRef {
-        /// The name.
+        /// Name.
         name: WireString,
-        /// The UUID.
+        /// UUID.
         uuid: Uuid,
-        /// The number while it runs, -1 otherwise.
+        /// Id while the domain runs, -1 otherwise.
         id: i32,
     }
 
-    /// A network as clients name it; it occurs in errors only.
+    /// A network as clients refer to it. It occurs only in errors.
     NetworkRef {
-        /// The name.
+        /// Name.
         name: WireString,
-        /// The UUID.
+        /// UUID.
         uuid: Uuid,
     }
 
-    /// How to open the connection to a hypervisor (DM-1101).
+    /// Arguments for opening a connection to a hypervisor (DM-1101).
     ConnectOpenArgs {
-        /// The URI; empty if the client named none.
+        /// URI; `None` if the client gave none.
         name: Option<WireString>,
-        /// Bit 0 asks for read-only; clients set other bits by accident.
+        /// Bit 0 requests read-only access. Some clients set undefined bits.
         flags: u32,
     }
 
-    /// A type or kind, by name.
+    /// The name of a type.
     TypeRet {
-        /// The name.
+        /// Name.
         name: WireString,
     }
 
-    /// The version of the hypervisor: 1,000,000 × major + 1,000 × minor + release.
+    /// Version of the hypervisor.
     GetVersionRet {
-        /// The version.
+        /// 1,000,000 × major + 1,000 × minor + release.
         hv_ver: u64,
     }
 
-    /// The version of the library, counted like that of the hypervisor.
+    /// Version of the libvirt library.
     GetLibVersionRet {
-        /// The version.
+        /// 1,000,000 × major + 1,000 × minor + release.
         lib_ver: u64,
     }
 
-    /// The machine that the hypervisor runs on.
+    /// Properties of the hypervisor's machine.
     NodeInfoRet {
-        /// The kind of processor.
-        model: FixedChars<32>,
+        /// CPU model.
+        model: FixedCharArray<32>,
         /// Memory in KiB.
         memory: u64,
-        /// Active processors.
+        /// Number of active CPUs.
         cpus: i32,
-        /// Their frequency in MHz.
+        /// CPU frequency in MHz.
         mhz: i32,
-        /// NUMA cells.
+        /// Number of NUMA cells.
         nodes: i32,
-        /// Sockets per cell.
+        /// Number of sockets per cell.
         sockets: i32,
-        /// Cores per socket.
+        /// Number of cores per socket.
         cores: i32,
-        /// Threads per core.
+        /// Number of threads per core.
         threads: i32,
     }
 
-    /// Which domain.
+    /// The domain of a call.
     DomainArgs {
-        /// The domain.
+        /// Domain.
         dom: DomainRef,
     }
 
-    /// Which domain, and flags.
+    /// The domain and the flags of a call.
     DomainFlagsArgs {
-        /// The domain.
+        /// Domain.
         dom: DomainRef,
-        /// The call's flags.
+        /// Flags, defined by the procedure.
         flags: u32,
     }
 
-    /// The domain found.
+    /// The domain that a lookup found.
     DomainRet {
-        /// The domain.
+        /// Domain.
         dom: DomainRef,
     }
 
-    /// A yes or no about a domain or the connection.
+    /// A boolean property of a domain or connection.
     FlagRet {
-        /// 1 for yes, 0 for no.
+        /// 1 for true, 0 for false.
         value: i32,
     }
 
-    /// What a domain uses.
+    /// State and resources of a domain.
     DomainInfoRet {
-        /// The state.
+        /// State, a value of `virDomainState`.
         state: u32,
-        /// The most memory it may use, in KiB.
+        /// Maximum memory, in KiB.
         max_mem: u64,
-        /// The memory it uses, in KiB.
+        /// Used memory, in KiB.
         memory: u64,
-        /// Virtual processors.
+        /// Number of virtual CPUs.
         nr_virt_cpu: u32,
-        /// Processor time used, in nanoseconds.
+        /// Used CPU time, in nanoseconds.
         cpu_time: u64,
     }
 
-    /// The number of the domain sought.
+    /// Arguments of a lookup by id.
     LookupByIdArgs {
-        /// The number.
+        /// Domain id.
         id: i32,
     }
 
-    /// The name of the domain sought.
+    /// Arguments of a lookup by name.
     LookupByNameArgs {
-        /// The name.
+        /// Domain name.
         name: WireString,
     }
 
-    /// The UUID of the domain sought.
+    /// Arguments of a lookup by UUID.
     LookupByUuidArgs {
-        /// The UUID.
+        /// Domain UUID.
         uuid: Uuid,
     }
 
-    /// The machine's name.
+    /// Host name of the machine.
     HostnameRet {
-        /// The name.
+        /// Host name.
         hostname: WireString,
     }
 
-    /// The feature asked about.
+    /// A feature to query.
     FeatureArgs {
-        /// Its number.
+        /// Feature, a value of `virDrvFeature`.
         feature: i32,
     }
 
-    /// The ways to authenticate.
+    /// Supported authentication types.
     AuthListRet {
-        /// Their numbers; the client takes the first.
+        /// Values of `remote_auth_type`. The client uses the first.
         types: Array<i32, 20>,
     }
 
-    /// The SASL mechanisms offered.
+    /// Supported SASL mechanisms.
     SaslInitRet {
-        /// Their names, separated by commas.
+        /// Mechanism names, separated by commas.
         mechlist: WireString,
     }
 
-    /// The mechanism chosen, and what the client begins it with.
+    /// First SASL message of the client.
     SaslStartArgs {
-        /// The mechanism's name.
+        /// Name of the chosen mechanism.
         mech: WireString,
-        /// 1 if there is no data, which is not the same as no bytes of it.
+        /// 1 if there is no data, which differs from empty data.
         nil: i32,
-        /// The data.
-        data: Chars<SASL_DATA_MAX>,
+        /// SASL data.
+        data: CharArray<SASL_DATA_MAX>,
     }
 
-    /// The client's answer to what the server said.
+    /// Further SASL message of the client.
     SaslStepArgs {
-        /// 1 if there is no data, which is not the same as no bytes of it.
+        /// 1 if there is no data, which differs from empty data.
         nil: i32,
-        /// The data.
-        data: Chars<SASL_DATA_MAX>,
+        /// SASL data.
+        data: CharArray<SASL_DATA_MAX>,
     }
 
-    /// What the server says next.
+    /// SASL message of the server.
     SaslRet {
-        /// 1 if the client has authenticated.
+        /// 1 if the authentication is complete.
         complete: i32,
-        /// 1 if there is no data, which is not the same as no bytes of it.
+        /// 1 if there is no data, which differs from empty data.
         nil: i32,
-        /// The data.
-        data: Chars<SASL_DATA_MAX>,
+        /// SASL data.
+        data: CharArray<SASL_DATA_MAX>,
     }
 
-    /// What polkit has decided; a denial is an error.
+    /// Result of a polkit authentication. A denial is an error instead.
     PolkitRet {
-        /// 1 if the client has authenticated.
+        /// 1 if the authentication is complete.
         complete: i32,
     }
 
-    /// The URI opened.
+    /// URI of the opened connection.
     UriRet {
-        /// The URI.
+        /// URI.
         uri: WireString,
     }
 
-    /// The security label of a domain.
+    /// Security label of a domain.
     SecurityLabelRet {
-        /// The label with a terminating NUL.
-        label: Chars<4097>,
-        /// 1 if it is enforced.
+        /// Label with a terminating NUL.
+        label: CharArray<4097>,
+        /// 1 if the label is enforced.
         enforcing: i32,
     }
 
-    /// The security model of the machine.
+    /// Security model of the machine.
     SecurityModelRet {
-        /// The model's name with a terminating NUL.
-        model: Chars<257>,
-        /// Its domain of interpretation with a terminating NUL.
-        doi: Chars<257>,
+        /// Name of the model with a terminating NUL.
+        model: CharArray<257>,
+        /// Domain of interpretation with a terminating NUL.
+        doi: CharArray<257>,
     }
 
-    /// Where a domain is in its life.
+    /// State of a domain.
     DomainStateRet {
-        /// The state.
+        /// State, a value of `virDomainState`.
         state: i32,
-        /// Why; the meaning depends on the state.
+        /// Reason; its values depend on the state.
         reason: i32,
     }
 
-    /// Which domains to list.
+    /// Arguments for listing domains.
     ListAllDomainsArgs {
-        /// 0 to learn only how many there are.
+        /// 0 to request only the number of domains.
         need_results: i32,
-        /// The filter.
+        /// Filter, bits of `virConnectListAllDomainsFlags`.
         flags: u32,
     }
 
-    /// The domains listed.
+    /// List of domains.
     ListAllDomainsRet {
-        /// The domains, none if only their number was asked for.
+        /// Domains; empty if only the number was requested.
         domains: Array<DomainRef, DOMAIN_LIST_MAX>,
-        /// How many there are.
+        /// Number of domains.
         ret: u32,
     }
 
-    /// Remarks about a domain.
+    /// Messages about a domain, such as taints.
     MessagesRet {
-        /// One text each.
+        /// Messages.
         msgs: Array<WireString, 2048>,
     }
 }

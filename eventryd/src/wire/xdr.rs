@@ -1,4 +1,4 @@
-//! The values that have an XDR encoding, and the macro that makes structures of them.
+//! The trait of values with an XDR encoding, and the macro that declares structures.
 
 use uuid::Uuid;
 
@@ -9,26 +9,26 @@ use super::{DecodeError, Decoder, Encoder};
 /// ```
 /// use eventryd::wire::{Decoder, WireString, Xdr};
 ///
-/// // An optional value: any non-zero flag word says that it is there.
+/// // Any flag word except 0 means that the optional value follows.
 /// let mut decoder = Decoder::new(b"\x01\0\0\0\0\0\0\x01a\0\0\0");
 /// assert_eq!(Option::<WireString>::decode(&mut decoder)?, Some("a".into()));
 /// # Ok::<(), eventryd::wire::DecodeError>(())
 /// ```
 pub trait Xdr: Sized {
-    /// The least number of bytes an encoding takes; what an array's count is checked against.
+    /// Minimum length of an encoding, in bytes. The count of an array is checked against it.
     const MIN_LEN: usize;
 
     /// Reads a value.
     ///
     /// # Errors
-    /// [`DecodeError`] if the bytes left do not begin with one.
+    /// [`DecodeError`] if the remaining bytes do not start with a valid encoding.
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError>;
 
     /// Appends the value.
     fn encode(&self, to: &mut Encoder<'_>);
 }
 
-/// Nothing: the arguments of a call without any, and the result of one that returns none.
+/// No value: the arguments or the result of a call without any.
 impl Xdr for () {
     const MIN_LEN: usize = 0;
 
@@ -57,7 +57,7 @@ macro_rules! xdr_integers {
 
 xdr_integers!(u32, i32, u64);
 
-/// Sixteen raw bytes.
+/// A UUID is encoded as 16 bytes without a length.
 impl Xdr for Uuid {
     const MIN_LEN: usize = 16;
 
@@ -82,7 +82,8 @@ impl<T: Xdr> Xdr for Box<T> {
     }
 }
 
-/// A flag word and, unless it is zero, the value. Some clients send flags other than 0 and 1.
+/// An optional value is encoded as a flag word and, if that is not 0, the value. Some clients send
+/// other flags than 0 and 1.
 impl<T: Xdr> Xdr for Option<T> {
     const MIN_LEN: usize = 4;
 
@@ -103,8 +104,7 @@ impl<T: Xdr> Xdr for Option<T> {
 
 /// A counted array of at most `MAX` items.
 ///
-/// The maximum binds on the wire: decoding refuses more, and encoding more ends in
-/// [`Oversize`](super::Oversize).
+/// Decoding fails above the maximum. Encoding ends in [`EncodeError`](super::EncodeError) then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Array<T, const MAX: usize>(pub Vec<T>);
 
@@ -133,7 +133,7 @@ impl<T: Xdr, const MAX: usize> Xdr for Array<T, MAX> {
     }
 }
 
-/// Declares structures whose encoding is that of their fields in order.
+/// Declares structures that are encoded as their fields in order.
 macro_rules! xdr_struct {
     ($(
         $(#[$meta:meta])*
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_flag_word_but_zero_says_that_the_value_is_there() {
+    fn option_is_some_for_any_nonzero_flag_word() {
         for flag in [1_u32, 2, 0x0100_0000, u32::MAX] {
             let mut payload = flag.to_be_bytes().to_vec();
             payload.extend(5_u32.to_be_bytes());
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_above_its_maximum_neither_decodes_nor_encodes() {
+    fn array_above_maximum_fails_to_decode_and_encode() {
         let items = Array::<u32, 3>(vec![1, 2, 3, 4]);
         let mut out = Vec::new();
         let mut encoder = Encoder::new(&mut out);

@@ -1,13 +1,16 @@
-//! Threads for what may block: a queue of jobs and the workers that run them (DM-701 to DM-706).
+//! A pool of threads for jobs that may block (DM-701 to DM-706).
 //!
-//! Everything that can be decided without a thread is decided by [`Plan`]; what is left here is the lock
-//! around it, the sleep of the workers and their threads. Jobs run and are dropped without the lock.
+//! [`Scheduler`] makes every decision and has no thread. This module adds the lock around the
+//! scheduler, the sleep of the workers and their threads. Jobs run and are dropped without the
+//! lock.
 
-mod plan;
+mod scheduler;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{Next, Plan, PoolStats, Rejected, Urgency, Worker, Workers};
+pub use scheduler::{
+    JobPriority, PoolStats, Scheduler, SubmitError, WorkerAction, WorkerKind, WorkerLimits,
+};
 
 use crate::sync::{Arc, Condvar, Mutex, spawn};
 use std::fmt;
@@ -17,166 +20,172 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// A pool of workers that run jobs of the type `J`.
 ///
 /// ```
-/// use eventryd::worker_pool::{Pool, Urgency, Workers};
+/// use eventryd::worker_pool::{WorkerPool, JobPriority, WorkerLimits};
 /// use std::sync::mpsc::channel;
 ///
 /// let (done, results) = channel();
-/// let pool = Pool::new("worker", Workers::default(), move |job: u32| done.send(job * 2).unwrap());
-/// pool.submit(Urgency::Normal, 21).unwrap();
+/// let run = move |job: u32| done.send(job * 2).unwrap();
+/// let pool = WorkerPool::new("worker", WorkerLimits::default(), run);
+/// pool.submit(JobPriority::Normal, 21).unwrap();
 /// assert_eq!(results.recv(), Ok(42));
 /// pool.stop();
-/// pool.wait();
+/// pool.join();
 /// ```
-pub struct Pool<J: Send + 'static> {
+pub struct WorkerPool<J: Send + 'static> {
     shared: Arc<Shared<J>>,
 }
 
 struct Shared<J> {
     name: &'static str,
     run: Box<dyn Fn(J) + Send + Sync>,
-    plan: Mutex<Plan<J>>,
-    /// Told of every job.
-    ordinary: Condvar,
-    /// Told of high-priority jobs.
-    priority: Condvar,
-    /// Told when a worker has ended.
-    ended: Condvar,
+    scheduler: Mutex<Scheduler<J>>,
+    /// Notified for every job.
+    job_queued: Condvar,
+    /// Notified for high-priority jobs only.
+    high_job_queued: Condvar,
+    /// Notified when a worker has ended.
+    worker_exited: Condvar,
 }
 
-impl<J: Send + 'static> Pool<J> {
-    /// A pool whose workers run jobs by `run`, on threads of this name. They are started with the first job,
-    /// or by [`start`](Self::start).
+impl<J: Send + 'static> WorkerPool<J> {
+    /// Creates a pool whose workers call `run` with each job, on threads named `name`. The workers
+    /// start with the first job or with [`start`](Self::start).
     ///
-    /// A job that panics is over; its worker goes on.
+    /// A panic in `run` ends that job only; the worker takes the next one.
     pub fn new(
         name: &'static str,
-        workers: Workers,
+        workers: WorkerLimits,
         run: impl Fn(J) + Send + Sync + 'static,
-    ) -> Pool<J> {
-        Pool {
+    ) -> WorkerPool<J> {
+        WorkerPool {
             shared: Arc::new(Shared {
                 name,
                 run: Box::new(run),
-                plan: Mutex::new(Plan::new(workers)),
-                ordinary: Condvar::new(),
-                priority: Condvar::new(),
-                ended: Condvar::new(),
+                scheduler: Mutex::new(Scheduler::new(workers)),
+                job_queued: Condvar::new(),
+                high_job_queued: Condvar::new(),
+                worker_exited: Condvar::new(),
             }),
         }
     }
 
-    /// Starts the workers that are to be there from the start.
+    /// Starts the minimum number of workers.
     ///
     /// # Errors
-    /// The operating system's, if it has no thread to give. Those that could be started are there.
+    /// The error of the operating system if it cannot create a thread. The workers started before
+    /// that error stay.
     pub fn start(&self) -> io::Result<()> {
-        self.shared.plan.lock().staff(|worker| self.begin(worker))
+        self.shared
+            .scheduler
+            .lock()
+            .start_workers(|worker| self.spawn_worker(worker))
     }
 
-    /// Has a job run, by a new worker if all are busy and there may be more.
+    /// Queues a job, and starts a worker if all are busy and the maximum is not reached.
     ///
     /// # Errors
-    /// [`Rejected`], with the job. Where a worker cannot be started but others are there, the job waits for
-    /// one of them.
-    pub fn submit(&self, urgency: Urgency, job: J) -> Result<(), Rejected<J>> {
-        // Under the lock, so that nobody takes what may have to be withdrawn.
-        let mut plan = self.shared.plan.lock();
-        plan.hand_in(urgency, job, |worker| self.begin(worker))?;
-        drop(plan);
-        self.shared.ordinary.notify_one();
-        if urgency == Urgency::High {
-            self.shared.priority.notify_one();
+    /// [`SubmitError`] with the job. If a new worker cannot be started but others exist, the job
+    /// waits for one of them and the call succeeds.
+    pub fn submit(&self, priority: JobPriority, job: J) -> Result<(), SubmitError<J>> {
+        // The lock is held until the workers are started: no worker may take a job that has to be
+        // withdrawn.
+        let mut scheduler = self.shared.scheduler.lock();
+        scheduler.submit(priority, job, |worker| self.spawn_worker(worker))?;
+        drop(scheduler);
+        self.shared.job_queued.notify_one();
+        if priority == JobPriority::High {
+            self.shared.high_job_queued.notify_one();
         }
         Ok(())
     }
 
-    /// Changes how many workers there are, at any time. A pool whose workers nobody has needed yet has none
-    /// still.
+    /// Changes the limits. A pool that has never started a worker starts none here.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
-    pub fn set_workers(&self, workers: Workers) -> io::Result<()> {
-        let mut plan = self.shared.plan.lock();
-        plan.set_limits(workers);
-        let started = if plan.has_begun() {
-            plan.staff(|worker| self.begin(worker))
+    /// As for [`start`](Self::start).
+    pub fn set_limits(&self, workers: WorkerLimits) -> io::Result<()> {
+        let mut scheduler = self.shared.scheduler.lock();
+        scheduler.set_limits(workers);
+        let started = if scheduler.has_started() {
+            scheduler.start_workers(|worker| self.spawn_worker(worker))
         } else {
             Ok(())
         };
-        drop(plan);
+        drop(scheduler);
         self.wake_all();
         started
     }
 
-    /// Takes no more jobs, drops those that wait and has the workers end after those that run (DM-706).
+    /// Refuses new jobs, drops the queued ones, and lets the workers end after their current job
+    /// (DM-706).
     pub fn stop(&self) {
-        let waiting = self.shared.plan.lock().stop();
+        let waiting = self.shared.scheduler.lock().stop();
         self.wake_all();
         drop(waiting);
     }
 
-    /// Waits until all workers have ended, which they do once the pool has been [stopped](Self::stop) and
-    /// the jobs that run are over. Not to be called by a job.
-    pub fn wait(&self) {
-        let mut plan = self.shared.plan.lock();
-        while plan.stats().workers + plan.stats().priority_workers > 0 {
-            plan = self.shared.ended.wait(plan);
+    /// Waits until all workers have ended. Call [`stop`](Self::stop) first: the workers of a
+    /// running pool never end. A job that calls this waits for itself.
+    pub fn join(&self) {
+        let mut scheduler = self.shared.scheduler.lock();
+        while scheduler.stats().workers + scheduler.stats().priority_workers > 0 {
+            scheduler = self.shared.worker_exited.wait(scheduler);
         }
     }
 
-    /// How it stands.
+    /// Returns the numbers of workers and jobs.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
-        self.shared.plan.lock().stats()
+        self.shared.scheduler.lock().stats()
     }
 
-    fn begin(&self, worker: Worker) -> io::Result<()> {
+    fn spawn_worker(&self, worker: WorkerKind) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        spawn(shared.name, move || shared.work(worker))
+        spawn(shared.name, move || shared.run_worker(worker))
     }
 
     fn wake_all(&self) {
-        self.shared.ordinary.notify_all();
-        self.shared.priority.notify_all();
+        self.shared.job_queued.notify_all();
+        self.shared.high_job_queued.notify_all();
     }
 }
 
 impl<J> Shared<J> {
-    /// What a worker does from its first to its last moment.
-    fn work(&self, worker: Worker) {
-        let jobs = match worker {
-            Worker::Ordinary => &self.ordinary,
-            Worker::Priority => &self.priority,
+    /// Runs jobs until the scheduler lets this worker end.
+    fn run_worker(&self, worker: WorkerKind) {
+        let queued = match worker {
+            WorkerKind::Ordinary => &self.job_queued,
+            WorkerKind::Priority => &self.high_job_queued,
         };
-        let mut plan = self.plan.lock();
+        let mut scheduler = self.scheduler.lock();
         loop {
-            plan = match plan.next(worker) {
-                Next::Run(job) => {
-                    drop(plan);
-                    // The panic has been reported by its hook; it concerns nobody but the job.
+            scheduler = match scheduler.next_action(worker) {
+                WorkerAction::Run(job) => {
+                    drop(scheduler);
+                    // The panic hook has reported the panic.
                     let _ = catch_unwind(AssertUnwindSafe(|| (self.run)(job)));
-                    let mut plan = self.plan.lock();
-                    plan.finished(worker);
-                    plan
+                    let mut scheduler = self.scheduler.lock();
+                    scheduler.job_finished(worker);
+                    scheduler
                 }
-                Next::Wait => jobs.wait(plan),
-                Next::Exit => break,
+                WorkerAction::Wait => queued.wait(scheduler),
+                WorkerAction::Exit => break,
             };
         }
-        drop(plan);
-        self.ended.notify_all();
+        drop(scheduler);
+        self.worker_exited.notify_all();
     }
 }
 
-impl<J: Send + 'static> Drop for Pool<J> {
+impl<J: Send + 'static> Drop for WorkerPool<J> {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-impl<J: Send + 'static> fmt::Debug for Pool<J> {
+impl<J: Send + 'static> fmt::Debug for WorkerPool<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
+        f.debug_struct("WorkerPool")
             .field("name", &self.shared.name)
             .field("stats", &self.stats())
             .finish_non_exhaustive()

@@ -3,7 +3,10 @@
 
 #![allow(clippy::print_stdout, reason = "the figures are part of the result")]
 
-use eventryd::config::{Effective, Fault, Format, Given, Settings, Source, Value, Virconf, key};
+use eventryd::config::{
+    ConfigError, ConfigFile, ConfigFormat, LoadedConfig, Overrides, SettingValue, Settings,
+    Virconf, setting_spec,
+};
 use eventryd::net::RunDir;
 use eventryd::server::Config;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -38,30 +41,30 @@ fn is_setting(line: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-fn source(text: &str) -> Source {
-    Source {
+fn source(text: &str) -> ConfigFile {
+    ConfigFile {
         path: PathBuf::from("libvirtd.conf"),
-        format: Format::Libvirt,
+        format: ConfigFormat::Libvirt,
         text: text.as_bytes().to_vec(),
     }
 }
 
-fn given() -> Given {
-    Given::new(Config::new(RunDir::Chosen("/run/eventry".into())))
+fn overrides() -> Overrides {
+    Overrides::new(Config::new(RunDir::Chosen("/run/eventry".into())))
 }
 
-fn effective(text: &str) -> Result<Effective, Vec<Fault>> {
-    given().with_file(Some(&source(text)))
+fn loaded(text: &str) -> Result<LoadedConfig, Vec<ConfigError>> {
+    overrides().load(Some(&source(text)))
 }
 
 #[test]
 fn the_stock_file_as_shipped_changes_nothing() {
     let stock = stock();
-    let effective = effective(&stock).unwrap();
-    assert_eq!(effective.settings, Settings::default());
+    let loaded = loaded(&stock).unwrap();
+    assert_eq!(loaded.settings, Settings::default());
     assert_eq!(
-        format!("{:?}", effective.daemon),
-        format!("{:?}", given().with_file(None).unwrap().daemon)
+        format!("{:?}", loaded.daemon),
+        format!("{:?}", overrides().load(None).unwrap().daemon)
     );
 
     let dir = tempfile::tempdir().unwrap();
@@ -82,15 +85,15 @@ fn the_stock_file_as_shipped_changes_nothing() {
 #[test]
 fn every_stock_setting_is_known_and_has_its_effect() {
     let text = enabled(&stock());
-    let (settings, faults) = source(&text).settings();
-    assert_eq!(faults, []);
+    let (settings, errors) = source(&text).parse();
+    assert_eq!(errors, []);
     let lines: Vec<&str> = text.lines().filter(|line| is_setting(line)).collect();
     assert!(lines.len() >= 51, "{} settings", lines.len());
     for line in &lines {
         let (name, shown) = line.split_once('=').unwrap();
-        let key = key(name.trim()).unwrap();
-        let value = settings.value(key).unwrap();
-        assert!(settings.is_given(key.name));
+        let spec = setting_spec(name.trim()).unwrap();
+        let value = settings.value(spec).unwrap();
+        assert!(settings.is_explicit(spec.name));
         let squeezed = |text: &str| text.replace(' ', "");
         assert_eq!(squeezed(&value.to_string()), squeezed(shown), "{line}");
     }
@@ -100,13 +103,13 @@ fn every_stock_setting_is_known_and_has_its_effect() {
     );
 
     // What cannot be followed is refused, and nothing else.
-    let faults = effective(&text).unwrap_err();
-    assert_eq!(faults.len(), 1, "{faults:?}");
+    let errors = loaded(&text).unwrap_err();
+    assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(
-        faults[0]
+        errors[0]
             .message
             .contains("`auth_tcp` can only be \"none\""),
-        "{faults:?}"
+        "{errors:?}"
     );
 }
 
@@ -142,7 +145,7 @@ fn stock_file_fully_enabled_gives_its_listeners_and_limits() {
     std::fs::write(&path, &text).unwrap();
     let options = ["-f", path.to_str().unwrap()];
 
-    let daemon = effective(&text).unwrap().daemon;
+    let daemon = loaded(&text).unwrap().daemon;
     assert_eq!(daemon.socket_path(), Path::new("/run/libvirt/eventry-sock"));
     assert_eq!((daemon.rw_mode, daemon.ro_mode), (0o770, 0o777));
     assert_eq!(
@@ -187,7 +190,7 @@ fn stock_file_fully_enabled_gives_its_listeners_and_limits() {
         "keepalive_required",
     ] {
         assert!(
-            ended.log.contains(&format!("`{name}` has no effect here")),
+            ended.log.contains(&format!("`{name}` has no effect")),
             "{name}: {}",
             ended.log
         );
@@ -375,10 +378,10 @@ fn the_differences_from_libvirts_parser_are_these() {
 #[test]
 fn the_first_of_several_settings_counts_as_with_libvirt() {
     assert_eq!(virsh_complains(b"uri_default = \"nonsense\""), None);
-    let (settings, _) = source("max_clients = 7\nmax_clients = 8").settings();
+    let (settings, _) = source("max_clients = 7\nmax_clients = 8").parse();
     assert_eq!(
-        settings.value(key("max_clients").unwrap()),
-        Some(Value::Integer(7))
+        settings.value(setting_spec("max_clients").unwrap()),
+        Some(SettingValue::Integer(7))
     );
 }
 

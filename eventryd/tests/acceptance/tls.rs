@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use eventryd::auth::{Change, DEFAULT_ITERATIONS, change_password};
+use eventryd::auth::{DEFAULT_ITERATIONS, PasswordChange, change_password};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -119,13 +119,13 @@ fn unacceptable_certificate_is_closed_and_logged() {
     let unrelated = pki.client("unrelated", unrelated);
     for only in ONLY {
         for (client, why) in [
-            (&without, "refused: there is none"),
+            (&without, "rejected: the client sent none"),
             // GnuTLS does not even show a certificate that no authority of the server's has signed.
-            (&of_another_authority, "refused: there is none"),
-            (&expired, "refused: it has expired"),
+            (&of_another_authority, "rejected: the client sent none"),
+            (&expired, "rejected: it has expired"),
             (
                 &unrelated,
-                "its extended key usage is not that of a TLS client",
+                "its extended key usage does not allow a TLS client",
             ),
         ] {
             let daemon = start(&pki, "");
@@ -143,7 +143,7 @@ fn server_certificate_at_a_client_is_accepted_with_warning() {
     let daemon = start(&pki, "");
     assert_listed(&list(&daemon, &client, "&no_sanity=1"), "as libvirtd does");
     let log = daemon.stop().log;
-    assert!(log.contains("is not that of a TLS client"), "{log}");
+    assert!(log.contains("does not allow a TLS client"), "{log}");
 }
 
 #[test]
@@ -159,13 +159,13 @@ fn allowed_dn_list_and_crl_are_applied() {
     for list_of_names in ["[\"CN=client1,O=eventry\"]", "[]"] {
         let daemon = allowed(list_of_names);
         let output = list(&daemon, &client, "");
-        let why = "\"O=eventry,CN=client1\" is not on the list of allowed names";
+        let why = "\"O=eventry,CN=client1\" is not in tls_allowed_dn_list";
         assert_refused(&output, CUT_OFF, daemon, why);
     }
     pki.revoke("client1", "crl_next_update = 10\n");
     let daemon = start(&pki, "");
     let output = list(&daemon, &client, "");
-    assert_refused(&output, CUT_OFF, daemon, "refused: it has been revoked");
+    assert_refused(&output, CUT_OFF, daemon, "rejected: it has been revoked");
     // Who is not on it comes in.
     let second = pki.client("client2", CLIENT);
     assert_listed(&list(&start(&pki, ""), &second, ""), "client2");
@@ -174,7 +174,7 @@ fn allowed_dn_list_and_crl_are_applied() {
     assert_listed(&list(&daemon, &client, ""), "unverified");
     let log = daemon.stop().log;
     assert!(
-        log.contains("let in unverified: it has been revoked"),
+        log.contains("accepted without verification: it has been revoked"),
         "{log}"
     );
 }
@@ -198,7 +198,7 @@ fn virsh_sasl_over_tls_needs_the_right_password() {
     let pki = Pki::new(dir.path(), Tool::Openssl, Key::P256);
     let client = pki.client("client1", CLIENT);
     let passwords = dir.path().join("passwords");
-    let set = Change::Set {
+    let set = PasswordChange::Set {
         password: b"pencil",
         iterations: DEFAULT_ITERATIONS,
     };

@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "the figures are part of the result")]
 
-use eventryd::auth::{Change, DEFAULT_ITERATIONS, change_password};
+use eventryd::auth::{DEFAULT_ITERATIONS, PasswordChange, change_password};
 use eventryd::driver::MemoryDriver;
 use eventryd::net::RunDir;
 use eventryd::server::Config;
@@ -236,7 +236,7 @@ fn virsh_sasl_needs_the_right_authfile() {
     let dir = tempfile::tempdir().unwrap();
     let password_file = dir.path().join("passwords");
     for (user, password) in [("fred", "pencil"), ("a,b=c", "pässwörd"), ("ann", "x")] {
-        let set = Change::Set {
+        let set = PasswordChange::Set {
             password: password.as_bytes(),
             iterations: DEFAULT_ITERATIONS,
         };

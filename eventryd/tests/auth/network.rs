@@ -1,7 +1,7 @@
 //! Anonymous clients on a network.
 
 use crate::sasl::served;
-use eventryd::net::Address;
+use eventryd::net::ListenAddress;
 use eventryd::server::TlsService;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,8 +19,8 @@ fn on_loopback() -> TlsService {
 fn address_of(served: &crate::Served) -> SocketAddr {
     let mut endpoints = served.ready.endpoints.iter();
     let tcp = endpoints.find_map(|endpoint| match endpoint.address {
-        Address::Tcp(address) => Some(address),
-        Address::Unix(_) => None,
+        ListenAddress::Tcp(address) => Some(address),
+        ListenAddress::Unix(_) => None,
     });
     tcp.expect("it listens on TLS")
 }

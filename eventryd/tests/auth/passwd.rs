@@ -68,13 +68,13 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     let before = std::fs::read_to_string(password_file(&dir)).unwrap();
     let long = "x".repeat(2_000);
     for (arguments, stdin, expected) in [
-        (&["fred"][..], "", "no password on the standard input"),
-        (&["fred"], "\n", "a password is 1 to 1024 bytes"),
-        (&["fred"], "a\u{7}b\n", "no control characters"),
-        (&["fred"], &long, "a password is 1 to 1024 bytes"),
+        (&["fred"][..], "", "no password on standard input"),
+        (&["fred"], "\n", "a password has 1 to 1024 bytes"),
+        (&["fred"], "a\u{7}b\n", "no control character"),
+        (&["fred"], &long, "a password has 1 to 1024 bytes"),
         (&["a:b"], "x\n", "no colon"),
-        (&["#fred"], "x\n", "does not begin with '#'"),
-        (&["--delete", "ann"], "", "no user \"ann\""),
+        (&["#fred"], "x\n", "does not start with '#'"),
+        (&["--delete", "ann"], "", "user \"ann\" is not in"),
         (
             &["--iterations", "4095", "fred"],
             "x\n",
@@ -118,7 +118,7 @@ fn passwd_asks_twice_on_a_terminal_without_echo() {
         let _terminal = keyboard.try_clone().unwrap();
         let shown = bounded("a question", move || {
             let mut shown = Vec::new();
-            for (question, answer) in [("fred: ", "pencil\n"), ("more: ", second)] {
+            for (question, answer) in [("fred: ", "pencil\n"), ("password: ", second)] {
                 while !String::from_utf8_lossy(&shown).ends_with(question) {
                     let mut byte = [0];
                     screen.read_exact(&mut byte).unwrap();

@@ -45,8 +45,8 @@ fn address_of(served: &Served, transport: TransportKind) -> SocketAddr {
     let mut endpoints = served.ready.endpoints.iter();
     let found = endpoints.find(|endpoint| endpoint.transport == transport);
     match found.expect("it listens there").address {
-        eventryd::net::Address::Tcp(address) => address,
-        eventryd::net::Address::Unix(_) => panic!("it is on a network"),
+        eventryd::net::ListenAddress::Tcp(address) => address,
+        eventryd::net::ListenAddress::Unix(_) => panic!("it is on a network"),
     }
 }
 

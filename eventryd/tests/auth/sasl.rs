@@ -1,7 +1,7 @@
 //! SASL on the daemon's sockets.
 
 use crate::*;
-use eventryd::auth::{Change, change_password};
+use eventryd::auth::{PasswordChange, change_password};
 use eventryd::server::TcpService;
 use eventryd::session::Auth;
 use std::num::NonZeroU32;
@@ -13,7 +13,7 @@ use test_support::sasl::{log_in, proof_of};
 use test_support::timeout::wait_until;
 
 fn set_password(dir: &TempDir, user: &str, password: &str) {
-    let set = Change::Set {
+    let set = PasswordChange::Set {
         password: password.as_bytes(),
         iterations: NonZeroU32::new(4096).unwrap(),
     };

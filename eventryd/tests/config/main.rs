@@ -2,7 +2,7 @@
 
 #![cfg(not(loom))]
 
-use eventryd::config::{Format, Source, all_keys, markdown, sample};
+use eventryd::config::{ConfigFile, ConfigFormat, sample_file, setting_specs, settings_table};
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn check_config_tells_everything_that_is_wrong() {
     );
     assert_eq!(status, Some(1));
     let expected = "\
-eventryd: a.conf:1:1: there is no setting `max_client`; is it `max_clients`?
+eventryd: a.conf:1:1: unknown setting `max_client`; did you mean `max_clients`?
 1 | max_client = 1
   | ^
 eventryd: a.conf:3:14: `listen_tcp` must be 0 or 1
@@ -68,7 +68,7 @@ fn check_config_names_what_has_no_effect_and_is_content() {
     assert_eq!(status, Some(0), "{said}");
     assert_eq!(
         said,
-        "eventryd: a.conf:1: `audit_level` has no effect here: nothing is audited\n"
+        "eventryd: a.conf:1: `audit_level` has no effect: auditing is not implemented\n"
     );
 }
 
@@ -79,7 +79,7 @@ fn check_config_says_where_the_daemon_would_listen() {
     let path = file(&dir, "a.conf", text);
     let output = run(&["--check-config", "-f", path.to_str().unwrap()], &[]);
     let expected = "\
-the configuration is right; with it eventryd listens on
+the configuration is valid; eventryd would listen on
   /x/eventry-sock  (mode 0770)
   /x/eventry-sock-ro  (mode 0777)
   all addresses, port 7  (TCP)
@@ -95,7 +95,7 @@ fn toml_is_read_by_name_or_option_with_the_same_settings() {
     let (status, said) = checked("a.toml", "max_client = 30\n");
     assert_eq!(status, Some(1));
     assert!(
-        said.contains("a.toml:1:1") && said.contains("is it `max_clients`?"),
+        said.contains("a.toml:1:1") && said.contains("did you mean `max_clients`?"),
         "{said}"
     );
 
@@ -140,9 +140,9 @@ fn print_config_says_where_each_value_came_from() {
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The samples as they are in the tree, and how they are made.
-const SAMPLES: [(&str, &str, Format); 2] = [
-    ("packaging/eventryd.conf", "libvirt", Format::Libvirt),
-    ("packaging/eventryd.toml", "toml", Format::Toml),
+const SAMPLES: [(&str, &str, ConfigFormat); 2] = [
+    ("packaging/eventryd.conf", "libvirt", ConfigFormat::Libvirt),
+    ("packaging/eventryd.toml", "toml", ConfigFormat::Toml),
 ];
 
 #[test]
@@ -150,9 +150,9 @@ fn the_samples_are_those_of_the_table() {
     for (path, syntax, format) in SAMPLES {
         let found = std::fs::read_to_string(Path::new(ROOT).join(path));
         let printed = run(&["--print-sample", syntax], &[]);
-        assert_eq!(said(&printed.stdout), sample(format));
+        assert_eq!(said(&printed.stdout), sample_file(format));
         assert!(
-            found.is_ok_and(|found| found == sample(format)),
+            found.is_ok_and(|found| found == sample_file(format)),
             "{path} is not what the table says: cargo run -- --print-sample {syntax} > {path}"
         );
     }
@@ -170,11 +170,11 @@ fn every_setting_of_the_samples_can_be_enabled() {
         }
     };
     for (path, _, format) in SAMPLES {
-        let text: Vec<String> = sample(format).lines().map(uncommented).collect();
+        let text: Vec<String> = sample_file(format).lines().map(uncommented).collect();
         let settings = text
             .iter()
             .filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(settings.count(), all_keys().count(), "{path}");
+        assert_eq!(settings.count(), setting_specs().count(), "{path}");
         let name = Path::new(path).file_name().unwrap().to_str().unwrap();
         let (status, said) = checked(name, &text.join("\n"));
         assert_eq!(status, Some(0), "{said}");
@@ -189,7 +189,7 @@ fn the_documented_settings_are_those_of_the_table() {
     let begin = found
         .find("### ")
         .expect("the table begins with its first group");
-    let expected = found[..begin].to_owned() + markdown().trim_end() + "\n";
+    let expected = found[..begin].to_owned() + settings_table().trim_end() + "\n";
     if std::env::var_os("EVENTRY_WRITE").is_some() {
         std::fs::write(&path, &expected).unwrap();
         return;
@@ -317,12 +317,12 @@ fn sighup_with_a_wrong_file_changes_nothing() {
     let configured = Configured::start("max_clients = 2\nlog_level = 2");
     configured.reload(
         "max_clients = 1\nlog_level = 1\nnonsense = 1",
-        "SIGHUP: the configuration is wrong, nothing is changed\n",
+        "SIGHUP: the configuration is invalid; nothing is changed\n",
     );
     assert!(
         configured
             .log()
-            .contains("eventryd.conf:3:1: there is no setting `nonsense`")
+            .contains("eventryd.conf:3:1: unknown setting `nonsense`")
     );
     let mut clients: Vec<RawClient> = (0..2).map(|_| configured.daemon().connect()).collect();
     clients.iter_mut().for_each(RawClient::open);
@@ -393,16 +393,16 @@ fn the_environment_sets_the_log() {
 #[test]
 fn a_virtproxyd_conf_that_sets_everything_works_unchanged() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/virtproxyd.conf");
-    let source = Source {
+    let source = ConfigFile {
         text: std::fs::read(&path).unwrap(),
         path: path.clone(),
-        format: Format::Libvirt,
+        format: ConfigFormat::Libvirt,
     };
-    let (settings, faults) = source.settings();
-    assert_eq!(faults, []);
-    let missing: Vec<_> = all_keys()
-        .map(|key| key.name)
-        .filter(|name| !settings.is_given(name) && !name.starts_with("eventry_"))
+    let (settings, errors) = source.parse();
+    assert_eq!(errors, []);
+    let missing: Vec<_> = setting_specs()
+        .map(|spec| spec.name)
+        .filter(|name| !settings.is_explicit(name) && !name.starts_with("eventry_"))
         .collect();
     assert_eq!(missing, ["key_files", "cert_files"]);
 
@@ -418,7 +418,7 @@ fn a_virtproxyd_conf_that_sets_everything_works_unchanged() {
     let ended = daemon.stop();
     assert_eq!(ended.status, Some(0), "{}", ended.log);
     assert!(
-        ended.log.contains("`audit_level` has no effect here"),
+        ended.log.contains("`audit_level` has no effect"),
         "{}",
         ended.log
     );

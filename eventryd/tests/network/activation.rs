@@ -119,16 +119,16 @@ fn bad_passed_socket_names_end_the_start_with_status_6() {
     let unix = |name: &str| OwnedFd::from(UnixListener::bind(dir.path().join(name)).unwrap());
     let tcp = OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
     for (socket, names, said) in [
-        (unix("a"), "", "1 sockets were passed with 0 names"),
+        (unix("a"), "", "systemd passed 1 sockets but 0 names"),
         (
             unix("b"),
             "other.socket",
-            "a socket was passed as \"other.socket\"",
+            "systemd passed a socket with the unknown name \"other.socket\"",
         ),
         (
             unix("c"),
             "libvirtd.socket",
-            "a socket was passed as \"libvirtd.socket\"",
+            "systemd passed a socket with the unknown name \"libvirtd.socket\"",
         ),
         (
             unix("d"),

@@ -257,10 +257,10 @@ fn sighup_reads_keys_and_certificates_again_all_or_nothing() {
     // The client's key does not belong to the server's certificate.
     let beside = committed_files().ca.with_file_name("client.key");
     fs::copy(beside, &key).unwrap();
-    reload("it does not belong to the server certificate", 1);
+    reload("the key does not match the server certificate", 1);
     connect(&daemon).open();
     fs::write(&certificate, "nothing").unwrap();
-    reload("there is no server certificate in ", 1);
+    reload("no usable server certificate in ", 1);
     connect(&daemon).open();
 
     fs::write(&certificate, good_certificate).unwrap();

@@ -96,14 +96,14 @@ fn in_the_background_a_start_that_fails_says_why() {
     let config = path("a.conf");
     std::fs::write(&config, "nonsense = 1").unwrap();
     let cases: [(_, &[&str], i32, &str); 4] = [
-        ("file/below", &[], 2, "cannot make the directory"),
+        ("file/below", &[], 2, "cannot create the directory"),
         ("run", &[], 6, "is not a socket"),
         ("other", &["--pid-file", "/nowhere/pid"], 1, "/nowhere/pid"),
         (
             "other",
             &["--config", config.to_str().unwrap()],
             1,
-            "there is no setting",
+            "unknown setting",
         ),
     ];
     for (run_dir, options, status, said) in cases {

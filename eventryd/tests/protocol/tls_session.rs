@@ -1,7 +1,7 @@
 //! A TLS connection as a pure value: the server's side against a client of rustls, without a socket.
 
 use eventryd::net::tls::{
-    PeerRefusal, TlsContext, TlsFailure, TlsSession, TlsSettings, wall_clock,
+    ClientCertError, TlsContext, TlsSession, TlsSessionError, TlsSettings, wall_clock,
 };
 use proptest::prelude::*;
 use rustls::ClientConnection;
@@ -198,7 +198,10 @@ fn missing_client_certificate_closes_without_an_alert() {
                 Err(refused) => break refused,
             };
         };
-        assert!(matches!(refused, TlsFailure::Refused(PeerRefusal::Missing)));
+        assert!(matches!(
+            refused,
+            TlsSessionError::ClientCertificate(ClientCertError::Missing)
+        ));
         // The client sees the handshake end, and then nothing.
         assert_eq!(session.send(b"anything"), 0);
         let last = output_of(&mut session);
@@ -292,7 +295,7 @@ fn plain_bytes_are_no_tls() {
     ] {
         let mut session = CONTEXT.accept().unwrap();
         let received = session.receive(bytes, |_| panic!("it is no TLS"));
-        assert!(matches!(received, Err(TlsFailure::Protocol(_))));
+        assert!(matches!(received, Err(TlsSessionError::Protocol(_))));
     }
 }
 

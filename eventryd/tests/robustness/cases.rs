@@ -165,12 +165,12 @@ fn framing() -> Vec<Case> {
     };
     let count = |count: u32| with_fds(count.to_be_bytes().to_vec()).bytes();
     cases.push(harmless(
-        "a call with 0 descriptors",
+        "a call with descriptor count 0",
         count(0),
         Answer::Success,
     ));
     for many in [1, 33] {
-        let name = format!("a call with {many} descriptors, none of which come");
+        let name = format!("a call with descriptor count {many}");
         cases.push(fatal(
             &name,
             count(many),
@@ -179,13 +179,13 @@ fn framing() -> Vec<Case> {
     }
     let none = with_fds(Vec::new()).bytes();
     cases.push(fatal(
-        "a call with descriptors and no word for how many",
+        "a call with descriptors, without their count",
         none,
-        "",
+        "number of file descriptors is missing",
     ));
     let both = [call(GET_HOSTNAME).bytes(), call(GET_HOSTNAME).bytes()].concat();
     cases.push(harmless(
-        "the same serial twice in one write",
+        "two calls with the same serial in one write",
         both,
         Answer::Success,
     ));
@@ -285,12 +285,12 @@ fn kinds() -> Vec<Case> {
         "unknown program",
     ));
     cases.push(dropped(
-        "keepalive, version 2",
+        "keepalive of version 2",
         &keepalive(2, 1, 0),
         "unknown program",
     ));
     cases.push(dropped(
-        "keepalive, neither ping nor pong",
+        "keepalive that is neither ping nor pong",
         &keepalive(1, 3, 0),
         "neither ping nor pong",
     ));
@@ -304,7 +304,7 @@ fn kinds() -> Vec<Case> {
         Answer::Pong,
     ));
     cases.push(harmless(
-        "a pong nobody asked for",
+        "an unsolicited pong",
         keepalive(1, 2, 0).bytes(),
         Answer::Nothing,
     ));
@@ -316,16 +316,16 @@ fn arguments() -> Vec<Case> {
     let not_found = || Answer::Error(42, "Domain not found".to_owned());
     let mut cases: Vec<Case> = [
         ("a lookup without arguments", call(LOOKUP_BY_NAME)),
-        ("a string that is cut off", lookup(8, b"test")),
+        ("a truncated string", lookup(8, b"test")),
         ("a string of 0xffffffff bytes", lookup(u32::MAX, b"test")),
         (
             "a string of more than 4 MiB",
             lookup(4_194_305, &vec![b'a'; 4_194_308]),
         ),
         ("a string without its padding", lookup(3, b"abc")),
-        ("a string with a zero in it", lookup(8, b"test\0xyz")),
+        ("a string with a NUL byte", lookup(8, b"test\0xyz")),
         (
-            "a list without all its arguments",
+            "a list call without some of its arguments",
             Message {
                 payload: vec![0; 4],
                 ..call(273)
@@ -355,7 +355,7 @@ fn arguments() -> Vec<Case> {
     }
     let trailing = lookup(4, b"testtrailing");
     cases.push(answered(
-        "more than the arguments",
+        "bytes after the arguments",
         &trailing,
         Answer::Success,
     ));
@@ -364,7 +364,7 @@ fn arguments() -> Vec<Case> {
         ..call(AUTH_LIST)
     };
     cases.push(answered(
-        "arguments where none belong",
+        "arguments in a call without any",
         &much,
         Answer::Success,
     ));
@@ -384,12 +384,12 @@ fn states() -> Vec<Case> {
         ..harmless(name, bytes, Answer::Success)
     };
     let polkit = answered(
-        "polkit where nobody asks for it",
+        "polkit authentication that is not required",
         &call(70),
         error(45, "authentication failed: authentication failed"),
     );
     let sasl = answered(
-        "SASL where nobody asks for it",
+        "SASL authentication that is not required",
         &call(67),
         error(45, "authentication failed: authentication failed"),
     );
@@ -400,11 +400,11 @@ fn states() -> Vec<Case> {
             error(1, "internal error: connection already open"),
         ),
         end("a close", close),
-        end("a close and a call behind it", after_close),
+        end("a close, followed by a call", after_close),
         polkit,
         sasl,
         answered(
-            "a domain that is destroyed without arguments",
+            "a destroy call without arguments",
             &call(DESTROY),
             error(39, "Unable to decode message payload"),
         ),

@@ -1,19 +1,19 @@
-//! The table of `docs/bad-input.md`: that of the cases, and tests that exist.
+//! Checks of `docs/bad-input.md`: its table of cases is up to date, and the named tests exist.
 
 use crate::cases::{Answer, Case, cases};
 use std::fs;
 use std::path::Path;
 
-/// The folder of the repository.
+/// The root directory of the repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-const BEGIN: &str = "| input | answer | connection | line of the log |\n|---|---|---|---|\n";
+const BEGIN: &str = "| input | reply | connection | log message |\n|---|---|---|---|\n";
 
 fn row(case: &Case) -> String {
     let answer = match &case.answer {
         Answer::Nothing => "none".to_owned(),
-        Answer::Success => "the ordinary one".to_owned(),
-        Answer::Pong => "a pong".to_owned(),
+        Answer::Success => "success".to_owned(),
+        Answer::Pong => "pong".to_owned(),
         Answer::Error(code, text) => format!("error {code} “{text}”"),
     };
     let connection = if case.lives { "open" } else { "closed" };
@@ -24,13 +24,13 @@ fn row(case: &Case) -> String {
     format!("| {} | {answer} | {connection} | {log} |\n", case.name)
 }
 
-/// `EVENTRY_WRITE=1` writes it.
+/// With `EVENTRY_WRITE=1` this test rewrites the table.
 #[test]
 fn the_documented_cases_are_those_that_are_tried() {
     let path = Path::new(ROOT).join("docs/bad-input.md");
     let found = fs::read_to_string(&path).unwrap();
-    let begin = found.find(BEGIN).expect("the table of cases") + BEGIN.len();
-    let end = begin + found[begin..].find("\n\n").expect("something behind it") + 1;
+    let begin = found.find(BEGIN).expect("the header of the table") + BEGIN.len();
+    let end = begin + found[begin..].find("\n\n").expect("the end of the table") + 1;
     let table: String = cases().iter().map(row).collect();
     if std::env::var_os("EVENTRY_WRITE").is_some() {
         let written = [&found[..begin], &table, &found[end..]].concat();
@@ -41,7 +41,7 @@ fn the_documented_cases_are_those_that_are_tried() {
     assert!(found[begin..end] == table, "{help}");
 }
 
-/// Which tests a text names that do not exist, and how many it names.
+/// Returns the number of tests that a text names, and those that do not exist.
 fn missing(text: &str, read: impl Fn(&str) -> Option<String>) -> (usize, Vec<String>) {
     let named: Vec<&str> = text.split('`').filter(|part| part.contains("::")).collect();
     let missing = named.iter().filter(|named| {
@@ -61,7 +61,7 @@ fn every_test_that_the_document_of_bad_input_names_exists() {
     let text = read("docs/bad-input.md").unwrap();
     let (named, wrong) = missing(&text, read);
     assert_eq!(wrong, [""; 0]);
-    assert!(named > 40, "{named} tests only");
+    assert!(named > 40, "only {named} tests are named");
     let (_, wrong) = missing(
         "`eventryd/tests/network/tls.rs::no_such_test` `tests/nothing.rs::a`",
         read,

@@ -2,7 +2,7 @@
 
 use super::blocking::{Blocked, BlockingDriver};
 use eventryd::net::RunDir;
-use eventryd::server::{Config, DaemonError, Ready, Workers};
+use eventryd::server::{Config, DaemonError, Ready, WorkerLimits};
 use eventryd::session::Keepalive;
 use std::io::Write;
 use std::net::Shutdown;
@@ -118,7 +118,7 @@ fn blocking_call_delays_no_other_call() {
 fn high_priority_call_is_answered_while_all_workers_block() {
     let slow = Slow::start(|config| {
         let max = NonZeroUsize::MIN;
-        config.workers = Workers {
+        config.workers = WorkerLimits {
             min: 1,
             max,
             priority: 1,

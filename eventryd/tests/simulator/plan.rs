@@ -3,7 +3,7 @@
 use crate::client::{Leave, Proof, Temper};
 use eventryd::admission::{AdmissionLimits, Peer, Scope};
 use eventryd::session::{Access, Auth, ClientLimits, Keepalive};
-use eventryd::worker_pool::Workers;
+use eventryd::worker_pool::WorkerLimits;
 use std::net::Ipv4Addr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(crate) struct Config {
     pub(crate) admission: AdmissionLimits,
     pub(crate) limits: ClientLimits,
     pub(crate) keepalive: Keepalive,
-    pub(crate) workers: Workers,
+    pub(crate) workers: WorkerLimits,
 }
 
 /// A service, by what it asks of its clients.
@@ -57,7 +57,7 @@ impl Config {
                 interval: (interval > 0).then(|| Duration::from_secs(interval)),
                 count: u32::try_from(rng.below(4)).expect("it is small"),
             },
-            workers: Workers {
+            workers: WorkerLimits {
                 min: rng.below(4) * rng.below(2),
                 max: size(1 + rng.below(10)),
                 priority: rng.below(3),

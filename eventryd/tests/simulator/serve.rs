@@ -12,7 +12,7 @@ use eventryd::connection::{Action, CloseReason, Notice, ProgressChange};
 use eventryd::server::CallOutcome;
 use eventryd::session::{AuthRequest, AuthResult, AuthStep, Expiry, Request, Ticket};
 use eventryd::wire::{ErrorDomain, Priority, RemoteError};
-use eventryd::worker_pool::Urgency;
+use eventryd::worker_pool::JobPriority;
 use std::rc::Rc;
 
 use crate::wire;
@@ -219,8 +219,8 @@ impl World {
         let call = live.calls.prepare(call);
         let outcome = if call.may_block() {
             let urgency = match call.procedure().priority {
-                Priority::High => Urgency::High,
-                Priority::Normal => Urgency::Normal,
+                Priority::High => JobPriority::High,
+                Priority::Normal => JobPriority::Normal,
             };
             let job = Job::Call {
                 client: id,
@@ -288,7 +288,9 @@ impl World {
             let shared = &mut *self.shared.borrow_mut();
             // Without a worker it is dropped here.
             let job = Job::Close(session);
-            shared.staff.submit(Urgency::Normal, job, &mut shared.rng);
+            shared
+                .staff
+                .submit(JobPriority::Normal, job, &mut shared.rng);
         }
         live.connection.close();
         self.deadlines.forget(id, live.scheduled);

@@ -1,11 +1,13 @@
-//! Workers without threads: when one begins, takes a job or ends is the scheduler's choice.
+//! WorkerLimits without threads: when one begins, takes a job or ends is the scheduler's choice.
 
 use crate::claims::claim;
 use eventry::Time;
 use eventryd::driver::HypervisorSession;
 use eventryd::server::{CallOutcome, PreparedCall};
 use eventryd::session::Ticket;
-use eventryd::worker_pool::{Next, Plan, Rejected, Urgency, Worker, Workers};
+use eventryd::worker_pool::{
+    JobPriority, Scheduler, SubmitError, WorkerAction, WorkerKind, WorkerLimits,
+};
 use std::io;
 use std::sync::Arc;
 use test_support::rng::Rng;
@@ -31,7 +33,7 @@ pub(crate) struct Completed {
 
 /// One worker: what it is, and what it runs.
 struct Thread {
-    kind: Worker,
+    kind: WorkerKind,
     runs: Option<(u64, Job)>,
     /// It looks for a job next; otherwise it sleeps until it is told of one.
     is_awake: bool,
@@ -55,11 +57,11 @@ impl Supply {
 
 /// The pool's plan, its workers, and a list of jobs beside it.
 pub(crate) struct Staff {
-    plan: Plan<(u64, Job)>,
-    limits: Workers,
+    plan: Scheduler<(u64, Job)>,
+    limits: WorkerLimits,
     threads: Vec<Thread>,
     /// Every job that was taken and has not begun, in this order.
-    waiting: Vec<(u64, Urgency)>,
+    waiting: Vec<(u64, JobPriority)>,
     next_job: u64,
     pub(crate) supply: Supply,
     /// A worker could not be started since that was last looked at.
@@ -71,9 +73,9 @@ pub(crate) struct Staff {
 }
 
 impl Staff {
-    pub(crate) fn new(limits: Workers, supply: Supply) -> Staff {
+    pub(crate) fn new(limits: WorkerLimits, supply: Supply) -> Staff {
         Staff {
-            plan: Plan::new(limits),
+            plan: Scheduler::new(limits),
             limits,
             threads: Vec::new(),
             waiting: Vec::new(),
@@ -87,12 +89,12 @@ impl Staff {
     }
 
     /// Hands a job in; whether it was taken.
-    pub(crate) fn submit(&mut self, urgency: Urgency, job: Job, rng: &mut Rng) -> bool {
+    pub(crate) fn submit(&mut self, urgency: JobPriority, job: Job, rng: &mut Rng) -> bool {
         self.next_job += 1;
         let (number, is_call) = (self.next_job, matches!(job, Job::Call { .. }));
         let (threads, supply) = (&mut self.threads, self.supply);
         let mut was_short = false;
-        let submitted = self.plan.hand_in(urgency, (number, job), |kind| {
+        let submitted = self.plan.submit(urgency, (number, job), |kind| {
             let begun = begin(threads, kind, supply, rng);
             was_short |= begun.is_err();
             begun
@@ -100,8 +102,8 @@ impl Staff {
         self.was_short = was_short;
         let is_taken = match submitted {
             Ok(()) => true,
-            Err(Rejected::NoWorker(..)) => false,
-            Err(Rejected::Stopped(_)) => panic!("DM-706: nobody has stopped the pool"),
+            Err(SubmitError::NoWorker(..)) => false,
+            Err(SubmitError::Stopped(_)) => panic!("DM-706: nobody has stopped the pool"),
         };
         if is_taken {
             self.waiting.push((number, urgency));
@@ -114,10 +116,10 @@ impl Staff {
 
     /// Tells sleeping workers of a job, as the pool does: one of those who take any, and one of those who take
     /// only what is urgent.
-    fn wake(&mut self, urgency: Urgency, rng: &mut Rng) {
+    fn wake(&mut self, urgency: JobPriority, rng: &mut Rng) {
         for (kind, is_told) in [
-            (Worker::Ordinary, true),
-            (Worker::Priority, urgency == Urgency::High),
+            (WorkerKind::Ordinary, true),
+            (WorkerKind::Priority, urgency == JobPriority::High),
         ] {
             let asleep = self.threads.iter_mut();
             let mut asleep: Vec<&mut Thread> = asleep
@@ -130,13 +132,15 @@ impl Staff {
         }
     }
 
-    pub(crate) fn set_limits(&mut self, limits: Workers, rng: &mut Rng) {
+    pub(crate) fn set_limits(&mut self, limits: WorkerLimits, rng: &mut Rng) {
         self.limits = limits;
         self.was_short = false;
         self.plan.set_limits(limits);
-        if self.plan.has_begun() {
+        if self.plan.has_started() {
             let (threads, supply) = (&mut self.threads, self.supply);
-            let staffed = self.plan.staff(|kind| begin(threads, kind, supply, rng));
+            let staffed = self
+                .plan
+                .start_workers(|kind| begin(threads, kind, supply, rng));
             self.was_short = staffed.is_err();
         }
         for thread in &mut self.threads {
@@ -159,7 +163,7 @@ impl Staff {
         let kind = self.threads[at].kind;
         if let Some((_, job)) = self.threads[at].runs.take() {
             self.finish(job, now);
-            self.plan.finished(kind);
+            self.plan.job_finished(kind);
             self.threads[at].is_awake = true;
         } else {
             self.look_for_a_job(at, kind);
@@ -168,15 +172,15 @@ impl Staff {
         true
     }
 
-    fn look_for_a_job(&mut self, at: usize, kind: Worker) {
-        match self.plan.next(kind) {
-            Next::Run((number, job)) => {
+    fn look_for_a_job(&mut self, at: usize, kind: WorkerKind) {
+        match self.plan.next_action(kind) {
+            WorkerAction::Run((number, job)) => {
                 self.check_order(number, kind);
                 self.threads[at].is_awake = false;
                 self.threads[at].runs = Some((number, job));
             }
-            Next::Wait => self.threads[at].is_awake = false,
-            Next::Exit => drop(self.threads.swap_remove(at)),
+            WorkerAction::Wait => self.threads[at].is_awake = false,
+            WorkerAction::Exit => drop(self.threads.swap_remove(at)),
         }
     }
 
@@ -206,10 +210,10 @@ impl Staff {
     }
 
     /// The job that is taken is the oldest that may be, and runs for the first time.
-    fn check_order(&mut self, number: u64, kind: Worker) {
+    fn check_order(&mut self, number: u64, kind: WorkerKind) {
         let mut waiting = self.waiting.iter();
-        let oldest =
-            waiting.find(|(_, urgency)| kind == Worker::Ordinary || *urgency == Urgency::High);
+        let oldest = waiting
+            .find(|(_, urgency)| kind == WorkerKind::Ordinary || *urgency == JobPriority::High);
         claim!(
             oldest.is_some_and(|(oldest, _)| *oldest == number),
             "DM-701",
@@ -223,7 +227,7 @@ impl Staff {
     }
 
     fn check(&mut self) {
-        let ordinary = self.count(|thread| thread.kind == Worker::Ordinary);
+        let ordinary = self.count(|thread| thread.kind == WorkerKind::Ordinary);
         let priority = self.threads.len() - ordinary;
         let running = self.count(|thread| thread.runs.is_some());
         self.most_running = self.most_running.max(running);
@@ -239,7 +243,8 @@ impl Staff {
             "{stats:?}, but there are {ordinary} and {priority} workers, {running} jobs run, {:?} wait",
             self.waiting
         );
-        let free = self.count(|thread| thread.kind == Worker::Ordinary && thread.runs.is_none());
+        let free =
+            self.count(|thread| thread.kind == WorkerKind::Ordinary && thread.runs.is_none());
         claim!(
             self.waiting.len() <= free || ordinary >= self.limits.max.get() || self.was_short,
             "DM-702",
@@ -248,8 +253,9 @@ impl Staff {
             self.limits.max
         );
         for (_, urgency) in &self.waiting {
-            let takes =
-                |thread: &Thread| thread.kind == Worker::Ordinary || *urgency == Urgency::High;
+            let takes = |thread: &Thread| {
+                thread.kind == WorkerKind::Ordinary || *urgency == JobPriority::High
+            };
             claim!(
                 self.threads.iter().any(takes),
                 "DM-702",
@@ -260,7 +266,7 @@ impl Staff {
 
     /// Nothing moves any more: no more workers are left than may be, and nothing waits.
     pub(crate) fn check_limits(&self) {
-        let ordinary = self.count(|thread| thread.kind == Worker::Ordinary);
+        let ordinary = self.count(|thread| thread.kind == WorkerKind::Ordinary);
         let priority = self.threads.len() - ordinary;
         claim!(
             ordinary <= self.limits.max.get() && priority <= self.limits.priority,
@@ -302,7 +308,12 @@ impl Staff {
     }
 }
 
-fn begin(threads: &mut Vec<Thread>, kind: Worker, supply: Supply, rng: &mut Rng) -> io::Result<()> {
+fn begin(
+    threads: &mut Vec<Thread>,
+    kind: WorkerKind,
+    supply: Supply,
+    rng: &mut Rng,
+) -> io::Result<()> {
     if threads.len() >= supply.most || supply.fails.is_some_and(|of| rng.one_in(of)) {
         return Err(io::ErrorKind::WouldBlock.into());
     }

@@ -1,6 +1,6 @@
 //! The daemon under the soak: one of each service, and what it uses.
 
-use eventryd::auth::{Change, change_password};
+use eventryd::auth::{PasswordChange, change_password};
 use rustix::process::{Pid, Resource, Rlimit, Signal, Uid, geteuid, getrlimit, prlimit};
 use rustix::thread::set_thread_uid;
 use rustls::ClientConfig;
@@ -124,7 +124,7 @@ impl Target {
         let place = dir.path().to_owned();
         // Other users get to the sockets.
         fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
-        let set = Change::Set {
+        let set = PasswordChange::Set {
             password: PASSWORD.as_bytes(),
             iterations: NonZeroU32::new(4096).unwrap(),
         };

@@ -5,7 +5,7 @@ use eventry::Time;
 use eventryd::auth::{Nonce, Passwords, Sasl, SaslExchange, SaslProgress, Verifier};
 use eventryd::session::{Auth, AuthResult, Event, Session, SessionConfig, SessionState};
 use eventryd::wire::{
-    Call, Chars, ConnectOpenArgs, FrameSplitter, MAX_FRAME, PROCEDURES, Reply, SaslStartArgs,
+    Call, CharArray, ConnectOpenArgs, FrameSplitter, MAX_FRAME, PROCEDURES, Reply, SaslStartArgs,
     SaslStepArgs, Status,
 };
 use std::sync::OnceLock;
@@ -106,12 +106,12 @@ impl Client {
         self.call(&Call::AuthSaslStart(SaslStartArgs {
             mech: mechanism.into(),
             nil: 0,
-            data: Chars(data.to_vec()),
+            data: CharArray(data.to_vec()),
         }));
     }
 
     fn answer(&mut self, data: Vec<u8>) {
-        let data = Chars(data);
+        let data = CharArray(data);
         self.call(&Call::AuthSaslStep(SaslStepArgs { nil: 0, data }));
     }
 

@@ -2,7 +2,7 @@
 //! never runs, and who waits for it is a deadlock.
 
 use crate::models::Model;
-use eventryd::worker_pool::{Pool, Urgency, Workers};
+use eventryd::worker_pool::{WorkerPool, JobPriority, WorkerLimits};
 use loom::sync::{Condvar, Mutex};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -45,9 +45,9 @@ pub(crate) const MODELS: &[Model] = &[
     model("W4", "stop_x_work", stop_x_work, None, 800),
 ];
 
-fn workers(min: usize, max: usize, priority: usize) -> Workers {
+fn workers(min: usize, max: usize, priority: usize) -> WorkerLimits {
     let max = NonZeroUsize::new(max).expect("at least one");
-    Workers { min, max, priority }
+    WorkerLimits { min, max, priority }
 }
 
 /// How many have arrived, and a way to wait for them.
@@ -73,13 +73,13 @@ impl Gate {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-fn pool(limits: Workers) -> Pool<Job> {
-    Pool::new("worker", limits, |job: Job| job())
+fn pool(limits: WorkerLimits) -> WorkerPool<Job> {
+    WorkerPool::new("worker", limits, |job: Job| job())
 }
 
-fn end(pool: &Pool<Job>) {
+fn end(pool: &WorkerPool<Job>) {
     pool.stop();
-    pool.wait();
+    pool.join();
     let stats = pool.stats();
     assert_eq!((stats.running, stats.queued), (0, 0));
 }
@@ -89,7 +89,7 @@ fn submit_x_sleep() {
     let (pool, gate) = (pool(workers(1, 1, 0)), Arc::new(Gate::default()));
     pool.start().unwrap();
     let at = Arc::clone(&gate);
-    let submitted = pool.submit(Urgency::Normal, Box::new(move || at.arrive()));
+    let submitted = pool.submit(JobPriority::Normal, Box::new(move || at.arrive()));
     assert!(submitted.is_ok());
     gate.wait_for(1);
     end(&pool);
@@ -99,9 +99,9 @@ fn submit_x_sleep() {
 fn submit_high_x_blocked_worker() {
     let (pool, gate) = (pool(workers(1, 1, 1)), Arc::new(Gate::default()));
     let (blocked, high) = (Arc::clone(&gate), Arc::clone(&gate));
-    let submitted = pool.submit(Urgency::Normal, Box::new(move || blocked.wait_for(1)));
+    let submitted = pool.submit(JobPriority::Normal, Box::new(move || blocked.wait_for(1)));
     assert!(submitted.is_ok());
-    let submitted = pool.submit(Urgency::High, Box::new(move || high.arrive()));
+    let submitted = pool.submit(JobPriority::High, Box::new(move || high.arrive()));
     assert!(submitted.is_ok());
     gate.wait_for(1);
     end(&pool);
@@ -111,11 +111,11 @@ fn submit_high_x_blocked_worker() {
 fn raise_the_limit_x_blocked_worker() {
     let (pool, gate) = (pool(workers(0, 1, 0)), Arc::new(Gate::default()));
     let (blocked, second) = (Arc::clone(&gate), Arc::clone(&gate));
-    let submitted = pool.submit(Urgency::Normal, Box::new(move || blocked.wait_for(1)));
+    let submitted = pool.submit(JobPriority::Normal, Box::new(move || blocked.wait_for(1)));
     assert!(submitted.is_ok());
-    let submitted = pool.submit(Urgency::Normal, Box::new(move || second.arrive()));
+    let submitted = pool.submit(JobPriority::Normal, Box::new(move || second.arrive()));
     assert!(submitted.is_ok());
-    pool.set_workers(workers(0, 2, 0)).unwrap();
+    pool.set_limits(workers(0, 2, 0)).unwrap();
     gate.wait_for(1);
     end(&pool);
 }
@@ -135,11 +135,11 @@ fn stop_x_work() {
     let over = Arc::new(AtomicUsize::new(0));
     for _ in 0..2 {
         let counted = Counted(Arc::clone(&over));
-        let submitted = pool.submit(Urgency::Normal, Box::new(move || drop(counted)));
+        let submitted = pool.submit(JobPriority::Normal, Box::new(move || drop(counted)));
         assert!(submitted.is_ok());
     }
     end(&pool);
     assert_eq!(over.load(Relaxed), 2);
-    let refused = pool.submit(Urgency::Normal, Box::new(|| unreachable!("it was stopped")));
+    let refused = pool.submit(JobPriority::Normal, Box::new(|| unreachable!("it was stopped")));
     assert!(refused.is_err());
 }

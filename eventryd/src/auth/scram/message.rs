@@ -1,28 +1,29 @@
-//! The client's two messages, taken apart.
+//! Parsing of the client's two messages.
 
 use super::super::SaslError;
 use super::verifier::KEY_LEN;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The longest name of a user in bytes, and the longest nonce of a client.
-const NAME_MAX: usize = 255;
-const NONCE_MAX: usize = 1_024;
+/// Maximum length of a user name in bytes.
+const MAX_NAME_LEN: usize = 255;
+/// Maximum length of the client's nonce in bytes.
+const MAX_NONCE_LEN: usize = 1_024;
 
-/// `[n|y],[a=AUTHZID],n=USER,r=NONCE[,EXTENSION…]`
+/// Client's first message: `[n|y],[a=AUTHZID],n=USER,r=NONCE[,EXTENSION…]`.
 #[derive(Debug)]
 pub(super) struct ClientFirst<'a> {
-    /// The part up to the second comma, which the last message repeats.
+    /// Part up to and including the second comma, which the final message repeats.
     pub(super) gs2_header: &'a str,
-    /// The part after it.
+    /// Part after the header.
     pub(super) bare: &'a str,
-    /// Whose rights the client wants, if it says so.
-    pub(super) authorise_as: Option<String>,
+    /// Authorization identity, if present.
+    pub(super) authzid: Option<String>,
     pub(super) user: String,
     pub(super) nonce: &'a str,
 }
 
-/// `c=BINDING,r=NONCE[,EXTENSION…],p=PROOF`
+/// Client's final message: `c=BINDING,r=NONCE[,EXTENSION…],p=PROOF`.
 #[derive(Debug)]
 pub(super) struct ClientFinal<'a> {
     pub(super) channel_binding: Vec<u8>,
@@ -33,29 +34,29 @@ pub(super) struct ClientFinal<'a> {
 
 impl<'a> ClientFirst<'a> {
     pub(super) fn parse(message: &'a [u8]) -> Result<Self, SaslError> {
-        let text = as_text(message)?;
+        let text = utf8_text(message)?;
         let malformed = || SaslError::Malformed("the client's first message");
         let (binding, rest) = text.split_once(',').ok_or_else(malformed)?;
         match binding {
-            // `y`: it could bind, but was not offered to.
+            // `y`: the client supports channel binding, but the server does not offer it.
             "n" | "y" => {}
             _ if binding.starts_with("p=") => return Err(SaslError::ChannelBinding),
             _ => return Err(malformed()),
         }
-        let (authorise_as, bare) = rest.split_once(',').ok_or_else(malformed)?;
+        let (authzid, bare) = rest.split_once(',').ok_or_else(malformed)?;
         let gs2_header = &text[..text.len() - bare.len()];
-        let authorise_as = match authorise_as.strip_prefix("a=") {
-            Some(name) => Some(name_of(name)?),
-            None if authorise_as.is_empty() => None,
+        let authzid = match authzid.strip_prefix("a=") {
+            Some(name) => Some(unescape_name(name)?),
+            None if authzid.is_empty() => None,
             None => return Err(malformed()),
         };
         let mut attributes = bare.split(',');
-        // Before the name, `m=` asks for an extension that nobody knows.
+        // `m=` before the name requires an extension. None is supported, so it is malformed here.
         let user = attribute(attributes.next(), "n=").ok_or_else(malformed)?;
         let nonce = attribute(attributes.next(), "r=").ok_or_else(malformed)?;
-        let is_plain = |byte: &u8| (0x21..=0x7e).contains(byte);
-        let length_is_fine = (1..=NONCE_MAX).contains(&nonce.len());
-        if !length_is_fine || !nonce.as_bytes().iter().all(is_plain) {
+        let is_printable = |byte: &u8| (0x21..=0x7e).contains(byte);
+        let has_valid_len = (1..=MAX_NONCE_LEN).contains(&nonce.len());
+        if !has_valid_len || !nonce.as_bytes().iter().all(is_printable) {
             return Err(SaslError::Malformed("the client's nonce"));
         }
         if !attributes.all(is_extension) {
@@ -64,8 +65,8 @@ impl<'a> ClientFirst<'a> {
         Ok(Self {
             gs2_header,
             bare,
-            authorise_as,
-            user: name_of(user)?,
+            authzid,
+            user: unescape_name(user)?,
             nonce,
         })
     }
@@ -73,9 +74,9 @@ impl<'a> ClientFirst<'a> {
 
 impl<'a> ClientFinal<'a> {
     pub(super) fn parse(message: &'a [u8]) -> Result<Self, SaslError> {
-        let text = as_text(message)?;
+        let text = utf8_text(message)?;
         let malformed = || SaslError::Malformed("the client's last message");
-        // A comma cannot be in the proof, so the last one stands before it.
+        // The proof is base64, which has no comma: the last `,p=` starts it.
         let (without_proof, proof) = text.rsplit_once(",p=").ok_or_else(malformed)?;
         let proof = from_base64(proof).ok_or_else(malformed)?;
         let mut attributes = without_proof.split(',');
@@ -93,10 +94,10 @@ impl<'a> ClientFinal<'a> {
     }
 }
 
-fn as_text(message: &[u8]) -> Result<&str, SaslError> {
+fn utf8_text(message: &[u8]) -> Result<&str, SaslError> {
     let text = std::str::from_utf8(message).map_err(|_| SaslError::Malformed("not UTF-8"))?;
     if text.contains('\0') {
-        return Err(SaslError::Malformed("a NUL"));
+        return Err(SaslError::Malformed("contains a NUL"));
     }
     Ok(text)
 }
@@ -105,15 +106,15 @@ fn attribute<'a>(attribute: Option<&'a str>, name: &str) -> Option<&'a str> {
     attribute?.strip_prefix(name)
 }
 
-/// What nobody has to understand: a letter and a value. Extensions that one must understand come first, as
-/// `m=`, where none is accepted.
+/// Returns `true` for an optional extension: a letter, `=` and a value. Mandatory extensions (`m=`)
+/// are only allowed before the user name, where they are rejected.
 fn is_extension(attribute: &str) -> bool {
     let mut characters = attribute.chars();
     characters.next().is_some_and(|c| c.is_ascii_alphabetic()) && characters.next() == Some('=')
 }
 
-/// A name, in which a comma is `=2C` and an equals sign `=3D`, and nothing else is escaped.
-fn name_of(escaped: &str) -> Result<String, SaslError> {
+/// Decodes a `saslname` (RFC 5802, section 5.1): `=2C` is a comma and `=3D` an equals sign.
+fn unescape_name(escaped: &str) -> Result<String, SaslError> {
     let malformed = || SaslError::Malformed("the user's name");
     let mut name = String::new();
     let mut rest = escaped;
@@ -128,7 +129,7 @@ fn name_of(escaped: &str) -> Result<String, SaslError> {
         rest = after;
     }
     name.push_str(rest);
-    if name.is_empty() || name.len() > NAME_MAX || name.contains(char::is_control) {
+    if name.is_empty() || name.len() > MAX_NAME_LEN || name.contains(char::is_control) {
         return Err(malformed());
     }
     Ok(name)

@@ -1,4 +1,4 @@
-//! The server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding.
+//! Server side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding.
 //!
 //! ```text
 //!   client                                   server
@@ -21,26 +21,26 @@ pub(super) use message::{from_base64, to_base64};
 pub use verifier::{DEFAULT_ITERATIONS, Verifier, VerifierError};
 pub(super) use verifier::{KEY_LEN, hmac};
 
-/// What the server adds to the client's nonce: 144 random bits as text.
+/// Server part of the nonce, which is appended to the client's part: 144 random bits in base64.
 #[derive(Clone)]
 pub struct Nonce(String);
 
 impl Nonce {
-    /// A nonce of these random bytes; nobody may be able to guess them, and none may come twice.
+    /// Encodes random bytes as a nonce. The bytes must be unpredictable and unique.
     #[must_use]
     pub fn from_random(bytes: [u8; 18]) -> Nonce {
         Nonce(message::to_base64(&bytes))
     }
 }
 
-/// What is known of a user whose name a client sends.
-pub(super) struct Candidate {
+/// Verifier for a user name that a client claims.
+pub(super) struct UserLookup {
     pub(super) verifier: Verifier,
-    /// Whether there is such a user; if not, the verifier is made up.
-    pub(super) exists: bool,
+    /// `false` if there is no such user. The verifier is a decoy in that case.
+    pub(super) is_known: bool,
 }
 
-/// An exchange that waits for the client's proof.
+/// Exchange that waits for the client's proof.
 ///
 /// ```
 /// use eventryd::auth::{Nonce, Passwords, ScramServer, Verifier};
@@ -55,20 +55,23 @@ pub(super) struct Candidate {
 /// ```
 pub struct ScramServer {
     user: String,
-    candidate: Candidate,
-    /// The channel binding that the client has to repeat.
+    lookup: UserLookup,
+    /// GS2 header of the first message, which the final message must repeat.
     gs2_header: String,
     nonce: String,
-    /// The messages so far, as the proof covers them.
+    /// Messages so far, without the header: the part of `AuthMessage` (RFC 5802, section 3) that
+    /// precedes the client's final message.
     transcript: String,
 }
 
 impl ScramServer {
-    /// Takes the client's first message; returns what to answer.
+    /// Processes the client's first message. Returns the exchange and the challenge to send.
     ///
     /// # Errors
-    /// [`SaslError`] if the message is not one, asks for channel binding, or for somebody else's rights.
-    /// Not if the user is unknown: that turns out at the end.
+    ///
+    /// [`SaslError`] if the message is malformed, requires channel binding, or has an authorization
+    /// identity other than the user. An unknown user is no error here: [`finish`](Self::finish)
+    /// fails.
     pub fn start(
         message: &[u8],
         passwords: &super::Passwords,
@@ -76,64 +79,67 @@ impl ScramServer {
     ) -> Result<(ScramServer, Vec<u8>), SaslError> {
         let first = ClientFirst::parse(message)?;
         if first
-            .authorise_as
+            .authzid
             .as_ref()
             .is_some_and(|other| *other != first.user)
         {
-            return Err(SaslError::OtherIdentity);
+            return Err(SaslError::AuthzidMismatch);
         }
-        let candidate = passwords.candidate(&first.user);
+        let lookup = passwords.lookup(&first.user);
         let nonce = format!("{}{}", first.nonce, nonce.0);
         let challenge = format!(
             "r={nonce},s={},i={}",
-            message::to_base64(candidate.verifier.salt()),
-            candidate.verifier.iterations()
+            message::to_base64(lookup.verifier.salt()),
+            lookup.verifier.iterations()
         );
         let exchange = ScramServer {
             transcript: format!("{},{challenge}", first.bare),
             gs2_header: first.gs2_header.to_owned(),
             user: first.user,
-            candidate,
+            lookup,
             nonce,
         };
         Ok((exchange, challenge.into_bytes()))
     }
 
-    /// Takes the client's proof; returns the user it has proved to be, and what to answer.
+    /// Processes the client's final message. Returns the authenticated user name and the last
+    /// message to send.
     ///
     /// # Errors
-    /// [`SaslError`] if the message is not one or proves nothing.
+    ///
+    /// [`SaslError`] if the message is malformed, belongs to another exchange, or has a wrong
+    /// proof.
     pub fn finish(self, message: &[u8]) -> Result<(String, Vec<u8>), SaslError> {
         let last = ClientFinal::parse(message)?;
         if last.channel_binding != self.gs2_header.as_bytes() {
             return Err(SaslError::ChannelBinding);
         }
         if last.nonce != self.nonce {
-            return Err(SaslError::Nonce);
+            return Err(SaslError::NonceMismatch);
         }
         let transcript = format!("{},{}", self.transcript, last.without_proof);
-        // Both in any case, so that neither the time nor the outcome tells whether the user exists.
+        // The proof is verified for unknown users too, so that the time is the same.
         let signature = self
-            .candidate
+            .lookup
             .verifier
-            .check(transcript.as_bytes(), &last.proof);
+            .verify(transcript.as_bytes(), &last.proof);
         match signature {
-            Some(signature) if self.candidate.exists => {
+            Some(signature) if self.lookup.is_known => {
                 let answer = format!("v={}", message::to_base64(&signature));
                 Ok((self.user, answer.into_bytes()))
             }
-            _ => Err(SaslError::Proof { user: self.user }),
+            _ => Err(SaslError::InvalidProof { user: self.user }),
         }
     }
 
-    /// The user that the client says it is.
+    /// Returns the user name that the client claims.
     #[must_use]
     pub fn claimed_user(&self) -> &str {
         &self.user
     }
 }
 
-/// Without what would help to guess the password.
+/// Omits the messages and keys, which allow guessing the password offline.
 impl fmt::Debug for ScramServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ScramServer")

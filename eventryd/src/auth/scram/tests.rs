@@ -1,4 +1,4 @@
-//! The vectors of the RFCs, and clients that do not play by them.
+//! Test vectors of the RFCs, recorded exchanges, and malformed messages.
 
 use super::*;
 use crate::auth::Passwords;
@@ -38,7 +38,7 @@ fn finish(last: &str) -> Result<(String, Vec<u8>), SaslError> {
     start(CLIENT_FIRST).unwrap().0.finish(last.as_bytes())
 }
 
-/// What a client that knows the password of `user` says last.
+/// Returns the final message of a client that knows the password.
 fn proof_for(first: &str, challenge: &str, gs2_header: &str) -> String {
     let attributes: Vec<&str> = challenge.split(',').collect();
     let salt = message::from_base64(&attributes[1][2..]).unwrap();
@@ -61,7 +61,7 @@ fn proof_for(first: &str, challenge: &str, gs2_header: &str) -> String {
 }
 
 #[test]
-fn the_exchange_of_rfc_7677_comes_out_to_the_byte() {
+fn exchange_of_rfc_7677_is_reproduced() {
     let (exchange, challenge) = start(CLIENT_FIRST).unwrap();
     assert_eq!(challenge, SERVER_FIRST);
     assert_eq!(exchange.claimed_user(), "user");
@@ -72,7 +72,7 @@ fn the_exchange_of_rfc_7677_comes_out_to_the_byte() {
 }
 
 #[test]
-fn a_name_may_hold_a_comma_and_an_equals_sign() {
+fn name_with_comma_and_equals_sign_is_unescaped() {
     for (first, gs2_header, user) in [
         ("n,,n=a=2Cb=3Dc,r=x", "n,,", "a,b=c"),
         ("y,,n=user,r=x", "y,,", "user"),
@@ -91,7 +91,7 @@ fn a_name_may_hold_a_comma_and_an_equals_sign() {
 }
 
 #[test]
-fn a_first_message_that_is_none_is_refused() {
+fn malformed_first_message_is_rejected() {
     let long_name = format!("n,,n={},r=x", "u".repeat(256));
     let long_nonce = format!("n,,n=user,r={}", "x".repeat(1025));
     for first in [
@@ -139,11 +139,11 @@ fn channel_binding_and_other_authzid_are_rejected() {
         error("p=tls-exporter,,n=user,r=x"),
         SaslError::ChannelBinding
     );
-    assert_eq!(error("n,a=root,n=user,r=x"), SaslError::OtherIdentity);
+    assert_eq!(error("n,a=root,n=user,r=x"), SaslError::AuthzidMismatch);
 }
 
 #[test]
-fn a_last_message_that_is_none_proves_nothing() {
+fn malformed_final_message_is_rejected() {
     for last in [
         "".to_owned(),
         WITHOUT_PROOF.to_owned(),
@@ -166,12 +166,15 @@ fn a_last_message_that_is_none_proves_nothing() {
 }
 
 #[test]
-fn a_proof_counts_for_its_own_exchange_only() {
+fn proof_of_another_exchange_is_rejected() {
     let with = |without: &str| finish(&format!("{without},p={PROOF}")).unwrap_err();
-    // The nonce of the client alone, a longer one, another one, and another header.
-    assert_eq!(with("c=biws,r=rOprNGfwEbeRWgbNEkqO"), SaslError::Nonce);
-    assert_eq!(with(&format!("{WITHOUT_PROOF}x")), SaslError::Nonce);
-    assert_eq!(with("c=biws,r="), SaslError::Nonce);
+    // The client's part of the nonce alone, a longer nonce, an empty one, and another header.
+    assert_eq!(
+        with("c=biws,r=rOprNGfwEbeRWgbNEkqO"),
+        SaslError::NonceMismatch
+    );
+    assert_eq!(with(&format!("{WITHOUT_PROOF}x")), SaslError::NonceMismatch);
+    assert_eq!(with("c=biws,r="), SaslError::NonceMismatch);
     assert_eq!(
         with(&WITHOUT_PROOF.replace("biws", "eSws")),
         SaslError::ChannelBinding
@@ -184,12 +187,12 @@ fn a_proof_counts_for_its_own_exchange_only() {
     let user = "user".to_owned();
     assert_eq!(
         with(&format!("{WITHOUT_PROOF},x=y")),
-        SaslError::Proof { user }
+        SaslError::InvalidProof { user }
     );
 }
 
 #[test]
-fn every_bit_of_the_proof_counts() {
+fn proof_with_any_bit_flipped_is_rejected() {
     let right = message::from_base64(PROOF).unwrap();
     for bit in 0..right.len() * 8 {
         let mut proof = right.clone();
@@ -210,25 +213,28 @@ fn unknown_user_fails_like_a_wrong_password() {
             attributes[2].to_owned(),
         )
     };
-    assert_eq!(shape(&challenge_of("nobody")), shape(&challenge_of("user")));
     assert_eq!(
-        challenge_of("nobody"),
-        challenge_of("nobody"),
+        shape(&challenge_of("unknown")),
+        shape(&challenge_of("user"))
+    );
+    assert_eq!(
+        challenge_of("unknown"),
+        challenge_of("unknown"),
         "the same salt again"
     );
-    assert_ne!(challenge_of("nobody"), challenge_of("somebody"));
+    assert_ne!(challenge_of("unknown"), challenge_of("another"));
 
-    let (exchange, challenge) = start("n,,n=nobody,r=x").unwrap();
-    let last = proof_for("n,,n=nobody,r=x", &challenge, "n,,");
-    let user = "nobody".to_owned();
+    let (exchange, challenge) = start("n,,n=unknown,r=x").unwrap();
+    let last = proof_for("n,,n=unknown,r=x", &challenge, "n,,");
+    let user = "unknown".to_owned();
     assert_eq!(
         exchange.finish(last.as_bytes()).unwrap_err(),
-        SaslError::Proof { user }
+        SaslError::InvalidProof { user }
     );
 }
 
 #[test]
-fn nothing_secret_is_shown_by_debug() {
+fn debug_output_has_no_secrets() {
     let users = passwords();
     let verifier = Verifier::derive(b"pencil", &[1; 16], NonZeroU32::new(4096).unwrap());
     let (exchange, _) = start(CLIENT_FIRST).unwrap();
@@ -242,8 +248,8 @@ fn nothing_secret_is_shown_by_debug() {
     assert!(!shown.contains("key"), "{shown}");
 }
 
-/// virsh with Cyrus SASL 2.1.28, and libvirtd with the same, recorded: fred's password is `123456`, and the last
-/// virsh did not know it.
+/// Recorded exchanges of virsh and libvirtd, both with Cyrus SASL 2.1.28. The password of `fred` is
+/// `123456`; the client of the last exchange used another one.
 const RECORDED: [[&str; 4]; 3] = [
     [
         "n,,n=fred,r=bsRblC7SSsRkBSyXMluqbZ0FoqbhUPaT",
@@ -266,7 +272,7 @@ const RECORDED: [[&str; 4]; 3] = [
 ];
 
 #[test]
-fn recorded_exchanges_of_cyrus_sasl_come_out_to_the_byte() {
+fn recorded_exchanges_of_cyrus_sasl_are_reproduced() {
     for [first, challenge, last, answer] in RECORDED {
         let attributes: Vec<&str> = challenge.split(',').collect();
         let salt = message::from_base64(&attributes[1][2..]).unwrap();
@@ -281,7 +287,7 @@ fn recorded_exchanges_of_cyrus_sasl_come_out_to_the_byte() {
         assert_eq!(String::from_utf8(said).unwrap(), challenge);
         match exchange.finish(last.as_bytes()) {
             Ok((_, said)) => assert_eq!(String::from_utf8(said).unwrap(), answer),
-            Err(SaslError::Proof { user }) => assert_eq!((&user[..], answer), ("fred", "")),
+            Err(SaslError::InvalidProof { user }) => assert_eq!((&user[..], answer), ("fred", "")),
             Err(error) => panic!("{error}"),
         }
     }

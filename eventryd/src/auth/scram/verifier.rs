@@ -1,4 +1,4 @@
-//! What a server keeps of a password, and how it checks a proof with it.
+//! Data that a server stores of a password, and the check of a proof with it.
 
 use super::message::{from_base64, to_base64};
 use ring::{digest, pbkdf2};
@@ -6,24 +6,27 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-/// The length of a key and of a proof in bytes.
+/// Length of a key and of a proof in bytes.
 pub(in crate::auth) const KEY_LEN: usize = 32;
 
-/// How often a password is hashed if nothing else is said. The client does the work at each log-in, and so
-/// must whoever tries passwords on a stolen file. Cyrus SASL accepts up to 65,536.
+/// Default number of PBKDF2 iterations.
+///
+/// The client repeats this work at each login, and an attacker for each guess from a stolen file.
+/// Cyrus SASL accepts at most 65,536.
 pub const DEFAULT_ITERATIONS: NonZeroU32 = NonZeroU32::new(16_384).unwrap();
 
-/// The fewest that RFC 7677 allows, and more than anybody waits for.
-const ITERATIONS: std::ops::RangeInclusive<u32> = 4_096..=10_000_000;
-const SALT: std::ops::RangeInclusive<usize> = 8..=128;
+/// Accepted iteration counts: from the minimum of RFC 7677 to about ten seconds of work.
+const ITERATION_RANGE: std::ops::RangeInclusive<u32> = 4_096..=10_000_000;
+/// Accepted lengths of a salt in bytes.
+const SALT_LEN_RANGE: std::ops::RangeInclusive<usize> = 8..=128;
 
-/// What stands before the fields, as in other servers' files.
-const NAME: &str = "SCRAM-SHA-256$";
+/// Prefix of the text form, as PostgreSQL writes it.
+const PREFIX: &str = "SCRAM-SHA-256$";
 
-/// What a server keeps of a password: enough to check a proof, not enough to make one.
+/// Data that a server stores of a password. It suffices to check a proof, but not to create one.
 ///
-/// As text it is `SCRAM-SHA-256$COUNT:SALT$STOREDKEY:SERVERKEY` with everything but the count in base64,
-/// which is how PostgreSQL writes it.
+/// The text form is `SCRAM-SHA-256$COUNT:SALT$STOREDKEY:SERVERKEY` with all fields but the count in
+/// base64, as PostgreSQL writes it.
 ///
 /// ```
 /// use eventryd::auth::{DEFAULT_ITERATIONS, Verifier};
@@ -41,17 +44,17 @@ pub struct Verifier {
     server_key: [u8; KEY_LEN],
 }
 
-/// A text is not a [`Verifier`].
+/// Error for a text that is not a [`Verifier`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected SCRAM-SHA-256$COUNT:SALT$STOREDKEY:SERVERKEY with a count from 4096 and a salt from 8 bytes; \
-     `eventryd passwd` writes it"
+    "expected SCRAM-SHA-256$COUNT:SALT$STOREDKEY:SERVERKEY with a count from 4096 and a salt of at least \
+     8 bytes, as `eventryd passwd` writes it"
 )]
 pub struct VerifierError;
 
 impl Verifier {
-    /// What to keep of `password`. The salt is best 16 random bytes; each iteration takes about a
-    /// microsecond.
+    /// Derives the verifier of `password`. `salt` should be 16 random bytes. Each iteration takes
+    /// about a microsecond.
     #[must_use]
     pub fn derive(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Verifier {
         let mut salted = [0; KEY_LEN];
@@ -65,8 +68,8 @@ impl Verifier {
         }
     }
 
-    /// A verifier that no password fits: its keys are no hash of anything.
-    pub(in crate::auth) fn unusable(
+    /// Creates a verifier that no password matches: its keys are not hashes of a password.
+    pub(in crate::auth) fn decoy(
         iterations: NonZeroU32,
         salt: Vec<u8>,
         key: [u8; KEY_LEN],
@@ -79,47 +82,48 @@ impl Verifier {
         }
     }
 
-    /// The salt, which every client is told.
+    /// Returns the salt, which is sent to the client.
     #[must_use]
     pub fn salt(&self) -> &[u8] {
         &self.salt
     }
 
-    /// The count, which every client is told.
+    /// Returns the iteration count, which is sent to the client.
     #[must_use]
     pub fn iterations(&self) -> NonZeroU32 {
         self.iterations
     }
 
-    /// The server's signature, if `proof` could be made from these messages with the password only.
-    pub(super) fn check(&self, messages: &[u8], proof: &[u8; KEY_LEN]) -> Option<[u8; KEY_LEN]> {
+    /// Verifies the client's `proof` over `messages`. Returns the server's signature if the proof
+    /// is right.
+    pub(super) fn verify(&self, messages: &[u8], proof: &[u8; KEY_LEN]) -> Option<[u8; KEY_LEN]> {
         let mut client_key = hmac(&self.stored_key, messages);
         for (byte, proof) in client_key.iter_mut().zip(proof) {
             *byte ^= proof;
         }
         let signature = hmac(&self.server_key, messages);
-        is_equal(&sha256(&client_key), &self.stored_key).then_some(signature)
+        is_equal_constant_time(&sha256(&client_key), &self.stored_key).then_some(signature)
     }
 }
 
-/// Whether they are equal; the time it takes does not depend on where they differ.
-fn is_equal(a: &[u8; KEY_LEN], b: &[u8; KEY_LEN]) -> bool {
+/// Returns `true` if `a` equals `b`. The time does not depend on the contents.
+fn is_equal_constant_time(a: &[u8; KEY_LEN], b: &[u8; KEY_LEN]) -> bool {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b);
     let tag = ring::hmac::sign(&key, a);
-    // Compares the two tags in constant time.
+    // `verify` compares the two tags in constant time.
     ring::hmac::verify(&key, b, tag.as_ref()).is_ok()
 }
 
 pub(in crate::auth) fn hmac(key: &[u8], message: &[u8]) -> [u8; KEY_LEN] {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
-    array_of(ring::hmac::sign(&key, message).as_ref())
+    to_array(ring::hmac::sign(&key, message).as_ref())
 }
 
 fn sha256(message: &[u8]) -> [u8; KEY_LEN] {
-    array_of(digest::digest(&digest::SHA256, message).as_ref())
+    to_array(digest::digest(&digest::SHA256, message).as_ref())
 }
 
-fn array_of(bytes: &[u8]) -> [u8; KEY_LEN] {
+fn to_array(bytes: &[u8]) -> [u8; KEY_LEN] {
     match bytes.try_into() {
         Ok(array) => array,
         Err(_) => unreachable!("SHA-256 has 32 bytes"),
@@ -131,12 +135,12 @@ impl FromStr for Verifier {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
-            let (hashed, keys) = text.strip_prefix(NAME)?.split_once('$')?;
+            let (hashed, keys) = text.strip_prefix(PREFIX)?.split_once('$')?;
             let (count, salt) = hashed.split_once(':')?;
             let (stored_key, server_key) = keys.split_once(':')?;
             let count: u32 = count.parse().ok()?;
             let salt = from_base64(salt)?;
-            if !ITERATIONS.contains(&count) || !SALT.contains(&salt.len()) {
+            if !ITERATION_RANGE.contains(&count) || !SALT_LEN_RANGE.contains(&salt.len()) {
                 return None;
             }
             Some(Verifier {
@@ -160,11 +164,11 @@ impl fmt::Display for Verifier {
         } = self;
         let [salt, stored_key, server_key] =
             [&salt[..], &stored_key[..], &server_key[..]].map(to_base64);
-        write!(f, "{NAME}{iterations}:{salt}${stored_key}:{server_key}")
+        write!(f, "{PREFIX}{iterations}:{salt}${stored_key}:{server_key}")
     }
 }
 
-/// Without the keys: with them, passwords can be tried.
+/// Omits the salt and the keys, which allow guessing the password offline.
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier")

@@ -1,4 +1,4 @@
-//! The machine and its domains, as plain values.
+//! The machine and its domains.
 
 use uuid::{Uuid, uuid};
 
@@ -7,7 +7,7 @@ use crate::driver::{
 };
 use eventry::Time;
 
-/// The domain's UUID: clients and their tests rely on this very one.
+/// UUID of libvirt's test domain. Clients and their tests depend on this value.
 const TEST_UUID: Uuid = uuid!("6695eb01-f6a4-8304-79aa-97f2502e193f");
 
 /// The domains of the machine.
@@ -21,7 +21,7 @@ pub(super) struct Host {
 pub(super) struct Guest {
     name: &'static str,
     uuid: Uuid,
-    /// The number it has while it runs.
+    /// Id while the domain runs.
     id: u32,
     state: DomainState,
     reason: StateReason,
@@ -43,7 +43,7 @@ impl Default for Host {
 }
 
 impl Host {
-    /// The domains that pass the filter.
+    /// Returns the domains that match the filter.
     pub(super) fn list(&self, filter: ListFilter) -> Vec<Domain> {
         self.guests
             .iter()
@@ -52,7 +52,7 @@ impl Host {
             .collect()
     }
 
-    /// The domain that `wanted` fits.
+    /// Returns the first domain for which `wanted` is true.
     pub(super) fn find(&self, wanted: impl Fn(&Domain) -> bool) -> Result<Domain, DriverError> {
         self.guests
             .iter()
@@ -61,7 +61,7 @@ impl Host {
             .ok_or(DriverError::NoDomain)
     }
 
-    /// The state of a domain that a client has found before.
+    /// Returns the state of a domain that a client refers to.
     pub(super) fn guest(&mut self, domain: &Domain) -> Result<&mut Guest, DriverError> {
         self.guests
             .iter_mut()
@@ -94,8 +94,8 @@ impl Guest {
         }
     }
 
-    /// The processor time is the reading of the caller's clock, as if the domain had been busy from that
-    /// clock's origin. It is never 0, because clients take that for "not known".
+    /// The CPU time is the caller's time, as if the domain had been busy since the origin of that
+    /// clock. It is never 0, because clients interpret 0 as unknown.
     pub(super) fn info(&self, now: Time) -> DomainInfo {
         DomainInfo {
             state: self.state,

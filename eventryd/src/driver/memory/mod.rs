@@ -1,8 +1,8 @@
-//! The in-memory hypervisor: libvirt's `test:///default`, with one domain that runs.
+//! The in-memory hypervisor: libvirt's `test:///default`, with one running domain.
 //!
-//! Nothing here blocks: every call is a look-up under a short lock. The domains are shared by all connections
-//! to a driver and live as long as one of them is open; the next connection after that finds them as they were
-//! first. That is how libvirt's own test driver behaves.
+//! No call blocks: each takes a lock briefly. All connections of a driver share the domains, which
+//! exist while a connection is open; the next connection after the last was closed starts with the
+//! initial state. libvirt's test driver behaves in the same way.
 
 mod host;
 
@@ -18,11 +18,11 @@ use host::Host;
 
 const URI: &str = "test:///default";
 
-/// The features, by libvirt's numbers, that concern a hypervisor: typed parameters may be strings (9), and
-/// updates of networks take their arguments in the documented order (16).
+/// Supported features of libvirt's `virDrvFeature`: string-typed parameters (9), and network
+/// updates with arguments in the documented order (16).
 const FEATURES: [i32; 2] = [9, 16];
 
-/// A driver with one hypervisor, `test:///default`, that exists in memory only.
+/// A driver with one hypervisor, `test:///default`, that exists only in memory.
 pub struct MemoryDriver {
     hostname: Arc<str>,
     default_uri: Option<&'static str>,
@@ -36,7 +36,7 @@ struct Shared {
 }
 
 impl MemoryDriver {
-    /// A driver whose machine has the name that the operating system gives this one.
+    /// Creates a driver with the host name of this machine.
     ///
     /// ```
     /// use eventryd::driver::{Driver, MemoryDriver};
@@ -50,7 +50,7 @@ impl MemoryDriver {
         Self::with_hostname(rustix::system::uname().nodename().to_string_lossy())
     }
 
-    /// A driver whose machine has this name.
+    /// Creates a driver with this host name.
     #[must_use]
     pub fn with_hostname(hostname: impl Into<String>) -> Self {
         Self {
@@ -60,7 +60,7 @@ impl MemoryDriver {
         }
     }
 
-    /// The driver without a choice for clients that name no URI; they are refused then.
+    /// Returns the driver without a default URI. Clients must give a URI then.
     #[must_use]
     pub fn without_default_uri(self) -> Self {
         Self {
@@ -98,7 +98,7 @@ impl Driver for MemoryDriver {
     }
 }
 
-/// One connection; it counts while it lives.
+/// A connection; [`Shared`] counts the live ones.
 struct MemorySession {
     hostname: Arc<str>,
     shared: Arc<Mutex<Shared>>,

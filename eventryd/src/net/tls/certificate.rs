@@ -1,34 +1,34 @@
-//! What a certificate says of itself.
+//! Parser for the fields of a certificate that rustls-webpki does not expose.
 //!
-//! The chain and its signatures are rustls-webpki's. It does not look at key usage, keeps no dates of
-//! authorities, and does not tell whether an extension is critical; so that is read here.
+//! rustls-webpki verifies the chain and its signatures. It ignores the key usage, keeps no dates of
+//! trust anchors, and does not report if an extension is critical.
 
-use super::der::{Malformed, Reader, tag};
+use super::der::{DerReader, Malformed, tag};
 
-/// What is looked at of a certificate. Times are seconds since 1970.
+/// The parsed fields of a certificate. Dates are in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Certificate<'a> {
-    /// What the SEQUENCE of the subject encloses.
+    /// Content of the subject's SEQUENCE.
     pub(super) subject: &'a [u8],
     pub(super) not_before: i64,
     pub(super) not_after: i64,
-    /// Whether it is an authority's, if it says so or otherwise.
-    pub(super) is_authority: Option<bool>,
-    pub(super) usage: Option<Usage>,
-    pub(super) purpose: Option<Purpose>,
+    /// The flag in the basic constraints; `None` without that extension.
+    pub(super) is_ca: Option<bool>,
+    pub(super) key_usage: Option<KeyUsage>,
+    pub(super) extended_key_usage: Option<ExtendedKeyUsage>,
 }
 
-/// What the key may be used for, as far as anybody asks.
+/// The parsed bits of the key usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(super) struct KeyUsage {
     pub(super) digital_signature: bool,
     pub(super) certificate_sign: bool,
     pub(super) critical: bool,
 }
 
-/// What the certificate may be used for, as far as anybody asks.
+/// The parsed purposes of the extended key usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Purpose {
+pub(super) struct ExtendedKeyUsage {
     pub(super) server: bool,
     pub(super) client: bool,
     pub(super) any: bool,
@@ -38,74 +38,77 @@ pub(super) struct Purpose {
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
-const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 37, 0];
-const SERVER_PURPOSE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
-const CLIENT_PURPOSE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+const ANY_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37, 0];
+const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 
 impl<'a> Certificate<'a> {
     pub(super) fn read(der: &'a [u8]) -> Result<Self, Malformed> {
-        let mut outer = Reader::new(der);
-        let mut fields = outer.enter(tag::SEQUENCE)?.enter(tag::SEQUENCE)?;
+        let mut outer = DerReader::new(der);
+        let mut fields = outer
+            .expect_nested(tag::SEQUENCE)?
+            .expect_nested(tag::SEQUENCE)?;
         fields.optional(tag::context(0))?;
         fields.expect(tag::INTEGER)?;
         fields.expect(tag::SEQUENCE)?;
         fields.expect(tag::SEQUENCE)?;
-        let mut validity = fields.enter(tag::SEQUENCE)?;
+        let mut validity = fields.expect_nested(tag::SEQUENCE)?;
         let mut certificate = Certificate {
-            not_before: time(&mut validity)?,
-            not_after: time(&mut validity)?,
+            not_before: read_date(&mut validity)?,
+            not_after: read_date(&mut validity)?,
             subject: fields.expect(tag::SEQUENCE)?,
-            is_authority: None,
-            usage: None,
-            purpose: None,
+            is_ca: None,
+            key_usage: None,
+            extended_key_usage: None,
         };
         while !fields.is_empty() {
-            let field = fields.any()?;
+            let field = fields.read_element()?;
             if field.tag == tag::context(3) {
-                let mut extensions = Reader::new(field.content).enter(tag::SEQUENCE)?;
+                let mut extensions = DerReader::new(field.content).expect_nested(tag::SEQUENCE)?;
                 while !extensions.is_empty() {
-                    certificate.note(extensions.enter(tag::SEQUENCE)?)?;
+                    certificate.record_extension(extensions.expect_nested(tag::SEQUENCE)?)?;
                 }
             }
         }
         Ok(certificate)
     }
 
-    /// Takes note of an extension.
-    fn note(&mut self, mut extension: Reader<'_>) -> Result<(), Malformed> {
-        let identifier = extension.expect(tag::OBJECT_IDENTIFIER)?;
+    /// Records an extension that is checked, and ignores any other.
+    fn record_extension(&mut self, mut extension: DerReader<'_>) -> Result<(), Malformed> {
+        let oid = extension.expect(tag::OBJECT_IDENTIFIER)?;
         let critical = is_true(extension.optional(tag::BOOLEAN)?);
-        let mut value = Reader::new(extension.expect(tag::OCTET_STRING)?);
-        match identifier {
+        let mut value = DerReader::new(extension.expect(tag::OCTET_STRING)?);
+        match oid {
             BASIC_CONSTRAINTS => {
-                let said = value.enter(tag::SEQUENCE)?.optional(tag::BOOLEAN)?;
-                self.is_authority = Some(is_true(said));
+                let flag = value.expect_nested(tag::SEQUENCE)?.optional(tag::BOOLEAN)?;
+                self.is_ca = Some(is_true(flag));
             }
             KEY_USAGE => {
-                // The first byte counts the unused bits; the highest bit of the next is number 0.
+                // The first byte counts the unused bits; the highest bit of the second byte is bit
+                // 0.
                 let bits = value.expect(tag::BIT_STRING)?;
                 let first = bits.get(1).copied().unwrap_or(0);
-                self.usage = Some(Usage {
+                self.key_usage = Some(KeyUsage {
                     digital_signature: first & 0x80 != 0,
                     certificate_sign: first & 0x04 != 0,
                     critical,
                 });
             }
             EXTENDED_KEY_USAGE => {
-                let mut purposes = value.enter(tag::SEQUENCE)?;
-                let mut purpose = Purpose {
+                let mut oids = value.expect_nested(tag::SEQUENCE)?;
+                let mut usage = ExtendedKeyUsage {
                     critical,
-                    ..Purpose::default()
+                    ..ExtendedKeyUsage::default()
                 };
-                while !purposes.is_empty() {
-                    match purposes.expect(tag::OBJECT_IDENTIFIER)? {
-                        SERVER_PURPOSE => purpose.server = true,
-                        CLIENT_PURPOSE => purpose.client = true,
-                        ANY_PURPOSE => purpose.any = true,
+                while !oids.is_empty() {
+                    match oids.expect(tag::OBJECT_IDENTIFIER)? {
+                        SERVER_AUTH => usage.server = true,
+                        CLIENT_AUTH => usage.client = true,
+                        ANY_EXTENDED_KEY_USAGE => usage.any = true,
                         _ => {}
                     }
                 }
-                self.purpose = Some(purpose);
+                self.extended_key_usage = Some(usage);
             }
             _ => {}
         }
@@ -113,14 +116,15 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// A truth value, which is left out when it is false.
+/// Decodes an optional BOOLEAN whose default is false.
 fn is_true(value: Option<&[u8]>) -> bool {
     matches!(value, Some([byte]) if *byte != 0)
 }
 
-/// A time in seconds since 1970: `YYMMDDhhmmssZ`, of the years 1950 to 2049, or `YYYYMMDDhhmmssZ`.
-fn time(from: &mut Reader<'_>) -> Result<i64, Malformed> {
-    let value = from.any()?;
+/// Reads a date as seconds since 1970: `YYMMDDhhmmssZ` for the years 1950 to 2049, or
+/// `YYYYMMDDhhmmssZ`.
+fn read_date(from: &mut DerReader<'_>) -> Result<i64, Malformed> {
+    let value = from.read_element()?;
     let text = std::str::from_utf8(value.content).map_err(|_| Malformed)?;
     let (year_digits, text) = match (value.tag, text.len()) {
         (tag::UTC_TIME, 13) => text.split_at_checked(2),
@@ -128,31 +132,34 @@ fn time(from: &mut Reader<'_>) -> Result<i64, Malformed> {
         _ => None,
     }
     .ok_or(Malformed)?;
-    let number = |digits: &str| -> Result<i64, Malformed> {
-        let all = digits.bytes().all(|digit| digit.is_ascii_digit());
-        all.then(|| digits.parse().ok()).flatten().ok_or(Malformed)
+    let parse_digits = |digits: &str| -> Result<i64, Malformed> {
+        let are_digits = digits.bytes().all(|digit| digit.is_ascii_digit());
+        are_digits
+            .then(|| digits.parse().ok())
+            .flatten()
+            .ok_or(Malformed)
     };
-    let year = match (year_digits.len(), number(year_digits)?) {
+    let year = match (year_digits.len(), parse_digits(year_digits)?) {
         (2, year @ ..50) => 2000 + year,
         (2, year) => 1900 + year,
         (_, year) => year,
     };
-    let field = |at: usize| text.get(at..at + 2).ok_or(Malformed).and_then(number);
+    let field = |at: usize| text.get(at..at + 2).ok_or(Malformed).and_then(parse_digits);
     let (month, day) = (field(0)?, field(2)?);
     let (hour, minute, second) = (field(4)?, field(6)?, field(8)?);
-    let is_sound = (1..=12).contains(&month)
+    let is_valid = (1..=12).contains(&month)
         && (1..=31).contains(&day)
         && hour < 24
         && minute < 60
         && second < 60
         && text.ends_with('Z');
-    if !is_sound {
+    if !is_valid {
         return Err(Malformed);
     }
     Ok(((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
 }
 
-/// Counted from 1 March of the year 0, so that the leap day is the last of its year.
+/// Counts days from 1 March of the year 0, which makes the leap day the last day of a year.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 {
         (year, month - 3)
@@ -166,18 +173,18 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::der::write;
+    use super::super::der::write_element;
     use super::*;
     use proptest::prelude::*;
 
-    fn read_time(kind: u8, text: &str) -> Result<i64, Malformed> {
+    fn parse_date(kind: u8, text: &str) -> Result<i64, Malformed> {
         let mut bytes = Vec::new();
-        write(&mut bytes, kind, text.as_bytes());
-        time(&mut Reader::new(&bytes))
+        write_element(&mut bytes, kind, text.as_bytes());
+        read_date(&mut DerReader::new(&bytes))
     }
 
     #[test]
-    fn times_are_seconds_since_1970() {
+    fn dates_are_seconds_since_1970() {
         for (kind, text, seconds) in [
             (tag::UTC_TIME, "700101000000Z", 0),
             (tag::UTC_TIME, "691231235959Z", -1),
@@ -186,7 +193,7 @@ mod tests {
             (tag::GENERALIZED_TIME, "20500101000000Z", 2_524_608_000),
             (tag::GENERALIZED_TIME, "99991231235959Z", 253_402_300_799),
         ] {
-            assert_eq!(read_time(kind, text), Ok(seconds), "{text}");
+            assert_eq!(parse_date(kind, text), Ok(seconds), "{text}");
         }
         for text in [
             "7001010000Z",
@@ -194,21 +201,21 @@ mod tests {
             "70010100000éZ",
             "+00101000000Z",
         ] {
-            assert_eq!(read_time(tag::UTC_TIME, text), Err(Malformed), "{text}");
+            assert_eq!(parse_date(tag::UTC_TIME, text), Err(Malformed), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+        fn certificate_of_any_bytes_does_not_panic(bytes: Vec<u8>) {
             let _ = Certificate::read(&bytes);
         }
 
         #[test]
-        fn any_time_is_read_without_a_panic(text: String) {
+        fn date_of_any_text_does_not_panic(text: String) {
             for kind in [tag::UTC_TIME, tag::GENERALIZED_TIME] {
                 if text.len() < 100 {
-                    let _ = read_time(kind, &text);
+                    let _ = parse_date(kind, &text);
                 }
             }
         }

@@ -1,12 +1,12 @@
-//! Everything that TLS connections share: loaded, checked and put together once, replaced as a whole.
+//! The state shared by TLS connections: loaded and checked as a whole, replaced as a whole.
 
+use super::cert_check::{CertCheckError, CertRole, check_certificate};
+use super::cert_resolver::CertResolver;
 use super::certificate::Certificate;
-use super::choice::FirstThatFits;
-use super::files::{self, Material, ServerMaterial, content};
-use super::priority::{TlsVersions, supported};
-use super::sanity::{Role, Unsuited, check};
-use super::verify::{Anchor, Deferred, PeerPolicy};
-use super::{TlsError, TlsFiles, TlsSession};
+use super::files::{self, LoadedFiles, ServerIdentity, content_error};
+use super::priority::{TlsVersions, rustls_versions};
+use super::verify::{DatedAnchor, DeferredVerifier, PeerPolicy};
+use super::{TlsConfigError, TlsFiles, TlsSession};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
@@ -18,24 +18,26 @@ use std::sync::Arc;
 use std::time::Duration;
 use webpki::{CertRevocationList, OwnedCertRevocationList, anchor_from_trusted_cert};
 
-/// What an operator chooses about TLS.
+/// The TLS settings of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// Keys and certificates.
+    /// Paths of keys and certificates.
     pub files: TlsFiles,
-    /// Patterns for the subjects of clients; `None` allows all, an empty list nobody (DM-1205).
+    /// Patterns for the subjects of clients; `None` allows all clients, an empty list allows none
+    /// (DM-1205).
     pub allowed_dn: Option<Vec<String>>,
-    /// Whether clients whose certificate is refused are cut off (DM-1204).
+    /// If set, clients whose certificate is rejected are disconnected (DM-1204).
     pub verify_clients: bool,
-    /// Whether our own certificates are checked when they are loaded (DM-1202).
+    /// If set, the server's own certificates are checked when they are loaded (DM-1202).
     pub sanity_checks: bool,
-    /// A GnuTLS priority string, of which [`TlsVersions::of_priority`](super::TlsVersions::of_priority) says what is understood (DM-1207).
+    /// GnuTLS priority string; [`TlsVersions::from_priority`](super::TlsVersions::from_priority)
+    /// lists the supported parts (DM-1207).
     pub priority: Option<String>,
 }
 
-/// Everything that TLS connections share.
+/// The state shared by TLS connections.
 ///
-/// It never changes: what is loaded anew is a new one, for new connections, and those that are open keep
+/// A context never changes. A reload creates a new one for new connections; open connections keep
 /// theirs (DM-1209).
 pub struct TlsContext {
     pub(super) config: Arc<ServerConfig>,
@@ -45,78 +47,86 @@ pub struct TlsContext {
 }
 
 impl TlsContext {
-    /// Loads and checks everything. `clock` tells the time since 1970, now and when clients come;
-    /// [`wall_clock`](super::wall_clock) is that of the system.
+    /// Loads and checks all files. `clock` returns the time since 1970; it is called here and for
+    /// each client. [`wall_clock`](super::wall_clock) is the system's clock.
     ///
     /// # Errors
     ///
-    /// [`TlsError`]; nothing is used then.
-    pub fn load(settings: &TlsSettings, clock: fn() -> Duration) -> Result<TlsContext, TlsError> {
+    /// [`TlsConfigError`] for the first problem found.
+    pub fn load(
+        settings: &TlsSettings,
+        clock: fn() -> Duration,
+    ) -> Result<TlsContext, TlsConfigError> {
         let files = &settings.files;
-        let Material {
+        let LoadedFiles {
             authorities,
             revocations,
             server,
-        } = Material::load(files)?;
+        } = LoadedFiles::load(files)?;
         let provider = Arc::new(ring::default_provider());
         let mut warnings = Vec::new();
         if settings.sanity_checks {
             let now = clock().as_secs() as i64;
-            let authority = (files::AUTHORITY, &*files.ca, Role::Authority);
+            let authority = (files::AUTHORITY, &*files.ca, CertRole::Ca);
             for certificate in &authorities {
-                warnings.extend(suited(certificate, authority, now)?);
+                warnings.extend(check_own(certificate, authority, now)?);
             }
             for (server, files) in server.iter().zip(&files.server) {
                 for (place, certificate) in server.chain.iter().enumerate() {
                     let role = if place == 0 {
-                        Role::Server
+                        CertRole::Server
                     } else {
-                        Role::Authority
+                        CertRole::Ca
                     };
                     let checked = (files::CERTIFICATE, &*files.certificate, role);
-                    warnings.extend(suited(certificate, checked, now)?);
+                    warnings.extend(check_own(certificate, checked, now)?);
                 }
             }
         }
 
         let policy = PeerPolicy {
             provider: Arc::clone(&provider),
-            anchors: anchors(&authorities, &files.ca)?,
+            anchors: dated_anchors(&authorities, &files.ca)?,
             revocations: revocation_lists(&revocations, files.crl.as_deref())?,
             allowed: settings.allowed_dn.clone(),
-            verify: settings.verify_clients,
+            verify_clients: settings.verify_clients,
         };
-        let mut shown = Vec::new();
-        for (ServerMaterial { chain, key }, of) in server.into_iter().zip(&files.server) {
+        let mut certificates = Vec::new();
+        for (ServerIdentity { chain, key }, of) in server.into_iter().zip(&files.server) {
             if settings.sanity_checks {
-                let checked = policy.check_chain(&chain[0], &chain[1..], clock());
-                checked.map_err(|refusal| TlsError::Chain {
+                let checked = policy.verify_chain(&chain[0], &chain[1..], clock());
+                checked.map_err(|error| TlsConfigError::Chain {
                     certificate: of.certificate.clone(),
                     authority: files.ca.clone(),
-                    reason: refusal.to_string(),
+                    reason: error.to_string(),
                 })?;
             }
             let certified = CertifiedKey::from_der(chain, key, &provider)
-                .map_err(|error| content(files::KEY, &of.key, unusable(&error)))?;
-            shown.push(Arc::new(certified));
+                .map_err(|error| content_error(files::KEY, &of.key, key_error(&error)))?;
+            certificates.push(Arc::new(certified));
         }
-        let shown = FirstThatFits::new(shown)
-            .ok_or_else(|| TlsError::Setup("no server certificate is named".to_owned()))?;
-        let versions = TlsVersions::of_priority(settings.priority.as_deref().unwrap_or("NORMAL"))?;
+        let certificates = CertResolver::new(certificates).ok_or_else(|| {
+            TlsConfigError::Setup("no server certificate is configured".to_owned())
+        })?;
+        let versions =
+            TlsVersions::from_priority(settings.priority.as_deref().unwrap_or("NORMAL"))?;
         let hints = policy.anchors.iter();
         let hints = hints.map(|authority| authority.anchor.subject.to_vec());
-        let verifier = Deferred {
+        let verifier = DeferredVerifier {
             provider: Arc::clone(&provider),
-            hints: hints.map(|subject| in_sequence(&subject).into()).collect(),
+            hints: hints
+                .map(|subject| encode_sequence(&subject).into())
+                .collect(),
         };
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&supported(versions))
-            .map_err(|error| TlsError::Setup(error.to_string()))?
+            .with_protocol_versions(&rustls_versions(versions))
+            .map_err(|error| TlsConfigError::Setup(error.to_string()))?
             .with_client_cert_verifier(Arc::new(verifier))
-            .with_cert_resolver(Arc::new(shown));
-        // A client of libvirt takes the records of tickets for the byte it waits for, and gives up.
+            .with_cert_resolver(Arc::new(certificates));
+        // libvirt's clients read the record of a session ticket instead of the confirmation byte,
+        // and fail.
         config.send_tls13_tickets = 0;
-        // A session that is resumed would not be judged by what has been loaded since.
+        // A resumed session would skip the check against certificates loaded since.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(TlsContext {
             config: Arc::new(config),
@@ -126,64 +136,70 @@ impl TlsContext {
         })
     }
 
-    /// What an operator should know of the certificates that were loaded.
+    /// Returns the warnings about the loaded certificates.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The server's side of a connection that was just accepted.
+    /// Creates the server side of an accepted connection.
     ///
     /// # Errors
     ///
-    /// [`TlsError::Setup`], which does not happen with what [`load`](TlsContext::load) makes.
-    pub fn accept(self: &Arc<TlsContext>) -> Result<TlsSession, TlsError> {
+    /// [`TlsConfigError::Setup`] if rustls rejects the configuration, which
+    /// [`load`](TlsContext::load) excludes.
+    pub fn accept(self: &Arc<TlsContext>) -> Result<TlsSession, TlsConfigError> {
         TlsSession::new(self)
     }
 }
 
 impl fmt::Debug for TlsContext {
-    /// Without the key.
+    /// Omits the private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsContext")
             .field("authorities", &self.policy.anchors.len())
             .field("revocations", &self.policy.revocations.len())
             .field("allowed", &self.policy.allowed)
-            .field("verify", &self.policy.verify)
+            .field("verify", &self.policy.verify_clients)
             .finish_non_exhaustive()
     }
 }
 
-/// Checks one of our own certificates.
-fn suited(
+/// Checks a configured certificate, and returns a warning if only a non-critical extension forbids
+/// its role.
+fn check_own(
     certificate: &CertificateDer<'_>,
-    (what, path, role): (&'static str, &Path, Role),
+    (what, path, role): (&'static str, &Path, CertRole),
     now: i64,
-) -> Result<Option<String>, TlsError> {
+) -> Result<Option<String>, TlsConfigError> {
     let checked = Certificate::read(certificate)
-        .map_err(|_| Unsuited::Malformed)
-        .and_then(|certificate| check(&certificate, role, now));
+        .map_err(|_| CertCheckError::Malformed)
+        .and_then(|certificate| check_certificate(&certificate, role, now));
     match checked {
         Ok(None) => Ok(None),
-        Ok(Some(unsuited)) => Ok(Some(format!("the {what} {}: {unsuited}", path.display()))),
-        Err(unsuited) => {
+        Ok(Some(problem)) => Ok(Some(format!("the {what} {}: {problem}", path.display()))),
+        Err(problem) => {
             let path = path.to_owned();
-            Err(TlsError::Unsuited {
+            Err(TlsConfigError::Certificate {
                 what,
                 path,
-                unsuited,
+                problem,
             })
         }
     }
 }
 
-fn anchors(authorities: &[CertificateDer<'_>], path: &Path) -> Result<Vec<Anchor>, TlsError> {
-    let unusable = |reason: String| content(files::AUTHORITY, path, reason);
+fn dated_anchors(
+    authorities: &[CertificateDer<'_>],
+    path: &Path,
+) -> Result<Vec<DatedAnchor>, TlsConfigError> {
+    let ca_error = |reason: String| content_error(files::AUTHORITY, path, reason);
     let anchor = |der: &CertificateDer<'_>| {
-        let anchor = anchor_from_trusted_cert(der).map_err(|error| unusable(error.to_string()))?;
+        let anchor = anchor_from_trusted_cert(der).map_err(|error| ca_error(error.to_string()))?;
         let certificate = Certificate::read(der);
-        let certificate = certificate.map_err(|_| unusable(Unsuited::Malformed.to_string()))?;
-        Ok(Anchor {
+        let certificate =
+            certificate.map_err(|_| ca_error(CertCheckError::Malformed.to_string()))?;
+        Ok(DatedAnchor {
             anchor: anchor.to_owned(),
             not_before: certificate.not_before,
             not_after: certificate.not_after,
@@ -195,33 +211,33 @@ fn anchors(authorities: &[CertificateDer<'_>], path: &Path) -> Result<Vec<Anchor
 fn revocation_lists(
     lists: &[impl AsRef<[u8]>],
     path: Option<&Path>,
-) -> Result<Vec<CertRevocationList<'static>>, TlsError> {
+) -> Result<Vec<CertRevocationList<'static>>, TlsConfigError> {
     let list = |der: &[u8]| {
         let list = OwnedCertRevocationList::from_der(der).map_err(|error| {
             let reason = format!("{error}; it must be of version 2");
-            content(files::REVOCATIONS, path.unwrap_or(Path::new("")), reason)
+            content_error(files::REVOCATIONS, path.unwrap_or(Path::new("")), reason)
         })?;
         Ok(list.into())
     };
     lists.iter().map(|der| list(der.as_ref())).collect()
 }
 
-/// The subject of an anchor lacks the SEQUENCE around it, which the hint has.
-fn in_sequence(content: &[u8]) -> Vec<u8> {
+/// Adds the SEQUENCE header, which hints contain and the subjects of trust anchors lack.
+fn encode_sequence(content: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
-    super::der::write(&mut whole, super::der::tag::SEQUENCE, content);
+    super::der::write_element(&mut whole, super::der::tag::SEQUENCE, content);
     whole
 }
 
-/// What to tell of a key that rustls does not take.
-fn unusable(error: &rustls::Error) -> String {
+/// Returns the cause of a key that rustls rejects.
+fn key_error(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InconsistentKeys(_) => {
-            "it does not belong to the server certificate".to_owned()
+            "the key does not match the server certificate".to_owned()
         }
         other => format!(
-            "{other}; keys may be RSA of 2048 bits and more, P-256, P-384 or Ed25519, \
-             such as certtool and openssl write"
+            "{other}; supported are RSA keys of at least 2048 bits, P-256, P-384 and Ed25519, \
+             as written by certtool and openssl"
         ),
     }
 }

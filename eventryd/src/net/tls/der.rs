@@ -1,8 +1,8 @@
-//! DER, as far as certificates and keys need it: tags, lengths and what they enclose.
+//! DER encoding of the elements in certificates and keys.
 //!
-//! Certificates come from strangers. Whatever the bytes, nothing here panics, copies or recurses.
+//! The input is untrusted. For any bytes, the reader does not panic, copy or recurse.
 
-/// The tags that are looked for.
+/// Tags of the elements that occur.
 pub(super) mod tag {
     pub(crate) const BOOLEAN: u8 = 0x01;
     pub(crate) const INTEGER: u8 = 0x02;
@@ -20,42 +20,42 @@ pub(super) mod tag {
     pub(crate) const BMP_STRING: u8 = 0x1e;
     pub(crate) const SEQUENCE: u8 = 0x30;
     pub(crate) const SET: u8 = 0x31;
-    /// The context-specific, constructed tag of number `n`.
+    /// Returns the constructed, context-specific tag of number `n`.
     pub(crate) const fn context(n: u8) -> u8 {
         0xa0 | n
     }
 }
 
-/// The bytes are not what they should be.
+/// The error for bytes that are not valid DER or not of the expected structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// One value: its tag, what it encloses, and both with the header.
+/// One element: its tag, its content, and its encoding including the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Value<'a> {
+pub(super) struct Element<'a> {
     pub(super) tag: u8,
     pub(super) content: &'a [u8],
-    pub(super) whole: &'a [u8],
+    pub(super) encoded: &'a [u8],
 }
 
-/// Values one after the other.
+/// A reader of consecutive elements.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(super) struct DerReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> DerReader<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Reader(bytes)
+        DerReader(bytes)
     }
 
     pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The next value, whatever it is.
-    pub(super) fn any(&mut self) -> Result<Value<'a>, Malformed> {
+    /// Reads the next element.
+    pub(super) fn read_element(&mut self) -> Result<Element<'a>, Malformed> {
         let bytes = self.0;
         let (&tag, rest) = bytes.split_first().ok_or(Malformed)?;
-        // Tags of more than one byte occur nowhere in certificates.
+        // Multi-byte tags do not occur in certificates.
         if tag & 0x1f == 0x1f {
             return Err(Malformed);
         }
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
                 let length = digits
                     .iter()
                     .fold(0, |length, digit| length << 8 | usize::from(*digit));
-                // The shortest form is the only one.
+                // DER requires the shortest form of a length.
                 if length < 0x80 || digits[0] == 0 {
                     return Err(Malformed);
                 }
@@ -79,16 +79,16 @@ impl<'a> Reader<'a> {
         };
         let (content, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
         self.0 = rest;
-        Ok(Value {
+        Ok(Element {
             tag,
             content,
-            whole: &bytes[..bytes.len() - rest.len()],
+            encoded: &bytes[..bytes.len() - rest.len()],
         })
     }
 
-    /// The next value, which must have this tag: what it encloses.
+    /// Reads the next element, which must have this tag, and returns its content.
     pub(super) fn expect(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
-        let value = self.any()?;
+        let value = self.read_element()?;
         if value.tag == tag {
             Ok(value.content)
         } else {
@@ -96,12 +96,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The same, as values to be read in turn.
-    pub(super) fn enter(&mut self, tag: u8) -> Result<Reader<'a>, Malformed> {
-        self.expect(tag).map(Reader)
+    /// Reads the next element, which must have this tag, and returns a reader of its content.
+    pub(super) fn expect_nested(&mut self, tag: u8) -> Result<DerReader<'a>, Malformed> {
+        self.expect(tag).map(DerReader)
     }
 
-    /// The next value if it has this tag.
+    /// Reads the next element if it has this tag, and returns its content.
     pub(super) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, Malformed> {
         if self.0.first() == Some(&tag) {
             self.expect(tag).map(Some)
@@ -110,8 +110,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Fails unless everything has been read.
-    pub(super) const fn end(&self) -> Result<(), Malformed> {
+    /// Fails if any bytes are left.
+    pub(super) const fn expect_end(&self) -> Result<(), Malformed> {
         if self.is_empty() {
             Ok(())
         } else {
@@ -120,8 +120,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Appends a value. A length of 64 KiB and more does not occur in what is written here.
-pub(super) fn write(to: &mut Vec<u8>, tag: u8, content: &[u8]) {
+/// Appends an element.
+///
+/// # Panics
+/// If the content has 64 KiB or more. Names and keys are shorter.
+pub(super) fn write_element(to: &mut Vec<u8>, tag: u8, content: &[u8]) {
     to.push(tag);
     let length = u16::try_from(content.len()).expect("a value of less than 64 KiB");
     let [high, low] = length.to_be_bytes();
@@ -138,21 +141,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_elements_are_read_back() {
         for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff] {
             let content = vec![7; length];
             let mut bytes = Vec::new();
-            write(&mut bytes, tag::OCTET_STRING, &content);
-            let mut reader = Reader::new(&bytes);
-            let value = reader.any().unwrap();
+            write_element(&mut bytes, tag::OCTET_STRING, &content);
+            let mut reader = DerReader::new(&bytes);
+            let value = reader.read_element().unwrap();
             assert_eq!(value.content, content);
-            assert_eq!(value.whole, bytes);
-            assert_eq!(reader.end(), Ok(()));
+            assert_eq!(value.encoded, bytes);
+            assert_eq!(reader.expect_end(), Ok(()));
         }
     }
 
     #[test]
-    fn a_length_beyond_the_end_or_in_a_longer_form_is_refused() {
+    fn bad_length_is_malformed() {
         for bytes in [
             &[][..],
             &[4],
@@ -164,7 +167,11 @@ mod tests {
             &[4, 0x85, 0, 0, 0, 0, 1],
             &[0x1f, 1, 0],
         ] {
-            assert_eq!(Reader::new(bytes).any(), Err(Malformed), "{bytes:02x?}");
+            assert_eq!(
+                DerReader::new(bytes).read_element(),
+                Err(Malformed),
+                "{bytes:02x?}"
+            );
         }
     }
 }

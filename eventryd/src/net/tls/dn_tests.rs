@@ -1,4 +1,4 @@
-use super::super::der::write;
+use super::super::der::write_element;
 use super::*;
 use proptest::prelude::*;
 
@@ -9,35 +9,36 @@ const EMAIL: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 9, 1];
 const INN: &[u8] = &[0x2a, 0x85, 3, 3, 0x81, 3, 1, 1];
 const UNKNOWN: &[u8] = &[0x2a, 3, 4];
 
-/// An identifier, the type of a value, and the value.
+/// Object identifier, tag and content of an attribute.
 type Attribute<'a> = (&'a [u8], u8, &'a [u8]);
 
-/// What a subject of these encloses.
+/// Encodes the content of a subject's SEQUENCE.
 fn subject(names: &[&[Attribute<'_>]]) -> Vec<u8> {
     let mut subject = Vec::new();
     for attributes in names {
         let mut set = Vec::new();
-        for (identifier, kind, value) in *attributes {
+        for (oid, kind, value) in *attributes {
             let mut attribute = Vec::new();
-            write(&mut attribute, tag::OBJECT_IDENTIFIER, identifier);
-            write(&mut attribute, *kind, value);
-            write(&mut set, tag::SEQUENCE, &attribute);
+            write_element(&mut attribute, tag::OBJECT_IDENTIFIER, oid);
+            write_element(&mut attribute, *kind, value);
+            write_element(&mut set, tag::SEQUENCE, &attribute);
         }
-        write(&mut subject, tag::SET, &set);
+        write_element(&mut subject, tag::SET, &set);
     }
     subject
 }
 
-fn name_of(identifier: &[u8], kind: u8, value: &[u8]) -> Option<String> {
-    distinguished_name(&subject(&[&[(identifier, kind, value)]]))
+fn name_of(oid: &[u8], kind: u8, value: &[u8]) -> Option<String> {
+    distinguished_name(&subject(&[&[(oid, kind, value)]]))
 }
 
-/// Each expectation is what `virt-pki-query-dn` of libvirt 9.0.0 printed of a certificate with this subject.
+/// The expected texts are the output of `virt-pki-query-dn` from libvirt 9.0.0 for certificates
+/// with these subjects.
 #[test]
-fn names_are_written_as_gnutls_writes_them() {
+fn names_have_the_form_of_gnutls() {
     let utf_16 =
         |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_be_bytes).collect() };
-    for (identifier, kind, value, expected) in [
+    for (oid, kind, value, expected) in [
         (CN, tag::UTF8_STRING, &b"client1"[..], "CN=client1"),
         (CN, tag::UTF8_STRING, "tést€😀".as_bytes(), "CN=tést€😀"),
         (CN, tag::UTF8_STRING, b"a=b", "CN=a=b"),
@@ -91,13 +92,13 @@ fn names_are_written_as_gnutls_writes_them() {
             "2.999.1=#0c026162",
         ),
     ] {
-        let name = name_of(identifier, kind, value);
+        let name = name_of(oid, kind, value);
         assert_eq!(name.as_deref(), Some(expected), "{kind:#x} {value:02x?}");
     }
 }
 
 #[test]
-fn attributes_stand_in_the_order_in_which_they_are_encoded() {
+fn attributes_keep_the_encoded_order() {
     let text = tag::UTF8_STRING;
     let several = subject(&[&[(C, tag::PRINTABLE_STRING, b"GB")], &[(O, text, b"x")]]);
     assert_eq!(distinguished_name(&several).unwrap(), "C=GB,O=x");
@@ -105,7 +106,7 @@ fn attributes_stand_in_the_order_in_which_they_are_encoded() {
     assert_eq!(distinguished_name(&together).unwrap(), "CN=a+O=b,O=c");
 }
 
-/// GnuTLS refuses these too, or fails an assertion of its own.
+/// GnuTLS rejects these names, or fails an assertion of its own.
 #[test]
 fn empty_or_malformed_name_is_none() {
     assert_eq!(distinguished_name(&[]), None);
@@ -117,15 +118,15 @@ fn empty_or_malformed_name_is_none() {
 }
 
 #[test]
-fn text_that_is_not_utf_8_is_written_in_hexadecimal() {
+fn non_utf8_text_is_hexadecimal() {
     let name = name_of(CN, tag::UTF8_STRING, b"a\xff");
     assert_eq!(name.as_deref(), Some("CN=#0c0261ff"));
 }
 
 proptest! {
-    /// Two subjects never have the same text because a separator was not escaped.
+    /// An unescaped separator would let a value pass for two attributes.
     #[test]
-    fn a_value_cannot_pass_for_two_attributes(value in "[ -~]{1,20}") {
+    fn value_cannot_forge_a_separator(value in "[ -~]{1,20}") {
         let name = name_of(CN, tag::UTF8_STRING, value.as_bytes()).unwrap();
         let mut unescaped = 0;
         let mut characters = name.chars();
@@ -140,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+    fn name_of_any_bytes_does_not_panic(bytes: Vec<u8>) {
         let text = distinguished_name(&bytes);
         prop_assert!(text.is_none_or(|text| text.len() <= 24 * bytes.len()));
     }

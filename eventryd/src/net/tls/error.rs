@@ -1,112 +1,112 @@
-//! Why TLS cannot be had, and why a client did not get through.
+//! Errors of the TLS configuration and of TLS sessions.
 
-use super::priority::UnknownPriority;
-use super::sanity::Unsuited;
+use super::cert_check::CertCheckError;
+use super::priority::PriorityError;
 use std::io;
 use std::path::PathBuf;
 
-/// The files for TLS do not do.
+/// A configuration with which TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TlsError {
+pub enum TlsConfigError {
     /// A file cannot be read.
     #[error("cannot read the {what} {}: {source}", .path.display())]
     Read {
-        /// What should be in it.
+        /// The expected content, such as "private key".
         what: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A file does not hold what it should.
-    #[error("there is no {what} in {} that can be used: {reason}", .path.display())]
+    /// A file lacks the expected content.
+    #[error("no usable {what} in {}: {reason}", .path.display())]
     Content {
-        /// What should be in it.
+        /// The expected content.
         what: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// Cause.
         reason: String,
     },
-    /// A certificate does not suit its part.
+    /// A certificate does not suit its role.
     #[error(
-        "the {what} {} does not do: {unsuited}; replace it, or set tls_no_sanity_certificate to \
-         use it all the same",
+        "the {what} {} is unsuitable: {problem}; replace it, or set tls_no_sanity_certificate to \
+         skip this check",
         .path.display()
     )]
-    Unsuited {
-        /// Which certificate.
+    Certificate {
+        /// The certificate's role in the configuration.
         what: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
-        unsuited: Unsuited,
+        /// Cause.
+        problem: CertCheckError,
     },
-    /// The server's certificate is not signed by the authority whose clients it is for.
+    /// The server's certificate is not signed by the configured CA.
     #[error(
-        "the server certificate {} is not signed by the authority {}: {reason}; clients that know \
-         this authority alone would refuse it",
+        "the server certificate {} is not signed by the CA {}: {reason}; clients that trust only \
+         this CA would reject it",
         .certificate.display(),
         .authority.display()
     )]
     Chain {
-        /// The server's.
+        /// Path of the server's certificate.
         certificate: PathBuf,
-        /// The authority's.
+        /// Path of the CA's certificate.
         authority: PathBuf,
-        /// What the check of the chain said.
+        /// Cause found by the verification of the chain.
         reason: String,
     },
-    /// The priority string is not understood.
+    /// The priority string is not supported.
     #[error(transparent)]
-    Priority(#[from] UnknownPriority),
-    /// What was loaded cannot be put together.
+    Priority(#[from] PriorityError),
+    /// rustls rejects the configuration.
     #[error("cannot set up TLS: {0}")]
     Setup(String),
 }
 
-/// A client was not let in.
+/// A failure of a TLS session.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TlsFailure {
-    /// The handshake failed, or what came after it was no TLS.
+pub enum TlsSessionError {
+    /// The handshake failed, or later bytes violate the protocol.
     #[error("TLS failed: {0}")]
     Protocol(String),
-    /// The client's certificate was refused.
-    #[error("the client's certificate was refused: {0}")]
-    Refused(PeerRefusal),
+    /// The client's certificate was rejected.
+    #[error("client certificate rejected: {0}")]
+    ClientCertificate(ClientCertError),
 }
 
-/// Why a client's certificate was refused.
+/// The reason why a client's certificate was rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PeerRefusal {
-    /// There is none.
-    #[error("there is none")]
+pub enum ClientCertError {
+    /// The client sent no certificate.
+    #[error("the client sent none")]
     Missing,
-    /// The chain does not lead to an authority that is known here.
-    #[error("it is not signed by a known authority")]
+    /// The chain does not lead to a configured CA.
+    #[error("it is not signed by a configured CA")]
     UnknownIssuer,
-    /// It was revoked.
+    /// The CA has revoked the certificate.
     #[error("it has been revoked")]
     Revoked,
-    /// The list of what is revoked has expired: nobody knows what was revoked since.
-    #[error("the revocation list has expired; get a new one from the authority, and reload")]
+    /// The revocation list has expired, so later revocations are unknown.
+    #[error("the revocation list has expired; install a new one from the CA and reload")]
     RevocationListExpired,
-    /// The chain is not sound in another way.
-    #[error("its chain is not sound: {0}")]
+    /// The chain is invalid for another reason.
+    #[error("its chain is invalid: {0}")]
     Chain(String),
-    /// It does not suit a client.
+    /// The certificate does not suit a client.
     #[error("{0}")]
-    Unsuited(Unsuited),
-    /// Its subject is empty or malformed.
-    #[error("it names nobody")]
+    Unsuitable(CertCheckError),
+    /// The subject is empty or malformed.
+    #[error("its subject is empty or malformed")]
     Nameless,
-    /// It is not on the list of those who may.
-    #[error("{name:?} is not on the list of allowed names (tls_allowed_dn_list)")]
+    /// The subject matches no pattern of `tls_allowed_dn_list`.
+    #[error("subject {name:?} is not in tls_allowed_dn_list")]
     NotAllowed {
-        /// Its subject, as GnuTLS writes it.
+        /// The subject, in the form of GnuTLS.
         name: String,
     },
 }

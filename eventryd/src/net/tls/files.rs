@@ -1,36 +1,38 @@
-//! The files with keys and certificates.
+//! Files with keys and certificates.
 
-use super::TlsError;
-use super::key::private_key;
+use super::TlsConfigError;
+use super::key::parse_private_key;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where keys and certificates are (DM-1201).
+/// Paths of keys and certificates (DM-1201).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificates of the authorities that sign those of clients, and ours.
+    /// Certificates of the CAs that sign those of the server and of its clients.
     pub ca: PathBuf,
-    /// What these authorities have revoked. A file that is not there revokes nothing.
+    /// Revocation list of these CAs. A missing file revokes nothing.
     pub crl: Option<PathBuf>,
-    /// The server's certificates, at least one. A client is shown the first whose signature it can check.
+    /// The server's certificates, at least one. A client gets the first one whose signature it can
+    /// verify.
     pub server: Vec<ServerFiles>,
 }
 
-/// A certificate of the server and its key.
+/// A server certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFiles {
-    /// The certificate, and those between it and an authority.
+    /// The certificate, followed by the intermediates up to a CA.
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
 }
 
 impl TlsFiles {
-    /// The files that libvirt uses when none are configured: those of the system, and for a user with the
-    /// home directory `home` those in it that exist; the certificate and its key only together.
+    /// Returns the paths that libvirt uses by default: those of the system, and for a user with the
+    /// home directory `home` the existing files in it. The certificate and the key in it are used
+    /// only if both exist.
     ///
     /// ```
     /// use eventryd::net::tls::TlsFiles;
@@ -63,18 +65,18 @@ impl TlsFiles {
     }
 }
 
-/// What the files hold.
+/// The parsed content of the files.
 #[derive(Debug)]
-pub(super) struct Material {
+pub(super) struct LoadedFiles {
     pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) revocations: Vec<CertificateRevocationListDer<'static>>,
     /// In the order of the files.
-    pub(super) server: Vec<ServerMaterial>,
+    pub(super) server: Vec<ServerIdentity>,
 }
 
-/// A certificate of the server, those between it and an authority, and its key.
+/// A server certificate with its intermediates and its key.
 #[derive(Debug)]
-pub(super) struct ServerMaterial {
+pub(super) struct ServerIdentity {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
 }
@@ -84,74 +86,87 @@ pub(super) const CERTIFICATE: &str = "server certificate";
 pub(super) const KEY: &str = "private key";
 pub(super) const REVOCATIONS: &str = "certificate revocation list";
 
-impl Material {
-    pub(super) fn load(files: &TlsFiles) -> Result<Material, TlsError> {
+impl LoadedFiles {
+    pub(super) fn load(files: &TlsFiles) -> Result<LoadedFiles, TlsConfigError> {
         let revocations = match &files.crl {
             Some(path) => match fs::read(path) {
-                Ok(text) => all_in(REVOCATIONS, path, &text)?,
+                Ok(text) => parse_pem(REVOCATIONS, path, &text)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-                Err(source) => return Err(unreadable(REVOCATIONS, path)(source)),
+                Err(source) => return Err(read_error(REVOCATIONS, path)(source)),
             },
             None => Vec::new(),
         };
-        Ok(Material {
-            authorities: all_in(AUTHORITY, &files.ca, &read(AUTHORITY, &files.ca)?)?,
+        Ok(LoadedFiles {
+            authorities: parse_pem(AUTHORITY, &files.ca, &read_file(AUTHORITY, &files.ca)?)?,
             revocations,
             server: files
                 .server
                 .iter()
-                .map(ServerMaterial::load)
+                .map(ServerIdentity::load)
                 .collect::<Result<_, _>>()?,
         })
     }
 }
 
-impl ServerMaterial {
-    fn load(files: &ServerFiles) -> Result<ServerMaterial, TlsError> {
+impl ServerIdentity {
+    fn load(files: &ServerFiles) -> Result<ServerIdentity, TlsConfigError> {
         let ServerFiles { certificate, key } = files;
-        let text = read(KEY, key)?;
-        Ok(ServerMaterial {
-            key: private_key(&text).map_err(|error| {
+        let text = read_file(KEY, key)?;
+        Ok(ServerIdentity {
+            key: parse_private_key(&text).map_err(|error| {
                 let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
                 let reason = if is_encrypted {
-                    "it is encrypted, and nobody is asked for a password; decrypt it".to_owned()
+                    "it is encrypted, and the daemon cannot ask for a password; decrypt it"
+                        .to_owned()
                 } else {
-                    no_pem(&error)
+                    pem_error_text(&error)
                 };
-                content(KEY, key, reason)
+                content_error(KEY, key, reason)
             })?,
-            chain: all_in(CERTIFICATE, certificate, &read(CERTIFICATE, certificate)?)?,
+            chain: parse_pem(
+                CERTIFICATE,
+                certificate,
+                &read_file(CERTIFICATE, certificate)?,
+            )?,
         })
     }
 }
 
-fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(unreadable(what, path))
+fn read_file(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsConfigError> {
+    fs::read(path).map_err(read_error(what, path))
 }
 
-fn unreadable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TlsError {
+fn read_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TlsConfigError {
     let path = path.to_owned();
-    move |source| TlsError::Read { what, path, source }
+    move |source| TlsConfigError::Read { what, path, source }
 }
 
-pub(super) fn content(what: &'static str, path: &Path, reason: String) -> TlsError {
+pub(super) fn content_error(what: &'static str, path: &Path, reason: String) -> TlsConfigError {
     let path = path.to_owned();
-    TlsError::Content { what, path, reason }
+    TlsConfigError::Content { what, path, reason }
 }
 
-/// Everything of its kind in a PEM file; there must be something.
-fn all_in<T: PemObject>(what: &'static str, path: &Path, text: &[u8]) -> Result<Vec<T>, TlsError> {
+/// Parses all objects of a type in a PEM file; an error if there is none.
+fn parse_pem<T: PemObject>(
+    what: &'static str,
+    path: &Path,
+    text: &[u8],
+) -> Result<Vec<T>, TlsConfigError> {
     let found: Result<Vec<T>, pem::Error> = T::pem_slice_iter(text).collect();
-    let found = found.map_err(|error| content(what, path, no_pem(&error)))?;
+    let found = found.map_err(|error| content_error(what, path, pem_error_text(&error)))?;
     if found.is_empty() {
-        return Err(content(what, path, no_pem(&pem::Error::NoItemsFound)));
+        return Err(content_error(
+            what,
+            path,
+            pem_error_text(&pem::Error::NoItemsFound),
+        ));
     }
     Ok(found)
 }
 
-fn no_pem(error: &pem::Error) -> String {
+fn pem_error_text(error: &pem::Error) -> String {
     match error {
-        pem::Error::NoItemsFound => "nothing in it is one in PEM".to_owned(),
-        other => format!("it is not sound PEM: {other}"),
+        pem::Error::NoItemsFound => "the file contains none in PEM format".to_owned(),
+        other => format!("the file is not valid PEM: {other}"),
     }
 }

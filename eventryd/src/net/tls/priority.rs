@@ -1,20 +1,20 @@
-//! The part of GnuTLS's priority strings that means something here (DM-1207).
+//! The supported part of GnuTLS priority strings (DM-1207).
 
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-/// A priority string that is not understood.
+/// A priority string with an unsupported part.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the TLS priority {string:?} is not understood at {part:?}; say NORMAL, and :-VERS-TLS1.3 or \
-     :-VERS-TLS1.2 to leave a version out"
+    "TLS priority {string:?} is not supported at {part:?}; use NORMAL, followed by :-VERS-TLS1.3 \
+     or :-VERS-TLS1.2 to disable a version"
 )]
-pub struct UnknownPriority {
+pub struct PriorityError {
     string: String,
     part: String,
 }
 
-/// The versions of TLS that are offered.
+/// The versions of TLS that the server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsVersions {
@@ -25,29 +25,31 @@ pub struct TlsVersions {
 }
 
 impl TlsVersions {
-    /// The versions that a GnuTLS priority string allows.
+    /// Parses the versions that a GnuTLS priority string allows.
     ///
-    /// It begins with NORMAL, PERFORMANCE, PFS, SECURE128, SECURE192, SECURE256, SYSTEM, @SYSTEM or
-    /// @LIBVIRT, all of which stand for what rustls offers: TLS 1.2 with forward secrecy and TLS 1.3, with
-    /// strong ciphers. Then `-VERS-…` leaves a version out and `+VERS-…` takes it in, `-VERS-ALL` and
-    /// `-VERS-TLS-ALL` all; versions before 1.2 may be left out and not taken in. `%SERVER_PRECEDENCE` and
-    /// `%SAFE_RENEGOTIATION`, which describe what happens here anyway, may follow. Anything else is
-    /// refused: who wrote it relies on it.
+    /// The string starts with NORMAL, PERFORMANCE, PFS, SECURE128, SECURE192, SECURE256, SYSTEM,
+    /// @SYSTEM or @LIBVIRT. All of them select the defaults of rustls: TLS 1.2 with forward
+    /// secrecy, and TLS 1.3. After that, `-VERS-TLS1.2` removes a version and `+VERS-TLS1.2` adds
+    /// it, likewise for 1.3; `VERS-ALL` and `VERS-TLS-ALL` stand for both versions. Versions before
+    /// 1.2 can be removed but not added. `%SERVER_PRECEDENCE` and `%SAFE_RENEGOTIATION` are
+    /// accepted without effect: every offered cipher suite is strong, and rustls never
+    /// renegotiates. Any other part is an error, because ignoring it could weaken the operator's
+    /// policy.
     ///
     /// ```
     /// use eventryd::net::tls::TlsVersions;
     ///
-    /// assert!(TlsVersions::of_priority("NORMAL")?.tls_13);
-    /// assert!(!TlsVersions::of_priority("NORMAL:-VERS-TLS1.3")?.tls_13);
-    /// assert!(TlsVersions::of_priority("NORMAL:+ARCFOUR-128").is_err());
-    /// # Ok::<(), eventryd::net::tls::UnknownPriority>(())
+    /// assert!(TlsVersions::from_priority("NORMAL")?.tls_13);
+    /// assert!(!TlsVersions::from_priority("NORMAL:-VERS-TLS1.3")?.tls_13);
+    /// assert!(TlsVersions::from_priority("NORMAL:+ARCFOUR-128").is_err());
+    /// # Ok::<(), eventryd::net::tls::PriorityError>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`UnknownPriority`], also if no version is left.
-    pub fn of_priority(priority: &str) -> Result<TlsVersions, UnknownPriority> {
-        let unknown = |part: &str| UnknownPriority {
+    /// [`PriorityError`] for an unsupported part, or if no version is left.
+    pub fn from_priority(priority: &str) -> Result<TlsVersions, PriorityError> {
+        let unknown = |part: &str| PriorityError {
             string: priority.to_owned(),
             part: part.to_owned(),
         };
@@ -91,8 +93,8 @@ impl TlsVersions {
     }
 }
 
-/// The same for rustls.
-pub(super) fn supported(versions: TlsVersions) -> Vec<&'static SupportedProtocolVersion> {
+/// Returns the versions as rustls names them.
+pub(super) fn rustls_versions(versions: TlsVersions) -> Vec<&'static SupportedProtocolVersion> {
     let TlsVersions { tls_12, tls_13 } = versions;
     let offered = [(tls_13, &TLS13), (tls_12, &TLS12)].into_iter();
     offered
@@ -105,12 +107,12 @@ mod tests {
     use super::*;
 
     fn offered(priority: &str) -> (bool, bool) {
-        let versions = TlsVersions::of_priority(priority).unwrap();
+        let versions = TlsVersions::from_priority(priority).unwrap();
         (versions.tls_12, versions.tls_13)
     }
 
     #[test]
-    fn versions_are_left_out_and_taken_in() {
+    fn priority_removes_and_adds_versions() {
         assert_eq!(offered("NORMAL"), (true, true));
         let harmless = "@LIBVIRT:-VERS-TLS1.0:%SERVER_PRECEDENCE";
         assert_eq!(offered(harmless), (true, true));
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_have_no_effect_is_refused_and_named() {
+    fn unsupported_part_is_refused_and_named() {
         for (priority, part) in [
             ("", "\"\""),
             ("LEGACY", "LEGACY"),
@@ -128,7 +130,9 @@ mod tests {
             ("NORMAL:-CIPHER-ALL", "-CIPHER-ALL"),
             ("NORMAL:-VERS-ALL", "no version"),
         ] {
-            let text = TlsVersions::of_priority(priority).unwrap_err().to_string();
+            let text = TlsVersions::from_priority(priority)
+                .unwrap_err()
+                .to_string();
             assert!(text.contains(part), "{text}");
         }
     }

@@ -1,101 +1,104 @@
-//! One client's TLS: bytes of the network in, plaintext out, and the other way round. No I/O.
+//! One TLS connection of a client, without I/O.
 
 use super::verify::TlsPeer;
-use super::{TlsContext, TlsError, TlsFailure};
+use super::{TlsConfigError, TlsContext, TlsSessionError};
 use rustls::ServerConnection;
 use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
-/// What tells a client that it has been let in (DM-1203).
-const WELCOME: u8 = 1;
+/// Confirms to the client that its certificate is accepted (DM-1203).
+const CONFIRMATION: u8 = 1;
 
-/// Unsent bytes at which no more is taken to be encrypted.
+/// Number of encrypted bytes at which no more plaintext is accepted.
 const MAX_UNSENT: usize = 64 << 10;
 
-/// The server's side of one TLS connection.
+/// The server side of one TLS connection.
 ///
-/// The owner hands [`receive`](Self::receive) what arrives, [`send`](Self::send) what is to be told, and lets
-/// [`write_to`](Self::write_to) put out bytes while [`wants_write`](Self::wants_write) says so. Its promises:
+/// The owner passes received bytes to [`receive`](Self::receive) and plaintext to
+/// [`send`](Self::send), and calls [`write_to`](Self::write_to) while
+/// [`wants_write`](Self::wants_write) returns `true`. The session guarantees:
 ///
-/// - the first byte of plaintext that it sends is a 1, alone in a record, once the client's certificate has been
-///   found good; before that nothing is handed out, and nothing is taken;
-/// - it keeps no plaintext: whatever a record holds is handed out before the call returns (DM-813);
-/// - how the bytes are cut into pieces changes nothing.
+/// - The first byte of plaintext that it sends is a 1, alone in a record, once the client's
+///   certificate is accepted. Before that it neither returns nor accepts plaintext.
+/// - It buffers no plaintext: [`receive`](Self::receive) passes on the content of every complete
+///   record (DM-813).
+/// - The result does not depend on the sizes of the pieces in which bytes arrive.
 pub struct TlsSession {
     connection: ServerConnection,
     stage: Stage,
 }
 
 enum Stage {
-    /// The handshake is not over, or the client's certificate not judged.
-    Opening(Arc<TlsContext>),
-    /// The client was let in; if nobody is asked for a certificate there may be no name.
+    /// The handshake is in progress, or the client's certificate is not checked yet.
+    Handshake(Arc<TlsContext>),
+    /// The client is accepted. It has no name if certificates are not required.
     Open(Option<TlsPeer>),
-    /// It is over.
+    /// The session has failed.
     Failed,
 }
 
-/// What [`TlsSession::receive`] has done besides.
+/// Events of the session during a call of [`TlsSession::receive`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Received {
-    /// The client has just been let in.
+pub struct TlsReadOutcome {
+    /// The client was accepted during this call.
     pub opened: bool,
-    /// What there is to say of the client's certificate, which was good enough.
+    /// A problem of the client's certificate that did not lead to its rejection.
     pub warning: Option<String>,
-    /// The client has said that it sends no more.
+    /// The client has sent `close_notify`.
     pub ended: bool,
 }
 
 impl TlsSession {
-    pub(super) fn new(context: &Arc<TlsContext>) -> Result<TlsSession, TlsError> {
+    pub(super) fn new(context: &Arc<TlsContext>) -> Result<TlsSession, TlsConfigError> {
         let mut connection = ServerConnection::new(Arc::clone(&context.config))
-            .map_err(|error| TlsError::Setup(error.to_string()))?;
+            .map_err(|error| TlsConfigError::Setup(error.to_string()))?;
         connection.set_buffer_limit(Some(MAX_UNSENT));
         Ok(TlsSession {
             connection,
-            stage: Stage::Opening(Arc::clone(context)),
+            stage: Stage::Handshake(Arc::clone(context)),
         })
     }
 
-    /// Takes bytes as they arrived, and hands the plaintext in them to `plaintext`.
+    /// Processes received bytes and passes the decrypted ones to `plaintext`.
     ///
     /// # Errors
     ///
-    /// [`TlsFailure`]: send what [`write_to`](Self::write_to) still has, which for a certificate that was
-    /// refused is at most the end of the handshake, and close. Whatever comes later is the same error.
+    /// [`TlsSessionError`] on failure. Send what [`write_to`](Self::write_to) still has, then close
+    /// the connection. For a rejected certificate that is at most the end of the handshake. Later
+    /// calls fail, too.
     pub fn receive(
         &mut self,
         mut bytes: &[u8],
         mut plaintext: impl FnMut(&[u8]),
-    ) -> Result<Received, TlsFailure> {
-        let mut received = Received::default();
-        while !bytes.is_empty() && !received.ended {
-            let step = self.step(&mut bytes, &mut plaintext, &mut received);
-            step.inspect_err(|_| self.stage = Stage::Failed)?;
+    ) -> Result<TlsReadOutcome, TlsSessionError> {
+        let mut outcome = TlsReadOutcome::default();
+        while !bytes.is_empty() && !outcome.ended {
+            let processed = self.process_record(&mut bytes, &mut plaintext, &mut outcome);
+            processed.inspect_err(|_| self.stage = Stage::Failed)?;
         }
-        Ok(received)
+        Ok(outcome)
     }
 
-    fn step(
+    fn process_record(
         &mut self,
         bytes: &mut &[u8],
         plaintext: &mut impl FnMut(&[u8]),
-        received: &mut Received,
-    ) -> Result<(), TlsFailure> {
+        outcome: &mut TlsReadOutcome,
+    ) -> Result<(), TlsSessionError> {
         if matches!(self.stage, Stage::Failed) {
-            return Err(protocol(&"the connection is over"));
+            return Err(protocol_error(&"the session has already failed"));
         }
-        let taken = self.connection.read_tls(bytes);
-        let taken = taken.map_err(|error| protocol(&error))?;
+        let read = self.connection.read_tls(bytes);
+        let read = read.map_err(|error| protocol_error(&error))?;
         let processed = self.connection.process_new_packets();
-        processed.map_err(|error| protocol(&error))?;
+        processed.map_err(|error| protocol_error(&error))?;
         match &self.stage {
-            Stage::Opening(context) if !self.connection.is_handshaking() => {
+            Stage::Handshake(context) if !self.connection.is_handshaking() => {
                 let context = Arc::clone(context);
-                received.warning = self.open(&context)?;
-                received.opened = true;
+                outcome.warning = self.finish_handshake(&context)?;
+                outcome.opened = true;
             }
             _ => {}
         }
@@ -103,7 +106,7 @@ impl TlsSession {
             let mut reader = self.connection.reader();
             let length = match reader.fill_buf() {
                 Ok([]) => {
-                    received.ended = true;
+                    outcome.ended = true;
                     break;
                 }
                 Ok(chunk) => {
@@ -111,35 +114,43 @@ impl TlsSession {
                     chunk.len()
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(protocol(&error)),
+                Err(error) => return Err(protocol_error(&error)),
             };
             reader.consume(length);
         }
-        // It takes nothing after the client's farewell.
-        received.ended |= taken == 0;
+        // rustls reads nothing after the client's `close_notify`.
+        outcome.ended |= read == 0;
         Ok(())
     }
 
-    /// Judges the client, and lets it in.
-    fn open(&mut self, context: &TlsContext) -> Result<Option<String>, TlsFailure> {
+    /// Checks the client's certificate and confirms the connection.
+    fn finish_handshake(
+        &mut self,
+        context: &TlsContext,
+    ) -> Result<Option<String>, TlsSessionError> {
         let chain = self.connection.peer_certificates();
-        let (peer, warning) = match context.policy.judge(chain, (context.clock)()) {
+        let (peer, warning) = match context.policy.verify_client(chain, (context.clock)()) {
             Ok((peer, warning)) => {
-                let warning = warning.map(|unsuited| format!("{:?}: {unsuited}", peer.name));
+                let warning = warning.map(|problem| format!("{:?}: {problem}", peer.name));
                 (Some(peer), warning)
             }
-            Err(refusal) if context.policy.verify => return Err(TlsFailure::Refused(refusal)),
-            Err(refusal) => (None, Some(format!("let in unverified: {refusal}"))),
+            Err(error) if context.policy.verify_clients => {
+                return Err(TlsSessionError::ClientCertificate(error));
+            }
+            Err(error) => (
+                None,
+                Some(format!("accepted without verification: {error}")),
+            ),
         };
-        // It goes into a record of its own.
-        let written = self.connection.writer().write(&[WELCOME]);
-        debug_assert_eq!(written.ok(), Some(1), "there is room for one byte");
+        // rustls writes the byte into a record of its own.
+        let written = self.connection.writer().write(&[CONFIRMATION]);
+        debug_assert_eq!(written.ok(), Some(1), "the send buffer is empty");
         self.stage = Stage::Open(peer);
         Ok(warning)
     }
 
-    /// Takes plaintext to be sent, and says how much of it: nothing while much is unsent, or nobody has been
-    /// let in.
+    /// Encrypts plaintext and returns the number of bytes accepted: 0 while too many bytes are
+    /// unsent, or before the client is accepted.
     pub fn send(&mut self, plaintext: &[u8]) -> usize {
         if !self.is_open() {
             return 0;
@@ -147,47 +158,47 @@ impl TlsSession {
         self.connection.writer().write(plaintext).unwrap_or(0)
     }
 
-    /// Says that nothing follows what was sent (`close_notify`); nothing to a client that was not let in, which
-    /// is to see no more than the end (DM-1203).
-    pub fn farewell(&mut self) {
+    /// Queues `close_notify` for a client that was accepted. A rejected client gets none, because
+    /// libvirt's clients expect only the end of the connection (DM-1203).
+    pub fn close_notify(&mut self) {
         if self.is_open() {
             self.connection.send_close_notify();
         }
     }
 
-    /// Whether there are bytes to put out.
+    /// Returns `true` if there are bytes to send.
     #[must_use]
     pub fn wants_write(&self) -> bool {
         self.connection.wants_write()
     }
 
-    /// Puts bytes out, and says how many.
+    /// Writes encrypted bytes to `writer` and returns their number.
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// The errors of the writer.
     pub fn write_to(&mut self, writer: &mut dyn Write) -> io::Result<usize> {
         self.connection.write_tls(writer)
     }
 
-    /// Whether the client has been let in.
+    /// Returns `true` once the client is accepted.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open(_))
     }
 
-    /// Whose certificate the client has shown, once it has been let in.
+    /// Returns the identity in the client's certificate, once the client is accepted.
     #[must_use]
     pub const fn peer(&self) -> Option<&TlsPeer> {
         match &self.stage {
             Stage::Open(peer) => peer.as_ref(),
-            Stage::Opening(_) | Stage::Failed => None,
+            Stage::Handshake(_) | Stage::Failed => None,
         }
     }
 }
 
-fn protocol(error: &dyn fmt::Display) -> TlsFailure {
-    TlsFailure::Protocol(error.to_string())
+fn protocol_error(error: &dyn fmt::Display) -> TlsSessionError {
+    TlsSessionError::Protocol(error.to_string())
 }
 
 impl fmt::Debug for TlsSession {

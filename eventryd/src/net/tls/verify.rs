@@ -1,13 +1,14 @@
-//! Who is let in.
+//! Verification of client certificates.
 //!
-//! libvirt's clients expect the handshake to succeed whatever their certificate, and to be cut off without a
-//! word if it is refused (DM-1203). So the handshake itself only proves that the client has the key of the
-//! certificate it shows; what the certificate is worth is found out afterwards.
+//! libvirt's clients expect the handshake to succeed with any certificate, and the connection to
+//! end without an alert if the certificate is rejected (DM-1203). The handshake therefore only
+//! proves that the client has the key of its certificate; the certificate itself is verified
+//! afterwards.
 
-use super::PeerRefusal;
+use super::ClientCertError;
+use super::cert_check::{CertCheckError, CertRole, check_certificate};
 use super::certificate::Certificate;
 use super::dn::distinguished_name;
-use super::sanity::{Role, Unsuited, check};
 use crate::auth::matches_glob;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
@@ -23,28 +24,29 @@ use webpki::{
     KeyPurposeIdIter, RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 
-/// A client that was let in.
+/// The identity of an accepted client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsPeer {
-    /// The subject of its certificate, as GnuTLS writes it.
+    /// The subject of the certificate, in the form of GnuTLS.
     pub name: String,
 }
 
-/// Leaves the certificate to be judged later, and checks that it is the client's own.
+/// A verifier that accepts any certificate during the handshake and checks only the client's
+/// signature.
 #[derive(Debug)]
-pub(super) struct Deferred {
+pub(super) struct DeferredVerifier {
     pub(super) provider: Arc<CryptoProvider>,
-    /// The names of the authorities, from which clients tell which certificate is wanted.
+    /// Subjects of the CAs, from which clients choose a certificate.
     pub(super) hints: Vec<DistinguishedName>,
 }
 
-impl Deferred {
+impl DeferredVerifier {
     fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
         &self.provider.signature_verification_algorithms
     }
 }
 
-impl ClientCertVerifier for Deferred {
+impl ClientCertVerifier for DeferredVerifier {
     fn client_auth_mandatory(&self) -> bool {
         false
     }
@@ -85,71 +87,73 @@ impl ClientCertVerifier for Deferred {
     }
 }
 
-/// An authority, and until when it is one.
+/// A CA and its dates, in seconds since 1970.
 #[derive(Debug)]
-pub(super) struct Anchor {
+pub(super) struct DatedAnchor {
     pub(super) anchor: TrustAnchor<'static>,
     pub(super) not_before: i64,
     pub(super) not_after: i64,
 }
 
-/// Who is let in.
+/// The rules for client certificates.
 #[derive(Debug)]
 pub(super) struct PeerPolicy {
     pub(super) provider: Arc<CryptoProvider>,
-    pub(super) anchors: Vec<Anchor>,
+    pub(super) anchors: Vec<DatedAnchor>,
     pub(super) revocations: Vec<CertRevocationList<'static>>,
-    /// Patterns for the subject; `None` allows all, an empty list nobody.
+    /// Patterns for the subject; `None` allows all clients, an empty list allows none.
     pub(super) allowed: Option<Vec<String>>,
-    /// Otherwise everybody is let in.
-    pub(super) verify: bool,
+    /// If unset, rejected clients are accepted with a warning.
+    pub(super) verify_clients: bool,
 }
 
-/// What a certificate may be used for is checked apart, by [`check`].
-struct AnyPurpose;
+/// Accepts any extended key usage, because [`check_certificate`] checks it.
+struct AnyKeyUsage;
 
-impl ExtendedKeyUsageValidator for AnyPurpose {
+impl ExtendedKeyUsageValidator for AnyKeyUsage {
     fn validate(&self, _: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
         Ok(())
     }
 }
 
 impl PeerPolicy {
-    /// Judges the chain that a client has shown, and says what to warn of (DM-1205).
-    pub(super) fn judge(
+    /// Verifies the chain of a client, and returns its identity and a warning if there is one
+    /// (DM-1205).
+    pub(super) fn verify_client(
         &self,
         chain: Option<&[CertificateDer<'_>]>,
         now: Duration,
-    ) -> Result<(TlsPeer, Option<Unsuited>), PeerRefusal> {
-        let (end_entity, others) = chain
+    ) -> Result<(TlsPeer, Option<CertCheckError>), ClientCertError> {
+        let (end_entity, intermediates) = chain
             .and_then(<[_]>::split_first)
-            .ok_or(PeerRefusal::Missing)?;
-        let malformed = PeerRefusal::Unsuited(Unsuited::Malformed);
+            .ok_or(ClientCertError::Missing)?;
+        let malformed = ClientCertError::Unsuitable(CertCheckError::Malformed);
         let Ok(certificate) = Certificate::read(end_entity) else {
             return Err(malformed);
         };
-        self.check_chain(end_entity, others, now)?;
+        self.verify_chain(end_entity, intermediates, now)?;
         let seconds = now.as_secs() as i64;
-        let warning = check(&certificate, Role::Client, seconds).map_err(PeerRefusal::Unsuited)?;
-        let name = distinguished_name(certificate.subject).ok_or(PeerRefusal::Nameless)?;
+        let warning = check_certificate(&certificate, CertRole::Client, seconds)
+            .map_err(ClientCertError::Unsuitable)?;
+        let name = distinguished_name(certificate.subject).ok_or(ClientCertError::Nameless)?;
         let is_allowed = self
             .allowed
             .as_ref()
             .is_none_or(|allowed| allowed.iter().any(|pattern| matches_glob(pattern, &name)));
         if !is_allowed {
-            return Err(PeerRefusal::NotAllowed { name });
+            return Err(ClientCertError::NotAllowed { name });
         }
         Ok((TlsPeer { name }, warning))
     }
 
-    /// Checks that the chain leads to one of the authorities, and that nothing in it was revoked.
-    pub(super) fn check_chain(
+    /// Verifies that the chain leads to a configured CA and that no certificate in it is revoked.
+    pub(super) fn verify_chain(
         &self,
         end_entity: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         now: Duration,
-    ) -> Result<(), PeerRefusal> {
-        // rustls-webpki does not know until when an authority is one.
+    ) -> Result<(), ClientCertError> {
+        // rustls-webpki ignores the dates of trust anchors.
         let valid = self.anchors.iter().filter(|authority| {
             (authority.not_before..=authority.not_after).contains(&(now.as_secs() as i64))
         });
@@ -169,21 +173,25 @@ impl PeerPolicy {
                 .verify_for_usage(
                     algorithms,
                     &anchors,
-                    others,
+                    intermediates,
                     UnixTime::since_unix_epoch(now),
-                    AnyPurpose,
+                    AnyKeyUsage,
                     revocation,
                     None,
                 )
                 .map(drop)
         });
         checked.map_err(|error| match error {
-            webpki::Error::UnknownIssuer => PeerRefusal::UnknownIssuer,
-            webpki::Error::CertRevoked => PeerRefusal::Revoked,
-            webpki::Error::CrlExpired { .. } => PeerRefusal::RevocationListExpired,
-            webpki::Error::CertExpired { .. } => PeerRefusal::Unsuited(Unsuited::Expired),
-            webpki::Error::CertNotValidYet { .. } => PeerRefusal::Unsuited(Unsuited::NotYetValid),
-            other => PeerRefusal::Chain(other.to_string()),
+            webpki::Error::UnknownIssuer => ClientCertError::UnknownIssuer,
+            webpki::Error::CertRevoked => ClientCertError::Revoked,
+            webpki::Error::CrlExpired { .. } => ClientCertError::RevocationListExpired,
+            webpki::Error::CertExpired { .. } => {
+                ClientCertError::Unsuitable(CertCheckError::Expired)
+            }
+            webpki::Error::CertNotValidYet { .. } => {
+                ClientCertError::Unsuitable(CertCheckError::NotYetValid)
+            }
+            other => ClientCertError::Chain(other.to_string()),
         })
     }
 }

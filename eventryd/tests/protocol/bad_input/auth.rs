@@ -2,7 +2,7 @@
 
 use super::*;
 use eventryd::session::Refusal;
-use eventryd::wire::{Chars, SASL_DATA_MAX, SaslStartArgs, SaslStepArgs};
+use eventryd::wire::{CharArray, SASL_DATA_MAX, SaslStartArgs, SaslStepArgs};
 use test_support::peer::{NONCE, PASSWORD, USER};
 use test_support::scram::{base64, proof};
 
@@ -27,14 +27,14 @@ fn start(mechanism: &str, data: Option<&[u8]>) -> Vec<u8> {
     call_frame(&Call::AuthSaslStart(SaslStartArgs {
         mech: mechanism.into(),
         nil: i32::from(data.is_none()),
-        data: Chars(data.unwrap_or_default().to_owned()),
+        data: CharArray(data.unwrap_or_default().to_owned()),
     }))
 }
 
 fn step(data: Option<&[u8]>) -> Vec<u8> {
     call_frame(&Call::AuthSaslStep(SaslStepArgs {
         nil: i32::from(data.is_none()),
-        data: Chars(data.unwrap_or_default().to_owned()),
+        data: CharArray(data.unwrap_or_default().to_owned()),
     }))
 }
 

@@ -5,10 +5,10 @@ use super::*;
 #[test]
 fn impossible_length_ends_the_session_without_an_answer() {
     for length in [0, 3, 4, 5, 8, 27_u32] {
-        assert_violation(&length.to_be_bytes(), Violation::TooSmall(length));
+        assert_violation(&length.to_be_bytes(), FrameError::TooSmall(length));
     }
     for length in [33_554_437, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff_u32] {
-        let expected = Violation::TooLarge {
+        let expected = FrameError::TooLarge {
             length,
             limit: 33_554_436,
         };
@@ -72,10 +72,10 @@ fn call_with_fds_is_fatal_unless_it_brings_none() {
     for count in [1, 33] {
         assert_violation(
             &message_with(with_fds, &words(&[count])),
-            Violation::Descriptors(count),
+            FrameError::Descriptors(count),
         );
     }
-    assert_violation(&message_with(with_fds, &[]), Violation::NoDescriptorCount);
+    assert_violation(&message_with(with_fds, &[]), FrameError::NoDescriptorCount);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn nothing_after_a_close_is_processed() {
     }
 }
 
-fn assert_violation(bytes: &[u8], expected: Violation) {
+fn assert_violation(bytes: &[u8], expected: FrameError) {
     let mut peer = opened(Access::ReadWrite);
     assert_eq!(peer.exchange(bytes), [0_u8; 0]);
     assert_eq!(peer.events, [Event::Violation(expected)]);

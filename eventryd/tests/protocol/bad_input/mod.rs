@@ -10,9 +10,9 @@ use std::sync::Arc;
 use eventryd::driver::MemoryDriver;
 use eventryd::session::{Access, Auth, Event, SessionConfig, SessionState};
 use eventryd::wire::{
-    Call, ConnectOpenArgs, DomainArgs, DomainRef, ErrorCode, ErrorDomain, FeatureArgs, Header,
-    ListAllDomainsArgs, LookupByNameArgs, MessageType, PROCEDURES, Permission, Program,
-    RemoteError, Reply, Status, Violation, WireString,
+    Call, ConnectOpenArgs, DomainArgs, DomainRef, ErrorCode, ErrorDomain, FeatureArgs, FrameError,
+    Header, ListAllDomainsArgs, LookupByNameArgs, MessageType, PROCEDURES, Permission, Program,
+    RemoteError, Reply, Status, WireString,
 };
 use test_support::peer::{Answer, Peer, answers};
 use test_support::rpc::{message_of, message_with};

@@ -1,4 +1,4 @@
-//! One daemon per pid file, and one per run directory.
+//! Pid files, which ensure a single daemon per file and per run directory.
 
 use super::NetError;
 use rustix::fs::{FlockOperation, flock};
@@ -8,22 +8,23 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A pid file, held as long as this lives: locked and written, and removed at the end (DM-108).
+/// A locked pid file. It holds the process id, and is removed on drop (DM-108).
 #[derive(Debug)]
-pub struct Instance {
+pub struct PidFile {
     path: PathBuf,
-    /// Holds the lock; the kernel lets go of it even if the process is killed.
-    _locked: File,
+    /// The open file holds the lock. The kernel releases it even if the process is killed.
+    _lock: File,
 }
 
-impl Instance {
-    /// Takes the lock of `run_dir`, a pid file in it.
+impl PidFile {
+    /// Locks `eventryd.pid` in the run directory.
     ///
     /// # Errors
     ///
-    /// [`NetError::AlreadyRunning`] if somebody holds it, [`NetError::Os`] if the file cannot be made.
-    pub fn lock(run_dir: &Path) -> Result<Instance, NetError> {
-        let locked = Instance::lock_at(&run_dir.join("eventryd.pid"));
+    /// [`NetError::AlreadyRunning`] if another process holds the lock, [`NetError::Io`] if the file
+    /// cannot be created.
+    pub fn acquire_in(run_dir: &Path) -> Result<PidFile, NetError> {
+        let locked = PidFile::acquire(&run_dir.join("eventryd.pid"));
         locked.map_err(|error| match error {
             NetError::PidFileInUse { pid, .. } => NetError::AlreadyRunning {
                 run_dir: run_dir.to_owned(),
@@ -33,12 +34,13 @@ impl Instance {
         })
     }
 
-    /// Takes the lock of the pid file `path`.
+    /// Locks the pid file `path`, creating it if necessary.
     ///
     /// # Errors
     ///
-    /// [`NetError::PidFileInUse`] if somebody holds it, [`NetError::Os`] if the file cannot be made.
-    pub fn lock_at(path: &Path) -> Result<Instance, NetError> {
+    /// [`NetError::PidFileInUse`] if another process holds the lock, [`NetError::Io`] if the file
+    /// cannot be created.
+    pub fn acquire(path: &Path) -> Result<PidFile, NetError> {
         loop {
             let file = OpenOptions::new()
                 .read(true)
@@ -47,16 +49,16 @@ impl Instance {
                 .truncate(false)
                 .mode(0o644)
                 .open(path)
-                .map_err(NetError::os("open the pid file", path))?;
-            if let Some(instance) = Instance::lock_file(file, path)? {
-                return Ok(instance);
+                .map_err(NetError::io("open the pid file", path))?;
+            if let Some(pid_file) = PidFile::try_acquire(file, path)? {
+                return Ok(pid_file);
             }
         }
     }
 
-    /// Takes the lock of a pid file that has been opened. `None` if its last holder has
-    /// removed the file since: then this lock protects nothing.
-    fn lock_file(mut file: File, path: &Path) -> Result<Option<Instance>, NetError> {
+    /// Locks an open pid file. Returns `None` if the previous holder has removed the file
+    /// meanwhile: the lock is worthless then, because the next daemon creates a new file.
+    fn try_acquire(mut file: File, path: &Path) -> Result<Option<PidFile>, NetError> {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
@@ -68,32 +70,32 @@ impl Instance {
                 });
             }
             Err(error) => {
-                return Err(NetError::os("lock the pid file", path)(error));
+                return Err(NetError::io("lock the pid file", path)(error));
             }
         }
-        if !is_still_at(&file, path) {
+        if !is_file_at(&file, path) {
             return Ok(None);
         }
         let pid = std::process::id();
         file.set_len(0)
             .and_then(|()| writeln!(file, "{pid}"))
-            .map_err(NetError::os("write the pid file", path))?;
-        Ok(Some(Instance {
+            .map_err(NetError::io("write the pid file", path))?;
+        Ok(Some(PidFile {
             path: path.to_owned(),
-            _locked: file,
+            _lock: file,
         }))
     }
 }
 
-impl Drop for Instance {
+impl Drop for PidFile {
     fn drop(&mut self) {
-        // Removed while it is locked, so never that of a successor. If it stays, the next daemon takes
-        // it over all the same.
+        // The lock is still held, so the file cannot belong to a successor. If the removal fails,
+        // the next daemon reuses the file.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-fn is_still_at(file: &File, path: &Path) -> bool {
+fn is_file_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {
         (Ok(opened), Ok(found)) => opened.dev() == found.dev() && opened.ino() == found.ino(),
         _ => false,
@@ -105,48 +107,49 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_directory_has_one_daemon_at_a_time() {
+    fn acquire_in_fails_while_another_process_holds_it() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Instance::lock(dir.path()).unwrap();
+        let first = PidFile::acquire_in(dir.path()).unwrap();
         let pid = std::process::id();
         let content = fs::read_to_string(dir.path().join("eventryd.pid")).unwrap();
         assert_eq!(content, format!("{pid}\n"));
 
-        let second = Instance::lock(dir.path()).unwrap_err();
-        let NetError::AlreadyRunning { pid: told, .. } = second else {
+        let second = PidFile::acquire_in(dir.path()).unwrap_err();
+        let NetError::AlreadyRunning { pid: reported, .. } = second else {
             panic!("{second}");
         };
-        assert_eq!(told, Some(pid));
+        assert_eq!(reported, Some(pid));
 
         drop(first);
         assert!(!dir.path().join("eventryd.pid").exists());
-        Instance::lock(dir.path()).unwrap();
+        PidFile::acquire_in(dir.path()).unwrap();
     }
 
-    /// Whoever holds the lock removes the file at its end, when another one may have opened it.
+    /// The holder of the lock removes the file on exit, and another process may have opened it
+    /// before.
     #[test]
-    fn a_lock_on_a_file_that_is_gone_is_no_lock() {
+    fn lock_on_a_removed_file_is_not_used() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("eventryd.pid");
-        for is_there_a_new_one in [false, true] {
+        for has_new_file in [false, true] {
             fs::write(&path, "").unwrap();
             let opened = File::options().read(true).write(true).open(&path).unwrap();
             fs::remove_file(&path).unwrap();
-            if is_there_a_new_one {
+            if has_new_file {
                 fs::write(&path, "").unwrap();
             }
-            let locked = Instance::lock_file(opened, &path);
+            let locked = PidFile::try_acquire(opened, &path);
             assert!(locked.unwrap().is_none());
         }
     }
 
     #[test]
-    fn a_pid_file_left_by_a_killed_daemon_is_taken_over() {
+    fn pid_file_of_a_killed_daemon_is_reused() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("eventryd.pid"), "99999999999\nrest").unwrap();
-        let instance = Instance::lock(dir.path()).unwrap();
+        let pid_file = PidFile::acquire_in(dir.path()).unwrap();
         let content = fs::read_to_string(dir.path().join("eventryd.pid")).unwrap();
         assert_eq!(content, format!("{}\n", std::process::id()));
-        drop(instance);
+        drop(pid_file);
     }
 }

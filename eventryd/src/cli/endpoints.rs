@@ -1,6 +1,6 @@
-//! What whoever starts the daemon reads.
+//! Output of the addresses that the daemon listens on.
 
-use crate::net::{Address, TransportKind};
+use crate::net::{ListenAddress, TransportKind};
 use crate::server::{Config, Ready};
 use crate::session::Access;
 use std::fmt::Write as _;
@@ -8,59 +8,59 @@ use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// Logs what the daemon listens on.
+/// Logs the addresses that the daemon listens on.
 pub(super) fn log(ready: &Ready) {
     for endpoint in &ready.endpoints {
-        let access = access(endpoint.access);
+        let access = access_name(endpoint.access);
         tracing::info!("listening on {} ({access})", endpoint.address);
     }
 }
 
-fn access(access: Access) -> &'static str {
+fn access_name(access: Access) -> &'static str {
     match access {
         Access::ReadWrite => "read-write",
         Access::ReadOnly => "read-only",
     }
 }
 
-/// Says what the daemon listens on, and what to try.
-pub(super) fn announce(ready: &Ready) {
+/// Prints the addresses that the daemon listens on, and commands to try.
+pub(super) fn print(ready: &Ready) {
     let mut text = format!("eventryd {} listens on\n", env!("CARGO_PKG_VERSION"));
     for endpoint in &ready.endpoints {
-        let access = access(endpoint.access);
+        let access = access_name(endpoint.access);
         let _ = match &endpoint.address {
-            Address::Unix(path) => writeln!(text, "  {}  ({access})", path.display()),
-            Address::Tcp(address) if endpoint.transport == TransportKind::Tls => {
+            ListenAddress::Unix(path) => writeln!(text, "  {}  ({access})", path.display()),
+            ListenAddress::Tcp(address) if endpoint.transport == TransportKind::Tls => {
                 writeln!(text, "  {address}  ({access}, TLS)")
             }
-            Address::Tcp(address) => writeln!(text, "  {address}  ({access}, TCP)"),
+            ListenAddress::Tcp(address) => writeln!(text, "  {address}  ({access}, TCP)"),
         };
     }
     text.push_str("Try:\n");
     for (index, endpoint) in ready.endpoints.iter().enumerate() {
         let uri = match &endpoint.address {
-            Address::Unix(path) if index == 0 => {
+            ListenAddress::Unix(path) if index == 0 => {
                 format!("test+unix:///default?socket={}", uri_path(path))
             }
-            Address::Unix(_) => continue,
-            Address::Tcp(address) => {
+            ListenAddress::Unix(_) => continue,
+            ListenAddress::Tcp(address) => {
                 let tls = endpoint.transport == TransportKind::Tls;
                 let scheme = if tls { "test+tls" } else { "test+tcp" };
-                format!("{scheme}://{}/default", reachable(*address))
+                format!("{scheme}://{}/default", connect_address(*address))
             }
         };
         let _ = writeln!(text, "  virsh -c '{uri}' list --all");
     }
-    // Whoever started the daemon may have closed its standard output; it serves all the same.
+    // A closed standard output is no error.
     let mut output = io::stdout().lock();
     let _ = output
         .write_all(text.as_bytes())
         .and_then(|()| output.flush());
 }
 
-/// What a daemon with a configuration that is right would listen on.
-pub(super) fn listeners(config: &Config) -> String {
-    let mut text = "the configuration is right; with it eventryd listens on\n".to_owned();
+/// Returns the addresses of a valid configuration, for `--check-config`.
+pub(super) fn configured_listeners(config: &Config) -> String {
+    let mut text = "the configuration is valid; eventryd would listen on\n".to_owned();
     let unix = [
         (config.socket_path(), config.rw_mode),
         (config.read_only_socket_path(), config.ro_mode),
@@ -68,8 +68,14 @@ pub(super) fn listeners(config: &Config) -> String {
     for (path, mode) in unix {
         let _ = writeln!(text, "  {}  (mode {mode:04o})", path.display());
     }
-    let tcp = config.tcp.as_ref().map(|it| (&it.address, &it.port, "TCP"));
-    let tls = config.tls.as_ref().map(|it| (&it.address, &it.port, "TLS"));
+    let tcp = config
+        .tcp
+        .as_ref()
+        .map(|service| (&service.address, &service.port, "TCP"));
+    let tls = config
+        .tls
+        .as_ref()
+        .map(|service| (&service.address, &service.port, "TLS"));
     for (address, port, kind) in tcp.into_iter().chain(tls) {
         let address = address.as_deref().unwrap_or("all addresses");
         let _ = writeln!(text, "  {address}, port {port}  ({kind})");
@@ -77,8 +83,8 @@ pub(super) fn listeners(config: &Config) -> String {
     text
 }
 
-/// An address to connect to on this machine: all addresses are none to connect to.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+/// Returns an address to connect to from this machine: the loopback address for an unspecified one.
+fn connect_address(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -88,7 +94,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// A path as part of a URI, with everything escaped that might mean something there or to a shell.
+/// Escapes a path for a URI, including characters with a meaning for a shell.
 fn uri_path(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -106,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_escaped_in_the_printed_uri() {
+    fn uri_path_escapes_special_characters() {
         assert_eq!(uri_path(Path::new("/run/a b&c'd")), "/run/a%20b%26c%27d");
     }
 }

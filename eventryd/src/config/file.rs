@@ -1,0 +1,187 @@
+//! Configuration file in memory, and errors with an excerpt of it.
+
+use super::text::{Escaped, ParseError, Position};
+use super::{Settings, Virconf, toml};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Syntax of a configuration file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigFormat {
+    /// Syntax of `libvirtd.conf`.
+    Libvirt,
+    /// TOML.
+    Toml,
+}
+
+impl ConfigFormat {
+    /// Returns the format for a file name: TOML for the extension `toml`, otherwise libvirt's.
+    #[must_use]
+    pub fn from_path(path: &Path) -> ConfigFormat {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            ConfigFormat::Toml
+        } else {
+            ConfigFormat::Libvirt
+        }
+    }
+}
+
+/// Configuration file with its contents.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    /// Path, for error messages.
+    pub path: PathBuf,
+    /// Syntax.
+    pub format: ConfigFormat,
+    /// Contents.
+    pub text: Vec<u8>,
+}
+
+impl ConfigFile {
+    /// Parses the file. Returns the valid settings and all errors. There are no settings if the
+    /// syntax is invalid.
+    #[must_use]
+    pub fn parse(&self) -> (Settings, Vec<ConfigError>) {
+        let read = match self.format {
+            ConfigFormat::Libvirt => Virconf::parse(&self.text)
+                .map(|file| file.settings)
+                .map_err(|error| vec![error]),
+            ConfigFormat::Toml => toml::parse(&self.text),
+        };
+        let (settings, errors) = match read {
+            Ok(read) => Settings::from_file(&self.path, read),
+            Err(errors) => (Settings::default(), errors),
+        };
+        let errors = errors.into_iter().map(|error| self.error_at(error));
+        (settings, errors.collect())
+    }
+
+    /// Adds the path and an excerpt of the file to an error.
+    #[must_use]
+    pub fn error_at(&self, error: ParseError) -> ConfigError {
+        let line = usize::try_from(error.position.line).unwrap_or(usize::MAX);
+        let text = self.text.split(|byte| *byte == b'\n').nth(line - 1);
+        ConfigError {
+            location: format!("{}:{}", self.path.display(), error.position),
+            message: error.message,
+            excerpt: text.map(|text| excerpt(&String::from_utf8_lossy(text), error.position)),
+        }
+    }
+}
+
+/// Error in a configuration, with its location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Location: `file:line:column`, an option or an environment variable.
+    pub location: String,
+    /// Error message.
+    pub message: String,
+    /// Line of the file, with a caret below the column.
+    pub excerpt: Option<String>,
+}
+
+/// Escapes control characters, because the message may quote the file.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", Escaped(&self.location), Escaped(&self.message))?;
+        match &self.excerpt {
+            Some(excerpt) => write!(f, "\n{excerpt}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns the line of a position with a caret below it, cut to the width of a terminal.
+fn excerpt(line: &str, position: Position) -> String {
+    const BEFORE: usize = 40;
+    const WIDTH: usize = 72;
+    let column = usize::try_from(position.column).unwrap_or(usize::MAX) - 1;
+    let skipped = column.saturating_sub(BEFORE);
+    let shown: String = line
+        .chars()
+        .skip(skipped)
+        .take(WIDTH)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let number = position.line;
+    let margin = " ".repeat(number.to_string().len());
+    let mark = " ".repeat(column - skipped);
+    format!("{number} | {}\n{margin} | {mark}^", shown.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_display_escapes_control_characters() {
+        let error = ConfigError {
+            location: "file:1:1".to_owned(),
+            message: "output `\u{1b}[2J\0\u{9b}é\n` goes nowhere".to_owned(),
+            excerpt: None,
+        };
+        let shown = r"file:1:1: output `\u{1b}[2J\u{0}\u{9b}é\n` goes nowhere";
+        assert_eq!(error.to_string(), shown);
+    }
+
+    fn errors(path: &str, text: &str) -> Vec<String> {
+        let path = PathBuf::from(path);
+        let source = ConfigFile {
+            format: ConfigFormat::from_path(&path),
+            path,
+            text: text.as_bytes().to_vec(),
+        };
+        source
+            .parse()
+            .1
+            .iter()
+            .map(ConfigError::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn error_shows_file_line_column_and_excerpt() {
+        let text = "# ours\nmax_clients = 0\nfoo = 1";
+        assert_eq!(
+            errors("x/eventryd.conf", text),
+            [
+                "x/eventryd.conf:2:15: `max_clients` must be at least 1, not 0\n\
+                 2 | max_clients = 0\n  |               ^",
+                "x/eventryd.conf:3:1: unknown setting `foo`; `eventryd --print-sample` lists all settings\n\
+                 3 | foo = 1\n  | ^",
+            ]
+        );
+        assert_eq!(errors("a.toml", "max_clients = \"x\"\n").len(), 1);
+    }
+
+    #[test]
+    fn format_follows_the_file_name() {
+        let names = [
+            ("eventryd.toml", ConfigFormat::Toml),
+            ("libvirtd.conf", ConfigFormat::Libvirt),
+            ("toml", ConfigFormat::Libvirt),
+        ];
+        for (name, format) in names {
+            assert_eq!(ConfigFormat::from_path(Path::new(name)), format);
+        }
+        // TOML has no escape `\,`.
+        let dn = "tls_allowed_dn_list = [ \"O=Red Hat\\, Inc\" ]";
+        assert_eq!(errors("a.conf", dn), [""; 0]);
+        assert!(errors("a.toml", dn)[0].starts_with("a.toml:1:"));
+    }
+
+    #[test]
+    fn excerpt_of_a_long_line_is_cut_and_escaped() {
+        let text = format!("{}\u{1b}[2Jmax = 1", " ".repeat(500));
+        let error = &errors("a.conf", &text)[0];
+        assert!(
+            error.contains("a.conf:1:501") && !error.contains('\u{1b}'),
+            "{error}"
+        );
+        assert!(error.lines().all(|line| line.len() < 100), "{error}");
+        assert!(error.ends_with(&format!("{}^", " ".repeat(40))), "{error}");
+    }
+}

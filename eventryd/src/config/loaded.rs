@@ -1,0 +1,203 @@
+//! Combination of defaults, file, environment and options.
+
+use super::daemon::{InvalidSetting, configure};
+use super::file::{ConfigError, ConfigFile};
+use super::text::{Escaped, ParseError, SettingValue};
+use super::{Origin, ReloadEffect, SettingSpec, Settings, setting_specs};
+use crate::log::{Filters, Level, LogConfig, Output};
+use crate::net::tls::TlsFiles;
+use crate::server::Config;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Inputs of the configuration other than the file. They stay the same when the file is read again.
+#[derive(Clone, Debug)]
+pub struct Overrides {
+    /// Settings from environment variables, which override the file.
+    pub environment: Vec<(&'static str, SettingValue, Origin)>,
+    /// Settings from command-line options, which override the environment (DM-1601).
+    pub options: Vec<(&'static str, SettingValue, Origin)>,
+    /// Logs at [`Level::Trace`], whatever `log_level` is.
+    pub trace: bool,
+    /// Outputs of the log if `log_outputs` is not set.
+    pub default_outputs: Vec<Output>,
+    /// Directory in which relative paths of log files are resolved.
+    pub working_dir: PathBuf,
+    /// Server configuration that the settings are applied to.
+    pub base: Config,
+    /// Default keys and certificates.
+    pub tls_files: TlsFiles,
+}
+
+/// Result of loading a configuration.
+#[derive(Clone, Debug)]
+pub struct LoadedConfig {
+    /// Explicit settings.
+    pub settings: Settings,
+    /// Resulting configuration of the server.
+    pub daemon: Config,
+    /// Resulting configuration of the log.
+    pub log: LogConfig,
+}
+
+impl Overrides {
+    /// Creates empty overrides, with no default output of the log.
+    #[must_use]
+    pub fn new(base: Config) -> Overrides {
+        Overrides {
+            environment: Vec::new(),
+            options: Vec::new(),
+            trace: false,
+            default_outputs: Vec::new(),
+            working_dir: PathBuf::from("/"),
+            base,
+            tls_files: TlsFiles::default_for(None, |_| false),
+        }
+    }
+
+    /// Combines the defaults, `file` and the overrides.
+    ///
+    /// # Errors
+    ///
+    /// Every error in the file and in the overrides.
+    pub fn load(&self, file: Option<&ConfigFile>) -> Result<LoadedConfig, Vec<ConfigError>> {
+        let (mut settings, mut errors) = file.map(ConfigFile::parse).unwrap_or_default();
+        for (name, value, origin) in self.environment.iter().chain(&self.options) {
+            if let Err(message) = settings.set(name, value.clone(), origin.clone()) {
+                errors.push(ConfigError {
+                    location: origin.to_string(),
+                    message,
+                    excerpt: None,
+                });
+            }
+        }
+        // The valid settings are checked further even after an error, to report all errors at once.
+        let daemon = configure(&settings, self.base.clone(), &self.tls_files);
+        let log = self.log_config(&settings);
+        match (daemon, log) {
+            (Ok(daemon), Ok(log)) if errors.is_empty() => Ok(LoadedConfig {
+                settings,
+                daemon,
+                log,
+            }),
+            (daemon, log) => {
+                let invalid = daemon.err().into_iter().chain(log.err()).flatten();
+                errors.extend(invalid.map(|invalid| locate(invalid, &settings, file)));
+                Err(errors)
+            }
+        }
+    }
+
+    /// Returns the configuration of the log (DM-1601, DM-1602, DM-1603).
+    fn log_config(&self, settings: &Settings) -> Result<LogConfig, Vec<InvalidSetting>> {
+        let mut invalid = Vec::new();
+        let mut reject = |setting, error: String| {
+            let message = format!("`{setting}`: {error}");
+            invalid.push(InvalidSetting { setting, message });
+        };
+        let text = |name| settings.text(name).unwrap_or_default();
+        let filters = Filters::parse(&text("log_filters"))
+            .map_err(|error| reject("log_filters", error))
+            .unwrap_or_default();
+        let mut outputs = Output::parse(&text("log_outputs"), &self.working_dir)
+            .map_err(|error| reject("log_outputs", error))
+            .unwrap_or_default();
+        if outputs.is_empty() {
+            outputs.clone_from(&self.default_outputs);
+        }
+        let level = Level::from_number(settings.unsigned("log_level")).unwrap_or(Level::Info);
+        let config = LogConfig {
+            level: if self.trace { Level::Trace } else { level },
+            filters,
+            outputs,
+            burst_limit: settings.unsigned("eventry_log_burst"),
+        };
+        if invalid.is_empty() {
+            Ok(config)
+        } else {
+            Err(invalid)
+        }
+    }
+}
+
+/// Adds the location of the setting to an error.
+fn locate(invalid: InvalidSetting, settings: &Settings, file: Option<&ConfigFile>) -> ConfigError {
+    let InvalidSetting { setting, message } = invalid;
+    match (settings.origin(setting), file) {
+        (Some(Origin::File(_, position)), Some(file)) => file.error_at(ParseError {
+            position: *position,
+            message,
+        }),
+        (origin, _) => ConfigError {
+            location: origin.map_or_else(|| "default".to_owned(), Origin::to_string),
+            message,
+            excerpt: None,
+        },
+    }
+}
+
+impl LoadedConfig {
+    /// Returns the settings whose value differs in `new`, in the order of the table.
+    pub fn changed_settings<'a>(
+        &'a self,
+        new: &'a LoadedConfig,
+    ) -> impl Iterator<Item = &'static SettingSpec> + 'a {
+        setting_specs().filter(|spec| self.settings.value(spec) != new.settings.value(spec))
+    }
+
+    /// Returns every setting with its value and, in a comment, the origin of the value, in
+    /// libvirt's syntax.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        for spec in setting_specs() {
+            let origin = self.settings.origin(spec.name);
+            let origin = origin.map_or_else(|| "default".to_owned(), Origin::to_string);
+            let no_effect = match spec.reload_effect {
+                ReloadEffect::Ignored(_) if self.settings.is_explicit(spec.name) => "; no effect",
+                _ => "",
+            };
+            let _ = match (self.settings.value(spec), spec.default) {
+                (Some(value), _) => {
+                    writeln!(
+                        text,
+                        "{} = {value}  # {}{no_effect}",
+                        spec.name,
+                        Escaped(&origin)
+                    )
+                }
+                (None, super::DefaultValue::Unset(description)) => {
+                    writeln!(text, "# {} is not set: {description}", spec.name)
+                }
+                (None, _) => unreachable!("a default is a value"),
+            };
+        }
+        text
+    }
+
+    /// Returns a warning for each setting that is ignored or limited by another one.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let ignored = self.settings.ignored();
+        let (min, max) = (
+            self.settings.unsigned("min_workers"),
+            self.settings.unsigned("max_workers"),
+        );
+        // libvirt limits `min_workers` in the same way (DM-703), without a warning.
+        let clipped = (min > max).then(|| {
+            format!(
+                "`min_workers` ({min}) exceeds `max_workers` ({max}): {max} workers are started"
+            )
+        });
+        ignored
+            .map(|(spec, origin, reason)| {
+                format!("{origin}: `{}` has no effect: {reason}", spec.name)
+            })
+            .chain(clipped)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "loaded_tests.rs"]
+mod tests;

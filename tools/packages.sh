@@ -1,0 +1,109 @@
+# shellcheck shell=sh disable=SC2154 # the caller sets root and say_as
+# What ./run and ./tests/run share: they source this file. It finds a Rust that is new enough and a C compiler, and
+# installs Debian packages. POSIX sh. The caller sets `root`, the directory of the repository, and `say_as`, its name
+# in messages.
+
+# The oldest Rust that builds the packages, as Cargo.toml says.
+rust_version=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
+
+say() { echo "$say_as: $*" >&2; }
+
+# The packages of this system that hold a Rust of at least that version: "RUSTC CARGO CLIPPY RUSTFMT". Fails elsewhere.
+rust_packages() {
+    case $(debian) in
+        12) echo rustc-web cargo-web rust-web-clippy rustfmt-web ;;
+        13) echo rustc cargo rust-clippy rustfmt ;;
+        *) return 1 ;;
+    esac
+}
+
+# The number of the Debian release that this is, 12 or 13, or else nothing.
+debian() {
+    [ -r /etc/os-release ] || return 0
+    (
+        ID='' VERSION_ID=''
+        . /etc/os-release
+        [ "$ID" != debian ] || echo "$VERSION_ID"
+    )
+}
+
+# Succeeds if there are a cargo and a rustc of at least version $rust_version. Where rustup puts them counts as well.
+have_rust() {
+    command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
+    _found=$(rustc --version 2>/dev/null) && cargo --version >/dev/null 2>&1 || return 1
+    _found=${_found#rustc }
+    _major=${_found%%.*} _minor=${_found#*.}
+    _minor=${_minor%%.*}
+    [ "$_major" -gt "${rust_version%%.*}" ] || {
+        [ "$_major" -eq "${rust_version%%.*}" ] && [ "$_minor" -ge "${rust_version#*.}" ]
+    }
+}
+
+# Succeeds if there is a C compiler that finds the headers of the C library and links.
+have_cc() {
+    _program='#include <stdlib.h>
+int main(void) { return EXIT_SUCCESS; }'
+    echo "$_program" | cc -x c -o /dev/null - 2>/dev/null
+}
+
+# Cargo fetches crates by HTTPS.
+have_certificates() { [ -z "$(debian)" ] || [ -e /etc/ssl/certs/ca-certificates.crt ]; }
+
+# Installs what a build needs and is not there, on Debian 12 and 13; elsewhere says what to install.
+need_build_tools() {
+    _missing='' _names=''
+    if ! have_cc; then
+        _missing='gcc libc6-dev' _names='a C compiler (gcc or clang) and the headers of the C library'
+    fi
+    if ! have_rust; then
+        if command -v rustup >/dev/null; then
+            say "the Rust that rustup installed is missing or older than $rust_version: rustup toolchain install stable"
+            return 1
+        fi
+        # shellcheck disable=SC2046 # one word for each package
+        set -- $(rust_packages)
+        _missing="$_missing ${1-} ${2-}" _names="${_names:+$_names; }Rust $rust_version or later, with cargo"
+    fi
+    have_certificates || _missing="$_missing ca-certificates"
+    [ -n "$_missing" ] || return 0
+    if ! rust_packages >/dev/null; then
+        say "this is neither Debian 12 nor 13. Install $_names, and start $say_as again."
+        return 1
+    fi
+    # shellcheck disable=SC2086 # one word for each package
+    install_packages $_missing || return
+    if ! have_cc || ! have_rust; then
+        say "$_missing is installed, but there is no C compiler that works, or no Rust $rust_version or later:" \
+            "see what cc --version and rustc --version say"
+        return 1
+    fi
+}
+
+# Installs Debian packages; fails with the line that does it.
+install_packages() {
+    say "installing $* ..."
+    update_packages && as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install --yes --quiet --no-install-recommends "$@" >&2 && return
+    say "cannot install $*. As root: apt-get update && apt-get install --no-install-recommends $*"
+    return 1
+}
+
+# Fetches the lists of packages, unless that is done: several processes share a file that says so, $packages_updated.
+update_packages() {
+    [ ! -e "${packages_updated:-}" ] || return 0
+    as_root apt-get update --quiet >&2 || return
+    [ -z "${packages_updated:-}" ] || touch "$packages_updated"
+}
+
+# Runs a command as root. Sudo asks for a password only where there is a terminal.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif ! command -v sudo >/dev/null; then
+        return 1
+    elif [ -t 0 ]; then
+        sudo "$@"
+    else
+        sudo -n "$@"
+    fi
+}
