@@ -10,16 +10,19 @@
 //! |---|---|
 //! | [`cli`] | options, files, the process, exit status |
 //! | [`config`] | `libvirtd.conf` and TOML: the settings in force, or their errors |
-//! | [`server`] | start-up order, services, clients, dispatch, shutdown |
+//! | [`server`] | start-up order, services, clients, calls, shutdown |
 //! | [`driver`] | the trait of a hypervisor, and the one in memory |
 //! | [`log`] | lines in libvirt's form, their filters and outputs |
 //! | [`net`] | run directory, instance lock, listening sockets, TLS |
-//! | [`flow`] | admission and the traffic of one connection, without sockets and threads |
+//! | [`connection`] | one connection: transport, protocol state and progress of a client |
+//! | [`admission`] | which clients are accepted, which wait and which are evicted |
 //! | [`session`] | the protocol state of one client, as a pure value |
 //! | [`auth`] | SCRAM, passwords, polkit |
 //! | [`wire`] | framing, XDR, the table of procedures |
 //! | [`worker_pool`] | threads for calls that may block |
 
+#[cfg(not(loom))]
+pub mod admission;
 #[cfg(not(loom))]
 pub mod auth;
 #[cfg(not(loom))]
@@ -27,9 +30,9 @@ pub mod cli;
 #[cfg(not(loom))]
 pub mod config;
 #[cfg(not(loom))]
-pub mod driver;
+pub mod connection;
 #[cfg(not(loom))]
-pub mod flow;
+pub mod driver;
 #[cfg(not(loom))]
 pub mod log;
 #[cfg(not(loom))]

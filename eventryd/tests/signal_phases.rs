@@ -5,7 +5,7 @@
 
 use eventryd::driver::{Driver, MemoryDriver};
 use eventryd::net::RunDir;
-use eventryd::server::{Config, DaemonError, Process, Ready, Signals, run_process};
+use eventryd::server::{Config, DaemonError, ProcessHooks, Ready, Signals, run_process};
 use rustix::process::{Signal, getpid, kill_process};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn start(config: &Config, signals: Signals) -> Running {
     let (tell_ready, ready) = channel();
     let (tell_end, ended) = channel();
     let (reload, stop, begin) = (Arc::clone(&seen), Arc::clone(&seen), Arc::clone(&seen));
-    let process = Process {
+    let process = ProcessHooks {
         signals,
         on_reload: Box::new(move |_| Seen::count(&reload.reloads)),
         on_stop: Box::new(move || Seen::count(&stop.stops)),

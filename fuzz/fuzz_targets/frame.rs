@@ -1,4 +1,4 @@
-//! Any bytes, in any pieces, with any delay of the answers: a session neither panics nor sends anything but
+//! Any bytes, in any pieces, with any delay of the answers: a connection neither panics nor sends anything but
 //! whole messages, and what it holds stays bounded.
 //!
 //! The first byte chooses the configuration. Then each step is a control byte and, for some, a payload: see
@@ -6,16 +6,23 @@
 
 #![no_main]
 
+mod pipe;
+
+use std::cell::RefCell;
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use eventry::Time;
+use eventry::{Events, Time};
+use eventryd::connection::{Action, ClientAuth, Connection};
 use eventryd::driver::MemoryDriver;
-use eventryd::server::Dispatcher;
-use eventryd::session::{Access, Auth, Event, Limits, Request, Session, SessionConfig};
+use eventryd::server::CallHandler;
+use eventryd::session::{
+    Access, Auth, AuthResult, ClientLimits, Request, SessionConfig, SessionState,
+};
 use eventryd::wire::{Decoder, FrameSplitter, MAX_FRAME, RemoteError, Reply, Status, Xdr};
 use libfuzzer_sys::fuzz_target;
-use test_support::peer::refuse_authentication;
+use pipe::{Pipe, PipeState};
 
 /// Small, so that a short input reaches it.
 const MAX_OUTPUT: usize = 256;
@@ -30,7 +37,7 @@ enum Step<'a> {
     Answer,
     /// So many bytes of output are sent.
     Send(usize),
-    /// The client has proved who it is.
+    /// The client's next steps of authentication are granted.
     Authenticate,
     /// The client sends no more.
     End,
@@ -67,10 +74,14 @@ fn steps(mut data: &[u8]) -> Vec<Step<'_>> {
 }
 
 struct Run {
-    session: Session,
-    dispatcher: Dispatcher,
+    connection: Connection<Pipe>,
+    pipe: Rc<RefCell<PipeState>>,
+    calls: CallHandler,
     limit: usize,
     waiting: Vec<Request>,
+    /// Steps of authentication are granted.
+    grants: bool,
+    is_closed: bool,
     sent: FrameSplitter,
     now: Time,
 }
@@ -78,11 +89,11 @@ struct Run {
 impl Run {
     fn new(choice: u8) -> Self {
         let limit = 1 + usize::from(choice >> 2 & 3);
-        let limits = Limits {
+        let limits = ClientLimits {
             max_client_requests: NonZeroUsize::new(limit).expect("at least one"),
             max_output: NonZeroUsize::new(MAX_OUTPUT).expect("not zero"),
             max_frame_before_auth: 1_024,
-            ..Limits::default()
+            ..ClientLimits::default()
         };
         let access = if choice & 1 == 0 {
             Access::ReadWrite
@@ -94,16 +105,22 @@ impl Run {
         } else {
             Auth::Sasl
         };
+        let config = SessionConfig {
+            access,
+            auth,
+            limits: limits.into(),
+            ..SessionConfig::default()
+        };
+        let pipe = Rc::new(RefCell::new(PipeState::default()));
+        let transport = Pipe(Rc::clone(&pipe));
         Self {
-            session: Session::new(SessionConfig {
-                access,
-                auth,
-                limits: limits.into(),
-                ..SessionConfig::default()
-            }),
-            dispatcher: Dispatcher::new(Arc::new(MemoryDriver::with_hostname("fuzz"))),
+            connection: Connection::new(transport, config, ClientAuth::default(), true),
+            pipe,
+            calls: CallHandler::new(Arc::new(MemoryDriver::with_hostname("fuzz"))),
             limit,
             waiting: Vec::new(),
+            grants: false,
+            is_closed: false,
             sent: FrameSplitter::new(MAX_FRAME),
             now: Time::ZERO,
         }
@@ -112,46 +129,67 @@ impl Run {
     fn step(&mut self, step: Step<'_>) {
         self.now = Time::from_nanos(self.now.as_nanos() + 1);
         match step {
-            // A server does not read from a client that has to wait.
-            Step::Receive(bytes) if self.session.wants_read() => {
-                self.session.receive(self.now, bytes);
-            }
-            Step::Receive(_) => {}
+            Step::Receive(bytes) => self.pipe.borrow_mut().unread.extend_from_slice(bytes),
             Step::Answer => self.answer(),
             Step::Send(count) => self.send(count),
-            Step::Authenticate => self.session.mark_authenticated(),
-            Step::End => self.session.end_of_input(),
+            Step::Authenticate => self.grants = true,
+            Step::End => self.pipe.borrow_mut().ended = true,
         }
-        self.poll();
+        self.turn(Events::READABLE);
     }
 
-    fn poll(&mut self) {
-        while let Some(event) = self.session.poll() {
-            match event {
-                Event::Request(request) => self.waiting.push(request),
-                Event::Violation(_) => assert!(self.session.should_close()),
-                Event::Authenticate(request) => refuse_authentication(&mut self.session, &request),
-                _ => {}
+    /// Begins a turn, and carries out its actions.
+    fn turn(&mut self, events: Events) {
+        if !self.is_closed {
+            self.connection.on_ready(events, self.now);
+            self.pull();
+        }
+    }
+
+    fn pull(&mut self) {
+        while let Some(action) = self.connection.next_action(self.now) {
+            assert!(!self.is_closed, "nothing follows a close");
+            match action {
+                Action::Dispatch(request) => self.waiting.push(request),
+                Action::Authenticate(request) => {
+                    let result = if self.grants {
+                        AuthResult::Complete(None)
+                    } else {
+                        AuthResult::Failed(RemoteError::authentication_failed())
+                    };
+                    let (ticket, now) = (request.ticket, self.now);
+                    self.connection.authenticated(ticket, result, now);
+                }
+                Action::Close(_) => self.is_closed = true,
+                Action::Progress(_) | Action::Log(_) => {}
             }
         }
         assert!(self.waiting.len() <= self.limit);
         let answers = 1 + self.limit;
-        assert!(self.session.output().len() <= MAX_OUTPUT + answers * LONGEST_ANSWER);
+        let unsent = self.connection.session().output().len();
+        assert!(unsent <= MAX_OUTPUT + answers * LONGEST_ANSWER);
+        self.check_sent();
     }
 
     fn answer(&mut self) {
-        if self.waiting.is_empty() {
+        if self.is_closed || self.waiting.is_empty() {
             return;
         }
         let request = self.waiting.remove(0);
-        let result = self.dispatcher.dispatch(self.now, request.call);
-        self.session.reply(request.ticket, result);
+        let result = self.calls.handle_call(self.now, request.call);
+        self.connection.complete(request.ticket, result, self.now);
+        self.pull();
     }
 
     fn send(&mut self, count: usize) {
-        let count = count.min(self.session.output().len());
-        self.sent.push(&self.session.output()[..count]);
-        self.session.advance_output(count);
+        self.pipe.borrow_mut().room = count;
+        self.turn(Events::WRITABLE);
+        self.pipe.borrow_mut().room = 0;
+    }
+
+    /// Checks that only whole messages were sent.
+    fn check_sent(&mut self) {
+        self.sent.push(&std::mem::take(&mut self.pipe.borrow_mut().sent));
         while let Some(frame) = self.sent.head().expect("whole messages") {
             let decoded = match frame.header.status {
                 Status::Error => RemoteError::decode(&mut Decoder::new(frame.payload)).is_ok(),
@@ -163,16 +201,17 @@ impl Run {
         }
     }
 
-    /// Lets everything finish: a session that is served always comes to rest, and then to its end.
+    /// Lets everything finish: a connection that is served always comes to its end. After a breach of the protocol,
+    /// that may be in the middle of a message.
     fn finish(mut self) {
-        self.session.end_of_input();
-        self.poll();
-        while !self.waiting.is_empty() || self.session.wants_write() {
+        self.pipe.borrow_mut().ended = true;
+        while !self.is_closed {
             self.answer();
             self.send(usize::MAX);
-            self.poll();
+            self.turn(Events::READABLE);
         }
-        assert!(self.session.should_close());
-        assert_eq!(self.sent.buffered(), 0, "half a message was sent");
+        if self.connection.session().state() != SessionState::Broken {
+            assert_eq!(self.sent.buffered(), 0, "half a message was sent");
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use eventry::Time;
 use eventryd::auth::{Nonce, Passwords, Sasl, SaslExchange, Verifier};
 use eventryd::driver::MemoryDriver;
-use eventryd::server::Dispatcher;
-use eventryd::session::{AuthRequest, AuthResult, Event, Session, SessionConfig};
+use eventryd::server::CallHandler;
+use eventryd::session::{AuthResult, Event, Session, SessionConfig};
 use eventryd::wire::{
     Decoder, FrameSplitter, Header, MAX_FRAME, RemoteError, Reply, Status, Xdr, write_message,
 };
@@ -15,7 +15,7 @@ use eventryd::wire::{
 pub struct Peer {
     /// The session under test.
     pub session: Session,
-    dispatcher: Dispatcher,
+    calls: CallHandler,
     exchange: SaslExchange,
     /// The events that were neither answered nor sent.
     pub events: Vec<Event>,
@@ -39,10 +39,10 @@ fn sasl() -> Sasl {
 impl Peer {
     /// Creates the daemon's side of a connection.
     pub fn new(driver: Arc<MemoryDriver>, config: SessionConfig) -> Self {
-        let dispatcher = Dispatcher::new(driver);
+        let calls = CallHandler::new(driver);
         Self {
             session: Session::new(config),
-            dispatcher,
+            calls,
             exchange: SaslExchange::default(),
             events: Vec::new(),
         }
@@ -56,7 +56,7 @@ impl Peer {
             while let Some(event) = self.session.poll() {
                 match event {
                     Event::Request(request) => {
-                        let result = self.dispatcher.dispatch(Time::ZERO, request.call);
+                        let result = self.calls.handle_call(Time::ZERO, request.call);
                         self.session.reply(request.ticket, result);
                     }
                     Event::Authenticate(request) => {
@@ -123,10 +123,4 @@ pub fn answers(bytes: &[u8]) -> Vec<Answer> {
     assert_eq!(splitter.buffered(), 0, "half a message");
     assert_eq!(again, bytes, "encoded again, the messages differ");
     answers
-}
-
-/// Refuses a client's authentication.
-pub fn refuse_authentication(session: &mut Session, request: &AuthRequest) {
-    let error = RemoteError::authentication_failed();
-    session.authenticate(request.ticket, AuthResult::Failed(error));
 }

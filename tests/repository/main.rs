@@ -2,6 +2,7 @@
 
 #![cfg(not(loom))]
 
+mod circles;
 mod claims;
 mod layers;
 mod names;

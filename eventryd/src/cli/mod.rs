@@ -15,7 +15,7 @@ use crate::driver::{Driver, MemoryDriver};
 use crate::log::Logger;
 use crate::net::tls::TlsFiles;
 use crate::net::{RunDir, default_run_dir};
-use crate::server::{Config, Process, Signals, run_process};
+use crate::server::{Config, ProcessHooks, Signals, run_process};
 use clap::Parser;
 use endpoints::configured_listeners;
 use files::{ConfigLocation, config_directory};
@@ -206,7 +206,7 @@ fn serve(
         current: loaded.clone(),
         service_manager: service_manager.clone(),
     };
-    let process = Process {
+    let process = ProcessHooks {
         signals,
         on_reload: Box::new(move |control| reloader.reload(control)),
         on_stop: Box::new(move || ServiceManager::notify_stopping(grace)),

@@ -1,6 +1,6 @@
 //! The `Driver` trait and the in-memory hypervisor.
 //!
-//! A [`Driver`] opens [`Connection`]s to hypervisors. A connection returns information about the
+//! A [`Driver`] opens [`HypervisorSession`]s. A session returns information about the
 //! machine and its domains, and changes them. Both are independent of the wire protocol except for
 //! its flags: a domain's id is an `Option`, an error is an enum. Both have no clock: a method whose
 //! result depends on the time takes the time as an argument.
@@ -28,8 +28,8 @@ use eventry::Time;
 /// use eventryd::driver::{Driver, DriverError, ListFilter, MemoryDriver};
 ///
 /// let driver = MemoryDriver::with_hostname("example");
-/// let connection = driver.open("test:///default")?;
-/// assert_eq!(connection.domains(ListFilter::ALL)?[0].name, "test");
+/// let session = driver.open("test:///default")?;
+/// assert_eq!(session.domains(ListFilter::ALL)?[0].name, "test");
 /// assert!(matches!(driver.open("nosuch:///"), Err(DriverError::NoConnection { .. })));
 /// # Ok::<(), DriverError>(())
 /// ```
@@ -38,7 +38,7 @@ pub trait Driver: Send + Sync {
     ///
     /// # Errors
     /// [`DriverError::NoConnection`] if the driver does not serve the URI.
-    fn open(&self, uri: &str) -> Result<Box<dyn Connection>, DriverError>;
+    fn open(&self, uri: &str) -> Result<Box<dyn HypervisorSession>, DriverError>;
 
     /// Returns `true` if [`open`](Self::open) may block, other than on a lock that is held briefly.
     /// A worker calls it then. Only a driver that answers from memory returns `false`.
@@ -52,7 +52,7 @@ pub trait Driver: Send + Sync {
 /// # Errors
 /// Methods with a domain as an argument identify it by its UUID alone, and return
 /// [`DriverError::DomainGone`] if it does not exist. Other errors are listed at each method.
-pub trait Connection: Send + Sync {
+pub trait HypervisorSession: Send + Sync {
     /// Returns `true` if a method or the drop of the connection may block, other than on a lock
     /// that is held briefly. A worker calls it then. Only a connection that answers from memory
     /// returns `false`.

@@ -6,7 +6,6 @@
 
 mod accounts;
 mod activation;
-mod channel;
 mod error;
 mod group;
 mod listener;
@@ -23,7 +22,6 @@ pub use activation::{
     ActivationEnv, ActivationError, SocketRole, activation_roles, parse_activation_env,
     take_activated_listeners,
 };
-pub use channel::{Arrived, Channel, ChannelError};
 pub use error::NetError;
 pub use group::group_id;
 pub use listener::{ListenAddress, Listener};

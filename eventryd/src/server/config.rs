@@ -1,10 +1,10 @@
 //! What a daemon is told at its start.
 
+use crate::admission::EVICTION_GRACE;
 use crate::auth::{Authorizer, PkCheck, SaslConfig};
-use crate::flow::PLACE_PATIENCE;
 use crate::net::RunDir;
 use crate::net::tls::{TlsFiles, TlsSettings};
-use crate::session::{Auth, Keepalive, Limits};
+use crate::session::{Auth, ClientLimits, Keepalive};
 use crate::worker_pool::WorkerLimits;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -43,13 +43,13 @@ pub struct Config {
     /// How long a client may stay anonymous: the handshake of its transport and its authentication. Zero
     /// for as long as it likes. Default 60 s (DM-603).
     pub auth_timeout: Duration,
-    /// How many clients may be anonymous at a time, of the local sockets and of those on networks each; then
-    /// newcomers wait until one has authenticated, gone or [given way](crate::flow::Places). 0 for any number.
-    /// Default 20 (DM-602).
+    /// The number of anonymous clients, for local sockets and for networks each; more clients wait until one has
+    /// authenticated, has gone or is [evicted](crate::admission::ClientAdmission). 0 for no limit. Default 20
+    /// (DM-602).
     pub max_anonymous_clients: usize,
-    /// How long a client may get nowhere before it gives way to one that waits for its place. Default
-    /// [`PLACE_PATIENCE`].
-    pub place_patience: Duration,
+    /// How long an unidentified client may make no progress before it is evicted for one that waits. Default
+    /// [`EVICTION_GRACE`].
+    pub eviction_grace: Duration,
     /// The group of the Unix sockets, by name or number. Default that of the process (DM-202).
     pub socket_group: Option<String>,
     /// Whether to serve the sockets that systemd has passed to this process, in place of any of our own
@@ -64,14 +64,14 @@ pub struct Config {
     pub tcp: Option<TcpService>,
     /// Where to listen for TLS. Default nowhere (DM-302).
     pub tls: Option<TlsService>,
-    /// Connections that may wait to be accepted, per socket, and those that may wait for a place once they are.
-    /// Default 1000 (DM-205).
+    /// The number of connections that may wait to be accepted, per socket, and of accepted clients that may wait for
+    /// a slot. Default 1000 (DM-205).
     pub max_queued_clients: u32,
-    /// Connections served at the same time; then newcomers wait until one ends, but for a few of peers that
-    /// [have few](crate::flow::Places). No more than there are descriptors for. Default 5000 (DM-601).
+    /// The number of clients; more clients wait until one goes, except for a few of peers that
+    /// [have few](crate::admission::ClientAdmission). No more than there are descriptors for. Default 5000 (DM-601).
     pub max_clients: NonZeroUsize,
     /// What one client may use.
-    pub client_limits: Limits,
+    pub client_limits: ClientLimits,
     /// When a client that answers pings is pinged, and when it is given up. Default 5 s, 5 times (DM-904).
     pub keepalive: Keepalive,
     /// Threads for calls that may block; a driver that answers from memory has none of them. Default 5, 20, 5
@@ -178,7 +178,7 @@ impl Config {
             sasl: SaslConfig::default(),
             authorizer: Arc::new(PkCheck::default()),
             max_anonymous_clients: 20,
-            place_patience: PLACE_PATIENCE,
+            eviction_grace: EVICTION_GRACE,
             socket_group: None,
             socket_activation: false,
             passed_tcp: None,
@@ -188,7 +188,7 @@ impl Config {
             auth_timeout: Duration::from_secs(60),
             max_queued_clients: 1000,
             max_clients: const { NonZeroUsize::new(5000).unwrap() },
-            client_limits: Limits::default(),
+            client_limits: ClientLimits::default(),
             keepalive: Keepalive::default(),
             workers: WorkerLimits::default(),
             shutdown_grace: Duration::from_secs(5),

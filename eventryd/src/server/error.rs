@@ -14,7 +14,7 @@ use std::io;
 pub enum DaemonError {
     /// Another daemon holds the run directory, or its lock cannot be taken.
     #[error(transparent)]
-    Instance(NetError),
+    PidFile(NetError),
     /// The run directory cannot be made or used.
     #[error(transparent)]
     RunDir(NetError),
@@ -64,7 +64,7 @@ impl DaemonError {
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         match self {
-            DaemonError::Instance(_) => 1,
+            DaemonError::PidFile(_) => 1,
             DaemonError::RunDir(_) => 2,
             DaemonError::EventLoop(_) | DaemonError::Loop(_) => 3,
             DaemonError::Signals(_) => 4,

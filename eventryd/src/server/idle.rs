@@ -1,4 +1,4 @@
-//! The end of a daemon that nobody uses (DM-1307).
+//! The end of a daemon without clients (DM-1307).
 
 use eventry::Registry;
 use eventry::TimeoutId;
@@ -12,7 +12,7 @@ pub(super) struct Idle {
 }
 
 impl Idle {
-    /// Has `expired` called whenever there has been no client for the interval, from now on.
+    /// Has `expired` called whenever there has been no client for the interval.
     pub(super) fn begin(
         &mut self,
         registry: &Registry,
@@ -24,8 +24,8 @@ impl Idle {
         self.timeout = added.ok();
     }
 
-    /// Takes note of how many clients there are after one has come or gone, or of another interval.
-    pub(super) fn settle(&self, registry: &Registry, clients: usize) {
+    /// Starts or stops the timeout after the number of clients or the interval has changed.
+    pub(super) fn update(&self, registry: &Registry, clients: usize) {
         if let Some(timeout) = self.timeout {
             let interval = self.interval.filter(|_| clients == 0);
             // It is registered as long as the loop lives.
@@ -33,7 +33,7 @@ impl Idle {
         }
     }
 
-    /// Sets another interval; [`settle`](Idle::settle) makes it count.
+    /// Sets the interval, for the next [`update`](Idle::update).
     pub(super) fn set_interval(&mut self, interval: Option<Duration>) {
         self.interval = interval;
     }
@@ -45,7 +45,7 @@ mod tests {
     use eventry::EventLoop;
 
     #[test]
-    fn the_timeout_runs_only_while_there_is_no_client() {
+    fn timeout_runs_only_without_clients() {
         let mut event_loop = EventLoop::new().unwrap();
         let registry = event_loop.registry();
         let mut idle = Idle::default();
@@ -56,8 +56,8 @@ mod tests {
             stopper.stop();
         });
 
-        // With a client something much later ends the wait.
-        idle.settle(&registry, 1);
+        // With a client, a much later timeout ends the wait.
+        idle.update(&registry, 1);
         let stopper = event_loop.stopper();
         let later = registry.add_timeout(Duration::from_millis(50), move |_| stopper.stop());
         event_loop.run().unwrap();
@@ -65,13 +65,13 @@ mod tests {
 
         let removed = registry.remove_timeout(later.unwrap());
         assert_eq!(removed, Ok(eventry::core::Removal::Idle));
-        idle.settle(&registry, 0);
+        idle.update(&registry, 0);
         event_loop.run().unwrap();
         assert!(expired.try_recv().is_ok());
     }
 
     #[test]
-    fn without_an_interval_it_expires_only_when_one_is_set() {
+    fn timeout_without_interval_runs_once_one_is_set() {
         let mut event_loop = EventLoop::new().unwrap();
         let registry = event_loop.registry();
         let (expire, expired) = std::sync::mpsc::channel();
@@ -81,9 +81,9 @@ mod tests {
             expire.send(()).unwrap();
             stopper.stop();
         });
-        idle.settle(&registry, 0);
+        idle.update(&registry, 0);
         idle.set_interval(Some(Duration::from_millis(1)));
-        idle.settle(&registry, 0);
+        idle.update(&registry, 0);
         event_loop.run().unwrap();
         assert!(expired.try_recv().is_ok());
     }

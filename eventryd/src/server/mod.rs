@@ -1,30 +1,38 @@
 //! The daemon: services and clients on one event loop.
 //!
-//! This is the only place where the loop and the protocol meet. [`run`] is the start-up order of libvirt's
-//! daemon as one function; a service is a set of listening sockets with what their clients may do, a client a
-//! connection with its [`Session`](crate::session::Session). Every socket is a handle of the one registry,
-//! and everything that happens to it happens in that handle's callback, on the loop's thread.
+//! This is the only module in which the event loop and the protocol meet. [`run`] is the start-up order of
+//! libvirt's daemon as one function. A service is a set of listening sockets with a policy for its clients; a
+//! client is a [`Connection`](crate::connection::Connection) with its calls. Only the loop's thread touches a
+//! client. WorkerLimits and polkit threads put results into one queue, which wakes the loop.
 
+mod accept;
+mod admit;
+mod authenticator;
 mod client;
+mod client_table;
+mod completions;
 mod config;
 mod control;
-mod deadlines;
-mod dispatch;
+mod deadline_queue;
 mod error;
-mod gate;
-mod hub;
+mod handle_call;
 mod idle;
-mod jobs;
+mod lifecycle;
+mod limits;
+mod offload;
 mod service;
 mod shutdown;
 mod signals;
 mod startup;
+mod state;
 
 pub use crate::worker_pool::WorkerLimits;
 pub use config::{Config, TcpService, TlsService};
 pub use control::Control;
-pub use dispatch::{Dispatcher, Outcome, Task};
+pub use deadline_queue::DeadlineQueue;
 pub use error::DaemonError;
+pub use handle_call::{CallHandler, CallOutcome, PreparedCall};
+pub use service::Endpoint;
 pub use shutdown::Shutdown;
-pub use signals::{Process, Signals};
-pub use startup::{Endpoint, Ready, run, run_process};
+pub use signals::{ProcessHooks, Signals};
+pub use startup::{Ready, run, run_process};

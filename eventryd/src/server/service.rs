@@ -1,8 +1,7 @@
-//! Listening sockets of one kind, what their clients may do, and whether anybody is accepted on them.
+//! Services: listening sockets of one kind, and the policy for their clients.
 
-use super::Endpoint;
-use crate::net::tls::{TlsConfigError, TlsContext};
-use crate::net::{Channel, ListenAddress, Listener, TransportKind};
+use crate::net::tls::{TlsConfigError, TlsContext, TlsSession};
+use crate::net::{ListenAddress, Listener, TransportKind};
 use crate::session::{Access, Auth};
 use eventry::Events;
 use eventry::Registry;
@@ -10,28 +9,38 @@ use eventry::core::Refused;
 use eventry::{HandleId, TimeoutId};
 use std::sync::Arc;
 
-/// What an enabled service is woken for (DM-501).
+/// The events that an enabled service waits for (DM-501).
 const INTEREST: Events =
     Events::from_bits_truncate(Events::READABLE.bits() | Events::UNCONDITIONAL.bits());
 
-/// What a service asks of its clients, and lets them do.
+/// A socket that clients may connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its address.
+    pub address: ListenAddress,
+    /// The transport of its clients.
+    pub transport: TransportKind,
+    /// The access of its clients.
+    pub access: Access,
+}
+
+/// The policy of a service for its clients.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct ServicePolicy {
     pub(super) access: Access,
     pub(super) auth: Auth,
 }
 
-/// Listening sockets that are reached in different ways and are the same otherwise (DM-305).
+/// Listening sockets that differ in their addresses only (DM-305).
 #[derive(Debug)]
 pub(super) struct Service {
     listeners: Vec<Listening>,
-    terms: Terms,
-    /// What its clients' TLS is made of, if they have it. Clients that are there keep what they began with.
+    policy: ServicePolicy,
+    /// Keys and certificates for new clients, if the service has TLS.
     tls: Option<Arc<TlsContext>>,
-    /// Whether its sockets are watched for somebody to accept.
     is_accepting: bool,
-    /// The timeout that ends the pause.
-    retry: Option<TimeoutId>,
+    /// The timeout that ends a suspension.
+    resume: Option<TimeoutId>,
 }
 
 /// One socket of a service.
@@ -45,7 +54,7 @@ struct Listening {
 impl Service {
     pub(super) fn new(
         listeners: Vec<Listener>,
-        terms: Terms,
+        policy: ServicePolicy,
         tls: Option<Arc<TlsContext>>,
     ) -> Service {
         let listening = |listener| Listening {
@@ -54,18 +63,18 @@ impl Service {
         };
         Service {
             listeners: listeners.into_iter().map(listening).collect(),
-            terms,
+            policy,
             tls,
             is_accepting: true,
-            retry: None,
+            resume: None,
         }
     }
 
-    pub(super) fn terms(&self) -> Terms {
-        self.terms
+    pub(super) fn policy(&self) -> ServicePolicy {
+        self.policy
     }
 
-    /// Where it is reached, by each of its sockets.
+    /// Returns the endpoints, one for each socket.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
         self.listeners.iter().map(|listening| {
             let address = listening.listener.address();
@@ -77,32 +86,29 @@ impl Service {
             Endpoint {
                 address,
                 transport,
-                access: self.terms.access,
+                access: self.policy.access,
             }
         })
     }
 
-    /// How the bytes of a client that was just accepted travel.
-    pub(super) fn channel(&self) -> Result<Channel, TlsConfigError> {
-        match &self.tls {
-            None => Ok(Channel::Plain),
-            Some(context) => Ok(Channel::Tls(Box::new(context.accept()?))),
-        }
+    /// Returns the TLS session of a new client; `None` if the service has no TLS.
+    pub(super) fn new_tls_session(&self) -> Result<Option<TlsSession>, TlsConfigError> {
+        self.tls.as_ref().map(TlsContext::accept).transpose()
     }
 
-    /// Whether its clients come by TLS.
+    /// Tests if the service has TLS.
     pub(super) const fn has_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// Replaces what TLS is made of, if the service has it: for clients to come (DM-1209).
+    /// Replaces keys and certificates for new clients, if the service has TLS (DM-1209).
     pub(super) fn renew_tls(&mut self, context: &Arc<TlsContext>) {
         if let Some(tls) = &mut self.tls {
             *tls = Arc::clone(context);
         }
     }
 
-    /// Makes the sockets handles of the loop; `accept` is called when somebody waits on one.
+    /// Makes the sockets handles of the loop; `accept` is called when a connection waits.
     pub(super) fn enable(
         &mut self,
         registry: &Registry,
@@ -118,19 +124,18 @@ impl Service {
         Ok(())
     }
 
-    /// Stops listening for good, and takes the names away.
+    /// Stops listening for good, and removes the names of the sockets.
     pub(super) fn disable(&mut self, registry: &Registry) {
         for listening in self.listeners.drain(..) {
             listening.listener.unlink();
             if let Some(handle) = listening.handle {
-                // It is registered as long as we know its id, unless its callback has panicked; and no
-                // call that is still in flight does harm.
+                // The handle is registered unless its callback has panicked. A call that still runs does no harm.
                 let _ = registry.remove_handle(handle);
             }
         }
     }
 
-    /// Watches its sockets for somebody to accept, or does not for now.
+    /// Starts or stops watching the sockets for connections.
     pub(super) fn set_accepting(&mut self, registry: &Registry, is_accepting: bool) {
         if std::mem::replace(&mut self.is_accepting, is_accepting) == is_accepting {
             return;
@@ -147,10 +152,10 @@ impl Service {
         }
     }
 
-    /// Takes note of the timeout that ends the pause, in place of an earlier one.
-    pub(super) fn retry_by(&mut self, registry: &Registry, timeout: TimeoutId) {
-        if let Some(earlier) = self.retry.replace(timeout) {
-            // It may have passed.
+    /// Records the timeout that ends a suspension, in place of an earlier one.
+    pub(super) fn resume_by(&mut self, registry: &Registry, timeout: TimeoutId) {
+        if let Some(earlier) = self.resume.replace(timeout) {
+            // It may have fired.
             let _ = registry.remove_timeout(earlier);
         }
     }
@@ -165,7 +170,7 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::time::Duration;
 
-    /// What the kernel watches by epoll, as `/proc` shows it: nobody waits for more than one descriptor here.
+    /// Returns the events that epoll watches, as `/proc` shows them. The test watches one descriptor at a time.
     fn watched(event_loop: &mut EventLoop) -> Vec<u32> {
         event_loop.run_once(Some(Duration::ZERO)).unwrap();
         let epoll = event_loop.poll_fd().unwrap().as_raw_fd();
@@ -178,20 +183,20 @@ mod tests {
     }
 
     #[test]
-    fn a_service_waits_to_accept_while_enabled_and_for_nothing_while_suspended() {
+    fn suspended_service_watches_no_socket() {
         const IN_ERR_HUP: u32 = 0x19;
         const NOTHING: [u32; 0] = [];
         let dir = tempfile::tempdir().unwrap();
         let listeners = ["one", "two"].map(|name| {
             Listener::Unix(UnixListener::bind(&dir.path().join(name), 0o700, 1).unwrap())
         });
-        let terms = Terms {
+        let policy = ServicePolicy {
             access: Access::ReadWrite,
             auth: Auth::None,
         };
         let mut event_loop = EventLoop::new().unwrap();
         let registry = event_loop.registry();
-        let mut service = Service::new(listeners.into(), terms, None);
+        let mut service = Service::new(listeners.into(), policy, None);
         assert_eq!(watched(&mut event_loop), NOTHING);
         service.enable(&registry, |_, _| {}).unwrap();
         assert_eq!(watched(&mut event_loop), [IN_ERR_HUP; 2]);

@@ -1,54 +1,54 @@
-//! Ending a daemon.
+//! Stopping a daemon.
 
-use super::hub::Hub;
+use super::state::Server;
 use crate::sync::Mutex;
 use std::fmt;
 use std::sync::Arc;
 
-/// Who wants to know of a stop.
-pub(super) type Told = Box<dyn FnOnce() + Send>;
+/// A function to call when the daemon is first asked to stop.
+pub(super) type StopHook = Box<dyn FnOnce() + Send>;
 
 /// Stops a daemon, from any thread.
 #[derive(Clone)]
 pub struct Shutdown {
-    hub: Arc<Hub>,
-    /// Who wants to know of the first request. Taken out before it is called.
-    on_request: Arc<Mutex<Option<Told>>>,
+    server: Arc<Server>,
+    /// Taken out before it is called.
+    on_request: Arc<Mutex<Option<StopHook>>>,
 }
 
 impl Shutdown {
-    pub(super) fn new(hub: Arc<Hub>) -> Shutdown {
+    pub(super) fn new(server: Arc<Server>) -> Shutdown {
         Shutdown {
-            hub,
+            server,
             on_request: Arc::new(Mutex::new(None)),
         }
     }
 
-    /// Has `told` called when the daemon is first asked to stop.
-    pub(super) fn on_request(&self, told: Told) {
-        *self.on_request.lock() = Some(told);
+    /// Has `hook` called when the daemon is first asked to stop.
+    pub(super) fn on_request(&self, hook: StopHook) {
+        *self.on_request.lock() = Some(hook);
     }
 
     /// Stops the daemon in order: the sockets go, clients read their last answers, then
-    /// [`run`](super::run) returns. Asked a second time, it stops at once (DM-1302…1304).
+    /// [`run`](super::run) returns. The second request stops it at once (DM-1302 to DM-1304).
     pub fn request(&self) {
-        let told = self.on_request.lock().take();
-        if let Some(told) = told {
-            told();
+        let hook = self.on_request.lock().take();
+        if let Some(hook) = hook {
+            hook();
         }
-        self.hub.drain();
+        self.server.drain();
     }
 
-    /// Stops the daemon at once. What clients have not read is lost.
+    /// Stops the daemon at once. Unread answers are lost.
     pub fn now(&self) {
-        self.hub.stop_now();
+        self.server.stop_now();
     }
 }
 
 impl fmt::Debug for Shutdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shutdown")
-            .field("hub", &self.hub)
+            .field("server", &self.server)
             .finish_non_exhaustive()
     }
 }

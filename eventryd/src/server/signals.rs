@@ -1,10 +1,11 @@
 //! Signals as events of the loop.
 //!
-//! A handler may do next to nothing (EV-1107): it writes a byte to a pipe, whose other end is a handle
-//! like any other. They are caught before there is a loop, so that a signal that comes while the daemon
-//! starts is not lost, nor ends the process without a trace.
+//! A signal handler may do almost nothing (EV-1107): it writes a byte to a pipe whose other end is a handle of the
+//! loop. Signals are caught before the loop exists, so that a signal during the start is neither lost nor ends the
+//! process.
 
-use super::{Control, Shutdown};
+use super::control::Control;
+use super::shutdown::Shutdown;
 use eventry::Events;
 use eventry::Registry;
 use signal_hook::SigId;
@@ -22,9 +23,8 @@ pub struct Signals {
     _caught: Caught,
 }
 
-/// What a process does as a daemon, beside serving: signals are its own, and somebody may want to know what
-/// it is about to do.
-pub struct Process {
+/// The hooks of a process that is a daemon: its signals, and functions to call when it reloads or stops.
+pub struct ProcessHooks {
     /// SIGINT, SIGQUIT and SIGTERM stop the daemon (DM-1301).
     pub signals: Signals,
     /// Called for each SIGHUP, on the loop's thread.
@@ -42,7 +42,7 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// Whatever the system says.
+    /// That of the operating system.
     pub fn catch() -> io::Result<Signals> {
         let mut caught = Caught(Vec::new());
         Ok(Signals {
@@ -54,7 +54,7 @@ impl Signals {
 }
 
 impl Caught {
-    /// Where a byte comes for each of these signals.
+    /// Catches signals, and returns the pipe that gets a byte for each.
     fn add(&mut self, signals: &[i32]) -> io::Result<UnixStream> {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
@@ -73,8 +73,8 @@ impl Drop for Caught {
     }
 }
 
-impl Process {
-    /// Makes the signals events of the loop, those included that came before. What is returned keeps them
+impl ProcessHooks {
+    /// Makes the signals events of the loop, including those that came before. The returned value keeps them
     /// caught.
     pub(super) fn watch(
         self,
@@ -82,7 +82,7 @@ impl Process {
         shutdown: &Shutdown,
         control: Control,
     ) -> io::Result<impl Drop + use<>> {
-        let Process {
+        let ProcessHooks {
             signals,
             mut on_reload,
             on_stop,
@@ -118,9 +118,9 @@ fn react(
         .map_err(|error| io::Error::other(error.to_string()))
 }
 
-impl fmt::Debug for Process {
+impl fmt::Debug for ProcessHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Process")
+        f.debug_struct("ProcessHooks")
             .field("signals", &self.signals)
             .finish_non_exhaustive()
     }

@@ -1,15 +1,18 @@
 //! The start of a daemon, in the order of libvirt's, and its end.
 
-use super::gate::Gate;
-use super::hub::{Hub, load_tls};
-use super::service::Terms;
+use super::authenticator::Authenticator;
+use super::config::Config;
+use super::control::Control;
+use super::error::DaemonError;
+use super::lifecycle::load_tls;
+use super::service::{Endpoint, ServicePolicy};
 use super::shutdown::Shutdown;
-use super::signals::Process;
-use super::{Config, Control, DaemonError};
+use super::signals::ProcessHooks;
+use super::state::Server;
 use crate::driver::Driver;
 use crate::net::{
-    BoundSockets, ListenAddress, Listener, NetError, PidFile, SocketRole, TransportKind,
-    UnixListener, activation_roles, group_id, take_activated_listeners,
+    BoundSockets, Listener, NetError, PidFile, SocketRole, UnixListener, activation_roles,
+    group_id, take_activated_listeners,
 };
 use crate::session::Access;
 use eventry::{EventLoop, RunError};
@@ -21,7 +24,7 @@ use std::thread::{self, JoinHandle};
 /// A daemon that serves.
 #[derive(Debug)]
 pub struct Ready {
-    /// What it listens on.
+    /// The sockets that it listens on.
     pub endpoints: Vec<Endpoint>,
     /// Stops it.
     pub shutdown: Shutdown,
@@ -29,29 +32,17 @@ pub struct Ready {
     pub control: Control,
 }
 
-/// A socket that clients may connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Where it is.
-    pub address: ListenAddress,
-    /// How it is spoken to.
-    pub transport: TransportKind,
-    /// What its clients may do.
-    pub access: Access,
-}
-
 /// Runs a daemon until it is stopped.
 ///
 /// The order is that of libvirt's socket layer (DM-101…105): the sockets exist, and clients may connect,
-/// before anybody accepts; the loop runs before the driver is initialised, which may need its events; a
+/// before any connection is accepted; the loop runs before the driver is initialised, which may need its events; a
 /// socket is accepted on once everything behind it works.
 ///
 /// `initialise_driver` is called on this thread, `on_ready` when all services are enabled.
 ///
 /// # Errors
 ///
-/// [`DaemonError`]; whatever was begun has been ended in order then: the loop is stopped, the sockets and
-/// the pid file are gone.
+/// [`DaemonError`]. The loop is stopped then, and the sockets and the pid file are gone.
 pub fn run<E: Into<Box<dyn Error + Send + Sync>>>(
     config: &Config,
     initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
@@ -60,14 +51,14 @@ pub fn run<E: Into<Box<dyn Error + Send + Sync>>>(
     start(config, None, initialise_driver, on_ready)
 }
 
-/// The same for a daemon that is its process: signals stop it, or have it read its configuration again.
+/// Runs a daemon that is its process: signals stop it, or have it read its configuration again.
 ///
 /// # Errors
 ///
 /// As those of [`run`].
 pub fn run_process<E: Into<Box<dyn Error + Send + Sync>>>(
     config: &Config,
-    process: Process,
+    process: ProcessHooks,
     initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
     on_ready: impl FnOnce(Ready),
 ) -> Result<(), DaemonError> {
@@ -76,31 +67,31 @@ pub fn run_process<E: Into<Box<dyn Error + Send + Sync>>>(
 
 fn start<E: Into<Box<dyn Error + Send + Sync>>>(
     config: &Config,
-    process: Option<Process>,
+    process: Option<ProcessHooks>,
     initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
     on_ready: impl FnOnce(Ready),
 ) -> Result<(), DaemonError> {
     check_limits(config)?;
     let config = &for_passed_sockets(config)?;
-    let gate = Gate::new(config)?;
+    let authenticator = Authenticator::new(config)?;
     let _instance = initialise(config)?;
     let event_loop = register_event_implementation()?;
-    let hub = Hub::new(&event_loop, config, gate);
-    let shutdown = Shutdown::new(Arc::clone(&hub));
-    let _signals = watch_signals(process, &event_loop, &hub, &shutdown)?;
-    create_services(config, &hub)?;
+    let server = Server::new(&event_loop, config, authenticator);
+    let shutdown = Shutdown::new(Arc::clone(&server));
+    let _signals = watch_signals(process, &event_loop, &server, &shutdown)?;
+    create_services(config, &server)?;
     let loop_thread = start_event_loop(event_loop)?;
 
     let started = initialise_driver()
         .map_err(|error| DaemonError::Driver(error.into()))
-        .and_then(|driver| hub.enable_services(&driver))
+        .and_then(|driver| server.enable_services(&driver))
         .map(|enabled| {
             if enabled {
-                watch_idleness(config, &hub, &shutdown);
+                watch_idleness(config, &server, &shutdown);
                 on_ready(Ready {
-                    endpoints: hub.endpoints(),
+                    endpoints: server.endpoints(),
                     shutdown: shutdown.clone(),
-                    control: Control::new(Arc::clone(&hub)),
+                    control: Control::new(Arc::clone(&server)),
                 });
             }
         });
@@ -108,8 +99,7 @@ fn start<E: Into<Box<dyn Error + Send + Sync>>>(
         shutdown.now();
     }
     let ended = loop_thread.join();
-    hub.close_sockets();
-    hub.jobs.stop();
+    server.end();
     started.and(ended)
 }
 
@@ -125,17 +115,17 @@ fn check_limits(config: &Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// What makes this the only daemon of its kind.
+/// The locks that make this the only daemon in its run directory.
 type Instances = (Option<PidFile>, PidFile);
 
 /// Takes the pid file and the run directory for this daemon alone, and as many descriptors as there may be
 /// (DM-108, DM-110).
 fn initialise(config: &Config) -> Result<Instances, DaemonError> {
     let pid_file = config.pid_file.as_deref().map(PidFile::acquire);
-    let pid_file = pid_file.transpose().map_err(DaemonError::Instance)?;
+    let pid_file = pid_file.transpose().map_err(DaemonError::PidFile)?;
     config.run_dir.create().map_err(DaemonError::RunDir)?;
     let instance = PidFile::acquire_in(config.run_dir.path()).map_err(|error| match error {
-        NetError::AlreadyRunning { .. } => DaemonError::Instance(error),
+        NetError::AlreadyRunning { .. } => DaemonError::PidFile(error),
         other => DaemonError::RunDir(other),
     })?;
     let limit = getrlimit(Resource::Nofile);
@@ -149,33 +139,33 @@ fn initialise(config: &Config) -> Result<Instances, DaemonError> {
     Ok((pid_file, instance))
 }
 
-/// The event implementation everything below registers with.
+/// Creates the event loop with which everything below is registered.
 fn register_event_implementation() -> Result<EventLoop, DaemonError> {
     EventLoop::new().map_err(DaemonError::EventLoop)
 }
 
-/// Makes the signals of the process events of the loop; they stay its own as long as what is returned lives.
+/// Makes the signals of the process events of the loop. They stay caught as long as the returned value lives.
 fn watch_signals(
-    process: Option<Process>,
+    process: Option<ProcessHooks>,
     event_loop: &EventLoop,
-    hub: &Arc<Hub>,
+    server: &Arc<Server>,
     shutdown: &Shutdown,
 ) -> Result<Option<impl Drop + use<>>, DaemonError> {
-    let control = Control::new(Arc::clone(hub));
+    let control = Control::new(Arc::clone(server));
     let watched = process.map(|process| process.watch(&event_loop.registry(), shutdown, control));
     watched.transpose().map_err(DaemonError::Signals)
 }
 
-/// Stops the daemon when nobody has used it for a while (DM-1307).
-fn watch_idleness(config: &Config, hub: &Hub, shutdown: &Shutdown) {
+/// Stops the daemon after a time without clients (DM-1307).
+fn watch_idleness(config: &Config, server: &Server, shutdown: &Shutdown) {
     let shutdown = shutdown.clone();
-    hub.watch_idleness(config.idle_timeout, move || {
+    server.watch_idleness(config.idle_timeout, move || {
         tracing::info!("stopping: there has been no client for as long as the timeout");
         shutdown.request();
     });
 }
 
-/// What the names of sockets that systemd passes begin with (DM-403).
+/// Returns the prefixes of the names of sockets that systemd passes (DM-403).
 fn names_of_daemon(config: &Config) -> &'static [&'static str] {
     match config.prefix.as_str() {
         "libvirt" => &["eventryd", "libvirtd", "virtproxyd"],
@@ -183,8 +173,8 @@ fn names_of_daemon(config: &Config) -> &'static [&'static str] {
     }
 }
 
-/// The configuration with the services on networks whose sockets systemd has passed, and no others: whether
-/// there are sockets of our own does not matter then (DM-404, DM-406).
+/// Returns the configuration with the network services whose sockets systemd has passed, and no others; sockets of
+/// our own do not matter then (DM-404, DM-406).
 fn for_passed_sockets(config: &Config) -> Result<Config, DaemonError> {
     let mut config = config.clone();
     if config.socket_activation {
@@ -202,9 +192,9 @@ fn for_passed_sockets(config: &Config) -> Result<Config, DaemonError> {
     Ok(config)
 }
 
-/// Makes the services, whose sockets clients may connect to from here on, and wait (DM-104). With sockets that
-/// systemd has passed, there are no others (DM-404).
-fn create_services(config: &Config, hub: &Hub) -> Result<(), DaemonError> {
+/// Creates the services. From here on clients may connect, and wait (DM-104). If systemd has passed sockets, there
+/// are no others (DM-404).
+fn create_services(config: &Config, server: &Server) -> Result<(), DaemonError> {
     let passed = if config.socket_activation {
         let listeners =
             take_activated_listeners(names_of_daemon(config), config.max_queued_clients);
@@ -245,17 +235,17 @@ fn create_services(config: &Config, hub: &Hub) -> Result<(), DaemonError> {
         if of_service.is_empty() {
             continue;
         }
-        // A socket was passed whose clients cannot be treated as the configuration says.
+        // A socket was passed for which the configuration has no policy.
         let auth = auth.ok_or(DaemonError::NotConfigured(purpose))?;
         let tls = config.tls.as_ref().filter(|_| purpose == SocketRole::Tls);
         let tls = tls.map(|tls| load_tls(&tls.settings())).transpose();
         let tls = tls.map_err(DaemonError::Tls)?;
-        hub.add_service(of_service, Terms { access, auth }, tls);
+        server.add_service(of_service, ServicePolicy { access, auth }, tls);
     }
     Ok(())
 }
 
-/// Makes the sockets of the configuration, with their names and modes.
+/// Creates the sockets of the configuration, with their names and modes.
 fn own_listeners(config: &Config) -> Result<Vec<(SocketRole, Listener)>, DaemonError> {
     let group = config.socket_group.as_deref().map(group_id);
     let group = group.transpose().map_err(DaemonError::Network)?;
@@ -289,7 +279,7 @@ fn own_listeners(config: &Config) -> Result<Vec<(SocketRole, Listener)>, DaemonE
     Ok(listeners)
 }
 
-/// Listens on a network, and says which addresses it could not have (DM-303).
+/// Listens on a network, and logs the addresses that are not available (DM-303).
 fn listen(config: &Config, host: Option<&str>, port: &str) -> Result<Vec<Listener>, DaemonError> {
     let bound =
         BoundSockets::bind(host, port, config.max_queued_clients).map_err(DaemonError::Network)?;
@@ -307,7 +297,7 @@ fn start_event_loop(mut event_loop: EventLoop) -> Result<LoopThread, DaemonError
     let run = move || {
         loop {
             match event_loop.run() {
-                // Its handle or timeout is gone; everybody else's is served.
+                // The loop has removed its handle or timeout; all others go on.
                 Err(RunError::CallbackPanicked(panics)) => {
                     for panic in panics {
                         tracing::error!("{} panicked: {}", panic.callback, panic.message);

@@ -1,7 +1,7 @@
-//! What a session does with a message, and what it sends.
+//! The reaction of a session to a message, and its output.
 
 use super::auth::{Turn, goes_by_turns, progress};
-use super::check::Verdict;
+use super::check::Checked;
 use super::{
     Access, AuthRequest, AuthResult, Event, Pending, Refusal, Request, Session, SessionState,
     Ticket,
@@ -12,28 +12,28 @@ use crate::wire::{
     write_message,
 };
 
-/// The feature that says "this server answers pings" (DM-901).
+/// The feature that announces keepalive (DM-901).
 pub(super) const FEATURE_KEEPALIVE: i32 = 10;
 
-/// The bit of the flags of an open that asks for read-only. Clients leak other bits into the word.
+/// The flag of an open that requests read-only access. Clients set other bits of the word by mistake.
 const OPEN_READ_ONLY: u32 = 1;
 
 impl Session {
-    /// Does what was decided about a message; an event if somebody else has to know.
-    pub(super) fn carry_out(&mut self, header: Header, verdict: Verdict) -> Option<Event> {
-        match verdict {
-            Verdict::Ping => {
+    /// Reacts to a message that was checked.
+    pub(super) fn react(&mut self, header: Header, checked: Checked) -> Option<Event> {
+        match checked {
+            Checked::Ping => {
                 self.send(Header::pong(), |_| {});
                 None
             }
-            Verdict::Pong => None,
-            Verdict::Drop(reason) => Some(Event::Dropped { header, reason }),
-            Verdict::Refuse(refusal) => Some(self.refuse(header, refusal)),
-            Verdict::Call(call) => self.take_call(header, call),
+            Checked::Pong => None,
+            Checked::Drop(reason) => Some(Event::Dropped { header, reason }),
+            Checked::Refuse(refusal) => Some(self.refuse(header, refusal)),
+            Checked::Call(call) => self.take_call(header, call),
         }
     }
 
-    /// Answers what concerns the protocol itself, and hands out the rest.
+    /// Answers a call that concerns the protocol itself, and hands out any other call.
     fn take_call(&mut self, header: Header, mut call: Call) -> Option<Event> {
         let mut opens = None;
         match &mut call {
@@ -84,7 +84,7 @@ impl Session {
     fn hand_out(&mut self, header: Header, opens: Option<Access>, authenticates: bool) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        // A client that has one call in progress at a time, as most have, needs no room for four.
+        // Most clients have one call in progress at a time; the default growth would reserve four.
         if self.in_progress.capacity() == 0 {
             self.in_progress.reserve_exact(1);
         }
@@ -97,7 +97,7 @@ impl Session {
         ticket
     }
 
-    /// Answers a call that goes by turns, or has it decided.
+    /// Answers a call that must come in turn, or has it decided.
     fn take_turn(&mut self, header: Header, call: &mut Call) -> Option<Event> {
         let procedure = call.procedure();
         match self.auth.turn(call) {
@@ -122,14 +122,14 @@ impl Session {
         }
     }
 
-    /// Says what was decided about an [`AuthRequest`]. Call [`poll`](Self::poll) afterwards: other calls
-    /// have waited for it.
+    /// Takes the decision about an [`AuthRequest`]. [`poll`](Self::poll) is due afterwards: other calls have waited
+    /// for it.
     ///
-    /// After the last failure that the client may have, its answer is the last thing it gets (DM-1005). A
-    /// second answer to the same request, and one to a broken session, are dropped.
+    /// After its last attempt the client gets its answer and nothing more (DM-1005). A second decision about the same
+    /// request, and one for a broken session, are dropped.
     ///
     /// # Panics
-    /// If polkit is to go on: it decides at once.
+    /// If the result for polkit is [`AuthResult::Continue`].
     pub fn authenticate(&mut self, ticket: Ticket, result: AuthResult) {
         let pending = self
             .in_progress
@@ -167,7 +167,7 @@ impl Session {
         Event::Refused { header, refusal }
     }
 
-    /// Takes nothing more: what waits as input is dropped, and so are the calls of a broken session.
+    /// Ends the session: waiting input is dropped, and so are the calls of a broken session.
     pub(super) fn abandon(&mut self, state: SessionState) {
         self.state = state;
         self.clock.begin_end(self.limits.max_linger);

@@ -1,4 +1,4 @@
-//! How a client proves who it is, as far as the protocol knows: whose turn it is, and how often it failed.
+//! Authentication as far as the protocol knows it: the call that may come next, and the number of failures.
 //!
 //! ```text
 //!   SASL    Begin ── SASL_INIT ──► Start ── SASL_START ──► Step ──┐ SASL_STEP, as often as it takes
@@ -7,103 +7,27 @@
 //!                                           Done ◄──────────┘      a failure leads back to Begin
 //! ```
 //!
-//! What the data mean, and who the client is then, is decided by the session's owner.
+//! The owner of the session decides about the data and the identity of the client.
 
 use std::num::NonZeroU32;
 
-use super::{Auth, Ticket};
-use crate::auth::{Nonce, Sasl, SaslError, SaslExchange, SaslProgress};
-use crate::wire::{
-    Call, CharArray, PolkitRet, Procedure, RemoteError, Reply, SASL_DATA_MAX, SaslRet, WireString,
-};
+use super::{Auth, AuthStep};
+use crate::wire::{Call, CharArray, PolkitRet, Procedure, Reply, SASL_DATA_MAX, SaslRet};
 
-/// Something to decide about who a client is; exactly one
-/// [`Session::authenticate`](super::Session::authenticate) is due for it, and no other call is handed out
-/// before.
-#[derive(Debug, PartialEq, Eq)]
-pub struct AuthRequest {
-    /// What to answer it with.
-    pub ticket: Ticket,
-    /// The client's number for the call, for the log.
-    pub serial: u32,
-    /// What to decide.
-    pub step: AuthStep,
-}
-
-/// What a client does to prove who it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AuthStep {
-    /// It begins with a SASL mechanism of its choice.
-    SaslStart {
-        /// The mechanism's name, which need not be one that was offered.
-        mechanism: WireString,
-        /// What it begins with; no data is not the same as no bytes of it.
-        data: Option<Vec<u8>>,
-    },
-    /// It answers what the server said.
-    SaslStep {
-        /// The answer; no data is not the same as no bytes of it.
-        data: Option<Vec<u8>>,
-    },
-    /// It wants polkit to be asked.
-    Polkit,
-}
-
-/// What was decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AuthResult {
-    /// SASL goes on: the server says this.
-    Continue(Option<Vec<u8>>),
-    /// The client has proved who it is; SASL ends with this.
-    Complete(Option<Vec<u8>>),
-    /// It has not.
-    Failed(RemoteError),
-}
-
-impl AuthStep {
-    /// What SASL decides, with the client's `exchange` so far and a new `nonce`; `None` if polkit is to
-    /// decide.
-    pub fn by_sasl(
-        &self,
-        exchange: &mut SaslExchange,
-        sasl: &Sasl,
-        nonce: &Nonce,
-    ) -> Option<Result<SaslProgress, SaslError>> {
-        match self {
-            AuthStep::SaslStart { mechanism, data } => {
-                Some(exchange.start(sasl, mechanism.as_bytes(), data.as_deref(), nonce))
-            }
-            AuthStep::SaslStep { data } => Some(exchange.step(sasl, data.as_deref(), nonce)),
-            AuthStep::Polkit => None,
-        }
-    }
-}
-
-impl From<Result<SaslProgress, SaslError>> for AuthResult {
-    /// The client is not told what was wrong.
-    fn from(progress: Result<SaslProgress, SaslError>) -> AuthResult {
-        match progress {
-            Ok(SaslProgress::Continue(data)) => AuthResult::Continue(data),
-            Ok(SaslProgress::Complete { data, .. }) => AuthResult::Complete(Some(data)),
-            Err(_) => AuthResult::Failed(RemoteError::authentication_failed()),
-        }
-    }
-}
-
-/// Where a client stands.
+/// The stage of a client's authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nothing has begun.
+    /// Authentication has not begun.
     Begin,
-    /// The mechanisms are told.
+    /// The client has the list of mechanisms.
     Start,
     /// A mechanism has begun.
     Step,
-    /// It has proved who it is.
+    /// The client is authenticated.
     Done,
 }
 
-/// One client's way to prove who it is.
+/// Authentication of one client.
 #[derive(Debug)]
 pub(super) struct Authentication {
     scheme: Auth,
@@ -113,11 +37,11 @@ pub(super) struct Authentication {
     max_failures: NonZeroU32,
 }
 
-/// What to do with a call that is in turn.
+/// The reaction to a call that is in turn.
 pub(super) enum Turn {
-    /// Tell the mechanisms.
+    /// Send the list of mechanisms.
     Mechanisms,
-    /// Have it decided.
+    /// Have the step decided.
     Decide(AuthStep),
 }
 
@@ -148,7 +72,7 @@ impl Authentication {
         self.stage = Stage::Step;
     }
 
-    /// The scheme to tell a client that asks. Polkit lets root pass, and this is the moment (DM-1003).
+    /// Returns the scheme for a client that asks. Polkit lets root pass, which happens here (DM-1003).
     pub(super) fn list(&mut self) -> Auth {
         if self.scheme == Auth::Polkit && self.peer_is_root {
             self.complete();
@@ -160,7 +84,7 @@ impl Authentication {
         }
     }
 
-    /// What to do with an authentication call; `None` if it is out of turn, which changes nothing.
+    /// Returns the reaction to an authentication call; `None` if it is out of turn, which changes nothing.
     pub(super) fn turn(&mut self, call: &mut Call) -> Option<Turn> {
         match (self.scheme, self.stage, call) {
             (Auth::Sasl, Stage::Begin, Call::AuthSaslInit(())) => {
@@ -183,13 +107,13 @@ impl Authentication {
         }
     }
 
-    /// The client has to begin again.
+    /// Makes the client begin again.
     pub(super) fn restart(&mut self) {
         self.stage = Stage::Begin;
     }
 
-    /// Counts a failure; whether it was the last one that the client may have (DM-1005). Who has proved who
-    /// it is may ask out of turn as often as it likes: there is nothing left to guess.
+    /// Counts a failure; returns `true` if the client has no further attempt (DM-1005). An authenticated client may
+    /// call out of turn as often as it likes: there is nothing left to guess.
     pub(super) fn fail(&mut self) -> bool {
         if self.is_done() {
             return false;
@@ -199,12 +123,12 @@ impl Authentication {
     }
 }
 
-/// Whether it is one of the calls that go by turns.
+/// Tests if a call must come in turn.
 pub(super) fn goes_by_turns(procedure: &Procedure) -> bool {
     (SASL_INIT..=POLKIT).contains(&procedure.number)
 }
 
-/// The reply to a decided call that did not fail.
+/// Returns the reply to a step that did not fail.
 pub(super) fn progress(procedure: i32, complete: bool, data: Option<Vec<u8>>) -> Reply {
     let complete_word = i32::from(complete);
     if procedure == POLKIT {
@@ -225,7 +149,7 @@ pub(super) fn progress(procedure: i32, complete: bool, data: Option<Vec<u8>>) ->
     }
 }
 
-/// The wire tells no data from no bytes of it, and so do mechanisms.
+/// Returns the data of a step. The wire, like mechanisms, distinguishes no data from empty data.
 fn data(nil: i32, data: &mut CharArray<SASL_DATA_MAX>) -> Option<Vec<u8>> {
     (nil == 0).then(|| std::mem::take(&mut data.0))
 }
@@ -239,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_is_one_of_the_procedure_that_was_called() {
+    fn progress_replies_to_the_procedure_that_was_called() {
         for procedure in [SASL_START, SASL_START + 1, POLKIT] {
             let reply = progress(procedure, true, None);
             assert_eq!(reply.procedure().number, procedure);

@@ -1,49 +1,49 @@
-//! What becomes of a message, decided without side effects.
+//! The checks of a message, without side effects.
 
 use super::{Access, DropReason, Refusal};
 use crate::wire::{
     Call, CallError, Frame, Header, MessageType, Permission, Procedure, Program, Status,
 };
 
-/// What the decision depends on besides the message.
+/// The state of the session that the checks depend on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Checks {
     pub(super) authenticated: bool,
     pub(super) access: Access,
 }
 
-/// The decision.
+/// A message that was checked.
 #[derive(Debug)]
-pub(super) enum Verdict {
-    /// Answer with a pong.
+pub(super) enum Checked {
+    /// A ping, to be answered with a pong.
     Ping,
-    /// It has been heard; that is all.
+    /// A pong, which counts as a sign of life only.
     Pong,
-    /// Do nothing.
+    /// A message to drop.
     Drop(DropReason),
-    /// Answer with an error.
+    /// A message to answer with an error.
     Refuse(Refusal),
-    /// Carry it out.
+    /// A call to carry out.
     Call(Call),
 }
 
-/// Whether a message is one that passes by the calls in progress (DM-905).
+/// Tests if a message overtakes the calls in progress (DM-905).
 pub(super) fn is_keepalive(header: &Header) -> bool {
     header.kind == MessageType::Message
         && Program::find(header.program, header.version) == Some(Program::Keepalive)
 }
 
 impl Checks {
-    /// Decides. The order of the checks is part of what clients see: a program and a procedure that are
-    /// not served are reported as such even to a client that has not authenticated.
+    /// Checks a message. Clients see the order of the checks: a program or procedure that is not served is reported
+    /// as such even to a client that is not authenticated.
     ///
-    /// The read-only gate stands behind the decoding, and in front of everything that could have an effect.
-    pub(super) fn judge(self, frame: &Frame<'_>) -> Verdict {
+    /// Read-only access is checked after decoding and before any effect.
+    pub(super) fn check(self, frame: &Frame<'_>) -> Checked {
         if is_keepalive(&frame.header) {
             return match frame.header.procedure {
-                Header::PING => Verdict::Ping,
-                Header::PONG => Verdict::Pong,
-                _ => Verdict::Drop(DropReason::UnknownKeepalive),
+                Header::PING => Checked::Ping,
+                Header::PONG => Checked::Pong,
+                _ => Checked::Drop(DropReason::UnknownKeepalive),
             };
         }
         let Header {
@@ -56,18 +56,18 @@ impl Checks {
         let served = match Program::find(program, version) {
             Some(served @ (Program::Remote | Program::Qemu | Program::Lxc)) => served,
             _ if is_call => {
-                return Verdict::Refuse(Refusal::UnknownProgram { program, version });
+                return Checked::Refuse(Refusal::UnknownProgram { program, version });
             }
-            _ => return Verdict::Drop(DropReason::UnknownProgram),
+            _ => return Checked::Drop(DropReason::UnknownProgram),
         };
         if !is_call {
-            return Verdict::Drop(DropReason::NotACall);
+            return Checked::Drop(DropReason::NotACall);
         }
-        self.judge_call(served, frame)
-            .map_or_else(Verdict::Refuse, Verdict::Call)
+        self.check_call(served, frame)
+            .map_or_else(Checked::Refuse, Checked::Call)
     }
 
-    fn judge_call(self, program: Program, frame: &Frame<'_>) -> Result<Call, Refusal> {
+    fn check_call(self, program: Program, frame: &Frame<'_>) -> Result<Call, Refusal> {
         let Header {
             procedure: number,
             status,
@@ -76,7 +76,7 @@ impl Checks {
         if status != Status::Ok {
             return Err(Refusal::Status(i32::from(status) as u32));
         }
-        // The programs for one hypervisor only are known, but none of their procedures is served.
+        // Programs for one hypervisor are known, but none of their procedures is served.
         let procedure = match program {
             Program::Remote => Procedure::find(number),
             _ => None,

@@ -1,4 +1,4 @@
-//! What a session is told when its client is accepted.
+//! Configuration of a session.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -8,30 +8,30 @@ use super::Keepalive;
 use crate::wire::MAX_FRAME;
 use eventry::Time;
 
-/// What a client may do.
+/// Access of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Everything.
+    /// All procedures.
     #[default]
     ReadWrite,
-    /// Only what the table of procedures allows (DM-1103).
+    /// Procedures that the table marks as allowed (DM-1103).
     ReadOnly,
 }
 
-/// How a client proves who it is (DM-1001).
+/// Scheme of authentication (DM-1001).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
-    /// It need not: being accepted is enough (DM-1002).
+    /// None (DM-1002).
     #[default]
     None,
-    /// By SASL.
+    /// SASL.
     Sasl,
-    /// By polkit.
+    /// polkit.
     Polkit,
 }
 
 impl Auth {
-    /// The scheme's number in the reply to AUTH_LIST.
+    /// Returns the number of the scheme in the reply to AUTH_LIST.
     #[must_use]
     pub const fn number(self) -> i32 {
         match self {
@@ -42,39 +42,39 @@ impl Auth {
     }
 }
 
-/// What one client may use.
+/// Limits of one client.
 ///
 /// ```
 /// use std::num::NonZeroUsize;
-/// use eventryd::session::Limits;
+/// use eventryd::session::ClientLimits;
 ///
-/// let one_at_a_time = Limits { max_client_requests: NonZeroUsize::MIN, ..Limits::default() };
-/// assert_eq!(Limits::default().max_client_requests.get(), 5);
+/// let one_at_a_time = ClientLimits { max_client_requests: NonZeroUsize::MIN, ..ClientLimits::default() };
+/// assert_eq!(ClientLimits::default().max_client_requests.get(), 5);
 /// assert_eq!(one_at_a_time.max_client_requests.get(), 1);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Calls in progress; then the next waits (DM-806). Default 5.
+pub struct ClientLimits {
+    /// The number of calls in progress; the next call waits (DM-806). Default 5.
     pub max_client_requests: NonZeroUsize,
-    /// The longest message in bytes before the client has authenticated (DM-803). Default 256 KiB.
+    /// The longest message in bytes before authentication (DM-803). Default 256 KiB.
     pub max_frame_before_auth: u32,
     /// The longest message in bytes afterwards. Default, and at most, [`MAX_FRAME`].
     pub max_frame: u32,
-    /// How long it may stay anonymous; zero for as long as it likes (DM-603). Default 60 s.
+    /// The time to authenticate, including the handshake of the transport; zero for no limit (DM-603). Default 60 s.
     pub auth_timeout: Duration,
-    /// Failures to prove who it is; then the session ends (DM-1005). Default 3.
+    /// The number of failures to authenticate at which the session ends (DM-1005). Default 3.
     pub max_auth_failures: NonZeroU32,
-    /// Unsent bytes at which nothing more is taken from the client. One answer may go beyond it. Default
-    /// 256 KiB.
+    /// The number of unsent bytes at which no message is taken from the client. One answer may go beyond it.
+    /// Default 256 KiB.
     pub max_output: NonZeroUsize,
-    /// Unsent bytes that are too many, if they are not those of a single answer: the client is given up
-    /// (DM-812). Default 16 MiB.
+    /// The number of unsent bytes, of more than one answer, beyond which the session ends (DM-812). Default
+    /// 16 MiB.
     pub max_tx_bytes: NonZeroUsize,
-    /// How long the end of a session may take: calls that end, answers that are read (DM-809). Default 5 s.
+    /// The time for the end of a session: calls end, and answers are read (DM-809). Default 5 s.
     pub max_linger: Duration,
 }
 
-impl Default for Limits {
+impl Default for ClientLimits {
     fn default() -> Self {
         const KIB_256: NonZeroUsize = NonZeroUsize::new(256 << 10).unwrap();
         Self {
@@ -90,22 +90,21 @@ impl Default for Limits {
     }
 }
 
-/// What a session is told when its client is accepted. By default it may do everything.
+/// Configuration of a session. By default the client may make all calls without authentication.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionConfig {
-    /// What the service that accepted the client allows.
+    /// The access that the service grants.
     pub access: Access,
-    /// How the client has to authenticate.
+    /// The scheme of authentication.
     pub auth: Auth,
-    /// Whether the peer is the superuser of this machine, whom polkit lets pass without being asked
-    /// (DM-1003).
+    /// The peer is root on this machine, which polkit lets pass without being asked (DM-1003).
     pub peer_is_root: bool,
-    /// Whether its transport begins with a handshake, before whose end nobody knows who it is.
+    /// The transport begins with a handshake. Until it is completed, the client is anonymous.
     pub awaits_handshake: bool,
-    /// When it was accepted.
+    /// The time at which the client was accepted.
     pub accepted: Time,
-    /// What it may use; shared, as all clients of a daemon have the same.
-    pub limits: Arc<Limits>,
-    /// When it is pinged.
+    /// The limits, shared by all clients of a daemon.
+    pub limits: Arc<ClientLimits>,
+    /// The pings.
     pub keepalive: Keepalive,
 }

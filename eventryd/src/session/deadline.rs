@@ -1,51 +1,51 @@
-//! What a session does because time has passed, and when.
+//! Deadlines of a session.
 
-use super::keepalive::{Silence, Watch};
+use super::keepalive::{Pinger, Silence};
 use super::{Expiry, Keepalive, Session, SessionState};
 use crate::wire::Header;
 use eventry::Time;
 use std::time::Duration;
 
-/// What a session knows of time.
+/// The times that a session remembers.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    /// The latest time it was told.
+    /// The latest time that was passed in.
     now: Time,
-    /// When bytes last arrived.
+    /// The time of the last byte.
     heard: Time,
-    watching: Watching,
-    /// When a client that is still anonymous is given up (DM-603).
+    pings: Pings,
+    /// The time at which an anonymous client is closed (DM-603).
     anonymous_until: Option<Time>,
-    /// When a session that is ending is over at the latest (DM-809).
+    /// The time at which a session that is ending is closed (DM-809).
     end: Option<Time>,
-    /// How much had been sent when the client was found not to have read everything, since it was last heard or
-    /// its silence last looked at.
+    /// The number of sent bytes at which the transport took no more, since the last byte of the client or the last
+    /// check of its silence.
     unread_at: Option<u64>,
 }
 
-/// Whether the client is watched.
+/// State of keepalive.
 #[derive(Debug, Default)]
-enum Watching {
-    /// It never will be.
+enum Pings {
+    /// The client is not pinged.
     #[default]
     Off,
-    /// It will be, once it has said that it answers pings (DM-901).
+    /// The client is pinged once it has announced that it answers pings (DM-901).
     Offered(Keepalive),
-    On(Watch),
+    On(Pinger),
 }
 
-impl Watching {
-    const fn on(&self) -> Option<&Watch> {
+impl Pings {
+    const fn on(&self) -> Option<&Pinger> {
         match self {
-            Watching::On(watch) => Some(watch),
-            Watching::Off | Watching::Offered(_) => None,
+            Pings::On(pinger) => Some(pinger),
+            Pings::Off | Pings::Offered(_) => None,
         }
     }
 
-    const fn on_mut(&mut self) -> Option<&mut Watch> {
+    const fn on_mut(&mut self) -> Option<&mut Pinger> {
         match self {
-            Watching::On(watch) => Some(watch),
-            Watching::Off | Watching::Offered(_) => None,
+            Pings::On(pinger) => Some(pinger),
+            Pings::Off | Pings::Offered(_) => None,
         }
     }
 }
@@ -54,7 +54,7 @@ impl Clock {
     pub(super) fn begin(accepted: Time, auth_timeout: Duration, keepalive: Keepalive) -> Self {
         Self {
             now: accepted,
-            watching: Watching::Offered(keepalive),
+            pings: Pings::Offered(keepalive),
             anonymous_until: (!auth_timeout.is_zero()).then(|| accepted.after(auth_timeout)),
             ..Self::default()
         }
@@ -64,56 +64,56 @@ impl Clock {
         self.heard
     }
 
-    /// Bytes have arrived: a sign of life (DM-905).
+    /// Records bytes of the client, which are a sign of life (DM-905).
     pub(super) fn heard(&mut self, now: Time) {
-        self.tell(now);
+        self.set_time(now);
         self.heard = now;
         self.unread_at = None;
-        if let Some(watch) = self.watching.on_mut() {
-            watch.heard(now);
+        if let Some(pinger) = self.pings.on_mut() {
+            pinger.heard(now);
         }
     }
 
-    /// Watches over the client from now on, if the server does so at all; repeating it is harmless.
+    /// Begins keepalive, if the server sends pings. A repetition changes nothing.
     pub(super) fn begin_keepalive(&mut self) {
-        if let Watching::Offered(keepalive) = self.watching {
-            let watch = Watch::begin(keepalive, self.now);
-            self.watching = watch.map_or(Watching::Off, Watching::On);
+        if let Pings::Offered(keepalive) = self.pings {
+            let pinger = Pinger::begin(keepalive, self.now);
+            self.pings = pinger.map_or(Pings::Off, Pings::On);
         }
     }
 
-    /// Nothing more can be sent until the client has read what was `sent`.
+    /// Records that the transport takes nothing until the client has read; `sent` bytes were sent before.
     pub(super) fn note_unread(&mut self, sent: u64) {
         self.unread_at.get_or_insert(sent);
     }
 
-    pub(super) fn tell(&mut self, now: Time) {
+    pub(super) fn set_time(&mut self, now: Time) {
         self.now = self.now.max(now);
     }
 
-    /// Watches over the client no longer.
+    /// Ends keepalive.
     pub(super) fn end_keepalive(&mut self) {
-        self.watching = Watching::Off;
+        self.pings = Pings::Off;
     }
 
-    /// The client ends the session. It is not heard any more, so its silence says nothing from here on; but
-    /// it has to read its answers in time.
+    /// Begins the end of the session. Nothing is read any more, so silence means nothing; but the answers are to be
+    /// read in time.
     pub(super) fn begin_end(&mut self, max_linger: Duration) {
-        self.watching = Watching::Off;
+        self.pings = Pings::Off;
         self.end.get_or_insert(self.now.after(max_linger));
     }
 }
 
 impl Session {
-    /// When [`on_time`](Self::on_time) is to be called at the latest, if ever. Ask again after anything else
-    /// was called: the answer may be another one then.
+    /// Returns the time at which [`on_deadline`](Self::on_deadline) is to be called at the latest, if any. Any other
+    /// call may change it.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
         if self.state == SessionState::Broken {
             return None;
         }
-        let watch = self.clock.watching.on().map(Watch::deadline);
-        let ordinary = self.clock.end.or(watch);
+        let pinger = self.clock.pings.on().map(Pinger::deadline);
+        let ordinary = self.clock.end.or(pinger);
         [ordinary, self.anonymous_until()]
             .into_iter()
             .flatten()
@@ -124,21 +124,21 @@ impl Session {
         self.clock.anonymous_until.filter(|_| self.is_anonymous())
     }
 
-    /// Says what time it is, and no more: before anything is called that does not take the time as an argument.
-    pub fn tell_time(&mut self, now: Time) {
-        self.clock.tell(now);
+    /// Sets the time, before a call that does not take the time as an argument.
+    pub fn set_time(&mut self, now: Time) {
+        self.clock.set_time(now);
     }
 
-    /// Does what is due at `now`; too early does no harm. Call [`poll`](Self::poll) afterwards.
+    /// Carries out the deadlines that have come at `now`; a call before a deadline changes nothing.
+    /// [`poll`](Self::poll) is due afterwards.
     ///
-    /// A client that has been silent for an interval is pinged; one that has been silent for too long is
-    /// given up (DM-903), and so is one that has ended the session and does not read its answers (DM-809),
-    /// and one that is anonymous for too long (DM-603).
+    /// A client that has been silent for an interval is pinged. The session expires if the client has been silent for
+    /// too long (DM-903), does not read its last answers (DM-809), or stays anonymous for too long (DM-603).
     ///
-    /// What has arrived in the meantime is to be [received](Self::receive) before, and what can be sent is to be
-    /// sent: a loop that was held up would otherwise take its own silence for the client's (DM-908).
-    pub fn on_time(&mut self, now: Time) {
-        self.clock.tell(now);
+    /// Input is to be [received](Self::receive) and output is to be sent before: a delay of the loop would otherwise
+    /// count as silence of the client (DM-908).
+    pub fn on_deadline(&mut self, now: Time) {
+        self.clock.set_time(now);
         if self.state == SessionState::Broken {
             return;
         }
@@ -152,25 +152,25 @@ impl Session {
         }
         if self
             .clock
-            .watching
+            .pings
             .on()
-            .is_none_or(|watch| now < watch.deadline())
+            .is_none_or(|pinger| now < pinger.deadline())
         {
             return;
         }
-        // It may have answered, and we have not looked; or it is busy reading what is before the ping.
+        // Its answer may not have been read yet, or the client is still reading what was sent before the ping.
         let reads = self.clock.unread_at.is_some_and(|sent| sent < self.sent);
         let is_excused = reads || self.waits_for_calls() || self.has_more();
         self.clock.unread_at = self.wants_write().then_some(self.sent);
-        let Some(watch) = self.clock.watching.on_mut() else {
+        let Some(pinger) = self.clock.pings.on_mut() else {
             return;
         };
         if is_excused {
-            watch.heard(now);
+            pinger.heard(now);
             return;
         }
-        match watch.on_time(now) {
-            // Behind what the client has not read it would only add to it.
+        match pinger.on_deadline(now) {
+            // A ping behind unread output would only add to it.
             Some(Silence::Ping) if self.wants_write() => {}
             Some(Silence::Ping) => self.send(Header::ping(), |_| {}),
             Some(Silence::Dead) => {

@@ -1,7 +1,7 @@
 //! What a session does because time passes.
 
 use super::{
-    Auth, AuthResult, Event, Expiry, Keepalive, Limits, Request, Session, SessionConfig,
+    Auth, AuthResult, ClientLimits, Event, Expiry, Keepalive, Request, Session, SessionConfig,
     SessionState,
 };
 use crate::wire::{
@@ -38,9 +38,9 @@ fn pong() -> Vec<u8> {
 
 /// A session with one call at a time, whose client has said at 0 s that it answers pings.
 fn watched() -> Session {
-    let limits = Limits {
+    let limits = ClientLimits {
         max_client_requests: NonZeroUsize::MIN,
-        ..Limits::default()
+        ..ClientLimits::default()
     };
     let keepalive = Keepalive {
         interval: Some(SECOND),
@@ -89,25 +89,25 @@ fn answer(session: &mut Session, request: &Request) {
 }
 
 #[test]
-fn a_client_that_does_not_ask_for_it_is_never_pinged() {
+fn client_without_the_keepalive_feature_is_never_pinged() {
     let mut session = Session::new(SessionConfig::default());
     session.receive(Time::ZERO, &hostname());
     request(&mut session);
     assert_eq!(session.next_deadline(), None);
-    session.on_time(at(1_000_000));
+    session.on_deadline(at(1_000_000));
     assert_eq!(session.poll(), None);
     assert!(!session.wants_write());
 }
 
 #[test]
-fn a_silent_client_is_pinged_and_given_up_after_interval_times_count_plus_one() {
+fn silent_client_expires_after_interval_times_count_plus_one() {
     let mut session = watched();
     for second in 1..=COUNT {
         assert_eq!(session.next_deadline(), Some(at(second)));
-        session.on_time(at(second));
+        session.on_deadline(at(second));
         assert_eq!(sent(&mut session), [Header::PING]);
     }
-    session.on_time(at(COUNT + 1));
+    session.on_deadline(at(COUNT + 1));
     let idle = SECOND * (COUNT + 1);
     let expired = Event::Expired(Expiry::Dead { idle });
     assert_eq!(session.poll(), Some(expired));
@@ -117,50 +117,50 @@ fn a_silent_client_is_pinged_and_given_up_after_interval_times_count_plus_one() 
 }
 
 #[test]
-fn a_loop_that_is_late_still_pings() {
+fn late_loop_still_pings() {
     let mut session = watched();
-    session.on_time(at(1).after(SECOND / 2));
+    session.on_deadline(at(1).after(SECOND / 2));
     assert_eq!(sent(&mut session), [Header::PING]);
 }
 
 #[test]
-fn a_client_is_not_watched_once_the_daemon_stops() {
+fn finish_ends_keepalive() {
     let mut session = watched();
     session.finish();
     assert_eq!(session.next_deadline(), None);
 }
 
 #[test]
-fn the_end_of_a_session_is_counted_from_the_last_time_it_was_told() {
+fn linger_begins_at_the_latest_time_passed_in() {
     let config = SessionConfig {
         accepted: at(100),
         ..SessionConfig::default()
     };
-    let linger = Limits::default().max_linger;
+    let linger = ClientLimits::default().max_linger;
     let mut session = Session::new(config.clone());
     session.end_of_input();
     assert_eq!(session.next_deadline(), Some(at(100).after(linger)));
     let mut session = Session::new(config);
-    session.tell_time(at(107));
+    session.set_time(at(107));
     session.end_of_input();
     assert_eq!(session.next_deadline(), Some(at(107).after(linger)));
 }
 
 #[test]
-fn any_byte_puts_the_ping_off() {
+fn any_byte_postpones_the_ping() {
     let mut session = watched();
-    session.on_time(at(1));
-    session.on_time(at(2));
+    session.on_deadline(at(1));
+    session.on_deadline(at(2));
     session.receive(at(2), &pong()[..1]);
     assert_eq!(session.next_deadline(), Some(at(3)));
-    session.on_time(at(4));
+    session.on_deadline(at(4));
     assert_eq!(session.state(), SessionState::Serving);
 }
 
 #[test]
-fn asking_for_it_again_does_not_put_the_ping_off() {
+fn second_request_for_keepalive_does_not_postpone_the_ping() {
     let mut session = watched();
-    session.on_time(at(1));
+    session.on_deadline(at(1));
     sent(&mut session);
     let feature = 10;
     let again = frame(&Call::ConnectSupportsFeature(FeatureArgs { feature }));
@@ -171,13 +171,13 @@ fn asking_for_it_again_does_not_put_the_ping_off() {
 
 /// DM-905: libvirtd reads no pong while a call blocks, and closes the connection.
 #[test]
-fn an_answering_client_throttled_at_limit_1_survives() {
+fn throttled_client_that_answers_pings_survives() {
     let mut session = watched();
     session.receive(Time::ZERO, &[hostname(), hostname()].concat());
     let blocked = request(&mut session);
     assert!(matches!(session.poll(), Some(Event::Throttled { .. })));
     for second in 1..100 {
-        session.on_time(at(second));
+        session.on_deadline(at(second));
         assert_eq!(sent(&mut session), [Header::PING], "second {second}");
         session.receive(at(second), &pong());
         assert_eq!(session.poll(), None);
@@ -187,7 +187,7 @@ fn an_answering_client_throttled_at_limit_1_survives() {
 }
 
 #[test]
-fn a_client_that_is_not_read_from_because_of_its_calls_is_not_given_up() {
+fn client_that_is_not_read_because_of_its_calls_survives() {
     let mut session = watched();
     session.receive(Time::ZERO, &hostname().repeat(3));
     let blocked = request(&mut session);
@@ -195,7 +195,7 @@ fn a_client_that_is_not_read_from_because_of_its_calls_is_not_given_up() {
     assert_eq!(session.poll(), None);
     assert!(!session.wants_read());
     for second in 1..100 {
-        session.on_time(at(second));
+        session.on_deadline(at(second));
         assert_eq!(session.poll(), None);
     }
     answer(&mut session, &blocked);
@@ -207,7 +207,7 @@ fn a_client_that_is_not_read_from_because_of_its_calls_is_not_given_up() {
     sent(&mut session);
     for second in 100..=100 + COUNT {
         assert_eq!(session.poll(), None);
-        session.on_time(at(second));
+        session.on_deadline(at(second));
     }
     let expired = session.poll();
     assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
@@ -215,37 +215,37 @@ fn a_client_that_is_not_read_from_because_of_its_calls_is_not_given_up() {
 
 /// DM-908: the loop was held up, not the client.
 #[test]
-fn a_client_whose_messages_wait_for_their_turn_is_not_given_up() {
+fn client_whose_messages_wait_for_another_turn_survives() {
     let mut session = watched();
     for second in 1..=COUNT {
-        session.on_time(at(second));
+        session.on_deadline(at(second));
     }
     session.begin_turn();
     session.receive(at(COUNT), &pong().repeat(3));
     assert_eq!(session.poll(), None);
     assert!(session.has_more() && !session.wants_read());
     for second in 0..100 {
-        session.on_time(at(COUNT + second));
+        session.on_deadline(at(COUNT + second));
         assert_eq!(session.poll(), None);
         assert_eq!(session.state(), SessionState::Serving);
     }
 }
 
 #[test]
-fn a_client_that_reads_a_long_answer_slowly_is_alive_and_one_that_stops_is_not() {
+fn client_survives_while_it_reads_a_long_answer() {
     let mut session = watched();
     session.receive(Time::ZERO, &hostname());
     let call = request(&mut session);
     answer(&mut session, &call);
     for second in 1..20 {
-        session.on_time(at(second));
+        session.on_deadline(at(second));
         assert_eq!(session.poll(), None);
         session.advance_output(1);
     }
     let unread = session.output().len();
     for second in 20..=21 + COUNT {
         assert_eq!(session.poll(), None, "second {second}");
-        session.on_time(at(second));
+        session.on_deadline(at(second));
         assert_eq!(session.output().len(), unread, "nothing is added to it");
     }
     let expired = session.poll();
@@ -255,7 +255,7 @@ fn a_client_that_reads_a_long_answer_slowly_is_alive_and_one_that_stops_is_not()
 }
 
 #[test]
-fn a_client_that_reads_is_alive_though_it_is_never_pinged() {
+fn client_that_reads_survives_without_pings() {
     let keepalive = Keepalive {
         interval: Some(SECOND),
         count: 0,
@@ -272,37 +272,37 @@ fn a_client_that_reads_is_alive_though_it_is_never_pinged() {
     for second in 1..20 {
         session.wait_for_reader();
         session.advance_output(1);
-        session.on_time(at(second));
+        session.on_deadline(at(second));
         assert_eq!(session.poll(), None, "second {second}");
     }
     session.wait_for_reader();
-    session.on_time(at(20));
+    session.on_deadline(at(20));
     let expired = session.poll();
     assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
 }
 
 /// What it read before it was heard says nothing of the time after.
 #[test]
-fn a_client_that_has_read_everything_and_is_silent_is_given_up_in_time() {
+fn silent_client_that_has_read_everything_expires_in_time() {
     let mut session = watched();
     session.receive(at(0), &hostname());
     let call = request(&mut session);
     answer(&mut session, &call);
-    session.on_time(at(1));
+    session.on_deadline(at(1));
     sent(&mut session);
     session.receive(at(1), &pong());
     assert_eq!(session.poll(), None);
     for second in 2..2 + COUNT {
-        session.on_time(at(second));
+        session.on_deadline(at(second));
         assert_eq!(sent(&mut session), [Header::PING], "second {second}");
     }
-    session.on_time(at(2 + COUNT));
+    session.on_deadline(at(2 + COUNT));
     let expired = session.poll();
     assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
 }
 
 #[test]
-fn the_end_of_a_session_takes_5_seconds_at_most() {
+fn end_of_a_session_takes_5_seconds_at_most() {
     let close = frame(&Call::ConnectClose(()));
     for (half_closes, bytes) in [(true, hostname()), (false, [hostname(), close].concat())] {
         let mut session = watched();
@@ -318,10 +318,10 @@ fn the_end_of_a_session_takes_5_seconds_at_most() {
             assert_eq!(session.state(), SessionState::Closing);
         }
         assert_eq!(session.next_deadline(), Some(at(6)));
-        session.on_time(Time::from_nanos(at(6).as_nanos() - 1));
+        session.on_deadline(Time::from_nanos(at(6).as_nanos() - 1));
         assert_eq!(session.poll(), None);
         assert!(!session.should_close());
-        session.on_time(at(6));
+        session.on_deadline(at(6));
         let expired = Event::Expired(Expiry::Unfinished);
         assert_eq!(session.poll(), Some(expired));
         assert!(session.should_close());
@@ -329,7 +329,7 @@ fn the_end_of_a_session_takes_5_seconds_at_most() {
 }
 
 #[test]
-fn a_client_that_stays_anonymous_is_given_up_and_one_that_does_not_is_not() {
+fn only_a_client_that_stays_anonymous_expires() {
     let config = SessionConfig {
         auth: Auth::Sasl,
         awaits_handshake: true,
@@ -348,9 +348,9 @@ fn a_client_that_stays_anonymous_is_given_up_and_one_that_does_not_is_not() {
         session.receive(at(60), &frame(&Call::AuthList(())));
         assert_eq!(session.poll(), None);
         assert_eq!(session.next_deadline(), Some(at(61)));
-        session.on_time(at(60));
+        session.on_deadline(at(60));
         assert_eq!(session.poll(), None);
-        session.on_time(at(61));
+        session.on_deadline(at(61));
         let expired = Event::Expired(Expiry::Anonymous);
         assert_eq!(session.poll(), Some(expired));
         assert!(session.should_close());
@@ -359,12 +359,12 @@ fn a_client_that_stays_anonymous_is_given_up_and_one_that_does_not_is_not() {
     session.end_handshake();
     session.mark_authenticated();
     assert_eq!(session.next_deadline(), None);
-    session.on_time(at(1_000));
+    session.on_deadline(at(1_000));
     assert_eq!(session.poll(), None);
     let nobody_waits = Session::new(SessionConfig {
-        limits: Arc::new(Limits {
+        limits: Arc::new(ClientLimits {
             auth_timeout: Duration::ZERO,
-            ..Limits::default()
+            ..ClientLimits::default()
         }),
         ..config
     });
@@ -372,7 +372,7 @@ fn a_client_that_stays_anonymous_is_given_up_and_one_that_does_not_is_not() {
 }
 
 #[test]
-fn a_decision_that_comes_too_late_changes_nothing() {
+fn decision_after_expiry_changes_nothing() {
     let mut session = Session::new(SessionConfig {
         auth: Auth::Polkit,
         ..SessionConfig::default()
@@ -381,7 +381,7 @@ fn a_decision_that_comes_too_late_changes_nothing() {
     let Some(Event::Authenticate(asked)) = session.poll() else {
         panic!("polkit is not asked");
     };
-    session.on_time(at(60));
+    session.on_deadline(at(60));
     let expired = Event::Expired(Expiry::Anonymous);
     assert_eq!(session.poll(), Some(expired));
     session.authenticate(asked.ticket, AuthResult::Complete(None));

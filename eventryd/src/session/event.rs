@@ -1,122 +1,193 @@
-//! What a session hands out.
+//! The output of a session: calls, authentication requests, and notices for the log.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::AuthRequest;
-use crate::wire::{Call, DecodeError, FrameError, Header, Procedure, RemoteError};
+use crate::auth::{Nonce, Sasl, SaslError, SaslExchange, SaslProgress};
+use crate::wire::{Call, DecodeError, FrameError, Header, Procedure, RemoteError, WireString};
 
-/// A call's identity within its session. Serials do not serve: the client chooses them, and may repeat them.
+/// Identity of a call within its session. Serials do not serve: the client chooses them, and may repeat them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(pub(super) u64);
 
 /// A call to carry out; exactly one [`Session::reply`](super::Session::reply) is due for it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What to answer it with.
+    /// The identity of the call.
     pub ticket: Ticket,
-    /// The client's number for it, for the log.
+    /// The serial that the client chose, for the log.
     pub serial: u32,
-    /// What to do; [`Call::procedure`] is its line in the table.
+    /// The call; [`Call::procedure`] is its row in the table.
     ///
-    /// The flags of an open are 1 for read-only, be it asked for or forced, or 0.
+    /// The flags of an open are 1 for read-only, requested or forced, or 0.
     pub call: Call,
 }
 
-/// What there is to do or to log.
+/// A step of authentication to decide; exactly one [`Session::authenticate`](super::Session::authenticate) is due
+/// for it, and no other call is handed out before.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AuthRequest {
+    /// The identity of the call.
+    pub ticket: Ticket,
+    /// The serial that the client chose, for the log.
+    pub serial: u32,
+    /// The step.
+    pub step: AuthStep,
+}
+
+/// A step of a client's authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthStep {
+    /// The client starts a SASL mechanism.
+    SaslStart {
+        /// The name of the mechanism, which need not be an offered one.
+        mechanism: WireString,
+        /// The initial data; no data is not the same as empty data.
+        data: Option<Vec<u8>>,
+    },
+    /// The client answers a SASL challenge.
+    SaslStep {
+        /// The answer; no data is not the same as empty data.
+        data: Option<Vec<u8>>,
+    },
+    /// The client asks for polkit.
+    Polkit,
+}
+
+/// The decision about a step of authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthResult {
+    /// SASL goes on with this challenge.
+    Continue(Option<Vec<u8>>),
+    /// The client is authenticated; SASL ends with this data.
+    Complete(Option<Vec<u8>>),
+    /// The step has failed.
+    Failed(RemoteError),
+}
+
+impl AuthStep {
+    /// Applies a step of SASL to the client's `exchange`, with a new `nonce`; `None` for polkit.
+    pub fn by_sasl(
+        &self,
+        exchange: &mut SaslExchange,
+        sasl: &Sasl,
+        nonce: &Nonce,
+    ) -> Option<Result<SaslProgress, SaslError>> {
+        match self {
+            AuthStep::SaslStart { mechanism, data } => {
+                Some(exchange.start(sasl, mechanism.as_bytes(), data.as_deref(), nonce))
+            }
+            AuthStep::SaslStep { data } => Some(exchange.step(sasl, data.as_deref(), nonce)),
+            AuthStep::Polkit => None,
+        }
+    }
+}
+
+impl From<Result<SaslProgress, SaslError>> for AuthResult {
+    /// Hides the cause of a failure from the client.
+    fn from(progress: Result<SaslProgress, SaslError>) -> AuthResult {
+        match progress {
+            Ok(SaslProgress::Continue(data)) => AuthResult::Continue(data),
+            Ok(SaslProgress::Complete { data, .. }) => AuthResult::Complete(Some(data)),
+            Err(_) => AuthResult::Failed(RemoteError::authentication_failed()),
+        }
+    }
+}
+
+/// The next thing to do or to log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// A call to carry out.
     Request(Request),
-    /// Something to decide about who the client is.
+    /// A step of authentication to decide.
     Authenticate(AuthRequest),
-    /// A message was answered with an error. Worth a line in the log.
+    /// A message was answered with an error.
     Refused {
-        /// The message's header.
+        /// The header of the message.
         header: Header,
-        /// Why.
+        /// The error.
         refusal: Refusal,
     },
-    /// A message was dropped in silence. Worth a line in the log.
+    /// A message was dropped without an answer.
     Dropped {
-        /// The message's header.
+        /// The header of the message.
         header: Header,
-        /// Why.
+        /// The reason.
         reason: DropReason,
     },
-    /// The client sends calls faster than they are answered. Said once per session (DM-806).
+    /// The client sends calls faster than they are answered. Reported once per session (DM-806).
     Throttled {
-        /// The calls in progress.
+        /// The number of calls in progress.
         in_progress: usize,
     },
-    /// The client has broken the framing. The session is over, without an answer (DM-801).
+    /// The client broke the framing. The session is over, without an answer (DM-801).
     Violation(FrameError),
-    /// The client was given up. The session is over.
+    /// The client exceeded a limit. The session is over.
     Expired(Expiry),
 }
 
-/// Why a client was given up.
+/// The limit that a client exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Expiry {
-    /// It has not answered the pings (DM-906).
+    /// The client has not answered the pings (DM-906).
     #[error("connection closed due to keepalive timeout; nothing was heard for {idle:?}")]
     Dead {
-        /// How long nothing had been heard of it.
+        /// The time since its last byte.
         idle: Duration,
     },
-    /// Nobody knows who it is, and the time to find out is over (DM-603).
-    #[error("it has not authenticated in time")]
+    /// The client has not authenticated in time (DM-603).
+    #[error("not authenticated in time (eventry_auth_timeout)")]
     Anonymous,
-    /// It has ended the session and not read its answers, or its calls have not ended, in time (DM-809).
+    /// The session has ended, and its last calls have not ended or its last answers were not read in time (DM-809).
     #[error("the end of the session took too long")]
     Unfinished,
-    /// It makes calls and does not read the answers (DM-812).
-    #[error("{unsent} bytes wait for a client that does not read")]
+    /// The client makes calls and does not read the answers (DM-812).
+    #[error("{unsent} bytes of answers were not read (eventry_max_tx_bytes)")]
     Unread {
-        /// How many bytes would have been sent.
+        /// The number of bytes to send.
         unsent: usize,
     },
 }
 
-/// Why a message was dropped in silence (DM-804).
+/// The reason to drop a message without an answer (DM-804).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DropReason {
-    /// It is not a call, and its program is not served.
+    /// The message is not a call, and its program is not served.
     #[error("unknown program")]
     UnknownProgram,
-    /// It is not a call.
+    /// The message is not a call.
     #[error("not a call")]
     NotACall,
-    /// It is of the keepalive program, but neither ping nor pong.
+    /// The message is of the keepalive program, but neither ping nor pong.
     #[error("neither ping nor pong")]
     UnknownKeepalive,
 }
 
-/// Why a call was answered with an error before anybody carried it out. The text is what the client sees,
-/// but for [`AuthenticationOutOfTurn`](Refusal::AuthenticationOutOfTurn), of which it sees no more than of
-/// any other failure to authenticate.
+/// The reason to answer a message with an error instead of carrying it out. The client sees the text, except for
+/// [`AuthenticationOutOfTurn`](Refusal::AuthenticationOutOfTurn), which looks like any other failure to
+/// authenticate.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// The program, or this version of it, is not served.
     #[error("Cannot find program {program} version {version}")]
     UnknownProgram {
-        /// The program's number.
+        /// The number of the program.
         program: u32,
         /// The version.
         version: u32,
     },
-    /// A call's status must be 0.
+    /// The status of a call must be 0.
     #[error("Unexpected message status {0}")]
     Status(u32),
     /// The program has no such procedure, or it is not served.
     #[error("unknown procedure: {0}")]
     UnknownProcedure(i32),
-    /// The client has not said who it is (DM-805).
+    /// The client is not authenticated (DM-805).
     #[error("authentication required")]
     AuthenticationRequired,
-    /// The call belongs to another way to authenticate, or it is not its turn (DM-1001).
-    #[error("{} is out of turn, or of another way to authenticate", .0.name)]
+    /// The call belongs to another scheme of authentication, or is out of turn (DM-1001).
+    #[error("{} is out of turn, or of another authentication scheme", .0.name)]
     AuthenticationOutOfTurn(&'static Procedure),
     /// The arguments do not decode.
     #[error("Unable to decode message payload")]

@@ -1,9 +1,9 @@
-//! How long a silent peer is taken for alive, as a pure value: the time is an argument.
+//! Keepalive: pings to a silent client, and the decision that it is dead. The time is an argument.
 
 use eventry::Time;
 use std::time::Duration;
 
-/// When a silent client is pinged, and when it is given up (DM-903).
+/// Pings to a silent client (DM-903).
 ///
 /// ```
 /// use std::time::Duration;
@@ -15,11 +15,11 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
-    /// The silence after which a ping is sent. None and zero: the server never pings, and gives nobody up.
-    /// Default 5 s (DM-904).
+    /// The silence after which a ping is sent. With `None` or zero the server sends no pings and closes no silent
+    /// client. Default 5 s (DM-904).
     pub interval: Option<Duration>,
-    /// The pings that may go unanswered. The client is given up one interval after the last of them, so
-    /// after `interval` × (`count` + 1) of silence; with 0, after one interval without a ping. Default 5.
+    /// The number of pings without an answer. The client is closed one interval after the last one, that is after
+    /// `interval` × (`count` + 1) of silence; with 0, after one interval without a ping. Default 5.
     pub count: u32,
 }
 
@@ -32,31 +32,31 @@ impl Default for Keepalive {
     }
 }
 
-/// A watch over one client that has said that it answers pings (DM-901).
+/// Keepalive of a client that has announced that it answers pings (DM-901).
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Pinger {
     interval: Duration,
     count: u32,
-    /// The pings that may still be sent before the client is given up.
+    /// The number of pings left before the client is dead.
     pings_left: u32,
-    /// When the current interval began: when the client was last heard, or pinged.
+    /// The begin of the current interval: the time of the last byte, or of the last ping.
     since: Time,
 }
 
-/// What an interval without a sign of life calls for.
+/// The reaction to an interval without a sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Silence {
-    /// A ping.
+    /// Send a ping.
     Ping,
-    /// The client is taken for dead.
+    /// Close the client.
     Dead,
 }
 
-impl Watch {
-    /// A watch that begins at `now`; none if the server does not ping.
-    pub(super) fn begin(keepalive: Keepalive, now: Time) -> Option<Watch> {
+impl Pinger {
+    /// Begins at `now`; `None` if the server sends no pings.
+    pub(super) fn begin(keepalive: Keepalive, now: Time) -> Option<Pinger> {
         let interval = keepalive.interval.filter(|interval| !interval.is_zero())?;
-        Some(Watch {
+        Some(Pinger {
             interval,
             count: keepalive.count,
             pings_left: keepalive.count,
@@ -64,22 +64,22 @@ impl Watch {
         })
     }
 
-    /// Takes note of a sign of life.
+    /// Records a sign of life.
     pub(super) fn heard(&mut self, now: Time) {
         self.pings_left = self.count;
         self.since = now;
     }
 
-    /// When the current interval is over.
+    /// Returns the end of the current interval.
     pub(super) const fn deadline(&self) -> Time {
         self.since.after(self.interval)
     }
 
-    /// What there is to do at `now`, if the interval is over.
+    /// Returns the reaction at `now`, if the interval is over.
     ///
     /// The next interval begins at `now`, not at the deadline: however late the ping goes out, the client
     /// has a whole interval to answer it (DM-908).
-    pub(super) fn on_time(&mut self, now: Time) -> Option<Silence> {
+    pub(super) fn on_deadline(&mut self, now: Time) -> Option<Silence> {
         if now < self.deadline() {
             return None;
         }
@@ -104,75 +104,75 @@ mod tests {
         Time::ZERO.after(SECOND * u32::try_from(seconds).unwrap())
     }
 
-    fn watch(count: u32) -> Watch {
+    fn watch(count: u32) -> Pinger {
         let interval = Some(SECOND);
-        Watch::begin(Keepalive { interval, count }, Time::ZERO).unwrap()
+        Pinger::begin(Keepalive { interval, count }, Time::ZERO).unwrap()
     }
 
     #[test]
-    fn a_silent_peer_is_pinged_count_times_and_dead_an_interval_later() {
+    fn silent_peer_is_pinged_count_times_and_then_dead() {
         for count in 0..5 {
             let mut watch = watch(count);
             for second in 1..=u64::from(count) {
                 assert_eq!(watch.deadline(), at(second));
-                assert_eq!(watch.on_time(at(second)), Some(Silence::Ping));
+                assert_eq!(watch.on_deadline(at(second)), Some(Silence::Ping));
             }
             let end = at(u64::from(count) + 1);
-            assert_eq!(watch.on_time(end), Some(Silence::Dead));
+            assert_eq!(watch.on_deadline(end), Some(Silence::Dead));
         }
     }
 
     /// DM-904
     #[test]
-    fn by_default_a_silent_peer_is_dead_after_30_seconds() {
-        let mut watch = Watch::begin(Keepalive::default(), Time::ZERO).unwrap();
+    fn silent_peer_is_dead_after_30_seconds_by_default() {
+        let mut watch = Pinger::begin(Keepalive::default(), Time::ZERO).unwrap();
         for second in [5, 10, 15, 20, 25] {
-            assert_eq!(watch.on_time(at(second)), Some(Silence::Ping));
+            assert_eq!(watch.on_deadline(at(second)), Some(Silence::Ping));
         }
         assert_eq!(watch.deadline(), at(30));
-        assert_eq!(watch.on_time(at(30)), Some(Silence::Dead));
+        assert_eq!(watch.on_deadline(at(30)), Some(Silence::Dead));
     }
 
     #[test]
     fn nothing_happens_before_the_interval_is_over() {
         let mut watch = watch(0);
-        assert_eq!(watch.on_time(Time::from_nanos(999_999_999)), None);
+        assert_eq!(watch.on_deadline(Time::from_nanos(999_999_999)), None);
         assert_eq!(watch.deadline(), at(1));
     }
 
     #[test]
-    fn a_sign_of_life_begins_everything_anew() {
+    fn sign_of_life_resets_the_pings() {
         let mut watch = watch(2);
-        watch.on_time(at(1));
-        watch.on_time(at(2));
+        watch.on_deadline(at(1));
+        watch.on_deadline(at(2));
         watch.heard(Time::from_nanos(2_500_000_000));
         assert_eq!(watch.deadline(), Time::from_nanos(3_500_000_000));
-        assert_eq!(watch.on_time(at(4)), Some(Silence::Ping));
-        assert_eq!(watch.on_time(at(5)), Some(Silence::Ping));
-        assert_eq!(watch.on_time(at(6)), Some(Silence::Dead));
+        assert_eq!(watch.on_deadline(at(4)), Some(Silence::Ping));
+        assert_eq!(watch.on_deadline(at(5)), Some(Silence::Ping));
+        assert_eq!(watch.on_deadline(at(6)), Some(Silence::Dead));
     }
 
     #[test]
-    fn a_late_ping_still_leaves_a_whole_interval_to_answer_it() {
+    fn late_ping_leaves_a_whole_interval_to_answer_it() {
         let mut watch = watch(1);
-        assert_eq!(watch.on_time(at(60)), Some(Silence::Ping));
-        assert_eq!(watch.on_time(Time::from_nanos(60_999_999_999)), None);
-        assert_eq!(watch.on_time(at(61)), Some(Silence::Dead));
+        assert_eq!(watch.on_deadline(at(60)), Some(Silence::Ping));
+        assert_eq!(watch.on_deadline(Time::from_nanos(60_999_999_999)), None);
+        assert_eq!(watch.on_deadline(at(61)), Some(Silence::Dead));
     }
 
     #[test]
-    fn without_an_interval_nobody_is_watched() {
+    fn without_an_interval_no_client_is_watched() {
         for interval in [None, Some(Duration::ZERO)] {
             let keepalive = Keepalive { interval, count: 5 };
-            assert!(Watch::begin(keepalive, Time::ZERO).is_none());
+            assert!(Pinger::begin(keepalive, Time::ZERO).is_none());
         }
     }
 
     #[test]
-    fn an_interval_beyond_the_end_of_time_is_never_over() {
+    fn interval_beyond_the_end_of_time_never_ends() {
         let interval = Some(Duration::MAX);
-        let mut watch = Watch::begin(Keepalive { interval, count: 0 }, at(5)).unwrap();
+        let mut watch = Pinger::begin(Keepalive { interval, count: 0 }, at(5)).unwrap();
         assert_eq!(watch.deadline(), Time::FAR_FUTURE);
-        assert_eq!(watch.on_time(at(1 << 30)), None);
+        assert_eq!(watch.on_deadline(at(1 << 30)), None);
     }
 }

@@ -1,17 +1,15 @@
-//! One client as a pure value: bytes and `now` in, bytes and calls out.
+//! Protocol state of one client as a pure value: bytes and the time in, bytes and calls out.
 //!
-//! A [`Session`] holds what the protocol knows of one client: what of its input is not yet a whole
-//! message, which calls are in progress, what is not yet sent, and what it may do. It performs no I/O,
-//! reads no clock and takes no lock. Its invariants:
+//! A [`Session`] holds the input that is not yet a whole message, the calls in progress, the output that is not yet
+//! sent, and the access of the client. It performs no I/O, reads no clock and takes no lock. Its invariants:
 //!
-//! - nothing is decoded while the client does not read its answers, or while it has as many calls in
-//!   progress as it may, so what it can make a daemon hold is bounded;
-//! - a client that is throttled is still heard: its pings are answered (DM-905);
-//! - once the client has ended the session, or broken the framing, nothing it sent after that has any
-//!   effect;
-//! - a client that is silent for too long is given up, but none that could not be heard (DM-903, DM-908).
+//! - no message is decoded while the client does not read its answers, or has as many calls in progress as allowed;
+//!   so the memory for one client is bounded;
+//! - the pings of a throttled client are answered (DM-905);
+//! - after the client has ended the session or broken the framing, its input has no effect;
+//! - a client that is silent for too long expires, unless its input could not be read (DM-903, DM-908).
 //!
-//! It deliberately does not know what a call does, or which connection is open.
+//! The session does not know the effect of a call, or the hypervisor that is open.
 
 mod answer;
 mod auth;
@@ -21,9 +19,9 @@ mod deadline;
 #[cfg(test)]
 mod deadline_tests;
 mod event;
-#[cfg(test)]
-mod flow_tests;
 mod keepalive;
+#[cfg(test)]
+mod limits_tests;
 #[cfg(test)]
 mod tests;
 
@@ -34,34 +32,35 @@ use auth::Authentication;
 use check::Checks;
 use deadline::Clock;
 
-pub use auth::{AuthRequest, AuthResult, AuthStep};
-pub use config::{Access, Auth, Limits, SessionConfig};
-pub use event::{DropReason, Event, Expiry, Refusal, Request, Ticket};
+pub use config::{Access, Auth, ClientLimits, SessionConfig};
+pub use event::{
+    AuthRequest, AuthResult, AuthStep, DropReason, Event, Expiry, Refusal, Request, Ticket,
+};
 pub use keepalive::Keepalive;
 
 use crate::wire::{Buffer, Frame, FrameSplitter, Header, RemoteError, Reply};
 use eventry::Time;
 
-/// Where a session stands.
+/// State of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionState {
-    /// Calls are taken.
+    /// Calls are accepted.
     Serving,
-    /// The client has closed the session: calls in progress end and answers drain, nothing is taken.
+    /// The client has closed the session: calls in progress end and answers are sent.
     Closing,
-    /// The client has failed to prove who it is as often as it may: it gets its answer, nothing is taken.
+    /// The client has failed to authenticate too often: its answer is sent.
     Denied,
-    /// The client has broken the protocol, or was given up. There is nothing left to do but close.
+    /// The client has broken the protocol, or has expired. The connection is to be closed.
     Broken,
 }
 
-/// One client's protocol state.
+/// Protocol state of one client.
 ///
-/// The owner moves bytes and calls, in this order, and over again whenever one of them has changed
-/// something: [`receive`](Self::receive) what arrived, [`poll`](Self::poll) until it returns `None`,
-/// carrying out each [`Request`] and handing its result to [`reply`](Self::reply), then send
-/// [`output`](Self::output) and tell [`advance_output`](Self::advance_output) how much went. It closes when
-/// [`should_close`](Self::should_close) says so, and reads only while [`wants_read`](Self::wants_read) does.
+/// The owner repeats these steps in this order: it passes input to [`receive`](Self::receive); calls
+/// [`poll`](Self::poll) until it returns `None`, carries out each [`Request`] and passes the result to
+/// [`reply`](Self::reply); sends [`output`](Self::output), and calls [`advance_output`](Self::advance_output). It reads
+/// only while [`wants_read`](Self::wants_read) is true, and closes the connection when
+/// [`should_close`](Self::should_close) is.
 ///
 /// ```
 /// use eventry::Time;
@@ -87,32 +86,32 @@ pub enum SessionState {
 /// ```
 #[derive(Debug)]
 pub struct Session {
-    limits: Arc<Limits>,
+    limits: Arc<ClientLimits>,
     auth: Authentication,
-    /// Whether the handshake of its transport is not over.
+    /// The handshake of the transport is not completed.
     awaits_handshake: bool,
     checks: Checks,
     state: SessionState,
     splitter: FrameSplitter,
-    /// The one message that was read past while the client was throttled.
+    /// The message that was skipped while the client is throttled.
     parked: Option<Box<Parked>>,
     in_progress: Vec<Pending>,
     next_ticket: u64,
     output: Buffer,
-    /// How many bytes were sent so far.
+    /// The number of bytes that were sent.
     sent: u64,
-    /// What stopped the last poll.
+    /// The reason why the last poll returned `None`.
     halt: Halt,
-    /// The messages that may still be taken in this turn.
+    /// The number of messages left in this turn.
     budget: usize,
     input_ended: bool,
     throttle_reported: bool,
     clock: Clock,
-    /// Why it was given up, until that is handed out.
+    /// The limit that was exceeded, until it is handed out.
     expired: Option<Expiry>,
 }
 
-/// A message that was read past. Boxed where it is kept: few clients ever have one.
+/// A message that was skipped. Boxed in the session: few clients ever have one.
 #[derive(Debug)]
 struct Parked {
     header: Header,
@@ -124,25 +123,25 @@ struct Parked {
 struct Pending {
     ticket: Ticket,
     header: Header,
-    /// For an open: whether the connection is read-only once it has succeeded.
+    /// For an open: the access after it has succeeded.
     opens: Option<Access>,
-    /// Whether it decides who the client is.
+    /// The call is a step of authentication.
     authenticates: bool,
 }
 
-/// Why there was nothing to hand out.
+/// The reason why a poll returned `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Halt {
-    /// No complete message is left.
+    /// The input has no complete message.
     NoInput,
-    /// A complete message waits for a call to end or for output to go.
+    /// A complete message waits for a call to end or for output to be sent.
     Waiting,
-    /// This turn's messages are used up.
+    /// The messages of this turn are used up.
     Budget,
 }
 
 impl Session {
-    /// The session of a client that was just accepted.
+    /// Creates the session of a client that was just accepted.
     #[must_use]
     pub fn new(config: SessionConfig) -> Self {
         let SessionConfig {
@@ -185,9 +184,9 @@ impl Session {
         }
     }
 
-    /// Takes bytes as they arrived at `now`. They count as a sign of life, whatever they are (DM-905).
+    /// Takes bytes that arrived at `now`. Any bytes are a sign of life (DM-905).
     ///
-    /// Bytes of a session that no longer serves are dropped.
+    /// A session that does not serve drops them.
     pub fn receive(&mut self, now: Time, bytes: &[u8]) {
         self.clock.heard(now);
         if self.state == SessionState::Serving && !bytes.is_empty() {
@@ -196,36 +195,36 @@ impl Session {
         }
     }
 
-    /// Says that the client sends no more. What it sent is still answered, for as long as
-    /// [`Limits::max_linger`] after the time that the session was last told (DM-809).
+    /// Records that the client sends no more. Its input is still answered, until [`ClientLimits::max_linger`] after
+    /// the latest time that was passed in (DM-809).
     pub fn end_of_input(&mut self) {
         self.input_ended = true;
         self.clock.begin_end(self.limits.max_linger);
     }
 
-    /// Takes nothing more from the client, because the daemon stops. What it sent is still answered; how long
-    /// that may take is the daemon's concern.
+    /// Takes no more input, because the daemon stops. Earlier input is still answered; the daemon limits the time
+    /// for that.
     pub fn finish(&mut self) {
         self.input_ended = true;
         self.clock.end_keepalive();
     }
 
-    /// Allows the next [`poll`](Self::poll)s no more messages than there may be calls in progress, so that a
-    /// client that sends without end leaves others their turn (DM-808).
+    /// Begins a turn, in which [`poll`](Self::poll) takes no more messages than there may be calls in progress, so
+    /// that a client that sends without end leaves other clients their turn (DM-808).
     pub fn begin_turn(&mut self) {
         self.budget = self.limits.max_client_requests.get();
     }
 
-    /// Whether [`poll`](Self::poll) has stopped because this turn's messages are used up, and there may be more.
+    /// Tests if [`poll`](Self::poll) has stopped because the messages of this turn are used up.
     #[must_use]
     pub fn has_more(&self) -> bool {
         self.halt == Halt::Budget
     }
 
-    /// The next thing to do or to log; `None` if there is nothing before more bytes arrive, a call is
-    /// answered, output is sent or, if it [has more](Self::has_more), another turn begins.
+    /// Returns the next event; `None` until more bytes arrive, a call is answered, output is sent or, if the session
+    /// [has more](Self::has_more) messages, another turn begins.
     ///
-    /// Pings, and the calls that concern the protocol itself, are answered on the way.
+    /// Pings, and calls that concern the protocol itself, are answered on the way.
     pub fn poll(&mut self) -> Option<Event> {
         if let Some(expiry) = self.expired.take() {
             return Some(Event::Expired(expiry));
@@ -247,11 +246,11 @@ impl Session {
             if let Some(parked) = parked {
                 self.budget -= 1;
                 let Parked { header, payload } = *parked;
-                let verdict = self.checks.judge(&Frame {
+                let checked = self.checks.check(&Frame {
                     header,
                     payload: &payload,
                 });
-                if let Some(event) = self.carry_out(header, verdict) {
+                if let Some(event) = self.react(header, checked) {
                     return Some(event);
                 }
                 continue;
@@ -289,21 +288,21 @@ impl Session {
                 }
                 continue;
             }
-            let verdict = self.checks.judge(&frame);
+            let checked = self.checks.check(&frame);
             self.splitter.consume();
             self.budget -= 1;
-            if let Some(event) = self.carry_out(header, verdict) {
+            if let Some(event) = self.react(header, checked) {
                 return Some(event);
             }
         }
         None
     }
 
-    /// Answers the call of `ticket`. Call [`poll`](Self::poll) afterwards: another call may now be due.
+    /// Answers the call of `ticket`. [`poll`](Self::poll) is due afterwards: the next call may have waited for it.
     ///
-    /// A reply that is longer than the protocol allows is answered with an error in its place. An answer to
-    /// a broken session is dropped (DM-810), and so is a second answer to the same call. A client that has not
-    /// read the answers before it is given up if there are too many (DM-812).
+    /// A reply that is longer than the protocol allows is replaced by an error. An answer for a broken session is
+    /// dropped (DM-810), and so is a second answer to the same call. The session expires if too many answers are not
+    /// read (DM-812).
     ///
     /// # Panics
     /// If the reply is of another procedure than the call: the client would misread it.
@@ -338,39 +337,38 @@ impl Session {
         }
     }
 
-    /// Says that the client has proved who it is. Calls are open to it from now on, and the limit for its
-    /// messages is the ordinary one.
+    /// Records that the client is authenticated. It may make calls, and [`ClientLimits::max_frame`] applies.
     pub fn mark_authenticated(&mut self) {
         self.auth.complete();
         self.checks.authenticated = true;
         self.splitter.set_limit(self.limits.max_frame);
     }
 
-    /// The bytes to send.
+    /// Returns the bytes to send.
     #[must_use]
     pub fn output(&self) -> &[u8] {
         self.output.as_slice()
     }
 
-    /// Says that the first `count` bytes of [`output`](Self::output) were sent. Call
-    /// [`poll`](Self::poll) afterwards: input may have waited for the room.
+    /// Records that the first `count` bytes of [`output`](Self::output) were sent. [`poll`](Self::poll) is due
+    /// afterwards: input may have waited for the room.
     ///
     /// # Panics
-    /// If there are fewer.
+    /// If the output is shorter.
     pub fn advance_output(&mut self, count: usize) {
         self.output.consume(count);
         self.sent += count as u64;
     }
 
-    /// Says that nothing of [`output`](Self::output) can be sent now: the client has to read first. If some of
-    /// it can be sent later, the client is alive, though it says nothing.
+    /// Records that [`output`](Self::output) cannot be sent before the client reads. If some of it can be sent later,
+    /// the client is alive although it sends nothing.
     pub fn wait_for_reader(&mut self) {
         if self.wants_write() {
             self.clock.note_unread(self.sent);
         }
     }
 
-    /// Whether to read from the client. If not, it has to read first, or wait for a call of its own.
+    /// Tests if input is to be read. If not, the client has to read first, or a call has to end.
     #[must_use]
     pub fn wants_read(&self) -> bool {
         let stalled = match self.halt {
@@ -384,16 +382,16 @@ impl Session {
             && self.output.len() < self.limits.max_output.get()
     }
 
-    /// Whether there is anything to send.
+    /// Tests if output is to be sent.
     #[must_use]
     pub fn wants_write(&self) -> bool {
         self.output.len() > 0
     }
 
-    /// Whether to close the connection now. Valid once [`poll`](Self::poll) has returned `None`.
+    /// Tests if the connection is to be closed. Valid when [`poll`](Self::poll) has returned `None`.
     ///
-    /// So it is after a violation at once (DM-801), when the client was given up (DM-906), and after a close or the end of the input when all
-    /// calls are answered and all answers sent (DM-809, DM-811).
+    /// It is after a violation (DM-801) and an expiry (DM-906) at once, and after a close or the end of the input when
+    /// all calls are answered and all answers are sent (DM-809, DM-811).
     #[must_use]
     pub fn should_close(&self) -> bool {
         let drained = self.in_progress.is_empty() && !self.wants_write();
@@ -404,51 +402,50 @@ impl Session {
         }
     }
 
-    /// Where the session stands.
+    /// Returns the state of the session.
     #[must_use]
     pub const fn state(&self) -> SessionState {
         self.state
     }
 
-    /// Whether the client need not, or need no longer, prove who it is.
+    /// Tests if the client is authenticated, or need not be.
     #[must_use]
     pub const fn is_authenticated(&self) -> bool {
         self.checks.authenticated
     }
 
-    /// Says that the handshake of the transport is over, and nothing of it speaks against the client.
+    /// Records that the handshake of the transport was completed successfully.
     pub const fn end_handshake(&mut self) {
         self.awaits_handshake = false;
     }
 
-    /// Whether nobody knows yet who the client is: it has not authenticated, or the handshake of its
-    /// transport is not over. It is given up after [`Limits::auth_timeout`] (DM-603).
+    /// Tests if the client is anonymous: it is not authenticated, or the handshake of its transport is not completed.
+    /// The session expires after [`ClientLimits::auth_timeout`] then (DM-603).
     #[must_use]
     pub const fn is_anonymous(&self) -> bool {
         self.awaits_handshake || !self.is_authenticated()
     }
 
-    /// What the client may do: as configured, and read-only from the moment it opened so (DM-1101).
+    /// Returns the access of the client: as configured, or read-only after a read-only open (DM-1101).
     #[must_use]
     pub const fn access(&self) -> Access {
         self.checks.access
     }
 
-    /// How many calls are handed out and not answered.
+    /// Returns the number of calls that were handed out and are not answered.
     #[must_use]
     pub fn calls_in_progress(&self) -> usize {
         self.in_progress.len()
     }
 
-    /// When bytes last arrived; [`Time::ZERO`] if none have.
+    /// Returns the time of the last byte; [`Time::ZERO`] if no byte has arrived.
     #[must_use]
     pub const fn last_heard(&self) -> Time {
         self.clock.last_heard()
     }
 
-    /// Whether the next call has to wait for one in progress: there are as many as may be (DM-806), or
-    /// one of them opens the connection or decides who the client is, and until it ends nobody knows what
-    /// the next may do.
+    /// Tests if the next call has to wait for one in progress: there are as many as allowed (DM-806), or one of them
+    /// decides about the access of the next one, as an open and a step of authentication do.
     fn is_busy(&self) -> bool {
         self.is_throttled()
             || self
@@ -461,19 +458,19 @@ impl Session {
         self.in_progress.len() >= self.limits.max_client_requests.get()
     }
 
-    /// Whether nothing is read because calls have to end first, so that nobody knows what the client says.
+    /// Tests if nothing is read because calls have to end first, so that the client cannot be heard.
     fn waits_for_calls(&self) -> bool {
         let has_room = self.output.len() < self.limits.max_output.get();
         has_room && !self.in_progress.is_empty() && !self.wants_read() && !self.has_more()
     }
 
-    /// Gives the client up: what was not sent is lost (DM-906).
+    /// Ends the session at once: unsent output is lost (DM-906).
     fn expire(&mut self, expiry: Expiry) {
         self.abandon(SessionState::Broken);
         self.expired = Some(expiry);
     }
 
-    /// Whether only the parked message waits, so that a ping behind it can still be read (DM-905).
+    /// Tests if only the skipped message waits, so that a ping behind it can be read (DM-905).
     fn is_parked_only(&self) -> bool {
         self.parked.is_some() && matches!(self.splitter.head(), Ok(None))
     }

@@ -12,10 +12,10 @@ const CALLS: usize = 2;
 
 /// A session in which two calls may be in progress and little may be unsent.
 fn session(max_output: usize) -> Session {
-    let limits = Limits {
+    let limits = ClientLimits {
         max_client_requests: NonZeroUsize::new(CALLS).unwrap(),
         max_output: NonZeroUsize::new(max_output).unwrap(),
-        ..Limits::default()
+        ..ClientLimits::default()
     };
     Session::new(SessionConfig {
         limits: limits.into(),
@@ -77,7 +77,7 @@ fn sent(session: &mut Session) -> Vec<(i32, u32)> {
 }
 
 #[test]
-fn a_call_above_the_limit_waits_for_one_to_end() {
+fn call_above_the_limit_waits_for_one_to_end() {
     let mut session = session(1 << 20);
     session.receive(
         Time::ZERO,
@@ -112,7 +112,7 @@ fn a_call_above_the_limit_waits_for_one_to_end() {
 }
 
 #[test]
-fn a_ping_passes_by_the_calls_and_the_one_parked() {
+fn ping_overtakes_calls_and_the_skipped_message() {
     let mut session = session(1 << 20);
     session.receive(
         Time::ZERO,
@@ -148,7 +148,7 @@ fn a_ping_passes_by_the_calls_and_the_one_parked() {
 }
 
 #[test]
-fn what_the_session_answers_itself_waits_its_turn_too() {
+fn call_that_the_session_answers_waits_for_its_turn() {
     let mut session = session(1 << 20);
     session.receive(
         Time::ZERO,
@@ -167,7 +167,7 @@ fn what_the_session_answers_itself_waits_its_turn_too() {
 }
 
 #[test]
-fn no_call_overtakes_the_open_that_decides_what_it_may_do() {
+fn no_call_overtakes_an_open() {
     let mut session = session(1 << 20);
     session.receive(Time::ZERO, &[open(1), hostname(1)].concat());
     let opening = request(&mut session).unwrap();
@@ -179,7 +179,7 @@ fn no_call_overtakes_the_open_that_decides_what_it_may_do() {
 }
 
 #[test]
-fn an_open_is_handed_out_with_the_flags_that_apply() {
+fn open_is_handed_out_with_the_flags_that_apply() {
     for (access, flags, expected) in [
         (Access::ReadWrite, 0xffff_fffe, 0),
         (Access::ReadWrite, 0xffff_ffff, 1),
@@ -198,7 +198,7 @@ fn an_open_is_handed_out_with_the_flags_that_apply() {
 }
 
 #[test]
-fn an_open_that_fails_leaves_the_access_as_it_was() {
+fn failed_open_leaves_the_access_unchanged() {
     let mut session = session(1 << 20);
     session.receive(Time::ZERO, &open(1));
     let opening = request(&mut session).unwrap();
@@ -207,7 +207,7 @@ fn an_open_that_fails_leaves_the_access_as_it_was() {
 }
 
 #[test]
-fn a_client_that_does_not_read_stalls_itself() {
+fn client_that_does_not_read_is_not_read() {
     let mut session = session(100);
     let flood = ping().repeat(1_000);
     session.receive(Time::ZERO, &flood);
@@ -234,7 +234,7 @@ fn a_client_that_does_not_read_stalls_itself() {
 }
 
 #[test]
-fn a_backlog_stops_reading_even_if_answers_come_late() {
+fn backlog_stops_reading_even_if_answers_come_late() {
     let mut session = session(50);
     session.receive(Time::ZERO, &[hostname(1), hostname(2)].concat());
     let calls = [
@@ -250,7 +250,7 @@ fn a_backlog_stops_reading_even_if_answers_come_late() {
 }
 
 #[test]
-fn the_end_of_the_input_lets_everything_before_it_finish() {
+fn input_before_a_half_close_is_answered() {
     let mut session = session(1 << 20);
     let half = &hostname(9)[..20];
     session.receive(
@@ -278,7 +278,7 @@ fn the_end_of_the_input_lets_everything_before_it_finish() {
 }
 
 #[test]
-fn a_close_lets_calls_in_progress_finish_and_their_answers_drain() {
+fn close_waits_for_calls_in_progress_and_their_answers() {
     let mut session = session(1 << 20);
     session.receive(
         Time::ZERO,
@@ -295,7 +295,7 @@ fn a_close_lets_calls_in_progress_finish_and_their_answers_drain() {
 }
 
 #[test]
-fn an_answer_to_a_broken_session_is_dropped() {
+fn answer_for_a_broken_session_is_dropped() {
     let mut session = session(1 << 20);
     session.receive(Time::ZERO, &[&hostname(1)[..], &[0; 4]].concat());
     let first = request(&mut session).unwrap();
@@ -324,7 +324,7 @@ fn calls_with_the_same_serial_are_kept_apart() {
 }
 
 #[test]
-fn a_reply_too_long_for_the_protocol_becomes_an_error() {
+fn reply_too_long_for_the_protocol_becomes_an_error() {
     let mut session = session(1 << 20);
     session.receive(Time::ZERO, &hostname(1));
     let call = request(&mut session).unwrap();

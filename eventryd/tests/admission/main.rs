@@ -5,7 +5,10 @@
 mod oracle;
 
 use eventry::Time;
-use eventryd::flow::{Newcomer, PLACE_PATIENCE, Peer, PlaceLimits, Places, Step, Verdict};
+use eventryd::admission::{
+    AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, ClientAdmission,
+    EVICTION_GRACE, Peer, PendingClient,
+};
 use oracle::Naive;
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
@@ -15,6 +18,12 @@ fn user(uid: u32) -> Peer {
     Peer::User(Some(uid))
 }
 
+/// The eviction of a client for the sake of `max_anonymous`.
+fn evict(id: u64, max_anonymous: usize) -> AdmissionStep {
+    let limit = AdmissionLimit::Anonymous(max_anonymous);
+    AdmissionStep::Evict { id, limit }
+}
+
 fn address(last: u8) -> Peer {
     Peer::V4(Ipv4Addr::new(192, 0, 2, last))
 }
@@ -22,29 +31,29 @@ fn address(last: u8) -> Peer {
 /// What happens. Clients are chosen among those who are there by a number.
 #[derive(Clone, Debug)]
 enum Happening {
-    Arrive(Newcomer),
+    Arrive(PendingClient),
     Speak(usize),
     Vanish(usize),
     Progress(usize, bool),
     Settle(usize),
     Go(usize),
     Pass(Duration),
-    Change(PlaceLimits),
+    Change(AdmissionLimits),
 }
 
-fn limits() -> impl Strategy<Value = PlaceLimits> {
-    (1..8_usize, 0..4_usize).prop_map(|(max_clients, max_anonymous)| PlaceLimits {
+fn limits() -> impl Strategy<Value = AdmissionLimits> {
+    (1..8_usize, 0..4_usize).prop_map(|(max_clients, max_anonymous)| AdmissionLimits {
         max_clients,
         max_anonymous,
         max_waiting: 12,
-        patience: PLACE_PATIENCE,
+        eviction_grace: EVICTION_GRACE,
     })
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
     let peer = prop_oneof![(0..3_u32).prop_map(user), (0..3_u8).prop_map(address)];
     let newcomer = (peer, any::<bool>());
-    let newcomer = newcomer.prop_map(|(peer, anonymous)| Newcomer { peer, anonymous });
+    let newcomer = newcomer.prop_map(|(peer, anonymous)| PendingClient { peer, anonymous });
     prop_oneof![
         8 => newcomer.prop_map(Happening::Arrive),
         6 => any::<usize>().prop_map(Happening::Speak),
@@ -69,7 +78,7 @@ proptest! {
         limits in limits(),
         happenings in prop::collection::vec(happening(), 1..80),
     ) {
-        let mut places = Places::new(limits);
+        let mut clients = ClientAdmission::new(limits);
         let mut naive = Naive { limits, clients: Vec::new(), waiting: Vec::new() };
         let mut now = Time::ZERO;
         for (id, happening) in (1..).zip(happenings) {
@@ -79,17 +88,17 @@ proptest! {
             match happening {
                 Happening::Arrive(newcomer) => {
                     let admitted = naive.arrive(now, id, newcomer);
-                    match places.arrive(now, id, newcomer) {
-                        Verdict::Admit => prop_assert!(admitted),
-                        Verdict::Wait => prop_assert!(!admitted),
-                        Verdict::Refuse(refused) => {
+                    match clients.arrive(now, id, newcomer) {
+                        AdmissionDecision::Admit => prop_assert!(admitted),
+                        AdmissionDecision::Wait => prop_assert!(!admitted),
+                        AdmissionDecision::Reject(refused) => {
                             prop_assert!(!admitted);
                             let one = *naive.waiting.iter().find(|w| w.id == refused).unwrap();
                             let count = |peer| naive.waiting.iter().filter(|w| w.newcomer.peer == peer).count();
                             let most = naive.waiting.iter().map(|w| count(w.newcomer.peer)).max();
                             prop_assert_eq!(Some(count(one.newcomer.peer)), most);
                             if refused != id {
-                                places.gone(refused, one.newcomer.peer);
+                                clients.gone(refused, one.newcomer.peer);
                             }
                             naive.waiting.retain(|w| w.id != refused);
                         }
@@ -97,7 +106,7 @@ proptest! {
                 }
                 Happening::Speak(who) => if let Some(at) = chosen_waiting(who) {
                     let one = naive.waiting[at];
-                    places.spoke(now, one.id);
+                    clients.spoke(now, one.id);
                     if !one.speaks {
                         naive.waiting.remove(at);
                         naive.waiting.push(oracle::Waiting { speaks: true, since: now, ..one });
@@ -105,47 +114,47 @@ proptest! {
                 },
                 Happening::Vanish(who) => if let Some(at) = chosen_waiting(who) {
                     let one = naive.waiting.remove(at);
-                    places.gone(one.id, one.newcomer.peer);
+                    clients.gone(one.id, one.newcomer.peer);
                 },
                 Happening::Progress(who, waits) => if let Some(at) = chosen(who) {
                     let client = &mut naive.clients[at];
-                    places.progressed(now, client.id, waits);
+                    clients.progressed(now, client.id, waits);
                     client.has_spoken = true;
                     client.since = (!waits).then_some(now);
                 },
                 Happening::Settle(who) => if let Some(at) = chosen(who) {
-                    places.settled(naive.clients[at].id);
-                    naive.clients[at].is_stranger = false;
+                    clients.identified(naive.clients[at].id);
+                    naive.clients[at].is_unidentified = false;
                 },
                 Happening::Go(who) => if let Some(at) = chosen(who) {
                     let client = naive.clients.remove(at);
-                    places.gone(client.id, client.newcomer.peer);
+                    clients.gone(client.id, client.newcomer.peer);
                 },
                 Happening::Pass(time) => now = now.after(time),
                 Happening::Change(limits) => {
                     naive.limits = limits;
-                    places.set_limits(limits);
+                    clients.set_limits(limits);
                 }
             }
             loop {
-                let (step, expected) = (places.next(now), naive.next(now));
+                let (step, expected) = (clients.next(now), naive.next(now));
                 prop_assert_eq!(step, expected);
                 match step {
                     // Its connection is closed a moment later.
-                    Some(Step::Evict(id)) => places.gone(id, user(0)),
-                    Some(Step::Admit(_)) => {}
+                    Some(AdmissionStep::Evict { id, .. }) => clients.gone(id, user(0)),
+                    Some(AdmissionStep::Admit(_)) => {}
                     None => break,
                 }
             }
-            prop_assert_eq!(places.waiting(), naive.waiting.len());
+            prop_assert_eq!(clients.waiting(), naive.waiting.len());
             // Nothing changes by itself before the time it names.
-            if let Some(at) = places.retry_at(now) {
+            if let Some(at) = clients.retry_at(now) {
                 prop_assert!(at > now);
                 let before = Time::from_nanos(at.as_nanos() - 1);
-                prop_assert_eq!(places.next(before), None);
+                prop_assert_eq!(clients.next(before), None);
             } else {
                 let never = Time::from_nanos(u64::MAX - 1);
-                prop_assert_eq!(places.next(never), None);
+                prop_assert_eq!(clients.next(never), None);
             }
         }
     }
@@ -153,41 +162,41 @@ proptest! {
 
 /// A daemon with these limits, and what happens to it.
 struct Scene {
-    places: Places,
+    clients: ClientAdmission,
     now: Time,
     last: u64,
 }
 
 impl Scene {
     fn new(max_clients: usize, max_anonymous: usize) -> Scene {
-        let limits = PlaceLimits {
+        let limits = AdmissionLimits {
             max_clients,
             max_anonymous,
             max_waiting: 1000,
-            patience: PLACE_PATIENCE,
+            eviction_grace: EVICTION_GRACE,
         };
         Scene {
-            places: Places::new(limits),
+            clients: ClientAdmission::new(limits),
             now: Time::ZERO,
             last: 0,
         }
     }
 
-    fn arrive(&mut self, peer: Peer, anonymous: bool) -> (u64, Verdict) {
+    fn arrive(&mut self, peer: Peer, anonymous: bool) -> (u64, AdmissionDecision) {
         self.last += 1;
-        let newcomer = Newcomer { peer, anonymous };
-        let arrival = self.places.arrive(self.now, self.last, newcomer);
+        let newcomer = PendingClient { peer, anonymous };
+        let arrival = self.clients.arrive(self.now, self.last, newcomer);
         (self.last, arrival)
     }
 
     /// The same of one who says something at once; whether it has a place.
     fn arrive_speaking(&mut self, peer: Peer, anonymous: bool) -> (u64, bool) {
         let (id, verdict) = self.arrive(peer, anonymous);
-        self.places.spoke(self.now, id);
+        self.clients.spoke(self.now, id);
         let steps = self.steps();
         (
             id,
-            verdict == Verdict::Admit || steps.contains(&Step::Admit(id)),
+            verdict == AdmissionDecision::Admit || steps.contains(&AdmissionStep::Admit(id)),
         )
     }
 
@@ -195,17 +204,17 @@ impl Scene {
         self.now = self.now.after(Duration::from_millis(millis));
     }
 
-    fn steps(&mut self) -> Vec<Step> {
-        std::iter::from_fn(|| self.places.next(self.now)).collect()
+    fn steps(&mut self) -> Vec<AdmissionStep> {
+        std::iter::from_fn(|| self.clients.next(self.now)).collect()
     }
 
     /// Whether the newcomer `id` is given a place before long, and what the others had to do for it.
     fn is_admitted_soon(&mut self, id: u64) -> bool {
         for _ in 0..100 {
-            if self.steps().contains(&Step::Admit(id)) {
+            if self.steps().contains(&AdmissionStep::Admit(id)) {
                 return true;
             }
-            match self.places.retry_at(self.now) {
+            match self.clients.retry_at(self.now) {
                 Some(at) if at.since(Time::ZERO) < Duration::from_secs(5) => self.now = at,
                 _ => return false,
             }
@@ -223,13 +232,13 @@ fn forty_silent_clients_of_one_user_block_no_other_client() {
     // Not even at that moment.
     let (id, has_place) = scene.arrive_speaking(user(0), true);
     assert!(has_place || scene.is_admitted_soon(id));
-    assert!(scene.now.since(Time::ZERO) <= PLACE_PATIENCE / 2);
+    assert!(scene.now.since(Time::ZERO) <= EVICTION_GRACE / 2);
     // And later at once, one after the other.
-    scene.pass(PLACE_PATIENCE.as_millis() as u64);
+    scene.pass(EVICTION_GRACE.as_millis() as u64);
     for _ in 0..500 {
         let (id, has_place) = scene.arrive_speaking(user(0), true);
         assert!(has_place);
-        scene.places.settled(id);
+        scene.clients.identified(id);
         scene.steps();
         scene.pass(20);
         // Whoever had to give way comes back.
@@ -250,7 +259,7 @@ fn flooding_peer_is_evicted_for_another_peer() {
             let (id, has_place) = scene.arrive_speaking(flood, true);
             if has_place {
                 // They wait for us, and would for ever.
-                scene.places.progressed(scene.now, id, true);
+                scene.clients.progressed(scene.now, id, true);
             }
         }
         scene.pass(10);
@@ -259,7 +268,7 @@ fn flooding_peer_is_evicted_for_another_peer() {
         assert!(!has_place, "nobody is cut off in the midst");
         let begun = scene.now;
         assert!(scene.is_admitted_soon(id));
-        assert!(scene.now.since(begun) <= PLACE_PATIENCE);
+        assert!(scene.now.since(begun) <= EVICTION_GRACE);
     }
 }
 
@@ -268,21 +277,21 @@ fn progressing_client_is_not_evicted_by_its_own_peer() {
     let mut scene = Scene::new(5000, 2);
     let (first, _) = scene.arrive(user(1), true);
     let (second, _) = scene.arrive(user(1), true);
-    scene.places.progressed(scene.now, second, false);
+    scene.clients.progressed(scene.now, second, false);
     scene.pass(400);
-    scene.places.progressed(scene.now, first, false);
+    scene.clients.progressed(scene.now, first, false);
     for _ in 0..10 {
         scene.arrive_speaking(user(1), true);
     }
     scene.pass(200);
-    assert_eq!(scene.steps(), [Step::Evict(second), Step::Admit(3)]);
+    assert_eq!(scene.steps(), [evict(second, 2), AdmissionStep::Admit(3)]);
     scene.pass(200);
     assert_eq!(scene.steps(), [], "both have done something in time");
-    scene.places.progressed(scene.now, first, true);
+    scene.clients.progressed(scene.now, first, true);
     scene.pass(10_000);
     // The first one waits for us; it is never its fault.
     let steps = scene.steps();
-    assert!(!steps.contains(&Step::Evict(first)), "{steps:?}");
+    assert!(!steps.contains(&evict(first, 2)), "{steps:?}");
 }
 
 #[test]
@@ -291,10 +300,10 @@ fn light_peer_is_never_evicted_for_a_heavy_one() {
     let (light, _) = scene.arrive(user(1), true);
     for _ in 0..1000 {
         scene.arrive(user(2), true);
-        scene.places.spoke(scene.now, scene.last);
+        scene.clients.spoke(scene.now, scene.last);
         scene.pass(7);
         let steps = scene.steps();
-        assert!(!steps.contains(&Step::Evict(light)), "{steps:?}");
+        assert!(!steps.contains(&evict(light, 20)), "{steps:?}");
     }
 }
 
@@ -302,14 +311,17 @@ fn light_peer_is_never_evicted_for_a_heavy_one() {
 fn silent_client_is_evicted_before_a_speaking_one() {
     let mut scene = Scene::new(5000, 2);
     let (speaking, _) = scene.arrive(user(1), true);
-    scene.places.progressed(scene.now, speaking, false);
+    scene.clients.progressed(scene.now, speaking, false);
     scene.pass(100);
     let (silent, _) = scene.arrive(user(1), true);
     scene.pass(5000);
     let (third, _) = scene.arrive(user(1), true);
     assert_eq!(scene.steps(), [], "who says nothing wants nothing");
-    scene.places.spoke(scene.now, third);
-    assert_eq!(scene.steps(), [Step::Evict(silent), Step::Admit(third)]);
+    scene.clients.spoke(scene.now, third);
+    assert_eq!(
+        scene.steps(),
+        [evict(silent, 2), AdmissionStep::Admit(third)]
+    );
 }
 
 #[test]
@@ -318,9 +330,9 @@ fn anonymous_limits_of_network_and_local_are_separate() {
     for last in 0..100 {
         scene.arrive_speaking(address(last), true);
     }
-    assert_eq!(scene.arrive(user(0), true).1, Verdict::Admit);
-    assert_eq!(scene.arrive(user(0), true).1, Verdict::Admit);
-    assert_eq!(scene.arrive(user(0), true).1, Verdict::Wait);
+    assert_eq!(scene.arrive(user(0), true).1, AdmissionDecision::Admit);
+    assert_eq!(scene.arrive(user(0), true).1, AdmissionDecision::Admit);
+    assert_eq!(scene.arrive(user(0), true).1, AdmissionDecision::Wait);
 }
 
 #[test]
@@ -328,14 +340,14 @@ fn peer_with_all_known_slots_leaves_room_for_others() {
     let mut scene = Scene::new(320, 0);
     for _ in 0..17 {
         let (id, _) = scene.arrive(user(0), false);
-        scene.places.settled(id);
+        scene.clients.identified(id);
     }
     loop {
         let (id, has_place) = scene.arrive_speaking(address(1), false);
         if !has_place {
             break;
         }
-        scene.places.settled(id);
+        scene.clients.identified(id);
     }
     scene.pass(100_000);
     assert_eq!(
@@ -347,7 +359,7 @@ fn peer_with_all_known_slots_leaves_room_for_others() {
     // Somebody with a few, and somebody with none; and not for ever.
     let mut has_place = |peer| {
         let (id, has_place) = scene.arrive_speaking(peer, false);
-        scene.places.settled(id);
+        scene.clients.identified(id);
         has_place
     };
     assert!(has_place(user(0)));
@@ -355,46 +367,46 @@ fn peer_with_all_known_slots_leaves_room_for_others() {
     assert_eq!((0..100).filter(|_| has_place(user(2))).count(), 15);
     // The last ones were for local users; another address waits.
     assert!(!has_place(address(2)));
-    scene.places.gone(1, user(0));
+    scene.clients.gone(1, user(0));
     assert_eq!(scene.steps().len(), 1);
 }
 
 #[test]
 fn full_queue_refuses_the_longest_silent_client() {
-    let limits = PlaceLimits {
+    let limits = AdmissionLimits {
         max_clients: 10,
         max_anonymous: 1,
         max_waiting: 3,
-        patience: PLACE_PATIENCE,
+        eviction_grace: EVICTION_GRACE,
     };
-    let mut places = Places::new(limits);
-    let arrive = |places: &mut Places, id, uid| {
+    let mut clients = ClientAdmission::new(limits);
+    let arrive = |clients: &mut ClientAdmission, id, uid| {
         let peer = user(uid);
         let anonymous = true;
-        places.arrive(Time::ZERO, id, Newcomer { peer, anonymous })
+        clients.arrive(Time::ZERO, id, PendingClient { peer, anonymous })
     };
-    assert_eq!(arrive(&mut places, 1, 0), Verdict::Admit);
+    assert_eq!(arrive(&mut clients, 1, 0), AdmissionDecision::Admit);
     for id in [2, 3, 4] {
-        assert_eq!(arrive(&mut places, id, 0), Verdict::Wait);
+        assert_eq!(arrive(&mut clients, id, 0), AdmissionDecision::Wait);
     }
-    places.spoke(Time::ZERO, 2);
-    assert_eq!(arrive(&mut places, 5, 0), Verdict::Refuse(3));
-    places.gone(3, user(0));
+    clients.spoke(Time::ZERO, 2);
+    assert_eq!(arrive(&mut clients, 5, 0), AdmissionDecision::Reject(3));
+    clients.gone(3, user(0));
     assert_eq!(
-        arrive(&mut places, 6, 1),
-        Verdict::Refuse(4),
+        arrive(&mut clients, 6, 1),
+        AdmissionDecision::Reject(4),
         "the other peer waits"
     );
-    places.gone(4, user(0));
+    clients.gone(4, user(0));
     for id in [5, 6] {
-        places.spoke(Time::ZERO, id);
+        clients.spoke(Time::ZERO, id);
     }
     assert_eq!(
-        arrive(&mut places, 7, 0),
-        Verdict::Refuse(7),
+        arrive(&mut clients, 7, 0),
+        AdmissionDecision::Reject(7),
         "all others speak"
     );
-    assert_eq!(places.waiting(), 3);
+    assert_eq!(clients.waiting(), 3);
 }
 
 #[test]
@@ -402,21 +414,21 @@ fn lower_limits_keep_identified_clients() {
     let mut scene = Scene::new(10, 0);
     for _ in 0..10 {
         let (id, _) = scene.arrive(user(1), false);
-        scene.places.settled(id);
+        scene.clients.identified(id);
     }
-    scene.places.set_limits(PlaceLimits {
+    scene.clients.set_limits(AdmissionLimits {
         max_clients: 2,
         max_anonymous: 0,
         max_waiting: 10,
-        patience: PLACE_PATIENCE,
+        eviction_grace: EVICTION_GRACE,
     });
     scene.arrive(user(1), false);
     scene.pass(10_000);
     assert_eq!(scene.steps(), []);
     for id in 1..=8 {
-        scene.places.gone(id, user(1));
+        scene.clients.gone(id, user(1));
     }
     assert_eq!(scene.steps(), []);
-    scene.places.gone(9, user(1));
-    assert_eq!(scene.steps(), [Step::Admit(11)]);
+    scene.clients.gone(9, user(1));
+    assert_eq!(scene.steps(), [AdmissionStep::Admit(11)]);
 }

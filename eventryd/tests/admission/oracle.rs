@@ -1,11 +1,13 @@
 //! Everybody who is there, in one list, and the rules as they are written.
 
 use eventry::Time;
-use eventryd::flow::{Newcomer, Peer, PlaceLimits, Reach, Step};
+use eventryd::admission::{
+    AdmissionLimit, AdmissionLimits, AdmissionStep, Peer, PendingClient, Scope,
+};
 
 /// Everybody who is there, in one list, and the rules as they are written.
 pub(crate) struct Naive {
-    pub(crate) limits: PlaceLimits,
+    pub(crate) limits: AdmissionLimits,
     pub(crate) clients: Vec<Client>,
     pub(crate) waiting: Vec<Waiting>,
 }
@@ -13,8 +15,8 @@ pub(crate) struct Naive {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     pub(crate) id: u64,
-    pub(crate) newcomer: Newcomer,
-    pub(crate) is_stranger: bool,
+    pub(crate) newcomer: PendingClient,
+    pub(crate) is_unidentified: bool,
     pub(crate) has_spoken: bool,
     /// Since when it has got nowhere; none while it waits for the daemon.
     pub(crate) since: Option<Time>,
@@ -23,7 +25,7 @@ pub(crate) struct Client {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
     pub(crate) id: u64,
-    pub(crate) newcomer: Newcomer,
+    pub(crate) newcomer: PendingClient,
     /// When it came, or when it first said something.
     pub(crate) since: Time,
     pub(crate) speaks: bool,
@@ -33,16 +35,16 @@ pub(crate) struct Waiting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     All,
-    Anonymous(Reach),
+    Anonymous(Scope),
 }
 
 impl Naive {
     fn of(&self, kind: Kind) -> Vec<Client> {
         let counts = |client: &Client| match kind {
             Kind::All => true,
-            Kind::Anonymous(reach) => {
-                let Newcomer { peer, anonymous } = client.newcomer;
-                anonymous && client.is_stranger && peer.reach() == reach
+            Kind::Anonymous(scope) => {
+                let PendingClient { peer, anonymous } = client.newcomer;
+                anonymous && client.is_unidentified && peer.scope() == scope
             }
         };
         self.clients.iter().copied().filter(counts).collect()
@@ -59,15 +61,13 @@ impl Naive {
     fn victim(&self, kind: Kind, now: Time, claimant: Peer, has_waited: bool) -> Option<u64> {
         let own = self.count(kind, claimant);
         let is_quiet = |client: &Client| {
-            let patience = self.limits.patience / if client.has_spoken { 1 } else { 2 };
-            client
-                .since
-                .is_some_and(|since| since.after(patience) <= now)
+            let grace = self.limits.eviction_grace / if client.has_spoken { 1 } else { 2 };
+            client.since.is_some_and(|since| since.after(grace) <= now)
         };
         let gives_way = |client: &Client| {
             let theirs = self.count(kind, client.newcomer.peer);
             let may_be_asked = client.newcomer.peer == claimant || theirs > own;
-            client.is_stranger
+            client.is_unidentified
                 && may_be_asked
                 && (is_quiet(client) || (has_waited && theirs >= own + 2))
         };
@@ -82,16 +82,21 @@ impl Naive {
         candidates.min_by_key(order).map(|client| client.id)
     }
 
-    /// `None` for never, `Some(None)` for at once, otherwise who has to give way.
-    fn grant(&self, now: Time, waiting: Waiting) -> Option<Option<u64>> {
-        let Newcomer { peer, anonymous } = waiting.newcomer;
+    /// `None` for never, `Some(None)` for at once, otherwise the eviction that has to come first.
+    fn grant(&self, now: Time, waiting: Waiting) -> Option<Option<AdmissionStep>> {
+        let PendingClient { peer, anonymous } = waiting.newcomer;
         let speaks = waiting.speaks;
-        let has_waited = waiting.since.after(self.limits.patience) <= now;
+        let has_waited = waiting.since.after(self.limits.eviction_grace) <= now;
         let victim = |kind| {
             let victim = self.victim(kind, now, peer, has_waited);
-            victim.filter(|_| speaks)
+            let limit = match kind {
+                Kind::All => AdmissionLimit::Clients(self.limits.max_clients),
+                Kind::Anonymous(_) => AdmissionLimit::Anonymous(self.limits.max_anonymous),
+            };
+            let victim = victim.filter(|_| speaks);
+            victim.map(|id| AdmissionStep::Evict { id, limit })
         };
-        let unknown = Kind::Anonymous(peer.reach());
+        let unknown = Kind::Anonymous(peer.scope());
         let limit = self.limits.max_anonymous;
         if anonymous && limit != 0 && self.of(unknown).len() >= limit {
             return victim(unknown).map(Some);
@@ -104,9 +109,9 @@ impl Naive {
             return Some(Some(victim));
         }
         let for_networks = (max / 32).max(1);
-        let beyond = match peer.reach() {
-            Reach::Local => 2 * for_networks,
-            Reach::Network => for_networks,
+        let beyond = match peer.scope() {
+            Scope::Local => 2 * for_networks,
+            Scope::Network => for_networks,
         };
         let own = self.count(Kind::All, peer);
         let peers = self.clients.iter().map(|client| client.newcomer.peer);
@@ -120,10 +125,10 @@ impl Naive {
     }
 
     /// Whether it has a place.
-    pub(crate) fn arrive(&mut self, now: Time, id: u64, newcomer: Newcomer) -> bool {
+    pub(crate) fn arrive(&mut self, now: Time, id: u64, newcomer: PendingClient) -> bool {
         let is_like = |waiting: &Waiting| {
             waiting.newcomer.anonymous == newcomer.anonymous
-                && waiting.newcomer.peer.reach() == newcomer.peer.reach()
+                && waiting.newcomer.peer.scope() == newcomer.peer.scope()
         };
         let waiting = Waiting {
             id,
@@ -145,30 +150,30 @@ impl Naive {
         self.clients.push(Client {
             id: waiting.id,
             newcomer: waiting.newcomer,
-            is_stranger: true,
+            is_unidentified: true,
             has_spoken: waiting.speaks,
             since: Some(waiting.since),
         });
     }
 
-    pub(crate) fn next(&mut self, now: Time) -> Option<Step> {
+    pub(crate) fn next(&mut self, now: Time) -> Option<AdmissionStep> {
         let lanes = [true, false].into_iter().flat_map(|speaks| {
-            [Reach::Local, Reach::Network]
+            [Scope::Local, Scope::Network]
                 .into_iter()
-                .flat_map(move |reach| [true, false].map(|anonymous| (speaks, reach, anonymous)))
+                .flat_map(move |scope| [true, false].map(|anonymous| (speaks, scope, anonymous)))
         });
-        for (speaks, reach, anonymous) in lanes {
+        for (speaks, scope, anonymous) in lanes {
             let kind = if anonymous {
-                Kind::Anonymous(reach)
+                Kind::Anonymous(scope)
             } else {
                 Kind::All
             };
             let like = |waiting: &&Waiting| {
-                let Newcomer {
+                let PendingClient {
                     peer,
                     anonymous: is,
                 } = waiting.newcomer;
-                is == anonymous && peer.reach() == reach && waiting.speaks == speaks
+                is == anonymous && peer.scope() == scope && waiting.speaks == speaks
             };
             let lane: Vec<&Waiting> = self.waiting.iter().filter(like).collect();
             // Of each peer the first one, in the order in which they came or spoke.
@@ -188,11 +193,14 @@ impl Naive {
                     self.waiting.retain(|waiting| waiting.id != first.id);
                     let since = if speaks { now } else { first.since };
                     self.admit(Waiting { since, ..first });
-                    return Some(Step::Admit(first.id));
+                    return Some(AdmissionStep::Admit(first.id));
                 }
-                Some(Some(victim)) => {
-                    self.clients.retain(|client| client.id != victim);
-                    return Some(Step::Evict(victim));
+                Some(Some(step)) => {
+                    let AdmissionStep::Evict { id, .. } = step else {
+                        unreachable!("a grant admits no other client");
+                    };
+                    self.clients.retain(|client| client.id != id);
+                    return Some(step);
                 }
             }
         }

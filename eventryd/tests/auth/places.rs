@@ -71,7 +71,7 @@ fn on_tcp(config: &mut eventryd::server::Config) {
 fn forty_silent_clients_do_not_block_any_user() {
     let served = served(|config| {
         config.rw_mode = 0o777;
-        config.place_patience = MOMENT;
+        config.eviction_grace = MOMENT;
     });
     open_up(&served);
     let path = served.config.socket_path();
@@ -93,7 +93,7 @@ fn busy_flood_of_one_user_does_not_block_other_users() {
     }
     let served = served(|config| {
         config.rw_mode = 0o777;
-        config.place_patience = MOMENT;
+        config.eviction_grace = MOMENT;
         config.max_anonymous_clients = 4;
     });
     open_up(&served);
@@ -115,7 +115,7 @@ fn busy_flood_of_one_user_does_not_block_other_users() {
 fn stalled_tls_handshakes_do_not_block_other_addresses() {
     let served = served(|config| {
         on_tls(config);
-        config.place_patience = MOMENT;
+        config.eviction_grace = MOMENT;
         config.max_anonymous_clients = 4;
     });
     let address = address_of(&served, TransportKind::Tls);
@@ -149,7 +149,7 @@ fn stalled_tls_handshakes_do_not_block_other_addresses() {
 fn address_holding_all_slots_leaves_room_for_others() {
     let served = served(|config| {
         on_tcp(config);
-        config.place_patience = MOMENT;
+        config.eviction_grace = MOMENT;
         config.max_clients = NonZeroUsize::new(64).unwrap();
     });
     let address = address_of(&served, TransportKind::Tcp);
@@ -182,7 +182,7 @@ fn address_holding_all_slots_leaves_room_for_others() {
 fn silent_clients_holding_all_slots_are_evicted() {
     let served = served(|config| {
         on_tcp(config);
-        config.place_patience = MOMENT;
+        config.eviction_grace = MOMENT;
         config.max_clients = NonZeroUsize::new(32).unwrap();
     });
     let address = address_of(&served, TransportKind::Tcp);
@@ -206,7 +206,7 @@ fn silent_clients_holding_all_slots_are_evicted() {
 fn waiting_client_is_closed_when_the_daemon_stops() {
     let served = served(|config| {
         config.max_anonymous_clients = 1;
-        config.place_patience = Duration::MAX;
+        config.eviction_grace = Duration::MAX;
         // Nor does the daemon wait for them.
         config.shutdown_grace = Duration::MAX;
     });

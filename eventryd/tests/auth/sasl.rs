@@ -145,7 +145,7 @@ fn auth_timeout_closes_anonymous_clients_only() {
 fn anonymous_limit_does_not_block_other_services() {
     let served = served(|config| {
         config.max_anonymous_clients = 2;
-        config.place_patience = Duration::MAX;
+        config.eviction_grace = Duration::MAX;
     });
     let mut first = served.connect();
     first.call(AUTH_LIST, &[]);

@@ -216,7 +216,7 @@ fn unfinished_handshake_is_closed_in_time() {
     let log = daemon.stop().log;
     let lines = log
         .lines()
-        .filter(|line| line.contains("has not authenticated in time"));
+        .filter(|line| line.contains("not authenticated in time"));
     assert_eq!(lines.count(), 4, "{log}");
 }
 

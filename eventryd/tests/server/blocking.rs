@@ -1,7 +1,7 @@
 //! A hypervisor that takes its time: a driver whose connections say that they may block, and do.
 
 use eventry::Time;
-use eventryd::driver::{Connection, Domain, DomainInfo, Driver, DriverError, MemoryDriver};
+use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use test_support::{pass_on, pass_on_the_rest};
 
@@ -23,7 +23,7 @@ impl BlockingDriver {
 }
 
 impl Driver for BlockingDriver {
-    fn open(&self, uri: &str) -> Result<Box<dyn Connection>, DriverError> {
+    fn open(&self, uri: &str) -> Result<Box<dyn HypervisorSession>, DriverError> {
         let inner = self.inner.open(uri)?;
         let blocked = self.blocked.clone();
         Ok(Box::new(Blocking { inner, blocked }))
@@ -31,11 +31,11 @@ impl Driver for BlockingDriver {
 }
 
 struct Blocking {
-    inner: Box<dyn Connection>,
+    inner: Box<dyn HypervisorSession>,
     blocked: Sender<Sender<()>>,
 }
 
-impl Connection for Blocking {
+impl HypervisorSession for Blocking {
     fn hostname(&self) -> String {
         let (go_on, wait) = channel();
         // A test that has ended waits for nobody.

@@ -3,7 +3,7 @@
 use crate::books::Books;
 use crate::message::{Breach, FIRST, Kind, PASSWORD};
 use crate::wire;
-use eventryd::flow::Peer;
+use eventryd::admission::Peer;
 use std::collections::VecDeque;
 use test_support::rng::Rng;
 use test_support::scram;
@@ -67,6 +67,8 @@ pub(crate) struct Client {
     /// The end of what it sends is on its way.
     pub(crate) eof: bool,
     pub(crate) vanished: bool,
+    /// The connection fails at the next attempt to use it.
+    pub(crate) is_broken: bool,
     pub(crate) books: Books,
     serial: u32,
     awaited: Vec<u32>,
@@ -104,6 +106,7 @@ impl Client {
             inbox: Vec::new(),
             eof: false,
             vanished: false,
+            is_broken: false,
             books,
             serial: 0,
             awaited: Vec::new(),

@@ -1,7 +1,7 @@
 //! The in-memory hypervisor, which remembers who had it do what.
 
 use eventry::Time;
-use eventryd::driver::{Connection, Domain, DomainInfo, Driver, DriverError, MemoryDriver};
+use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use std::sync::{Arc, Mutex};
 use test_support::{pass_on, pass_on_the_rest};
 
@@ -30,7 +30,7 @@ impl Hypervisor {
 }
 
 impl Driver for Hypervisor {
-    fn open(&self, uri: &str) -> Result<Box<dyn Connection>, DriverError> {
+    fn open(&self, uri: &str) -> Result<Box<dyn HypervisorSession>, DriverError> {
         Ok(Box::new(Remembering {
             inner: self.inner.open(uri)?,
             may_block: self.may_block,
@@ -44,7 +44,7 @@ impl Driver for Hypervisor {
 }
 
 struct Remembering {
-    inner: Box<dyn Connection>,
+    inner: Box<dyn HypervisorSession>,
     may_block: bool,
     done: Done,
 }
@@ -55,7 +55,7 @@ impl Remembering {
     }
 }
 
-impl Connection for Remembering {
+impl HypervisorSession for Remembering {
     fn may_block(&self) -> bool {
         self.may_block
     }

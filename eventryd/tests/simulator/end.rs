@@ -4,7 +4,6 @@ use crate::claims::claim;
 use crate::workers::Supply;
 use crate::world::{World, note};
 use eventry::{Events, Time};
-use eventryd::flow;
 
 /// More rounds than any world needs to come to rest.
 const ROUNDS: usize = 20_000;
@@ -16,22 +15,24 @@ impl World {
     pub(crate) fn drain(&mut self) {
         if !self.admission.drain() {
             note!(self, "asked to stop once more");
-            self.shared.met.cut_short += 1;
+            self.shared.borrow_mut().met.cut_short += 1;
             return self.stop_at_once();
         }
         note!(self, "asked to stop");
         for (id, (_, who)) in std::mem::take(&mut self.waiting) {
-            self.clients[who].vanish();
-            self.admission.client_closed(id, self.clients[who].peer);
+            self.clients[who].borrow_mut().vanish();
+            let peer = self.clients[who].borrow().peer;
+            self.admission.client_closed(id, peer);
         }
-        self.shared.met.drained_busy += usize::from(self.shared.staff.in_flight > 0);
+        let is_busy = self.shared.borrow().staff.in_flight > 0;
+        self.shared.borrow_mut().met.drained_busy += usize::from(is_busy);
         let ids: Vec<u64> = self.live.keys().copied().collect();
         for id in ids {
-            self.with(id, |session, line, now| {
-                session.finish();
-                line.client.books.input_is_over = true;
-                line.client.books.silence.is_finishing = true;
-                flow::exchange(session, line, Events::NONE, now)
+            self.drive(id, |live, now| {
+                let books = &mut live.client.borrow_mut().books;
+                books.input_is_over = true;
+                books.silence.is_finishing = true;
+                live.connection.drain(now);
             });
         }
         self.grace_until = Some(self.now.after(self.grace));
@@ -42,11 +43,11 @@ impl World {
     pub(crate) fn stop_if_over(&mut self) {
         if self.admission.is_draining()
             && self.live.is_empty()
-            && self.shared.staff.in_flight == 0
+            && self.shared.borrow().staff.in_flight == 0
             && !self.is_stopped
         {
             note!(self, "stopped in order");
-            self.shared.met.drained += 1;
+            self.shared.borrow_mut().met.drained += 1;
             self.is_stopped = true;
             self.grace_until = None;
         }
@@ -58,14 +59,14 @@ impl World {
         self.grace_until = None;
         self.waiting.clear();
         for live in std::mem::take(&mut self.live).into_values() {
-            self.clients[live.who].vanish();
+            self.clients[live.who].borrow_mut().vanish();
         }
     }
 
     /// Brings the world to its end, and checks what is left.
     pub(crate) fn wind_up(&mut self) {
-        self.shared.is_fair = true;
-        self.shared.staff.supply = Supply::PLENTY;
+        self.shared.borrow_mut().is_fair = true;
+        self.shared.borrow_mut().staff.supply = Supply::PLENTY;
         if !self.is_stopped {
             self.come_to_rest();
             self.check_all_is_answered();
@@ -73,10 +74,11 @@ impl World {
             self.leave();
         }
         if !self.is_stopped {
-            self.shared.met.wound_up += 1;
+            self.shared.borrow_mut().met.wound_up += 1;
             self.check_nothing_is_left();
         }
-        let dropped = self.shared.staff.stop(&mut self.shared.rng, self.now);
+        let shared = &mut *self.shared.borrow_mut();
+        let dropped = shared.staff.stop(&mut shared.rng, self.now);
         self.check_carried_out(dropped);
     }
 
@@ -93,11 +95,12 @@ impl World {
     /// Everybody does what there is to do; whether there was anything.
     fn round(&mut self) -> bool {
         let mut any = false;
-        for client in &mut self.clients {
+        for client in &self.clients {
+            let client = &mut *client.borrow_mut();
             any |= !client.vanished && client.behave();
         }
         any |= self.fire();
-        any |= self.fill_in_time();
+        any |= self.admit_in_time();
         for which in 0..4 {
             any |= self.accept(which, false);
         }
@@ -108,7 +111,7 @@ impl World {
                 any = true;
             }
         }
-        while self.shared.staff.step(&mut self.shared.rng, self.now) {
+        while self.step_worker() {
             any = true;
         }
         any |= self.complete();
@@ -122,7 +125,7 @@ impl World {
 
     fn check_all_is_answered(&self) {
         for (id, live) in &self.live {
-            let client = &self.clients[live.who];
+            let client = live.client.borrow();
             claim!(
                 client.books.is_done() || client.books.input_is_over,
                 "liveness",
@@ -155,7 +158,7 @@ impl World {
             }
             let live: Vec<usize> = self.live.values().map(|live| live.who).collect();
             for who in live {
-                self.clients[who].half_close();
+                self.clients[who].borrow_mut().half_close();
             }
             self.come_to_rest();
             if let Some(next) = self.next_time() {
@@ -167,15 +170,15 @@ impl World {
 
     fn check_nothing_is_left(&mut self) {
         self.come_to_rest();
-        self.shared.staff.check_limits();
+        self.shared.borrow().staff.check_limits();
         claim!(
-            self.agenda.first().is_none() && self.questions.is_empty(),
+            self.deadlines.first().is_none() && self.questions.is_empty(),
             "DM-810",
             "{:?} is due for a client that is gone",
-            self.agenda.first()
+            self.deadlines.first()
         );
         claim!(
-            self.waiting.is_empty() && self.admission.places.waiting() == 0,
+            self.waiting.is_empty() && self.admission.clients.waiting() == 0,
             "DM-601",
             "{:?} wait for a place though nobody is there",
             self.waiting
@@ -197,7 +200,7 @@ impl World {
         let mut due: Vec<String> = self
             .clients
             .iter()
-            .flat_map(|client| client.books.tags())
+            .flat_map(|client| client.borrow().books.tags().collect::<Vec<_>>())
             .collect();
         done.sort();
         due.sort();

@@ -2,7 +2,6 @@
 
 use crate::claims::claim;
 use crate::world::World;
-use eventryd::flow::next_call;
 
 impl World {
     /// What must hold after every step.
@@ -19,22 +18,23 @@ impl World {
                 !is_due
             );
         }
-        let waiting = self.admission.places.waiting();
+        let waiting = self.admission.clients.waiting();
         claim!(
             waiting == self.waiting.len(),
             "DM-601",
-            "{waiting} newcomers are said to wait, {} do",
+            "{waiting} clients are said to wait, {} do",
             self.waiting.len()
         );
         for (id, live) in &self.live {
-            let next = next_call(&live.session);
+            let next = live.connection.watch().deadline;
             claim!(
                 next.is_none_or(|next| self.timer.is_some_and(|timer| timer <= next)),
                 "DM-903",
                 "client {id} is due at {next:?}, and the timer fires at {:?}",
                 self.timer
             );
-            let silence = &self.clients[live.who].books.silence;
+            let client = live.client.borrow();
+            let silence = &client.books.silence;
             silence.check_alive(*id, live.is_anonymous, self.timer);
         }
     }

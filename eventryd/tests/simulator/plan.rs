@@ -1,8 +1,8 @@
 //! What the dice say of a world before it begins: its configuration and its clients.
 
 use crate::client::{Leave, Proof, Temper};
-use eventryd::flow::{Peer, PlaceLimits, Reach};
-use eventryd::session::{Access, Auth, Keepalive, Limits};
+use eventryd::admission::{AdmissionLimits, Peer, Scope};
+use eventryd::session::{Access, Auth, ClientLimits, Keepalive};
 use eventryd::worker_pool::WorkerLimits;
 use std::net::Ipv4Addr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -12,8 +12,8 @@ use test_support::rng::Rng;
 /// What may change while the daemon runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
-    pub(crate) places: PlaceLimits,
-    pub(crate) limits: Limits,
+    pub(crate) admission: AdmissionLimits,
+    pub(crate) limits: ClientLimits,
     pub(crate) keepalive: Keepalive,
     pub(crate) workers: WorkerLimits,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Config {
 /// A service, by what it asks of its clients.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Service {
-    pub(crate) reach: Reach,
+    pub(crate) scope: Scope,
     pub(crate) access: Access,
     pub(crate) auth: Auth,
     pub(crate) shakes_hands: bool,
@@ -37,13 +37,13 @@ impl Config {
         let interval = [0, 1, 1, 3, 5][rng.below(5)];
         let cap = u32::try_from(800 + rng.below(400)).expect("it is small");
         Config {
-            places: PlaceLimits {
+            admission: AdmissionLimits {
                 max_clients: 1 + rng.below(16),
                 max_anonymous: rng.below(5),
                 max_waiting: rng.below(9),
-                patience: Duration::from_millis(500),
+                eviction_grace: Duration::from_millis(500),
             },
-            limits: Limits {
+            limits: ClientLimits {
                 max_client_requests: size(1 + rng.below(5)),
                 max_frame_before_auth: cap,
                 auth_timeout: Duration::from_secs(auth_timeout),
@@ -51,7 +51,7 @@ impl Config {
                 max_output: size(max_output),
                 max_tx_bytes: size(max_tx_bytes),
                 max_linger: Duration::from_secs(1 + rng.below(5) as u64),
-                ..Limits::default()
+                ..ClientLimits::default()
             },
             keepalive: Keepalive {
                 interval: (interval > 0).then(|| Duration::from_secs(interval)),
@@ -70,14 +70,14 @@ impl Service {
     /// The four that a daemon has, with any way to authenticate.
     pub(crate) fn draw(rng: &mut Rng) -> [Service; 4] {
         let mut unix = |access| Service {
-            reach: Reach::Local,
+            scope: Scope::Local,
             access,
             auth: [Auth::None, Auth::None, Auth::Sasl, Auth::Polkit][rng.below(4)],
             shakes_hands: false,
         };
         let services = [unix(Access::ReadWrite), unix(Access::ReadOnly)];
         let network = |auth, shakes_hands| Service {
-            reach: Reach::Network,
+            scope: Scope::Network,
             access: Access::ReadWrite,
             auth,
             shakes_hands,
@@ -97,9 +97,9 @@ impl Service {
     /// Who comes to it.
     pub(crate) fn draw_peer(&self, rng: &mut Rng) -> Peer {
         let which = u8::try_from(rng.below(3)).expect("it is small");
-        match self.reach {
-            Reach::Local => Peer::User(Some(which.into())),
-            Reach::Network => Peer::V4(Ipv4Addr::new(192, 0, 2, which)),
+        match self.scope {
+            Scope::Local => Peer::User(Some(which.into())),
+            Scope::Network => Peer::V4(Ipv4Addr::new(192, 0, 2, which)),
         }
     }
 }

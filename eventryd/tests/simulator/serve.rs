@@ -1,32 +1,36 @@
-//! What the daemon does with one client, as far as the simulator stands in for it: it calls when something is
-//! ready or due, and closes. Everything that is decided on the way is decided by `flow` and
-//! `session`.
+//! The simulator's stand-in for the daemon's handling of one client: inputs when the client is ready or due, the
+//! actions that follow, and the end. `Connection` and `Session` make the decisions.
 
 use crate::books::Look;
 use crate::claims::claim;
-use crate::link::{Failure, Line, verdict};
+use crate::message::Kind;
 use crate::workers::Job;
 use crate::world::{Live, World, note};
 use eventry::{Events, Time};
-use eventryd::flow::{self, End, News};
-use eventryd::server::Dispatcher;
-use eventryd::session::{Expiry, Session, Ticket};
+use eventryd::auth::Nonce;
+use eventryd::connection::{Action, CloseReason, Notice, ProgressChange};
+use eventryd::server::CallOutcome;
+use eventryd::session::{AuthRequest, AuthResult, AuthStep, Expiry, Request, Ticket};
+use eventryd::wire::{ErrorDomain, Priority, RemoteError};
 use eventryd::worker_pool::JobPriority;
+use std::rc::Rc;
+
+use crate::wire;
 
 impl World {
     pub(crate) fn schedule(&mut self, id: u64) {
         let live = self.live.get_mut(&id).expect("it is live");
-        let next = flow::next_call(&live.session);
-        live.scheduled = self.agenda.schedule(id, live.scheduled, next);
-        if let Some(at) = self.agenda.arm() {
+        let next = live.connection.watch().deadline;
+        live.scheduled = self.deadlines.schedule(id, live.scheduled, next);
+        if let Some(at) = self.deadlines.arm() {
             self.timer = Some(at);
         }
     }
 
-    /// What the connection of a client is ready for.
+    /// Returns the events that the connection of a client is ready for.
     pub(crate) fn ready(&self, id: u64) -> Events {
         let live = &self.live[&id];
-        let client = &self.clients[live.who];
+        let client = self.clients[live.who].borrow();
         let mut ready = Events::NONE;
         if !client.to_server.is_empty() || client.eof || client.vanished {
             ready |= live.interest & Events::READABLE;
@@ -37,13 +41,13 @@ impl World {
         if client.vanished {
             ready |= Events::HANGUP;
         }
-        if live.served.fails {
+        if client.is_broken {
             ready |= Events::ERROR;
         }
         ready
     }
 
-    pub(crate) fn serve_somebody(&mut self) {
+    pub(crate) fn serve_one(&mut self) {
         let ids: Vec<u64> = self.live.keys().copied().collect();
         let ready: Vec<u64> = ids
             .into_iter()
@@ -59,48 +63,46 @@ impl World {
     pub(crate) fn serve(&mut self, id: u64) {
         let events = self.ready(id);
         note!(self, "{id} is ready for {events:?}");
-        self.with(id, |session, line, now| {
-            flow::exchange(session, line, events, now)
-        });
+        self.drive(id, |live, now| live.connection.on_ready(events, now));
     }
 
-    /// The timer fires, if it is its time; whether it did.
+    /// Fires the timer, if it is due; returns `true` if it was.
     pub(crate) fn fire(&mut self) -> bool {
         if self.timer.is_none_or(|timer| self.now < timer) {
             return false;
         }
-        for id in self.agenda.due(self.now) {
+        for id in self.deadlines.due(self.now) {
             note!(self, "{id} is due");
-            if let Some(live) = self.live.get_mut(&id) {
+            self.drive(id, |live, now| {
                 live.scheduled = None;
-                self.with(id, |session, line, now| flow::on_time(session, line, now));
-            }
+                live.connection.on_deadline(now);
+            });
         }
-        self.timer = self.agenda.rearm();
+        self.timer = self.deadlines.rearm();
         true
     }
 
-    /// Answers calls that workers have carried out; whether there were any.
+    /// Answers calls that workers have carried out; returns `true` if there were any.
     pub(crate) fn complete(&mut self) -> bool {
-        let mut finished = self.shared.staff.take_finished().into_iter().peekable();
-        let any = finished.peek().is_some();
-        while let Some(id) = finished.peek().map(|call| call.client) {
+        let completed = self.shared.borrow_mut().staff.take_completed();
+        let mut completed = completed.into_iter().peekable();
+        let any = completed.peek().is_some();
+        while let Some(id) = completed.peek().map(|call| call.client) {
             let calls: Vec<_> =
-                std::iter::from_fn(|| finished.next_if(|call| call.client == id)).collect();
+                std::iter::from_fn(|| completed.next_if(|call| call.client == id)).collect();
             note!(self, "{} calls of {id} are over", calls.len());
             if !self.live.contains_key(&id) {
-                self.shared.met.dropped_answers += calls.len();
+                self.shared.borrow_mut().met.dropped_answers += calls.len();
                 continue;
             }
-            self.with(id, |session, line, now| {
-                session.tell_time(now);
+            let shared = Rc::clone(&self.shared);
+            self.drive(id, |live, now| {
                 for call in calls {
-                    line.shared.met.answered += 1;
-                    line.client.books.complete(call.serial);
-                    line.reply(session, call.ticket, call.outcome);
-                    line.client.books.look(session.output());
+                    shared.borrow_mut().met.answered += 1;
+                    live.client.borrow_mut().books.complete(call.serial);
+                    live.complete(call.ticket, call.outcome, now);
+                    live.look();
                 }
-                flow::exchange(session, line, Events::NONE, now)
             });
         }
         self.stop_if_over();
@@ -110,66 +112,42 @@ impl World {
     /// Polkit has decided.
     pub(crate) fn decide(&mut self, (id, ticket, serial): (u64, Ticket, u32)) {
         note!(self, "polkit decides on {id}");
-        self.with(id, |session, line, now| {
-            let result = verdict(line.client, serial);
-            line.client.books.complete(serial);
-            flow::authenticate(session, line, (ticket, result), now)
+        self.drive(id, |live, now| {
+            let books = &mut live.client.borrow_mut().books;
+            let result = match books.kind_of(serial) {
+                Some(Kind::Polkit { granted: true }) => AuthResult::Complete(None),
+                _ => AuthResult::Failed(RemoteError::authentication_failed()),
+            };
+            books.complete(serial);
+            live.connection.authenticated(ticket, result, now);
         });
     }
 
-    /// Does something with a client, and then waits for what its session waits for, or closes it.
-    pub(crate) fn with(
-        &mut self,
-        id: u64,
-        act: impl FnOnce(&mut Session, &mut Line<'_>, Time) -> Result<(), End<Failure>>,
-    ) {
+    /// Applies an input to a client and carries out the actions that follow, as the server does.
+    pub(crate) fn drive(&mut self, id: u64, input: impl FnOnce(&mut Live, Time)) {
         let Some(mut live) = self.live.remove(&id) else {
             return;
         };
-        let client = &mut self.clients[live.who];
-        client.books.silence.now = self.now;
-        let was_waiting = client.books.is_waiting;
-        let (served, shared) = (&mut live.served, &mut self.shared);
-        let before = client.books.delivered;
-        let mut line = Line {
-            client,
-            served,
-            shared,
-        };
-        let exchanged = act(&mut live.session, &mut line, self.now);
-        let session = &live.session;
+        let client = Rc::clone(&live.client);
+        client.borrow_mut().books.silence.now = self.now;
+        let was_waiting = client.borrow().books.is_waiting;
+        let before = client.borrow().books.delivered;
+        input(&mut live, self.now);
+        let closing = self.carry_out_actions(id, &mut live);
+        let session = live.connection.session();
         if live.is_anonymous && !session.is_anonymous() {
             live.is_anonymous = false;
+            let client = client.borrow();
             claim!(
-                client.books.standing.is_known && live.served.handshake == 0,
+                client.books.standing.is_known && client.handshake == 0,
                 "DM-1003",
-                "client {} is known, and has not said who it is",
+                "client {} is authenticated without a proof",
                 client.id
             );
         }
-        match live
-            .served
-            .standing
-            .news(session, live.served.handshake == 0)
-        {
-            None => {}
-            Some(News::Further { waits_for_us }) => {
-                self.admission.places.progressed(self.now, id, waits_for_us);
-            }
-            Some(News::Settled { .. }) => {
-                live.is_stranger = false;
-                self.admission.places.settled(id);
-                if self.admission.places.waiting() > 0 {
-                    self.fill_at = Some(self.now);
-                }
-            }
-        }
-        if let Some((ticket, serial)) = live.served.question.take() {
-            self.questions.push((id, ticket, serial));
-        }
-        if let Err(end) = exchanged {
-            note!(self, "{id} is closed: {end}, {:?}", live.served.expired);
-            self.check_end(&live, &end);
+        if let Some(reason) = closing {
+            note!(self, "{id} is closed: {reason}, {:?}", live.expired);
+            self.check_end(&live, &reason);
             return self.close(id, live);
         }
         let look = Look {
@@ -177,43 +155,160 @@ impl World {
             wants_read: session.wants_read(),
             unsent: session.output().len(),
         };
-        client.books.check(look);
-        let met = &mut self.shared.met;
-        met.ping_while_throttled += usize::from(was_waiting && client.books.delivered > before);
-        met.turn_over += usize::from(look.has_more);
-        met.full_output += usize::from(!look.wants_read && client.books.is_full(look.unsent));
-        live.interest = flow::interest(session, false);
+        client.borrow_mut().books.check(look);
+        let was_read = client.borrow().books.delivered > before;
+        let is_full = client.borrow().books.is_full(look.unsent);
+        let mut shared = self.shared.borrow_mut();
+        shared.met.ping_while_throttled += usize::from(was_waiting && was_read);
+        shared.met.turn_over += usize::from(look.has_more);
+        shared.met.full_output += usize::from(!look.wants_read && is_full);
+        drop(shared);
+        live.interest = live.connection.watch().interest;
         self.live.insert(id, live);
         self.schedule(id);
     }
 
-    pub(crate) fn close(&mut self, id: u64, mut live: Live) {
-        let dispatcher = live.served.dispatcher.take();
-        if let Some(connection) = dispatcher
-            .and_then(Dispatcher::close)
-            .filter(|own| own.may_block())
-        {
-            let (staff, rng) = (&mut self.shared.staff, &mut self.shared.rng);
-            // Without a worker it is dropped here.
-            staff.submit(JobPriority::Normal, Job::Close(connection), rng);
+    /// Carries out actions until there is none. Returns the reason to close the client, if it is to be closed.
+    fn carry_out_actions(&mut self, id: u64, live: &mut Live) -> Option<CloseReason> {
+        let mut polkit = None;
+        while let Some(action) = live.connection.next_action(self.now) {
+            live.look();
+            match action {
+                Action::Dispatch(request) => self.handle_call(id, live, request),
+                Action::Authenticate(request) => {
+                    let serial = request.serial;
+                    live.client.borrow_mut().books.hand_out(serial);
+                    if request.step == AuthStep::Polkit {
+                        polkit = Some((id, request.ticket, serial));
+                    } else {
+                        self.authenticate(live, &request);
+                    }
+                }
+                Action::Progress(change) => self.record_progress(id, live, change),
+                Action::Log(notice) => self.record(live, &notice),
+                Action::Close(reason) => {
+                    self.questions.extend(polkit);
+                    return Some(reason);
+                }
+            }
         }
-        self.agenda.forget(id, live.scheduled);
+        self.questions.extend(polkit);
+        None
+    }
+
+    fn authenticate(&mut self, live: &mut Live, request: &AuthRequest) {
+        let shared = &mut *self.shared.borrow_mut();
+        let nonce = Nonce::from_random(std::array::from_fn(|_| {
+            u8::try_from(shared.rng.below(256)).expect("a byte")
+        }));
+        let exchange = &mut live.connection.auth_mut().exchange;
+        let progress = request.step.by_sasl(exchange, &shared.sasl, &nonce);
+        let result = AuthResult::from(progress.expect("it is no step of polkit"));
+        live.client.borrow_mut().books.complete(request.serial);
+        live.connection
+            .authenticated(request.ticket, result, self.now);
+    }
+
+    fn handle_call(&mut self, id: u64, live: &mut Live, request: Request) {
+        let Request {
+            ticket,
+            serial,
+            call,
+        } = request;
+        live.client.borrow_mut().books.hand_out(serial);
+        let call = live.calls.prepare(call);
+        let outcome = if call.may_block() {
+            let urgency = match call.procedure().priority {
+                Priority::High => JobPriority::High,
+                Priority::Normal => JobPriority::Normal,
+            };
+            let job = Job::Call {
+                client: id,
+                ticket,
+                serial,
+                call,
+            };
+            let shared = &mut *self.shared.borrow_mut();
+            if shared.staff.submit(urgency, job, &mut shared.rng) {
+                return;
+            }
+            shared.met.no_worker += 1;
+            live.client.borrow_mut().books.fail(serial);
+            let error = RemoteError::internal(ErrorDomain::RPC, "there is no worker");
+            CallOutcome::failed(error)
+        } else {
+            call.run(self.now)
+        };
+        live.client.borrow_mut().books.complete(serial);
+        live.complete(ticket, outcome, self.now);
+    }
+
+    fn record_progress(&mut self, id: u64, live: &mut Live, change: ProgressChange) {
+        match change {
+            // In the simulator a waiting client has no connection yet.
+            ProgressChange::Spoke => panic!("{id} does not wait"),
+            ProgressChange::Advanced { waits_for_daemon } => {
+                let clients = &mut self.admission.clients;
+                clients.progressed(self.now, id, waits_for_daemon);
+            }
+            ProgressChange::Identified { .. } => {
+                live.is_unidentified = false;
+                self.admission.clients.identified(id);
+                if self.admission.clients.waiting() > 0 {
+                    self.admit_at = Some(self.now);
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, live: &mut Live, notice: &Notice) {
+        let met = &mut self.shared.borrow_mut().met;
+        let books = &mut live.client.borrow_mut().books;
+        match notice {
+            Notice::Certificate(warning) => panic!("{warning}"),
+            Notice::Refused { header, .. } => {
+                met.refused += 1;
+                books.refused(header.serial);
+            }
+            Notice::Dropped { header, .. } => {
+                books.drop_message(header.program == wire::KEEPALIVE, header.serial);
+            }
+            Notice::Throttled { .. } => met.throttled += 1,
+            Notice::Violation(_) => {
+                met.violations += 1;
+                books.end_by_violation();
+            }
+            Notice::Expired(expiry) => live.expired = Some(*expiry),
+        }
+    }
+
+    pub(crate) fn close(&mut self, id: u64, mut live: Live) {
+        let session = live.calls.close();
+        if let Some(session) = session.filter(|session| session.may_block()) {
+            let shared = &mut *self.shared.borrow_mut();
+            // Without a worker it is dropped here.
+            let job = Job::Close(session);
+            shared
+                .staff
+                .submit(JobPriority::Normal, job, &mut shared.rng);
+        }
+        live.connection.close();
+        self.deadlines.forget(id, live.scheduled);
         self.admission.client_closed(id, live.peer);
         self.resting = [None; 4];
-        self.fill_soon();
-        let client = &mut self.clients[live.who];
-        client.vanish();
+        self.admit_soon();
+        live.client.borrow_mut().vanish();
         self.questions.retain(|(own, ..)| *own != id);
         self.stop_if_over();
     }
 
     /// Checks that a client is closed for a reason.
-    fn check_end(&mut self, live: &Live, end: &End<Failure>) {
-        let client = &self.clients[live.who];
-        let (id, books, met) = (client.id, &client.books, &mut self.shared.met);
-        let unsent = live.session.output().len();
-        match (end, live.served.expired) {
-            (End::Over, Some(Expiry::Dead { .. })) => {
+    fn check_end(&mut self, live: &Live, reason: &CloseReason) {
+        let (client, shared) = (live.client.borrow(), &mut *self.shared.borrow_mut());
+        let (id, books, met) = (client.id, &client.books, &mut shared.met);
+        let unsent = live.connection.session().output().len();
+        match (reason, live.expired) {
+            (CloseReason::Over, Some(Expiry::Dead { .. })) => {
                 met.dead += 1;
                 let is_full = books.is_full(unsent);
                 books
@@ -225,20 +320,16 @@ impl World {
                     "client {id} answers every ping, and is taken for dead"
                 );
             }
-            (End::Over, Some(Expiry::Anonymous)) => {
+            (CloseReason::Over, Some(Expiry::Anonymous)) => {
                 met.anonymous += 1;
-                claim!(
-                    live.is_anonymous,
-                    "DM-603",
-                    "client {id} has said who it is"
-                );
+                claim!(live.is_anonymous, "DM-603", "client {id} has authenticated");
                 books.silence.check_anonymous(id);
             }
-            (End::Over, Some(Expiry::Unfinished)) => {
+            (CloseReason::Over, Some(Expiry::Unfinished)) => {
                 met.unfinished += 1;
                 books.silence.check_unfinished(id);
             }
-            (End::Over, Some(Expiry::Unread { unsent })) => {
+            (CloseReason::Over, Some(Expiry::Unread { unsent })) => {
                 met.unread += 1;
                 claim!(
                     books.is_too_much(unsent),
@@ -246,8 +337,8 @@ impl World {
                     "client {id} may leave {unsent} bytes unread"
                 );
             }
-            (End::Over, None) if books.is_breached => {}
-            (End::Over | End::Denied, _) => {
+            (CloseReason::Over, None) if books.is_breached => {}
+            (CloseReason::Over | CloseReason::Denied, _) => {
                 books.check_answered();
                 let (standing, silence) = (&books.standing, &books.silence);
                 claim!(
@@ -262,16 +353,30 @@ impl World {
                     "client {id}: {} bytes before its end are not read",
                     client.to_server.len()
                 );
+                let is_denied = matches!(reason, CloseReason::Denied);
                 met.half_closed += usize::from(is_half_closed);
-                met.denied += usize::from(*end == End::Denied);
-                met.closed += usize::from(standing.is_over && *end == End::Over);
+                met.denied += usize::from(is_denied);
+                met.closed += usize::from(standing.is_over && !is_denied);
             }
-            (End::PeerGone, _) => {
+            (CloseReason::PeerGone, _) => {
                 met.peer_gone += 1;
-                let is_gone = client.vanished || live.served.fails;
+                let is_gone = client.vanished || client.is_broken;
                 claim!(is_gone, "DM-807", "client {id} is there");
             }
-            (End::Failed(Failure::Reset), _) => met.resets += 1,
+            (CloseReason::Failed(_), _) => met.resets += 1,
         }
+    }
+}
+
+impl Live {
+    /// Shows the ledger what the session has put out.
+    fn look(&self) {
+        let output = self.connection.session().output();
+        self.client.borrow_mut().books.look(output);
+    }
+
+    fn complete(&mut self, ticket: Ticket, outcome: CallOutcome, now: Time) {
+        let result = self.calls.finish(outcome);
+        self.connection.complete(ticket, result, now);
     }
 }

@@ -24,7 +24,7 @@ impl World {
         let resting = self.resting.into_iter().flatten();
         resting
             .chain(self.timer)
-            .chain(self.fill_at)
+            .chain(self.admit_at)
             .chain(self.grace_until)
             .min()
     }
@@ -32,25 +32,25 @@ impl World {
     pub(crate) fn advance(&mut self, to: Time) {
         let to = to.max(self.now);
         if self.timer.is_some_and(|timer| timer < to) {
-            self.shared.met.late += 1;
+            self.shared.borrow_mut().met.late += 1;
             for live in self.live.values() {
-                self.clients[live.who].books.silence.was_late = true;
+                live.client.borrow_mut().books.silence.was_late = true;
             }
         }
         self.now = to;
         note!(self, "time passes");
         self.end_rests();
         if self.grace_until.is_some_and(|until| until <= to) {
-            self.shared.met.grace_over += 1;
+            self.shared.borrow_mut().met.grace_over += 1;
             self.stop_at_once();
         }
     }
 
-    /// Fills the places if that is due; whether it was.
-    pub(crate) fn fill_in_time(&mut self) -> bool {
-        let is_due = self.fill_at.is_some_and(|at| at <= self.now);
+    /// Gives free slots to waiting clients if that is due; returns `true` if it was.
+    pub(crate) fn admit_in_time(&mut self) -> bool {
+        let is_due = self.admit_at.is_some_and(|at| at <= self.now);
         if is_due {
-            self.fill();
+            self.admit_waiting();
         }
         is_due
     }
@@ -59,7 +59,7 @@ impl World {
         for (index, resting) in self.resting.iter_mut().enumerate() {
             if resting.is_some_and(|until| until <= self.now) {
                 *resting = None;
-                self.admission.retry(index);
+                self.admission.resume(index);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What goes wrong, and who changes the configuration or stops the daemon.
 
+use crate::pipe::Shared;
 use crate::plan::Config;
 use crate::world::{World, note};
 
@@ -11,14 +12,14 @@ impl World {
                 let ids: Vec<u64> = self.live.keys().copied().collect();
                 if let Some(id) = ids.get(self.rng.below(ids.len().max(1))) {
                     note!(self, "the connection of {id} breaks");
-                    self.live.get_mut(id).expect("it is live").served.fails = true;
+                    self.live[id].client.borrow_mut().is_broken = true;
                 }
             }
             4..=6 => {
                 let who = self.rng.below(self.clients.len().max(1));
-                if let Some(client) = self.clients.get_mut(who) {
+                if let Some(client) = self.clients.get(who) {
                     note!(self, "client {} is gone", who + 1);
-                    client.vanish();
+                    client.borrow_mut().vanish();
                 }
             }
             7..=10 if self.rng.one_in(2) => self.reload(),
@@ -33,10 +34,15 @@ impl World {
         self.config = Config::draw(&mut self.rng);
         self.config.limits.max_frame_before_auth = limits;
         note!(self, "now {:?}", self.config);
-        self.shared.met.reloads += 1;
-        let (staff, rng) = (&mut self.shared.staff, &mut self.shared.rng);
-        staff.set_limits(self.config.workers, rng);
-        self.admission.places.set_limits(self.config.places);
-        self.fill_soon();
+        let workers = self.config.workers;
+        let mut shared = self.shared.borrow_mut();
+        let Shared {
+            met, staff, rng, ..
+        } = &mut *shared;
+        met.reloads += 1;
+        staff.set_limits(workers, rng);
+        drop(shared);
+        self.admission.clients.set_limits(self.config.admission);
+        self.admit_soon();
     }
 }

@@ -1,9 +1,9 @@
-//! Workers without threads: when one begins, takes a job or ends is the scheduler's choice.
+//! WorkerLimits without threads: when one begins, takes a job or ends is the scheduler's choice.
 
 use crate::claims::claim;
 use eventry::Time;
-use eventryd::driver::Connection;
-use eventryd::server::{Outcome, Task};
+use eventryd::driver::HypervisorSession;
+use eventryd::server::{CallOutcome, PreparedCall};
 use eventryd::session::Ticket;
 use eventryd::worker_pool::{
     JobPriority, Scheduler, SubmitError, WorkerAction, WorkerKind, WorkerLimits,
@@ -17,18 +17,18 @@ pub(crate) enum Job {
         client: u64,
         ticket: Ticket,
         serial: u32,
-        task: Task,
+        call: PreparedCall,
     },
-    /// Drops what a client had open.
-    Close(Arc<dyn Connection>),
+    /// Drops the hypervisor session of a client.
+    Close(Arc<dyn HypervisorSession>),
 }
 
 /// A call that is over and not answered.
-pub(crate) struct Finished {
+pub(crate) struct Completed {
     pub(crate) client: u64,
     pub(crate) ticket: Ticket,
     pub(crate) serial: u32,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: CallOutcome,
 }
 
 /// One worker: what it is, and what it runs.
@@ -66,7 +66,7 @@ pub(crate) struct Staff {
     pub(crate) supply: Supply,
     /// A worker could not be started since that was last looked at.
     was_short: bool,
-    pub(crate) finished: Vec<Finished>,
+    pub(crate) completed: Vec<Completed>,
     /// Calls that were handed in and not taken back.
     pub(crate) in_flight: usize,
     pub(crate) most_running: usize,
@@ -82,7 +82,7 @@ impl Staff {
             next_job: 0,
             supply,
             was_short: false,
-            finished: Vec::new(),
+            completed: Vec::new(),
             in_flight: 0,
             most_running: 0,
         }
@@ -190,23 +190,23 @@ impl Staff {
                 client,
                 ticket,
                 serial,
-                task,
-            } => self.finished.push(Finished {
+                call,
+            } => self.completed.push(Completed {
                 client,
                 ticket,
                 serial,
-                outcome: task.run(now),
+                outcome: call.run(now),
             }),
-            Job::Close(connection) => drop(connection),
+            Job::Close(session) => drop(session),
         }
     }
 
-    /// What is over, those of one client together.
-    pub(crate) fn take_finished(&mut self) -> Vec<Finished> {
-        let mut finished = std::mem::take(&mut self.finished);
-        self.in_flight -= finished.len();
-        finished.sort_by_key(|call| call.client);
-        finished
+    /// Takes the calls that are over, those of one client together.
+    pub(crate) fn take_completed(&mut self) -> Vec<Completed> {
+        let mut completed = std::mem::take(&mut self.completed);
+        self.in_flight -= completed.len();
+        completed.sort_by_key(|call| call.client);
+        completed
     }
 
     /// The job that is taken is the oldest that may be, and runs for the first time.

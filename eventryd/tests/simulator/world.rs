@@ -3,18 +3,22 @@
 use crate::books::Books;
 use crate::client::{Client, Temper};
 use crate::driver::{Done, Hypervisor};
-use crate::link::{Served, Shared};
 use crate::message::{PASSWORD, Standing, USER};
+use crate::pipe::{ClientCell, Pipe, Shared};
 use crate::plan::{Config, Service};
 use crate::situations::Situations;
 use crate::workers::{Staff, Supply};
 use eventry::{Events, Time};
+use eventryd::admission::{Admission, Peer};
 use eventryd::auth::{Passwords, Sasl, Verifier};
+use eventryd::connection::Connection;
 use eventryd::driver::Driver;
-use eventryd::flow::{Admission, Agenda, Peer};
-use eventryd::session::{Access, Auth, Session, Ticket};
+use eventryd::server::{CallHandler, DeadlineQueue};
+use eventryd::session::{Access, Auth, Expiry, Ticket};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use test_support::rng::Rng;
@@ -31,12 +35,12 @@ pub(crate) struct World {
     pub(crate) admission: Admission,
     /// Who is accepted and waits for a place, by service and client.
     pub(crate) waiting: BTreeMap<u64, (usize, usize)>,
-    /// When the places are to be looked at.
-    pub(crate) fill_at: Option<Time>,
-    pub(crate) agenda: Agenda,
+    /// When free slots are to be given to waiting clients.
+    pub(crate) admit_at: Option<Time>,
+    pub(crate) deadlines: DeadlineQueue,
     /// When the loop's one timer for clients fires.
     pub(crate) timer: Option<Time>,
-    pub(crate) clients: Vec<Client>,
+    pub(crate) clients: Vec<ClientCell>,
     /// Those that will connect.
     to_come: usize,
     pub(crate) live: BTreeMap<u64, Live>,
@@ -45,7 +49,7 @@ pub(crate) struct World {
     pub(crate) questions: Vec<(u64, Ticket, u32)>,
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) done: Done,
-    pub(crate) shared: Shared,
+    pub(crate) shared: Rc<RefCell<Shared>>,
     pub(crate) grace: Duration,
     pub(crate) grace_until: Option<Time>,
     pub(crate) is_stopped: bool,
@@ -60,13 +64,16 @@ pub(crate) struct World {
 /// A client that is served.
 pub(crate) struct Live {
     pub(crate) who: usize,
-    pub(crate) session: Session,
-    pub(crate) served: Served,
+    pub(crate) client: ClientCell,
+    pub(crate) connection: Connection<Pipe>,
+    pub(crate) calls: CallHandler,
     pub(crate) interest: Events,
     pub(crate) scheduled: Option<Time>,
+    /// The limit that the client has exceeded.
+    pub(crate) expired: Option<Expiry>,
     pub(crate) is_anonymous: bool,
-    /// It has not shown who it is nor, where it need not, made a call.
-    pub(crate) is_stranger: bool,
+    /// It has not authenticated nor, where it need not, made a call.
+    pub(crate) is_unidentified: bool,
     pub(crate) peer: Peer,
 }
 
@@ -85,7 +92,7 @@ impl World {
         let mut rng = Rng::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x6576_656e_7472_7964);
         let config = Config::draw(&mut rng);
         let services = Service::draw(&mut rng);
-        let mut admission = Admission::new(config.places);
+        let mut admission = Admission::new(config.admission);
         for _ in &services {
             admission.add_service();
         }
@@ -102,11 +109,11 @@ impl World {
             now: Time::ZERO.after(Duration::from_secs(1)),
             admission,
             waiting: BTreeMap::new(),
-            fill_at: None,
+            admit_at: None,
             services,
             backlog: Default::default(),
             resting: [None; 4],
-            agenda: Agenda::default(),
+            deadlines: DeadlineQueue::default(),
             timer: None,
             clients: Vec::new(),
             to_come: rng.below(13),
@@ -115,14 +122,14 @@ impl World {
             questions: Vec::new(),
             done: hypervisor.done(),
             driver: Arc::new(hypervisor),
-            shared: Shared {
+            shared: Rc::new(RefCell::new(Shared {
                 staff: Staff::new(config.workers, supply),
                 sasl: Arc::new(passwords()),
                 read_size: [1 + rng.below(64), 16_384][rng.below(2)],
                 met: Situations::default(),
                 is_fair: false,
                 rng: rng.fork(),
-            },
+            })),
             config,
             grace: Duration::from_secs(rng.below(6) as u64),
             grace_until: None,
@@ -146,12 +153,13 @@ impl World {
             }
             self.step();
             self.check();
-            self.shared.met.steps += 1;
+            self.shared.borrow_mut().met.steps += 1;
         }
         self.wind_up();
-        let crowded = self.shared.staff.most_running > 4;
-        self.shared.met.crowded += usize::from(crowded);
-        self.shared.met.clone()
+        let shared = &mut *self.shared.borrow_mut();
+        let crowded = shared.staff.most_running > 4;
+        shared.met.crowded += usize::from(crowded);
+        shared.met.clone()
     }
 
     fn step(&mut self) {
@@ -164,18 +172,23 @@ impl World {
         match self.rng.below(40) {
             0..=1 => self.connect(),
             2..=13 => self.have_a_client_act(),
-            14..=17 => self.accept_somebody(),
+            14..=17 => self.accept_one(),
             18..=23 if self.rng.below(10) < self.diligence => {
-                let (staff, rng) = (&mut self.shared.staff, &mut self.shared.rng);
-                staff.step(rng, self.now);
+                self.step_worker();
             }
             24..=26 => drop(self.complete()),
             27 => self.answer_a_question(),
             28..=29 => drop(self.fire()),
-            30 => drop(self.fill_in_time()),
+            30 => drop(self.admit_in_time()),
             31 if self.has_faults && self.rng.one_in(3) => self.upset(),
-            _ => self.serve_somebody(),
+            _ => self.serve_one(),
         }
+    }
+
+    /// Lets one worker do its next step; returns `false` if no worker has anything to do.
+    pub(crate) fn step_worker(&mut self) -> bool {
+        let shared = &mut *self.shared.borrow_mut();
+        shared.staff.step(&mut shared.rng, self.now)
     }
 
     /// A client comes to a service.
@@ -207,7 +220,7 @@ impl World {
         if service.shakes_hands {
             client.shake_hands(1 + self.rng.below(60));
         }
-        self.clients.push(client);
+        self.clients.push(Rc::new(RefCell::new(client)));
         self.backlog[which].push_back(who);
     }
 
@@ -221,15 +234,17 @@ impl World {
             return;
         }
         let mut who = self.rng.below(self.clients.len());
-        if self.clients[who].vanished {
+        if self.clients[who].borrow().vanished {
             // Somebody else, who is more likely to be there.
             who = self.rng.below(self.clients.len());
         }
-        let before = self.clients[who].to_server.len();
+        let mut client = self.clients[who].borrow_mut();
+        let before = client.to_server.len();
         for _ in 0..1 + self.rng.below(6) {
-            self.clients[who].act();
+            client.act();
         }
-        let sent = self.clients[who].to_server.len() - before;
+        let sent = client.to_server.len() - before;
+        drop(client);
         note!(
             self,
             "client {} acts, {sent} bytes are on their way",

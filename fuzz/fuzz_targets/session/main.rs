@@ -1,12 +1,14 @@
-//! A client's bytes in any chunks, with calls answered late and output sent in pieces: how the bytes are cut
+//! A client's bytes in any pieces, with calls answered late and output sent in pieces: how the bytes are cut
 //! changes nothing that can be seen.
 //!
-//! The same script is played three times: in one piece, in the chunks the input chooses, and byte by byte. The
-//! answers, what is logged and where the session stands must be equal after every step. Besides, a session
-//! never panics, what it hands out and holds as output stays bounded, and it comes to an end.
+//! The same script is played three times over a `Connection`: in one piece, in the pieces that the input chooses,
+//! and byte by byte. The answers, the log and the state of the session must be equal after every step. Besides, a
+//! connection never panics, the calls and the output that it holds stay bounded, and it comes to an end.
 
 #![no_main]
 
+#[path = "../pipe.rs"]
+mod pipe;
 mod play;
 mod script;
 

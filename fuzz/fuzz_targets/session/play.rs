@@ -1,168 +1,233 @@
-//! A script played in chunks of given lengths, by a daemon that does as `server` does, and all there is to see
-//! of it.
+//! A script played in pieces of given lengths, by a server that drives a connection as the daemon's does, and all
+//! that can be seen of it.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use eventry::Time;
+use eventry::{Events, Time};
+use eventryd::connection::{Action, ClientAuth, Connection, ProgressChange};
 use eventryd::driver::MemoryDriver;
-use eventryd::server::Dispatcher;
-use eventryd::session::{Access, Event, Request, Session, SessionState};
+use eventryd::server::CallHandler;
+use eventryd::session::{Access, AuthResult, Request, SessionState, Ticket};
+use eventryd::wire::RemoteError;
 
-use crate::script::{Action, MAX_OUTPUT, Script};
-use test_support::peer::refuse_authentication;
+use crate::pipe::{Pipe, PipeState};
+use crate::script::{MAX_OUTPUT, Script, Then};
 
 /// No answer of the in-memory hypervisor is longer.
 const LONGEST_ANSWER: usize = 8_192;
 
-/// What can be seen from outside.
+/// All that can be seen from outside.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// Everything handed out and logged.
-    events: Vec<String>,
+    actions: Vec<String>,
     /// Everything sent to the client.
     sent: Vec<u8>,
-    /// How things stood after each step.
+    /// The state after each step.
     stands: Vec<Stand>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Stand {
-    events: usize,
+    actions: usize,
     unsent: usize,
     in_progress: usize,
     state: SessionState,
     access: Access,
-    should_close: bool,
+    is_identified: bool,
+    is_closed: bool,
 }
 
-struct Play<'a> {
-    session: Session,
-    dispatcher: Dispatcher,
+struct Play {
+    connection: Connection<Pipe>,
+    pipe: Rc<RefCell<PipeState>>,
+    calls: CallHandler,
     limit: usize,
-    chunks: std::iter::Cycle<std::slice::Iter<'a, usize>>,
-    /// What the client has sent and nobody has read.
-    unread: Vec<u8>,
     waiting: Vec<Request>,
+    /// The step of authentication that is to be decided.
+    undecided: Option<Ticket>,
+    /// The next step of authentication is granted.
+    grants: bool,
+    is_identified: bool,
+    is_closed: bool,
     seen: Seen,
 }
 
-/// Plays it until the session is over.
-pub(crate) fn play(script: &Script, chunks: &[usize]) -> Seen {
+/// Plays the script until the connection is closed.
+pub(crate) fn play(script: &Script, pieces: &[usize]) -> Seen {
+    let pipe = Rc::new(RefCell::new(PipeState {
+        pieces: pieces.to_vec(),
+        ..PipeState::default()
+    }));
+    let transport = Pipe(Rc::clone(&pipe));
+    let auth = ClientAuth::default();
     let mut play = Play {
-        session: Session::new(script.config.clone()),
-        dispatcher: Dispatcher::new(Arc::new(MemoryDriver::with_hostname("fuzz"))),
+        connection: Connection::new(transport, script.config.clone(), auth, true),
+        pipe,
+        calls: CallHandler::new(Arc::new(MemoryDriver::with_hostname("fuzz"))),
         limit: script.limit(),
-        chunks: chunks.iter().cycle(),
-        unread: Vec::new(),
         waiting: Vec::new(),
+        undecided: None,
+        grants: false,
+        is_identified: false,
+        is_closed: false,
         seen: Seen::default(),
     };
     for step in &script.steps {
-        play.unread.extend_from_slice(&step.sent);
-        play.read();
+        if play.is_closed {
+            break;
+        }
+        play.pipe.borrow_mut().unread.extend_from_slice(&step.sent);
+        play.settle();
         play.act(step.then);
-        play.read();
+        play.settle();
         play.note();
     }
     play.finish();
+    play.seen.sent = play.pipe.take().sent;
     play.seen
 }
 
-impl Play<'_> {
-    /// Reads while the session wants to, as a daemon reads from a socket.
-    fn read(&mut self) {
-        self.poll();
-        let mut at = 0;
-        while at < self.unread.len() && self.session.wants_read() {
-            let length = *self.chunks.next().expect("there are chunks");
-            let end = self.unread.len().min(at.saturating_add(length));
-            self.session.receive(Time::ZERO, &self.unread[at..end]);
-            at = end;
-            self.poll();
+impl Play {
+    /// Has turns begun until the connection waits for something else than its input.
+    fn settle(&mut self) {
+        while !self.is_closed && self.is_ready() {
+            self.connection.on_ready(Events::READABLE, Time::ZERO);
+            self.pull();
         }
-        self.unread.drain(..at);
     }
 
-    fn poll(&mut self) {
-        while let Some(event) = self.session.poll() {
-            self.seen.events.push(format!("{event:?}"));
-            match event {
-                Event::Request(request) => self.waiting.push(request),
-                Event::Violation(_) => {
-                    assert!(self.session.should_close());
-                    self.waiting.clear();
+    fn is_ready(&self) -> bool {
+        let watch = self.connection.watch();
+        let pipe = self.pipe.borrow();
+        let has_input = pipe.ended || !pipe.unread.is_empty();
+        // A deadline at the beginning of time asks for another turn.
+        watch.deadline == Some(Time::ZERO)
+            || (has_input && watch.interest.intersects(Events::READABLE))
+    }
+
+    fn pull(&mut self) {
+        while let Some(action) = self.connection.next_action(Time::ZERO) {
+            assert!(!self.is_closed, "nothing follows a close");
+            if let Action::Progress(change) = action {
+                // How often progress is reported depends on the turns; identification comes once.
+                if matches!(change, ProgressChange::Identified { .. }) {
+                    assert!(!self.is_identified);
+                    self.is_identified = true;
                 }
-                Event::Authenticate(request) => refuse_authentication(&mut self.session, &request),
-                _ => {}
+                continue;
+            }
+            self.seen.actions.push(format!("{action:?}"));
+            match action {
+                Action::Dispatch(request) => self.waiting.push(request),
+                Action::Authenticate(request) => {
+                    assert_eq!(self.undecided, None, "one step at a time");
+                    self.undecided = Some(request.ticket);
+                    if self.grants {
+                        self.decide(AuthResult::Complete(None));
+                    }
+                }
+                Action::Close(_) => {
+                    self.is_closed = true;
+                    self.waiting.clear();
+                    self.undecided = None;
+                }
+                Action::Progress(_) | Action::Log(_) => {}
             }
         }
-        assert_eq!(self.waiting.len(), self.session.calls_in_progress());
+        let session = self.connection.session();
+        if !self.is_closed {
+            let asked = self.waiting.len() + usize::from(self.undecided.is_some());
+            assert_eq!(asked, session.calls_in_progress());
+        }
         assert!(self.waiting.len() <= self.limit);
         let bound = MAX_OUTPUT + (1 + self.limit) * LONGEST_ANSWER;
-        assert!(self.session.output().len() <= bound);
+        assert!(session.output().len() <= bound);
     }
 
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::Nothing => {}
-            Action::AnswerOldest if !self.waiting.is_empty() => {
+    fn act(&mut self, then: Then) {
+        if self.is_closed {
+            return;
+        }
+        match then {
+            Then::Nothing => {}
+            Then::AnswerOldest | Then::AnswerNewest if self.undecided.is_some() => {
+                self.decide(AuthResult::Failed(RemoteError::authentication_failed()));
+            }
+            Then::AnswerOldest if !self.waiting.is_empty() => {
                 let request = self.waiting.remove(0);
                 self.answer(request);
             }
-            Action::AnswerNewest => {
+            Then::AnswerNewest => {
                 if let Some(request) = self.waiting.pop() {
                     self.answer(request);
                 }
             }
-            Action::AnswerOldest => {}
-            Action::Send(count) => self.send(count),
-            Action::Authenticate => self.session.mark_authenticated(),
+            Then::AnswerOldest => {}
+            Then::Send(count) => self.send(count),
+            Then::Authenticate if self.undecided.is_some() => {
+                self.decide(AuthResult::Complete(None));
+            }
+            Then::Authenticate => self.grants = true,
         }
+        self.pull();
     }
 
     fn answer(&mut self, request: Request) {
-        let result = self.dispatcher.dispatch(Time::ZERO, request.call);
-        self.session.reply(request.ticket, result);
+        let result = self.calls.handle_call(Time::ZERO, request.call);
+        self.connection.complete(request.ticket, result, Time::ZERO);
+    }
+
+    fn decide(&mut self, result: AuthResult) {
+        if let Some(ticket) = self.undecided.take() {
+            self.connection.authenticated(ticket, result, Time::ZERO);
+        }
     }
 
     fn send(&mut self, count: usize) {
-        let count = count.min(self.session.output().len());
-        self.seen
-            .sent
-            .extend_from_slice(&self.session.output()[..count]);
-        self.session.advance_output(count);
+        self.pipe.borrow_mut().room = count;
+        self.connection.on_ready(Events::WRITABLE, Time::ZERO);
+        self.pull();
+        self.pipe.borrow_mut().room = 0;
     }
 
     fn note(&mut self) {
+        let session = self.connection.session();
         self.seen.stands.push(Stand {
-            events: self.seen.events.len(),
-            unsent: self.session.output().len(),
-            in_progress: self.session.calls_in_progress(),
-            state: self.session.state(),
-            access: self.session.access(),
-            should_close: self.session.should_close(),
+            actions: self.seen.actions.len(),
+            unsent: session.output().len(),
+            in_progress: session.calls_in_progress(),
+            state: session.state(),
+            access: session.access(),
+            is_identified: self.is_identified,
+            is_closed: self.is_closed,
         });
     }
 
-    /// Answers and sends until everything the client sent has been read or the session is over. A client
-    /// that is served always gets there.
+    /// Answers and sends until everything the client sent has been read or the connection is closed. A client that
+    /// is served always gets there.
     fn finish(&mut self) {
-        while self.has_work() {
-            self.act(Action::AnswerOldest);
-            self.send(usize::MAX);
-            self.read();
-        }
-        if self.session.state() == SessionState::Serving {
-            assert!(self.unread.is_empty(), "an idle session does not read");
+        while !self.is_closed && self.has_work() {
+            self.act(Then::AnswerOldest);
+            self.act(Then::Send(usize::MAX));
+            self.settle();
         }
         self.note();
-        self.session.end_of_input();
-        self.poll();
-        assert!(self.session.should_close());
+        if !self.is_closed {
+            let is_read = self.pipe.borrow().unread.is_empty();
+            assert!(is_read, "an idle connection does not read");
+            self.pipe.borrow_mut().ended = true;
+            self.settle();
+            assert!(self.is_closed);
+        }
         self.note();
     }
 
     fn has_work(&self) -> bool {
-        !self.waiting.is_empty() || self.session.wants_write()
+        !self.waiting.is_empty()
+            || self.undecided.is_some()
+            || self.connection.session().wants_write()
     }
 }

@@ -6,7 +6,7 @@
 use std::num::NonZeroUsize;
 
 use arbitrary::{Result, Unstructured};
-use eventryd::session::{Access, Auth, Limits, SessionConfig};
+use eventryd::session::{Access, Auth, ClientLimits, SessionConfig};
 use eventryd::wire::{
     Call, ConnectOpenArgs, Header, LookupByNameArgs, MessageType, PROCEDURES, Program, Status,
 };
@@ -28,11 +28,11 @@ pub(crate) struct Script {
 #[derive(Debug, Default)]
 pub(crate) struct Step {
     pub(crate) sent: Vec<u8>,
-    pub(crate) then: Action,
+    pub(crate) then: Then,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Action {
+pub(crate) enum Then {
     #[default]
     Nothing,
     /// The oldest call ends.
@@ -41,7 +41,7 @@ pub(crate) enum Action {
     AnswerNewest,
     /// So many bytes of output are sent.
     Send(usize),
-    /// The client has proved who it is.
+    /// The client authenticates: the step that waits is granted, or the next one.
     Authenticate,
 }
 
@@ -107,24 +107,24 @@ impl Script {
                     *byte ^= 1 << bit;
                 }
             }
-            9 => self.act(Action::AnswerOldest),
+            9 => self.act(Then::AnswerOldest),
             10 => {
                 let count = from.arbitrary::<u8>()?.into();
-                self.act(Action::Send(count));
+                self.act(Then::Send(count));
             }
             _ => {
                 let newest = from.ratio(3_u8, 4)?;
                 self.act(if newest {
-                    Action::AnswerNewest
+                    Then::AnswerNewest
                 } else {
-                    Action::Authenticate
+                    Then::Authenticate
                 });
             }
         }
         Ok(())
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Then) {
         if let Some(step) = self.steps.last_mut() {
             step.then = action;
         }
@@ -140,12 +140,12 @@ impl Script {
 }
 
 fn config(choice: u8) -> SessionConfig {
-    let limits = Limits {
+    let limits = ClientLimits {
         max_client_requests: NonZeroUsize::MIN.saturating_add(usize::from(choice >> 2 & 3)),
         max_output: NonZeroUsize::new(MAX_OUTPUT).expect("not zero"),
         max_frame_before_auth: 128,
         max_frame: 512,
-        ..Limits::default()
+        ..ClientLimits::default()
     };
     SessionConfig {
         access: [Access::ReadWrite, Access::ReadOnly][usize::from(choice & 1)],

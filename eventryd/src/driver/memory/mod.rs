@@ -9,7 +9,7 @@ mod host;
 use uuid::Uuid;
 
 use super::{
-    Connection, Domain, DomainInfo, DomainState, Driver, DriverError, ListFilter, NodeInfo,
+    Domain, DomainInfo, DomainState, Driver, DriverError, HypervisorSession, ListFilter, NodeInfo,
     SecurityLabel, SecurityModel, StateReason,
 };
 use crate::sync::{Arc, Mutex};
@@ -77,7 +77,7 @@ impl Default for MemoryDriver {
 }
 
 impl Driver for MemoryDriver {
-    fn open(&self, uri: &str) -> Result<Box<dyn Connection>, DriverError> {
+    fn open(&self, uri: &str) -> Result<Box<dyn HypervisorSession>, DriverError> {
         let chosen = if uri.is_empty() {
             self.default_uri.unwrap_or("<null>")
         } else {
@@ -90,7 +90,7 @@ impl Driver for MemoryDriver {
         }
         self.shared.lock().connections += 1;
         let (hostname, shared) = (Arc::clone(&self.hostname), Arc::clone(&self.shared));
-        Ok(Box::new(MemoryConnection { hostname, shared }))
+        Ok(Box::new(MemorySession { hostname, shared }))
     }
 
     fn may_block(&self) -> bool {
@@ -99,12 +99,12 @@ impl Driver for MemoryDriver {
 }
 
 /// A connection; [`Shared`] counts the live ones.
-struct MemoryConnection {
+struct MemorySession {
     hostname: Arc<str>,
     shared: Arc<Mutex<Shared>>,
 }
 
-impl Drop for MemoryConnection {
+impl Drop for MemorySession {
     fn drop(&mut self) {
         let mut shared = self.shared.lock();
         shared.connections -= 1;
@@ -114,7 +114,7 @@ impl Drop for MemoryConnection {
     }
 }
 
-impl Connection for MemoryConnection {
+impl HypervisorSession for MemorySession {
     fn may_block(&self) -> bool {
         false
     }
@@ -265,11 +265,11 @@ impl Connection for MemoryConnection {
 mod tests {
     use super::*;
 
-    fn open(driver: &MemoryDriver) -> Box<dyn Connection> {
+    fn open(driver: &MemoryDriver) -> Box<dyn HypervisorSession> {
         driver.open(URI).expect("the driver's own URI")
     }
 
-    fn test_domain(connection: &dyn Connection) -> Domain {
+    fn test_domain(connection: &dyn HypervisorSession) -> Domain {
         connection.domain_by_name(b"test").expect("the one domain")
     }
 

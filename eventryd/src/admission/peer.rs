@@ -1,16 +1,25 @@
-//! Who counts as one when places are shared out.
+//! The unit among which client slots are shared out.
 
-use crate::flow::Reach;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Who counts as one: what it costs something to have more than one of.
+/// Origin of a client. Network clients have limits of their own, so that they cannot keep local clients out
+/// (DM-603).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// This machine.
+    Local = 0,
+    /// A network.
+    Network = 1,
+}
+
+/// The unit among which client slots are shared out: an identity of which an attacker cannot have many for free.
 ///
 /// ```
-/// use eventryd::flow::Peer;
+/// use eventryd::admission::Peer;
 ///
 /// let at = |text: &str| Peer::at(text.parse().unwrap());
-/// // Whoever has one address of such a network has them all.
+/// // A subscriber has all addresses of such a network.
 /// assert_eq!(at("2001:db8::1"), at("2001:db8::2:1"));
 /// assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
 /// assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
@@ -18,18 +27,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Peer {
-    /// A user of this machine; `None` for all of whom the system does not say who they are.
+    /// A user of this machine; `None` for all users that the kernel does not report.
     User(Option<u32>),
-    /// An address of IPv4.
+    /// An IPv4 address.
     V4(Ipv4Addr),
-    /// The first 64 bits of an address of IPv6: the rest is the subscriber's to choose.
+    /// The first 64 bits of an IPv6 address: the subscriber chooses the rest.
     V6(u64),
-    /// On a network, and gone before its address was asked for.
-    Nowhere,
+    /// A network peer that was gone before its address could be read.
+    Unknown,
 }
 
 impl Peer {
-    /// Who is at this address.
+    /// Returns the peer at this address.
     #[must_use]
     pub const fn at(address: IpAddr) -> Peer {
         match address.to_canonical() {
@@ -38,12 +47,12 @@ impl Peer {
         }
     }
 
-    /// Where it is.
+    /// Returns the scope of the peer.
     #[must_use]
-    pub const fn reach(self) -> Reach {
+    pub const fn scope(self) -> Scope {
         match self {
-            Peer::User(_) => Reach::Local,
-            Peer::V4(_) | Peer::V6(_) | Peer::Nowhere => Reach::Network,
+            Peer::User(_) => Scope::Local,
+            Peer::V4(_) | Peer::V6(_) | Peer::Unknown => Scope::Network,
         }
     }
 }
@@ -52,13 +61,13 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Peer::User(Some(uid)) => write!(f, "uid {uid}"),
-            Peer::User(None) => f.write_str("a user nobody knows"),
+            Peer::User(None) => f.write_str("an unknown user"),
             Peer::V4(address) => write!(f, "address {address}"),
             Peer::V6(prefix) => {
                 let network = Ipv6Addr::from_bits(u128::from(*prefix) << 64);
                 write!(f, "network {network}/64")
             }
-            Peer::Nowhere => f.write_str("an address nobody knows"),
+            Peer::Unknown => f.write_str("an unknown address"),
         }
     }
 }
@@ -73,9 +82,9 @@ mod tests {
         assert_eq!(shown("127.0.0.2"), "address 127.0.0.2");
         assert_eq!(shown("2001:db8:1:2:3:4:5:6"), "network 2001:db8:1:2::/64");
         assert_eq!(Peer::User(Some(7)).to_string(), "uid 7");
-        assert_eq!(Peer::User(None).reach(), Reach::Local);
-        for peer in [Peer::at("::1".parse().unwrap()), Peer::Nowhere] {
-            assert_eq!(peer.reach(), Reach::Network);
+        assert_eq!(Peer::User(None).scope(), Scope::Local);
+        for peer in [Peer::at("::1".parse().unwrap()), Peer::Unknown] {
+            assert_eq!(peer.scope(), Scope::Network);
         }
     }
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 const CALLS: usize = 3;
 
 fn session(max_tx_bytes: usize) -> Session {
-    let limits = Limits {
+    let limits = ClientLimits {
         max_client_requests: NonZeroUsize::new(CALLS).unwrap(),
         max_tx_bytes: NonZeroUsize::new(max_tx_bytes).unwrap(),
-        ..Limits::default()
+        ..ClientLimits::default()
     };
     Session::new(SessionConfig {
         limits: limits.into(),
@@ -53,7 +53,7 @@ fn answer(session: &mut Session, ticket: Ticket, length: usize) {
 }
 
 #[test]
-fn a_turn_takes_as_many_messages_as_calls_may_be_in_progress() {
+fn turn_takes_max_client_requests_messages() {
     let mut session = session(1 << 20);
     session.receive(Time::ZERO, &hostnames(2 * CALLS + 1));
     for expected in [CALLS, CALLS, 1, 0] {
@@ -66,7 +66,7 @@ fn a_turn_takes_as_many_messages_as_calls_may_be_in_progress() {
 }
 
 #[test]
-fn what_is_left_for_another_turn_is_answered_before_the_end() {
+fn messages_left_for_another_turn_are_answered_before_the_end() {
     let mut session = session(1 << 20);
     session.receive(Time::ZERO, &hostnames(CALLS + 1));
     session.end_of_input();
@@ -95,7 +95,7 @@ fn pings_count_as_messages_of_a_turn() {
 }
 
 #[test]
-fn a_client_that_makes_calls_and_does_not_read_is_given_up() {
+fn client_that_does_not_read_its_answers_expires() {
     let mut session = session(1_000);
     session.receive(Time::ZERO, &hostnames(2));
     let calls = take(&mut session, None);
@@ -109,7 +109,7 @@ fn a_client_that_makes_calls_and_does_not_read_is_given_up() {
 }
 
 #[test]
-fn a_single_answer_may_be_longer_than_what_may_wait() {
+fn single_answer_may_exceed_max_tx_bytes() {
     let mut session = session(1_000);
     session.receive(Time::ZERO, &hostnames(1));
     assert_eq!(take(&mut session, Some(10_000)).len(), 1);
@@ -121,7 +121,7 @@ fn a_single_answer_may_be_longer_than_what_may_wait() {
 }
 
 #[test]
-fn a_stop_of_the_daemon_has_no_limit_of_its_own() {
+fn finish_sets_no_deadline() {
     let mut session = session(1 << 20);
     session.receive(Time::ZERO, &hostnames(1));
     let calls = take(&mut session, None);
@@ -134,7 +134,7 @@ fn a_stop_of_the_daemon_has_no_limit_of_its_own() {
 }
 
 #[test]
-fn a_message_that_waited_counts_in_the_turn_in_which_it_is_taken() {
+fn skipped_message_counts_in_the_turn_that_takes_it() {
     let mut session = session(1 << 20);
     session.receive(Time::ZERO, &hostnames(3 * CALLS));
     session.begin_turn();
@@ -152,7 +152,7 @@ fn a_message_that_waited_counts_in_the_turn_in_which_it_is_taken() {
 }
 
 #[test]
-fn as_much_may_wait_as_the_limit_says() {
+fn unread_output_up_to_max_tx_bytes_is_allowed() {
     const ANSWER: usize = 28 + 4 + 600;
     for (limit, is_given_up) in [(2 * ANSWER, false), (2 * ANSWER - 1, true)] {
         let mut session = session(limit);
@@ -163,7 +163,7 @@ fn as_much_may_wait_as_the_limit_says() {
 }
 
 #[test]
-fn calls_in_progress_are_those_handed_out_and_not_answered() {
+fn calls_in_progress_counts_unanswered_calls() {
     let mut session = session(1 << 20);
     session.receive(Time::ZERO, &hostnames(CALLS));
     assert_eq!(session.calls_in_progress(), 0);
@@ -177,7 +177,7 @@ fn calls_in_progress_are_those_handed_out_and_not_answered() {
 }
 
 #[test]
-fn nothing_received_changes_nothing() {
+fn empty_input_changes_nothing() {
     let mut session = session(1 << 20);
     assert!(session.wants_read());
     session.receive(Time::ZERO, &[]);
@@ -186,10 +186,10 @@ fn nothing_received_changes_nothing() {
 
 /// A session that holds back its client at 632 unsent bytes, and pings it after a second, once.
 fn full_and_watched() -> Session {
-    let limits = Limits {
+    let limits = ClientLimits {
         max_client_requests: NonZeroUsize::new(CALLS).unwrap(),
         max_output: NonZeroUsize::new(28 + 4 + 600).unwrap(),
-        ..Limits::default()
+        ..ClientLimits::default()
     };
     let mut session = Session::new(SessionConfig {
         limits: limits.into(),
@@ -214,17 +214,17 @@ fn full_and_watched() -> Session {
 }
 
 #[test]
-fn nothing_is_read_from_a_client_that_has_as_much_to_read_as_may_be_unsent() {
+fn client_with_max_output_unread_is_not_read() {
     let session = full_and_watched();
     assert!(!session.wants_read());
 }
 
 // The call in progress is no excuse: it is its own answers that keep the client from being heard.
 #[test]
-fn a_client_that_does_not_read_is_given_up_although_a_call_is_in_progress() {
+fn client_that_does_not_read_expires_during_a_call() {
     let mut session = full_and_watched();
     for second in 1..=2 {
-        session.on_time(Time::ZERO.after(Duration::from_secs(second)));
+        session.on_deadline(Time::ZERO.after(Duration::from_secs(second)));
     }
     let idle = Duration::from_secs(2);
     let expired = Event::Expired(Expiry::Dead { idle });
@@ -240,7 +240,7 @@ fn decision(session: &mut Session) -> Ticket {
 
 // It would be taken for what was decided about another.
 #[test]
-fn a_second_answer_to_what_was_decided_is_dropped() {
+fn second_decision_is_dropped() {
     let mut session = Session::new(SessionConfig {
         auth: Auth::Sasl,
         ..SessionConfig::default()
@@ -271,7 +271,7 @@ fn a_second_answer_to_what_was_decided_is_dropped() {
 }
 
 #[test]
-fn a_call_is_not_answered_with_a_decision() {
+fn decision_about_an_ordinary_call_is_dropped() {
     let mut session = session(1 << 20);
     session.receive(Time::ZERO, &hostnames(1));
     let calls = take(&mut session, None);

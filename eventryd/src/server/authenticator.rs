@@ -1,10 +1,11 @@
-//! Who is let in: what the clients of one daemon are checked against, and what is known of each.
+//! Authentication of clients: what they are checked against, and the decisions.
 
-use super::{Config, DaemonError};
+use super::config::Config;
+use super::error::DaemonError;
 use crate::auth::{
-    Action, AuthError, Authorization, Authorizer, Identity, Sasl, SaslConfig, SaslExchange,
-    SaslProgress,
+    Action, AuthError, Authorization, Authorizer, Identity, Sasl, SaslConfig, SaslProgress,
 };
+use crate::connection::ClientAuth;
 use crate::net::{AccountNames, Socket, polkit_subject, process_start_time};
 use crate::session::{Access, Auth, AuthResult, AuthStep};
 use crate::sync::Mutex;
@@ -14,37 +15,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// How many questions to polkit may wait for their answers. Each has a thread and a program, and may last
-/// as long as a user thinks; so they are not the workers' business, who would be used up by them.
-const MAX_QUESTIONS: usize = 32;
+/// The number of polkit requests at a time. Each has a thread and a program, and may last as long as a user
+/// thinks; so they are not left to the workers, which they would use up.
+const MAX_POLKIT_REQUESTS: usize = 32;
 
-/// How long polkit may take if clients may take as long as they like.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// The time that polkit has if `eventry_auth_timeout` sets none.
+const POLKIT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What clients are checked against.
+/// Decides about the identity of clients.
 #[derive(Debug)]
-pub(super) struct Gate {
-    /// As last read; not there if no service asks for SASL.
+pub(super) struct Authenticator {
+    /// As last read; `None` if no service uses SASL.
     sasl: Mutex<Option<Arc<Sasl>>>,
     authorizer: Arc<dyn Authorizer>,
-    patience: Duration,
-    questions: Arc<AtomicUsize>,
+    polkit_timeout: Duration,
+    polkit_requests: Arc<AtomicUsize>,
     names: Mutex<AccountNames>,
 }
 
-/// What is known of one client.
-#[derive(Debug, Default)]
-pub(super) struct Entry {
-    pub(super) identity: Identity,
-    exchange: SaslExchange,
-}
-
-impl Gate {
-    /// Reads and finds whatever the services need.
+impl Authenticator {
+    /// Reads and finds what the services need.
     ///
     /// # Errors
-    /// [`DaemonError::Config`] and [`DaemonError::Auth`], if somebody could not be authenticated as asked.
-    pub(super) fn new(config: &Config) -> Result<Gate, DaemonError> {
+    /// [`DaemonError::Config`] and [`DaemonError::Auth`], if clients could not be authenticated as configured.
+    pub(super) fn new(config: &Config) -> Result<Authenticator, DaemonError> {
         let mut schemes = vec![config.auth_unix_rw, config.auth_unix_ro];
         if let Some(tcp) = &config.tcp {
             check_plain_tcp(tcp.auth)?;
@@ -54,15 +48,15 @@ impl Gate {
             check_tls(tls.auth)?;
             schemes.push(tls.auth);
         }
-        let gate = Gate {
+        let authenticator = Authenticator {
             sasl: Mutex::new(None),
             authorizer: Arc::clone(&config.authorizer),
-            patience: if config.auth_timeout.is_zero() {
-                PATIENCE
+            polkit_timeout: if config.auth_timeout.is_zero() {
+                POLKIT_TIMEOUT
             } else {
                 config.auth_timeout
             },
-            questions: Arc::default(),
+            polkit_requests: Arc::default(),
             names: Mutex::default(),
         };
         if schemes.contains(&Auth::Sasl) {
@@ -73,15 +67,16 @@ impl Gate {
                     config.sasl.password_file.display()
                 );
             }
-            *gate.sasl.lock() = Some(Arc::new(sasl));
+            *authenticator.sasl.lock() = Some(Arc::new(sasl));
         }
         if schemes.contains(&Auth::Polkit) {
-            gate.authorizer.check().map_err(DaemonError::Auth)?;
+            let check = authenticator.authorizer.check();
+            check.map_err(DaemonError::Auth)?;
         }
-        Ok(gate)
+        Ok(authenticator)
     }
 
-    /// Reads whom SASL lets in anew, if anybody asks for SASL. What cannot be read changes nothing.
+    /// Reads the users of SASL again, if a service uses SASL. An error changes nothing.
     pub(super) fn apply(&self, config: &SaslConfig) -> Result<(), AuthError> {
         let is_needed = self.sasl.lock().is_some();
         if is_needed {
@@ -91,8 +86,8 @@ impl Gate {
         Ok(())
     }
 
-    /// What is known of a client when it is accepted. The start of its process matters to polkit only.
-    pub(super) fn enter(&self, socket: &Socket, auth: Auth) -> Entry {
+    /// Returns the identity of a client that was just accepted. Only polkit needs the start time of its process.
+    pub(super) fn identify(&self, socket: &Socket, auth: Auth) -> ClientAuth {
         let process = socket.unix_peer().map(|mut peer| {
             self.names.lock().fill_in(&mut peer);
             if auth == Auth::Polkit {
@@ -100,47 +95,47 @@ impl Gate {
             }
             peer
         });
-        Entry {
+        ClientAuth {
             identity: Identity {
                 process,
                 address: socket.peer_addr().map(Box::new),
                 ..Identity::default()
             },
-            exchange: SaslExchange::default(),
+            ..ClientAuth::default()
         }
     }
 
-    /// Decides a step of SASL of the client `id`.
-    pub(super) fn decide(&self, id: u64, entry: &mut Entry, step: &AuthStep) -> AuthResult {
+    /// Decides a step of SASL.
+    pub(super) fn decide(&self, id: u64, client: &mut ClientAuth, step: &AuthStep) -> AuthResult {
         let sasl = self.sasl.lock().clone();
         let nonce = Sasl::nonce().inspect_err(|error| tracing::error!("client {id}: {error}"));
         let (Some(sasl), Ok(nonce)) = (sasl, nonce) else {
             return AuthResult::Failed(RemoteError::authentication_failed());
         };
-        let Some(progress) = step.by_sasl(&mut entry.exchange, &sasl, &nonce) else {
+        let Some(progress) = step.by_sasl(&mut client.exchange, &sasl, &nonce) else {
             return AuthResult::Failed(RemoteError::authentication_failed());
         };
         match &progress {
             Ok(SaslProgress::Continue(_)) => {}
             Ok(SaslProgress::Complete { user, .. }) => {
-                entry.identity.authenticated_mut().sasl_user = Some(user.as_str().into());
+                client.identity.authenticated_mut().sasl_user = Some(user.as_str().into());
             }
             Err(error) => {
-                let identity = &entry.identity;
+                let identity = &client.identity;
                 tracing::warn!("client {id} failed to authenticate: {error}; {identity}");
             }
         }
         AuthResult::from(progress)
     }
 
-    /// Asks polkit on a thread of its own, which tells `then` the answer.
+    /// Asks polkit on a thread of its own, which passes the answer to `then`.
     ///
     /// # Errors
-    /// What to answer at once, because nobody can be asked; `then` is not called.
-    pub(super) fn ask(
+    /// The answer, if polkit cannot be asked; `then` is not called.
+    pub(super) fn ask_polkit(
         &self,
         id: u64,
-        entry: &Entry,
+        identity: &Identity,
         access: Access,
         then: impl FnOnce(AuthResult) + Send + 'static,
     ) -> Result<(), AuthResult> {
@@ -148,28 +143,29 @@ impl Gate {
             Access::ReadWrite => Action::Manage,
             Access::ReadOnly => Action::Monitor,
         };
-        let identity = entry.identity.clone();
+        let subject = identity.process.as_ref().and_then(polkit_subject);
+        let identity = identity.clone();
         let fail = move |answer: Authorization| {
             tracing::warn!("client {id} failed to authenticate: polkit: {answer:?}; {identity}");
             AuthResult::Failed(polkit_error(&answer, action))
         };
-        let peer = entry.identity.process.as_ref();
-        let Some(subject) = peer.and_then(polkit_subject) else {
+        let Some(subject) = subject else {
             return Err(fail(Authorization::Failed(
-                "the client's process is gone, or is not what it was".into(),
+                "the client's process is gone, or has changed its user".into(),
             )));
         };
-        let question = Question::begin(&self.questions);
-        if question.is_one_too_many {
-            return Err(fail(Authorization::Failed("too many clients ask".into())));
+        let request = PolkitRequest::begin(&self.polkit_requests);
+        if request.is_one_too_many {
+            let text = "too many clients wait for polkit";
+            return Err(fail(Authorization::Failed(text.into())));
         }
-        let (authorizer, patience) = (Arc::clone(&self.authorizer), self.patience);
+        let (authorizer, timeout) = (Arc::clone(&self.authorizer), self.polkit_timeout);
         let fail_later = fail.clone();
         let asking = thread::Builder::new()
             .name("polkit".to_owned())
             .spawn(move || {
-                let answer = authorizer.authorize(subject, action, patience);
-                drop(question);
+                let answer = authorizer.authorize(subject, action, timeout);
+                drop(request);
                 then(match answer {
                     Authorization::Granted => AuthResult::Complete(None),
                     other => fail_later(other),
@@ -180,28 +176,28 @@ impl Gate {
     }
 }
 
-/// A question that waits for its answer; counted as long as it lives.
-struct Question {
+/// A request to polkit, counted as long as it lives.
+struct PolkitRequest {
     count: Arc<AtomicUsize>,
     is_one_too_many: bool,
 }
 
-impl Question {
-    fn begin(count: &Arc<AtomicUsize>) -> Question {
-        Question {
-            is_one_too_many: count.fetch_add(1, Ordering::Relaxed) >= MAX_QUESTIONS,
+impl PolkitRequest {
+    fn begin(count: &Arc<AtomicUsize>) -> PolkitRequest {
+        PolkitRequest {
+            is_one_too_many: count.fetch_add(1, Ordering::Relaxed) >= MAX_POLKIT_REQUESTS,
             count: Arc::clone(count),
         }
     }
 }
 
-impl Drop for Question {
+impl Drop for PolkitRequest {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// What cannot work over TLS is refused at the start too.
+/// Refuses what cannot work over TLS.
 fn check_tls(auth: Auth) -> Result<(), DaemonError> {
     match auth {
         Auth::None | Auth::Sasl => Ok(()),
@@ -209,7 +205,7 @@ fn check_tls(auth: Auth) -> Result<(), DaemonError> {
     }
 }
 
-/// What cannot work without encryption is refused at the start, not when clients fail to log in.
+/// Refuses what cannot work without encryption at the start, rather than when clients fail to log in.
 fn check_plain_tcp(auth: Auth) -> Result<(), DaemonError> {
     let why = match auth {
         Auth::None => return Ok(()),
@@ -225,7 +221,7 @@ fn check_plain_tcp(auth: Auth) -> Result<(), DaemonError> {
     Err(DaemonError::Config(why.to_owned()))
 }
 
-/// What the client is told, with libvirt's codes and texts (DM-1003).
+/// Returns the error for the client, with libvirt's codes and texts (DM-1003).
 fn polkit_error(answer: &Authorization, action: Action) -> RemoteError {
     let domain = ErrorDomain::POLKIT;
     let no_agent = format!(
@@ -248,7 +244,7 @@ fn polkit_error(answer: &Authorization, action: Action) -> RemoteError {
             "authentication failed: %s",
             "access denied by policy",
         ),
-        // Not a failure to authenticate: virsh would try that again five times.
+        // Not AUTH_FAILED: virsh would try again five times.
         Authorization::Granted | Authorization::Failed(_) => (
             ErrorCode::INTERNAL_ERROR,
             "internal error: %s",

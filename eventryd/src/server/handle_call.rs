@@ -1,14 +1,13 @@
-//! Calls carried out: what the protocol asks, in terms of the driver, and what the driver answers, in terms of
-//! the protocol.
+//! Calls in terms of the driver, and results in terms of the protocol.
 //!
-//! A [`Dispatcher`] is the part of a client that may be handed to a worker: it knows the client's connection to
-//! a hypervisor and nothing of its bytes. What a client may do is decided before, in its
-//! [`Session`](crate::session::Session).
+//! A [`PreparedCall`] can be carried out on any thread: it knows the hypervisor session of the client and nothing of
+//! its connection. The [`Session`](crate::session::Session) has checked before that the client may make the call.
 
 use std::sync::Arc;
 
 use crate::driver::{
-    Connection, Domain, Driver, DriverError, ListFilter, NodeInfo, SecurityLabel, SecurityModel,
+    Domain, Driver, DriverError, HypervisorSession, ListFilter, NodeInfo, SecurityLabel,
+    SecurityModel,
 };
 use crate::wire::{
     Array, Call, CharArray, ConnectOpenArgs, DomainInfoRet, DomainRef, DomainRet, DomainStateRet,
@@ -18,165 +17,175 @@ use crate::wire::{
 };
 use eventry::Time;
 
-/// The features that concern the protocol, by libvirt's numbers: events with callback ids (14) and close
-/// callbacks (15). Keepalive (10) is the session's.
+/// Features of the protocol, by libvirt's numbers: events with callback ids (14) and close callbacks (15). The
+/// session answers for keepalive (10).
 const PROTOCOL_FEATURES: [i32; 2] = [14, 15];
 
-/// Carries out one client's calls.
+/// Carries out the calls of one client.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use eventry::Time;
 /// use eventryd::driver::MemoryDriver;
-/// use eventryd::server::Dispatcher;
+/// use eventryd::server::CallHandler;
 /// use eventryd::wire::{Call, ConnectOpenArgs, HostnameRet, Reply};
 ///
-/// let mut dispatcher = Dispatcher::new(Arc::new(MemoryDriver::with_hostname("example")));
+/// let mut calls = CallHandler::new(Arc::new(MemoryDriver::with_hostname("example")));
 /// let open = ConnectOpenArgs { name: Some("test:///default".into()), flags: 0 };
-/// dispatcher.dispatch(Time::ZERO, Call::ConnectOpen(open))?;
-/// let reply = dispatcher.dispatch(Time::ZERO, Call::ConnectGetHostname(()))?;
+/// calls.handle_call(Time::ZERO, Call::ConnectOpen(open))?;
+/// let reply = calls.handle_call(Time::ZERO, Call::ConnectGetHostname(()))?;
 /// assert_eq!(reply, Reply::ConnectGetHostname(HostnameRet { hostname: "example".into() }));
 /// # Ok::<(), eventryd::wire::RemoteError>(())
 /// ```
-pub struct Dispatcher {
+pub struct CallHandler {
     driver: Arc<dyn Driver>,
-    connection: Option<Arc<dyn Connection>>,
+    session: Option<Arc<dyn HypervisorSession>>,
 }
 
-/// A call and all that is needed to carry it out, on any thread.
-pub struct Task {
-    on: On,
+/// A call with all that is needed to carry it out, on any thread.
+pub struct PreparedCall {
+    target: Target,
     call: Call,
 }
 
-enum On {
+/// The object that carries out a call.
+enum Target {
     Driver(Arc<dyn Driver>),
-    Connection(Arc<dyn Connection>),
-    /// There is nothing that could.
-    Nothing,
+    Session(Arc<dyn HypervisorSession>),
+    /// The call does not fit the state of the client.
+    None,
 }
 
-/// What came of a task.
-pub struct Outcome {
+/// The outcome of a call.
+pub struct CallOutcome {
     result: Result<Reply, RemoteError>,
-    /// What an open has opened.
-    opened: Option<Arc<dyn Connection>>,
+    /// The hypervisor session that an open has opened.
+    opened: Option<Arc<dyn HypervisorSession>>,
 }
 
-impl Dispatcher {
-    /// A dispatcher of a client that has opened nothing yet.
+impl CallHandler {
+    /// Creates the handler of a client without a hypervisor session.
     #[must_use]
     pub const fn new(driver: Arc<dyn Driver>) -> Self {
         Self {
             driver,
-            connection: None,
+            session: None,
         }
     }
 
-    /// Whether the client has an open connection.
+    /// Tests if the client has a hypervisor session.
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        self.connection.is_some()
+        self.session.is_some()
     }
 
     /// Carries out a call at `now`. The reply is of the same procedure.
     ///
     /// # Errors
-    /// What to tell the client: that it has not opened a connection, or has already (DM-1102), or why the
-    /// driver does not do it.
+    /// The error for the client: no hypervisor session is open, or one is open already (DM-1102), or the error
+    /// of the driver.
     ///
     /// # Panics
-    /// If a connection is open and the call is one that a session answers itself: those of authentication,
-    /// CONNECT_CLOSE.
-    pub fn dispatch(&mut self, now: Time, call: Call) -> Result<Reply, RemoteError> {
+    /// If a hypervisor session is open and the call is one that a session of the protocol answers itself: those
+    /// of authentication, CONNECT_CLOSE.
+    pub fn handle_call(&mut self, now: Time, call: Call) -> Result<Reply, RemoteError> {
         let outcome = self.prepare(call).run(now);
         self.finish(outcome)
     }
 
-    /// Makes a task of a call, to be carried out elsewhere. What comes of it is due to [`finish`](Self::finish).
-    pub fn prepare(&self, call: Call) -> Task {
-        let on = match (&call, &self.connection) {
-            (Call::ConnectOpen(_), None) => On::Driver(Arc::clone(&self.driver)),
-            (Call::ConnectOpen(_), Some(_)) | (_, None) => On::Nothing,
-            (_, Some(connection)) => On::Connection(Arc::clone(connection)),
+    /// Prepares a call, to be carried out elsewhere. Its outcome is due to [`finish`](Self::finish).
+    pub fn prepare(&self, call: Call) -> PreparedCall {
+        let target = match (&call, &self.session) {
+            (Call::ConnectOpen(_), None) => Target::Driver(Arc::clone(&self.driver)),
+            (Call::ConnectOpen(_), Some(_)) | (_, None) => Target::None,
+            (_, Some(session)) => Target::Session(Arc::clone(session)),
         };
-        Task { on, call }
+        PreparedCall { target, call }
     }
 
-    /// The reply of a task; keeps what it has opened.
-    pub fn finish(&mut self, outcome: Outcome) -> Result<Reply, RemoteError> {
+    /// Returns the result of a call, and keeps the hypervisor session that it has opened.
+    pub fn finish(&mut self, outcome: CallOutcome) -> Result<Reply, RemoteError> {
         if outcome.opened.is_some() {
-            self.connection = outcome.opened;
+            self.session = outcome.opened;
         }
         outcome.result
     }
 
-    /// What the client had open.
-    pub fn close(self) -> Option<Arc<dyn Connection>> {
-        self.connection
+    /// Takes the hypervisor session, of a client that is gone.
+    pub fn close(&mut self) -> Option<Arc<dyn HypervisorSession>> {
+        self.session.take()
     }
 }
 
-impl Task {
-    /// Whether it may wait for something, so that the loop had better not carry it out.
+impl PreparedCall {
+    /// Tests if the call may wait for something, so that the loop's thread must not carry it out.
     pub fn may_block(&self) -> bool {
-        match &self.on {
-            On::Driver(driver) => driver.may_block(),
-            On::Connection(connection) => connection.may_block(),
-            On::Nothing => false,
+        match &self.target {
+            Target::Driver(driver) => driver.may_block(),
+            Target::Session(session) => session.may_block(),
+            Target::None => false,
         }
     }
 
-    /// The line of the call in the table.
+    /// Returns the procedure of the call.
     pub fn procedure(&self) -> &'static Procedure {
         self.call.procedure()
     }
 
     /// Carries out the call.
-    pub fn run(self, now: Time) -> Outcome {
+    pub fn run(self, now: Time) -> CallOutcome {
         let internal = |text| RemoteError::internal(ErrorDomain::RPC, text);
         let mut opened = None;
-        let result = match (self.on, self.call) {
-            (On::Driver(driver), Call::ConnectOpen(args)) => open(&*driver, &args).map(|new| {
-                opened = Some(new);
-                Reply::ConnectOpen(())
-            }),
-            (On::Connection(connection), call) => {
-                on_connection(&*connection, now, call).map_err(remote_error)
+        let result = match (self.target, self.call) {
+            (Target::Driver(driver), Call::ConnectOpen(args)) => {
+                open(&*driver, &args).map(|session| {
+                    opened = Some(session);
+                    Reply::ConnectOpen(())
+                })
+            }
+            (Target::Session(session), call) => {
+                run_on_session(&*session, now, call).map_err(remote_error)
             }
             (_, Call::ConnectOpen(_)) => Err(internal("connection already open")),
             (_, _) => Err(internal("hypervisor connection not open")),
         };
-        Outcome { result, opened }
+        CallOutcome { result, opened }
     }
 }
 
-impl Outcome {
-    /// What the client is told.
+impl CallOutcome {
+    /// Returns the result for the client.
     pub const fn result(&self) -> &Result<Reply, RemoteError> {
         &self.result
     }
 
-    /// That a task was not carried out.
-    pub fn failed(error: RemoteError) -> Outcome {
-        Outcome {
+    /// Creates the outcome of a call that was not carried out.
+    pub fn failed(error: RemoteError) -> CallOutcome {
+        CallOutcome {
             result: Err(error),
             opened: None,
         }
     }
 }
 
-fn open(driver: &dyn Driver, args: &ConnectOpenArgs) -> Result<Arc<dyn Connection>, RemoteError> {
+fn open(
+    driver: &dyn Driver,
+    args: &ConnectOpenArgs,
+) -> Result<Arc<dyn HypervisorSession>, RemoteError> {
     let name = args.name.as_ref().ok_or_else(|| {
         let text = "connection not open";
         RemoteError::internal(ErrorDomain::RPC, text)
     })?;
-    let connection = driver.open(&name.to_string_lossy()).map_err(remote_error)?;
-    Ok(Arc::from(connection))
+    let session = driver.open(&name.to_string_lossy()).map_err(remote_error)?;
+    Ok(Arc::from(session))
 }
 
-/// Carries out a call that needs an open connection.
-fn on_connection(connection: &dyn Connection, now: Time, call: Call) -> Result<Reply, DriverError> {
+/// Carries out a call that needs a hypervisor session.
+fn run_on_session(
+    session: &dyn HypervisorSession,
+    now: Time,
+    call: Call,
+) -> Result<Reply, DriverError> {
     Ok(match call {
         Call::ConnectOpen(_)
         | Call::ConnectClose(())
@@ -185,56 +194,56 @@ fn on_connection(connection: &dyn Connection, now: Time, call: Call) -> Result<R
         | Call::AuthSaslStart(_)
         | Call::AuthSaslStep(_)
         | Call::AuthPolkit(()) => {
-            unreachable!("a session answers these, and `dispatch` an open")
+            unreachable!("the protocol session answers these, and `run` an open")
         }
         Call::ConnectGetType(()) => Reply::ConnectGetType(TypeRet {
-            name: connection.kind().into(),
+            name: session.kind().into(),
         }),
         Call::ConnectGetVersion(()) => Reply::ConnectGetVersion(GetVersionRet {
-            hv_ver: connection.version(),
+            hv_ver: session.version(),
         }),
         Call::ConnectGetLibVersion(()) => {
-            let lib_ver = connection.library_version();
+            let lib_ver = session.library_version();
             Reply::ConnectGetLibVersion(GetLibVersionRet { lib_ver })
         }
         Call::ConnectGetHostname(()) => Reply::ConnectGetHostname(HostnameRet {
-            hostname: connection.hostname().into(),
+            hostname: session.hostname().into(),
         }),
         Call::ConnectGetUri(()) => Reply::ConnectGetUri(UriRet {
-            uri: connection.uri().into(),
+            uri: session.uri().into(),
         }),
         Call::ConnectSupportsFeature(args) => {
             let supported =
-                PROTOCOL_FEATURES.contains(&args.feature) || connection.supports(args.feature);
+                PROTOCOL_FEATURES.contains(&args.feature) || session.supports(args.feature);
             Reply::ConnectSupportsFeature(flag(supported))
         }
-        // The connection of this driver never closes by itself, so there is nothing to remember.
+        // No hypervisor session of this driver closes by itself, so there is nothing to remember.
         Call::ConnectRegisterCloseCallback(()) => Reply::ConnectRegisterCloseCallback(()),
         Call::ConnectUnregisterCloseCallback(()) => Reply::ConnectUnregisterCloseCallback(()),
-        Call::NodeGetInfo(()) => Reply::NodeGetInfo(connection.node_info().into()),
+        Call::NodeGetInfo(()) => Reply::NodeGetInfo(session.node_info().into()),
         Call::NodeGetSecurityModel(()) => {
-            Reply::NodeGetSecurityModel(connection.security_model().into())
+            Reply::NodeGetSecurityModel(session.security_model().into())
         }
         Call::ConnectListAllDomains(args) => {
-            Reply::ConnectListAllDomains(list_domains(connection, &args)?)
+            Reply::ConnectListAllDomains(list_domains(session, &args)?)
         }
         Call::DomainLookupById(args) => {
-            // A domain that does not run has no number, so a negative one finds nothing.
+            // A domain that does not run has no id, so a negative one finds nothing.
             let id = u32::try_from(args.id).map_err(|_| DriverError::NoDomain)?;
-            Reply::DomainLookupById(connection.domain_by_id(id)?.into())
+            Reply::DomainLookupById(session.domain_by_id(id)?.into())
         }
         Call::DomainLookupByName(args) => {
-            let found = connection.domain_by_name(args.name.as_bytes())?;
+            let found = session.domain_by_name(args.name.as_bytes())?;
             Reply::DomainLookupByName(found.into())
         }
         Call::DomainLookupByUuid(args) => {
-            Reply::DomainLookupByUuid(connection.domain_by_uuid(args.uuid)?.into())
+            Reply::DomainLookupByUuid(session.domain_by_uuid(args.uuid)?.into())
         }
         Call::DomainGetAutostart(args) => {
-            Reply::DomainGetAutostart(flag(connection.autostart(&args.dom.into())?))
+            Reply::DomainGetAutostart(flag(session.autostart(&args.dom.into())?))
         }
         Call::DomainGetInfo(args) => {
-            let info = connection.info(&args.dom.into(), now)?;
+            let info = session.info(&args.dom.into(), now)?;
             Reply::DomainGetInfo(DomainInfoRet {
                 state: info.state.number().into(),
                 max_mem: info.max_memory_kib,
@@ -244,44 +253,44 @@ fn on_connection(connection: &dyn Connection, now: Time, call: Call) -> Result<R
             })
         }
         Call::DomainGetState(args) => {
-            let (state, reason) = connection.state(&args.dom.into())?;
+            let (state, reason) = session.state(&args.dom.into())?;
             let (state, reason) = (state.number().into(), reason.number().into());
             Reply::DomainGetState(DomainStateRet { state, reason })
         }
         Call::DomainGetOsType(args) => {
-            let name = connection.os_type(&args.dom.into())?.into();
+            let name = session.os_type(&args.dom.into())?.into();
             Reply::DomainGetOsType(TypeRet { name })
         }
         Call::DomainGetSecurityLabel(args) => {
-            Reply::DomainGetSecurityLabel(connection.security_label(&args.dom.into())?.into())
+            Reply::DomainGetSecurityLabel(session.security_label(&args.dom.into())?.into())
         }
         Call::DomainIsActive(args) => {
-            let (state, _) = connection.state(&args.dom.into())?;
+            let (state, _) = session.state(&args.dom.into())?;
             Reply::DomainIsActive(flag(state.is_active()))
         }
         Call::DomainIsPersistent(args) => {
-            Reply::DomainIsPersistent(flag(connection.is_persistent(&args.dom.into())?))
+            Reply::DomainIsPersistent(flag(session.is_persistent(&args.dom.into())?))
         }
         Call::DomainHasManagedSaveImage(args) => {
-            Reply::DomainHasManagedSaveImage(flag(connection.has_managed_save(&args.dom.into())?))
+            Reply::DomainHasManagedSaveImage(flag(session.has_managed_save(&args.dom.into())?))
         }
         Call::DomainGetMessages(args) => {
-            let texts = connection.messages(&args.dom.into())?;
+            let texts = session.messages(&args.dom.into())?;
             let msgs = Array(texts.into_iter().map(Into::into).collect());
             Reply::DomainGetMessages(MessagesRet { msgs })
         }
-        Call::DomainSuspend(args) => Reply::DomainSuspend(connection.suspend(&args.dom.into())?),
-        Call::DomainResume(args) => Reply::DomainResume(connection.resume(&args.dom.into())?),
-        Call::DomainDestroy(args) => Reply::DomainDestroy(connection.destroy(&args.dom.into())?),
+        Call::DomainSuspend(args) => Reply::DomainSuspend(session.suspend(&args.dom.into())?),
+        Call::DomainResume(args) => Reply::DomainResume(session.resume(&args.dom.into())?),
+        Call::DomainDestroy(args) => Reply::DomainDestroy(session.destroy(&args.dom.into())?),
     })
 }
 
 fn list_domains(
-    connection: &dyn Connection,
+    session: &dyn HypervisorSession,
     args: &ListAllDomainsArgs,
 ) -> Result<ListAllDomainsRet, DriverError> {
-    let found = connection.domains(ListFilter::from_bits(args.flags))?;
-    // A list that does not fit does not encode either, so its saturated count is never sent.
+    let found = session.domains(ListFilter::from_bits(args.flags))?;
+    // A list that does not fit cannot be encoded, so a saturated count is never sent.
     let ret = u32::try_from(found.len()).unwrap_or(u32::MAX);
     let wanted = if args.need_results == 0 {
         Vec::new()
@@ -298,7 +307,7 @@ const fn flag(value: bool) -> FlagRet {
     }
 }
 
-/// The error with the number, the origin and the parts that libvirt's test driver gives it.
+/// Returns the error with the code, the domain and the texts of libvirt's test driver.
 fn remote_error(error: DriverError) -> RemoteError {
     use ErrorDomain as Origin;
     match error {
@@ -346,7 +355,7 @@ impl From<DomainRef> for Domain {
 
 impl From<Domain> for DomainRef {
     fn from(domain: Domain) -> Self {
-        // The protocol has no room for numbers above i32::MAX, and -1 means "does not run".
+        // The protocol has no ids above i32::MAX, and -1 means "does not run".
         let id = domain
             .id
             .and_then(|id| i32::try_from(id).ok())
@@ -404,33 +413,33 @@ mod tests {
     use crate::driver::MemoryDriver;
     use crate::wire::{DomainArgs, LookupByIdArgs, LookupByNameArgs};
 
-    fn opened() -> Dispatcher {
-        let mut dispatcher = Dispatcher::new(Arc::new(MemoryDriver::with_hostname("host")));
-        assert!(!dispatcher.is_open());
+    fn opened() -> CallHandler {
+        let mut calls = CallHandler::new(Arc::new(MemoryDriver::with_hostname("host")));
+        assert!(!calls.is_open());
         let open = ConnectOpenArgs {
             name: Some("test:///default".into()),
             flags: 0,
         };
-        let opened = dispatcher.dispatch(Time::ZERO, Call::ConnectOpen(open));
+        let opened = calls.handle_call(Time::ZERO, Call::ConnectOpen(open));
         assert_eq!(opened, Ok(Reply::ConnectOpen(())));
-        assert!(dispatcher.is_open());
-        dispatcher
+        assert!(calls.is_open());
+        calls
     }
 
-    fn test_domain(dispatcher: &mut Dispatcher) -> DomainRef {
+    fn test_domain(calls: &mut CallHandler) -> DomainRef {
         let by_name = Call::DomainLookupByName(LookupByNameArgs {
             name: "test".into(),
         });
-        match dispatcher.dispatch(Time::ZERO, by_name) {
+        match calls.handle_call(Time::ZERO, by_name) {
             Ok(Reply::DomainLookupByName(found)) => found.dom,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_list_without_results_still_counts_them() {
-        let mut dispatcher = opened();
-        let test = test_domain(&mut dispatcher);
+    fn list_without_results_still_counts_them() {
+        let mut calls = opened();
+        let test = test_domain(&mut calls);
         for (need_results, expected) in [(0, vec![]), (1, vec![test.clone()]), (-1, vec![test])] {
             let list = Call::ConnectListAllDomains(ListAllDomainsArgs {
                 need_results,
@@ -440,34 +449,34 @@ mod tests {
                 domains: Array(expected),
                 ret: 1,
             };
-            let listed = dispatcher.dispatch(Time::ZERO, list);
+            let listed = calls.handle_call(Time::ZERO, list);
             assert_eq!(listed, Ok(Reply::ConnectListAllDomains(reply)));
         }
     }
 
     #[test]
-    fn a_domain_that_is_off_has_the_number_minus_one_which_finds_nothing() {
-        let mut dispatcher = opened();
-        let dom = test_domain(&mut dispatcher);
+    fn inactive_domain_has_id_minus_one_which_finds_nothing() {
+        let mut calls = opened();
+        let dom = test_domain(&mut calls);
         assert_eq!(dom.id, 1);
         let destroy = Call::DomainDestroy(DomainArgs { dom });
         assert_eq!(
-            dispatcher.dispatch(Time::ZERO, destroy),
+            calls.handle_call(Time::ZERO, destroy),
             Ok(Reply::DomainDestroy(()))
         );
-        assert_eq!(test_domain(&mut dispatcher).id, -1);
+        assert_eq!(test_domain(&mut calls).id, -1);
 
         let by_id = Call::DomainLookupById(LookupByIdArgs { id: -1 });
-        let error = dispatcher.dispatch(Time::ZERO, by_id).unwrap_err();
+        let error = calls.handle_call(Time::ZERO, by_id).unwrap_err();
         assert_eq!(error.code, ErrorCode::NO_DOMAIN);
     }
 
     #[test]
-    fn the_processor_time_follows_the_time_of_the_call() {
-        let mut dispatcher = opened();
-        let dom = test_domain(&mut dispatcher);
+    fn cpu_time_follows_the_time_of_the_call() {
+        let mut calls = opened();
+        let dom = test_domain(&mut calls);
         let info = Call::DomainGetInfo(DomainArgs { dom });
-        match dispatcher.dispatch(Time::from_nanos(77), info) {
+        match calls.handle_call(Time::from_nanos(77), info) {
             Ok(Reply::DomainGetInfo(info)) => assert_eq!(info.cpu_time, 77),
             other => panic!("{other:?}"),
         }

@@ -1,0 +1,496 @@
+//! Admission of clients: which have a slot, which wait for one, and which are evicted, so that no peer can lock
+//! others out (DM-601 to DM-603).
+//!
+//! Slots are limited: those of all clients, and those of anonymous clients, local and network ones separately. As
+//! long as there are enough, every client is admitted at once. Otherwise:
+//!
+//! - Pending clients wait in one queue per [`Peer`], and the peer with the fewest slots comes first: a flood waits
+//!   behind itself. Clients that have sent something come before silent ones, because clients speak first in this
+//!   protocol.
+//! - An *unidentified* client has not authenticated or, where it need not, has made no call. It is evicted for a
+//!   pending client that has sent something once it makes no progress for [`AdmissionLimits::eviction_grace`]: of
+//!   the peer with the most slots first, silent clients first, then the one that stalls for longest. So silence
+//!   locks out no client, not even one of the same peer.
+//! - A pending client that has sent something and has waited for the grace gets the slot of any unidentified client
+//!   of a peer that holds at least two slots more. So clients that only look busy lock out no other peer.
+//! - All other clients in a handshake or in authentication stay, and so does every identified client.
+//! - When identified clients hold all of [`AdmissionLimits::max_clients`], a few extra slots are for peers that
+//!   have few.
+//!
+//! [`ClientAdmission`] decides this and carries out nothing: ids of clients and the time go in, [`AdmissionStep`]s
+//! come out.
+
+use super::peer_load::{EvictionRank, PeerLoad, Stage};
+use super::{Peer, Scope};
+use eventry::Time;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+/// The usual [`AdmissionLimits::eviction_grace`]: longer than a step of a handshake takes over a long way, and
+/// short for a user who waits.
+pub const EVICTION_GRACE: Duration = Duration::from_millis(500);
+
+/// The number of slots, and how long they are protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdmissionLimits {
+    /// Slots of all clients.
+    pub max_clients: usize,
+    /// Slots of anonymous clients, for each [`Scope`]; 0 for no limit.
+    pub max_anonymous: usize,
+    /// The number of clients that may wait for a slot.
+    pub max_waiting: usize,
+    /// How long an unidentified client may make no progress before it may be evicted, half of it if it has sent
+    /// nothing; and how long a pending client waits before it gets the slot of a peer that holds more. Usually
+    /// [`EVICTION_GRACE`].
+    pub eviction_grace: Duration,
+}
+
+/// A connection that asks for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingClient {
+    /// The peer that it counts for.
+    pub peer: Peer,
+    /// It has to authenticate, or to end the handshake of its transport.
+    pub anonymous: bool,
+}
+
+/// The decision about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdmissionDecision {
+    /// It has a slot.
+    Admit,
+    /// It waits; [`ClientAdmission::next`] may find a slot for it.
+    Wait,
+    /// Too many clients wait, and the one with this id is to be closed. Its peer has the most of them; it is the
+    /// one that has been silent for longest or, if none is silent, the one that came last. If it is another
+    /// client than the new one, the new one waits, and [`gone`](ClientAdmission::gone) is due for the other.
+    Reject(u64),
+}
+
+/// The next step to carry out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdmissionStep {
+    /// The waiting client with this id has a slot.
+    Admit(u64),
+    /// A client is to be closed. It has no slot any more.
+    Evict {
+        /// The client.
+        id: u64,
+        /// The limit for whose sake it is evicted.
+        limit: AdmissionLimit,
+    },
+}
+
+/// A limit that is reached, displayed as the setting with its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdmissionLimit {
+    /// [`AdmissionLimits::max_clients`].
+    Clients(usize),
+    /// [`AdmissionLimits::max_anonymous`].
+    Anonymous(usize),
+}
+
+impl fmt::Display for AdmissionLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AdmissionLimit::Clients(limit) => write!(f, "max_clients ({limit})"),
+            AdmissionLimit::Anonymous(limit) => write!(f, "max_anonymous_clients ({limit})"),
+        }
+    }
+}
+
+/// The clients that have a slot, and those that wait for one.
+///
+/// ```
+/// use eventry::Time;
+/// use eventryd::admission::{
+///     AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, ClientAdmission, EVICTION_GRACE, Peer,
+///     PendingClient,
+/// };
+///
+/// let limits = AdmissionLimits {
+///     max_clients: 10,
+///     max_anonymous: 1,
+///     max_waiting: 10,
+///     eviction_grace: EVICTION_GRACE,
+/// };
+/// let mut clients = ClientAdmission::new(limits);
+/// let pending = PendingClient { peer: Peer::User(Some(1000)), anonymous: true };
+/// assert_eq!(clients.arrive(Time::ZERO, 1, pending), AdmissionDecision::Admit);
+/// assert_eq!(clients.arrive(Time::ZERO, 2, pending), AdmissionDecision::Wait);
+/// assert_eq!(clients.next(Time::ZERO), None);
+///
+/// // The first one is silent; the second one is not.
+/// clients.spoke(Time::ZERO, 2);
+/// let later = clients.retry_at(Time::ZERO).expect("the grace of the first one ends");
+/// assert_eq!(later, Time::ZERO.after(EVICTION_GRACE / 2));
+/// let evicted = AdmissionStep::Evict { id: 1, limit: AdmissionLimit::Anonymous(1) };
+/// assert_eq!(clients.next(later), Some(evicted));
+/// assert_eq!(clients.next(later), Some(AdmissionStep::Admit(2)));
+/// ```
+#[derive(Debug)]
+pub struct ClientAdmission {
+    limits: AdmissionLimits,
+    /// All clients with a slot.
+    all: PeerLoad,
+    /// The anonymous ones among them, by [`Scope`].
+    anonymous: [PeerLoad; 2],
+    unidentified: BTreeMap<u64, Unidentified>,
+    /// Clients that were evicted or rejected and are not gone yet.
+    evicted: BTreeSet<u64>,
+    lanes: [Lane; 8],
+    /// The lane and the peer of each waiting client.
+    waiting: BTreeMap<u64, (usize, Peer)>,
+    /// No client is admitted any more.
+    closed: bool,
+}
+
+/// A client with a slot that has not authenticated or, where it need not, has made no call.
+#[derive(Clone, Copy, Debug)]
+struct Unidentified {
+    client: PendingClient,
+    rank: EvictionRank,
+}
+
+/// The waiting clients that ask for the same kind of slot and have all sent something, or all nothing.
+#[derive(Debug, Default)]
+struct Lane(BTreeMap<Peer, VecDeque<Waiting>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    id: u64,
+    since: Time,
+}
+
+/// The way to a slot.
+enum Grant {
+    /// A slot is free.
+    Free,
+    /// A slot is free once this client is evicted.
+    AfterEviction { id: u64, limit: AdmissionLimit },
+    /// No slot is available.
+    Unavailable,
+}
+
+/// For each lane: its clients have sent something, their scope, they are anonymous.
+const LANES: [(bool, Scope, bool); 8] = [
+    (true, Scope::Local, true),
+    (true, Scope::Local, false),
+    (true, Scope::Network, true),
+    (true, Scope::Network, false),
+    (false, Scope::Local, true),
+    (false, Scope::Local, false),
+    (false, Scope::Network, true),
+    (false, Scope::Network, false),
+];
+
+/// Returns the lanes for such a client: after it has sent something, and before.
+fn lanes_of(client: PendingClient) -> [usize; 2] {
+    let lane = 2 * client.peer.scope() as usize + usize::from(!client.anonymous);
+    [lane, lane + 4]
+}
+
+impl ClientAdmission {
+    /// Creates the admission of clients, without any client.
+    #[must_use]
+    pub fn new(limits: AdmissionLimits) -> ClientAdmission {
+        ClientAdmission {
+            limits,
+            all: PeerLoad::default(),
+            anonymous: Default::default(),
+            unidentified: BTreeMap::new(),
+            evicted: BTreeSet::new(),
+            lanes: Default::default(),
+            waiting: BTreeMap::new(),
+            closed: false,
+        }
+    }
+
+    /// Replaces the limits. Admitted clients keep their slots (DM-606). [`next`](Self::next) is to be asked
+    /// afterwards.
+    pub fn set_limits(&mut self, limits: AdmissionLimits) {
+        self.limits = limits;
+    }
+
+    /// Returns the number of waiting clients.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Decides about a new connection. `id` must be new. If the client waits, [`next`](Self::next) is to be asked
+    /// afterwards.
+    pub fn arrive(&mut self, now: Time, id: u64, client: PendingClient) -> AdmissionDecision {
+        if self.closed {
+            return AdmissionDecision::Reject(id);
+        }
+        let lanes = lanes_of(client);
+        let is_first = lanes.iter().all(|lane| self.lanes[*lane].0.is_empty());
+        if is_first && matches!(self.grant(now, client, false, false), Grant::Free) {
+            self.admit(Stage::Silent, now, id, client);
+            return AdmissionDecision::Admit;
+        }
+        let [_, silent] = lanes;
+        self.enqueue(silent, now, id, client.peer);
+        if self.waiting.len() <= self.limits.max_waiting {
+            return AdmissionDecision::Wait;
+        }
+        let Some(rejected) = self.reject() else {
+            return AdmissionDecision::Wait;
+        };
+        if rejected != id {
+            self.evicted.insert(rejected);
+        }
+        AdmissionDecision::Reject(rejected)
+    }
+
+    /// Records that a waiting client has sent something. [`next`](Self::next) is to be asked afterwards.
+    pub fn spoke(&mut self, now: Time, id: u64) {
+        let Some(&(lane, peer)) = self.waiting.get(&id) else {
+            return;
+        };
+        if let (false, ..) = LANES[lane] {
+            self.dequeue(id);
+            self.enqueue(lane - 4, now, id, peer);
+        }
+    }
+
+    /// Returns the next step at `now`; to be called until there is none, after any other call and at the time
+    /// that [`retry_at`](Self::retry_at) returns.
+    pub fn next(&mut self, now: Time) -> Option<AdmissionStep> {
+        if self.closed {
+            return None;
+        }
+        for (lane, (speaks, _, anonymous)) in LANES.into_iter().enumerate() {
+            let Some((peer, first)) = self.first_of(lane) else {
+                continue;
+            };
+            let client = PendingClient { peer, anonymous };
+            let has_waited = first.since.after(self.limits.eviction_grace) <= now;
+            match self.grant(now, client, speaks, has_waited) {
+                Grant::Free => {
+                    self.dequeue(first.id);
+                    if speaks {
+                        self.admit(Stage::Speaking, now, first.id, client);
+                    } else {
+                        // Its time in the queue counts as silence.
+                        self.admit(Stage::Silent, first.since, first.id, client);
+                    }
+                    return Some(AdmissionStep::Admit(first.id));
+                }
+                Grant::AfterEviction { id, limit } => {
+                    self.evict(id);
+                    return Some(AdmissionStep::Evict { id, limit });
+                }
+                Grant::Unavailable => {}
+            }
+        }
+        None
+    }
+
+    /// Returns when [`next`](Self::next) is to be asked again without any other call, if ever.
+    #[must_use]
+    pub fn retry_at(&self, now: Time) -> Option<Time> {
+        let grace = self.limits.eviction_grace;
+        let speaking = self
+            .lanes
+            .iter()
+            .zip(LANES)
+            .filter(|(_, (speaks, ..))| *speaks);
+        let times = speaking.flat_map(|(lane, (_, scope, anonymous))| {
+            let loads = [
+                Some(&self.all),
+                anonymous.then_some(&self.anonymous[scope as usize]),
+            ];
+            let overdue = loads.into_iter().flatten();
+            let overdue = overdue.filter_map(move |load| load.next_overdue(now, grace));
+            let waited = lane.fronts().map(move |first| first.since.after(grace));
+            // Without a waiting client none is evicted.
+            overdue.filter(|_| !lane.0.is_empty()).chain(waited)
+        });
+        times
+            .filter(|at| *at > now && *at != Time::FAR_FUTURE)
+            .min()
+    }
+
+    /// Records progress of an unidentified client. `waits_for_daemon` says that the daemon has to decide next.
+    pub fn progressed(&mut self, now: Time, id: u64, waits_for_daemon: bool) {
+        let since = if waits_for_daemon {
+            Time::FAR_FUTURE
+        } else {
+            now
+        };
+        let Some(unidentified) = self.unidentified.remove(&id) else {
+            return;
+        };
+        self.unrank(unidentified);
+        let rank = EvictionRank {
+            stage: Stage::Speaking,
+            since,
+            id,
+        };
+        self.rank(Unidentified {
+            rank,
+            ..unidentified
+        });
+    }
+
+    /// Records that a client has authenticated or, where it need not, has made a call.
+    pub fn identified(&mut self, id: u64) {
+        if let Some(unidentified) = self.unidentified.remove(&id) {
+            self.unrank(unidentified);
+            let PendingClient { peer, anonymous } = unidentified.client;
+            if anonymous {
+                self.anonymous[peer.scope() as usize].remove(peer);
+            }
+        }
+    }
+
+    /// Records that a client is gone, with a slot or without.
+    pub fn gone(&mut self, id: u64, peer: Peer) {
+        if !self.evicted.remove(&id) && !self.dequeue(id) {
+            self.identified(id);
+            self.all.remove(peer);
+        }
+    }
+
+    /// Ends admission for good.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    fn admit(&mut self, stage: Stage, since: Time, id: u64, client: PendingClient) {
+        self.all.add(client.peer);
+        if client.anonymous {
+            self.anonymous[client.peer.scope() as usize].add(client.peer);
+        }
+        let rank = EvictionRank { stage, since, id };
+        self.rank(Unidentified { client, rank });
+    }
+
+    fn enqueue(&mut self, lane: usize, since: Time, id: u64, peer: Peer) {
+        let queue = self.lanes[lane].0.entry(peer).or_default();
+        queue.push_back(Waiting { id, since });
+        self.waiting.insert(id, (lane, peer));
+    }
+
+    /// Removes a waiting client; returns `false` if there is no such client.
+    fn dequeue(&mut self, id: u64) -> bool {
+        let Some((lane, peer)) = self.waiting.remove(&id) else {
+            return false;
+        };
+        if let Some(queue) = self.lanes[lane].0.get_mut(&peer) {
+            queue.retain(|waiting| waiting.id != id);
+            if queue.is_empty() {
+                self.lanes[lane].0.remove(&peer);
+            }
+        }
+        true
+    }
+
+    fn evict(&mut self, id: u64) {
+        if let Some(unidentified) = self.unidentified.get(&id) {
+            let peer = unidentified.client.peer;
+            self.gone(id, peer);
+            self.evicted.insert(id);
+        }
+    }
+
+    fn rank(&mut self, unidentified: Unidentified) {
+        let Unidentified { client, rank } = unidentified;
+        self.unidentified.insert(rank.id, unidentified);
+        self.all.rank(client.peer, rank);
+        if client.anonymous {
+            self.anonymous[client.peer.scope() as usize].rank(client.peer, rank);
+        }
+    }
+
+    fn unrank(&mut self, unidentified: Unidentified) {
+        let Unidentified { client, rank } = unidentified;
+        self.all.unrank(client.peer, rank);
+        if client.anonymous {
+            self.anonymous[client.peer.scope() as usize].unrank(client.peer, rank);
+        }
+    }
+
+    /// Returns the next client of a lane: of the peer with the fewest slots of that kind, the first in the queue.
+    fn first_of(&self, lane: usize) -> Option<(Peer, Waiting)> {
+        let (_, scope, anonymous) = LANES[lane];
+        let load = if anonymous {
+            &self.anonymous[scope as usize]
+        } else {
+            &self.all
+        };
+        let fronts = self.lanes[lane].0.iter();
+        fronts
+            .filter_map(|(peer, queue)| Some((*peer, *queue.front()?)))
+            .min_by_key(|(peer, first)| (load.count(*peer), first.since, first.id))
+    }
+
+    /// Finds a slot for a client. No client is evicted for one that is silent.
+    fn grant(&self, now: Time, client: PendingClient, speaks: bool, has_waited: bool) -> Grant {
+        let PendingClient { peer, anonymous } = client;
+        let after_eviction = |load: &PeerLoad, limit| {
+            if !speaks {
+                return Grant::Unavailable;
+            }
+            let victim = load.victim(now, self.limits.eviction_grace, peer, has_waited);
+            victim.map_or(Grant::Unavailable, |id| Grant::AfterEviction { id, limit })
+        };
+        let load = &self.anonymous[peer.scope() as usize];
+        let max_anonymous = self.limits.max_anonymous;
+        if anonymous && max_anonymous != 0 && load.total() >= max_anonymous {
+            return after_eviction(load, AdmissionLimit::Anonymous(max_anonymous));
+        }
+        let max_clients = self.limits.max_clients;
+        if self.all.total() < max_clients {
+            return Grant::Free;
+        }
+        match after_eviction(&self.all, AdmissionLimit::Clients(max_clients)) {
+            Grant::Unavailable if speaks && self.has_extra_slot(peer) => Grant::Free,
+            other => other,
+        }
+    }
+
+    /// Tests if the peer may have one of the slots beyond `max_clients`. The more of them are free, the more slots
+    /// the peer may hold already, but never nearly as many as another peer. Local peers have more of them, so
+    /// that network peers cannot use them up.
+    fn has_extra_slot(&self, peer: Peer) -> bool {
+        let for_networks = (self.limits.max_clients / 32).max(1);
+        let extra = match peer.scope() {
+            Scope::Local => 2 * for_networks,
+            Scope::Network => for_networks,
+        };
+        let end = self.limits.max_clients.saturating_add(extra);
+        let free = end.saturating_sub(self.all.total());
+        let own = self.all.count(peer);
+        free > 0 && (own == 0 || (own < 4 * free && 2 * (own + 1) <= self.all.largest()))
+    }
+
+    /// Removes one waiting client of the peer that has the most of them.
+    fn reject(&mut self) -> Option<u64> {
+        let mut counts: BTreeMap<Peer, usize> = BTreeMap::new();
+        for (peer, queue) in self.lanes.iter().flat_map(|lane| &lane.0) {
+            *counts.entry(*peer).or_default() += queue.len();
+        }
+        let (peer, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        let of_peer = |speaks| {
+            let lanes = self.lanes.iter().zip(LANES);
+            let lanes = lanes.filter(move |(_, (speaks_here, ..))| *speaks_here == speaks);
+            lanes.filter_map(move |(lane, _)| lane.0.get(&peer))
+        };
+        let order = |waiting: &&Waiting| (waiting.since, waiting.id);
+        let longest_silent = of_peer(false).filter_map(VecDeque::front).min_by_key(order);
+        let last_speaking = || of_peer(true).filter_map(VecDeque::back).max_by_key(order);
+        let rejected = longest_silent.or_else(last_speaking)?.id;
+        self.dequeue(rejected);
+        Some(rejected)
+    }
+}
+
+impl Lane {
+    fn fronts(&self) -> impl Iterator<Item = &Waiting> {
+        self.0.values().filter_map(VecDeque::front)
+    }
+}

@@ -1,0 +1,17 @@
+//! Admission control: decides which connections are accepted, which wait, and which are evicted
+//! (`docs/admission.md`).
+//!
+//! [`Admission`] is a pure value. The server reports connections, their progress and their end together with the
+//! time, and carries out the decisions; nothing here reads a clock, takes a lock or touches a socket.
+
+mod clients;
+mod peer;
+mod peer_load;
+mod services;
+
+pub use clients::{
+    AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, ClientAdmission,
+    EVICTION_GRACE, PendingClient,
+};
+pub use peer::{Peer, Scope};
+pub use services::{ACCEPT_BUDGET, Admission};

@@ -1,0 +1,79 @@
+//! The output of a connection.
+
+use super::progress::ProgressChange;
+use super::transport::TransportError;
+use crate::session::{AuthRequest, DropReason, Expiry, Refusal, Request};
+use crate::wire::{FrameError, Header};
+use eventry::{Events, Time};
+
+/// The next action of the owner of a connection.
+#[derive(Debug)]
+#[must_use]
+pub enum Action {
+    /// Carry out a call. [`complete`](super::Connection::complete) answers it, now or later.
+    Dispatch(Request),
+    /// Decide about the client. [`authenticated`](super::Connection::authenticated) answers it, now or later.
+    Authenticate(AuthRequest),
+    /// Tell admission control.
+    Progress(ProgressChange),
+    /// Log a notice.
+    Log(Notice),
+    /// Close the connection. This is the last action.
+    Close(CloseReason),
+}
+
+/// A line for the log.
+#[derive(Debug)]
+pub enum Notice {
+    /// The certificate of the client has a defect that was tolerated.
+    Certificate(String),
+    /// A message was answered with an error.
+    Refused {
+        /// The header of the message.
+        header: Header,
+        /// The error.
+        refusal: Refusal,
+    },
+    /// A message was dropped.
+    Dropped {
+        /// The header of the message.
+        header: Header,
+        /// The reason.
+        reason: DropReason,
+    },
+    /// The client sends calls faster than they are answered. Reported once per connection (DM-806).
+    Throttled {
+        /// The number of calls in progress.
+        in_progress: usize,
+    },
+    /// The client broke the framing (DM-801). The connection closes.
+    Violation(FrameError),
+    /// The client exceeded a limit. The connection closes.
+    Expired(Expiry),
+}
+
+/// The reason to close a connection.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseReason {
+    /// The client or the daemon has ended the session.
+    #[error("the session is over")]
+    Over,
+    /// The client has failed to authenticate too often.
+    #[error("authentication failed too often")]
+    Denied,
+    /// The peer has gone and reads no answers.
+    #[error("the peer is gone")]
+    PeerGone,
+    /// The transport has failed.
+    #[error(transparent)]
+    Failed(#[from] TransportError),
+}
+
+/// The events and the time to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// The events of the transport.
+    pub interest: Events,
+    /// The time at which [`on_deadline`](super::Connection::on_deadline) is to be called at the latest, if any.
+    pub deadline: Option<Time>,
+}

@@ -1,0 +1,398 @@
+//! One connection: transport, protocol state and progress of one client.
+//!
+//! A [`Connection`] is driven by its owner and never calls it. An input such as [`on_ready`](Connection::on_ready)
+//! or [`complete`](Connection::complete) only records what has happened. Then the owner calls
+//! [`next_action`](Connection::next_action) until there is none, and waits for what [`watch`](Connection::watch)
+//! returns. Reading, decrypting, decoding and sending happen inside `next_action`. The connection knows no server,
+//! hypervisor, lock or clock, so that the daemon, the simulator and the fuzz targets run the same code.
+
+mod action;
+mod auth;
+mod progress;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+pub use action::{Action, CloseReason, Notice, Watch};
+pub use auth::ClientAuth;
+pub use progress::ProgressChange;
+pub use socket::SocketTransport;
+pub use transport::{Amount, Handshake, ReadOutcome, Transport, TransportError};
+
+use crate::session::{AuthResult, Event, Session, SessionConfig, SessionState, Ticket};
+use crate::wire::{RemoteError, Reply};
+use eventry::{Events, Time};
+use progress::ClientProgress;
+use std::mem;
+
+/// The number of reads in one turn, so that a client that sends without end leaves other clients their turn.
+const READ_BUDGET: u8 = 8;
+
+/// One client's connection.
+///
+/// ```
+/// use eventry::{Events, Time};
+/// use eventryd::connection::{
+///     Action, Amount, ClientAuth, Connection, ReadOutcome, Transport, TransportError,
+/// };
+/// use eventryd::session::SessionConfig;
+/// use eventryd::wire::{Call, Header, Reply, TypeRet, write_message};
+///
+/// /// A pipe that holds what the client has sent, and takes every answer.
+/// struct Pipe(Vec<u8>);
+///
+/// impl Transport for Pipe {
+///     fn read(&mut self, mut plaintext: impl FnMut(&[u8])) -> Result<ReadOutcome, TransportError> {
+///         plaintext(&std::mem::take(&mut self.0));
+///         Ok(ReadOutcome { amount: Amount::Short, ended: false, handshake: None })
+///     }
+///     fn write(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
+///         Ok(bytes.len())
+///     }
+///     fn flush(&mut self) -> Result<(), TransportError> {
+///         Ok(())
+///     }
+///     fn wants_write(&self) -> bool {
+///         false
+///     }
+///     fn is_open(&self) -> bool {
+///         true
+///     }
+///     fn close_notify(&mut self) {}
+/// }
+///
+/// let call = Call::ConnectGetType(());
+/// let mut sent = Vec::new();
+/// write_message(&mut sent, Header::call(call.procedure(), 1), |to| call.encode(to))?;
+///
+/// let (config, auth) = (SessionConfig::default(), ClientAuth::default());
+/// let mut connection = Connection::new(Pipe(sent), config, auth, true);
+/// connection.on_ready(Events::READABLE, Time::ZERO);
+/// while let Some(action) = connection.next_action(Time::ZERO) {
+///     if let Action::Dispatch(request) = action {
+///         let reply = Reply::ConnectGetType(TypeRet { name: "TEST".into() });
+///         connection.complete(request.ticket, Ok(reply), Time::ZERO);
+///     }
+/// }
+/// assert_eq!(connection.watch().interest, Events::READABLE | Events::UNCONDITIONAL);
+/// # Ok::<(), eventryd::wire::EncodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Connection<T> {
+    transport: T,
+    session: Session,
+    auth: ClientAuth,
+    progress: ClientProgress,
+    phase: Phase,
+    turn: Turn,
+    /// The reason to close, until it is handed out.
+    closing: Option<CloseReason>,
+}
+
+/// The phases of a connection's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It waits for a slot and has sent nothing. Nothing is read.
+    Silent,
+    /// It waits for a slot and has sent something. Nothing is read.
+    Speaking,
+    /// It has a slot.
+    Admitted,
+}
+
+/// The remaining work of one turn, which lasts from an input until there is no action.
+#[derive(Debug)]
+struct Turn {
+    is_over: bool,
+    /// The events that the transport was reported for.
+    ready: Events,
+    /// The session may have events or output.
+    must_send: bool,
+    reads_left: u8,
+    deadline_due: bool,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Creates a connection. With `admitted` it has a slot; otherwise nothing is read before
+    /// [`admit`](Self::admit).
+    pub fn new(transport: T, config: SessionConfig, auth: ClientAuth, admitted: bool) -> Self {
+        let session = Session::new(config);
+        Connection {
+            progress: ClientProgress::new(&session, transport.is_open()),
+            transport,
+            session,
+            auth,
+            phase: if admitted {
+                Phase::Admitted
+            } else {
+                Phase::Silent
+            },
+            turn: Turn {
+                is_over: true,
+                ready: Events::NONE,
+                must_send: false,
+                reads_left: 0,
+                deadline_due: false,
+            },
+            closing: None,
+        }
+    }
+
+    /// Records that the transport is ready.
+    pub fn on_ready(&mut self, events: Events, now: Time) {
+        self.begin_turn(events, now);
+    }
+
+    /// Records that the deadline of [`watch`](Self::watch) has come.
+    ///
+    /// The transport is read first and the deadline is checked afterwards: otherwise a delay of the loop would
+    /// count as silence of the client (DM-908).
+    pub fn on_deadline(&mut self, now: Time) {
+        self.begin_turn(Events::READABLE, now);
+        self.turn.deadline_due = true;
+    }
+
+    /// Records that the connection has a slot.
+    pub fn admit(&mut self, now: Time) {
+        self.phase = Phase::Admitted;
+        self.begin_turn(Events::READABLE, now);
+    }
+
+    /// Records that the daemon stops: nothing more is read, and the connection closes when all calls are answered
+    /// and all answers are sent.
+    pub fn drain(&mut self, now: Time) {
+        self.session.finish();
+        self.begin_turn(Events::NONE, now);
+    }
+
+    /// Records the result of a call, which answers an [`Action::Dispatch`].
+    pub fn complete(&mut self, ticket: Ticket, result: Result<Reply, RemoteError>, now: Time) {
+        self.resume(now);
+        self.session.reply(ticket, result);
+    }
+
+    /// Records a decision about the client, which answers an [`Action::Authenticate`].
+    pub fn authenticated(&mut self, ticket: Ticket, result: AuthResult, now: Time) {
+        // A user may have thought for long; the time to read a denial begins now.
+        self.resume(now);
+        self.session.authenticate(ticket, result);
+    }
+
+    /// Reads, decrypts, decodes and sends until the owner must act; `None` ends the turn.
+    ///
+    /// The order within a turn: session events, then output, then at most eight reads, each followed by the same,
+    /// then the deadline, if it is due, and last the check for closing.
+    pub fn next_action(&mut self, now: Time) -> Option<Action> {
+        if self.turn.is_over {
+            return None;
+        }
+        if self.closing.is_none() {
+            match self.advance(now) {
+                Ok(Some(action)) => return Some(action),
+                Ok(None) => {}
+                Err(reason) => self.closing = Some(reason),
+            }
+        }
+        if let Some(change) = self.next_progress() {
+            return Some(Action::Progress(change));
+        }
+        self.turn.is_over = true;
+        self.closing.take().map(Action::Close)
+    }
+
+    /// Returns the interest and the deadline to wait for. Valid when [`next_action`](Self::next_action) has
+    /// returned `None`.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch {
+            interest: self.interest(),
+            deadline: if self.session.has_more() {
+                Some(Time::ZERO)
+            } else {
+                self.session.next_deadline()
+            },
+        }
+    }
+
+    /// Returns the protocol state.
+    #[must_use]
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Returns the authentication state.
+    #[must_use]
+    pub const fn auth(&self) -> &ClientAuth {
+        &self.auth
+    }
+
+    /// Returns the authentication state, for the code that decides.
+    pub const fn auth_mut(&mut self) -> &mut ClientAuth {
+        &mut self.auth
+    }
+
+    /// Tells the peer that the connection closes, as far as it listens now. The connection is to be dropped then.
+    pub fn close(&mut self) {
+        self.transport.close_notify();
+    }
+
+    fn begin_turn(&mut self, ready: Events, now: Time) {
+        // The end of the session may begin in this turn, with input that was received in an earlier one.
+        self.session.set_time(now);
+        self.session.begin_turn();
+        let may_read = self.phase == Phase::Admitted
+            && ready.intersects(Events::READABLE | Events::UNCONDITIONAL);
+        self.turn = Turn {
+            is_over: false,
+            ready,
+            must_send: true,
+            reads_left: if may_read { READ_BUDGET } else { 0 },
+            deadline_due: false,
+        };
+    }
+
+    /// Begins a turn for a result that comes after the end of the one that asked for it.
+    fn resume(&mut self, now: Time) {
+        if self.turn.is_over {
+            self.begin_turn(Events::NONE, now);
+        }
+    }
+
+    /// Goes on with the turn; `Ok(None)` if nothing is left to do.
+    fn advance(&mut self, now: Time) -> Result<Option<Action>, CloseReason> {
+        loop {
+            if self.turn.must_send {
+                if let Some(event) = self.session.poll() {
+                    return Ok(Some(self.action_of(event)));
+                }
+                self.turn.must_send = self.send()?;
+            } else if self.turn.reads_left > 0 && self.session.wants_read() {
+                if let Some(warning) = self.read(now)? {
+                    return Ok(Some(Action::Log(Notice::Certificate(warning))));
+                }
+            } else {
+                self.check_end()?;
+                if !mem::take(&mut self.turn.deadline_due) {
+                    return Ok(None);
+                }
+                self.session.on_deadline(now);
+                self.begin_turn(Events::NONE, now);
+            }
+        }
+    }
+
+    fn action_of(&mut self, event: Event) -> Action {
+        match event {
+            Event::Request(request) => {
+                self.progress.record_use();
+                Action::Dispatch(request)
+            }
+            Event::Authenticate(request) => {
+                self.progress.record_auth_step();
+                Action::Authenticate(request)
+            }
+            Event::Refused { header, refusal } => Action::Log(Notice::Refused { header, refusal }),
+            Event::Dropped { header, reason } => Action::Log(Notice::Dropped { header, reason }),
+            Event::Throttled { in_progress } => Action::Log(Notice::Throttled { in_progress }),
+            Event::Violation(violation) => Action::Log(Notice::Violation(violation)),
+            Event::Expired(expiry) => Action::Log(Notice::Expired(expiry)),
+        }
+    }
+
+    /// Sends output once; returns `true` if the transport has taken some.
+    fn send(&mut self) -> Result<bool, TransportError> {
+        let output = self.session.output();
+        let taken = if output.is_empty() {
+            self.transport.flush()?;
+            0
+        } else {
+            self.progress.record_use();
+            self.transport.write(output)?
+        };
+        if taken == 0 {
+            self.session.wait_for_reader();
+        } else {
+            self.session.advance_output(taken);
+        }
+        Ok(taken > 0)
+    }
+
+    /// Reads once. Returns a warning about the certificate of the client, if there is one.
+    fn read(&mut self, now: Time) -> Result<Option<String>, TransportError> {
+        let session = &mut self.session;
+        let outcome = self.transport.read(|bytes| session.receive(now, bytes))?;
+        self.turn.reads_left -= 1;
+        // A short read has emptied the transport, but the end of a peer that is gone is still to be read.
+        let may_have_more = match outcome.amount {
+            Amount::Full => true,
+            Amount::Short => self.turn.ready.intersects(Events::UNCONDITIONAL),
+            Amount::Nothing => false,
+        };
+        if !may_have_more {
+            self.turn.reads_left = 0;
+        }
+        self.turn.must_send = outcome.amount != Amount::Nothing;
+        let mut warning = None;
+        if let Some(handshake) = outcome.handshake {
+            session.end_handshake();
+            if handshake.name.is_some() {
+                self.auth.identity.authenticated_mut().x509_dn = handshake.name;
+            }
+            warning = handshake.warning;
+        }
+        if outcome.ended {
+            session.end_of_input();
+        }
+        Ok(warning)
+    }
+
+    /// Checks if the connection is to be closed.
+    fn check_end(&self) -> Result<(), CloseReason> {
+        let state = self.session.state();
+        // Bytes in the transport are still to be sent, unless the client broke the protocol.
+        let is_sent = !self.transport.wants_write() || state == SessionState::Broken;
+        if self.session.should_close() && is_sent {
+            return Err(match state {
+                SessionState::Denied => CloseReason::Denied,
+                _ => CloseReason::Over,
+            });
+        }
+        // Without reading, the end of a peer that is gone would not be noticed.
+        let reads = self.phase == Phase::Admitted && self.session.wants_read();
+        if self.turn.ready.intersects(Events::UNCONDITIONAL) && !reads {
+            return Err(CloseReason::PeerGone);
+        }
+        Ok(())
+    }
+
+    fn next_progress(&mut self) -> Option<ProgressChange> {
+        if self.phase == Phase::Silent
+            && self.closing.is_none()
+            && self.turn.ready.intersects(Events::READABLE)
+        {
+            self.phase = Phase::Speaking;
+            return Some(ProgressChange::Spoke);
+        }
+        let is_open = self.transport.is_open();
+        self.progress.change(&self.session, is_open)
+    }
+
+    /// The end of the peer is always of interest, whatever the session does (DM-807).
+    fn interest(&self) -> Events {
+        let mut interest = Events::UNCONDITIONAL;
+        let reads = match self.phase {
+            Phase::Silent => true,
+            Phase::Speaking => false,
+            // Messages left for another turn are taken before anything is read, but then it is.
+            Phase::Admitted => self.session.wants_read() || self.session.has_more(),
+        };
+        if reads {
+            interest |= Events::READABLE;
+        }
+        if self.session.wants_write() || self.transport.wants_write() {
+            interest |= Events::WRITABLE;
+        }
+        interest
+    }
+}

@@ -1,0 +1,123 @@
+//! The transport of production: a socket, with or without TLS.
+
+use super::transport::{Amount, Handshake, ReadOutcome, Transport, TransportError};
+use crate::net::Socket;
+use crate::net::tls::{TlsReadOutcome, TlsSession};
+use std::io::{self, ErrorKind, Write};
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+/// The number of bytes to read at once.
+const READ_SIZE: usize = 16 * 1024;
+
+/// A socket, with or without TLS.
+#[derive(Debug)]
+pub struct SocketTransport {
+    /// Shared with the event loop, which keeps it open until it frees the handle.
+    socket: Arc<Socket>,
+    /// Boxed: most clients have none.
+    tls: Option<Box<TlsSession>>,
+}
+
+impl SocketTransport {
+    /// Creates the transport of a connection that was just accepted.
+    #[must_use]
+    pub fn new(socket: Arc<Socket>, tls: Option<TlsSession>) -> SocketTransport {
+        let tls = tls.map(Box::new);
+        SocketTransport { socket, tls }
+    }
+}
+
+impl Transport for SocketTransport {
+    /// Passes on all plaintext: the TLS session keeps none (DM-813).
+    fn read(&mut self, mut plaintext: impl FnMut(&[u8])) -> Result<ReadOutcome, TransportError> {
+        let mut buffer = [MaybeUninit::uninit(); READ_SIZE];
+        let read = loop {
+            match self.socket.receive(&mut buffer) {
+                Ok(read) => break read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(ReadOutcome {
+                        amount: Amount::Nothing,
+                        ended: false,
+                        handshake: None,
+                    });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let (is_end, is_full) = (read.is_empty(), read.len() == READ_SIZE);
+        let mut received = TlsReadOutcome::default();
+        let mut name = None;
+        match &mut self.tls {
+            None if is_end => {}
+            None => plaintext(read),
+            Some(tls) => {
+                let result = tls.receive(read, plaintext);
+                // The last part of the handshake, or an alert: one attempt, as the client may be gone.
+                received = result.inspect_err(|_| drop(tls.write_to(&mut &*self.socket)))?;
+                if received.opened {
+                    name = tls.peer().map(|peer| peer.name.as_str().into());
+                }
+            }
+        }
+        let warning = received.warning;
+        Ok(ReadOutcome {
+            amount: if is_full { Amount::Full } else { Amount::Short },
+            ended: is_end || received.ended,
+            handshake: received.opened.then_some(Handshake { name, warning }),
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
+        let taken = match &mut self.tls {
+            None => unless_blocked(|| (&*self.socket).write(bytes))?,
+            Some(tls) => send(tls, &self.socket)?.map(|()| tls.send(bytes)),
+        };
+        Ok(taken.unwrap_or(0))
+    }
+
+    fn flush(&mut self) -> Result<(), TransportError> {
+        if let Some(tls) = &mut self.tls {
+            send(tls, &self.socket)?;
+        }
+        Ok(())
+    }
+
+    fn wants_write(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    fn is_open(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.is_open())
+    }
+
+    fn close_notify(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close_notify();
+            // The client may not read, or be gone.
+            let _ = tls.write_to(&mut &*self.socket);
+        }
+    }
+}
+
+/// Sends what TLS has to send; `None` if the socket does not take all of it now.
+fn send(tls: &mut TlsSession, mut socket: &Socket) -> io::Result<Option<()>> {
+    while tls.wants_write() {
+        if unless_blocked(|| tls.write_to(&mut socket))?.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(()))
+}
+
+/// Repeats a system call that a signal interrupts; `None` if it would block.
+fn unless_blocked<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<Option<T>> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            result => return result.map(Some),
+        }
+    }
+}

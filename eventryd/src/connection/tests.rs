@@ -1,0 +1,248 @@
+use super::*;
+use crate::session::{Auth, ClientLimits, Keepalive};
+use crate::wire::{Call, FeatureArgs, Header, HostnameRet, write_message};
+use std::io;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A transport of which the test decides what has arrived, how much it takes and whether it fails.
+#[derive(Default)]
+struct Pipe {
+    arrived: Vec<u8>,
+    room: usize,
+    handshake: Option<Handshake>,
+    fails: bool,
+    reads: usize,
+}
+
+impl Transport for Pipe {
+    fn read(&mut self, mut plaintext: impl FnMut(&[u8])) -> Result<ReadOutcome, TransportError> {
+        self.reads += 1;
+        if self.fails {
+            return Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
+        }
+        plaintext(&mem::take(&mut self.arrived));
+        Ok(ReadOutcome {
+            amount: Amount::Short,
+            ended: false,
+            handshake: self.handshake.take(),
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
+        let count = bytes.len().min(self.room);
+        self.room -= count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    fn wants_write(&self) -> bool {
+        false
+    }
+
+    fn is_open(&self) -> bool {
+        self.handshake.is_none()
+    }
+
+    fn close_notify(&mut self) {}
+}
+
+fn at(seconds: u64) -> Time {
+    Time::ZERO.after(Duration::from_secs(seconds))
+}
+
+fn connection(arrived: &[Call], room: usize) -> Connection<Pipe> {
+    let config = SessionConfig {
+        limits: Arc::new(ClientLimits {
+            max_output: NonZeroUsize::MIN,
+            ..ClientLimits::default()
+        }),
+        keepalive: Keepalive {
+            interval: Some(Duration::from_secs(5)),
+            count: 0,
+        },
+        ..SessionConfig::default()
+    };
+    let pipe = Pipe {
+        arrived: frames(arrived),
+        room,
+        ..Pipe::default()
+    };
+    Connection::new(pipe, config, ClientAuth::default(), true)
+}
+
+fn frames(calls: &[Call]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for call in calls {
+        let header = Header::call(call.procedure(), 1);
+        write_message(&mut bytes, header, |to| call.encode(to)).unwrap();
+    }
+    bytes
+}
+
+/// Pulls all actions, and answers each call at once.
+fn pull(connection: &mut Connection<Pipe>, now: Time) -> Vec<Action> {
+    let mut actions = Vec::new();
+    while let Some(action) = connection.next_action(now) {
+        if let Action::Dispatch(request) = action {
+            let hostname = "host".into();
+            let reply = Reply::ConnectGetHostname(HostnameRet { hostname });
+            connection.complete(request.ticket, Ok(reply), now);
+        } else {
+            actions.push(action);
+        }
+    }
+    actions
+}
+
+fn is_closed(actions: &[Action]) -> bool {
+    matches!(actions.last(), Some(Action::Close(_)))
+}
+
+/// DM-809: the time that the session was told last is no beginning.
+#[test]
+fn linger_begins_when_the_close_is_taken() {
+    let mut connection = connection(&[Call::ConnectGetHostname(()), Call::ConnectClose(())], 0);
+    connection.on_ready(Events::READABLE, at(0));
+    pull(&mut connection, at(0));
+    assert_eq!(connection.watch().deadline, None);
+    connection.transport.room = 40;
+    connection.on_ready(Events::WRITABLE, at(100));
+    pull(&mut connection, at(100));
+    assert_eq!(connection.session.state(), SessionState::Closing);
+    assert_eq!(connection.watch().deadline, Some(at(105)));
+}
+
+/// DM-809: a client that is denied has time to read the reason.
+#[test]
+fn linger_of_a_denied_client_begins_with_the_decision() {
+    let config = SessionConfig {
+        auth: Auth::Polkit,
+        limits: Arc::new(ClientLimits {
+            max_auth_failures: NonZeroU32::MIN,
+            ..ClientLimits::default()
+        }),
+        ..SessionConfig::default()
+    };
+    let pipe = Pipe {
+        arrived: frames(&[Call::AuthPolkit(())]),
+        ..Pipe::default()
+    };
+    let mut connection = Connection::new(pipe, config, ClientAuth::default(), true);
+    connection.on_ready(Events::READABLE, at(0));
+    let actions = pull(&mut connection, at(0));
+    let Action::Authenticate(request) = &actions[0] else {
+        panic!("{actions:?}");
+    };
+    let denied = AuthResult::Failed(RemoteError::authentication_failed());
+    connection.authenticated(request.ticket, denied, at(30));
+    pull(&mut connection, at(30));
+    assert_eq!(connection.session.state(), SessionState::Denied);
+    assert_eq!(connection.watch().deadline, Some(at(35)));
+}
+
+/// DM-908: the transport is read before the deadline counts.
+#[test]
+fn client_that_reads_while_the_loop_is_late_is_alive() {
+    let feature = 10;
+    let ask = Call::ConnectSupportsFeature(FeatureArgs { feature });
+    for (room, is_alive) in [(1, true), (0, false)] {
+        let mut connection = connection(&[ask.clone(), Call::ConnectGetHostname(())], 32);
+        connection.on_ready(Events::READABLE, at(0));
+        pull(&mut connection, at(0));
+        assert!(connection.session.wants_write() && !connection.session.wants_read());
+        connection.transport.room = room;
+        connection.on_deadline(at(60));
+        let actions = pull(&mut connection, at(60));
+        assert_eq!(!is_closed(&actions), is_alive, "{actions:?}");
+    }
+}
+
+#[test]
+fn waiting_client_is_not_read_before_it_is_admitted() {
+    let pipe = Pipe {
+        arrived: frames(&[Call::ConnectGetHostname(())]),
+        room: 100,
+        ..Pipe::default()
+    };
+    let (config, auth) = (SessionConfig::default(), ClientAuth::default());
+    let mut connection = Connection::new(pipe, config, auth, false);
+    assert_eq!(
+        connection.watch().interest,
+        Events::READABLE | Events::UNCONDITIONAL
+    );
+    connection.on_ready(Events::READABLE, at(0));
+    let actions = pull(&mut connection, at(0));
+    let [Action::Progress(ProgressChange::Spoke)] = actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(connection.watch().interest, Events::UNCONDITIONAL);
+    assert_eq!(connection.transport.reads, 0);
+    connection.admit(at(1));
+    let actions = pull(&mut connection, at(1));
+    let was_anonymous = false;
+    let [
+        Action::Progress(ProgressChange::Identified {
+            was_anonymous: seen,
+        }),
+    ] = actions[..]
+    else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(seen, was_anonymous);
+    assert_eq!(connection.transport.room, 100 - 36);
+}
+
+#[test]
+fn waiting_client_that_goes_is_closed() {
+    let (config, auth) = (SessionConfig::default(), ClientAuth::default());
+    let mut connection = Connection::new(Pipe::default(), config, auth, false);
+    connection.on_ready(Events::READABLE | Events::HANGUP, at(0));
+    let actions = pull(&mut connection, at(0));
+    let [Action::Close(CloseReason::PeerGone)] = actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert!(connection.next_action(at(0)).is_none(), "it was the last");
+}
+
+#[test]
+fn handshake_gives_the_name_and_the_warning() {
+    let pipe = Pipe {
+        handshake: Some(Handshake {
+            name: Some("CN=a".into()),
+            warning: Some("expired".into()),
+        }),
+        ..Pipe::default()
+    };
+    let config = SessionConfig {
+        awaits_handshake: true,
+        ..SessionConfig::default()
+    };
+    let mut connection = Connection::new(pipe, config, ClientAuth::default(), true);
+    connection.on_ready(Events::READABLE, at(0));
+    let actions = pull(&mut connection, at(0));
+    let [
+        Action::Log(Notice::Certificate(warning)),
+        Action::Progress(ProgressChange::Identified {
+            was_anonymous: true,
+        }),
+    ] = &actions[..]
+    else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(warning, "expired");
+    assert_eq!(connection.auth().identity.to_string(), r#"x509="CN=a""#);
+}
+
+#[test]
+fn failed_transport_closes_the_connection() {
+    let mut connection = connection(&[], 0);
+    connection.transport.fails = true;
+    connection.on_ready(Events::READABLE, at(0));
+    let actions = pull(&mut connection, at(0));
+    assert!(is_closed(&actions), "{actions:?}");
+}

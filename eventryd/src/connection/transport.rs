@@ -1,0 +1,78 @@
+//! The interface between a connection and whatever carries its bytes.
+
+use crate::net::tls::TlsSessionError;
+use std::io;
+
+/// Bytes to and from one peer: a socket with or without TLS, or a pipe in tests.
+pub trait Transport {
+    /// Reads once, and passes the plaintext to `plaintext`.
+    ///
+    /// # Errors
+    /// [`TransportError`]: the connection cannot go on.
+    fn read(&mut self, plaintext: impl FnMut(&[u8])) -> Result<ReadOutcome, TransportError>;
+
+    /// Takes some of `bytes` to send, and returns their number; 0 if it takes nothing now.
+    ///
+    /// # Errors
+    /// [`TransportError`]: the connection cannot go on.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, TransportError>;
+
+    /// Sends what earlier calls of [`write`](Self::write) have left in the transport, as far as the peer takes
+    /// it now.
+    ///
+    /// # Errors
+    /// [`TransportError`]: the connection cannot go on.
+    fn flush(&mut self) -> Result<(), TransportError>;
+
+    /// Tests if bytes are left in the transport.
+    fn wants_write(&self) -> bool;
+
+    /// Tests if plaintext may travel: with TLS, after the handshake.
+    fn is_open(&self) -> bool;
+
+    /// Tells the peer that nothing follows, as far as it takes that now.
+    fn close_notify(&mut self);
+}
+
+/// The result of reading once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ReadOutcome {
+    /// The amount that was read.
+    pub amount: Amount,
+    /// The peer sends no more.
+    pub ended: bool,
+    /// The handshake that has just been completed.
+    pub handshake: Option<Handshake>,
+}
+
+/// The amount of input that one read returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// As much as can be read at once; more may follow.
+    Full,
+    /// Less than that: all input was read, except for its end.
+    Short,
+    /// Nothing is available now.
+    Nothing,
+}
+
+/// The result of a TLS handshake.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The distinguished name in the certificate of the client (DM-1007).
+    pub name: Option<Box<str>>,
+    /// A defect of the certificate that was tolerated.
+    pub warning: Option<String>,
+}
+
+/// The failure of a transport.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The operating system reports an error.
+    #[error("the connection failed: {0}")]
+    Socket(#[from] io::Error),
+    /// TLS failed. The alert, if there is one, was sent.
+    #[error(transparent)]
+    Tls(#[from] TlsSessionError),
+}

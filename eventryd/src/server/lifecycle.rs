@@ -1,0 +1,210 @@
+//! The life of a daemon after its start: services are enabled, settings change, clients are drained.
+
+use super::config::{Config, TlsService};
+use super::error::DaemonError;
+use super::limits::admission_limits;
+use super::service::{Endpoint, Service, ServicePolicy};
+use super::state::{Server, Settings};
+use crate::driver::Driver;
+use crate::net::Listener;
+use crate::net::tls::{TlsConfigError, TlsContext, TlsSettings, wall_clock};
+use eventry::TimeoutId;
+use std::fmt::Display;
+use std::mem;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+impl Server {
+    /// Adds a service, which is not enabled yet.
+    pub(super) fn add_service(
+        &self,
+        listeners: Vec<Listener>,
+        policy: ServicePolicy,
+        tls: Option<Arc<TlsContext>>,
+    ) {
+        let service = Service::new(listeners, policy, tls);
+        let mut state = self.state.lock();
+        state.admission.add_service();
+        state.services.push(service);
+    }
+
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        let state = self.state.lock();
+        state.services.iter().flat_map(Service::endpoints).collect()
+    }
+
+    /// Begins to accept: every listening socket becomes a handle for READABLE, ERROR and HANGUP (DM-501). Returns
+    /// `false` if the daemon is being stopped, and accepts no client any more.
+    pub(super) fn enable_services(
+        self: &Arc<Server>,
+        driver: &Arc<dyn Driver>,
+    ) -> Result<bool, DaemonError> {
+        let mut state = self.state.lock();
+        if state.admission.is_draining() {
+            return Ok(false);
+        }
+        self.add_timeouts();
+        if driver.may_block() {
+            self.offload.start();
+        }
+        for (index, service) in state.services.iter_mut().enumerate() {
+            let (server, driver) = (Arc::clone(self), Arc::clone(driver));
+            let enabled = service.enable(&self.registry, move |listener, events| {
+                server.accept(index, listener, events, &driver);
+            });
+            enabled.map_err(|error| DaemonError::Enable(error.to_string()))?;
+        }
+        Ok(true)
+    }
+
+    /// Adds the timeouts through which clients are driven other than by their sockets.
+    fn add_timeouts(self: &Arc<Server>) {
+        let server = Arc::clone(self);
+        let added = self
+            .registry
+            .add_timeout(None, move |_| server.on_deadlines());
+        keep(&self.deadline_timeout, added);
+        let server = Arc::clone(self);
+        let added = self
+            .registry
+            .add_timeout(None, move |_| server.admit_waiting());
+        keep(&self.admission_timeout, added);
+        let server = Arc::clone(self);
+        self.completions
+            .begin(move |completions| server.on_completions(completions));
+    }
+
+    /// Calls `expired` when there has been no client for the interval (DM-1307).
+    pub(super) fn watch_idleness(
+        &self,
+        interval: Option<Duration>,
+        expired: impl FnMut() + Send + 'static,
+    ) {
+        let mut state = self.state.lock();
+        let clients = state.clients.len();
+        state.idle.begin(&self.registry, interval, expired);
+        state.idle.update(&self.registry, clients);
+    }
+
+    /// Applies what can change while the daemon runs. An error changes nothing. Keys and certificates are for
+    /// clients to come (DM-1209).
+    pub(super) fn apply(&self, config: &Config) -> Result<(), DaemonError> {
+        // A socket that systemd has passed is served although no socket of our own is configured.
+        let is_passed = self.state.lock().services.iter().any(Service::has_tls);
+        let passed = config.passed_tls.as_ref().filter(|_| is_passed);
+        let tls = config.tls.as_ref().or(passed).map(TlsService::settings);
+        let tls = tls.as_ref().map(load_tls).transpose();
+        let tls = tls.map_err(DaemonError::Tls)?;
+        self.authenticator
+            .apply(&config.sasl)
+            .map_err(DaemonError::Auth)?;
+        self.offload.set_workers(config.workers);
+        let mut state = self.state.lock();
+        if let Some(context) = &tls {
+            for service in &mut state.services {
+                service.renew_tls(context);
+            }
+        }
+        state.settings = Settings::new(config);
+        let limits = admission_limits(config, self.descriptors);
+        state.admission.clients.set_limits(limits);
+        self.admit_soon(&state);
+        state.idle.set_interval(config.idle_timeout);
+        let clients = state.clients.len();
+        state.idle.update(&self.registry, clients);
+        Ok(())
+    }
+
+    /// Stops the daemon in order, from any thread: no client is accepted any more, and clients read their last
+    /// answers until the grace is over. The second call stops it at once (DM-1302 to DM-1304).
+    pub(super) fn drain(self: &Arc<Server>) {
+        let mut state = self.state.lock();
+        if !state.admission.drain() {
+            drop(state);
+            tracing::info!("asked to stop once more; stopping at once");
+            self.stop_now();
+            return;
+        }
+        for service in &mut state.services {
+            service.disable(&self.registry);
+        }
+        let clients = state.clients.len();
+        drop(state);
+        if clients == 0 && self.offload.is_idle() {
+            self.stopper.stop();
+            return;
+        }
+        tracing::info!(clients, "waiting for clients to finish");
+        let server = Arc::clone(self);
+        let added = self.registry.add_timeout(Duration::ZERO, move |event| {
+            let _ = event.registry.remove_timeout(event.id);
+            server.drain_clients();
+        });
+        if added.is_err() {
+            self.stop_now();
+        }
+    }
+
+    /// Drains the connections, and begins the grace. Runs on the loop's thread, which drives clients.
+    fn drain_clients(self: &Arc<Server>) {
+        let state = self.state.lock();
+        let (clients, grace) = (state.clients.ids(), state.settings.grace);
+        drop(state);
+        for id in clients {
+            self.drive(id, |client, now| client.connection.drain(now));
+        }
+        let server = Arc::clone(self);
+        let added = self
+            .registry
+            .add_timeout(grace, move |_| server.end_grace(grace));
+        if added.is_err() {
+            self.stop_now();
+        }
+    }
+
+    /// Stops although clients have not read their last answers (DM-1303).
+    fn end_grace(&self, grace: Duration) {
+        let unfinished = self.state.lock().clients.len();
+        tracing::warn!(unfinished, "the grace of {grace:?} is over; stopping");
+        self.stop_now();
+    }
+
+    /// Stops the daemon at once, from any thread. Unread answers are lost.
+    pub(super) fn stop_now(&self) {
+        let mut state = self.state.lock();
+        state.admission.drain();
+        for service in &mut state.services {
+            service.disable(&self.registry);
+        }
+        drop(state);
+        self.stopper.stop();
+    }
+
+    /// Drops all services and clients, after the loop has ended.
+    pub(super) fn end(&self) {
+        self.stop_now();
+        let mut state = self.state.lock();
+        let clients = mem::take(&mut state.clients);
+        let services = mem::take(&mut state.services);
+        drop(state);
+        drop((clients, services));
+        self.offload.stop();
+    }
+}
+
+/// Keeps the id of a timeout.
+fn keep(place: &OnceLock<TimeoutId>, added: Result<TimeoutId, impl Display>) {
+    match added {
+        Ok(timeout) => drop(place.set(timeout)),
+        Err(error) => tracing::error!("cannot serve clients: {error}"),
+    }
+}
+
+/// Loads keys and certificates, and logs the warnings about them.
+pub(super) fn load_tls(settings: &TlsSettings) -> Result<Arc<TlsContext>, TlsConfigError> {
+    let context = TlsContext::load(settings, wall_clock)?;
+    for warning in context.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(Arc::new(context))
+}

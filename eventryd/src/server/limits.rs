@@ -1,0 +1,33 @@
+//! Limits of admission, from the configuration and the number of descriptors.
+
+use super::config::Config;
+use crate::admission::AdmissionLimits;
+use rustix::process::{Resource, getrlimit};
+
+/// Descriptors that are not for clients: listening sockets, the log, helper programs.
+const OWN_DESCRIPTORS: u64 = 64;
+
+/// Returns the number of descriptors for clients.
+pub(super) fn descriptors_for_clients() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit.saturating_sub(OWN_DESCRIPTORS)).unwrap_or(usize::MAX)
+}
+
+/// Returns the limits as configured, but no more clients than there are descriptors.
+pub(super) fn admission_limits(config: &Config, descriptors: usize) -> AdmissionLimits {
+    let max_clients = config.max_clients.get();
+    let max_waiting = (config.max_queued_clients as usize).min(descriptors / 16);
+    let possible = (descriptors - max_waiting).max(1);
+    if possible < max_clients {
+        tracing::warn!(
+            "max_clients is {max_clients}, but there are descriptors for {possible} only: raise the limit of \
+             open files (LimitNOFILE= of the service), or lower max_clients"
+        );
+    }
+    AdmissionLimits {
+        max_clients: max_clients.min(possible),
+        max_anonymous: config.max_anonymous_clients,
+        max_waiting,
+        eviction_grace: config.eviction_grace,
+    }
+}

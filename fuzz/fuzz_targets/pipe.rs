@@ -1,0 +1,73 @@
+//! The transport of a fuzzed connection: it delivers the bytes of the client in pieces, and takes what it may.
+
+use eventryd::connection::{Amount, ReadOutcome, Transport, TransportError};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// The client's end of the pipe.
+#[derive(Debug, Default)]
+pub(crate) struct PipeState {
+    /// Bytes that the client has sent and that were not read.
+    pub(crate) unread: Vec<u8>,
+    /// The lengths of the pieces in which they are read, over and over again; everything at once if there are none.
+    pub(crate) pieces: Vec<usize>,
+    pub(crate) next_piece: usize,
+    /// The client sends no more.
+    pub(crate) ended: bool,
+    /// The number of bytes that the next write takes at most.
+    pub(crate) room: usize,
+    /// Bytes that were written to the client.
+    pub(crate) sent: Vec<u8>,
+}
+
+/// The daemon's end of the pipe.
+#[derive(Debug)]
+pub(crate) struct Pipe(pub(crate) Rc<RefCell<PipeState>>);
+
+impl Transport for Pipe {
+    fn read(&mut self, mut plaintext: impl FnMut(&[u8])) -> Result<ReadOutcome, TransportError> {
+        let state = &mut *self.0.borrow_mut();
+        let mut outcome = ReadOutcome {
+            amount: Amount::Nothing,
+            ended: false,
+            handshake: None,
+        };
+        if state.unread.is_empty() {
+            if state.ended {
+                (outcome.amount, outcome.ended) = (Amount::Short, true);
+            }
+            return Ok(outcome);
+        }
+        let length = match &state.pieces[..] {
+            [] => usize::MAX,
+            pieces => pieces[state.next_piece % pieces.len()],
+        };
+        state.next_piece += 1;
+        let rest = state.unread.split_off(state.unread.len().min(length));
+        plaintext(&std::mem::replace(&mut state.unread, rest));
+        outcome.amount = Amount::Full;
+        Ok(outcome)
+    }
+
+    /// Takes bytes once: how the input was cut must not decide how often the connection writes.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
+        let state = &mut *self.0.borrow_mut();
+        let count = bytes.len().min(std::mem::take(&mut state.room));
+        state.sent.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    fn wants_write(&self) -> bool {
+        false
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    fn close_notify(&mut self) {}
+}
