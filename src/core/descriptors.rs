@@ -74,9 +74,15 @@ impl Descriptors {
     pub(super) fn entry(&mut self, fd: RawFd) -> &mut Descriptor {
         let index = index(fd);
         if index >= self.by_fd.len() {
-            self.by_fd.resize_with(index + 1, Descriptor::default);
+            self.grow(index);
         }
         &mut self.by_fd[index]
+    }
+
+    /// Makes records up to the one at `index`.
+    #[cold]
+    fn grow(&mut self, index: usize) {
+        self.by_fd.resize_with(index + 1, Descriptor::default);
     }
 
     /// The first handle on the descriptor that `token` was registered for, or `None` if that

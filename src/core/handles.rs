@@ -153,38 +153,26 @@ impl<P, S> Core<P, S> {
         }
         self.unlink(fd, id.0.slot);
         self.unite(fd);
-        if self.descriptors.end_unwanted(fd) {
-            self.urgent = Some(id.0.slot);
-        }
+        let ends = !planted(Defect::DeregistrationDeferred) && self.descriptors.end_unwanted(fd);
+        let unwatched = ends.then_some(id.0.slot);
         self.frees.push_back(Freed::Handle(id.0.slot));
         let removal = if planted(Defect::FreeWhileRunning) {
             Removal::Idle
         } else {
             removal
         };
-        Ok((removal, self.effects()))
+        Ok((removal, self.effects_of_removal(unwatched)))
     }
 
-    /// The handle whose removal ended the registration of its descriptor, if the last operation was one.
-    pub(super) fn take_urgent(&mut self) -> Option<u32> {
-        if planted(Defect::DeregistrationDeferred) {
-            return None;
-        }
-        self.urgent.take()
-    }
-
-    pub(super) fn urgent_handle(&self, slot: u32) -> &Handle<P, S> {
+    /// The handle in `slot`, which was removed and waits for its free call.
+    pub(super) fn removed_handle(&self, slot: u32) -> &Handle<P, S> {
         let entry = self.handles.get(slot);
-        entry.expect("I13: an urgent change outlived its handle")
+        entry.expect("I7: a removed handle stays until it is freed")
     }
 
-    /// The next thing the poller must be told, urgent or not, taken as told. To be called before the loop
-    /// sleeps until there is none.
+    /// The next thing the poller must be told, taken as told. To be called before the loop sleeps until there is
+    /// none.
     pub fn next_change(&mut self) -> Option<Change<'_, S>> {
-        if let Some(slot) = self.urgent.take() {
-            let Handle { source, fd, .. } = self.urgent_handle(slot);
-            return Some(Change::Deregister { source, fd: *fd });
-        }
         let (fd, difference) = self.descriptors.next_difference()?;
         let entry = self.handles.get(self.descriptors.entry(fd).first);
         // The last handle to go ends the registration at once, so where one is to be changed or ended
@@ -210,7 +198,7 @@ impl<P, S> Core<P, S> {
     /// Whether there is something to tell the poller.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        self.urgent.is_some() || self.descriptors.has_differences()
+        self.descriptors.has_differences()
     }
 
     /// Says that the poller refused the descriptor of a change just taken. Every enabled handle on it is

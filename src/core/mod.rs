@@ -89,8 +89,6 @@ pub struct Core<P, S = ()> {
     serials: u64,
     handles: Handles<P, S>,
     descriptors: Descriptors,
-    /// The removed handle whose descriptor the poller must forget before anything else happens.
-    urgent: Option<u32>,
     timeouts: Timeouts<P>,
     deadlines: Deadlines,
     /// The latest time anybody mentioned; it never runs backwards.
@@ -149,7 +147,6 @@ impl<P, S> Core<P, S> {
             serials: 0,
             handles: Slots::new(),
             descriptors: Descriptors::default(),
-            urgent: None,
             timeouts: Slots::new(),
             deadlines: Deadlines::default(),
             now: Time::ZERO,
@@ -246,7 +243,6 @@ impl<P, S> Core<P, S> {
         }
         self.deadlines.sweep(&self.timeouts);
         self.descriptors.clear();
-        self.urgent = None;
         self.turn.refused.clear();
         self.turn.refusals = 0;
     }

@@ -56,6 +56,7 @@ impl<P, S> Core<P, S> {
     /// # Errors
     ///
     /// [`NotRegistered`]
+    #[inline]
     pub fn update_timeout(
         &mut self,
         id: TimeoutId,
@@ -89,7 +90,7 @@ impl<P, S> Core<P, S> {
         } else {
             removal
         };
-        Ok((removal, self.effects()))
+        Ok((removal, self.effects_of_removal(None)))
     }
 
     /// When the next timeout is due.

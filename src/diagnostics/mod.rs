@@ -63,6 +63,7 @@ impl Diagnostics {
 
     /// Notes a change of the table, with the time if the caller knows it. Returns whether a
     /// [check for overdue work](Diagnostics::check_overdue) is due.
+    #[inline]
     pub(crate) fn changed(&mut self, now: Option<Time>) -> bool {
         self.changes += 1;
         let limit = self.limits.stalled_after;
@@ -101,11 +102,13 @@ impl Diagnostics {
     }
 
     /// Decides whether the call that is over is to be noted by [`call_ended`](Diagnostics::call_ended).
+    #[inline]
     pub(crate) fn takes_sample(&mut self) -> bool {
         self.slow.takes_sample()
     }
 
     /// Notes that a callback that was called with `events` has returned at `now` or later.
+    #[inline]
     pub(crate) fn call_ended(&mut self, callback: CallbackId, events: Events, now: Time) {
         let seen = std::mem::replace(&mut self.changes_seen, self.changes);
         if let CallbackId::Handle(handle) = callback {
@@ -126,9 +129,11 @@ impl Diagnostics {
         self.ended(CallbackId::Free, now);
     }
 
+    #[inline]
     fn ended(&mut self, callback: CallbackId, now: Time) {
-        let warning = self.slow.ended(callback, now, self.limits.slow_callback);
-        self.warnings.extend(warning);
+        if let Some(took) = self.slow.ended(now, self.limits.slow_callback) {
+            self.warnings.push(Warning::SlowCallback { callback, took });
+        }
     }
 
     /// Ends the calls of the turn, and returns the warnings to give. Unless all of them were noted, `now` is the

@@ -36,6 +36,7 @@ impl Overdue {
     }
 
     /// Decides whether a check is due.
+    #[inline]
     pub(super) fn is_check_due(&mut self, now: Time, limit: Duration) -> bool {
         now > *self.quiet_until.get_or_insert(now.after(limit))
     }

@@ -4,7 +4,6 @@
 //! than without: a turn with few calls pays more for its wait than for this.
 
 use super::Warning;
-use crate::id::CallbackId;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -68,6 +67,7 @@ impl Slow {
     }
 
     /// Decides whether the call that is over is timed.
+    #[inline]
     pub(super) fn takes_sample(&mut self) -> bool {
         if self.samples_left == 0 {
             return false;
@@ -81,13 +81,10 @@ impl Slow {
         self.idle_since = now.after(self.tick);
     }
 
-    /// Notes that a call, or the drop of removed callbacks, was over at `now` or later.
-    pub(super) fn ended(
-        &mut self,
-        callback: CallbackId,
-        now: Time,
-        limit: Duration,
-    ) -> Option<Warning> {
+    /// Notes that a call, or the drop of removed callbacks, was over at `now` or later. Returns the time that it
+    /// took if that calls for a warning.
+    #[inline]
+    pub(super) fn ended(&mut self, now: Time, limit: Duration) -> Option<Duration> {
         let took = now.since(self.idle_since);
         self.idle_since = now.after(self.tick);
         self.last_ended = now;
@@ -98,7 +95,7 @@ impl Slow {
             return None;
         }
         self.is_named = true;
-        Some(Warning::SlowCallback { callback, took })
+        Some(took)
     }
 
     /// Ends the calls of the turn. Unless all of them were timed, `now` is the time when they ended, or a little

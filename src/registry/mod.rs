@@ -157,7 +157,9 @@ impl<P: Poller> Registry<P> {
             pending = self.apply(effects);
             result
         });
-        state.stats.wakes += u64::from(pending.woke);
+        if pending.woke {
+            state.stats.wakes += 1;
+        }
         pending.checks = state.diagnostics.changed(now);
         pending.yields = pending.yields && state.runner != Some(current_thread());
         drop(state);
