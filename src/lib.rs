@@ -152,6 +152,7 @@ pub mod session;
 #[cfg(feature = "daemon")]
 pub mod wire;
 
+pub use self::core::Refused;
 pub use event_loop::{CallbackPanic, EventLoop, RunError, SignalStopper, Stopper};
 #[cfg(not(loom))]
 pub use event_loop::{EventLoopBuilder, LoopThread};

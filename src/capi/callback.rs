@@ -1,9 +1,6 @@
 //! Callbacks of C, as the table keeps them: one box each.
 
 use crate::events::Events;
-use crate::poller::DefaultPoller;
-use crate::registry::Callback;
-use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
@@ -14,11 +11,6 @@ pub type HandleCallback = unsafe extern "C" fn(c_int, c_int, c_int, *mut c_void)
 pub type TimeoutCallback = unsafe extern "C" fn(c_int, *mut c_void);
 /// What an entry calls last of all: its pointer.
 pub type Free = unsafe extern "C" fn(*mut c_void);
-
-thread_local! {
-    /// Whether what is dropped on this thread was never added. It needs no destructor (EV-1205).
-    static DISOWNING: Cell<bool> = const { Cell::new(false) };
-}
 
 /// The caller's pointer. Dropping it is the free call.
 #[derive(Debug)]
@@ -49,18 +41,11 @@ impl Opaque {
     pub(super) fn new(pointer: *mut c_void, free: Option<Free>) -> Opaque {
         Opaque { pointer, free }
     }
-
-    /// Lets go without the free call: nothing was added (EV-207).
-    pub(super) fn disown(self) {
-        let _ = ManuallyDrop::new(self);
-    }
 }
 
 impl Drop for Opaque {
     fn drop(&mut self) {
-        if let Some(free) = self.free
-            && !DISOWNING.get()
-        {
+        if let Some(free) = self.free {
             // SAFETY: this is dropped once, after the last call, on the thread that runs the loop.
             unsafe { free(self.pointer) };
         }
@@ -94,9 +79,7 @@ impl TimeoutEntry {
     }
 }
 
-/// Drops a callback that was not added, without its free call (EV-207).
-pub(super) fn disown(callback: Callback<DefaultPoller>) {
-    DISOWNING.set(true);
-    drop(callback);
-    DISOWNING.set(false);
+/// Lets go of a callback that was not added, without its free call (EV-207).
+pub(super) fn disown<F>(callback: F) {
+    let _ = ManuallyDrop::new(callback);
 }

@@ -25,7 +25,7 @@ mod tests;
 
 use crate::core::{NotRegistered, Refused, Removal};
 use crate::event_impl::{
-    self, NotAdded, NumberedLoop, Reason, RegisterError, Registered, RunDefaultError, Source,
+    self, NumberedLoop, Reason, RegisterError, Registered, RunDefaultError, Source,
 };
 use crate::event_loop::RunError;
 use crate::events::Events;
@@ -211,7 +211,7 @@ fn add_handle(
     opaque: Opaque,
 ) -> Result<c_int, Errno> {
     let Some(source) = RawSource::open(fd) else {
-        opaque.disown();
+        callback::disown(opaque);
         return Err(Errno::BADF);
     };
     let interest = Events::from_bits_truncate(events.cast_unsigned());
@@ -234,7 +234,7 @@ fn add_timeout(
 }
 
 /// What was offered still belongs to the caller: its free callback is not called (EV-207).
-fn not_added(NotAdded { reason, callback }: NotAdded) -> Errno {
+fn not_added<F>((reason, callback): (Reason, F)) -> Errno {
     callback::disown(callback);
     match reason {
         Reason::NoNumber => Errno::NOSPC,
