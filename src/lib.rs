@@ -2,13 +2,12 @@
 //! from inside callbacks, with a strict answer to "may I free this now?".
 //!
 //! It re-creates libvirt's event API: level-triggered handles on file descriptors, repeating timeouts, and
-//! free callbacks that run from a clean stack. What it adds is [`Removal`](core::Removal): a removal tells
-//! whether one last call is still running, and if it says [`Idle`](core::Removal::Idle), none runs and none
+//! free callbacks that run from a clean stack. What it adds is [`Removal`]: a removal tells
+//! whether one last call is still running, and if it says [`Idle`](Removal::Idle), none runs and none
 //! will begin, on any thread.
 //!
 //! ```
-//! use eventry::core::Removal;
-//! use eventry::{EventLoop, Events};
+//! use eventry::{EventLoop, Events, Removal};
 //! use std::io::{Read, Write};
 //! use std::os::unix::net::UnixStream;
 //! use std::time::Duration;
@@ -104,7 +103,7 @@
 //! features this is the event loop alone, on mio, rustix and thiserror.
 //!
 //! `tracing`: the library tells `tracing` of turns and wakes (`TRACE`), of what is added and removed
-//! (`DEBUG`) and of its [warnings](registry::Warning) (`WARN`), under the target `eventry`. No lock of
+//! (`DEBUG`), of its [warnings](Warning) (`WARN`) and of callbacks that panic (`ERROR`), under the target `eventry`. No lock of
 //! ours is held meanwhile. Without the feature nothing of it is compiled.
 //!
 //! `capi`: the functions that `include/eventry.h` declares, for programs in C and for
@@ -152,13 +151,14 @@ pub mod session;
 #[cfg(feature = "daemon")]
 pub mod wire;
 
-pub use self::core::Refused;
-pub use event_loop::{CallbackPanic, EventLoop, RunError, SignalStopper, Stopper};
+pub use self::core::{NotRegistered, Refused, Removal};
+pub use diagnostics::{Warning, WarningLimits};
+pub use event_loop::{CallbackPanic, EventLoop, PanicPolicy, RunError, SignalStopper, Stopper};
 #[cfg(not(loom))]
 pub use event_loop::{EventLoopBuilder, LoopThread};
 pub use events::Events;
 pub use id::{CallbackId, HandleId, TimeoutId, Token};
 #[cfg(not(loom))]
 pub use poller::Backend;
-pub use registry::Registry;
+pub use registry::{AddError, HandleEvent, Next, Registry, RemoveError, Stats, TimeoutEvent};
 pub use time::Time;
