@@ -6,17 +6,17 @@ use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 
 /// What a handle calls: its number, its descriptor, what is ready, its pointer.
-pub type HandleCallback = unsafe extern "C" fn(c_int, c_int, c_int, *mut c_void);
+pub type HandleFunction = unsafe extern "C" fn(c_int, c_int, c_int, *mut c_void);
 /// What a timeout calls: its number, its pointer.
-pub type TimeoutCallback = unsafe extern "C" fn(c_int, *mut c_void);
+pub type TimeoutFunction = unsafe extern "C" fn(c_int, *mut c_void);
 /// What an entry calls last of all: its pointer.
-pub type Free = unsafe extern "C" fn(*mut c_void);
+pub type FreeFunction = unsafe extern "C" fn(*mut c_void);
 
 /// The caller's pointer. Dropping it is the free call.
 #[derive(Debug)]
 pub(super) struct Opaque {
     pointer: *mut c_void,
-    free: Option<Free>,
+    free: Option<FreeFunction>,
 }
 
 // SAFETY: who registers agrees that the pointer is passed to his functions on the thread that runs the loop.
@@ -25,7 +25,7 @@ unsafe impl Send for Opaque {}
 /// A handle's callback.
 #[derive(Debug)]
 pub(super) struct HandleEntry {
-    callback: HandleCallback,
+    callback: HandleFunction,
     fd: RawFd,
     opaque: Opaque,
 }
@@ -33,12 +33,12 @@ pub(super) struct HandleEntry {
 /// A timeout's callback.
 #[derive(Debug)]
 pub(super) struct TimeoutEntry {
-    callback: TimeoutCallback,
+    callback: TimeoutFunction,
     opaque: Opaque,
 }
 
 impl Opaque {
-    pub(super) fn new(pointer: *mut c_void, free: Option<Free>) -> Opaque {
+    pub(super) fn new(pointer: *mut c_void, free: Option<FreeFunction>) -> Opaque {
         Opaque { pointer, free }
     }
 }
@@ -53,7 +53,7 @@ impl Drop for Opaque {
 }
 
 impl HandleEntry {
-    pub(super) fn new(callback: HandleCallback, fd: RawFd, opaque: Opaque) -> HandleEntry {
+    pub(super) fn new(callback: HandleFunction, fd: RawFd, opaque: Opaque) -> HandleEntry {
         HandleEntry {
             callback,
             fd,
@@ -69,7 +69,7 @@ impl HandleEntry {
 }
 
 impl TimeoutEntry {
-    pub(super) fn new(callback: TimeoutCallback, opaque: Opaque) -> TimeoutEntry {
+    pub(super) fn new(callback: TimeoutFunction, opaque: Opaque) -> TimeoutEntry {
         TimeoutEntry { callback, opaque }
     }
 

@@ -313,3 +313,36 @@ const _: fn() = || {
     fn is_shared<T: Send + Sync>() {}
     is_shared::<NumberedLoop>();
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc::channel;
+
+    // EV-207
+    #[test]
+    fn a_full_implementation_gives_back_what_was_offered() {
+        let full = NumberedLoop::new(1).unwrap();
+        let full: &dyn EventImpl = &full;
+        let (tell, told) = channel();
+        let of_timeout = tell.clone();
+        full.add_timeout(None, Box::new(|_| {})).unwrap();
+
+        let (near, _far) = UnixStream::pair().unwrap();
+        let source: SharedFd = Arc::new(near);
+        let callback = Box::new(move |watch, _| tell.send(watch).unwrap());
+        let error = full.add_handle(Arc::clone(&source), Events::ALL, callback);
+        let error = error.unwrap_err();
+        assert!(matches!(error.reason, ImplError::NoNumber));
+        let (given_back, mut callback) = error.into_parts();
+        assert!(Arc::ptr_eq(&given_back, &source));
+        callback(7, Events::ALL);
+
+        let callback = Box::new(move |timer| of_timeout.send(timer).unwrap());
+        let mut error = full.add_timeout(None, callback).unwrap_err();
+        assert!(matches!(error.reason, ImplError::NoNumber));
+        (error.callback)(9);
+        assert_eq!(told.try_iter().collect::<Vec<i32>>(), [7, 9]);
+    }
+}
