@@ -1,6 +1,9 @@
 //! A callback event loop whose handles and timeouts may be added, updated and removed from any thread and
 //! from inside callbacks, with a strict answer to "may I free this now?".
 //!
+// Under loom there are the models and no other test: not the examples of the following text either.
+#![cfg(not(all(loom, any(test, doctest))))]
+
 //! It re-creates libvirt's event API: level-triggered handles on file descriptors, repeating timeouts, and
 //! free callbacks that run from a clean stack. What it adds is [`Removal`](core::Removal): a removal tells
 //! whether one last call is still running, and if it says [`Idle`](core::Removal::Idle), none runs and none
@@ -108,9 +111,6 @@
 //!
 //! `capi`: the functions that `include/eventry.h` declares, for programs in C and for
 //! `virEventRegisterImpl`. `tools/install-capi` builds and installs the libraries.
-
-// Under loom there are the models and no other test.
-#![cfg(not(all(loom, any(test, doctest))))]
 
 #[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;

@@ -13,6 +13,9 @@ pub(crate) use imp::Arc;
 pub(crate) use imp::atomic::AtomicBool;
 pub(crate) use thread::ThreadId;
 
+/// Selects whether the loop checks the invariants of the table after every turn. Release builds do not, but for loom.
+pub(crate) const CHECKS_INVARIANTS: bool = cfg!(any(debug_assertions, loom));
+
 /// Which thread this is.
 pub(crate) fn current_thread() -> ThreadId {
     thread::current().id()

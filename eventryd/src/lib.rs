@@ -1,5 +1,8 @@
 //! A memory-safe daemon that speaks the wire protocol of libvirt, on the event loop of [`eventry`].
 //!
+// Under loom there are the models and no other test: not the examples of the following text either.
+#![cfg(not(all(loom, any(test, doctest))))]
+
 //! Unmodified `virsh` talks to its sockets and finds an in-memory hypervisor, so that tests of libvirt clients
 //! need no libvirt. The program `eventryd` is [`cli::main`]; [`server::run`] is the same inside another program.
 //!
@@ -17,9 +20,6 @@
 //! | [`auth`] | SCRAM, passwords, polkit |
 //! | [`wire`] | framing, XDR, the table of procedures |
 //! | [`worker_pool`] | threads for calls that may block |
-
-// Under loom there are the models and no other test.
-#![cfg(not(all(loom, any(test, doctest))))]
 
 #[cfg(not(loom))]
 pub mod admission;

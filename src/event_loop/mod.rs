@@ -21,6 +21,7 @@ use crate::core::Phantoms;
 use crate::diagnostics::{Warning, WarningLimits};
 use crate::poller::{DefaultPoller, Poller};
 use crate::registry::{Registry, trace};
+use crate::sync::CHECKS_INVARIANTS;
 use crate::time::Time;
 use dispatch::{Freed, dispatch};
 use process::Process;
@@ -177,7 +178,7 @@ impl<P: Poller> EventLoop<P> {
                 hook();
             }
         }
-        if cfg!(debug_assertions) {
+        if CHECKS_INVARIANTS {
             if let Err(violation) = self.registry.lock().core.check_invariants() {
                 unreachable!("{violation}");
             }

@@ -8,6 +8,8 @@
 //! | [`timeout`] | the longest wait of a test |
 //! | [`rng`] | numbers that follow from a seed |
 //!
+//! Under loom there is the module `models` and nothing else: it explores loom models, each in its own process.
+//!
 //! With the feature `daemon`, which the tests of the library do without:
 //!
 //! | module | content |
@@ -22,28 +24,30 @@
 //! | [`peer`] | a session and its client, joined without a socket |
 //! | [`driver`] | macros for a hypervisor that wraps another one |
 
-#![cfg(not(loom))]
-
+#[cfg(loom)]
+pub mod models;
+#[cfg(not(loom))]
 pub mod rng;
+#[cfg(not(loom))]
 pub mod timeout;
 
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", not(loom)))]
 pub mod client;
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", not(loom)))]
 pub mod daemon;
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", not(loom)))]
 pub mod driver;
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", not(loom)))]
 pub mod in_process;
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", not(loom)))]
 pub mod peer;
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", not(loom)))]
 pub mod pki;
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", not(loom)))]
 pub mod rpc;
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", not(loom)))]
 pub mod sasl;
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", not(loom)))]
 pub mod scram;
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", not(loom)))]
 pub mod tls;

@@ -27,14 +27,10 @@ pub(crate) const ENGINES: &str = "verification/tests/engines.rs";
 pub(crate) const SLEEP: &str = "verification/tests/sleep/main.rs";
 
 /// Sources of the loom models.
-pub(crate) const MODELS: &[&str] = &[
-    "verification/tests/loom/models.rs",
-    "verification/tests/loom/workers.rs",
-];
+pub(crate) const MODELS: &[&str] = &["tests/loom/models.rs", "eventryd/tests/loom/models.rs"];
 
 /// Crates with loom models, each with the arguments that select their test program.
-pub(crate) const LOOM_PROGRAMS: &[(&str, &[&str])] =
-    &[(VERIFICATION, &["--release", "--test=loom"])];
+pub(crate) const LOOM_PROGRAMS: &[(&str, &[&str])] = &[("", &["--release", "--test=loom"])];
 
 /// Tests of the loop, one file per module.
 pub(crate) const EVENT_LOOP: &str = "tests/event_loop";

@@ -40,7 +40,12 @@ impl PlantedTree {
             directory: self.directory.join(directory),
             subcommand: "test",
             arguments,
-            environment: &[("RUSTFLAGS", flags)],
+            environment: &[
+                ("RUSTFLAGS", flags),
+                // The assertions that an optimised build leaves out.
+                ("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true"),
+                ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"),
+            ],
             target: layout::output("defects").join("build").join(name),
         };
         let built = build.run(&log(&format!("build-{name}")))?;

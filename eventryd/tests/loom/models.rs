@@ -1,12 +1,12 @@
 //! The models of the pool of workers: what is lost between the lock and the sleep of a worker is a job that
 //! never runs, and who waits for it is a deadlock.
 
-use crate::models::Model;
-use eventryd::worker_pool::{WorkerPool, JobPriority, WorkerLimits};
+use eventryd::worker_pool::{JobPriority, WorkerLimits, WorkerPool};
 use loom::sync::{Condvar, Mutex};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use test_support::models::Model;
 
 const fn model(
     name: &'static str,
@@ -140,6 +140,9 @@ fn stop_x_work() {
     }
     end(&pool);
     assert_eq!(over.load(Relaxed), 2);
-    let refused = pool.submit(JobPriority::Normal, Box::new(|| unreachable!("it was stopped")));
+    let refused = pool.submit(
+        JobPriority::Normal,
+        Box::new(|| unreachable!("it was stopped")),
+    );
     assert!(refused.is_err());
 }

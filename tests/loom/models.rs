@@ -13,17 +13,7 @@ use loom::thread;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
-
-/// A small program, explored in all its executions.
-pub(crate) struct Model {
-    pub(crate) name: &'static str,
-    pub(crate) what: &'static str,
-    pub(crate) run: fn(),
-    /// Executions with more preemptions are left out; none leaves out nothing.
-    pub(crate) preemptions: Option<usize>,
-    /// Fewer executions mean that the model has become vacuous.
-    pub(crate) floor: usize,
-}
+use test_support::models::Model;
 
 macro_rules! models {
     ($($name:literal $run:ident $floor:literal,)*) => {
