@@ -1,6 +1,6 @@
 //! Errors of authentication and of the password file.
 
-use super::PasswordEntryError;
+use super::VerifierError;
 use std::io;
 use std::path::PathBuf;
 
@@ -38,6 +38,31 @@ pub enum SaslError {
         /// The authenticated user name.
         user: String,
     },
+}
+
+/// Error in a line of the password file, or in the user name or password of a new entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordEntryError {
+    /// The user name cannot be stored in a line.
+    #[error(
+        "a user name has 1 to 255 bytes, does not start with '#', and has no colon or control character"
+    )]
+    InvalidName,
+    /// The line has no colon.
+    #[error("expected USER:SCRAM-SHA-256$…, as `eventryd passwd` writes it")]
+    MissingColon,
+    /// The text after the user name is not a verifier.
+    #[error(transparent)]
+    InvalidVerifier(#[from] VerifierError),
+    /// The line without a name does not hold a decoy key.
+    #[error("expected :DECOY$ and 32 bytes in base64")]
+    InvalidDecoyKey,
+    /// A user has more than one line.
+    #[error("user {0:?} already has a line")]
+    DuplicateUser(String),
+    /// The password is not allowed.
+    #[error("a password has 1 to 1024 bytes and no control character")]
+    InvalidPassword,
 }
 
 /// Failure to prepare authentication, or to change a password.

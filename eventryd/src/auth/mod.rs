@@ -20,13 +20,15 @@ mod pkcheck;
 mod polkit;
 mod sasl;
 mod scram;
+mod verifier;
 
-pub use error::{AuthError, SaslError};
+pub use error::{AuthError, PasswordEntryError, SaslError};
 pub use file::{PasswordChange, change_password, default_password_file, read_passwords};
 pub use glob::matches_glob;
 pub use identity::{AuthenticatedNames, Identity, UnixPeer};
-pub use passwords::{PasswordEntryError, Passwords};
+pub use passwords::Passwords;
 pub use pkcheck::PkCheck;
 pub use polkit::{Action, Authorization, Authorizer, Subject};
 pub use sasl::{MECHANISMS, Sasl, SaslConfig, SaslExchange, SaslProgress};
-pub use scram::{DEFAULT_ITERATIONS, Nonce, ScramServer, Verifier, VerifierError};
+pub use scram::{Nonce, ScramServer};
+pub use verifier::{DEFAULT_ITERATIONS, Verifier, VerifierError};

@@ -9,9 +9,8 @@
 //! The line without a name holds the key from which decoy salts for unknown users are derived. It
 //! is stored in the file so that these salts stay the same across restarts.
 
-use super::scram::{
-    DEFAULT_ITERATIONS, KEY_LEN, UserLookup, Verifier, VerifierError, from_base64, hmac, to_base64,
-};
+use super::PasswordEntryError;
+use super::verifier::{DEFAULT_ITERATIONS, KEY_LEN, Verifier, from_base64, hmac, to_base64};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -22,29 +21,11 @@ const DECOY_PREFIX: &str = "DECOY$";
 /// Length of a decoy salt in bytes while there are no users.
 const DEFAULT_SALT_LEN: usize = 16;
 
-/// Error in a line of the password file, or in the user name or password of a new entry.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PasswordEntryError {
-    /// The user name cannot be stored in a line.
-    #[error(
-        "a user name has 1 to 255 bytes, does not start with '#', and has no colon or control character"
-    )]
-    InvalidName,
-    /// The line has no colon.
-    #[error("expected USER:SCRAM-SHA-256$…, as `eventryd passwd` writes it")]
-    MissingColon,
-    /// The text after the user name is not a verifier.
-    #[error(transparent)]
-    InvalidVerifier(#[from] VerifierError),
-    /// The line without a name does not hold a decoy key.
-    #[error("expected :{DECOY_PREFIX} and 32 bytes in base64")]
-    InvalidDecoyKey,
-    /// A user has more than one line.
-    #[error("user {0:?} already has a line")]
-    DuplicateUser(String),
-    /// The password is not allowed.
-    #[error("a password has 1 to 1024 bytes and no control character")]
-    InvalidPassword,
+/// Verifier for a user name that a client claims.
+pub(super) struct UserLookup {
+    pub(super) verifier: Verifier,
+    /// `false` if there is no such user. The verifier is a decoy in that case.
+    pub(super) is_known: bool,
 }
 
 /// Users and their SCRAM verifiers.
@@ -233,6 +214,7 @@ impl fmt::Debug for Passwords {
 
 #[cfg(test)]
 mod tests {
+    use super::super::VerifierError;
     use super::*;
 
     fn verifier(password: &str) -> Verifier {

@@ -5,7 +5,7 @@
 //! its flags: a domain's id is an `Option`, an error is an enum. Both have no clock: a method whose
 //! result depends on the time takes the time as an argument.
 //!
-//! The caller checks permissions before it calls a connection (DM-1103).
+//! The caller checks permissions before it calls a session (DM-1103).
 
 mod error;
 pub mod memory;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use eventry::Time;
 
-/// A factory of connections to hypervisors.
+/// A factory of hypervisor sessions.
 ///
 /// ```
 /// use eventryd::driver::{Driver, DriverError, ListFilter, MemoryDriver};
@@ -34,7 +34,7 @@ use eventry::Time;
 /// # Ok::<(), DriverError>(())
 /// ```
 pub trait Driver: Send + Sync {
-    /// Opens a connection to the hypervisor at `uri`. With an empty URI the driver chooses one.
+    /// Opens a session with the hypervisor at `uri`. With an empty URI the driver chooses one.
     ///
     /// # Errors
     /// [`DriverError::NoConnection`] if the driver does not serve the URI.
@@ -47,14 +47,14 @@ pub trait Driver: Send + Sync {
     }
 }
 
-/// A connection to a hypervisor, closed on drop. Methods may be called concurrently.
+/// A session with a hypervisor, closed on drop. Methods may be called concurrently.
 ///
 /// # Errors
 /// Methods with a domain as an argument identify it by its UUID alone, and return
 /// [`DriverError::DomainGone`] if it does not exist. Other errors are listed at each method.
 pub trait HypervisorSession: Send + Sync {
-    /// Returns `true` if a method or the drop of the connection may block, other than on a lock
-    /// that is held briefly. A worker calls it then. Only a connection that answers from memory
+    /// Returns `true` if a method or the drop of the session may block, other than on a lock
+    /// that is held briefly. A worker calls it then. Only a session that answers from memory
     /// returns `false`.
     fn may_block(&self) -> bool {
         true

@@ -3,7 +3,7 @@
 //! The roles follow from the environment alone. The crate listenfd then takes the descriptors and
 //! checks that each is a socket of the expected family and type.
 
-use super::{Listener, NetError, TcpListener, UnixListener};
+use super::{ActivationError, Listener, NetError, TcpListener, UnixListener};
 use listenfd::ListenFd;
 use std::env;
 
@@ -31,38 +31,6 @@ pub struct ActivationEnv<'a> {
     pub fds: Option<&'a str>,
     /// `LISTEN_FDNAMES`.
     pub names: Option<&'a str>,
-}
-
-/// A mismatch between the passed sockets and the environment. The daemon refuses to start then;
-/// libvirtd starts, and the clients of such sockets wait for ever (DM-402).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ActivationError {
-    /// The number of names differs from the number of descriptors.
-    #[error(
-        "systemd passed {fds} sockets but {names} names (LISTEN_FDNAMES); give each socket unit a \
-         FileDescriptorName= such as eventryd.socket"
-    )]
-    NameCountMismatch {
-        /// Number of descriptors.
-        fds: usize,
-        /// Number of names.
-        names: usize,
-    },
-    /// The name is not one of those listed at [`SocketRole`].
-    #[error(
-        "systemd passed a socket with the unknown name {0:?}; valid names are eventryd.socket, \
-         eventryd-ro.socket, eventryd-tcp.socket and eventryd-tls.socket"
-    )]
-    UnknownName(String),
-    /// The descriptor is not a socket of the kind that its name requires.
-    #[error("socket {name:?} from systemd cannot be used: {reason}")]
-    Unusable {
-        /// Name of the socket.
-        name: String,
-        /// Cause.
-        reason: String,
-    },
 }
 
 /// Returns the roles of the sockets passed to the process `own_pid`, in the order of the

@@ -81,7 +81,7 @@ pub enum NetError {
     },
     /// The sockets passed by systemd are unusable.
     #[error(transparent)]
-    Activation(super::ActivationError),
+    Activation(ActivationError),
     /// A system call failed.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
@@ -107,4 +107,36 @@ impl NetError {
             source: source.into(),
         }
     }
+}
+
+/// A mismatch between the passed sockets and the environment. The daemon refuses to start then;
+/// libvirtd starts, and the clients of such sockets wait for ever (DM-402).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ActivationError {
+    /// The number of names differs from the number of descriptors.
+    #[error(
+        "systemd passed {fds} sockets but {names} names (LISTEN_FDNAMES); give each socket unit a \
+         FileDescriptorName= such as eventryd.socket"
+    )]
+    NameCountMismatch {
+        /// Number of descriptors.
+        fds: usize,
+        /// Number of names.
+        names: usize,
+    },
+    /// The name is not one of those listed at [`SocketRole`](super::SocketRole).
+    #[error(
+        "systemd passed a socket with the unknown name {0:?}; valid names are eventryd.socket, \
+         eventryd-ro.socket, eventryd-tcp.socket and eventryd-tls.socket"
+    )]
+    UnknownName(String),
+    /// The descriptor is not a socket of the kind that its name requires.
+    #[error("socket {name:?} from systemd cannot be used: {reason}")]
+    Unusable {
+        /// Name of the socket.
+        name: String,
+        /// Cause.
+        reason: String,
+    },
 }

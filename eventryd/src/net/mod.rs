@@ -4,6 +4,7 @@
 //! appears. Connections wait in the kernel's queue until the server enables the service and accepts
 //! them (DM-501).
 
+mod accept;
 mod accounts;
 mod activation;
 mod error;
@@ -19,10 +20,9 @@ mod unix;
 
 pub use accounts::AccountNames;
 pub use activation::{
-    ActivationEnv, ActivationError, SocketRole, activation_roles, parse_activation_env,
-    take_activated_listeners,
+    ActivationEnv, SocketRole, activation_roles, parse_activation_env, take_activated_listeners,
 };
-pub use error::NetError;
+pub use error::{ActivationError, NetError};
 pub use group::group_id;
 pub use listener::{ListenAddress, Listener};
 pub use peer::{polkit_subject, process_start_time};

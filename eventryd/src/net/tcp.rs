@@ -1,7 +1,7 @@
 //! Listening TCP sockets.
 
 use super::NetError;
-use super::listener::{SOCKET_FLAGS, accept};
+use super::accept::{SOCKET_FLAGS, accept};
 use dns_lookup::{AddrInfoHints, getaddrinfo};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr, set_tcp_nodelay};

@@ -1,7 +1,7 @@
 //! Listening Unix sockets.
 
 use super::NetError;
-use super::listener::{SOCKET_FLAGS, accept};
+use super::accept::{SOCKET_FLAGS, accept};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket_with};
 use std::fs;

@@ -26,7 +26,7 @@ impl Buffer {
     }
 
     /// Returns the number of bytes that are not yet consumed.
-    pub(crate) const fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
 

@@ -1,9 +1,7 @@
 //! Parsing of the client's two messages.
 
-use super::super::SaslError;
-use super::verifier::KEY_LEN;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::auth::SaslError;
+use crate::auth::verifier::{KEY_LEN, from_base64};
 
 /// Maximum length of a user name in bytes.
 const MAX_NAME_LEN: usize = 255;
@@ -133,12 +131,4 @@ fn unescape_name(escaped: &str) -> Result<String, SaslError> {
         return Err(malformed());
     }
     Ok(name)
-}
-
-pub(in crate::auth) fn to_base64(bytes: &[u8]) -> String {
-    STANDARD.encode(bytes)
-}
-
-pub(in crate::auth) fn from_base64(text: &str) -> Option<Vec<u8>> {
-    STANDARD.decode(text).ok()
 }

@@ -11,15 +11,12 @@
 mod message;
 #[cfg(test)]
 mod tests;
-mod verifier;
 
-use super::SaslError;
+use super::passwords::UserLookup;
+use super::verifier::to_base64;
+use super::{Passwords, SaslError};
 use message::{ClientFinal, ClientFirst};
 use std::fmt;
-
-pub(super) use message::{from_base64, to_base64};
-pub use verifier::{DEFAULT_ITERATIONS, Verifier, VerifierError};
-pub(super) use verifier::{KEY_LEN, hmac};
 
 /// Server part of the nonce, which is appended to the client's part: 144 random bits in base64.
 #[derive(Clone)]
@@ -29,15 +26,8 @@ impl Nonce {
     /// Encodes random bytes as a nonce. The bytes must be unpredictable and unique.
     #[must_use]
     pub fn from_random(bytes: [u8; 18]) -> Nonce {
-        Nonce(message::to_base64(&bytes))
+        Nonce(to_base64(&bytes))
     }
-}
-
-/// Verifier for a user name that a client claims.
-pub(super) struct UserLookup {
-    pub(super) verifier: Verifier,
-    /// `false` if there is no such user. The verifier is a decoy in that case.
-    pub(super) is_known: bool,
 }
 
 /// Exchange that waits for the client's proof.
@@ -74,7 +64,7 @@ impl ScramServer {
     /// fails.
     pub fn start(
         message: &[u8],
-        passwords: &super::Passwords,
+        passwords: &Passwords,
         nonce: &Nonce,
     ) -> Result<(ScramServer, Vec<u8>), SaslError> {
         let first = ClientFirst::parse(message)?;
@@ -89,7 +79,7 @@ impl ScramServer {
         let nonce = format!("{}{}", first.nonce, nonce.0);
         let challenge = format!(
             "r={nonce},s={},i={}",
-            message::to_base64(lookup.verifier.salt()),
+            to_base64(lookup.verifier.salt()),
             lookup.verifier.iterations()
         );
         let exchange = ScramServer {
@@ -125,7 +115,7 @@ impl ScramServer {
             .verify(transcript.as_bytes(), &last.proof);
         match signature {
             Some(signature) if self.lookup.is_known => {
-                let answer = format!("v={}", message::to_base64(&signature));
+                let answer = format!("v={}", to_base64(&signature));
                 Ok((self.user, answer.into_bytes()))
             }
             _ => Err(SaslError::InvalidProof { user: self.user }),

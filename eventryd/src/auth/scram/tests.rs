@@ -1,7 +1,7 @@
 //! Test vectors of the RFCs, recorded exchanges, and malformed messages.
 
 use super::*;
-use crate::auth::Passwords;
+use crate::auth::verifier::{KEY_LEN, Verifier, from_base64, hmac, to_base64};
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
 
@@ -20,7 +20,7 @@ fn passwords() -> &'static Passwords {
     static PASSWORDS: OnceLock<Passwords> = OnceLock::new();
     PASSWORDS.get_or_init(|| {
         let mut passwords = Passwords::new([7; KEY_LEN]);
-        let salt = message::from_base64(SALT).unwrap();
+        let salt = from_base64(SALT).unwrap();
         let verifier = Verifier::derive(b"pencil", &salt, NonZeroU32::new(4096).unwrap());
         passwords.insert("user", verifier.clone()).unwrap();
         passwords.insert("a,b=c", verifier).unwrap();
@@ -41,7 +41,7 @@ fn finish(last: &str) -> Result<(String, Vec<u8>), SaslError> {
 /// Returns the final message of a client that knows the password.
 fn proof_for(first: &str, challenge: &str, gs2_header: &str) -> String {
     let attributes: Vec<&str> = challenge.split(',').collect();
-    let salt = message::from_base64(&attributes[1][2..]).unwrap();
+    let salt = from_base64(&attributes[1][2..]).unwrap();
     let count = attributes[2][2..].parse().unwrap();
     let mut salted = [0; KEY_LEN];
     let algorithm = ring::pbkdf2::PBKDF2_HMAC_SHA256;
@@ -49,7 +49,7 @@ fn proof_for(first: &str, challenge: &str, gs2_header: &str) -> String {
     let mut proof = hmac(&salted, b"Client Key");
     let stored = ring::digest::digest(&ring::digest::SHA256, &proof);
     let bare = first.strip_prefix(gs2_header).unwrap();
-    let binding = message::to_base64(gs2_header.as_bytes());
+    let binding = to_base64(gs2_header.as_bytes());
     let without_proof = format!("c={binding},{}", attributes[0]);
     let transcript = format!("{bare},{challenge},{without_proof}");
     let signature = hmac(stored.as_ref(), transcript.as_bytes());
@@ -57,7 +57,7 @@ fn proof_for(first: &str, challenge: &str, gs2_header: &str) -> String {
         .iter_mut()
         .zip(signature)
         .for_each(|(byte, s)| *byte ^= s);
-    format!("{without_proof},p={}", message::to_base64(&proof))
+    format!("{without_proof},p={}", to_base64(&proof))
 }
 
 #[test]
@@ -193,11 +193,11 @@ fn proof_of_another_exchange_is_rejected() {
 
 #[test]
 fn proof_with_any_bit_flipped_is_rejected() {
-    let right = message::from_base64(PROOF).unwrap();
+    let right = from_base64(PROOF).unwrap();
     for bit in 0..right.len() * 8 {
         let mut proof = right.clone();
         proof[bit / 8] ^= 1 << (bit % 8);
-        let last = format!("{WITHOUT_PROOF},p={}", message::to_base64(&proof));
+        let last = format!("{WITHOUT_PROOF},p={}", to_base64(&proof));
         assert!(finish(&last).is_err(), "bit {bit}");
     }
 }
@@ -275,7 +275,7 @@ const RECORDED: [[&str; 4]; 3] = [
 fn recorded_exchanges_of_cyrus_sasl_are_reproduced() {
     for [first, challenge, last, answer] in RECORDED {
         let attributes: Vec<&str> = challenge.split(',').collect();
-        let salt = message::from_base64(&attributes[1][2..]).unwrap();
+        let salt = from_base64(&attributes[1][2..]).unwrap();
         let count = attributes[2][2..].parse().unwrap();
         let mut users = Passwords::new([7; KEY_LEN]);
         let verifier = Verifier::derive(b"123456", &salt, count);

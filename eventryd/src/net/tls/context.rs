@@ -6,7 +6,7 @@ use super::certificate::Certificate;
 use super::files::{self, LoadedFiles, ServerIdentity, content_error};
 use super::priority::{TlsVersions, rustls_versions};
 use super::verify::{DatedAnchor, DeferredVerifier, PeerPolicy};
-use super::{TlsConfigError, TlsFiles, TlsSession};
+use super::{TlsConfigError, TlsFiles};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
@@ -140,16 +140,6 @@ impl TlsContext {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
-    }
-
-    /// Creates the server side of an accepted connection.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsConfigError::Setup`] if rustls rejects the configuration, which
-    /// [`load`](TlsContext::load) excludes.
-    pub fn accept(self: &Arc<TlsContext>) -> Result<TlsSession, TlsConfigError> {
-        TlsSession::new(self)
     }
 }
 

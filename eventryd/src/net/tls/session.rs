@@ -50,17 +50,25 @@ pub struct TlsReadOutcome {
     pub ended: bool,
 }
 
-impl TlsSession {
-    pub(super) fn new(context: &Arc<TlsContext>) -> Result<TlsSession, TlsConfigError> {
-        let mut connection = ServerConnection::new(Arc::clone(&context.config))
+impl TlsContext {
+    /// Creates the server side of an accepted connection.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsConfigError::Setup`] if rustls rejects the configuration, which
+    /// [`load`](TlsContext::load) excludes.
+    pub fn accept(self: &Arc<TlsContext>) -> Result<TlsSession, TlsConfigError> {
+        let mut connection = ServerConnection::new(Arc::clone(&self.config))
             .map_err(|error| TlsConfigError::Setup(error.to_string()))?;
         connection.set_buffer_limit(Some(MAX_UNSENT));
         Ok(TlsSession {
             connection,
-            stage: Stage::Handshake(Arc::clone(context)),
+            stage: Stage::Handshake(Arc::clone(self)),
         })
     }
+}
 
+impl TlsSession {
     /// Processes received bytes and passes the decrypted ones to `plaintext`.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Data that a server stores of a password, and the check of a proof with it.
 
-use super::message::{from_base64, to_base64};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ring::{digest, pbkdf2};
 use std::fmt;
 use std::num::NonZeroU32;
@@ -175,4 +176,12 @@ impl fmt::Debug for Verifier {
             .field("iterations", &self.iterations)
             .finish_non_exhaustive()
     }
+}
+
+pub(in crate::auth) fn to_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+pub(in crate::auth) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
 }
