@@ -62,7 +62,7 @@ impl HandleEntry {
     }
 
     pub(super) fn call(&self, watch: i32, events: Events) {
-        let events = events.bits().cast_signed();
+        let events = events.bits() as c_int;
         // SAFETY: the entry is registered and its free call has not been made, so the caller's promise holds.
         unsafe { (self.callback)(watch, self.fd, events, self.opaque.pointer) };
     }
