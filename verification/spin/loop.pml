@@ -40,7 +40,7 @@ bool removed, gone, freed, nearer, fired, enabling, served, stopping, ended;
 /* models src/core/mod.rs is_busy */
 #define is_busy (entry == Cancelled || entry == Removed)
 
-/* models src/registry/mod.rs must_wake */
+/* models src/core/effects.rs must_wake */
 #ifdef NO_WAKE_FOR_NEARER_DEADLINE /* DEFECT */
 #define nearer_deadline false
 #else
@@ -281,7 +281,7 @@ active proctype Loop()
 
 		/* models src/event_loop/mod.rs prepare_to_wait
 		 * models src/registry/mod.rs apply_changes
-		 * models src/registry/mod.rs fall_asleep */
+		 * models src/core/effects.rs fall_asleep */
 		atomic {
 			lock();
 			told = wanted;
@@ -319,7 +319,7 @@ end_asleep:	if
 		fi;
 		woken = false;
 
-		/* models src/registry/mod.rs wake_up
+		/* models src/core/effects.rs wake_up
 		 * models src/core/turn.rs begin_turn */
 		atomic {
 			lock();
