@@ -45,6 +45,8 @@ impl PlantedTree {
                 // The assertions that an optimised build leaves out.
                 ("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true"),
                 ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"),
+                // Many programs are linked for one run each.
+                ("CARGO_PROFILE_RELEASE_LTO", "off"),
             ],
             target: layout::output("defects").join("build").join(name),
         };
