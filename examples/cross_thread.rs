@@ -4,8 +4,7 @@
 #![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
 
-use eventry::core::Removal;
-use eventry::{EventLoop, Events};
+use eventry::{EventLoop, Events, Removal};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;

@@ -5,8 +5,7 @@
 #![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
 
-use eventry::registry::Next;
-use eventry::{EventLoop, Events};
+use eventry::{EventLoop, Events, Next};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;

@@ -5,13 +5,12 @@
 #![cfg(not(all(loom, any(test, doctest))))]
 
 //! It re-creates libvirt's event API: level-triggered handles on file descriptors, repeating timeouts, and
-//! free callbacks that run from a clean stack. What it adds is [`Removal`](core::Removal): a removal tells
-//! whether one last call is still running, and if it says [`Idle`](core::Removal::Idle), none runs and none
+//! free callbacks that run from a clean stack. What it adds is [`Removal`]: a removal tells
+//! whether one last call is still running, and if it says [`Idle`](Removal::Idle), none runs and none
 //! will begin, on any thread.
 //!
 //! ```
-//! use eventry::core::Removal;
-//! use eventry::{EventLoop, Events};
+//! use eventry::{EventLoop, Events, Removal};
 //! use std::io::{Read, Write};
 //! use std::os::unix::net::UnixStream;
 //! use std::time::Duration;
@@ -106,7 +105,7 @@
 //! None is on by default: the event loop alone needs mio, rustix, thiserror and bitflags.
 //!
 //! `tracing`: the library tells `tracing` of turns and wakes (`TRACE`), of what is added and removed
-//! (`DEBUG`) and of its [warnings](registry::Warning) (`WARN`), under the target `eventry`. No lock of
+//! (`DEBUG`), of its [warnings](Warning) (`WARN`) and of callbacks that panic (`ERROR`), under the target `eventry`. No lock of
 //! ours is held meanwhile. Without the feature nothing of it is compiled.
 //!
 //! `capi`: the functions that `include/eventry.h` declares, for programs in C and for
@@ -132,12 +131,14 @@ pub mod registry;
 mod sync;
 mod time;
 
-pub use event_loop::{CallbackPanic, EventLoop, RunError, SignalStopper, Stopper};
+pub use self::core::{NotRegistered, Refused, Removal};
+pub use diagnostics::{Warning, WarningLimits};
+pub use event_loop::{CallbackPanic, EventLoop, PanicPolicy, RunError, SignalStopper, Stopper};
 #[cfg(not(loom))]
 pub use event_loop::{EventLoopBuilder, LoopThread};
 pub use events::Events;
 pub use id::{CallbackId, HandleId, TimeoutId, Token};
 #[cfg(not(loom))]
 pub use poller::Backend;
-pub use registry::Registry;
+pub use registry::{AddError, HandleEvent, Next, Registry, RemoveError, Stats, TimeoutEvent};
 pub use time::Time;

@@ -5,8 +5,8 @@
 use eventry::Events;
 use eventry::core::Removal;
 use eventry::event_impl::{
-    self, AlreadyRegistered, EventImpl, HandleCallback, ImplError, Registered, RunDefaultError,
-    SharedFd, TimeoutCallback,
+    self, AddHandleError, AddTimeoutError, AlreadyRegistered, EventImpl, HandleCallback, ImplError,
+    Registered, RunDefaultError, SharedFd, TimeoutCallback,
 };
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -21,7 +21,7 @@ use test_support::timeout::bounded;
 struct Late;
 
 impl EventImpl for Late {
-    fn add_handle(&self, _: SharedFd, _: Events, _: HandleCallback) -> Result<i32, ImplError> {
+    fn add_handle(&self, _: SharedFd, _: Events, _: HandleCallback) -> Result<i32, AddHandleError> {
         unreachable!()
     }
     fn update_handle(&self, _: i32, _: Events) {
@@ -30,7 +30,7 @@ impl EventImpl for Late {
     fn remove_handle(&self, _: i32) -> Result<Removal, ImplError> {
         unreachable!()
     }
-    fn add_timeout(&self, _: Option<Duration>, _: TimeoutCallback) -> Result<i32, ImplError> {
+    fn add_timeout(&self, _: Option<Duration>, _: TimeoutCallback) -> Result<i32, AddTimeoutError> {
         unreachable!()
     }
     fn update_timeout(&self, _: i32, _: Option<Duration>) {
@@ -55,17 +55,26 @@ fn socket_pair() -> (SharedFd, UnixStream) {
     (Arc::new(near), far)
 }
 
-fn never_called(_: i32, _: Events) {
-    unreachable!("called")
-}
-
-/// EV-101: adding and removing fail, updating does nothing.
+/// EV-101: adding and removing fail, updating does nothing. EV-207: what was offered comes back.
 fn before_a_registration() {
     let (source, _far) = socket_pair();
-    let added = event_impl::add_handle(source, Events::ALL, Box::new(never_called));
-    assert!(matches!(added, Err(ImplError::NoImplementation)));
-    let added = event_impl::add_timeout(Some(Duration::ZERO), Box::new(|_| unreachable!()));
-    assert!(matches!(added, Err(ImplError::NoImplementation)));
+    let (tell, told) = mpsc::channel();
+    let of_timeout = tell.clone();
+    let callback = Box::new(move |watch, _| tell.send(watch).unwrap());
+    let error = event_impl::add_handle(Arc::clone(&source), Events::ALL, callback).unwrap_err();
+    assert!(matches!(error.reason, ImplError::NoImplementation));
+    assert_eq!(
+        error.to_string(),
+        "cannot add: no event implementation is registered"
+    );
+    let (given_back, mut callback) = error.into_parts();
+    assert!(Arc::ptr_eq(&given_back, &source));
+    callback(7, Events::ALL);
+    let callback = Box::new(move |timer| of_timeout.send(timer).unwrap());
+    let mut error = event_impl::add_timeout(Some(Duration::ZERO), callback).unwrap_err();
+    assert!(matches!(error.reason, ImplError::NoImplementation));
+    (error.callback)(9);
+    assert_eq!(told.try_iter().collect::<Vec<i32>>(), [7, 9]);
     event_impl::update_handle(1, Events::ALL);
     event_impl::update_timeout(1, None);
     for removed in [event_impl::remove_handle(1), event_impl::remove_timeout(1)] {

@@ -5,8 +5,8 @@
 use eventry::Events;
 use eventry::core::{NotRegistered, Removal};
 use eventry::event_impl::{
-    self, AlreadyRegistered, EventImpl, HandleCallback, ImplError, RegisterError, RunDefaultError,
-    SharedFd, TimeoutCallback,
+    self, AddHandleError, AddTimeoutError, AlreadyRegistered, EventImpl, HandleCallback, ImplError,
+    RegisterError, RunDefaultError, SharedFd, TimeoutCallback,
 };
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
@@ -29,7 +29,7 @@ impl EventImpl for Recorder {
         source: SharedFd,
         interest: Events,
         mut callback: HandleCallback,
-    ) -> Result<i32, ImplError> {
+    ) -> Result<i32, AddHandleError> {
         let fd = source.as_fd().as_raw_fd();
         self.say(format!("add handle {fd} {interest:?}"));
         callback(7, Events::HANGUP);
@@ -46,7 +46,7 @@ impl EventImpl for Recorder {
         &self,
         interval: Option<Duration>,
         mut callback: TimeoutCallback,
-    ) -> Result<i32, ImplError> {
+    ) -> Result<i32, AddTimeoutError> {
         self.say(format!("add timeout {interval:?}"));
         callback(9);
         Ok(9)

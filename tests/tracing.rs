@@ -119,6 +119,23 @@ fn warnings_are_traced_without_a_hook() {
     assert!(text.ends_with("took 2s"), "{text}");
 }
 
+#[test]
+fn a_panic_of_a_callback_is_told() {
+    let told = told(|event_loop, registry, _| {
+        let panics = |_: eventry::TimeoutEvent<'_, _>| -> () { panic!("no time") };
+        registry.add_timeout(Duration::ZERO, panics).unwrap();
+        assert!(event_loop.run_once(AT_ONCE).is_err());
+    });
+    let errors: Vec<_> = told
+        .iter()
+        .filter(|(level, _)| *level == Level::ERROR)
+        .collect();
+    let [(_, text)] = &errors[..] else {
+        panic!("{told:?}");
+    };
+    assert!(text.ends_with("panicked: no time"), "{text}");
+}
+
 // What is refused was not added, so nothing is told of it.
 #[test]
 fn refused_addition_is_not_traced() {

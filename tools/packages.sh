@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154 # the caller sets root and say_as
-# What ./run and ./tests/run share: they source this file. It finds a Rust that is new enough and a C compiler, and
-# installs Debian packages. POSIX sh. The caller sets `root`, the directory of the repository, and `say_as`, its name
-# in messages.
+# Functions of ./run, ./tests/run and tools/msrv, which source this file: they find a C compiler and a Rust that is new
+# enough, and install Debian packages. POSIX sh. The caller sets `root`, the directory of the repository, and `say_as`,
+# its name in messages.
 
 # The oldest Rust that builds the packages, as Cargo.toml says.
 rust_version=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
@@ -64,7 +64,9 @@ need_build_tools() {
         set -- $(rust_packages)
         _missing="$_missing ${1-} ${2-}" _names="${_names:+$_names; }Rust $rust_version or later, with cargo"
     fi
-    have_certificates || _missing="$_missing ca-certificates"
+    if ! have_certificates; then
+        _missing="$_missing ca-certificates" _names="${_names:+$_names; }ca-certificates"
+    fi
     [ -n "$_missing" ] || return 0
     if ! rust_packages >/dev/null; then
         say "this is neither Debian 12 nor 13. Install $_names, and start $say_as again."
@@ -73,20 +75,26 @@ need_build_tools() {
     # shellcheck disable=SC2086 # one word for each package
     install_packages $_missing || return
     if ! have_cc || ! have_rust; then
-        say "$_missing is installed, but there is no C compiler that works, or no Rust $rust_version or later:" \
+        say "${_missing# } are installed, but there is no C compiler that works, or no Rust $rust_version or later:" \
             "see what cc --version and rustc --version say"
         return 1
     fi
 }
 
-# Installs Debian packages; fails with the line that does it.
+# Installs Debian packages, or fails and prints the command that does.
 install_packages() {
+    if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+        say "missing: $*. You are not root, and there is no sudo. As root: $(apt_line "$@")"
+        return 1
+    fi
     say "installing $* ..."
     update_packages && as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install --yes --quiet --no-install-recommends "$@" >&2 && return
-    say "cannot install $*. As root: apt-get update && apt-get install --no-install-recommends $*"
+    say "cannot install $*. As root: $(apt_line "$@")"
     return 1
 }
+
+apt_line() { echo "apt-get update && apt-get install --no-install-recommends $*"; }
 
 # Fetches the lists of packages, unless that is done: several processes share a file that says so, $packages_updated.
 update_packages() {
@@ -99,8 +107,6 @@ update_packages() {
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
-    elif ! command -v sudo >/dev/null; then
-        return 1
     elif [ -t 0 ]; then
         sudo "$@"
     else

@@ -189,7 +189,8 @@ impl Run {
 
     /// Checks that only whole messages were sent.
     fn check_sent(&mut self) {
-        self.sent.push(&std::mem::take(&mut self.pipe.borrow_mut().sent));
+        self.sent
+            .push(&std::mem::take(&mut self.pipe.borrow_mut().sent));
         while let Some(frame) = self.sent.head().expect("whole messages") {
             let decoded = match frame.header.status {
                 Status::Error => RemoteError::decode(&mut Decoder::new(frame.payload)).is_ok(),

@@ -1,30 +1,22 @@
 //! Callbacks of C, as the table keeps them: one box each.
 
 use crate::events::Events;
-use crate::poller::DefaultPoller;
-use crate::registry::Callback;
-use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 
 /// What a handle calls: its number, its descriptor, what is ready, its pointer.
-pub type HandleCallback = unsafe extern "C" fn(c_int, c_int, c_int, *mut c_void);
+pub type HandleFunction = unsafe extern "C" fn(c_int, c_int, c_int, *mut c_void);
 /// What a timeout calls: its number, its pointer.
-pub type TimeoutCallback = unsafe extern "C" fn(c_int, *mut c_void);
+pub type TimeoutFunction = unsafe extern "C" fn(c_int, *mut c_void);
 /// What an entry calls last of all: its pointer.
-pub type Free = unsafe extern "C" fn(*mut c_void);
-
-thread_local! {
-    /// Whether what is dropped on this thread was never added. It needs no destructor (EV-1205).
-    static DISOWNING: Cell<bool> = const { Cell::new(false) };
-}
+pub type FreeFunction = unsafe extern "C" fn(*mut c_void);
 
 /// The caller's pointer. Dropping it is the free call.
 #[derive(Debug)]
 pub(super) struct Opaque {
     pointer: *mut c_void,
-    free: Option<Free>,
+    free: Option<FreeFunction>,
 }
 
 // SAFETY: who registers agrees that the pointer is passed to his functions on the thread that runs the loop.
@@ -33,7 +25,7 @@ unsafe impl Send for Opaque {}
 /// A handle's callback.
 #[derive(Debug)]
 pub(super) struct HandleEntry {
-    callback: HandleCallback,
+    callback: HandleFunction,
     fd: RawFd,
     opaque: Opaque,
 }
@@ -41,25 +33,19 @@ pub(super) struct HandleEntry {
 /// A timeout's callback.
 #[derive(Debug)]
 pub(super) struct TimeoutEntry {
-    callback: TimeoutCallback,
+    callback: TimeoutFunction,
     opaque: Opaque,
 }
 
 impl Opaque {
-    pub(super) fn new(pointer: *mut c_void, free: Option<Free>) -> Opaque {
+    pub(super) fn new(pointer: *mut c_void, free: Option<FreeFunction>) -> Opaque {
         Opaque { pointer, free }
-    }
-
-    /// Lets go without the free call: nothing was added (EV-207).
-    pub(super) fn disown(self) {
-        let _ = ManuallyDrop::new(self);
     }
 }
 
 impl Drop for Opaque {
     fn drop(&mut self) {
-        let Some(free) = self.free else { return };
-        if !DISOWNING.get() {
+        if let Some(free) = self.free {
             // SAFETY: this is dropped once, after the last call, on the thread that runs the loop.
             unsafe { free(self.pointer) };
         }
@@ -67,7 +53,7 @@ impl Drop for Opaque {
 }
 
 impl HandleEntry {
-    pub(super) fn new(callback: HandleCallback, fd: RawFd, opaque: Opaque) -> HandleEntry {
+    pub(super) fn new(callback: HandleFunction, fd: RawFd, opaque: Opaque) -> HandleEntry {
         HandleEntry {
             callback,
             fd,
@@ -76,14 +62,14 @@ impl HandleEntry {
     }
 
     pub(super) fn call(&self, watch: i32, events: Events) {
-        let events = events.bits() as i32;
+        let events = events.bits() as c_int;
         // SAFETY: the entry is registered and its free call has not been made, so the caller's promise holds.
         unsafe { (self.callback)(watch, self.fd, events, self.opaque.pointer) };
     }
 }
 
 impl TimeoutEntry {
-    pub(super) fn new(callback: TimeoutCallback, opaque: Opaque) -> TimeoutEntry {
+    pub(super) fn new(callback: TimeoutFunction, opaque: Opaque) -> TimeoutEntry {
         TimeoutEntry { callback, opaque }
     }
 
@@ -93,9 +79,7 @@ impl TimeoutEntry {
     }
 }
 
-/// Drops a callback that was not added, without its free call (EV-207).
-pub(super) fn disown(callback: Callback<DefaultPoller>) {
-    DISOWNING.set(true);
-    drop(callback);
-    DISOWNING.set(false);
+/// Lets go of a callback that was not added, without its free call (EV-207).
+pub(super) fn disown<F>(callback: F) {
+    let _ = ManuallyDrop::new(callback);
 }

@@ -25,18 +25,18 @@ mod tests;
 
 use crate::core::{NotRegistered, Refused, Removal};
 use crate::event_impl::{
-    self, NotAdded, NumberedLoop, Reason, RegisterError, Registered, RunDefaultError, Source,
+    self, NumberedLoop, Reason, RegisterError, Registered, RunDefaultError, Source,
 };
 use crate::event_loop::RunError;
 use crate::events::Events;
 use crate::id::{HandleId, TimeoutId};
 use crate::registry::RemoveError;
-pub use callback::{Free, HandleCallback, TimeoutCallback};
+pub use callback::{FreeFunction, HandleFunction, TimeoutFunction};
 use callback::{HandleEntry, Opaque, TimeoutEntry};
 use errno::Errno;
 use process::event_loop;
 use source::RawSource;
-pub use stats::{Stats, eventry_stats};
+pub use stats::{StatsRecord, eventry_stats};
 use std::ffi::{c_int, c_uint, c_void};
 use std::io;
 use std::time::Duration;
@@ -52,9 +52,9 @@ use std::time::Duration;
 pub unsafe extern "C" fn eventry_add_handle(
     fd: c_int,
     events: c_int,
-    callback: Option<HandleCallback>,
+    callback: Option<HandleFunction>,
     opaque: *mut c_void,
-    free: Option<Free>,
+    free: Option<FreeFunction>,
 ) -> c_int {
     add(callback, |event_loop, callback| {
         add_handle(event_loop, fd, events, callback, Opaque::new(opaque, free))
@@ -96,9 +96,9 @@ pub extern "C" fn eventry_remove_handle_and_wait(watch: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn eventry_add_timeout(
     milliseconds: c_int,
-    callback: Option<TimeoutCallback>,
+    callback: Option<TimeoutFunction>,
     opaque: *mut c_void,
-    free: Option<Free>,
+    free: Option<FreeFunction>,
 ) -> c_int {
     add(callback, |event_loop, callback| {
         add_timeout(
@@ -207,11 +207,11 @@ fn add_handle(
     event_loop: &NumberedLoop,
     fd: c_int,
     events: c_int,
-    callback: HandleCallback,
+    callback: HandleFunction,
     opaque: Opaque,
 ) -> Result<c_int, Errno> {
     let Some(source) = RawSource::open(fd) else {
-        opaque.disown();
+        callback::disown(opaque);
         return Err(Errno::BADF);
     };
     let interest = Events::from_bits_truncate(events as u32);
@@ -224,7 +224,7 @@ fn add_handle(
 fn add_timeout(
     event_loop: &NumberedLoop,
     milliseconds: c_int,
-    callback: TimeoutCallback,
+    callback: TimeoutFunction,
     opaque: Opaque,
 ) -> Result<c_int, Errno> {
     let entry = TimeoutEntry::new(callback, opaque);
@@ -234,7 +234,7 @@ fn add_timeout(
 }
 
 /// What was offered still belongs to the caller: its free callback is not called (EV-207).
-fn not_added(NotAdded { reason, callback }: NotAdded) -> Errno {
+fn not_added<F>((reason, callback): (Reason, F)) -> Errno {
     callback::disown(callback);
     match reason {
         Reason::NoNumber => Errno::NOSPC,

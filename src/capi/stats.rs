@@ -9,7 +9,7 @@ use std::ptr;
 /// `struct eventry_stats`. Members are only ever added, at the end.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stats {
+pub struct StatsRecord {
     /// As [`registry::Stats::handles`].
     pub handles: u64,
     /// As [`registry::Stats::timeouts`].
@@ -35,14 +35,14 @@ pub struct Stats {
 ///
 /// `stats` is null or points to `size` bytes that may be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn eventry_stats(stats: *mut Stats, size: usize) -> c_int {
+pub unsafe extern "C" fn eventry_stats(stats: *mut StatsRecord, size: usize) -> c_int {
     let now = if stats.is_null() {
         Err(Errno::INVAL)
     } else {
-        event_loop().map(|it| Stats::from(it.stats()))
+        event_loop().map(|it| StatsRecord::from(it.stats()))
     };
     errno::answer(now.map(|now| {
-        let known = size.min(size_of::<Stats>());
+        let known = size.min(size_of::<StatsRecord>());
         let to = stats.cast::<u8>();
         // SAFETY: `size` bytes may be written there, and `known` is neither more than that nor more than
         // there is to be read.
@@ -54,9 +54,9 @@ pub unsafe extern "C" fn eventry_stats(stats: *mut Stats, size: usize) -> c_int 
     }))
 }
 
-impl From<registry::Stats> for Stats {
-    fn from(stats: registry::Stats) -> Stats {
-        Stats {
+impl From<registry::Stats> for StatsRecord {
+    fn from(stats: registry::Stats) -> StatsRecord {
+        StatsRecord {
             handles: stats.handles as u64,
             timeouts: stats.timeouts as u64,
             pending_frees: stats.pending_frees as u64,

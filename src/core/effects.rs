@@ -16,8 +16,8 @@ pub struct Effects<'a, S> {
     /// so only one change during a sleep asks for it.
     pub wake: bool,
     /// Many removed entries wait for their free call. A thread other than the loop's should yield, or it keeps
-    /// the loop from its other work and more and more of them pile up. Only one removal in
-    /// [`MANY_FREES`] asks for it, because the time that yielding takes depends on the other work of the machine.
+    /// the loop from its other work and more and more of them pile up. Only one removal in many thousands asks for
+    /// it, because the time that yielding takes depends on the other work of the machine.
     pub yield_to_loop: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Diagnostics: slow callbacks, handles that make no progress, overdue work, a loop that is not running.
 //!
-//! Every decision is made by [`Diagnostics`], a plain value with time as an argument. The registry keeps one
+//! Every decision is made by `Diagnostics`, a plain value with time as an argument. The registry keeps one
 //! under its lock, notes the changes of the table and the calls of the loop in it, and passes the warnings that
 //! come of it to the one hook of the loop.
 

@@ -55,17 +55,13 @@ pub enum Warning {
 /// From when on the loop warns.
 ///
 /// ```
-/// use eventry::EventLoop;
-/// use eventry::diagnostics::{Warning, WarningLimits};
+/// use eventry::{EventLoop, Warning, WarningLimits};
 /// use std::sync::mpsc::channel;
 /// use std::time::Duration;
 ///
 /// let (tell, told) = channel();
 /// let mut event_loop = EventLoop::builder()
-///     .warning_limits(WarningLimits {
-///         slow_callback: Duration::from_millis(20),
-///         ..WarningLimits::default()
-///     })
+///     .warning_limits(WarningLimits::default().with_slow_callback(Duration::from_millis(20)))
 ///     .on_warning(move |warning| tell.send(*warning).unwrap())
 ///     .build()?;
 /// event_loop.registry().add_timeout(Duration::ZERO, |_| {
@@ -76,6 +72,7 @@ pub enum Warning {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WarningLimits {
     /// How long a callback may take. 100 ms at first; with less than some tens of milliseconds the clock's
     /// tick begins to matter, and what is too short for it is not noticed.
@@ -84,6 +81,29 @@ pub struct WarningLimits {
     pub no_progress: u32,
     /// How long something may be due without a turn. 10 s at first.
     pub stalled_after: Duration,
+}
+
+impl WarningLimits {
+    /// Sets how long a callback may take.
+    #[must_use]
+    pub fn with_slow_callback(mut self, limit: Duration) -> WarningLimits {
+        self.slow_callback = limit;
+        self
+    }
+
+    /// Sets in how many turns in a row a handle may be called.
+    #[must_use]
+    pub fn with_no_progress(mut self, turns: u32) -> WarningLimits {
+        self.no_progress = turns;
+        self
+    }
+
+    /// Sets how long something may be due without a turn.
+    #[must_use]
+    pub fn with_stalled_after(mut self, limit: Duration) -> WarningLimits {
+        self.stalled_after = limit;
+        self
+    }
 }
 
 impl Default for WarningLimits {

@@ -1,6 +1,6 @@
 //! Why a call through the table failed.
 
-use super::{NotAdded, Reason};
+use super::Reason;
 use crate::core::{NotRegistered, Refused};
 use crate::event_loop::RunError;
 use std::io;
@@ -67,9 +67,8 @@ pub enum RunDefaultError {
     Run(#[from] RunError),
 }
 
-impl From<NotAdded> for ImplError {
-    fn from(NotAdded { reason, callback }: NotAdded) -> ImplError {
-        drop(callback);
+impl From<Reason> for ImplError {
+    fn from(reason: Reason) -> ImplError {
         match reason {
             Reason::NoNumber => ImplError::NoNumber,
             Reason::Refused(reason) => ImplError::Refused(reason),

@@ -25,11 +25,12 @@ mod numbered;
 mod numbers;
 
 pub use error::{AlreadyRegistered, ImplError, RegisterError, RunDefaultError};
-pub(crate) use numbered::{NotAdded, NumberedLoop, Reason, Source};
+pub(crate) use numbered::{NumberedLoop, Reason, Source};
 
 use crate::core::Removal;
 use crate::events::Events;
 use crate::id::{HandleId, TimeoutId};
+use crate::registry::AddError;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
@@ -41,6 +42,10 @@ pub type SharedFd = Arc<dyn AsFd + Send + Sync>;
 pub type HandleCallback = Box<dyn FnMut(i32, Events) + Send>;
 /// Called with the timeout's number; dropping it is the free callback.
 pub type TimeoutCallback = Box<dyn FnMut(i32) + Send>;
+/// Why a handle was not added, with its source and its callback.
+pub type AddHandleError = AddError<SharedFd, HandleCallback, ImplError>;
+/// Why a timeout was not added, with its callback.
+pub type AddTimeoutError = AddError<(), TimeoutCallback, ImplError>;
 
 /// The six functions of an event implementation (EV-105: all six, always).
 ///
@@ -51,13 +56,13 @@ pub trait EventImpl: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`ImplError`]; the callback is dropped uncalled.
+    /// [`AddHandleError`], with `source` and `callback`.
     fn add_handle(
         &self,
         source: SharedFd,
         interest: Events,
         callback: HandleCallback,
-    ) -> Result<i32, ImplError>;
+    ) -> Result<i32, AddHandleError>;
 
     /// Changes what a handle wants. An unknown number is ignored (EV-205).
     fn update_handle(&self, watch: i32, interest: Events);
@@ -73,12 +78,12 @@ pub trait EventImpl: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`ImplError`]; the callback is dropped uncalled.
+    /// [`AddTimeoutError`], with `callback`.
     fn add_timeout(
         &self,
         interval: Option<Duration>,
         callback: TimeoutCallback,
-    ) -> Result<i32, ImplError>;
+    ) -> Result<i32, AddTimeoutError>;
 
     /// Starts the interval anew; `None` disables. An unknown number is ignored (EV-205).
     fn update_timeout(&self, timer: i32, interval: Option<Duration>);
@@ -187,13 +192,20 @@ fn registered() -> Result<&'static dyn EventImpl, ImplError> {
 ///
 /// # Errors
 ///
-/// [`ImplError`]; before a registration [`ImplError::NoImplementation`] (EV-101).
+/// [`AddHandleError`]; before a registration its reason is [`ImplError::NoImplementation`] (EV-101).
 pub fn add_handle(
     source: SharedFd,
     interest: Events,
     callback: HandleCallback,
-) -> Result<i32, ImplError> {
-    registered()?.add_handle(source, interest, callback)
+) -> Result<i32, AddHandleError> {
+    match registered() {
+        Ok(implementation) => implementation.add_handle(source, interest, callback),
+        Err(reason) => Err(AddError {
+            reason,
+            source,
+            callback,
+        }),
+    }
 }
 
 /// Changes what a handle wants. Does nothing before a registration or for an unknown number (EV-101,
@@ -217,12 +229,19 @@ pub fn remove_handle(watch: i32) -> Result<Removal, ImplError> {
 ///
 /// # Errors
 ///
-/// [`ImplError`]; before a registration [`ImplError::NoImplementation`] (EV-101).
+/// [`AddTimeoutError`]; before a registration its reason is [`ImplError::NoImplementation`] (EV-101).
 pub fn add_timeout(
     interval: Option<Duration>,
     callback: TimeoutCallback,
-) -> Result<i32, ImplError> {
-    registered()?.add_timeout(interval, callback)
+) -> Result<i32, AddTimeoutError> {
+    match registered() {
+        Ok(implementation) => implementation.add_timeout(interval, callback),
+        Err(reason) => Err(AddError {
+            reason,
+            source: (),
+            callback,
+        }),
+    }
 }
 
 /// Starts a timeout's interval anew. Does nothing before a registration or for an unknown number (EV-101,
@@ -248,8 +267,14 @@ impl EventImpl for NumberedLoop {
         source: SharedFd,
         interest: Events,
         callback: HandleCallback,
-    ) -> Result<i32, ImplError> {
-        Ok(self.add_handle(Source::new(source), interest, callback)?)
+    ) -> Result<i32, AddHandleError> {
+        let shared = Source::new(Arc::clone(&source));
+        let added = self.add_handle(shared, interest, callback);
+        added.map_err(|(reason, callback)| AddError {
+            reason: reason.into(),
+            source,
+            callback,
+        })
     }
 
     fn update_handle(&self, watch: i32, interest: Events) {
@@ -264,8 +289,13 @@ impl EventImpl for NumberedLoop {
         &self,
         interval: Option<Duration>,
         callback: TimeoutCallback,
-    ) -> Result<i32, ImplError> {
-        Ok(self.add_timeout(interval, callback)?)
+    ) -> Result<i32, AddTimeoutError> {
+        let added = self.add_timeout(interval, callback);
+        added.map_err(|(reason, callback)| AddError {
+            reason: reason.into(),
+            source: (),
+            callback,
+        })
     }
 
     fn update_timeout(&self, timer: i32, interval: Option<Duration>) {
@@ -282,3 +312,36 @@ const _: fn() = || {
     fn is_shared<T: Send + Sync>() {}
     is_shared::<NumberedLoop>();
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc::channel;
+
+    // EV-207
+    #[test]
+    fn a_full_implementation_gives_back_what_was_offered() {
+        let full = NumberedLoop::new(1).unwrap();
+        let full: &dyn EventImpl = &full;
+        let (tell, told) = channel();
+        let of_timeout = tell.clone();
+        full.add_timeout(None, Box::new(|_| {})).unwrap();
+
+        let (near, _far) = UnixStream::pair().unwrap();
+        let source: SharedFd = Arc::new(near);
+        let callback = Box::new(move |watch, _| tell.send(watch).unwrap());
+        let error = full.add_handle(Arc::clone(&source), Events::ALL, callback);
+        let error = error.unwrap_err();
+        assert!(matches!(error.reason, ImplError::NoNumber));
+        let (given_back, mut callback) = error.into_parts();
+        assert!(Arc::ptr_eq(&given_back, &source));
+        callback(7, Events::ALL);
+
+        let callback = Box::new(move |timer| of_timeout.send(timer).unwrap());
+        let mut error = full.add_timeout(None, callback).unwrap_err();
+        assert!(matches!(error.reason, ImplError::NoNumber));
+        (error.callback)(9);
+        assert_eq!(told.try_iter().collect::<Vec<i32>>(), [7, 9]);
+    }
+}

@@ -7,7 +7,7 @@ use crate::event_loop::{EventLoop, RunError, Stopper};
 use crate::events::Events;
 use crate::id::CallbackId;
 use crate::poller::{DefaultPoller, Poller, Source as _};
-use crate::registry::{Callback, Inserted, Next, Pending, Registry, trace};
+use crate::registry::{Callback, Inserted, Next, Pending, Registry, boxed, trace, unboxed};
 #[cfg(feature = "capi")]
 use crate::registry::{RemoveError, Stats};
 use crate::sync::Mutex;
@@ -27,12 +27,6 @@ pub(crate) struct NumberedLoop {
     /// Held by the thread that runs the loop; nobody waits for it.
     event_loop: Mutex<EventLoop>,
     pid: u32,
-}
-
-/// Nothing was added; the callback comes back, to be dropped when no lock is held.
-pub(crate) struct NotAdded {
-    pub(crate) reason: Reason,
-    pub(crate) callback: Callback<DefaultPoller>,
 }
 
 /// Why nothing was added.
@@ -63,24 +57,24 @@ impl NumberedLoop {
         self.pid != std::process::id()
     }
 
-    /// Adds a handle whose callback is called with its number and the events.
+    /// Adds a handle whose callback is called with its number and the events. If nothing was added, the
+    /// callback comes back.
     ///
     /// The lock on the numbers is held meanwhile: the callback may be called at once on another thread
     /// and must find its own number.
-    pub(crate) fn add_handle(
+    pub(crate) fn add_handle<F>(
         &self,
         source: Source,
         interest: Events,
-        mut callback: impl FnMut(i32, Events) + Send + 'static,
-    ) -> Result<i32, NotAdded> {
+        callback: F,
+    ) -> Result<i32, (Reason, F)>
+    where
+        F: FnMut(i32, Events) + Send + 'static,
+    {
         let fd = source.fd();
         let (number, id) = self.add(
-            |number| {
-                Box::new(move |_, _, events| {
-                    callback(number, events);
-                    Next::Keep
-                })
-            },
+            callback,
+            |callback, number, events| callback(number, events),
             |callback| {
                 self.registry
                     .insert_handle_quietly(source, interest, callback)
@@ -91,47 +85,49 @@ impl NumberedLoop {
     }
 
     /// As [`add_handle`](NumberedLoop::add_handle), for a timeout.
-    pub(crate) fn add_timeout(
+    pub(crate) fn add_timeout<F>(
         &self,
         interval: Option<Duration>,
-        mut callback: impl FnMut(i32) + Send + 'static,
-    ) -> Result<i32, NotAdded> {
+        callback: F,
+    ) -> Result<i32, (Reason, F)>
+    where
+        F: FnMut(i32) + Send + 'static,
+    {
         let (number, id) = self.add(
-            |number| {
-                Box::new(move |_, _, _| {
-                    callback(number);
-                    Next::Keep
-                })
-            },
+            callback,
+            |callback, number, _| callback(number),
             |callback| self.registry.insert_timeout_quietly(interval, callback),
         )?;
         trace::timeout_added(id, interval);
         Ok(number)
     }
 
-    /// Adds an entry under a vacant number: `wrap` makes its callback of the number, `insert` puts it into the
+    /// Adds an entry under a vacant number: `call` calls its callback with the number, `insert` puts it into the
     /// registry.
-    fn add<I: NumberedId, T>(
+    fn add<I: NumberedId, S, F: Send + 'static>(
         &self,
-        wrap: impl FnOnce(i32) -> Callback<DefaultPoller>,
-        insert: impl FnOnce(Callback<DefaultPoller>) -> (Inserted<I, T>, Pending),
-    ) -> Result<(i32, I), NotAdded> {
+        callback: F,
+        mut call: impl FnMut(&mut F, i32, Events) + Send + 'static,
+        insert: impl FnOnce(Callback<DefaultPoller>) -> (Inserted<I, S>, Pending),
+    ) -> Result<(i32, I), (Reason, F)> {
         let mut numbers = self.numbers.lock();
-        let vacant = numbers.vacant();
-        let number = vacant.unwrap_or(0);
-        let callback = wrap(number);
-        if vacant.is_none() {
-            return Err(NotAdded::new(Reason::NoNumber, callback));
-        }
+        let Some(number) = numbers.vacant() else {
+            return Err((Reason::NoNumber, callback));
+        };
+        let callback = boxed(callback, move |callback: &mut F, _: &_, _, events| {
+            call(callback, number, events);
+            Next::Keep
+        });
         let (added, pending) = insert(callback);
         if let Ok(id) = added {
             numbers.give(number, id.into_entry());
         }
         drop(numbers);
         self.registry.finish(pending);
-        let id = added
-            .map_err(|(error, callback)| NotAdded::new(Reason::Refused(error.reason), callback))?;
-        Ok((number, id))
+        match added {
+            Ok(id) => Ok((number, id)),
+            Err(error) => Err((Reason::Refused(error.reason), unboxed(error.callback))),
+        }
     }
 
     pub(crate) fn update_handle(&self, number: i32, interest: Events) -> Result<(), NotRegistered> {
@@ -214,11 +210,5 @@ impl NumberedLoop {
             }
         }
         Ok(result?)
-    }
-}
-
-impl NotAdded {
-    fn new(reason: Reason, callback: Callback<DefaultPoller>) -> NotAdded {
-        NotAdded { reason, callback }
     }
 }

@@ -1,6 +1,6 @@
 //! Loops on the operating system's pollers, and the choice between these.
 
-use super::EventLoop;
+use super::{CallbackPanic, EventLoop, PanicPolicy};
 use crate::diagnostics::{Warning, WarningHook, WarningLimits};
 use crate::poller::{Backend, OsPoller};
 use std::fmt;
@@ -23,6 +23,7 @@ use std::sync::Arc;
 pub struct EventLoopBuilder {
     backend: Backend,
     warning_limits: WarningLimits,
+    panic_policy: PanicPolicy,
     on_warning: Option<WarningHook>,
 }
 
@@ -64,6 +65,20 @@ impl EventLoopBuilder {
         self
     }
 
+    /// Sets what the loop does after callbacks have panicked. By default the run ends.
+    pub fn panic_policy(mut self, policy: PanicPolicy) -> EventLoopBuilder {
+        self.panic_policy = policy;
+        self
+    }
+
+    /// Calls `hook` with each callback that panics, and goes on; see [`PanicPolicy::Call`].
+    pub fn on_panic(
+        self,
+        hook: impl Fn(&CallbackPanic) + Send + Sync + 'static,
+    ) -> EventLoopBuilder {
+        self.panic_policy(PanicPolicy::Call(Arc::new(hook)))
+    }
+
     /// The loop.
     ///
     /// # Errors
@@ -72,6 +87,7 @@ impl EventLoopBuilder {
     pub fn build(self) -> io::Result<EventLoop> {
         let mut event_loop = OsPoller::new(self.backend).map(EventLoop::with_poller)?;
         event_loop.set_warning_limits(self.warning_limits);
+        event_loop.set_panic_policy(self.panic_policy);
         if let Some(hook) = self.on_warning {
             event_loop.registry.set_warning_hook(hook);
         }
@@ -84,6 +100,7 @@ impl fmt::Debug for EventLoopBuilder {
         f.debug_struct("EventLoopBuilder")
             .field("backend", &self.backend)
             .field("warning_limits", &self.warning_limits)
+            .field("panic_policy", &self.panic_policy)
             .finish_non_exhaustive()
     }
 }

@@ -64,7 +64,7 @@ impl<'a, P: Poller> Calls<'a, '_, P> {
     ) -> MutexGuard<'a, State<P>> {
         state.stats.calls += 1;
         drop(state);
-        let called = catch(|| callback(self.registry, id.key(), events));
+        let called = catch(|| callback.call(self.registry, id.key(), events));
         let next = called.unwrap_or_else(|message| {
             self.panicked(id.into(), message);
             Next::Remove

@@ -1,6 +1,7 @@
 //! Why a turn of the loop ended with an error.
 
 use crate::id::CallbackId;
+use std::fmt;
 use std::io;
 
 /// Why a turn of the loop ended with an error. The loop may be run again after each (EV-512).
@@ -12,8 +13,8 @@ pub enum RunError {
     #[error("cannot wait for events: {0}")]
     Wait(#[source] io::Error),
     /// Callbacks panicked. Each was removed and dropped, the other callbacks of the turn were called
-    /// (EV-514).
-    #[error("{} panicked: {}", .0[0].callback, .0[0].message)]
+    /// (EV-514). Only with [`PanicPolicy::Stop`](super::PanicPolicy::Stop), which is the default.
+    #[error("{}", Panics(.0))]
     CallbackPanicked(Vec<CallbackPanic>),
     /// The process was forked from the one that made the loop, and must not run it (EV-1105). Nothing was
     /// done.
@@ -23,9 +24,56 @@ pub enum RunError {
 
 /// A callback that panicked.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CallbackPanic {
     /// The callback.
     pub callback: CallbackId,
     /// The message of the panic.
     pub message: String,
+}
+
+impl fmt::Display for CallbackPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} panicked: {}", self.callback, self.message)
+    }
+}
+
+/// The panics of one turn: the first of them, and the number of others.
+struct Panics<'a>(&'a [CallbackPanic]);
+
+impl fmt::Display for Panics<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("a callback panicked"),
+            [only] => only.fmt(f),
+            [first, others @ ..] => write!(f, "{first} (and {} more panicked)", others.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_panics_can_be_displayed() {
+        let panic = |message: &str| CallbackPanic {
+            callback: CallbackId::Free,
+            message: message.to_owned(),
+        };
+        let (first, second) = (panic("oh {0}"), panic("no"));
+        for (panics, text) in [
+            (vec![], "a callback panicked"),
+            (
+                vec![first.clone()],
+                "the drop of removed callbacks panicked: oh {0}",
+            ),
+            (
+                vec![first, second.clone(), second],
+                "the drop of removed callbacks panicked: oh {0} (and 2 more panicked)",
+            ),
+        ] {
+            assert_eq!(RunError::CallbackPanicked(panics).to_string(), text);
+        }
+    }
 }

@@ -4,6 +4,7 @@
 mod builder;
 mod dispatch;
 mod error;
+mod panic;
 mod process;
 mod rebuild;
 mod signal;
@@ -13,6 +14,7 @@ mod thread;
 #[cfg(not(loom))]
 pub use builder::EventLoopBuilder;
 pub use error::{CallbackPanic, RunError};
+pub use panic::PanicPolicy;
 pub use signal::SignalStopper;
 #[cfg(not(loom))]
 pub use thread::LoopThread;
@@ -61,6 +63,7 @@ pub struct EventLoop<P: Poller = DefaultPoller> {
     process: Process,
     /// Looks for registrations that the poller cannot end.
     phantoms: Phantoms,
+    panic_policy: PanicPolicy,
     before_wait: Option<Hook>,
     after_dispatch: Option<Hook>,
 }
@@ -84,6 +87,7 @@ impl<P: Poller> EventLoop<P> {
             freed: Vec::new(),
             process: Process::current(),
             phantoms: Phantoms::default(),
+            panic_policy: PanicPolicy::default(),
             before_wait: None,
             after_dispatch: None,
         }
@@ -108,7 +112,8 @@ impl<P: Poller> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// [`RunError`]; the loop may be run again. [`RunError::ForkedChild`] in a child that was forked from
+    /// [`RunError`]; the loop may be run again. Callbacks that panic are an error only with
+    /// [`PanicPolicy::Stop`]. [`RunError::ForkedChild`] in a child that was forked from
     /// the process that made the loop (EV-1105).
     pub fn run(&mut self) -> Result<(), RunError> {
         self.check_process()?;
@@ -183,31 +188,24 @@ impl<P: Poller> EventLoop<P> {
                 unreachable!("{violation}");
             }
         }
+        let settled = self.settle(panics);
         self.registry.set_is_running(false);
         waited.map_err(RunError::Wait)?;
-        if panics.is_empty() {
-            Ok(())
-        } else {
-            Err(RunError::CallbackPanicked(panics))
-        }
+        settled
     }
 
     /// Frees what has been removed, and what that removes, until nothing waits; calls nothing.
     ///
     /// # Errors
     ///
-    /// [`RunError::CallbackPanicked`] if a drop panicked; the others are done.
+    /// [`RunError::CallbackPanicked`] if a drop panicked, with [`PanicPolicy::Stop`]; the others are done.
     pub fn drain(&mut self) -> Result<(), RunError> {
         let mut panics = Vec::new();
         while self.registry.lock().core.pending_frees() > 0 {
             self.registry.lock().core.begin_frees();
             drop(dispatch(&self.registry, &mut self.freed, &mut panics));
         }
-        if panics.is_empty() {
-            Ok(())
-        } else {
-            Err(RunError::CallbackPanicked(panics))
-        }
+        self.settle(panics)
     }
 
     /// Sets what is called in every turn before the loop waits: the place for work that collects what

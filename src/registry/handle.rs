@@ -1,9 +1,11 @@
 //! Handles, from any thread.
 
-use super::{AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, trace};
+use super::{
+    AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, boxed, trace, unboxed,
+};
 use crate::core::{NotRegistered, Removal};
 use crate::events::Events;
-use crate::id::HandleId;
+use crate::id::{HandleId, Key};
 use crate::poller::{DefaultPoller, Poller, Source};
 use std::os::fd::RawFd;
 
@@ -27,29 +29,27 @@ impl<P: Poller> Registry<P> {
     ///
     /// # Errors
     ///
-    /// [`AddError`], with `source`.
+    /// [`AddError`], with `source` and `callback`.
     pub fn add_source<F, R>(
         &self,
         source: P::Source,
         interest: Events,
-        mut callback: F,
-    ) -> Result<HandleId, AddError<P::Source>>
+        callback: F,
+    ) -> Result<HandleId, AddError<P::Source, F>>
     where
         F: FnMut(HandleEvent<'_, RawFd, P>) -> R + Send + 'static,
         R: Into<Next>,
     {
         let fd = source.fd();
-        let callback: Callback<P> = Box::new(move |registry, key, events| {
-            callback(HandleEvent {
-                id: HandleId(key),
-                events,
-                source: &fd,
-                registry,
-            })
-            .into()
+        let callback = boxed(callback, move |callback: &mut F, registry, key, events| {
+            call(callback, &fd, registry, key, events)
         });
         let added = self.insert_handle(source, interest, callback);
-        added.map_err(|(error, _callback)| error)
+        added.map_err(|error| AddError {
+            reason: error.reason,
+            source: error.source,
+            callback: unboxed(error.callback),
+        })
     }
 
     /// Changes what a handle wants; [`Events::NONE`] disables it until the next update (EV-401, EV-402).
@@ -114,10 +114,36 @@ impl<P: Poller> Registry<P> {
         let (added, pending) = self.change_quietly(None, |state| {
             state.core.add_handle(fd, source, interest, callback)
         });
-        let added =
-            added.map_err(|(reason, callback, offered)| (AddError { reason, offered }, callback));
+        let added = added.map_err(|(reason, callback, source)| AddError {
+            reason,
+            source,
+            callback,
+        });
         (added, pending)
     }
+}
+
+/// Calls a handle's callback, with what it knows its descriptor by.
+fn call<P, S, F, R>(
+    callback: &mut F,
+    source: &S,
+    registry: &Registry<P>,
+    key: Key,
+    events: Events,
+) -> Next
+where
+    P: Poller,
+    F: FnMut(HandleEvent<'_, S, P>) -> R,
+    R: Into<Next>,
+{
+    let id = HandleId(key);
+    let event = HandleEvent {
+        id,
+        events,
+        source,
+        registry,
+    };
+    callback(event).into()
 }
 
 #[cfg(not(loom))]
@@ -144,13 +170,13 @@ mod with_descriptor {
         ///
         /// # Errors
         ///
-        /// [`AddError`], with `source`; the callback is dropped uncalled.
+        /// [`AddError`], with `source` and `callback`.
         pub fn add_handle<S, F, R>(
             &self,
             source: S,
             interest: Events,
-            mut callback: F,
-        ) -> Result<HandleId, AddError<Arc<S>>>
+            callback: F,
+        ) -> Result<HandleId, AddError<S, F>>
         where
             S: AsFd + Send + Sync + 'static,
             F: FnMut(HandleEvent<'_, Arc<S>, P>) -> R + Send + 'static,
@@ -158,20 +184,21 @@ mod with_descriptor {
         {
             let source = Arc::new(source);
             let kept = Arc::clone(&source);
-            let callback: Callback<P> = Box::new(move |registry, key, events| {
-                callback(HandleEvent {
-                    id: HandleId(key),
-                    events,
-                    source: &kept,
-                    registry,
-                })
-                .into()
+            let callback = boxed(callback, move |callback: &mut F, registry, key, events| {
+                call(callback, &kept, registry, key, events)
             });
             let named = OsSource::shared(Arc::clone(&source));
             let added = self.insert_handle(named, interest, callback);
-            added.map_err(|(AddError { reason, .. }, _callback)| AddError {
-                reason,
-                offered: source,
+            added.map_err(|error| {
+                drop(error.source);
+                let callback = unboxed(error.callback);
+                // The other two shares are gone: one with the box, one with the name.
+                let source = Arc::into_inner(source);
+                AddError {
+                    reason: error.reason,
+                    source: source.expect("what was not added is not shared"),
+                    callback,
+                }
             })
         }
     }

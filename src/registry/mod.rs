@@ -5,6 +5,7 @@
 //! lets go; a callback is never called, freed or waited for here. The loop is woken only if it sleeps
 //! past the change, and at most once per sleep.
 
+mod callback;
 mod error;
 mod handle;
 mod next;
@@ -14,6 +15,7 @@ mod timeout;
 pub(crate) mod trace;
 mod warn;
 
+pub(crate) use callback::{Callback, boxed, unboxed};
 pub use error::{AddError, RemoveError};
 pub use handle::HandleEvent;
 pub use next::Next;
@@ -22,8 +24,6 @@ pub use timeout::TimeoutEvent;
 
 use crate::core::{Change, Core, Effects, EntryId, NotRegistered, Removal};
 use crate::diagnostics::Diagnostics;
-use crate::events::Events;
-use crate::id::Key;
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::Time;
@@ -32,16 +32,12 @@ use std::io;
 use std::sync::atomic::{self, AtomicU32, Ordering};
 pub(crate) use warn::Pending;
 
-/// A callback as the table keeps it: called with the registry, the entry's key and, for a handle, the
-/// events, it says what to do next; dropping it is its free call.
-pub(crate) type Callback<P> = Box<dyn FnMut(&Registry<P>, Key, Events) -> Next + Send>;
-
 /// The result of a change and its effects.
 pub(crate) type Changed<'a, T, E, P = DefaultPoller> =
     Result<(T, Effects<'a, <P as Poller>::Source>), E>;
 
 /// The id of what was added, or everything that was offered.
-pub(crate) type Inserted<I, T, P = DefaultPoller> = Result<I, (AddError<T>, Callback<P>)>;
+pub(crate) type Inserted<I, S, P = DefaultPoller> = Result<I, AddError<S, Callback<P>>>;
 
 /// Adds, updates and removes handles and timeouts of one event loop, from any thread and from inside
 /// callbacks (EV-613, EV-1104).

@@ -6,8 +6,7 @@
 /// before it returns is not undone by keeping it.
 ///
 /// ```
-/// use eventry::EventLoop;
-/// use eventry::registry::Next;
+/// use eventry::{EventLoop, Next};
 /// use std::time::Duration;
 ///
 /// let mut event_loop = EventLoop::new()?;
@@ -25,6 +24,7 @@
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Next {
     /// It stays as it is.
     #[default]

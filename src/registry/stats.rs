@@ -31,6 +31,8 @@ pub struct Stats {
     pub calls: u64,
     /// Callbacks freed.
     pub frees: u64,
+    /// Calls, and drops of removed callbacks, that panicked.
+    pub panics: u64,
     /// How often a sleeping loop was woken for a change.
     pub wakes: u64,
     /// The longest that one callback, or the drop of what was removed, took at least, as far as it was

@@ -1,6 +1,8 @@
 //! Timeouts, from any thread.
 
-use super::{AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, trace};
+use super::{
+    AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, boxed, trace, unboxed,
+};
 use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
@@ -37,26 +39,30 @@ impl<P: Poller> Registry<P> {
     ///
     /// # Errors
     ///
-    /// [`AddError`]; the callback is dropped uncalled.
+    /// [`AddError`], with `callback`.
     pub fn add_timeout<F, R>(
         &self,
         interval: impl Into<Option<Duration>>,
-        mut callback: F,
-    ) -> Result<TimeoutId, AddError<()>>
+        callback: F,
+    ) -> Result<TimeoutId, AddError<(), F>>
     where
         F: FnMut(TimeoutEvent<'_, P>) -> R + Send + 'static,
         R: Into<Next>,
     {
         let interval = interval.into();
-        let callback: Callback<P> = Box::new(move |registry, key, _| {
-            callback(TimeoutEvent {
-                id: TimeoutId(key),
-                registry,
-            })
-            .into()
-        });
+        let callback = boxed(
+            callback,
+            |callback: &mut F, registry: &Registry<P>, key, _| {
+                let id = TimeoutId(key);
+                callback(TimeoutEvent { id, registry }).into()
+            },
+        );
         let added = self.insert_timeout(interval, callback);
-        added.map_err(|(error, _callback)| error)
+        added.map_err(|error| AddError {
+            reason: error.reason,
+            source: (),
+            callback: unboxed(error.callback),
+        })
     }
 
     /// Starts the interval anew, also with the same value (EV-805); `None` disables the timeout.
@@ -127,8 +133,11 @@ impl<P: Poller> Registry<P> {
             let now = now.unwrap_or(Time::ZERO);
             state.core.add_timeout(now, interval, callback)
         });
-        let offered = ();
-        let added = added.map_err(|(reason, callback)| (AddError { reason, offered }, callback));
+        let added = added.map_err(|(reason, callback)| AddError {
+            reason,
+            source: (),
+            callback,
+        });
         (added, pending)
     }
 }

@@ -1,7 +1,8 @@
 //! What is told to `tracing`, if the feature of that name is on; without it nothing of this is left.
 //!
 //! A subscriber is code of the user's, so nothing is told with a lock held. All events have the target
-//! `eventry`: turns and wakes at the level `TRACE`, what comes and goes at `DEBUG`, warnings at `WARN`.
+//! `eventry`: turns and wakes at the level `TRACE`, what comes and goes at `DEBUG`, warnings at `WARN`,
+//! panics of callbacks at `ERROR`.
 
 #![cfg_attr(
     not(feature = "tracing"),
@@ -10,7 +11,7 @@
 
 use crate::diagnostics::Warning;
 use crate::events::Events;
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -61,6 +62,12 @@ pub(crate) fn removed(id: impl Debug, removal: impl Debug) {
 #[inline]
 pub(crate) fn stops() {
     tell!(DEBUG, "stops");
+}
+
+/// A callback has panicked, and was removed.
+#[inline]
+pub(crate) fn panicked(panic: &impl Display) {
+    tell!(ERROR, "{panic}");
 }
 
 /// Something is warned of.

@@ -14,15 +14,15 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`rpc`] | messages of the protocol, put together by hand |
-//! | [`client`] | a client that sends and receives bytes |
-//! | [`sasl`], [`scram`] | the client's side of authentication |
-//! | [`tls`] | clients over TLS |
-//! | [`pki`] | certificates, made by the tools that operators use |
-//! | [`daemon`] | `eventryd` as a child process |
-//! | [`in_process`] | the daemon on threads of the test |
-//! | [`peer`] | a session and its client, joined without a socket |
-//! | [`driver`] | macros for a hypervisor that wraps another one |
+//! | `rpc` | messages of the protocol, put together by hand |
+//! | `client` | a client that sends and receives bytes |
+//! | `sasl`, `scram` | the client's side of authentication |
+//! | `tls` | clients over TLS |
+//! | `pki` | certificates, made by the tools that operators use |
+//! | `daemon` | `eventryd` as a child process |
+//! | `in_process` | the daemon on threads of the test |
+//! | `peer` | a session and its client, joined without a socket |
+//! | `driver` | macros for a hypervisor that wraps another one |
 
 #[cfg(loom)]
 pub mod models;

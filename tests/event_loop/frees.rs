@@ -231,8 +231,10 @@ fn dropping_the_loop_frees_everything_once_and_calls_nothing() {
     );
     let freed_uncalled = log.on_drop("free refused");
     let refused = registry.add_timeout(ms(0), move |_| freed_uncalled.keep());
-    let reason = refused.unwrap_err().reason;
-    assert_eq!(reason, Refused::Closed);
+    let error = refused.unwrap_err();
+    assert_eq!(error.reason, Refused::Closed);
+    assert_eq!(heard.take(), [""; 0]);
+    drop(error);
     assert_eq!(heard.take(), ["free refused"]);
 }
 

@@ -1,13 +1,13 @@
 //! Registrations that are refused.
 
 use crate::support::{
-    AT_ONCE, E, R, W, handle_that_notes, log, model_loop, on_each_backend, os_loop,
+    AT_ONCE, E, R, W, handle_that_notes, log, model_loop, on_each_backend, os_loop, streams,
 };
 use eventry::Time;
 use eventry::core::{Call, Change, Core, NotRegistered, Refused, Removal};
 use eventry::poller::model::ModelSource;
 use rustix::fs::{Mode, OFlags, open};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 
 // EV-1001: registrations are told to the poller when the loop next sleeps; a handle whose descriptor is
 // refused then hears of it once, and is disabled.
@@ -173,6 +173,50 @@ fn a_negative_number_is_not_a_descriptor() {
         ));
         assert_eq!(heard.take(), ["free"]);
     }
+}
+
+// EV-207: the descriptor is as it was, and the callback is neither called nor dropped.
+#[test]
+fn a_failed_addition_gives_back_source_and_callback() {
+    on_each_backend(|backend| {
+        let (log, heard) = log();
+        let (event_loop, registry) = os_loop(backend);
+        drop(event_loop);
+        let (near, mut far) = streams();
+        let freed = log.on_drop("free handle");
+        let error = registry.add_handle(near, R, move |_| freed.keep());
+        let error = error.unwrap_err();
+        assert_eq!(error.to_string(), "cannot add: the event loop is gone");
+        let reason = std::error::Error::source(&error).unwrap();
+        assert_eq!(reason.to_string(), "the event loop is gone");
+        let (mut near, callback) = error.into_parts();
+        near.write_all(b"open").unwrap();
+        far.read_exact(&mut [0; 4]).unwrap();
+        assert_eq!(heard.take(), [""; 0]);
+        drop(callback);
+        assert_eq!(heard.take(), ["free handle"]);
+
+        let freed = log.on_drop("free timeout");
+        let error = registry.add_timeout(AT_ONCE, move |_| freed.keep());
+        let error = error.unwrap_err();
+        assert_eq!(heard.take(), [""; 0]);
+        assert_eq!(error.into_reason(), Refused::Closed);
+        assert_eq!(heard.take(), ["free timeout"]);
+    });
+}
+
+// EV-207: also by the name that the poller knows descriptors by.
+#[test]
+fn a_failed_addition_of_a_source_gives_it_back() {
+    let (log, heard) = log();
+    let (_event_loop, registry, _model) = model_loop();
+    let freed = log.on_drop("free");
+    let added = registry.add_source(ModelSource(-3), R, move |_| freed.keep());
+    let (source, callback) = added.unwrap_err().into_parts();
+    assert_eq!(source, ModelSource(-3));
+    assert_eq!(heard.take(), [""; 0]);
+    drop(callback);
+    assert_eq!(heard.take(), ["free"]);
 }
 
 // EV-205: nothing was ever issued.

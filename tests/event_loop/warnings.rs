@@ -20,10 +20,7 @@ fn warnings<P: eventry::poller::Poller>(event_loop: &mut EventLoop<P>) -> Receiv
 }
 
 fn limits() -> WarningLimits {
-    WarningLimits {
-        no_progress: 50,
-        ..WarningLimits::default()
-    }
+    WarningLimits::default().with_no_progress(50)
 }
 
 #[test]

@@ -247,7 +247,7 @@ impl Fixture {
             match removed {
                 Ok(()) => Ok(Removal::Idle),
                 Err(RemoveError::NotRegistered(error)) => Err(error),
-                Err(RemoveError::WouldDeadlock) => panic!("no callback waits"),
+                Err(error) => panic!("no callback waits: {error}"),
             }
         } else {
             match kind {

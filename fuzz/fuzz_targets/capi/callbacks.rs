@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 
-use eventry::capi::{Free, HandleCallback, TimeoutCallback};
+use eventry::capi::{FreeFunction, HandleFunction, TimeoutFunction};
 
 use crate::perform::{act, with_world};
 use crate::tape::Shape;
@@ -22,16 +22,16 @@ pub(crate) fn let_go(opaque: *mut c_void) {
     drop(unsafe { Box::from_raw(opaque.cast::<Opaque>()) });
 }
 
-pub(crate) fn handle_callback(shape: Shape) -> Option<HandleCallback> {
-    shape.has_callback.then_some(on_handle as HandleCallback)
+pub(crate) fn handle_callback(shape: Shape) -> Option<HandleFunction> {
+    shape.has_callback.then_some(on_handle as HandleFunction)
 }
 
-pub(crate) fn timeout_callback(shape: Shape) -> Option<TimeoutCallback> {
-    shape.has_callback.then_some(on_timeout as TimeoutCallback)
+pub(crate) fn timeout_callback(shape: Shape) -> Option<TimeoutFunction> {
+    shape.has_callback.then_some(on_timeout as TimeoutFunction)
 }
 
-pub(crate) fn free_callback(shape: Shape) -> Option<Free> {
-    shape.has_free.then_some(on_free as Free)
+pub(crate) fn free_callback(shape: Shape) -> Option<FreeFunction> {
+    shape.has_free.then_some(on_free as FreeFunction)
 }
 
 extern "C" fn on_handle(watch: c_int, fd: c_int, events: c_int, opaque: *mut c_void) {

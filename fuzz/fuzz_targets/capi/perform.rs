@@ -255,7 +255,7 @@ fn look_at_stats(size: Option<usize>) {
         operation(|| unsafe { capi::eventry_stats(stats, size) }),
         Ok(0)
     );
-    let known = size.min(size_of::<capi::Stats>());
+    let known = size.min(size_of::<capi::StatsRecord>());
     assert!(bytes[known..].iter().all(|byte| *byte == 0), "{bytes:?}");
     if let Some((handles, _)) = bytes.split_first_chunk() {
         let registered = with_world(|world| {
@@ -317,11 +317,11 @@ fn wind_up() {
         let left = world.book.entries.iter().find(|entry| !entry.freed);
         assert!(left.is_none(), "never freed: {left:?}");
     });
-    let mut stats = std::mem::MaybeUninit::<capi::Stats>::uninit();
+    let mut stats = std::mem::MaybeUninit::<capi::StatsRecord>::uninit();
     // SAFETY: there is room for all of it, and all of it is filled in.
     let stats = unsafe {
         assert_eq!(
-            capi::eventry_stats(stats.as_mut_ptr(), size_of::<capi::Stats>()),
+            capi::eventry_stats(stats.as_mut_ptr(), size_of::<capi::StatsRecord>()),
             0
         );
         stats.assume_init()

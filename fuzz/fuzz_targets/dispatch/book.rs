@@ -177,8 +177,8 @@ impl Book {
         entry.freed = true;
         let (side, meddles) = (entry.side, entry.meddles);
         match entry.life {
-            // It is about to be refused.
-            Life::Offered => return false,
+            // It came back, and its owner drops it.
+            Life::Refused => return false,
             Life::Removed(_) => assert!(!self.in_operation, "freed inside an operation"),
             life => panic!("freed while it is {life:?}"),
         }
@@ -193,8 +193,8 @@ impl Book {
         let entry = &mut self.entries[index];
         assert!(!entry.source_dropped, "a source dropped twice");
         assert!(entry.freed, "a source dropped before its callback");
-        let offered = matches!(entry.life, Life::Offered | Life::Refused);
-        assert!(offered || !self.in_operation, "dropped in an operation");
+        let refused = entry.life == Life::Refused;
+        assert!(refused || !self.in_operation, "dropped in an operation");
         entry.source_dropped = true;
     }
 

@@ -92,7 +92,13 @@ impl Scene {
         Payload { scene, index }
     }
 
-    fn added<T>(&self, side: Side, index: usize, is_fit: bool, added: Result<Id, AddError<T>>) {
+    fn added<S, F>(
+        &self,
+        side: Side,
+        index: usize,
+        is_fit: bool,
+        added: Result<Id, AddError<S, F>>,
+    ) {
         let mut book = self.book();
         let expected = is_fit && !book.sides[side].closed;
         assert_eq!(added.is_ok(), expected, "added {added:?}");
@@ -111,7 +117,7 @@ impl Scene {
             (Kind::Timeout { id, .. }, Ok(Id::Timeout(new))) => *id = Some(new),
             (_, Ok(other)) => panic!("{other:?} is of another kind"),
             (_, Err(refused)) => {
-                assert!(entry.freed, "a refused callback was kept");
+                assert!(!entry.freed, "a refused callback was dropped");
                 entry.life = Life::Refused;
                 // What was offered is dropped now, and notes that in the book.
                 drop(book);

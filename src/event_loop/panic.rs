@@ -1,0 +1,76 @@
+//! What follows from callbacks that panicked.
+
+use super::{CallbackPanic, EventLoop, RunError};
+use crate::poller::Poller;
+use crate::registry::trace;
+use std::fmt;
+use std::sync::Arc;
+
+/// What the loop does after callbacks have panicked.
+///
+/// Each of them has been removed and dropped, and the other callbacks of the turn have been called (EV-514).
+///
+/// ```
+/// use eventry::{EventLoop, PanicPolicy};
+/// use std::time::Duration;
+///
+/// let mut event_loop = EventLoop::builder().panic_policy(PanicPolicy::Continue).build()?;
+/// let registry = event_loop.registry();
+/// let stopper = event_loop.stopper();
+/// registry.add_timeout(Duration::ZERO, |_| -> () { panic!("an example") })?;
+/// registry.add_timeout(Duration::from_millis(1), move |_| stopper.stop())?;
+/// event_loop.run()?; // Returns when it is stopped.
+/// assert_eq!(registry.stats().panics, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum PanicPolicy {
+    /// Ends the run at the end of the turn, with [`RunError::CallbackPanicked`]. The loop may be run again.
+    #[default]
+    Stop,
+    /// Goes on as if the callbacks had returned.
+    Continue,
+    /// Calls this with each panic, at the end of the turn, and goes on. The loop's thread calls it without a
+    /// lock; it may use the registry, and stop the loop.
+    Call(Arc<dyn Fn(&CallbackPanic) + Send + Sync>),
+}
+
+impl<P: Poller> EventLoop<P> {
+    /// Sets what the loop does after callbacks have panicked.
+    pub fn set_panic_policy(&mut self, policy: PanicPolicy) {
+        self.panic_policy = policy;
+    }
+
+    /// Ends a turn in which these callbacks panicked.
+    pub(super) fn settle(&self, panics: Vec<CallbackPanic>) -> Result<(), RunError> {
+        if panics.is_empty() {
+            return Ok(());
+        }
+        self.settle_panics(panics)
+    }
+
+    #[cold]
+    fn settle_panics(&self, panics: Vec<CallbackPanic>) -> Result<(), RunError> {
+        self.registry.lock().stats.panics += panics.len() as u64;
+        for panic in &panics {
+            trace::panicked(panic);
+        }
+        match &self.panic_policy {
+            PanicPolicy::Stop => return Err(RunError::CallbackPanicked(panics)),
+            PanicPolicy::Continue => {}
+            PanicPolicy::Call(hook) => panics.iter().for_each(|panic| hook(panic)),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for PanicPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PanicPolicy::Stop => "Stop",
+            PanicPolicy::Continue => "Continue",
+            PanicPolicy::Call(_) => "Call(..)",
+        })
+    }
+}
