@@ -376,7 +376,7 @@ impl Live {
     }
 
     fn complete(&mut self, ticket: Ticket, outcome: CallOutcome, now: Time) {
-        let result = self.calls.finish(outcome);
-        self.connection.complete(ticket, result, now);
+        self.calls.keep(outcome.opened);
+        self.connection.complete(ticket, outcome.result, now);
     }
 }
