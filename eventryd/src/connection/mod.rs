@@ -24,7 +24,6 @@ use crate::session::{AuthResult, Event, Session, SessionConfig, SessionState, Ti
 use crate::wire::{RemoteError, Reply};
 use eventry::{Events, Time};
 use progress::ClientProgress;
-use std::mem;
 
 /// The number of reads in one turn, so that a client that sends without end leaves other clients their turn.
 const READ_BUDGET: u8 = 8;
@@ -187,11 +186,44 @@ impl<T: Transport> Connection<T> {
         if self.turn.is_over {
             return None;
         }
-        if self.closing.is_none() {
-            match self.advance(now) {
-                Ok(Some(action)) => return Some(action),
-                Ok(None) => {}
-                Err(reason) => self.closing = Some(reason),
+        while self.closing.is_none() {
+            if self.turn.must_send {
+                let notice = match self.session.poll() {
+                    None => {
+                        match self.send() {
+                            Ok(has_sent) => self.turn.must_send = has_sent,
+                            Err(error) => self.closing = Some(error.into()),
+                        }
+                        continue;
+                    }
+                    Some(Event::Request(request)) => {
+                        self.progress.record_use();
+                        return Some(Action::Dispatch(request));
+                    }
+                    Some(Event::Authenticate(request)) => {
+                        self.progress.record_auth_step();
+                        return Some(Action::Authenticate(request));
+                    }
+                    Some(Event::Refused { header, refusal }) => Notice::Refused { header, refusal },
+                    Some(Event::Dropped { header, reason }) => Notice::Dropped { header, reason },
+                    Some(Event::Throttled { in_progress }) => Notice::Throttled { in_progress },
+                    Some(Event::Violation(violation)) => Notice::Violation(violation),
+                    Some(Event::Expired(expiry)) => Notice::Expired(expiry),
+                };
+                return Some(Action::Log(notice));
+            } else if self.turn.reads_left > 0 && self.session.wants_read() {
+                match self.read(now) {
+                    Ok(None) => {}
+                    Ok(Some(warning)) => return Some(Action::Log(Notice::Certificate(warning))),
+                    Err(error) => self.closing = Some(error.into()),
+                }
+            } else {
+                self.closing = self.close_reason();
+                if self.closing.is_some() || !self.turn.deadline_due {
+                    break;
+                }
+                self.session.on_deadline(now);
+                self.begin_turn(Events::NONE, now);
             }
         }
         if let Some(change) = self.next_progress() {
@@ -259,47 +291,6 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Goes on with the turn; `Ok(None)` if nothing is left to do.
-    fn advance(&mut self, now: Time) -> Result<Option<Action>, CloseReason> {
-        loop {
-            if self.turn.must_send {
-                if let Some(event) = self.session.poll() {
-                    return Ok(Some(self.action_of(event)));
-                }
-                self.turn.must_send = self.send()?;
-            } else if self.turn.reads_left > 0 && self.session.wants_read() {
-                if let Some(warning) = self.read(now)? {
-                    return Ok(Some(Action::Log(Notice::Certificate(warning))));
-                }
-            } else {
-                self.check_end()?;
-                if !mem::take(&mut self.turn.deadline_due) {
-                    return Ok(None);
-                }
-                self.session.on_deadline(now);
-                self.begin_turn(Events::NONE, now);
-            }
-        }
-    }
-
-    fn action_of(&mut self, event: Event) -> Action {
-        match event {
-            Event::Request(request) => {
-                self.progress.record_use();
-                Action::Dispatch(request)
-            }
-            Event::Authenticate(request) => {
-                self.progress.record_auth_step();
-                Action::Authenticate(request)
-            }
-            Event::Refused { header, refusal } => Action::Log(Notice::Refused { header, refusal }),
-            Event::Dropped { header, reason } => Action::Log(Notice::Dropped { header, reason }),
-            Event::Throttled { in_progress } => Action::Log(Notice::Throttled { in_progress }),
-            Event::Violation(violation) => Action::Log(Notice::Violation(violation)),
-            Event::Expired(expiry) => Action::Log(Notice::Expired(expiry)),
-        }
-    }
-
     /// Sends output once; returns `true` if the transport has taken some.
     fn send(&mut self) -> Result<bool, TransportError> {
         let output = self.session.output();
@@ -347,23 +338,21 @@ impl<T: Transport> Connection<T> {
         Ok(warning)
     }
 
-    /// Checks if the connection is to be closed.
-    fn check_end(&self) -> Result<(), CloseReason> {
+    /// Returns the reason to close the connection, if there is one.
+    fn close_reason(&self) -> Option<CloseReason> {
         let state = self.session.state();
         // Bytes in the transport are still to be sent, unless the client broke the protocol.
         let is_sent = !self.transport.wants_write() || state == SessionState::Broken;
         if self.session.should_close() && is_sent {
-            return Err(match state {
+            return Some(match state {
                 SessionState::Denied => CloseReason::Denied,
                 _ => CloseReason::Over,
             });
         }
         // Without reading, the end of a peer that is gone would not be noticed.
         let reads = self.phase == Phase::Admitted && self.session.wants_read();
-        if self.turn.ready.intersects(Events::UNCONDITIONAL) && !reads {
-            return Err(CloseReason::PeerGone);
-        }
-        Ok(())
+        let is_gone = self.turn.ready.intersects(Events::UNCONDITIONAL) && !reads;
+        is_gone.then_some(CloseReason::PeerGone)
     }
 
     fn next_progress(&mut self) -> Option<ProgressChange> {

@@ -2,6 +2,7 @@ use super::*;
 use crate::session::{Auth, ClientLimits, Keepalive};
 use crate::wire::{Call, FeatureArgs, Header, HostnameRet, write_message};
 use std::io;
+use std::mem;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;

@@ -116,7 +116,7 @@ impl Server {
         let id = client.id;
         let call = client.calls.prepare(call);
         let name = call.procedure().name;
-        let outcome = if call.may_block() {
+        let CallOutcome { result, opened } = if call.may_block() {
             tracing::debug!("client {id}: call {serial} {name} is left to a worker");
             match self.offload.submit(id, ticket, call) {
                 None => return,
@@ -125,11 +125,12 @@ impl Server {
         } else {
             call.run(now)
         };
-        match outcome.result() {
+        match &result {
             Ok(_) => tracing::debug!("client {id}: call {serial} {name}"),
             Err(error) => tracing::debug!("client {id}: call {serial} {name}: {error}"),
         }
-        client.complete(ticket, outcome, now);
+        client.calls.keep(opened);
+        client.connection.complete(ticket, result, now);
     }
 
     /// Asks polkit on a thread of its own. If that is impossible, the client gets its answer now.
@@ -210,20 +211,17 @@ impl Client {
     fn record(&mut self, completion: Completion, now: Time) {
         match completion {
             Completion::Call(call) => {
-                if let Err(error) = call.outcome.result() {
+                let CallOutcome { result, opened } = call.outcome;
+                if let Err(error) = &result {
                     tracing::debug!("client {}: {}: {error}", self.id, call.procedure);
                 }
-                self.complete(call.ticket, call.outcome, now);
+                self.calls.keep(opened);
+                self.connection.complete(call.ticket, result, now);
             }
             Completion::Authentication { ticket, result, .. } => {
                 self.connection.authenticated(ticket, result, now);
             }
         }
-    }
-
-    fn complete(&mut self, ticket: Ticket, outcome: CallOutcome, now: Time) {
-        let result = self.calls.finish(outcome);
-        self.connection.complete(ticket, result, now);
     }
 }
 

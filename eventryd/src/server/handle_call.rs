@@ -58,9 +58,10 @@ enum Target {
 
 /// The outcome of a call.
 pub struct CallOutcome {
-    result: Result<Reply, RemoteError>,
-    /// The hypervisor session that an open has opened.
-    opened: Option<Arc<dyn HypervisorSession>>,
+    /// The result for the client.
+    pub result: Result<Reply, RemoteError>,
+    /// The hypervisor session that an open has opened, for [`CallHandler::keep`].
+    pub opened: Option<Arc<dyn HypervisorSession>>,
 }
 
 impl CallHandler {
@@ -89,11 +90,12 @@ impl CallHandler {
     /// If a hypervisor session is open and the call is one that a session of the protocol answers itself: those
     /// of authentication, CONNECT_CLOSE.
     pub fn handle_call(&mut self, now: Time, call: Call) -> Result<Reply, RemoteError> {
-        let outcome = self.prepare(call).run(now);
-        self.finish(outcome)
+        let CallOutcome { result, opened } = self.prepare(call).run(now);
+        self.keep(opened);
+        result
     }
 
-    /// Prepares a call, to be carried out elsewhere. Its outcome is due to [`finish`](Self::finish).
+    /// Prepares a call, to be carried out elsewhere.
     pub fn prepare(&self, call: Call) -> PreparedCall {
         let target = match (&call, &self.session) {
             (Call::ConnectOpen(_), None) => Target::Driver(Arc::clone(&self.driver)),
@@ -103,12 +105,11 @@ impl CallHandler {
         PreparedCall { target, call }
     }
 
-    /// Returns the result of a call, and keeps the hypervisor session that it has opened.
-    pub fn finish(&mut self, outcome: CallOutcome) -> Result<Reply, RemoteError> {
-        if outcome.opened.is_some() {
-            self.session = outcome.opened;
+    /// Keeps the hypervisor session that a call has opened, if it has.
+    pub fn keep(&mut self, opened: Option<Arc<dyn HypervisorSession>>) {
+        if opened.is_some() {
+            self.session = opened;
         }
-        outcome.result
     }
 
     /// Takes the hypervisor session, of a client that is gone.
@@ -154,11 +155,6 @@ impl PreparedCall {
 }
 
 impl CallOutcome {
-    /// Returns the result for the client.
-    pub const fn result(&self) -> &Result<Reply, RemoteError> {
-        &self.result
-    }
-
     /// Creates the outcome of a call that was not carried out.
     pub fn failed(error: RemoteError) -> CallOutcome {
         CallOutcome {

@@ -19,22 +19,19 @@ pub(super) const FEATURE_KEEPALIVE: i32 = 10;
 const OPEN_READ_ONLY: u32 = 1;
 
 impl Session {
-    /// Reacts to a message that was checked.
+    /// Reacts to a message that was checked: a call that concerns the protocol itself is answered, and any other
+    /// call is handed out.
     pub(super) fn react(&mut self, header: Header, checked: Checked) -> Option<Event> {
-        match checked {
+        let mut call = match checked {
             Checked::Ping => {
                 self.send(Header::pong(), |_| {});
-                None
+                return None;
             }
-            Checked::Pong => None,
-            Checked::Drop(reason) => Some(Event::Dropped { header, reason }),
-            Checked::Refuse(refusal) => Some(self.refuse(header, refusal)),
-            Checked::Call(call) => self.take_call(header, call),
-        }
-    }
-
-    /// Answers a call that concerns the protocol itself, and hands out any other call.
-    fn take_call(&mut self, header: Header, mut call: Call) -> Option<Event> {
+            Checked::Pong => return None,
+            Checked::Drop(reason) => return Some(Event::Dropped { header, reason }),
+            Checked::Refuse(refusal) => return Some(self.refuse(header, refusal)),
+            Checked::Call(call) => call,
+        };
         let mut opens = None;
         match &mut call {
             Call::AuthList(()) => {

@@ -49,7 +49,9 @@ impl Checks {
         let Header {
             program,
             version,
+            procedure: number,
             kind,
+            status,
             ..
         } = frame.header;
         let is_call = matches!(kind, MessageType::Call | MessageType::CallWithFds);
@@ -63,35 +65,31 @@ impl Checks {
         if !is_call {
             return Checked::Drop(DropReason::NotACall);
         }
-        self.check_call(served, frame)
-            .map_or_else(Checked::Refuse, Checked::Call)
-    }
-
-    fn check_call(self, program: Program, frame: &Frame<'_>) -> Result<Call, Refusal> {
-        let Header {
-            procedure: number,
-            status,
-            ..
-        } = frame.header;
         if status != Status::Ok {
-            return Err(Refusal::Status(i32::from(status) as u32));
+            return Checked::Refuse(Refusal::Status(i32::from(status) as u32));
         }
         // Programs for one hypervisor are known, but none of their procedures is served.
-        let procedure = match program {
+        let procedure = match served {
             Program::Remote => Procedure::find(number),
             _ => None,
         };
-        let procedure = procedure.ok_or(Refusal::UnknownProcedure(number))?;
+        let Some(procedure) = procedure else {
+            return Checked::Refuse(Refusal::UnknownProcedure(number));
+        };
         if !self.authenticated && !procedure.is_authentication() {
-            return Err(Refusal::AuthenticationRequired);
+            return Checked::Refuse(Refusal::AuthenticationRequired);
         }
-        let call = Call::decode(number, frame.payload).map_err(|error| match error {
-            CallError::UnknownProcedure(number) => Refusal::UnknownProcedure(number),
-            CallError::Undecodable(error) => Refusal::Undecodable(error),
-        })?;
-        if self.access == Access::ReadOnly && procedure.read_only != Permission::Allow {
-            return Err(Refusal::ReadOnly(procedure));
+        match Call::decode(number, frame.payload) {
+            Err(CallError::UnknownProcedure(number)) => {
+                Checked::Refuse(Refusal::UnknownProcedure(number))
+            }
+            Err(CallError::Undecodable(error)) => Checked::Refuse(Refusal::Undecodable(error)),
+            Ok(_)
+                if self.access == Access::ReadOnly && procedure.read_only != Permission::Allow =>
+            {
+                Checked::Refuse(Refusal::ReadOnly(procedure))
+            }
+            Ok(call) => Checked::Call(call),
         }
-        Ok(call)
     }
 }

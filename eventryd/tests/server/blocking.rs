@@ -8,6 +8,8 @@ use test_support::{pass_on, pass_on_the_rest};
 /// The in-memory hypervisor, but that the question for its hostname is answered when the test says so.
 pub(crate) struct BlockingDriver {
     inner: MemoryDriver,
+    /// The calls are left to workers.
+    pub(crate) may_block: bool,
     blocked: Sender<Sender<()>>,
 }
 
@@ -18,24 +20,41 @@ impl BlockingDriver {
     pub(crate) fn new() -> (BlockingDriver, Blocked) {
         let (blocked, calls) = channel();
         let inner = MemoryDriver::with_hostname("slow");
-        (BlockingDriver { inner, blocked }, calls)
+        let driver = BlockingDriver {
+            inner,
+            may_block: true,
+            blocked,
+        };
+        (driver, calls)
     }
 }
 
 impl Driver for BlockingDriver {
     fn open(&self, uri: &str) -> Result<Box<dyn HypervisorSession>, DriverError> {
         let inner = self.inner.open(uri)?;
-        let blocked = self.blocked.clone();
-        Ok(Box::new(Blocking { inner, blocked }))
+        Ok(Box::new(Blocking {
+            inner,
+            may_block: self.may_block,
+            blocked: self.blocked.clone(),
+        }))
+    }
+
+    fn may_block(&self) -> bool {
+        self.may_block
     }
 }
 
 struct Blocking {
     inner: Box<dyn HypervisorSession>,
+    may_block: bool,
     blocked: Sender<Sender<()>>,
 }
 
 impl HypervisorSession for Blocking {
+    fn may_block(&self) -> bool {
+        self.may_block
+    }
+
     fn hostname(&self) -> String {
         let (go_on, wait) = channel();
         // A test that has ended waits for nobody.

@@ -37,6 +37,10 @@ impl Slow {
         let mut config = Config::new(RunDir::Chosen(dir.path().to_owned()));
         change(&mut config);
         let (driver, blocked) = BlockingDriver::new();
+        Slow::start_with(dir, config, driver, blocked)
+    }
+
+    fn start_with(dir: TempDir, config: Config, driver: BlockingDriver, blocked: Blocked) -> Slow {
         let daemon = InProcess::start(&config, || Arc::new(driver));
         let state = daemon.ready();
         Slow {
@@ -295,4 +299,21 @@ fn a_throttled_client_that_vanishes_is_noticed_at_once() {
     // There is room for one client only.
     slow.connect().call(GET_TYPE, &[]);
     drop(blocked);
+}
+
+/// The slot of the client is free: a stop without an end of its grace waits for no client.
+#[test]
+fn panic_on_the_loops_thread_closes_only_its_client() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(RunDir::Chosen(dir.path().to_owned()));
+    config.shutdown_grace = Duration::MAX;
+    let (mut driver, blocked) = BlockingDriver::new();
+    driver.may_block = false;
+    let quick = Slow::start_with(dir, config, driver, blocked);
+    let (mut client, mut other) = (quick.connect(), quick.connect());
+    send(&mut client, &[(GET_VERSION, 7)]);
+    assert!(client.is_closed());
+    other.call(GET_TYPE, &[]);
+    quick.request_stop();
+    quick.wait().unwrap();
 }

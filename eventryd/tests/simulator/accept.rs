@@ -1,10 +1,10 @@
 //! The simulator's stand-in for the daemon's handling of new connections. `Admission` decides; it is checked against
 //! a naive model in `eventryd/tests/admission`, and here it is part of everything else.
 
-use crate::books::Terms;
 use crate::claims::claim;
+use crate::keepalive::KeepaliveOracle;
+use crate::ledger::Terms;
 use crate::pipe::Pipe;
-use crate::silence::Silence;
 use crate::world::{Live, World, note};
 use eventry::Events;
 use eventryd::admission::{ACCEPT_BUDGET, AdmissionDecision, AdmissionStep, PendingClient, Scope};
@@ -116,7 +116,7 @@ impl World {
         self.check_slot(which);
         let client = Rc::clone(&self.clients[who]);
         let peer = client.borrow().peer;
-        let is_root = client.borrow().books.standing.is_root;
+        let is_root = client.borrow().ledger.standing.is_root;
         let limits = self.config.limits;
         let config = SessionConfig {
             access: service.access,
@@ -134,10 +134,11 @@ impl World {
         };
         let keepalive = self.config.keepalive;
         let keepalive = (keepalive.interval.unwrap_or_default(), keepalive.count);
-        let silence = Silence::new(self.now, limits.auth_timeout, keepalive, limits.max_linger);
+        let keepalive =
+            KeepaliveOracle::new(self.now, limits.auth_timeout, keepalive, limits.max_linger);
         let max_failures = limits.max_auth_failures.get();
         let mut accepted = client.borrow_mut();
-        accepted.books.accept(terms, max_failures, silence);
+        accepted.ledger.accept(terms, max_failures, keepalive);
         drop(accepted);
         self.shared.borrow_mut().met.accepted += 1;
         let pipe = Pipe {

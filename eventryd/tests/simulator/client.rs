@@ -1,6 +1,6 @@
 //! A simulated client: what it sends, when it reads, and how it leaves.
 
-use crate::books::Books;
+use crate::ledger::Ledger;
 use crate::message::{Breach, FIRST, Kind, PASSWORD};
 use crate::wire;
 use eventryd::admission::Peer;
@@ -69,7 +69,7 @@ pub(crate) struct Client {
     pub(crate) vanished: bool,
     /// The connection fails at the next attempt to use it.
     pub(crate) is_broken: bool,
-    pub(crate) books: Books,
+    pub(crate) ledger: Ledger,
     serial: u32,
     awaited: Vec<u32>,
     is_open: bool,
@@ -90,7 +90,7 @@ impl Client {
         temper: Temper,
         rng: Rng,
         room: usize,
-        books: Books,
+        ledger: Ledger,
     ) -> Client {
         Client {
             id,
@@ -107,7 +107,7 @@ impl Client {
             eof: false,
             vanished: false,
             is_broken: false,
-            books,
+            ledger,
             serial: 0,
             awaited: Vec::new(),
             is_open: false,
@@ -159,7 +159,7 @@ impl Client {
             self.awaited.push(self.serial);
         }
         let serial = if kind.is_keepalive() { 0 } else { self.serial };
-        self.books.write(kind, serial, &bytes);
+        self.ledger.write(kind, serial, &bytes);
         self.outbox.extend(bytes);
     }
 
@@ -178,7 +178,7 @@ impl Client {
             self.temper.calls -= 1;
             return self.misbehave();
         }
-        let standing = &self.books.standing;
+        let standing = &self.ledger.standing;
         let (scheme, is_known) = (standing.scheme, standing.is_known);
         if scheme != 0 && !is_known && self.temper.proof != Proof::Never {
             return self.prove(scheme);
@@ -229,7 +229,7 @@ impl Client {
                     Kind::SaslStep { right: true, data }
                 }
             }
-            _ => match self.books.standing.stage() {
+            _ => match self.ledger.standing.stage() {
                 0 if self.rng.one_in(3) => Kind::AuthList { padding: 0 },
                 0 => Kind::SaslInit,
                 _ => Kind::SaslStart {
@@ -241,7 +241,7 @@ impl Client {
     }
 
     fn misbehave(&mut self) {
-        let cap = self.books.longest_while_anonymous;
+        let cap = self.ledger.longest_while_anonymous;
         let kind = match self.rng.below(14) {
             0 => Kind::OddKeepalive,
             1 => Kind::NotACall,
@@ -274,7 +274,7 @@ impl Client {
 
     /// Whether nobody can know who it is when the server reads what it sends next.
     fn is_surely_anonymous(&self) -> bool {
-        let standing = &self.books.standing;
+        let standing = &self.ledger.standing;
         self.awaited.is_empty() && !standing.is_known && !(standing.is_root && standing.scheme == 2)
     }
 

@@ -29,9 +29,9 @@ impl World {
         let ids: Vec<u64> = self.live.keys().copied().collect();
         for id in ids {
             self.drive(id, |live, now| {
-                let books = &mut live.client.borrow_mut().books;
-                books.input_is_over = true;
-                books.silence.is_finishing = true;
+                let ledger = &mut live.client.borrow_mut().ledger;
+                ledger.input_is_over = true;
+                ledger.keepalive.is_finishing = true;
                 live.connection.drain(now);
             });
         }
@@ -127,11 +127,11 @@ impl World {
         for (id, live) in &self.live {
             let client = live.client.borrow();
             claim!(
-                client.books.is_done() || client.books.input_is_over,
+                client.ledger.is_done() || client.ledger.input_is_over,
                 "liveness",
                 "client {} ({id}) waits for ever: {:?}",
                 client.id,
-                client.books
+                client.ledger
             );
         }
     }
@@ -200,7 +200,7 @@ impl World {
         let mut due: Vec<String> = self
             .clients
             .iter()
-            .flat_map(|client| client.borrow().books.tags().collect::<Vec<_>>())
+            .flat_map(|client| client.borrow().ledger.tags().collect::<Vec<_>>())
             .collect();
         done.sort();
         due.sort();

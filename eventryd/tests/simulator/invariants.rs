@@ -34,8 +34,8 @@ impl World {
                 self.timer
             );
             let client = live.client.borrow();
-            let silence = &client.books.silence;
-            silence.check_alive(*id, live.is_anonymous, self.timer);
+            let keepalive = &client.ledger.keepalive;
+            keepalive.check_alive(*id, live.is_anonymous, self.timer);
         }
     }
 }

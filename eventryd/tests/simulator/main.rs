@@ -15,20 +15,20 @@
 )]
 
 mod accept;
-mod books;
 mod claims;
 mod client;
+mod disconnect;
 mod driver;
 mod end;
 mod invariants;
+mod keepalive;
+mod ledger;
 mod message;
 mod pipe;
 mod plan;
 mod serve;
-mod silence;
 mod situations;
 mod time;
-mod upset;
 mod wire;
 mod workers;
 mod world;

@@ -165,7 +165,7 @@ pub(crate) const PASSWORD: &[u8] = b"wonderland";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// Nothing.
-    Silence,
+    KeepaliveOracle,
     /// A reply whose body begins so.
     Success(Vec<u8>),
     /// A reply that the call failed, with this number.
@@ -228,7 +228,7 @@ impl Standing {
         let refused = |code| (Way::Refused, Due::Failure(code));
         match kind {
             Kind::Ping | Kind::Pong | Kind::OddKeepalive | Kind::NotACall => {
-                (Way::Dropped, Due::Silence)
+                (Way::Dropped, Due::KeepaliveOracle)
             }
             Kind::StrangeCall | Kind::BadStatus | Kind::UnknownProcedure => refused(wire::RPC),
             Kind::Break(_) => {

@@ -53,10 +53,10 @@ impl Transport for Pipe {
         }
         let count = arrived.min(shared.read_size);
         let mut bytes: Vec<u8> = client.to_server.drain(..count).collect();
-        let books = &mut client.books;
+        let ledger = &mut client.ledger;
         if count == 0 {
-            books.input_is_over = true;
-            books.silence.begin_end(books.silence.now);
+            ledger.input_is_over = true;
+            ledger.keepalive.begin_end(ledger.keepalive.now);
             (outcome.amount, outcome.ended) = (Amount::Short, true);
             return Ok(outcome);
         }
@@ -70,8 +70,8 @@ impl Transport for Pipe {
             });
         }
         if !bytes.is_empty() {
-            books.silence.hear();
-            books.delivered += bytes.len();
+            ledger.keepalive.hear();
+            ledger.delivered += bytes.len();
             plaintext(&bytes);
         }
         outcome.amount = if count == shared.read_size {
@@ -87,7 +87,7 @@ impl Transport for Pipe {
             &mut *self.client.borrow_mut(),
             &mut *self.shared.borrow_mut(),
         );
-        client.books.look(bytes);
+        client.ledger.look(bytes);
         if client.is_broken || client.vanished {
             return Err(reset());
         }
@@ -100,13 +100,13 @@ impl Transport for Pipe {
         };
         shared.met.partial_sends += usize::from(count < bytes.len());
         client.from_server.extend(&bytes[..count]);
-        client.books.sent += count as u64;
+        client.ledger.sent += count as u64;
         Ok(count)
     }
 
     fn flush(&mut self) -> Result<(), TransportError> {
         let client = &mut *self.client.borrow_mut();
-        client.books.look(&[]);
+        client.ledger.look(&[]);
         if client.is_broken {
             return Err(reset());
         }

@@ -1,8 +1,8 @@
 //! The simulator's stand-in for the daemon's handling of one client: inputs when the client is ready or due, the
 //! actions that follow, and the end. `Connection` and `Session` make the decisions.
 
-use crate::books::Look;
 use crate::claims::claim;
+use crate::ledger::Look;
 use crate::message::Kind;
 use crate::workers::Job;
 use crate::world::{Live, World, note};
@@ -99,7 +99,7 @@ impl World {
             self.drive(id, |live, now| {
                 for call in calls {
                     shared.borrow_mut().met.answered += 1;
-                    live.client.borrow_mut().books.complete(call.serial);
+                    live.client.borrow_mut().ledger.complete(call.serial);
                     live.complete(call.ticket, call.outcome, now);
                     live.look();
                 }
@@ -113,12 +113,12 @@ impl World {
     pub(crate) fn decide(&mut self, (id, ticket, serial): (u64, Ticket, u32)) {
         note!(self, "polkit decides on {id}");
         self.drive(id, |live, now| {
-            let books = &mut live.client.borrow_mut().books;
-            let result = match books.kind_of(serial) {
+            let ledger = &mut live.client.borrow_mut().ledger;
+            let result = match ledger.kind_of(serial) {
                 Some(Kind::Polkit { granted: true }) => AuthResult::Complete(None),
                 _ => AuthResult::Failed(RemoteError::authentication_failed()),
             };
-            books.complete(serial);
+            ledger.complete(serial);
             live.connection.authenticated(ticket, result, now);
         });
     }
@@ -129,9 +129,9 @@ impl World {
             return;
         };
         let client = Rc::clone(&live.client);
-        client.borrow_mut().books.silence.now = self.now;
-        let was_waiting = client.borrow().books.is_waiting;
-        let before = client.borrow().books.delivered;
+        client.borrow_mut().ledger.keepalive.now = self.now;
+        let was_waiting = client.borrow().ledger.is_waiting;
+        let before = client.borrow().ledger.delivered;
         input(&mut live, self.now);
         let closing = self.carry_out_actions(id, &mut live);
         let session = live.connection.session();
@@ -139,7 +139,7 @@ impl World {
             live.is_anonymous = false;
             let client = client.borrow();
             claim!(
-                client.books.standing.is_known && client.handshake == 0,
+                client.ledger.standing.is_known && client.handshake == 0,
                 "DM-1003",
                 "client {} is authenticated without a proof",
                 client.id
@@ -155,9 +155,9 @@ impl World {
             wants_read: session.wants_read(),
             unsent: session.output().len(),
         };
-        client.borrow_mut().books.check(look);
-        let was_read = client.borrow().books.delivered > before;
-        let is_full = client.borrow().books.is_full(look.unsent);
+        client.borrow_mut().ledger.check(look);
+        let was_read = client.borrow().ledger.delivered > before;
+        let is_full = client.borrow().ledger.is_full(look.unsent);
         let mut shared = self.shared.borrow_mut();
         shared.met.ping_while_throttled += usize::from(was_waiting && was_read);
         shared.met.turn_over += usize::from(look.has_more);
@@ -177,7 +177,7 @@ impl World {
                 Action::Dispatch(request) => self.handle_call(id, live, request),
                 Action::Authenticate(request) => {
                     let serial = request.serial;
-                    live.client.borrow_mut().books.hand_out(serial);
+                    live.client.borrow_mut().ledger.hand_out(serial);
                     if request.step == AuthStep::Polkit {
                         polkit = Some((id, request.ticket, serial));
                     } else {
@@ -204,7 +204,7 @@ impl World {
         let exchange = &mut live.connection.auth_mut().exchange;
         let progress = request.step.by_sasl(exchange, &shared.sasl, &nonce);
         let result = AuthResult::from(progress.expect("it is no step of polkit"));
-        live.client.borrow_mut().books.complete(request.serial);
+        live.client.borrow_mut().ledger.complete(request.serial);
         live.connection
             .authenticated(request.ticket, result, self.now);
     }
@@ -215,7 +215,7 @@ impl World {
             serial,
             call,
         } = request;
-        live.client.borrow_mut().books.hand_out(serial);
+        live.client.borrow_mut().ledger.hand_out(serial);
         let call = live.calls.prepare(call);
         let outcome = if call.may_block() {
             let urgency = match call.procedure().priority {
@@ -233,13 +233,13 @@ impl World {
                 return;
             }
             shared.met.no_worker += 1;
-            live.client.borrow_mut().books.fail(serial);
+            live.client.borrow_mut().ledger.fail(serial);
             let error = RemoteError::internal(ErrorDomain::RPC, "there is no worker");
             CallOutcome::failed(error)
         } else {
             call.run(self.now)
         };
-        live.client.borrow_mut().books.complete(serial);
+        live.client.borrow_mut().ledger.complete(serial);
         live.complete(ticket, outcome, self.now);
     }
 
@@ -263,20 +263,20 @@ impl World {
 
     fn record(&mut self, live: &mut Live, notice: &Notice) {
         let met = &mut self.shared.borrow_mut().met;
-        let books = &mut live.client.borrow_mut().books;
+        let ledger = &mut live.client.borrow_mut().ledger;
         match notice {
             Notice::Certificate(warning) => panic!("{warning}"),
             Notice::Refused { header, .. } => {
                 met.refused += 1;
-                books.refused(header.serial);
+                ledger.refused(header.serial);
             }
             Notice::Dropped { header, .. } => {
-                books.drop_message(header.program == wire::KEEPALIVE, header.serial);
+                ledger.drop_message(header.program == wire::KEEPALIVE, header.serial);
             }
             Notice::Throttled { .. } => met.throttled += 1,
             Notice::Violation(_) => {
                 met.violations += 1;
-                books.end_by_violation();
+                ledger.end_by_violation();
             }
             Notice::Expired(expiry) => live.expired = Some(*expiry),
         }
@@ -305,17 +305,17 @@ impl World {
     /// Checks that a client is closed for a reason.
     fn check_end(&mut self, live: &Live, reason: &CloseReason) {
         let (client, shared) = (live.client.borrow(), &mut *self.shared.borrow_mut());
-        let (id, books, met) = (client.id, &client.books, &mut shared.met);
+        let (id, ledger, met) = (client.id, &client.ledger, &mut shared.met);
         let unsent = live.connection.session().output().len();
         match (reason, live.expired) {
             (CloseReason::Over, Some(Expiry::Dead { .. })) => {
                 met.dead += 1;
-                let is_full = books.is_full(unsent);
-                books
-                    .silence
+                let is_full = ledger.is_full(unsent);
+                ledger
+                    .keepalive
                     .check_dead(id, client.to_server.len(), is_full);
                 claim!(
-                    !client.is_polite || !books.silence.is_pinged(),
+                    !client.is_polite || !ledger.keepalive.is_pinged(),
                     "DM-905",
                     "client {id} answers every ping, and is taken for dead"
                 );
@@ -323,30 +323,30 @@ impl World {
             (CloseReason::Over, Some(Expiry::Anonymous)) => {
                 met.anonymous += 1;
                 claim!(live.is_anonymous, "DM-603", "client {id} has authenticated");
-                books.silence.check_anonymous(id);
+                ledger.keepalive.check_anonymous(id);
             }
             (CloseReason::Over, Some(Expiry::Unfinished)) => {
                 met.unfinished += 1;
-                books.silence.check_unfinished(id);
+                ledger.keepalive.check_unfinished(id);
             }
             (CloseReason::Over, Some(Expiry::Unread { unsent })) => {
                 met.unread += 1;
                 claim!(
-                    books.is_too_much(unsent),
+                    ledger.is_too_much(unsent),
                     "DM-812",
                     "client {id} may leave {unsent} bytes unread"
                 );
             }
-            (CloseReason::Over, None) if books.is_breached => {}
+            (CloseReason::Over, None) if ledger.is_breached => {}
             (CloseReason::Over | CloseReason::Denied, _) => {
-                books.check_answered();
-                let (standing, silence) = (&books.standing, &books.silence);
+                ledger.check_answered();
+                let (standing, keepalive) = (&ledger.standing, &ledger.keepalive);
                 claim!(
-                    standing.is_over || books.input_is_over || silence.is_finishing,
+                    standing.is_over || ledger.input_is_over || keepalive.is_finishing,
                     "DM-809",
                     "client {id} has not ended the session"
                 );
-                let is_half_closed = !standing.is_over && !silence.is_finishing;
+                let is_half_closed = !standing.is_over && !keepalive.is_finishing;
                 claim!(
                     !is_half_closed || client.to_server.is_empty(),
                     "DM-809",
@@ -372,11 +372,11 @@ impl Live {
     /// Shows the ledger what the session has put out.
     fn look(&self) {
         let output = self.connection.session().output();
-        self.client.borrow_mut().books.look(output);
+        self.client.borrow_mut().ledger.look(output);
     }
 
     fn complete(&mut self, ticket: Ticket, outcome: CallOutcome, now: Time) {
-        let result = self.calls.finish(outcome);
-        self.connection.complete(ticket, result, now);
+        self.calls.keep(outcome.opened);
+        self.connection.complete(ticket, outcome.result, now);
     }
 }

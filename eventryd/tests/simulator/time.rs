@@ -34,7 +34,7 @@ impl World {
         if self.timer.is_some_and(|timer| timer < to) {
             self.shared.borrow_mut().met.late += 1;
             for live in self.live.values() {
-                live.client.borrow_mut().books.silence.was_late = true;
+                live.client.borrow_mut().ledger.keepalive.was_late = true;
             }
         }
         self.now = to;

@@ -1,8 +1,8 @@
 //! One world: a daemon's decisions, its clients, and a scheduler that picks what happens next.
 
-use crate::books::Books;
 use crate::client::{Client, Temper};
 use crate::driver::{Done, Hypervisor};
+use crate::ledger::Ledger;
 use crate::message::{PASSWORD, Standing, USER};
 use crate::pipe::{ClientCell, Pipe, Shared};
 use crate::plan::{Config, Service};
@@ -180,7 +180,7 @@ impl World {
             27 => self.answer_a_question(),
             28..=29 => drop(self.fire()),
             30 => drop(self.admit_in_time()),
-            31 if self.has_faults && self.rng.one_in(3) => self.upset(),
+            31 if self.has_faults && self.rng.one_in(3) => self.disturb(),
             _ => self.serve_one(),
         }
     }
@@ -214,9 +214,9 @@ impl World {
         standing.is_root = peer == Peer::User(Some(0));
         standing.hostname = self.driver_hostname();
         let cap = self.config.limits.max_frame_before_auth as usize;
-        let books = Books::new(id, cap, standing);
+        let ledger = Ledger::new(id, cap, standing);
         let room = 28 + self.rng.below(2_000);
-        let mut client = Client::new((id, peer), temper, self.rng.fork(), room, books);
+        let mut client = Client::new((id, peer), temper, self.rng.fork(), room, ledger);
         if service.shakes_hands {
             client.shake_hands(1 + self.rng.below(60));
         }

@@ -210,9 +210,11 @@ impl Play {
     /// is served always gets there.
     fn finish(&mut self) {
         while !self.is_closed && self.has_work() {
-            self.act(Then::AnswerOldest);
-            self.act(Then::Send(usize::MAX));
-            self.settle();
+            for then in [Then::AnswerOldest, Then::Send(usize::MAX)] {
+                self.act(then);
+                // A breach of the protocol has to be found at the same step, however the input is cut.
+                self.settle();
+            }
         }
         self.note();
         if !self.is_closed {

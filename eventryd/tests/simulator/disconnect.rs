@@ -6,7 +6,7 @@ use crate::world::{World, note};
 
 impl World {
     /// Something goes wrong, or somebody changes the configuration, or stops the daemon.
-    pub(crate) fn upset(&mut self) {
+    pub(crate) fn disturb(&mut self) {
         match self.rng.below(12) {
             0..=3 => {
                 let ids: Vec<u64> = self.live.keys().copied().collect();

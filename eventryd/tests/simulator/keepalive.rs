@@ -1,12 +1,12 @@
 //! The oracle of one client's times: when it was heard, and when it must be gone.
 
-use crate::books::Look;
 use crate::claims::claim;
+use crate::ledger::Look;
 use eventry::Time;
 use std::time::Duration;
 
 #[derive(Debug, Default)]
-pub(crate) struct Silence {
+pub(crate) struct KeepaliveOracle {
     pub(crate) now: Time,
     interval: Duration,
     count: u32,
@@ -29,14 +29,14 @@ pub(crate) struct Silence {
     pub(crate) is_finishing: bool,
 }
 
-impl Silence {
+impl KeepaliveOracle {
     pub(crate) fn new(
         accepted: Time,
         auth_timeout: Duration,
         (interval, count): (Duration, u32),
         linger: Duration,
-    ) -> Silence {
-        Silence {
+    ) -> KeepaliveOracle {
+        KeepaliveOracle {
             now: accepted,
             interval,
             count,
@@ -79,7 +79,7 @@ impl Silence {
         self.count > 0
     }
 
-    /// When its silence began to count.
+    /// When its keepalive began to count.
     fn since(&self) -> Time {
         self.watched
             .map_or(self.heard, |watched| watched.max(self.heard))

@@ -1,8 +1,8 @@
 //! The oracle of one client: what it sent, what was made of it, and what it must still get. Plain lists.
 
 use crate::claims::claim;
+use crate::keepalive::KeepaliveOracle;
 use crate::message::{Due, Kind, Standing, Way};
-use crate::silence::Silence;
 use crate::wire::{self, Head};
 
 /// What one client may use, as far as the claims are concerned.
@@ -25,7 +25,7 @@ struct Message {
 }
 
 #[derive(Debug)]
-pub(crate) struct Books {
+pub(crate) struct Ledger {
     id: u64,
     terms: Terms,
     messages: Vec<Message>,
@@ -47,7 +47,7 @@ pub(crate) struct Books {
     pongs: usize,
     odd: usize,
     largest: usize,
-    pub(crate) silence: Silence,
+    pub(crate) keepalive: KeepaliveOracle,
     /// It sends no more, or nothing more is taken from it.
     pub(crate) input_is_over: bool,
     pub(crate) is_waiting: bool,
@@ -65,10 +65,10 @@ pub(crate) struct Look {
     pub(crate) unsent: usize,
 }
 
-impl Books {
-    /// The books of a client that has not been accepted.
-    pub(crate) fn new(id: u64, longest_while_anonymous: usize, standing: Standing) -> Books {
-        Books {
+impl Ledger {
+    /// The ledger of a client that has not been accepted.
+    pub(crate) fn new(id: u64, longest_while_anonymous: usize, standing: Standing) -> Ledger {
+        Ledger {
             id,
             terms: Terms {
                 max_requests: 0,
@@ -87,7 +87,7 @@ impl Books {
             pongs: 0,
             odd: 0,
             largest: 0,
-            silence: Silence::default(),
+            keepalive: KeepaliveOracle::default(),
             input_is_over: false,
             is_waiting: false,
             longest_while_anonymous,
@@ -96,8 +96,8 @@ impl Books {
     }
 
     /// The client is accepted, on these terms.
-    pub(crate) fn accept(&mut self, terms: Terms, max_failures: u32, silence: Silence) {
-        (self.terms, self.silence) = (terms, silence);
+    pub(crate) fn accept(&mut self, terms: Terms, max_failures: u32, keepalive: KeepaliveOracle) {
+        (self.terms, self.keepalive) = (terms, keepalive);
         self.standing.max_failures = max_failures;
     }
 
@@ -161,15 +161,15 @@ impl Books {
             self.before_open = Some(before);
         }
         // A message that is dropped has had its answer.
-        next.is_answered = due == Due::Silence;
+        next.is_answered = due == Due::KeepaliveOracle;
         next.due = Some(due);
         let asks = next.kind == Kind::AskKeepalive;
-        let now = self.silence.now;
+        let now = self.keepalive.now;
         if asks && way == Way::Answered {
-            self.silence.watch(now);
+            self.keepalive.watch(now);
         }
         if self.standing.is_over {
-            self.silence.begin_end(now);
+            self.keepalive.begin_end(now);
         }
     }
 
@@ -255,7 +255,7 @@ impl Books {
         self.in_progress.retain(|own| *own != serial);
         if self.ends_with == Some(serial) {
             self.standing.is_over = true;
-            self.silence.begin_end(self.silence.now);
+            self.keepalive.begin_end(self.keepalive.now);
         }
     }
 
@@ -285,7 +285,7 @@ impl Books {
         let id = self.id;
         if head.program == wire::KEEPALIVE {
             match head.procedure {
-                1 => self.silence.ping(id),
+                1 => self.keepalive.ping(id),
                 _ => {
                     claim!(
                         head == Head::keepalive(2),
@@ -331,7 +331,7 @@ impl Books {
     /// Checks where the client stands once nothing moves any more.
     pub(crate) fn check(&mut self, look: Look) {
         let id = self.id;
-        self.silence.settle(look, !self.in_progress.is_empty());
+        self.keepalive.settle(look, !self.in_progress.is_empty());
         let cap = self
             .terms
             .max_tx_bytes
