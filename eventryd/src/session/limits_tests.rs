@@ -81,6 +81,24 @@ fn messages_left_for_another_turn_are_answered_before_the_end() {
 }
 
 #[test]
+fn session_that_closes_has_no_more_messages() {
+    let mut session = session(1 << 20);
+    let mut bytes = hostnames(CALLS);
+    let close = Call::ConnectClose(());
+    write_message(&mut bytes, Header::call(close.procedure(), 2), |_| {}).unwrap();
+    session.receive(Time::ZERO, &bytes);
+    session.begin_turn();
+    take(&mut session, Some(1));
+    assert!(session.has_more(), "the close is left for another turn");
+    session.begin_turn();
+    take(&mut session, None);
+    assert_eq!(session.state(), SessionState::Closing);
+    assert!(session.wants_write() && !session.should_close());
+    // Otherwise the loop would not sleep while the client does not read.
+    assert!(!session.has_more());
+}
+
+#[test]
 fn pings_count_as_messages_of_a_turn() {
     let mut session = session(1 << 20);
     let mut pings = Vec::new();

@@ -215,10 +215,11 @@ impl Session {
         self.budget = self.limits.max_client_requests.get();
     }
 
-    /// Tests if [`poll`](Self::poll) has stopped because the messages of this turn are used up.
+    /// Tests if [`poll`](Self::poll) has stopped because the messages of this turn are used up. A session that does
+    /// not serve takes no more messages.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        self.halt == Halt::Budget
+        self.state == SessionState::Serving && self.halt == Halt::Budget
     }
 
     /// Returns the next event; `None` until more bytes arrive, a call is answered, output is sent or, if the session

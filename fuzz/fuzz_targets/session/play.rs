@@ -52,6 +52,8 @@ struct Play {
     grants: bool,
     is_identified: bool,
     is_closed: bool,
+    /// The number of bytes that the client has sent.
+    received: usize,
     seen: Seen,
 }
 
@@ -73,12 +75,14 @@ pub(crate) fn play(script: &Script, pieces: &[usize]) -> Seen {
         grants: false,
         is_identified: false,
         is_closed: false,
+        received: 0,
         seen: Seen::default(),
     };
     for step in &script.steps {
         if play.is_closed {
             break;
         }
+        play.received += step.sent.len();
         play.pipe.borrow_mut().unread.extend_from_slice(&step.sent);
         play.settle();
         play.act(step.then);
@@ -93,7 +97,11 @@ pub(crate) fn play(script: &Script, pieces: &[usize]) -> Seen {
 impl Play {
     /// Has turns begun until the connection waits for something else than its input.
     fn settle(&mut self) {
+        // A turn reads at least a byte or takes at least one of the messages that were received.
+        let mut turns_left = 2 * self.received + 16;
         while !self.is_closed && self.is_ready() {
+            assert!(turns_left > 0, "the connection asks for turns without an end");
+            turns_left -= 1;
             self.connection.on_ready(Events::READABLE, Time::ZERO);
             self.pull();
         }
