@@ -17,6 +17,9 @@ def write_seeds(seeds):
     """Write what `seeds` yields for the messages of each trace, (suffix, seed), to the directory named."""
     corpus = pathlib.Path(sys.argv[1])
     corpus.mkdir(parents=True, exist_ok=True)
-    for trace in sorted((FUZZ.parent / "eventryd" / "tests" / "traces").glob("*.json")):
+    traces = sorted((FUZZ.parent / "eventryd" / "tests" / "traces").glob("*.json"))
+    if not traces:
+        sys.exit("recorded.py: no recorded sessions found")
+    for trace in traces:
         for suffix, seed in seeds(messages(trace)):
             (corpus / f"{trace.stem}-{suffix}").write_bytes(seed)

@@ -39,7 +39,10 @@ def recorded(trace):
 def main():
     corpus = pathlib.Path(sys.argv[1])
     corpus.mkdir(parents=True, exist_ok=True)
-    for trace in sorted((FUZZ.parent / "tests" / "traces" / "sasl").glob("*.json")):
+    traces = sorted((FUZZ.parent / "eventryd" / "tests" / "traces" / "sasl").glob("*.json"))
+    if not traces:
+        sys.exit("sasl_seeds.py: no recorded sessions found")
+    for trace in traces:
         (corpus / trace.stem).write_bytes(recorded(trace))
     begin = step(INIT) + step(BEGIN | RIGHT, b"nonce")
     right, wrong = step(PROVE | RIGHT), step(PROVE)
