@@ -36,7 +36,7 @@ fuzz_target!(|script: Script| {
 
 /// What became of a connection.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Seen {
+struct Outcome {
     plaintext: Vec<u8>,
     /// What the client understood of what it was sent: the byte 1, and its own messages back.
     answers: Vec<u8>,
@@ -46,12 +46,12 @@ struct Seen {
 }
 
 /// Plays the script. What arrives comes in these pieces.
-fn play(script: &Script, pieces: Option<&[u8]>) -> Seen {
+fn play(script: &Script, pieces: Option<&[u8]>) -> Outcome {
     let version = usize::from(script.old);
     let config = &CLIENTS[version][usize::from(script.with_certificate)];
     let mut client = ClientConnection::new(Arc::clone(config), server_name()).expect("a client");
     let mut session = CONTEXT.accept().expect("a session");
-    let mut seen = Seen::default();
+    let mut outcome = Outcome::default();
     let mut sent = 0;
     let mut unsent = script.messages.iter();
     loop {
@@ -60,34 +60,39 @@ fn play(script: &Script, pieces: Option<&[u8]>) -> Seen {
             client.write_tls(&mut flight).expect("memory");
         }
         if flight.is_empty() {
-            let is_open = seen.opened && !client.is_handshaking();
+            let is_open = outcome.opened && !client.is_handshaking();
             let Some(message) = unsent.next().filter(|_| is_open) else {
                 break;
             };
             client.writer().write_all(message).expect("memory");
             continue;
         }
-        if seen.opened {
+        if outcome.opened {
             let damaged = usize::from(script.damage.0).checked_sub(sent);
             if let Some(byte) = damaged.and_then(|at| flight.get_mut(at)) {
                 *byte ^= script.damage.1;
             }
             sent += flight.len();
         }
-        if !receive(&mut session, &flight, pieces, &mut seen) {
-            seen.failed = true;
+        if !receive(&mut session, &flight, pieces, &mut outcome) {
+            outcome.failed = true;
             break;
         }
-        if !answer(&mut session, &mut client, &mut seen.answers) {
+        if !answer(&mut session, &mut client, &mut outcome.answers) {
             break;
         }
     }
-    seen.name = session.peer().map(|peer| peer.name.clone());
-    seen
+    outcome.name = session.peer().map(|peer| peer.name.clone());
+    outcome
 }
 
 /// Hands bytes to the server; whether it goes on.
-fn receive(session: &mut TlsSession, bytes: &[u8], pieces: Option<&[u8]>, seen: &mut Seen) -> bool {
+fn receive(
+    session: &mut TlsSession,
+    bytes: &[u8],
+    pieces: Option<&[u8]>,
+    outcome: &mut Outcome,
+) -> bool {
     let mut rest = bytes;
     let mut lengths = pieces.unwrap_or_default().iter().cycle();
     while !rest.is_empty() {
@@ -96,13 +101,13 @@ fn receive(session: &mut TlsSession, bytes: &[u8], pieces: Option<&[u8]>, seen: 
             .map_or(rest.len(), |length| usize::from(*length) + 1);
         let (piece, later) = rest.split_at(length.min(rest.len()));
         rest = later;
-        let before = seen.plaintext.len();
-        let received = session.receive(piece, |bytes| seen.plaintext.extend_from_slice(bytes));
+        let before = outcome.plaintext.len();
+        let received = session.receive(piece, |bytes| outcome.plaintext.extend_from_slice(bytes));
         let Ok(received) = received else {
             return false;
         };
-        seen.opened |= received.opened;
-        let echo = &seen.plaintext[before..];
+        outcome.opened |= received.opened;
+        let echo = &outcome.plaintext[before..];
         assert!(echo.is_empty() || session.is_open(), "nobody was let in");
         session.send(echo);
     }

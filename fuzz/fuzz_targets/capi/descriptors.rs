@@ -10,7 +10,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-/// How many there are at most; an input may close them and open others.
+/// RemovalKind many there are at most; an input may close them and open others.
 const MOST: usize = 8;
 
 #[derive(Default)]

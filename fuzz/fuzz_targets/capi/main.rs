@@ -8,18 +8,18 @@
 
 #![no_main]
 
-mod book;
 mod callbacks;
 mod descriptors;
 mod errno;
+mod ledger;
 mod perform;
-mod tape;
+mod script;
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(steps) = tape::read(&mut Unstructured::new(bytes)) {
+    if let Ok(steps) = script::read(&mut Unstructured::new(bytes)) {
         perform::play(steps);
     }
 });

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use eventry::{Events, HandleId, Time, TimeoutId};
 
-use crate::scene::Scene;
-use crate::tape::Side;
+use crate::script::Side;
+use crate::world::World;
 
 /// What counts all that happens: later is greater.
 pub(crate) type Stamp = u64;
@@ -16,8 +16,8 @@ pub(crate) type Stamp = u64;
 pub(crate) struct Entry {
     pub(crate) side: Side,
     pub(crate) kind: Kind,
-    pub(crate) life: Life,
-    pub(crate) meddles: bool,
+    pub(crate) state: State,
+    pub(crate) acts_on_free: bool,
     pub(crate) running: bool,
     pub(crate) freed: bool,
     pub(crate) source_dropped: bool,
@@ -44,7 +44,7 @@ pub(crate) enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
+pub(crate) enum State {
     /// It is being added.
     Offered,
     Registered,
@@ -55,12 +55,12 @@ pub(crate) enum Life {
 
 impl Entry {
     pub(crate) fn is_registered(&self) -> bool {
-        self.life == Life::Registered
+        self.state == State::Registered
     }
 
     /// Whether it was removed and waits to be freed.
     pub(crate) fn is_pending(&self) -> bool {
-        matches!(self.life, Life::Removed(_)) && !self.freed
+        matches!(self.state, State::Removed(_)) && !self.freed
     }
 
     /// When it is to be called next; of a timeout that is armed.
@@ -94,12 +94,12 @@ impl Entry {
 
 /// What a callback owns: its drop is the free call.
 pub(crate) struct Payload {
-    pub(crate) scene: Arc<Scene>,
+    pub(crate) world: Arc<World>,
     pub(crate) index: usize,
 }
 
 impl Drop for Payload {
     fn drop(&mut self) {
-        self.scene.freed(self.index);
+        self.world.freed(self.index);
     }
 }

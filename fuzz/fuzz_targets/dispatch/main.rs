@@ -9,24 +9,24 @@
 
 #![no_main]
 
-mod book;
 mod calls;
 mod entry;
+mod ledger;
 mod probe;
-mod scene;
-mod tape;
+mod script;
 mod waits;
+mod world;
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
-use scene::Scene;
-use tape::Tape;
+use script::Script;
+use world::World;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(tape) = Tape::read(&mut Unstructured::new(bytes)) else {
+    let Ok(script) = Script::read(&mut Unstructured::new(bytes)) else {
         return;
     };
-    let scene = Scene::new(tape);
-    scene.play();
-    scene.wind_up();
+    let world = World::new(script);
+    world.play();
+    world.finish();
 });

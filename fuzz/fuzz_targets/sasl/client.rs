@@ -65,8 +65,8 @@ impl Client {
         }
     }
 
-    pub(crate) fn carry_out(&mut self, step: &Step<'_>) {
-        let was_known = self.session.is_authenticated();
+    pub(crate) fn apply(&mut self, step: &Step<'_>) {
+        let was_authenticated = self.session.is_authenticated();
         let serves = self.session.state() == SessionState::Serving;
         match step {
             Step::Init => self.call(&Call::AuthSaslInit(())),
@@ -84,18 +84,28 @@ impl Client {
             Step::Answer(data) => self.answer(data.to_vec()),
             Step::Prove(knows, at, change) => {
                 let must = self.prove(*knows, *at, *change);
-                let is_known = self.session.is_authenticated();
-                if must && serves && !was_known {
-                    assert_eq!(is_known, self.is_allowed, "who has the proof is let in");
+                let is_authenticated = self.session.is_authenticated();
+                if must && serves && !was_authenticated {
+                    assert_eq!(
+                        is_authenticated, self.is_allowed,
+                        "who has the proof is let in"
+                    );
                 }
                 let may = *knows && *change == 0 && self.is_allowed;
-                assert!(was_known || !is_known || may, "without the proof");
+                assert!(
+                    was_authenticated || !is_authenticated || may,
+                    "without the proof"
+                );
             }
             Step::Raw(procedure, payload) => self.raw(*procedure, payload),
-            Step::Open => self.open(was_known && serves),
+            Step::Open => self.open(was_authenticated && serves),
         }
         if !matches!(step, Step::Prove(..)) {
-            assert_eq!(self.session.is_authenticated(), was_known, "{step:?}");
+            assert_eq!(
+                self.session.is_authenticated(),
+                was_authenticated,
+                "{step:?}"
+            );
         }
         if !matches!(step, Step::Begin(..)) {
             self.is_next = false;
@@ -153,12 +163,12 @@ impl Client {
     }
 
     /// Whoever is not known is refused.
-    fn open(&mut self, is_known: bool) {
+    fn open(&mut self, is_authenticated: bool) {
         let name = Some("test:///default".into());
         let before = self.answers.len();
         self.call(&Call::ConnectOpen(ConnectOpenArgs { name, flags: 0 }));
         for (status, _) in &self.answers[before..] {
-            assert_eq!(*status == Status::Ok, is_known);
+            assert_eq!(*status == Status::Ok, is_authenticated);
         }
     }
 

@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let mut client = Client::new(choice);
     for step in steps(data) {
-        client.carry_out(&step);
+        client.apply(&step);
     }
 });
 

@@ -20,17 +20,17 @@ const LONGEST_ANSWER: usize = 8_192;
 
 /// All that can be seen from outside.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct Observation {
     /// Everything handed out and logged.
     actions: Vec<String>,
     /// Everything sent to the client.
     sent: Vec<u8>,
     /// The state after each step.
-    stands: Vec<Stand>,
+    snapshots: Vec<Snapshot>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Stand {
+struct Snapshot {
     actions: usize,
     unsent: usize,
     in_progress: usize,
@@ -54,11 +54,11 @@ struct Play {
     is_closed: bool,
     /// The number of bytes that the client has sent.
     received: usize,
-    seen: Seen,
+    observed: Observation,
 }
 
 /// Plays the script until the connection is closed.
-pub(crate) fn play(script: &Script, pieces: &[usize]) -> Seen {
+pub(crate) fn play(script: &Script, pieces: &[usize]) -> Observation {
     let pipe = Rc::new(RefCell::new(PipeState {
         pieces: pieces.to_vec(),
         ..PipeState::default()
@@ -76,7 +76,7 @@ pub(crate) fn play(script: &Script, pieces: &[usize]) -> Seen {
         is_identified: false,
         is_closed: false,
         received: 0,
-        seen: Seen::default(),
+        observed: Observation::default(),
     };
     for step in &script.steps {
         if play.is_closed {
@@ -84,19 +84,19 @@ pub(crate) fn play(script: &Script, pieces: &[usize]) -> Seen {
         }
         play.received += step.sent.len();
         play.pipe.borrow_mut().unread.extend_from_slice(&step.sent);
-        play.settle();
+        play.run_turns();
         play.act(step.then);
-        play.settle();
-        play.note();
+        play.run_turns();
+        play.record_snapshot();
     }
     play.finish();
-    play.seen.sent = play.pipe.take().sent;
-    play.seen
+    play.observed.sent = play.pipe.take().sent;
+    play.observed
 }
 
 impl Play {
     /// Has turns begun until the connection waits for something else than its input.
-    fn settle(&mut self) {
+    fn run_turns(&mut self) {
         // A turn reads at least a byte or takes at least one of the messages that were received.
         let mut turns_left = 2 * self.received + 16;
         while !self.is_closed && self.is_ready() {
@@ -127,7 +127,7 @@ impl Play {
                 }
                 continue;
             }
-            self.seen.actions.push(format!("{action:?}"));
+            self.observed.actions.push(format!("{action:?}"));
             match action {
                 Action::Dispatch(request) => self.waiting.push(request),
                 Action::Authenticate(request) => {
@@ -201,10 +201,10 @@ impl Play {
         self.pipe.borrow_mut().room = 0;
     }
 
-    fn note(&mut self) {
+    fn record_snapshot(&mut self) {
         let session = self.connection.session();
-        self.seen.stands.push(Stand {
-            actions: self.seen.actions.len(),
+        self.observed.snapshots.push(Snapshot {
+            actions: self.observed.actions.len(),
             unsent: session.output().len(),
             in_progress: session.calls_in_progress(),
             state: session.state(),
@@ -221,18 +221,18 @@ impl Play {
             for then in [Then::AnswerOldest, Then::Send(usize::MAX)] {
                 self.act(then);
                 // A breach of the protocol has to be found at the same step, however the input is cut.
-                self.settle();
+                self.run_turns();
             }
         }
-        self.note();
+        self.record_snapshot();
         if !self.is_closed {
             let is_read = self.pipe.borrow().unread.is_empty();
             assert!(is_read, "an idle connection does not read");
             self.pipe.borrow_mut().ended = true;
-            self.settle();
+            self.run_turns();
             assert!(self.is_closed);
         }
-        self.note();
+        self.record_snapshot();
     }
 
     fn has_work(&self) -> bool {

@@ -24,12 +24,12 @@ pub(crate) enum Id {
 pub(crate) struct Shape {
     pub(crate) has_callback: bool,
     pub(crate) has_free: bool,
-    pub(crate) meddles: bool,
+    pub(crate) acts_on_free: bool,
 }
 
 /// Which removal.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum How {
+pub(crate) enum RemovalKind {
     Plain,
     Status,
     Wait,
@@ -39,10 +39,10 @@ pub(crate) enum How {
 pub(crate) enum Step {
     AddHandle(Fd, c_int, Shape),
     UpdateHandle(Id, c_int),
-    RemoveHandle(Id, How),
+    RemoveHandle(Id, RemovalKind),
     AddTimeout(c_int, Shape),
     UpdateTimeout(Id, c_int),
-    RemoveTimeout(Id, How),
+    RemoveTimeout(Id, RemovalKind),
     /// A turn that does not wait; inside another one it is refused.
     RunOnce,
     /// The same through the function that runs until it is stopped.
@@ -79,8 +79,8 @@ fn step(from: &mut Unstructured<'_>) -> Result<Step> {
         }
         7..=8 => Step::UpdateHandle(id(from)?, events(from)?),
         9..=12 => {
-            let how = how(from.arbitrary()?);
-            Step::RemoveHandle(id(from)?, how)
+            let kind = removal_kind(from.arbitrary()?);
+            Step::RemoveHandle(id(from)?, kind)
         }
         13..=16 => {
             let word: u8 = from.arbitrary()?;
@@ -88,8 +88,8 @@ fn step(from: &mut Unstructured<'_>) -> Result<Step> {
         }
         17..=18 => Step::UpdateTimeout(id(from)?, milliseconds(from)?),
         19..=21 => {
-            let how = how(from.arbitrary()?);
-            Step::RemoveTimeout(id(from)?, how)
+            let kind = removal_kind(from.arbitrary()?);
+            Step::RemoveTimeout(id(from)?, kind)
         }
         22..=26 => Step::RunOnce,
         27 => Step::Run,
@@ -153,14 +153,14 @@ fn shape(word: u8) -> Shape {
     Shape {
         has_callback: word & 7 != 7,
         has_free: word & 0x30 != 0x30,
-        meddles: word & 0xc0 == 0xc0,
+        acts_on_free: word & 0xc0 == 0xc0,
     }
 }
 
-fn how(word: u8) -> How {
+fn removal_kind(word: u8) -> RemovalKind {
     match word % 3 {
-        0 => How::Plain,
-        1 => How::Status,
-        _ => How::Wait,
+        0 => RemovalKind::Plain,
+        1 => RemovalKind::Status,
+        _ => RemovalKind::Wait,
     }
 }

@@ -6,13 +6,13 @@ use std::os::fd::RawFd;
 
 use crate::descriptors::Descriptors;
 use crate::errno::{EDEADLK, EINVAL};
-use crate::tape::{How, Id, Shape};
+use crate::script::{Id, RemovalKind, Shape};
 
 /// Errors and hang-ups come unasked.
 const UNASKED: c_int = 12;
 
 #[derive(Default)]
-pub(crate) struct Book {
+pub(crate) struct Ledger {
     pub(crate) entries: Vec<Entry>,
     /// Whether some function is going on that may call nothing.
     pub(crate) in_operation: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Book {
     /// What must be called in the turn unless somebody changes it.
     due: Vec<usize>,
     /// Numbers that were closed while they were watched. What they are ready for is anybody's guess.
-    pub(crate) tampered: BTreeSet<RawFd>,
+    pub(crate) unpredictable: BTreeSet<RawFd>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ pub(crate) struct Entry {
     called_in: u64,
 }
 
-impl Book {
+impl Ledger {
     /// Notes what is being added, before it has an id.
     pub(crate) fn offer(&mut self, kind: Kind, shape: Shape) -> usize {
         self.entries.push(Entry {
@@ -102,11 +102,11 @@ impl Book {
     }
 
     /// What a removal must answer.
-    pub(crate) fn removal(&self, found: Option<usize>, how: How) -> Result<c_int, c_int> {
+    pub(crate) fn removal(&self, found: Option<usize>, kind: RemovalKind) -> Result<c_int, c_int> {
         let index = found.ok_or(EINVAL)?;
-        match (how, self.entries[index].running) {
-            (How::Wait, true) => Err(EDEADLK),
-            (How::Status, true) => Ok(1),
+        match (kind, self.entries[index].running) {
+            (RemovalKind::Wait, true) => Err(EDEADLK),
+            (RemovalKind::Status, true) => Ok(1),
             _ => Ok(0),
         }
     }
@@ -155,7 +155,7 @@ impl Book {
         } else {
             found & (interest | UNASKED)
         };
-        (!self.tampered.contains(&fd)).then_some(share)
+        (!self.unpredictable.contains(&fd)).then_some(share)
     }
 
     pub(crate) fn turn_ends(&mut self) {
@@ -163,11 +163,11 @@ impl Book {
         let knows_what_is_ready = self.found.is_some();
         for index in std::mem::take(&mut self.due) {
             let entry = &self.entries[index];
-            let tampered = match entry.kind {
-                Kind::Handle { fd, .. } => !knows_what_is_ready || self.tampered.contains(&fd),
+            let unpredictable = match entry.kind {
+                Kind::Handle { fd, .. } => !knows_what_is_ready || self.unpredictable.contains(&fd),
                 Kind::Timeout { .. } => false,
             };
-            let excused = entry.touched || !entry.registered || tampered;
+            let excused = entry.touched || !entry.registered || unpredictable;
             let called = entry.called_in == self.turns;
             assert!(called || excused, "due and not called: {entry:?}");
         }

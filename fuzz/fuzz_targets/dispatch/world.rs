@@ -7,21 +7,21 @@ use std::time::Duration;
 use eventry::poller::model::Model;
 use eventry::{EventLoop, Registry, RunError, Stopper};
 
-use crate::book::{Book, Run};
-use crate::probe::{Place, ProbePoller};
-use crate::tape::{Actors, Ending, Op, Side, Step, Tape};
+use crate::ledger::{Ledger, Run};
+use crate::probe::{ProbePoller, WorldCell};
+use crate::script::{Actors, Ending, Op, Script, Side, Step};
 
 pub(crate) type ProbeLoop = EventLoop<ProbePoller>;
 
-pub(crate) struct Scene {
+pub(crate) struct World {
     pub(crate) actors: Actors,
-    pub(crate) desks: [Desk; 2],
+    pub(crate) loops: [TestLoop; 2],
     steps: Mutex<VecDeque<Step>>,
-    book: Mutex<Book>,
+    ledger: Mutex<Ledger>,
 }
 
 /// A loop, and what acts on it.
-pub(crate) struct Desk {
+pub(crate) struct TestLoop {
     /// Locked by whoever is in a turn of it.
     event_loop: Mutex<Option<ProbeLoop>>,
     pub(crate) registry: Registry<ProbePoller>,
@@ -29,45 +29,45 @@ pub(crate) struct Desk {
     pub(crate) model: Model,
 }
 
-impl Scene {
-    pub(crate) fn new(tape: Tape) -> Arc<Scene> {
-        let place = Place::default();
-        let scene = Arc::new(Scene {
-            actors: tape.actors,
-            desks: [0, 1].map(|side| Desk::new(side, &place)),
-            steps: Mutex::new(tape.steps),
-            book: Mutex::default(),
+impl World {
+    pub(crate) fn new(script: Script) -> Arc<World> {
+        let world_cell = WorldCell::default();
+        let world = Arc::new(World {
+            actors: script.actors,
+            loops: [0, 1].map(|side| TestLoop::new(side, &world_cell)),
+            steps: Mutex::new(script.steps),
+            ledger: Mutex::default(),
         });
-        let known = place.set(Arc::downgrade(&scene));
-        known.expect("the place is new");
+        let known = world_cell.set(Arc::downgrade(&world));
+        known.expect("the world_cell is new");
         for side in [0, 1] {
-            scene.set_hooks(side);
+            world.set_hooks(side);
         }
-        scene
+        world
     }
 
-    fn set_hooks(self: &Arc<Scene>, side: Side) {
-        let mut event_loop = lock(&self.desks[side].event_loop);
+    fn set_hooks(self: &Arc<World>, side: Side) {
+        let mut event_loop = lock(&self.loops[side].event_loop);
         let event_loop = event_loop.as_mut().expect("it is new");
-        let scene = Arc::clone(self);
-        event_loop.set_before_wait(move || scene.before_wait(side));
-        let scene = Arc::clone(self);
-        event_loop.set_after_dispatch(move || scene.after_dispatch(side));
+        let world = Arc::clone(self);
+        event_loop.set_before_wait(move || world.before_wait(side));
+        let world = Arc::clone(self);
+        event_loop.set_after_dispatch(move || world.after_dispatch(side));
     }
 
-    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
-        lock(&self.book)
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.ledger)
     }
 
     /// Carries the tape out to its end.
-    pub(crate) fn play(self: &Arc<Scene>) {
+    pub(crate) fn play(self: &Arc<World>) {
         while let Some(step) = self.next_step() {
             self.perform(step);
         }
     }
 
     /// What somebody does until the tape says that he is done.
-    pub(crate) fn act(self: &Arc<Scene>) -> Ending {
+    pub(crate) fn act(self: &Arc<World>) -> Ending {
         while let Some(step) = self.next_step() {
             if let Op::End(ending) = step.op {
                 return ending;
@@ -78,7 +78,7 @@ impl Scene {
     }
 
     /// A last turn each, and the end of both loops.
-    pub(crate) fn wind_up(self: &Arc<Scene>) {
+    pub(crate) fn finish(self: &Arc<World>) {
         for side in [0, 1] {
             self.turn(side, Some(Duration::ZERO));
         }
@@ -86,8 +86,8 @@ impl Scene {
             self.close(side);
         }
         for side in [0, 1] {
-            self.book().check_end(side);
-            assert!(self.desks[side].registry.is_idle());
+            self.ledger().check_end(side);
+            assert!(self.loops[side].registry.is_idle());
         }
     }
 
@@ -95,23 +95,25 @@ impl Scene {
         lock(&self.steps).pop_front()
     }
 
-    fn perform(self: &Arc<Scene>, Step { side, op }: Step) {
-        let desk = &self.desks[side];
+    fn perform(self: &Arc<World>, Step { side, op }: Step) {
+        let test_loop = &self.loops[side];
         match op {
             Op::SetReady { fd, events } => {
-                desk.model.set_ready(fd, events);
-                self.book().sides[side].ready[fd as usize] = events;
+                test_loop.model.set_ready(fd, events);
+                self.ledger().sides[side].ready[fd as usize] = events;
             }
-            Op::Advance(by) => desk.model.advance(by),
+            Op::Advance(by) => test_loop.model.advance(by),
             Op::Stop => self.stop(side),
             Op::Refuse(refuses) => {
                 let error = refuses.then_some(std::io::ErrorKind::PermissionDenied);
-                desk.model.refuse_registrations(error);
-                self.book().sides[side].refused_ever |= refuses;
+                test_loop.model.refuse_registrations(error);
+                self.ledger().sides[side].refused_ever |= refuses;
             }
-            Op::FailNextWait => desk.model.fail_next_wait(std::io::ErrorKind::OutOfMemory),
-            Op::Haunt { fd, events } => desk.model.haunt(fd, events),
-            Op::Exorcise => desk.model.exorcise(),
+            Op::FailNextWait => test_loop
+                .model
+                .fail_next_wait(std::io::ErrorKind::OutOfMemory),
+            Op::MakeStale { fd, events } => test_loop.model.haunt(fd, events),
+            Op::ClearStale => test_loop.model.exorcise(),
             Op::Turn(limit) => self.turn(side, limit),
             Op::Run => self.run(side),
             Op::Drain => self.drain(side),
@@ -122,15 +124,15 @@ impl Scene {
     }
 
     pub(crate) fn stop(&self, side: Side) {
-        self.operation(|| self.desks[side].stopper.stop());
-        self.book().sides[side].stop = true;
+        self.operation(|| self.loops[side].stopper.stop());
+        self.ledger().sides[side].stop = true;
     }
 
     /// Runs an operation of a registry, in which nothing may be called or dropped.
     pub(crate) fn operation<T>(&self, operation: impl FnOnce() -> T) -> T {
-        self.book().in_operation = true;
+        self.ledger().in_operation = true;
         let result = operation();
-        self.book().in_operation = false;
+        self.ledger().in_operation = false;
         result
     }
 
@@ -148,13 +150,13 @@ impl Scene {
             ..Run::default()
         };
         if self.with_loop(side, run, ProbeLoop::run) {
-            self.book().sides[side].stop = false;
+            self.ledger().sides[side].stop = false;
         }
     }
 
     fn drain(&self, side: Side) {
         if self.with_loop(side, Run::default(), ProbeLoop::drain) {
-            assert!(!self.book().has_pending(side), "a drain left something");
+            assert!(!self.ledger().has_pending(side), "a drain left something");
         }
     }
 
@@ -165,36 +167,36 @@ impl Scene {
         run: Run,
         work: impl FnOnce(&mut ProbeLoop) -> Result<(), RunError>,
     ) -> bool {
-        let Ok(mut event_loop) = self.desks[side].event_loop.try_lock() else {
+        let Ok(mut event_loop) = self.loops[side].event_loop.try_lock() else {
             return false;
         };
         let Some(event_loop) = event_loop.as_mut() else {
             return false;
         };
-        self.book().run_begins(side, run);
+        self.ledger().run_begins(side, run);
         let result = work(event_loop);
-        self.book().run_ends(side, &result);
+        self.ledger().run_ends(side, &result);
         true
     }
 
     fn close(&self, side: Side) {
-        let event_loop = match self.desks[side].event_loop.try_lock() {
+        let event_loop = match self.loops[side].event_loop.try_lock() {
             Ok(mut event_loop) => event_loop.take(),
             Err(_) => None,
         };
         if event_loop.is_some() {
-            self.book().close(side);
+            self.ledger().close(side);
             drop(event_loop);
-            self.book().check_end(side);
+            self.ledger().check_end(side);
         }
     }
 }
 
-impl Desk {
-    fn new(side: Side, place: &Place) -> Desk {
-        let (poller, model) = ProbePoller::new(side, Arc::clone(place));
+impl TestLoop {
+    fn new(side: Side, world_cell: &WorldCell) -> TestLoop {
+        let (poller, model) = ProbePoller::new(side, Arc::clone(world_cell));
         let event_loop = EventLoop::with_poller(poller);
-        Desk {
+        TestLoop {
             registry: event_loop.registry(),
             stopper: event_loop.stopper(),
             event_loop: Mutex::new(Some(event_loop)),

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use eventry::{Events, Time};
 
-use crate::entry::{Entry, Kind, Life, Stamp};
-use crate::tape::{FDS, Side};
+use crate::entry::{Entry, Kind, Stamp, State};
+use crate::script::{FDS, Side};
 
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct Ledger {
     pub(crate) entries: Vec<Entry>,
-    pub(crate) sides: [Account; 2],
+    pub(crate) sides: [LoopState; 2],
     /// Whether an operation of a registry is going on: nothing may be called or dropped in it.
     pub(crate) in_operation: bool,
     stamp: Stamp,
@@ -18,7 +18,7 @@ pub(crate) struct Book {
 
 /// Where one loop stands.
 #[derive(Debug, Default)]
-pub(crate) struct Account {
+pub(crate) struct LoopState {
     /// What the model's descriptors are ready for now.
     pub(crate) ready: [Events; FDS as usize],
     /// What the poller found when it last looked: as much of it as it was asked for.
@@ -59,21 +59,21 @@ pub(crate) struct Turn {
     pub(crate) frees_began: Option<Stamp>,
 }
 
-impl Book {
+impl Ledger {
     pub(crate) fn tick(&mut self) -> Stamp {
         self.stamp += 1;
         self.stamp
     }
 
     /// Notes what is about to be added.
-    pub(crate) fn offer(&mut self, side: Side, kind: Kind, meddles: bool) -> usize {
+    pub(crate) fn offer(&mut self, side: Side, kind: Kind, acts_on_free: bool) -> usize {
         let now = self.tick();
         self.entries.push(Entry {
             side,
             source_dropped: matches!(kind, Kind::Timeout { .. }),
             kind,
-            life: Life::Offered,
-            meddles,
+            state: State::Offered,
+            acts_on_free,
             running: false,
             freed: false,
             added: now,
@@ -106,7 +106,7 @@ impl Book {
 
     pub(crate) fn remove(&mut self, index: usize) {
         let now = self.tick();
-        self.entries[index].life = Life::Removed(now);
+        self.entries[index].state = State::Removed(now);
     }
 
     /// The loop is dropped: that removes all it has.
@@ -115,27 +115,28 @@ impl Book {
         self.sides[side].closed = true;
         let entries = self.entries.iter_mut();
         for entry in entries.filter(|entry| entry.side == side && entry.is_registered()) {
-            entry.life = Life::Removed(now);
+            entry.state = State::Removed(now);
         }
     }
 
     pub(crate) fn call_begins(&mut self, index: usize, events: Option<Events>) {
         assert!(!self.in_operation, "called inside an operation");
         let entry = &self.entries[index];
-        let account = &self.sides[entry.side];
-        let turn = account.turn.as_ref().expect("called outside a turn");
+        let loop_state = &self.sides[entry.side];
+        let turn = loop_state.turn.as_ref().expect("called outside a turn");
         assert!(!self.of(entry.side).any(|entry| entry.running), "two calls");
         assert!(entry.is_registered(), "called after its removal");
         assert!(!entry.freed, "called after it was freed");
         assert!(entry.added < turn.began, "called in the turn it came in");
         // What was refused before a wait that failed is told so later, when it may be served again.
-        let is_told = account.refused_ever && account.failed_ever && events == Some(Events::ERROR);
+        let is_reported =
+            loop_state.refused_ever && loop_state.failed_ever && events == Some(Events::ERROR);
         let is_second = entry.called_in == Some(turn.number);
-        assert!(!is_second || is_told, "called twice in a turn");
+        assert!(!is_second || is_reported, "called twice in a turn");
         assert!(turn.frees_began.is_none(), "called after the frees");
         let (number, now) = (turn.number, turn.now);
-        let refused_ever = account.refused_ever;
-        let found = account.found;
+        let refused_ever = loop_state.refused_ever;
+        let found = loop_state.found;
         let entry = &mut self.entries[index];
         match (&mut entry.kind, events) {
             (Kind::Handle { fd, interest, .. }, Some(events)) => {
@@ -175,25 +176,25 @@ impl Book {
         assert!(!entry.freed, "freed twice");
         assert!(!entry.running, "freed while it runs");
         entry.freed = true;
-        let (side, meddles) = (entry.side, entry.meddles);
-        match entry.life {
+        let (side, acts_on_free) = (entry.side, entry.acts_on_free);
+        match entry.state {
             // It came back, and its owner drops it.
-            Life::Refused => return false,
-            Life::Removed(_) => assert!(!self.in_operation, "freed inside an operation"),
-            life => panic!("freed while it is {life:?}"),
+            State::Refused => return false,
+            State::Removed(_) => assert!(!self.in_operation, "freed inside an operation"),
+            state => panic!("freed while it is {state:?}"),
         }
         let now = self.tick();
         if let Some(turn) = &mut self.sides[side].turn {
             turn.frees_began.get_or_insert(now);
         }
-        meddles
+        acts_on_free
     }
 
     pub(crate) fn source_dropped(&mut self, index: usize) {
         let entry = &mut self.entries[index];
         assert!(!entry.source_dropped, "a source dropped twice");
         assert!(entry.freed, "a source dropped before its callback");
-        let refused = entry.life == Life::Refused;
+        let refused = entry.state == State::Refused;
         assert!(refused || !self.in_operation, "dropped in an operation");
         entry.source_dropped = true;
     }
@@ -210,6 +211,6 @@ impl Book {
     }
 }
 
-fn turn_stamp(account: &Account) -> Stamp {
-    account.turn.as_ref().map_or(0, |turn| turn.began)
+fn turn_stamp(loop_state: &LoopState) -> Stamp {
+    loop_state.turn.as_ref().map_or(0, |turn| turn.began)
 }

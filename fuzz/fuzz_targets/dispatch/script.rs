@@ -7,7 +7,7 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use eventry::Events;
 
-/// How many descriptors each model has, from 0.
+/// RemovalKind many descriptors each model has, from 0.
 pub(crate) const FDS: RawFd = 6;
 
 /// One of the two loops.
@@ -27,7 +27,7 @@ pub(crate) enum Op {
         fd: RawFd,
         interest: Events,
         /// Whether its free call does something.
-        meddles: bool,
+        acts_on_free: bool,
     },
     UpdateHandle {
         nth: usize,
@@ -39,7 +39,7 @@ pub(crate) enum Op {
     },
     AddTimeout {
         interval: Option<Duration>,
-        meddles: bool,
+        acts_on_free: bool,
     },
     UpdateTimeout {
         nth: usize,
@@ -59,11 +59,11 @@ pub(crate) enum Op {
     Refuse(bool),
     FailNextWait,
     /// The descriptor's registration becomes one that nobody can end.
-    Haunt {
+    MakeStale {
         fd: RawFd,
         events: Events,
     },
-    Exorcise,
+    ClearStale,
     /// One turn, unless the loop is in one.
     Turn(Option<Duration>),
     /// Turns until the loop is stopped.
@@ -75,7 +75,7 @@ pub(crate) enum Op {
     End(Ending),
 }
 
-/// How a callback ends. To what is not a callback it makes no difference.
+/// RemovalKind a callback ends. To what is not a callback it makes no difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Keep,
@@ -96,13 +96,13 @@ pub(crate) struct Actors {
 }
 
 #[derive(Debug)]
-pub(crate) struct Tape {
+pub(crate) struct Script {
     pub(crate) actors: Actors,
     pub(crate) steps: VecDeque<Step>,
 }
 
-impl Tape {
-    pub(crate) fn read(from: &mut Unstructured<'_>) -> Result<Tape> {
+impl Script {
+    pub(crate) fn read(from: &mut Unstructured<'_>) -> Result<Script> {
         let choice: u8 = from.arbitrary()?;
         let actors = Actors {
             hooks: choice & 1 != 0,
@@ -113,7 +113,7 @@ impl Tape {
         while !from.is_empty() {
             steps.push_back(step(from)?);
         }
-        Ok(Tape { actors, steps })
+        Ok(Script { actors, steps })
     }
 }
 
@@ -128,7 +128,7 @@ fn step(from: &mut Unstructured<'_>) -> Result<Step> {
                 // Few are no descriptors.
                 fd: if which > 0xf8 { -1 } else { fd(which) },
                 interest: events(rest),
-                meddles: rest & 0x80 != 0,
+                acts_on_free: rest & 0x80 != 0,
             }
         }
         7..=9 => {
@@ -140,8 +140,11 @@ fn step(from: &mut Unstructured<'_>) -> Result<Step> {
             Op::RemoveHandle { nth, waits }
         }
         15..=19 => {
-            let (interval, meddles) = (interval(from)?, word & 0x40 != 0);
-            Op::AddTimeout { interval, meddles }
+            let (interval, acts_on_free) = (interval(from)?, word & 0x40 != 0);
+            Op::AddTimeout {
+                interval,
+                acts_on_free,
+            }
         }
         20..=22 => {
             let (nth, interval) = (nth(from)?, interval(from)?);
@@ -163,9 +166,9 @@ fn step(from: &mut Unstructured<'_>) -> Result<Step> {
         38 => {
             let what: u8 = from.arbitrary()?;
             let (fd, events) = (fd(what >> 4), events(what));
-            Op::Haunt { fd, events }
+            Op::MakeStale { fd, events }
         }
-        39 => Op::Exorcise,
+        39 => Op::ClearStale,
         40..=43 => Op::Turn(Some(Duration::ZERO)),
         44..=45 => Op::Turn(None),
         46 => Op::Turn(Some(Duration::from_nanos(from.int_in_range(0..=20)?))),
