@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Make seeds for the fuzz target `virconf` from the samples in packaging: each setting by itself, and all together.
+"""Make seeds for the fuzz target `virconf` from the samples in packaging: each setting alone, and all together.
 
-Run it from anywhere; the seeds go to the directory named.
+Usage: virconf_seeds.py DIRECTORY
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-//! The functions that the loop calls, and the boxes they are called with.
+//! The callbacks, and the boxes that they are called with.
 
 use std::ffi::{c_int, c_void};
 
@@ -7,7 +7,7 @@ use eventry::capi::{FreeFunction, HandleFunction, TimeoutFunction};
 use crate::perform::{act, with_world};
 use crate::script::Shape;
 
-/// What a pointer points to, on the heap, where the sanitizer watches it.
+/// Target of a callback's pointer, on the heap so that the sanitizer detects invalid accesses.
 struct Opaque {
     index: usize,
 }
@@ -16,9 +16,9 @@ pub(crate) fn opaque(index: usize) -> *mut c_void {
     Box::into_raw(Box::new(Opaque { index })).cast()
 }
 
-/// Lets go of what a pointer points to.
+/// Frees the box of a pointer.
 pub(crate) fn free_opaque(opaque: *mut c_void) {
-    // SAFETY: it came from `opaque`, and whoever calls this has the last word on it.
+    // SAFETY: the pointer came from `opaque`, and the caller does not use it afterwards.
     drop(unsafe { Box::from_raw(opaque.cast::<Opaque>()) });
 }
 
@@ -53,7 +53,7 @@ fn call(id: c_int, fd_and_events: Option<(c_int, c_int)>, opaque: *mut c_void) {
         !entry.registered && !entry.shape.has_free
     });
     if ends {
-        // The removal said that one last call was running, and this is it.
+        // The removal reported one last call, which is this one.
         with_world(|world| world.ledger.entries[index].freed = true);
         free_opaque(opaque);
     }
@@ -73,6 +73,6 @@ extern "C" fn on_free(opaque: *mut c_void) {
 }
 
 fn index_of(opaque: *mut c_void) -> usize {
-    // SAFETY: it came from `opaque`. Whether it is still valid is what the sanitizer is to find out.
+    // SAFETY: the pointer came from `opaque`. The sanitizer checks that it is still valid.
     unsafe { (*opaque.cast::<Opaque>()).index }
 }

@@ -1,4 +1,4 @@
-//! The carrying out of the steps, from outside and from inside callbacks.
+//! Execution of the steps, from outside and from inside callbacks.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,14 +14,14 @@ use crate::errno::{self, EBADF, EBUSY, EINVAL};
 use crate::ledger::{Kind, Ledger};
 use crate::script::{Fd, RemovalKind, Shape, Step};
 
-/// More turns than it takes to free everything.
+/// Number of turns that is more than enough to free all entries.
 const LAST_TURNS: usize = 4;
 
 pub(crate) struct World {
     pub(crate) ledger: Ledger,
     descriptors: Descriptors,
     steps: VecDeque<Step>,
-    /// What each entry was added with.
+    /// Pointers of the entries, by index.
     opaques: Vec<*mut c_void>,
 }
 
@@ -29,12 +29,12 @@ thread_local! {
     static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
 }
 
-/// Looks at what there is. Nothing may be called meanwhile.
+/// Borrows the world; `look` must not call a function of the loop.
 pub(crate) fn with_world<T>(look: impl FnOnce(&mut World) -> T) -> T {
-    WORLD.with_borrow_mut(|world| look(world.as_mut().expect("an input is played")))
+    WORLD.with_borrow_mut(|world| look(world.as_mut().expect("a run is in progress")))
 }
 
-/// Carries the steps out, and removes what they left.
+/// Executes the steps, and removes all remaining entries.
 pub(crate) fn play(steps: VecDeque<Step>) {
     descriptors::ignore_broken_pipes();
     let world = World {
@@ -51,7 +51,7 @@ pub(crate) fn play(steps: VecDeque<Step>) {
     WORLD.set(None);
 }
 
-/// What a callback does.
+/// Executes steps until `Step::End`.
 pub(crate) fn act() {
     while let Some(step) = next_step() {
         if matches!(step, Step::End) {
@@ -150,8 +150,8 @@ fn add_handle(fd: Fd, events: c_int, shape: Shape) {
     add(kind, shape, (!is_open).then_some(EBADF), |opaque| {
         let callback = callbacks::handle_callback(shape);
         let free = callbacks::free_callback(shape);
-        // SAFETY: the pointer is valid until the free callback, or its last call, is over. That the descriptor
-        // is not closed before is what this sometimes breaks; it concerns no memory.
+        // SAFETY: the pointer is valid until the free callback, or its last call, is over. Steps may
+        // close the descriptor before the removal, which does not affect memory safety.
         unsafe { capi::eventry_add_handle(number, events, callback, opaque, free) }
     });
 }
@@ -172,7 +172,7 @@ fn add(kind: Kind, shape: Shape, unfit: Option<c_int>, add: impl FnOnce(*mut c_v
         }
         Err(error) => {
             assert_eq!(Some(error), expected, "{kind:?} {shape:?}");
-            // It is still ours, and nobody will call with it.
+            // A failed addition leaves the pointer with the caller.
             with_world(|world| world.ledger.entries[index].freed = true);
             callbacks::free_opaque(opaque);
         }
@@ -216,12 +216,12 @@ fn remove(id: c_int, is_handle: bool, kind: RemovalKind, remove: extern "C" fn(c
             entry.freed |= idle;
             idle.then_some(world.opaques[index])
         });
-        // Nobody calls with it any more, so it may go at once.
+        // No call with this pointer follows.
         idle.into_iter().for_each(callbacks::free_opaque);
     }
 }
 
-/// Calls what must call nothing.
+/// Calls a function that must not call a callback.
 fn operation(call: impl FnOnce() -> c_int) -> Result<c_int, c_int> {
     with_world(|world| world.ledger.in_operation = true);
     let result = errno::of(call);
@@ -229,7 +229,7 @@ fn operation(call: impl FnOnce() -> c_int) -> Result<c_int, c_int> {
     result
 }
 
-/// One turn that does not wait; refused inside another one.
+/// Runs one turn that does not wait; inside another turn it fails.
 fn turn(run: impl FnOnce() -> c_int) {
     assert_eq!(operation(|| capi::eventry_stop()), Ok(0));
     if with_world(|world| world.ledger.in_turn) {
@@ -243,14 +243,14 @@ fn turn(run: impl FnOnce() -> c_int) {
 
 fn look_at_stats(size: Option<usize>) {
     let Some(size) = size else {
-        // SAFETY: null is allowed.
+        // SAFETY: a null pointer is allowed.
         let refused = operation(|| unsafe { capi::eventry_stats(ptr::null_mut(), 8) });
         assert_eq!(refused, Err(EINVAL));
         return;
     };
     let mut bytes = vec![0xff_u8; size].into_boxed_slice();
     let stats = bytes.as_mut_ptr().cast();
-    // SAFETY: so many bytes there are.
+    // SAFETY: the buffer has `size` bytes.
     assert_eq!(
         operation(|| unsafe { capi::eventry_stats(stats, size) }),
         Ok(0)
@@ -264,7 +264,7 @@ fn look_at_stats(size: Option<usize>) {
                 .filter(|entry| entry.registered && entry.is_handle())
                 .count()
         });
-        // Those that wait to be freed are counted too.
+        // Handles that wait to be freed are counted too.
         assert!(u64::from_ne_bytes(*handles) >= registered as u64);
     }
 }
@@ -292,13 +292,13 @@ fn disturb(step: Step) {
             Step::Close(nth) => unpredictable(descriptors.close(nth)),
             Step::Open(kind) => descriptors.open(kind),
             Step::Replace(first, second) => unpredictable(descriptors.replace(first, second)),
-            // Outside a callback there is nothing to end.
+            // `End` has no effect outside a callback.
             _ => {}
         }
     });
 }
 
-/// Removes everything, and lets the loop free it.
+/// Removes all entries, and runs turns until they are freed.
 fn finish() {
     let ids: Vec<(c_int, bool)> = with_world(|world| {
         let entries = world.ledger.entries.iter().filter(|entry| entry.registered);
@@ -320,7 +320,7 @@ fn finish() {
         assert!(left.is_none(), "never freed: {left:?}");
     });
     let mut stats = std::mem::MaybeUninit::<capi::StatsRecord>::uninit();
-    // SAFETY: there is room for all of it, and all of it is filled in.
+    // SAFETY: the buffer has the size of the record, and the function fills all of it.
     let stats = unsafe {
         assert_eq!(
             capi::eventry_stats(stats.as_mut_ptr(), size_of::<capi::StatsRecord>()),

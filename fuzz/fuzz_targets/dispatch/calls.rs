@@ -1,4 +1,4 @@
-//! The operations of the registries, and the callbacks and frees that follow from them.
+//! The operations of the registries, and the resulting calls and frees.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ enum Id {
 }
 
 impl World {
-    /// Carries out an operation of a registry, and checks its answer.
+    /// Executes an operation of a registry, and checks its result.
     pub(crate) fn operate(self: &Arc<World>, side: Side, op: Op) {
         match op {
             Op::AddHandle {
@@ -85,7 +85,7 @@ impl World {
                     waits,
                 );
             }
-            other => unreachable!("{other:?} is no operation of a registry"),
+            other => unreachable!("{other:?} is not an operation of a registry"),
         }
     }
 
@@ -122,7 +122,7 @@ impl World {
             (_, Err(refused)) => {
                 assert!(!entry.freed, "a refused callback was dropped");
                 entry.state = State::Refused;
-                // What was offered is dropped now, and notes that in the book.
+                // Dropping the offered payload locks the ledger.
                 drop(ledger);
                 drop(refused);
                 return;
@@ -132,7 +132,7 @@ impl World {
         entry.state = State::Registered;
     }
 
-    /// Removes an entry, if there is one to remove.
+    /// Removes the entry, if one was selected.
     fn remove(&self, side: Side, entry: Option<(usize, Id)>, waits: bool) {
         let Some((index, id)) = entry else {
             return;
@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    /// One of all ids ever issued that are wanted, and its entry.
+    /// Returns one of the issued ids that `wanted` accepts, and the index of its entry.
     fn nth(&self, nth: usize, wanted: impl Fn(&Id) -> bool) -> Option<(usize, Id)> {
         let ledger = self.ledger();
         let ids = ledger.entries.iter().enumerate();
@@ -165,7 +165,7 @@ impl World {
             Some((index, id.filter(&wanted)?))
         });
         let ids: Vec<_> = ids.collect();
-        // The newest are near: the number counts from the end.
+        // Counts from the newest, so that small numbers select recent ids.
         let count = ids.len().max(1);
         ids.into_iter().rev().nth(nth % count)
     }
@@ -205,7 +205,7 @@ impl World {
         }
     }
 
-    /// Whether it was updated, as it was to be.
+    /// Checks the result of an update; returns true if it succeeded.
     fn updated(&self, side: Side, index: usize, updated: Result<(), NotRegistered>) -> bool {
         let mut ledger = self.ledger();
         let now = ledger.tick();
@@ -235,7 +235,7 @@ impl World {
     fn removed_and_waited(&self, side: Side, index: usize, removed: Result<(), RemoveError>) {
         let mut ledger = self.ledger();
         let entry = &ledger.entries[index];
-        // Whatever runs, runs on this very thread.
+        // All callbacks run on this thread.
         let expected = match (entry.side == side, entry.running, entry.is_registered()) {
             (true, true, _) => Err(RemoveError::WouldDeadlock),
             (true, false, true) => Ok(()),
@@ -249,7 +249,7 @@ impl World {
 
     fn called(self: &Arc<World>, index: usize, events: Option<Events>) -> Next {
         self.ledger().call_begins(index, events);
-        // Takes the lock: whoever still holds it waits for himself.
+        // Takes the lock: a call under the lock is a deadlock.
         assert!(!self.loops[self.side_of(index)].registry.is_idle());
         let ending = self.act();
         let mut ledger = self.ledger();
@@ -268,7 +268,7 @@ impl World {
             Ending::Keep => Next::Keep,
             Ending::Disable => Next::Disable,
             Ending::Remove => Next::Remove,
-            // No hook hears of it, so that the fuzzer does not take it for a finding.
+            // `resume_unwind` skips the panic hook, which the fuzzer would report as a finding.
             Ending::Panic => resume_unwind(Box::new("planned")),
         }
     }
@@ -279,7 +279,7 @@ impl World {
         if self.ledger().freed(index) {
             let ending = self.act();
             let mut ledger = self.ledger();
-            // The drop of a loop would hand the panic on.
+            // Dropping a loop propagates the panic.
             if ending == Ending::Panic && !ledger.sides[side].closed {
                 ledger.sides[side].panics += 1;
                 drop(ledger);
@@ -300,7 +300,7 @@ impl Payload {
             (Kind::Timeout { id: own, .. }, Id::Timeout(id)) => *own == Some(id),
             _ => false,
         };
-        assert!(own, "called with the id of another");
+        assert!(own, "called with another entry's id");
         self.world.called(self.index, events)
     }
 }

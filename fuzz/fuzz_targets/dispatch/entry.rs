@@ -1,4 +1,4 @@
-//! One registration, as the book knows it, and what the table holds for it.
+//! One registration in the ledger, and its payload in the table.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use eventry::{Events, HandleId, Time, TimeoutId};
 use crate::script::Side;
 use crate::world::World;
 
-/// What counts all that happens: later is greater.
+/// Logical time: later events have greater stamps.
 pub(crate) type Stamp = u64;
 
 #[derive(Debug)]
@@ -21,11 +21,11 @@ pub(crate) struct Entry {
     pub(crate) running: bool,
     pub(crate) freed: bool,
     pub(crate) source_dropped: bool,
-    /// When it was added.
+    /// Time of the addition.
     pub(crate) added: Stamp,
-    /// When it was last added or updated.
+    /// Time of the addition or the last update.
     pub(crate) touched: Stamp,
-    /// The turn it was last called in.
+    /// Number of the turn of the last call.
     pub(crate) called_in: Option<u64>,
 }
 
@@ -45,11 +45,11 @@ pub(crate) enum Kind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It is being added.
+    /// The addition has not returned.
     Offered,
     Registered,
     Removed(Stamp),
-    /// It was never added.
+    /// The addition failed.
     Refused,
 }
 
@@ -58,12 +58,12 @@ impl Entry {
         self.state == State::Registered
     }
 
-    /// Whether it was removed and waits to be freed.
+    /// Returns true if the entry is removed and not freed.
     pub(crate) fn is_pending(&self) -> bool {
         matches!(self.state, State::Removed(_)) && !self.freed
     }
 
-    /// When it is to be called next; of a timeout that is armed.
+    /// Returns the deadline of an armed timeout.
     pub(crate) fn deadline(&self) -> Option<Time> {
         match self.kind {
             Kind::Timeout { deadline, .. } if self.is_registered() => deadline,
@@ -71,7 +71,7 @@ impl Entry {
         }
     }
 
-    /// The descriptor and interest of a handle that is registered and enabled.
+    /// Returns the descriptor and interest of a registered and enabled handle.
     pub(crate) fn interest(&self) -> Option<(RawFd, Events)> {
         match self.kind {
             Kind::Handle { fd, interest, .. } if self.is_registered() && !interest.is_empty() => {
@@ -81,7 +81,7 @@ impl Entry {
         }
     }
 
-    /// From now on it is not called any more.
+    /// Disables the entry.
     pub(crate) fn disable(&mut self) {
         match &mut self.kind {
             Kind::Handle { interest, .. } => *interest = Events::NONE,
@@ -92,7 +92,7 @@ impl Entry {
     }
 }
 
-/// What a callback owns: its drop is the free call.
+/// The value that a callback owns; its drop is the free call.
 pub(crate) struct Payload {
     pub(crate) world: Arc<World>,
     pub(crate) index: usize,

@@ -1,4 +1,4 @@
-//! The model poller, with a scene that looks at each wait and acts during it.
+//! A model poller that calls the world before and after each wait.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -12,7 +12,7 @@ use eventry::{Events, Time, Token};
 use crate::script::Side;
 use crate::world::World;
 
-/// The scene, once there is one.
+/// A reference to the world, which is set after its loops are created.
 pub(crate) type WorldCell = Arc<OnceLock<Weak<World>>>;
 
 pub(crate) struct ProbePoller {
@@ -25,7 +25,7 @@ pub(crate) struct ProbePoller {
 #[derive(Clone, Debug)]
 pub(crate) struct ProbeRegistrar(Model);
 
-/// A descriptor of the model whose end is noticed.
+/// A descriptor of the model whose drop is recorded.
 pub(crate) struct ProbeSource {
     pub(crate) fd: RawFd,
     pub(crate) index: usize,
@@ -58,7 +58,7 @@ impl Poller for ProbePoller {
         let world = self.world_cell.get().and_then(Weak::upgrade);
         let world = world.expect("the world outlives its loops");
         world.begin_wait(self.side, timeout);
-        // Without anybody who could wake it, the model would wait for ever; a wait may end with nothing.
+        // No other thread could wake the model; a wait may end without an event.
         let bounded = timeout.filter(|timeout| *timeout < FOR_EVER);
         let waited = self.inner.wait(Some(bounded.unwrap_or(Duration::ZERO)));
         world.end_wait(self.side, waited.is_ok());

@@ -1,4 +1,4 @@
-//! Everything that happens, made of bytes.
+//! The steps of a run, decoded from bytes.
 
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use eventry::Events;
 
-/// RemovalKind many descriptors each model has, from 0.
+/// Number of descriptors of each model, from 0.
 pub(crate) const FDS: RawFd = 6;
 
 /// One of the two loops.
 pub(crate) type Side = usize;
 
-/// One thing that happens, on one of the loops. `nth` counts all ids ever issued by both of them, so stale and
-/// foreign ones are usual.
+/// An operation on one of the loops. `nth` counts all ids issued by both loops, so stale ids and ids of the other loop
+/// are common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     pub(crate) side: Side,
@@ -26,7 +26,7 @@ pub(crate) enum Op {
     AddHandle {
         fd: RawFd,
         interest: Events,
-        /// Whether its free call does something.
+        /// The free call executes steps of the script.
         acts_on_free: bool,
     },
     UpdateHandle {
@@ -55,27 +55,27 @@ pub(crate) enum Op {
     },
     Advance(Duration),
     Stop,
-    /// The poller refuses registrations from now on, or no longer.
+    /// Makes the poller refuse or accept later registrations.
     Refuse(bool),
     FailNextWait,
-    /// The descriptor's registration becomes one that nobody can end.
+    /// Makes the descriptor's registration stale: it cannot be ended.
     MakeStale {
         fd: RawFd,
         events: Events,
     },
     ClearStale,
-    /// One turn, unless the loop is in one.
+    /// Runs one turn, unless the loop is in one.
     Turn(Option<Duration>),
-    /// Turns until the loop is stopped.
+    /// Runs the loop until it is stopped.
     Run,
     Drain,
-    /// The loop is dropped.
+    /// Drops the loop.
     Close,
-    /// Whatever acts here is done.
+    /// Ends the steps of the current callback, hook or thread.
     End(Ending),
 }
 
-/// RemovalKind a callback ends. To what is not a callback it makes no difference.
+/// The result of a callback; ignored for other actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Keep,
@@ -84,7 +84,7 @@ pub(crate) enum Ending {
     Panic,
 }
 
-/// Who acts besides callbacks and those frees that meddle.
+/// The actors besides callbacks and free calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Actors {
     /// The hooks of every turn.
@@ -118,14 +118,14 @@ impl Script {
 }
 
 fn step(from: &mut Unstructured<'_>) -> Result<Step> {
-    // One byte for both: most of the time it is the first loop.
+    // One byte selects the loop and the operation; the first loop is more frequent.
     let word: u8 = from.arbitrary()?;
     let side = usize::from(word >> 6 == 3);
     let op = match word & 0x3f {
         0..=6 => {
             let (which, rest): (u8, u8) = from.arbitrary()?;
             Op::AddHandle {
-                // Few are no descriptors.
+                // Few numbers are invalid.
                 fd: if which > 0xf8 { -1 } else { fd(which) },
                 interest: events(rest),
                 acts_on_free: rest & 0x80 != 0,
@@ -174,7 +174,7 @@ fn step(from: &mut Unstructured<'_>) -> Result<Step> {
         46 => Op::Turn(Some(Duration::from_nanos(from.int_in_range(0..=20)?))),
         47 => Op::Run,
         48 => Op::Drain,
-        // Little can happen afterwards.
+        // Rare, because it ends most activity.
         49 if from.ratio(1_u8, 8)? => Op::Close,
         50 => Op::End(Ending::Panic),
         51..=52 => Op::End(Ending::Disable),

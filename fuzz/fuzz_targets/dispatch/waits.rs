@@ -1,4 +1,4 @@
-//! The turns: what the loop may wait for, what a turn must have done when it ends.
+//! Checks of the length of each wait, and of the calls and frees of each turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::ledger::{Ledger, Run, Turn};
 use crate::script::Side;
 use crate::world::World;
 
-/// After so many turns somebody stops a run that nobody has stopped.
+/// Number of turns after which a run is stopped.
 const TURNS_OF_A_RUN: usize = 3;
 
 impl World {
@@ -24,7 +24,7 @@ impl World {
         ledger.sides[side].prepared = ledger.tick();
     }
 
-    /// The loop has looked at the table and is about to wait.
+    /// Checks the wait that begins, and executes steps during it.
     pub(crate) fn begin_wait(self: &Arc<World>, side: Side, timeout: Option<Duration>) {
         let test_loop = &self.loops[side];
         let now = test_loop.model.now();
@@ -53,11 +53,11 @@ impl World {
             || !self.is_registered_exactly(&ledger, side);
         assert!(
             !must_wake || test_loop.model.wakes() > wakes,
-            "nobody woke it"
+            "the loop was not woken"
         );
     }
 
-    /// The poller has looked.
+    /// Records the events of the wait, and executes steps after it.
     pub(crate) fn end_wait(self: &Arc<World>, side: Side, waited: bool) {
         let mut ledger = self.ledger();
         let loop_state = &mut ledger.sides[side];
@@ -92,12 +92,12 @@ impl World {
         }
     }
 
-    /// I13: the poller knows exactly what the handles want.
+    /// Checks I13: the poller's registrations are the unions of the handles' interests.
     fn check_registered(&self, side: Side) {
         let ledger = self.ledger();
         assert!(
             self.is_registered_exactly(&ledger, side),
-            "the poller knows {:?}",
+            "the poller's registrations are {:?}",
             self.loops[side].model.registered()
         );
     }
@@ -154,27 +154,24 @@ impl Ledger {
 
     fn begin_wait(&mut self, side: Side) -> bool {
         let loop_state = &mut self.sides[side];
-        // What the last turn called is settled; nothing is called before the wait is over.
+        // No callback is called before the wait is over.
         loop_state.turn = None;
         let run = loop_state.run.as_mut().expect("only a run waits");
         run.waits += 1;
         run.until_stopped && run.waits >= TURNS_OF_A_RUN
     }
 
-    /// A wait is not longer than it may be, and not shorter without a reason.
+    /// Checks that a wait is not too long, and not shorter without a reason.
     fn check_wait(&self, side: Side, timeout: Option<Duration>, now: eventry::Time) {
         let loop_state = &self.sides[side];
         let run = loop_state.run.expect("only a run waits");
         let deadline = self.next_deadline(side);
-        assert!(
-            !run.must_end,
-            "a turn after the one that was to be the last"
-        );
+        assert!(!run.must_end, "a turn after a stop");
         let until = timeout.map(|timeout| now.after(timeout));
         if let Some(limit) = run.limit {
             assert!(
                 until.is_some_and(|until| until <= now.after(limit)),
-                "longer than asked"
+                "longer than the limit"
             );
         }
         if let Some(deadline) = deadline {
@@ -188,7 +185,7 @@ impl Ledger {
             || deadline.is_some_and(|deadline| deadline <= now)
             || loop_state.refused_ever;
         let at_once = timeout == Some(Duration::ZERO);
-        assert!(has_reason || !at_once, "kept awake by nothing");
+        assert!(has_reason || !at_once, "does not sleep without a reason");
         assert!(
             at_once || !(stops || self.has_pending(side)),
             "sleeps with work to do"
@@ -221,7 +218,7 @@ impl Ledger {
     }
 
     fn turn_ends(&mut self, side: Side) {
-        let turn = self.sides[side].turn.take().expect("it has begun");
+        let turn = self.sides[side].turn.take().expect("the turn has begun");
         for index in turn.due {
             let entry = &self.entries[index];
             let changed = entry.touched > turn.began || !entry.is_registered();

@@ -1,4 +1,4 @@
-//! Two loops, the tape, and the carrying out of its steps.
+//! Two loops, the script, and the execution of its steps.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,9 +20,9 @@ pub(crate) struct World {
     ledger: Mutex<Ledger>,
 }
 
-/// A loop, and what acts on it.
+/// A loop with its registry, stopper and model.
 pub(crate) struct TestLoop {
-    /// Locked by whoever is in a turn of it.
+    /// Locked during a turn of the loop.
     event_loop: Mutex<Option<ProbeLoop>>,
     pub(crate) registry: Registry<ProbePoller>,
     pub(crate) stopper: Stopper<ProbePoller>,
@@ -39,7 +39,7 @@ impl World {
             ledger: Mutex::default(),
         });
         let known = world_cell.set(Arc::downgrade(&world));
-        known.expect("the world_cell is new");
+        known.expect("the cell is empty");
         for side in [0, 1] {
             world.set_hooks(side);
         }
@@ -48,7 +48,7 @@ impl World {
 
     fn set_hooks(self: &Arc<World>, side: Side) {
         let mut event_loop = lock(&self.loops[side].event_loop);
-        let event_loop = event_loop.as_mut().expect("it is new");
+        let event_loop = event_loop.as_mut().expect("the loop is not dropped");
         let world = Arc::clone(self);
         event_loop.set_before_wait(move || world.before_wait(side));
         let world = Arc::clone(self);
@@ -59,14 +59,14 @@ impl World {
         lock(&self.ledger)
     }
 
-    /// Carries the tape out to its end.
+    /// Executes the whole script.
     pub(crate) fn play(self: &Arc<World>) {
         while let Some(step) = self.next_step() {
             self.perform(step);
         }
     }
 
-    /// What somebody does until the tape says that he is done.
+    /// Executes steps until `Op::End`.
     pub(crate) fn act(self: &Arc<World>) -> Ending {
         while let Some(step) = self.next_step() {
             if let Op::End(ending) = step.op {
@@ -77,7 +77,7 @@ impl World {
         Ending::Keep
     }
 
-    /// A last turn each, and the end of both loops.
+    /// Runs a last turn of each loop, and drops both.
     pub(crate) fn finish(self: &Arc<World>) {
         for side in [0, 1] {
             self.turn(side, Some(Duration::ZERO));
@@ -128,7 +128,7 @@ impl World {
         self.ledger().sides[side].stop = true;
     }
 
-    /// Runs an operation of a registry, in which nothing may be called or dropped.
+    /// Runs an operation of a registry, in which no callback may be called or dropped.
     pub(crate) fn operation<T>(&self, operation: impl FnOnce() -> T) -> T {
         self.ledger().in_operation = true;
         let result = operation();
@@ -160,7 +160,7 @@ impl World {
         }
     }
 
-    /// Does something with the loop, unless it is in a turn or gone; whether it did.
+    /// Runs `work` with the loop; returns false if the loop is in a turn or dropped.
     fn with_loop(
         &self,
         side: Side,
@@ -205,7 +205,7 @@ impl TestLoop {
     }
 }
 
-/// A check that fails while the lock is held has the last word; what the destructors say then is noise.
+/// Ignores poisoning, so that a failed check is reported and not the panics of later destructors.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

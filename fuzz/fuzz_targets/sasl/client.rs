@@ -1,4 +1,4 @@
-//! The client, the daemon's side of its connection, and what must hold between them.
+//! The client, the daemon's side of its connection, and the checks of both.
 
 use crate::Step;
 use eventry::Time;
@@ -12,21 +12,22 @@ use std::sync::OnceLock;
 use test_support::rpc::{message, message_of};
 use test_support::scram::proof;
 
-/// Who exists, and what only he knows.
+/// The only user, and the password.
 const USER: &str = "fred";
 const PASSWORD: &[u8] = b"pencil";
 
-/// No answer is longer: a nonce of the client, ours, the salt.
+/// Upper bound of an answer, which has both nonces and the salt, in bytes.
 const LONGEST_ANSWER: usize = 8_192;
 
 pub(crate) struct Client {
     session: Session,
     exchange: SaslExchange,
-    /// Whether the user is among those allowed.
+    /// The user is in `sasl_allowed_username_list`.
     is_allowed: bool,
     sasl: Sasl,
-    /// What the last proper beginning said and was answered, and whether nothing else was said since.
+    /// The last correct first message, and the daemon's challenge.
     begun: Option<(String, Vec<u8>)>,
+    /// No other message followed it.
     is_next: bool,
     answers: Vec<(Status, Option<Reply>)>,
 }
@@ -88,13 +89,13 @@ impl Client {
                 if must && serves && !was_authenticated {
                     assert_eq!(
                         is_authenticated, self.is_allowed,
-                        "who has the proof is let in"
+                        "a valid proof authenticates an allowed user"
                     );
                 }
                 let may = *knows && *change == 0 && self.is_allowed;
                 assert!(
                     was_authenticated || !is_authenticated || may,
-                    "without the proof"
+                    "authenticated without a valid proof"
                 );
             }
             Step::Raw(procedure, payload) => self.raw(*procedure, payload),
@@ -140,7 +141,7 @@ impl Client {
         }
     }
 
-    /// Whether it must be let in, if it is allowed.
+    /// Sends a proof; returns true if it must authenticate an allowed user.
     fn prove(&mut self, knows: bool, at: u8, change: u8) -> bool {
         let Some((first, challenge)) = self.begun.clone() else {
             return false;
@@ -155,14 +156,14 @@ impl Client {
 
     fn raw(&mut self, procedure: u8, payload: &[u8]) {
         let served = &PROCEDURES[usize::from(procedure) % PROCEDURES.len()];
-        // These end the session, or would be carried out.
+        // Procedures that end the session, and those of an authenticated client, are left out.
         if self.session.is_authenticated() || served.name == "CONNECT_CLOSE" {
             return;
         }
         self.send(&message(served.number, 1, payload));
     }
 
-    /// Whoever is not known is refused.
+    /// Opens the hypervisor; an unauthenticated client gets an error.
     fn open(&mut self, is_authenticated: bool) {
         let name = Some("test:///default".into());
         let before = self.answers.len();
@@ -176,7 +177,7 @@ impl Client {
         self.send(&message_of(call, 1));
     }
 
-    /// Sends a message, and takes what comes back: at most one, whole.
+    /// Sends a message, and reads at most one whole answer.
     fn send(&mut self, bytes: &[u8]) {
         self.session.receive(Time::ZERO, bytes);
         let mut failures = 0;

@@ -1,5 +1,5 @@
-//! A script played in pieces of given lengths, by a server that drives a connection as the daemon's does, and all
-//! that can be seen of it.
+//! A run of a script in pieces of given lengths, with a server that drives the connection like the daemon's, and its
+//! observable behaviour.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,15 +15,15 @@ use eventryd::wire::RemoteError;
 use crate::pipe::{Pipe, PipeState};
 use crate::script::{MAX_OUTPUT, Script, Then};
 
-/// No answer of the in-memory hypervisor is longer.
+/// Upper bound of an answer of the in-memory hypervisor, in bytes.
 const LONGEST_ANSWER: usize = 8_192;
 
-/// All that can be seen from outside.
+/// The observable behaviour of a connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observation {
-    /// Everything handed out and logged.
+    /// All actions, including log messages.
     actions: Vec<String>,
-    /// Everything sent to the client.
+    /// All bytes sent to the client.
     sent: Vec<u8>,
     /// The state after each step.
     snapshots: Vec<Snapshot>,
@@ -46,9 +46,9 @@ struct Play {
     calls: CallHandler,
     limit: usize,
     waiting: Vec<Request>,
-    /// The step of authentication that is to be decided.
+    /// The authentication step that waits for its result.
     undecided: Option<Ticket>,
-    /// The next step of authentication is granted.
+    /// The next authentication step succeeds.
     grants: bool,
     is_identified: bool,
     is_closed: bool,
@@ -57,7 +57,7 @@ struct Play {
     observed: Observation,
 }
 
-/// Plays the script until the connection is closed.
+/// Runs the script until the connection is closed.
 pub(crate) fn play(script: &Script, pieces: &[usize]) -> Observation {
     let pipe = Rc::new(RefCell::new(PipeState {
         pieces: pieces.to_vec(),
@@ -95,7 +95,7 @@ pub(crate) fn play(script: &Script, pieces: &[usize]) -> Observation {
 }
 
 impl Play {
-    /// Has turns begun until the connection waits for something else than its input.
+    /// Runs turns while the connection has input to process.
     fn run_turns(&mut self) {
         // A turn reads at least a byte or takes at least one of the messages that were received.
         let mut turns_left = 2 * self.received + 16;
@@ -111,7 +111,7 @@ impl Play {
         let watch = self.connection.watch();
         let pipe = self.pipe.borrow();
         let has_input = pipe.ended || !pipe.unread.is_empty();
-        // A deadline at the beginning of time asks for another turn.
+        // A deadline at time zero requests another turn.
         watch.deadline == Some(Time::ZERO)
             || (has_input && watch.interest.intersects(Events::READABLE))
     }
@@ -120,7 +120,7 @@ impl Play {
         while let Some(action) = self.connection.next_action(Time::ZERO) {
             assert!(!self.is_closed, "nothing follows a close");
             if let Action::Progress(change) = action {
-                // How often progress is reported depends on the turns; identification comes once.
+                // The number of progress reports depends on the turns; identification is reported once.
                 if matches!(change, ProgressChange::Identified { .. }) {
                     assert!(!self.is_identified);
                     self.is_identified = true;
@@ -214,13 +214,12 @@ impl Play {
         });
     }
 
-    /// Answers and sends until everything the client sent has been read or the connection is closed. A client that
-    /// is served always gets there.
+    /// Answers and sends until all input has been read or the connection is closed.
     fn finish(&mut self) {
         while !self.is_closed && self.has_work() {
             for then in [Then::AnswerOldest, Then::Send(usize::MAX)] {
                 self.act(then);
-                // A breach of the protocol has to be found at the same step, however the input is cut.
+                // A protocol error must be detected at the same step for all pieces.
                 self.run_turns();
             }
         }
