@@ -52,7 +52,7 @@ struct Play {
     grants: bool,
     is_identified: bool,
     is_closed: bool,
-    /// The number of bytes that the client has sent.
+    /// Number of bytes that the client has sent.
     received: usize,
     observed: Observation,
 }
@@ -97,10 +97,13 @@ pub(crate) fn play(script: &Script, pieces: &[usize]) -> Observation {
 impl Play {
     /// Runs turns while the connection has input to process.
     fn run_turns(&mut self) {
-        // A turn reads at least a byte or takes at least one of the messages that were received.
+        // A turn reads at least one byte or processes at least one received message.
         let mut turns_left = 2 * self.received + 16;
         while !self.is_closed && self.is_ready() {
-            assert!(turns_left > 0, "the connection asks for turns without an end");
+            assert!(
+                turns_left > 0,
+                "the connection requests turns without an end"
+            );
             turns_left -= 1;
             self.connection.on_ready(Events::READABLE, Time::ZERO);
             self.pull();
