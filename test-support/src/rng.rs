@@ -1,4 +1,4 @@
-//! Numbers that follow from a seed.
+//! IntIds that follow from a seed.
 
 /// A generator of pseudo-random numbers.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::error::DaemonError;
 use crate::auth::{
-    Action, AuthError, Authorization, Authorizer, Identity, Sasl, SaslConfig, SaslProgress,
+    AuthError, Authorization, Authorizer, Identity, PolkitAction, Sasl, SaslConfig, SaslProgress,
 };
 use crate::connection::ClientAuth;
 use crate::net::{AccountNames, Socket, polkit_subject, process_start_time};
@@ -140,8 +140,8 @@ impl Authenticator {
         then: impl FnOnce(AuthResult) + Send + 'static,
     ) -> Result<(), AuthResult> {
         let action = match access {
-            Access::ReadWrite => Action::Manage,
-            Access::ReadOnly => Action::Monitor,
+            Access::ReadWrite => PolkitAction::Manage,
+            Access::ReadOnly => PolkitAction::Monitor,
         };
         let subject = identity.process.as_ref().and_then(polkit_subject);
         let identity = identity.clone();
@@ -222,7 +222,7 @@ fn check_plain_tcp(auth: Auth) -> Result<(), DaemonError> {
 }
 
 /// Returns the error for the client, with libvirt's codes and texts (DM-1003).
-fn polkit_error(answer: &Authorization, action: Action) -> RemoteError {
+fn polkit_error(answer: &Authorization, action: PolkitAction) -> RemoteError {
     let domain = ErrorDomain::POLKIT;
     let no_agent = format!(
         "no polkit agent available to authenticate action '{}'",

@@ -4,7 +4,7 @@
 
 mod oracle;
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::admission::{
     AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, ClientAdmission,
     EVICTION_GRACE, Peer, PendingClient,
@@ -80,7 +80,7 @@ proptest! {
     ) {
         let mut clients = ClientAdmission::new(limits);
         let mut naive = Naive { limits, clients: Vec::new(), waiting: Vec::new() };
-        let mut now = Time::ZERO;
+        let mut now = MonotonicTime::ZERO;
         for (id, happening) in (1..).zip(happenings) {
             let chosen_of = |count: usize, who: usize| (count > 0).then(|| who % count.max(1));
             let chosen = |who: usize| chosen_of(naive.clients.len(), who);
@@ -130,7 +130,7 @@ proptest! {
                     let client = naive.clients.remove(at);
                     clients.gone(client.id, client.newcomer.peer);
                 },
-                Happening::Pass(time) => now = now.after(time),
+                Happening::Pass(time) => now = now.saturating_add(time),
                 Happening::Change(limits) => {
                     naive.limits = limits;
                     clients.set_limits(limits);
@@ -150,10 +150,10 @@ proptest! {
             // Nothing changes by itself before the time it names.
             if let Some(at) = clients.retry_at(now) {
                 prop_assert!(at > now);
-                let before = Time::from_nanos(at.as_nanos() - 1);
+                let before = MonotonicTime::from_nanos(at.as_nanos() - 1);
                 prop_assert_eq!(clients.next(before), None);
             } else {
-                let never = Time::from_nanos(u64::MAX - 1);
+                let never = MonotonicTime::from_nanos(u64::MAX - 1);
                 prop_assert_eq!(clients.next(never), None);
             }
         }
@@ -163,7 +163,7 @@ proptest! {
 /// A daemon with these limits, and what happens to it.
 struct Scene {
     clients: ClientAdmission,
-    now: Time,
+    now: MonotonicTime,
     last: u64,
 }
 
@@ -177,7 +177,7 @@ impl Scene {
         };
         Scene {
             clients: ClientAdmission::new(limits),
-            now: Time::ZERO,
+            now: MonotonicTime::ZERO,
             last: 0,
         }
     }
@@ -201,7 +201,7 @@ impl Scene {
     }
 
     fn pass(&mut self, millis: u64) {
-        self.now = self.now.after(Duration::from_millis(millis));
+        self.now = self.now.saturating_add(Duration::from_millis(millis));
     }
 
     fn steps(&mut self) -> Vec<AdmissionStep> {
@@ -215,7 +215,12 @@ impl Scene {
                 return true;
             }
             match self.clients.retry_at(self.now) {
-                Some(at) if at.since(Time::ZERO) < Duration::from_secs(5) => self.now = at,
+                Some(at)
+                    if at.saturating_duration_since(MonotonicTime::ZERO)
+                        < Duration::from_secs(5) =>
+                {
+                    self.now = at
+                }
                 _ => return false,
             }
         }
@@ -232,7 +237,7 @@ fn forty_silent_clients_of_one_user_block_no_other_client() {
     // Not even at that moment.
     let (id, has_place) = scene.arrive_speaking(user(0), true);
     assert!(has_place || scene.is_admitted_soon(id));
-    assert!(scene.now.since(Time::ZERO) <= EVICTION_GRACE / 2);
+    assert!(scene.now.saturating_duration_since(MonotonicTime::ZERO) <= EVICTION_GRACE / 2);
     // And later at once, one after the other.
     scene.pass(EVICTION_GRACE.as_millis() as u64);
     for _ in 0..500 {
@@ -268,7 +273,7 @@ fn flooding_peer_is_evicted_for_another_peer() {
         assert!(!has_place, "nobody is cut off in the midst");
         let begun = scene.now;
         assert!(scene.is_admitted_soon(id));
-        assert!(scene.now.since(begun) <= EVICTION_GRACE);
+        assert!(scene.now.saturating_duration_since(begun) <= EVICTION_GRACE);
     }
 }
 
@@ -383,13 +388,13 @@ fn full_queue_refuses_the_longest_silent_client() {
     let arrive = |clients: &mut ClientAdmission, id, uid| {
         let peer = user(uid);
         let anonymous = true;
-        clients.arrive(Time::ZERO, id, PendingClient { peer, anonymous })
+        clients.arrive(MonotonicTime::ZERO, id, PendingClient { peer, anonymous })
     };
     assert_eq!(arrive(&mut clients, 1, 0), AdmissionDecision::Admit);
     for id in [2, 3, 4] {
         assert_eq!(arrive(&mut clients, id, 0), AdmissionDecision::Wait);
     }
-    clients.spoke(Time::ZERO, 2);
+    clients.spoke(MonotonicTime::ZERO, 2);
     assert_eq!(arrive(&mut clients, 5, 0), AdmissionDecision::Reject(3));
     clients.gone(3, user(0));
     assert_eq!(
@@ -399,7 +404,7 @@ fn full_queue_refuses_the_longest_silent_client() {
     );
     clients.gone(4, user(0));
     for id in [5, 6] {
-        clients.spoke(Time::ZERO, id);
+        clients.spoke(MonotonicTime::ZERO, id);
     }
     assert_eq!(
         arrive(&mut clients, 7, 0),

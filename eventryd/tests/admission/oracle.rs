@@ -1,6 +1,6 @@
 //! Everybody who is there, in one list, and the rules as they are written.
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::admission::{
     AdmissionLimit, AdmissionLimits, AdmissionStep, Peer, PendingClient, Scope,
 };
@@ -19,7 +19,7 @@ pub(crate) struct Client {
     pub(crate) is_unidentified: bool,
     pub(crate) has_spoken: bool,
     /// Since when it has got nowhere; none while it waits for the daemon.
-    pub(crate) since: Option<Time>,
+    pub(crate) since: Option<MonotonicTime>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Waiting {
     pub(crate) id: u64,
     pub(crate) newcomer: PendingClient,
     /// When it came, or when it first said something.
-    pub(crate) since: Time,
+    pub(crate) since: MonotonicTime,
     pub(crate) speaks: bool,
 }
 
@@ -58,11 +58,19 @@ impl Naive {
             .count()
     }
 
-    fn victim(&self, kind: Kind, now: Time, claimant: Peer, has_waited: bool) -> Option<u64> {
+    fn victim(
+        &self,
+        kind: Kind,
+        now: MonotonicTime,
+        claimant: Peer,
+        has_waited: bool,
+    ) -> Option<u64> {
         let own = self.count(kind, claimant);
         let is_quiet = |client: &Client| {
             let grace = self.limits.eviction_grace / if client.has_spoken { 1 } else { 2 };
-            client.since.is_some_and(|since| since.after(grace) <= now)
+            client
+                .since
+                .is_some_and(|since| since.saturating_add(grace) <= now)
         };
         let gives_way = |client: &Client| {
             let theirs = self.count(kind, client.newcomer.peer);
@@ -76,17 +84,17 @@ impl Naive {
         let order = |client: &Client| {
             let theirs = self.count(kind, client.newcomer.peer);
             let heaviest = std::cmp::Reverse((theirs, client.newcomer.peer));
-            let since = client.since.unwrap_or(Time::FAR_FUTURE);
+            let since = client.since.unwrap_or(MonotonicTime::FAR_FUTURE);
             (heaviest, client.has_spoken, since, client.id)
         };
         candidates.min_by_key(order).map(|client| client.id)
     }
 
     /// `None` for never, `Some(None)` for at once, otherwise the eviction that has to come first.
-    fn grant(&self, now: Time, waiting: Waiting) -> Option<Option<AdmissionStep>> {
+    fn grant(&self, now: MonotonicTime, waiting: Waiting) -> Option<Option<AdmissionStep>> {
         let PendingClient { peer, anonymous } = waiting.newcomer;
         let speaks = waiting.speaks;
-        let has_waited = waiting.since.after(self.limits.eviction_grace) <= now;
+        let has_waited = waiting.since.saturating_add(self.limits.eviction_grace) <= now;
         let victim = |kind| {
             let victim = self.victim(kind, now, peer, has_waited);
             let limit = match kind {
@@ -125,7 +133,7 @@ impl Naive {
     }
 
     /// Whether it has a place.
-    pub(crate) fn arrive(&mut self, now: Time, id: u64, newcomer: PendingClient) -> bool {
+    pub(crate) fn arrive(&mut self, now: MonotonicTime, id: u64, newcomer: PendingClient) -> bool {
         let is_like = |waiting: &Waiting| {
             waiting.newcomer.anonymous == newcomer.anonymous
                 && waiting.newcomer.peer.scope() == newcomer.peer.scope()
@@ -156,7 +164,7 @@ impl Naive {
         });
     }
 
-    pub(crate) fn next(&mut self, now: Time) -> Option<AdmissionStep> {
+    pub(crate) fn next(&mut self, now: MonotonicTime) -> Option<AdmissionStep> {
         let lanes = [true, false].into_iter().flat_map(|speaks| {
             [Scope::Local, Scope::Network]
                 .into_iter()

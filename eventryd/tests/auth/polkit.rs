@@ -1,7 +1,7 @@
 //! polkit on the daemon's sockets, with somebody else to decide.
 
 use crate::*;
-use eventryd::auth::{Action, AuthError, Authorization, Authorizer, PkCheck, Subject};
+use eventryd::auth::{AuthError, Authorization, Authorizer, PkCheck, PolkitAction, Subject};
 use eventryd::session::Auth;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use test_support::rpc::{AUTH_LIST, CONNECT_OPEN, message, open_arguments};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked {
     subject: Subject,
-    action: Action,
+    action: PolkitAction,
 }
 
 /// Tells what it is asked, and answers what it is told.
@@ -28,7 +28,7 @@ impl Authorizer for Fake {
         Ok(())
     }
 
-    fn authorize(&self, subject: Subject, action: Action, _: Duration) -> Authorization {
+    fn authorize(&self, subject: Subject, action: PolkitAction, _: Duration) -> Authorization {
         self.asked.send(Asked { subject, action }).unwrap();
         // The test ends without an answer to who has gone.
         let answer = self.answers.lock().unwrap().recv();
@@ -76,8 +76,8 @@ fn polkit_is_asked_about_the_process_that_has_connected() {
     let polkit = with_polkit();
     let config = &polkit.served.config;
     for (path, action) in [
-        (config.socket_path(), Action::Manage),
-        (config.read_only_socket_path(), Action::Monitor),
+        (config.socket_path(), PolkitAction::Manage),
+        (config.read_only_socket_path(), PolkitAction::Monitor),
     ] {
         polkit.answer.send(Authorization::Granted).unwrap();
         let mut client = RawClient::connect(&path);

@@ -1,6 +1,6 @@
 //! A hypervisor that takes its time: a driver whose connections say that they may block, and do.
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use test_support::{pass_on, pass_on_the_rest};
@@ -71,7 +71,7 @@ impl HypervisorSession for Blocking {
 
     pass_on! {
         domain_by_name(name: &[u8]) -> Result<Domain, DriverError>;
-        info(domain: &Domain, now: Time) -> Result<DomainInfo, DriverError>;
+        info(domain: &Domain, now: MonotonicTime) -> Result<DomainInfo, DriverError>;
         suspend(domain: &Domain) -> Result<(), DriverError>;
         destroy(domain: &Domain) -> Result<(), DriverError>;
     }

@@ -30,7 +30,7 @@ impl World {
         if is_out {
             let pause = self.admission.accept_failed(which);
             note!(self, "service {which} is out of descriptors, for {pause:?}");
-            self.resting[which] = Some(self.now.after(pause));
+            self.resting[which] = Some(self.now.saturating_add(pause));
             self.shared.borrow_mut().met.out_of_descriptors += 1;
             return false;
         }

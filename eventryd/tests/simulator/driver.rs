@@ -1,6 +1,6 @@
 //! The in-memory hypervisor, which remembers who had it do what.
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use std::sync::{Arc, Mutex};
 use test_support::{pass_on, pass_on_the_rest};
@@ -65,7 +65,7 @@ impl HypervisorSession for Remembering {
         self.inner.domain_by_name(b"test")
     }
 
-    fn info(&self, domain: &Domain, now: Time) -> Result<DomainInfo, DriverError> {
+    fn info(&self, domain: &Domain, now: MonotonicTime) -> Result<DomainInfo, DriverError> {
         self.remember(&domain.name);
         self.inner.info(domain, now)
     }

@@ -3,7 +3,7 @@
 use crate::claims::claim;
 use crate::workers::Supply;
 use crate::world::{World, note};
-use eventry::{Events, Time};
+use eventry::{Events, MonotonicTime};
 
 /// More rounds than any world needs to come to rest.
 const ROUNDS: usize = 20_000;
@@ -35,7 +35,7 @@ impl World {
                 live.connection.drain(now);
             });
         }
-        self.grace_until = Some(self.now.after(self.grace));
+        self.grace_until = Some(self.now.saturating_add(self.grace));
         self.stop_if_over();
     }
 
@@ -190,7 +190,7 @@ impl World {
                 "service {which} does not accept though nobody is there"
             );
         }
-        let rest: Option<Time> = self.timer;
+        let rest: Option<MonotonicTime> = self.timer;
         claim!(rest.is_none(), "DM-810", "the timer is left at {rest:?}");
     }
 

@@ -2,36 +2,36 @@
 
 use crate::claims::claim;
 use crate::ledger::Look;
-use eventry::Time;
+use eventry::MonotonicTime;
 use std::time::Duration;
 
 #[derive(Debug, Default)]
 pub(crate) struct KeepaliveOracle {
-    pub(crate) now: Time,
+    pub(crate) now: MonotonicTime,
     interval: Duration,
     count: u32,
     linger: Duration,
     /// When it must be known, if ever.
-    pub(crate) known_by: Option<Time>,
+    pub(crate) known_by: Option<MonotonicTime>,
     /// When it last sent anything.
-    heard: Time,
+    heard: MonotonicTime,
     /// Since when it may be pinged.
-    watched: Option<Time>,
+    watched: Option<MonotonicTime>,
     pings: u32,
-    last_ping: Time,
+    last_ping: MonotonicTime,
     /// Since it was heard, calls were in progress or bytes unsent: it may have been excused.
     was_busy: bool,
     /// Since it was heard, the loop was late.
     pub(crate) was_late: bool,
     /// When the end of the session began.
-    ending: Option<Time>,
+    ending: Option<MonotonicTime>,
     /// The daemon ends the session, and decides how long that may take.
     pub(crate) is_finishing: bool,
 }
 
 impl KeepaliveOracle {
     pub(crate) fn new(
-        accepted: Time,
+        accepted: MonotonicTime,
         auth_timeout: Duration,
         (interval, count): (Duration, u32),
         linger: Duration,
@@ -41,7 +41,7 @@ impl KeepaliveOracle {
             interval,
             count,
             linger,
-            known_by: (!auth_timeout.is_zero()).then(|| accepted.after(auth_timeout)),
+            known_by: (!auth_timeout.is_zero()).then(|| accepted.saturating_add(auth_timeout)),
             heard: accepted,
             watched: None,
             pings: 0,
@@ -60,13 +60,13 @@ impl KeepaliveOracle {
     }
 
     /// The client has said that it answers pings.
-    pub(crate) fn watch(&mut self, now: Time) {
+    pub(crate) fn watch(&mut self, now: MonotonicTime) {
         if !self.interval.is_zero() && self.ending.is_none() && !self.is_finishing {
             self.watched.get_or_insert(now);
         }
     }
 
-    pub(crate) fn begin_end(&mut self, now: Time) {
+    pub(crate) fn begin_end(&mut self, now: MonotonicTime) {
         self.ending.get_or_insert(now);
     }
 
@@ -80,7 +80,7 @@ impl KeepaliveOracle {
     }
 
     /// When its keepalive began to count.
-    fn since(&self) -> Time {
+    fn since(&self) -> MonotonicTime {
         self.watched
             .map_or(self.heard, |watched| watched.max(self.heard))
     }
@@ -93,7 +93,7 @@ impl KeepaliveOracle {
             "client {id} is pinged and has not asked for it"
         );
         self.pings += 1;
-        let silent = self.now.since(self.since());
+        let silent = self.now.saturating_duration_since(self.since());
         // Who may have been excused is pinged anew.
         let least = if self.was_busy { 1 } else { self.pings };
         claim!(
@@ -111,7 +111,7 @@ impl KeepaliveOracle {
 
     /// The server has taken the client for dead.
     pub(crate) fn check_dead(&self, id: u64, arrived_unread: usize, is_full: bool) {
-        let silent = self.now.since(self.since());
+        let silent = self.now.saturating_duration_since(self.since());
         let needed = self.interval * (self.count + 1);
         claim!(
             self.is_watched() && silent >= needed,
@@ -131,14 +131,16 @@ impl KeepaliveOracle {
             self.count
         );
         claim!(
-            self.pings == 0 || self.now.since(self.last_ping) >= self.interval,
+            self.pings == 0 || self.now.saturating_duration_since(self.last_ping) >= self.interval,
             "DM-908",
             "client {id} had no time to answer the last ping"
         );
     }
 
     pub(crate) fn check_unfinished(&self, id: u64) {
-        let took = self.ending.map(|began| self.now.since(began));
+        let took = self
+            .ending
+            .map(|began| self.now.saturating_duration_since(began));
         claim!(
             took.is_some_and(|took| took >= self.linger),
             "DM-809",
@@ -156,13 +158,16 @@ impl KeepaliveOracle {
     }
 
     /// When it must be gone at the latest, if nothing happens.
-    fn must_be_gone(&self, is_anonymous: bool) -> Option<(&'static str, Time)> {
+    fn must_be_gone(&self, is_anonymous: bool) -> Option<(&'static str, MonotonicTime)> {
         let known_by = self.known_by.filter(|_| is_anonymous);
-        let ended_by = self.ending.map(|began| began.after(self.linger));
+        let ended_by = self.ending.map(|began| began.saturating_add(self.linger));
         let may_be_dead = self.ending.is_none() && !self.is_finishing;
         let is_silent = may_be_dead && !self.was_busy && !self.was_late;
         let dead_by = self.watched.filter(|_| is_silent);
-        let dead_by = dead_by.map(|_| self.since().after(self.interval * (self.count + 1)));
+        let dead_by = dead_by.map(|_| {
+            self.since()
+                .saturating_add(self.interval * (self.count + 1))
+        });
         let all = [
             ("DM-603", known_by),
             ("DM-809", ended_by),
@@ -173,7 +178,7 @@ impl KeepaliveOracle {
     }
 
     /// Checks that the server has kept its times; `timer` is when it looks next.
-    pub(crate) fn check_alive(&self, id: u64, is_anonymous: bool, timer: Option<Time>) {
+    pub(crate) fn check_alive(&self, id: u64, is_anonymous: bool, timer: Option<MonotonicTime>) {
         if let Some((rule, by)) = self.must_be_gone(is_anonymous) {
             claim!(
                 timer.is_some_and(|timer| timer <= by),

@@ -6,7 +6,7 @@ use crate::ledger::Look;
 use crate::message::Kind;
 use crate::workers::Job;
 use crate::world::{Live, World, note};
-use eventry::{Events, Time};
+use eventry::{Events, MonotonicTime};
 use eventryd::auth::Nonce;
 use eventryd::connection::{Action, CloseReason, Notice, ProgressChange};
 use eventryd::server::CallOutcome;
@@ -124,7 +124,7 @@ impl World {
     }
 
     /// Applies an input to a client and carries out the actions that follow, as the server does.
-    pub(crate) fn drive(&mut self, id: u64, input: impl FnOnce(&mut Live, Time)) {
+    pub(crate) fn drive(&mut self, id: u64, input: impl FnOnce(&mut Live, MonotonicTime)) {
         let Some(mut live) = self.live.remove(&id) else {
             return;
         };
@@ -375,7 +375,7 @@ impl Live {
         self.client.borrow_mut().ledger.look(output);
     }
 
-    fn complete(&mut self, ticket: Ticket, outcome: CallOutcome, now: Time) {
+    fn complete(&mut self, ticket: Ticket, outcome: CallOutcome, now: MonotonicTime) {
         self.calls.keep(outcome.opened);
         self.connection.complete(ticket, outcome.result, now);
     }

@@ -26,7 +26,7 @@ pub(crate) const SASL_START: i32 = 68;
 pub(crate) const SASL_STEP: i32 = 69;
 pub(crate) const POLKIT: i32 = 70;
 
-/// Numbers of errors.
+/// IntIds of errors.
 pub(crate) const INTERNAL_ERROR: u32 = 1;
 pub(crate) const NO_CONNECT: u32 = 5;
 pub(crate) const OPERATION_DENIED: u32 = 29;

@@ -1,7 +1,7 @@
 //! WorkerLimits without threads: when one begins, takes a job or ends is the scheduler's choice.
 
 use crate::claims::claim;
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::driver::HypervisorSession;
 use eventryd::server::{CallOutcome, PreparedCall};
 use eventryd::session::Ticket;
@@ -150,7 +150,7 @@ impl Staff {
     }
 
     /// Lets one worker do its next step; whether there is one that does anything.
-    pub(crate) fn step(&mut self, rng: &mut Rng, now: Time) -> bool {
+    pub(crate) fn step(&mut self, rng: &mut Rng, now: MonotonicTime) -> bool {
         let mut able = (0..self.threads.len()).filter(|at| {
             let thread = &self.threads[*at];
             thread.is_awake || thread.runs.is_some()
@@ -184,7 +184,7 @@ impl Staff {
         }
     }
 
-    fn finish(&mut self, job: Job, now: Time) {
+    fn finish(&mut self, job: Job, now: MonotonicTime) {
         match job {
             Job::Call {
                 client,
@@ -284,7 +284,7 @@ impl Staff {
     }
 
     /// Ends the pool, as the daemon does when it is over; returns how many jobs that drops.
-    pub(crate) fn stop(&mut self, rng: &mut Rng, now: Time) -> usize {
+    pub(crate) fn stop(&mut self, rng: &mut Rng, now: MonotonicTime) -> usize {
         let dropped = self.plan.stop();
         claim!(
             dropped.len() == self.waiting.len(),

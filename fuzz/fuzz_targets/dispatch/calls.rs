@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventry::core::{NotRegistered, Removal};
+use eventry::table::{NotRegistered, Removal};
 use eventry::poller::Registrar;
 use eventry::registry::{AddError, Next, RemoveError};
 use eventry::{Events, HandleId, TimeoutId};
@@ -54,7 +54,7 @@ impl World {
                 acts_on_free,
             } => {
                 let deadline =
-                    interval.map(|interval| self.loops[side].model.now().after(interval));
+                    interval.map(|interval| self.loops[side].model.now().saturating_add(interval));
                 let id = None;
                 let kind = Kind::Timeout {
                     id,
@@ -198,7 +198,7 @@ impl World {
                     interval, deadline, ..
                 } => {
                     *interval = wanted;
-                    *deadline = wanted.map(|interval| now.after(interval));
+                    *deadline = wanted.map(|interval| now.saturating_add(interval));
                 }
                 other => unreachable!("{other:?} has the id of a timeout"),
             }

@@ -32,7 +32,7 @@ impl World {
         self.check_registered(side);
         let (wakes, until) = (
             test_loop.model.wakes(),
-            timeout.map(|timeout| now.after(timeout)),
+            timeout.map(|timeout| now.saturating_add(timeout)),
         );
         let is_last = self.ledger().begin_wait(side);
         if is_last {
@@ -162,15 +162,15 @@ impl Ledger {
     }
 
     /// Checks that a wait is not too long, and not shorter without a reason.
-    fn check_wait(&self, side: Side, timeout: Option<Duration>, now: eventry::Time) {
+    fn check_wait(&self, side: Side, timeout: Option<Duration>, now: eventry::MonotonicTime) {
         let loop_state = &self.sides[side];
         let run = loop_state.run.expect("only a run waits");
         let deadline = self.next_deadline(side);
         assert!(!run.must_end, "a turn after a stop");
-        let until = timeout.map(|timeout| now.after(timeout));
+        let until = timeout.map(|timeout| now.saturating_add(timeout));
         if let Some(limit) = run.limit {
             assert!(
-                until.is_some_and(|until| until <= now.after(limit)),
+                until.is_some_and(|until| until <= now.saturating_add(limit)),
                 "longer than the limit"
             );
         }
@@ -192,7 +192,7 @@ impl Ledger {
         );
     }
 
-    fn turn_begins(&mut self, side: Side, now: eventry::Time) {
+    fn turn_begins(&mut self, side: Side, now: eventry::MonotonicTime) {
         let began = self.tick();
         let loop_state = &self.sides[side];
         let is_due = |entry: &crate::entry::Entry| match entry.interest() {

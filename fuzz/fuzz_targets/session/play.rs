@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use eventry::{Events, Time};
+use eventry::{Events, MonotonicTime};
 use eventryd::connection::{Action, ClientAuth, Connection, ProgressChange};
 use eventryd::driver::MemoryDriver;
 use eventryd::server::CallHandler;
@@ -105,7 +105,7 @@ impl Play {
                 "the connection requests turns without an end"
             );
             turns_left -= 1;
-            self.connection.on_ready(Events::READABLE, Time::ZERO);
+            self.connection.on_ready(Events::READABLE, MonotonicTime::ZERO);
             self.pull();
         }
     }
@@ -115,12 +115,12 @@ impl Play {
         let pipe = self.pipe.borrow();
         let has_input = pipe.ended || !pipe.unread.is_empty();
         // A deadline at time zero requests another turn.
-        watch.deadline == Some(Time::ZERO)
+        watch.deadline == Some(MonotonicTime::ZERO)
             || (has_input && watch.interest.intersects(Events::READABLE))
     }
 
     fn pull(&mut self) {
-        while let Some(action) = self.connection.next_action(Time::ZERO) {
+        while let Some(action) = self.connection.next_action(MonotonicTime::ZERO) {
             assert!(!self.is_closed, "nothing follows a close");
             if let Action::Progress(change) = action {
                 // The number of progress reports depends on the turns; identification is reported once.
@@ -187,19 +187,19 @@ impl Play {
     }
 
     fn answer(&mut self, request: Request) {
-        let result = self.calls.handle_call(Time::ZERO, request.call);
-        self.connection.complete(request.ticket, result, Time::ZERO);
+        let result = self.calls.handle_call(MonotonicTime::ZERO, request.call);
+        self.connection.complete(request.ticket, result, MonotonicTime::ZERO);
     }
 
     fn decide(&mut self, result: AuthResult) {
         if let Some(ticket) = self.undecided.take() {
-            self.connection.authenticated(ticket, result, Time::ZERO);
+            self.connection.authenticated(ticket, result, MonotonicTime::ZERO);
         }
     }
 
     fn send(&mut self, count: usize) {
         self.pipe.borrow_mut().room = count;
-        self.connection.on_ready(Events::WRITABLE, Time::ZERO);
+        self.connection.on_ready(Events::WRITABLE, MonotonicTime::ZERO);
         self.pull();
         self.pipe.borrow_mut().room = 0;
     }
