@@ -1,5 +1,5 @@
-//! Another thread adds and removes handles of a running loop, and learns from the removal whether it may
-//! use at once what the callback used.
+//! Adds and removes a handle of a loop that runs on another thread. The result of the removal tells whether the data
+//! of the callback may be used at once.
 
 #![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 
-/// What the callback owns; it tells when it is dropped.
+/// Data of the callback, which prints a message when it is dropped.
 struct Owned {
     calls: Arc<AtomicU32>,
 }
@@ -39,9 +39,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (called, was_called) = channel();
     let (near, mut far) = UnixStream::pair()?;
-    // Added while the loop sleeps; nothing needs to wake it.
+    // The addition wakes the loop if it sleeps.
     let id = registry.add_handle(near, Events::READABLE, move |_| {
-        // Nothing is read, so the descriptor stays ready, and the callback is called again and again.
+        // Nothing is read, so the descriptor stays ready, and the callback is called in every turn.
         owned.calls.fetch_add(1, Ordering::Relaxed);
         let _ = called.send(());
     })?;
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Removal::Idle => println!("removed: no call runs, and none will begin"),
         Removal::InFlight => {
             println!("removed: one last call is running");
-            // The sender goes with the callback, after that call.
+            // The sender is dropped with the callback, after that call.
             while was_called.recv().is_ok() {}
         }
     }

@@ -1,7 +1,7 @@
-//! A server on one thread: every client gets back what it sends.
+//! An echo server on one thread.
 //!
 //! `cargo run --example echo_server 127.0.0.1:7777` serves until it is interrupted. Without an address it
-//! serves three clients of its own and ends.
+//! serves three clients of the example and ends.
 
 #![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
@@ -43,10 +43,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Echoes what `stream` sends, until it ends.
+/// Echoes the input of `stream` until its end.
 fn serve(registry: &Registry, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
     stream.set_nonblocking(true)?;
-    // What was read and could not be written yet. While there is some, nothing more is read.
+    // Bytes that were read and not yet written. While there are any, no more bytes are read.
     let mut unsent: Vec<u8> = Vec::new();
     let added = registry.add_handle(stream, Events::READABLE, move |event| {
         let stream: &TcpStream = event.source;
@@ -77,7 +77,7 @@ enum Echo {
     Ended,
 }
 
-/// One round: writes what is left, or else reads and writes.
+/// Writes the unsent bytes; if there are none, reads some first.
 fn echo(mut stream: &TcpStream, unsent: &mut Vec<u8>) -> io::Result<Echo> {
     if unsent.is_empty() {
         let mut buffer = [0; 4096];
@@ -96,7 +96,7 @@ fn echo(mut stream: &TcpStream, unsent: &mut Vec<u8>) -> io::Result<Echo> {
     Ok(Echo::Waits)
 }
 
-/// A client of the demonstration.
+/// Sends a message as a client, and returns the answer.
 fn ask(server: SocketAddr, name: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(server)?;
     write!(stream, "hello from {name}")?;

@@ -1,6 +1,6 @@
-//! eventry inside a loop that the program has already: here a bare `poll(2)`.
+//! eventry inside another event loop, here a bare `poll(2)`.
 //!
-//! The outer loop needs a descriptor and a time from eventry, and gives it a turn when either says so.
+//! The outer loop waits for eventry's descriptor and timeout, and then runs a turn of eventry.
 
 #![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut inner = EventLoop::new()?;
     let registry = inner.registry();
 
-    // What eventry does: a tick, and what another thread adds while the outer loop waits.
+    // The inner loop has a timeout, and a handle that another thread adds while the outer loop waits.
     let mut ticks = 0;
     registry.add_timeout(Duration::from_millis(50), move |_| {
         ticks += 1;
@@ -37,14 +37,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         far.write_all(b"from a thread").expect("it is read");
     });
 
-    // What the outer loop does itself.
+    // The outer loop has a descriptor of its own.
     let (mut own, mut peer) = UnixStream::pair()?;
     peer.write_all(b"!")?;
 
     while !registry.is_idle() {
-        // Before every wait: this tells the kernel what eventry waits for, and says for how long at most.
+        // Required before every wait: passes changes to the kernel, and returns the longest allowed wait.
         let timeout = inner.prepare().map(Timespec::try_from).transpose()?;
-        // Ask for the descriptor each time, it may be another one after a turn.
+        // The descriptor may change in a turn.
         let fd = inner.poll_fd().expect("epoll has one");
         let mut polled = [
             PollFd::new(&fd, PollFlags::IN),
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             own.read_exact(&mut [0])?;
             println!("outer: its own event");
         }
-        // Costs little when there is nothing to do, and never waits.
+        // Does not wait.
         inner.run_once(Some(Duration::ZERO))?;
     }
     adder.join().expect("it does not panic");

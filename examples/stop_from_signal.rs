@@ -1,7 +1,7 @@
-//! Ctrl-C stops the loop, and what its callbacks own is dropped in good order.
+//! Stops the loop on Ctrl-C, so that the data of its callbacks is dropped before the program ends.
 //!
-//! `cargo run --example stop_from_signal wait` waits for a real Ctrl-C. Without an argument it sends the
-//! signal to itself.
+//! `cargo run --example stop_from_signal wait` waits for Ctrl-C. Without an argument the example sends the signal to
+//! itself.
 
 #![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
@@ -12,12 +12,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::{raise, register};
 use std::time::Duration;
 
-/// Stands for what must be put away before the program ends.
+/// Data that must be dropped before the program ends.
 struct Work;
 
 impl Drop for Work {
     fn drop(&mut self) {
-        println!("put away");
+        println!("cleaned up");
     }
 }
 

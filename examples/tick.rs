@@ -1,4 +1,4 @@
-//! Timeouts: one that repeats, one that changes itself, one that ends the loop.
+//! Timeouts: one that repeats, one that changes its interval, one that stops the loop.
 
 #![cfg(not(loom))]
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("tick {ticks}");
     })?;
 
-    // Twice as long after each call.
+    // The interval doubles after each call.
     let mut interval = Duration::from_millis(50);
     registry.add_timeout(interval, move |event| {
         println!("    {interval:?} have passed");

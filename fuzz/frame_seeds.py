@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Make seeds for the fuzz target `frame` from the recorded sessions in eventryd/tests/traces.
 
-A seed is a byte that chooses the configuration, then pieces of the client's bytes, each behind its length,
-with a call answered (0xc0) and output sent (0xbf) in between. Run it from anywhere; the seeds go to the
-directory named.
+Usage: frame_seeds.py DIRECTORY
+
+A seed is a byte that selects the configuration, then pieces of the client's bytes, each after its length, with an
+answered call (0xc0) and sent output (0xbf) in between.
 """
 
 from recorded import write_seeds

@@ -1,4 +1,4 @@
-"""The recorded sessions in eventryd/tests/traces, for those who make seeds of them."""
+"""Access to the recorded sessions in eventryd/tests/traces."""
 
 import json
 import pathlib
@@ -8,15 +8,18 @@ FUZZ = pathlib.Path(__file__).resolve().parent
 
 
 def messages(trace):
-    """The messages of the first client."""
+    """Return the messages of the first client."""
     sent = json.loads(trace.read_text())["messages"]
     return [bytes.fromhex(m["hex"]) for m in sent if m["dir"] == "c2s" and m["conn"] == 0]
 
 
 def write_seeds(seeds):
-    """Write what `seeds` yields for the messages of each trace, (suffix, seed), to the directory named."""
+    """Write the pairs (suffix, seed) that `seeds` yields for each trace to the directory in the first argument."""
     corpus = pathlib.Path(sys.argv[1])
     corpus.mkdir(parents=True, exist_ok=True)
-    for trace in sorted((FUZZ.parent / "eventryd" / "tests" / "traces").glob("*.json")):
+    traces = sorted((FUZZ.parent / "eventryd" / "tests" / "traces").glob("*.json"))
+    if not traces:
+        sys.exit("recorded.py: no recorded sessions found")
+    for trace in traces:
         for suffix, seed in seeds(messages(trace)):
             (corpus / f"{trace.stem}-{suffix}").write_bytes(seed)

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Make seeds for the fuzz target `sasl`: what recorded clients sent, and a client that plays by the rules.
+"""Make seeds for the fuzz target `sasl` from recorded sessions, and of a correct client.
 
-A seed is a byte that chooses who is allowed, and then steps: a control byte and, for most, a length and as many
-bytes. Run it from anywhere; the seeds go to the directory named.
+Usage: sasl_seeds.py DIRECTORY
+
+A seed is a byte that selects the allowed users, and then steps: a control byte and, for most steps, a length and that
+number of bytes.
 """
 
 import json
@@ -11,7 +13,7 @@ import sys
 
 FUZZ = pathlib.Path(__file__).resolve().parent
 INIT, START, BEGIN, ANSWER, PROVE, OPEN = 0, 1, 2, 3, 4, 7
-# The mechanism offered, a user that exists, the right password.
+# Flag of a step: the offered mechanism, the existing user, or the right password.
 RIGHT = 8
 
 
@@ -20,7 +22,7 @@ def step(control, payload=b""):
 
 
 def recorded(trace):
-    """The data of a recorded client's START and STEP, without the words around it."""
+    """Return a seed with the data of the START and STEP calls of a recorded client."""
     out = bytes([0])
     for message in json.loads(trace.read_text())["messages"]:
         raw = bytes.fromhex(message["hex"])
@@ -30,7 +32,7 @@ def recorded(trace):
         if procedure == 67:
             out += step(INIT)
             continue
-        # The name of the mechanism, padded, and the word that says whether there is data.
+        # After the padded name of the mechanism and the word that tells whether there is data.
         at = 28 + (20 if procedure == 68 else 0) + 8
         out += step(START | RIGHT if procedure == 68 else ANSWER, raw[at + 3 :: 4])
     return out + step(OPEN)
@@ -39,7 +41,10 @@ def recorded(trace):
 def main():
     corpus = pathlib.Path(sys.argv[1])
     corpus.mkdir(parents=True, exist_ok=True)
-    for trace in sorted((FUZZ.parent / "tests" / "traces" / "sasl").glob("*.json")):
+    traces = sorted((FUZZ.parent / "eventryd" / "tests" / "traces" / "sasl").glob("*.json"))
+    if not traces:
+        sys.exit("sasl_seeds.py: no recorded sessions found")
+    for trace in traces:
         (corpus / trace.stem).write_bytes(recorded(trace))
     begin = step(INIT) + step(BEGIN | RIGHT, b"nonce")
     right, wrong = step(PROVE | RIGHT), step(PROVE)

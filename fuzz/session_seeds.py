@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Make seeds for the fuzz target `session` from the recorded sessions in eventryd/tests/traces.
 
-A seed is a byte that chooses the configuration, the lengths of the chunks, and then, per message of the client,
-the bytes (0), an answer (9) and output that is sent (10). Run it from anywhere; the seeds go to the directory
-named.
+Usage: session_seeds.py DIRECTORY
+
+A seed is a byte that selects the configuration, the lengths of the pieces, and then, per message of the client, its
+bytes (0), an answer (9) and sent output (10).
 """
 
 from recorded import write_seeds
@@ -13,7 +14,7 @@ RAW, ANSWER, SEND = 0, 9, 10
 
 
 def seed(configuration, sent):
-    # One length only: 27 bytes, so that a chunk ends inside every header.
+    # One length: 27 bytes, so that a piece ends inside every header.
     out = bytearray([configuration, 0, 26])
     for message in sent:
         for at in range(0, len(message), 255):

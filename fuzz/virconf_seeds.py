@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Make seeds for the fuzz target `virconf` from the samples in etc: each setting by itself, and all together.
+"""Make seeds for the fuzz target `virconf` from the samples in packaging: each setting alone, and all together.
 
-Run it from anywhere; the seeds go to the directory named.
+Usage: virconf_seeds.py DIRECTORY
 """
 
 import pathlib
@@ -24,7 +24,10 @@ TWISTS = {
 def main():
     corpus = pathlib.Path(sys.argv[1])
     corpus.mkdir(parents=True, exist_ok=True)
-    for sample in sorted((FUZZ.parent / "etc").glob("eventryd.*")):
+    samples = sorted((FUZZ.parent / "packaging").glob("eventryd.*"))
+    if not samples:
+        sys.exit("virconf_seeds.py: no sample files found")
+    for sample in samples:
         settings = re.findall(r"^#(\w+ = .*)$", sample.read_text(), re.MULTILINE)
         (corpus / sample.name).write_text("\n".join(settings))
         for setting in settings:

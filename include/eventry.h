@@ -1,48 +1,47 @@
 /*
- * eventry: an event loop in the shape of libvirt's event API.
+ * eventry: an event loop with the signatures of libvirt's event API.
  *
  *     #include <eventry.h>                     cc ... $(pkg-config --cflags --libs eventry)
  *
- * There is one loop per process, made by the first call. Any thread adds, updates and removes; one thread
- * runs it. The six functions on handles and timeouts have the types of libvirt's, so that
+ * A process has one loop, which the first call creates. Any thread may add, update and remove entries; one
+ * thread runs the loop. The six functions on handles and timeouts have libvirt's types, so
  *
  *     virEventRegisterImpl(eventry_add_handle, eventry_update_handle, eventry_remove_handle,
  *                          eventry_add_timeout, eventry_update_timeout, eventry_remove_timeout);
  *
- * makes it libvirt's loop. Do that before the first connection is opened, and keep running the loop while
- * there are connections and a moment longer: what they registered is freed by the loop.
+ * makes it libvirt's loop. Register it before the first connection is opened, and run the loop until after the
+ * last connection is closed, because the loop frees the entries of a connection.
  *
- * THREADS. Every function but the two that run may be called from any thread, from inside any callback and
- * from inside any free callback, also on the entry it belongs to. None of them calls a callback, and only
- * the two removals that say so wait for one, so locks that a callback takes may be held over the others.
- * None may be called in a signal handler: write to a pipe that has a handle instead. Callbacks and free callbacks run on the thread that is inside
- * eventry_run_once or eventry_run, one at a time.
+ * THREADS. Every function except eventry_run_once and eventry_run may be called from any thread, from any
+ * callback and from any free callback, also for the entry that it belongs to. None of them calls a callback,
+ * and only the two removals named _and_wait wait for one, so a caller may hold locks that a callback takes
+ * during the others. None may be called in a signal handler: write to a pipe that has a handle instead.
+ * Callbacks and free callbacks run on the thread that is inside eventry_run_once or eventry_run, one at a time.
  *
- * OPAQUE AND FREE. After a successful add, `opaque` belongs to the loop: the free callback, unless NULL, is
- * called with it exactly once, after the entry was removed and its last call returned, from the loop and
- * never inside a removal. Until then it must stay valid. It is called at the end of the turn in which the
- * entry was removed, or at the beginning of the next; in the order of removal. After a failed add, `opaque`
- * is still the caller's and neither callback is ever called. Without a free callback, ask
- * eventry_remove_handle_status whether `opaque` may be let go, or let eventry_remove_handle_and_wait wait
- * until it may.
+ * OPAQUE AND FREE. After a successful addition, `opaque` belongs to the loop and must stay valid until it is
+ * freed. The free callback, unless NULL, is called with it exactly once, after the removal and after the last
+ * call returned, by the loop and never inside a removal: at the end of the turn of the removal or at the
+ * beginning of the next turn, in the order of removal. After a failed addition, `opaque` belongs to the caller
+ * and no callback is called. Without a free callback, use eventry_remove_handle_status to learn whether
+ * `opaque` may be freed, or eventry_remove_handle_and_wait to wait until it may.
  *
- * ERRORS. What fails returns -1 and sets errno:
+ * ERRORS. A function that fails returns -1 and sets errno:
  *     EINVAL   the id names no entry of that kind; the callback or the structure is NULL
  *     EBADF    the descriptor is negative or not open
  *     ENOSPC   all 2147483647 ids are in use
  *     ENOMEM   the loop's table is full
- *     EBUSY    the loop runs already, on another thread or around the caller
- *     EDEADLK  the callback that is to be waited for is the caller
- *     EPERM    this process was forked after the loop had been made
- *     others   from the operating system, when the loop cannot be made or cannot wait (EMFILE, ...)
- * Success leaves errno as it may be. Memory that runs out ends the process, and so does a bug of the
- * library, with a message. Callbacks must return: no longjmp and no C++ exception may leave one.
+ *     EBUSY    the loop is running, on another thread or around the caller
+ *     EDEADLK  the callback to wait for is the caller
+ *     EPERM    this process was forked after the loop was created
+ *     others   from the operating system, when the loop cannot be created or cannot wait (EMFILE, ...)
+ * After a success, errno is unspecified. A failed memory allocation and a bug of the library end the process
+ * with a message. Callbacks must return: neither longjmp nor a C++ exception may leave one.
  *
- * FORK. A child that does not exec has no loop: every function but eventry_version fails with EPERM and
- * touches nothing that is shared with the parent. (A child made before the first call has a loop of its own,
- * and one that a raw clone system call made is not noticed: it must not call.)
+ * FORK. A child that does not exec has no loop: every function except eventry_version fails with EPERM and
+ * does not affect the parent. (A child that was forked before the first call has a loop of its own. A child
+ * of a raw clone system call is not detected and must not call the library.)
  *
- * UNLOADING. The library stays until the process ends: do not dlclose it.
+ * UNLOADING. Do not dlclose the library.
  */
 #ifndef EVENTRY_H
 #define EVENTRY_H
@@ -54,12 +53,11 @@
 extern "C" {
 #endif
 
-/* The version this header belongs to, as eventry_version returns it:
- * major * 1000000 + minor * 1000 + patch. */
+/* Version of this header, in the form of eventry_version: major * 1000000 + minor * 1000 + patch. */
 #define EVENTRY_VERSION 1000u
 
-/* Events, with the values of libvirt's. A callback is told of ERROR and HANGUP whether they were asked for
- * or not. A peer that only shut down its sending side is READABLE, not HANGUP. */
+/* Events, with libvirt's values. ERROR and HANGUP are reported also if they were not requested. A peer that
+ * only shut down its sending side is READABLE, not HANGUP. */
 enum {
     EVENTRY_READABLE = 1,
     EVENTRY_WRITABLE = 2,
@@ -67,113 +65,113 @@ enum {
     EVENTRY_HANGUP = 8
 };
 
-/* Called with the id of the handle, its descriptor, what is ready of what it wants (never 0), and opaque. */
+/* Receives the id of the handle, its descriptor, the ready events (never 0), and opaque. */
 typedef void (*eventry_handle_callback)(int watch, int fd, int events, void *opaque);
 
-/* Called with the id of the timeout, and opaque. */
+/* Receives the id of the timeout, and opaque. */
 typedef void (*eventry_timeout_callback)(int timer, void *opaque);
 
-/* Called with opaque, last of all. */
+/* Receives opaque, after the last call of the entry. */
 typedef void (*eventry_free_callback)(void *opaque);
 
 /*
  * Adds a handle on an open descriptor. Returns its id, at least 1, or -1.
  *
- * The callback is called in every turn in which the descriptor is ready for `events`: it is called again
- * until the condition has gone. `events` of 0, or with none of the four bits, adds the handle disabled; other
- * bits are ignored. Several handles may have one descriptor, and each gets its own share. A handle added by
- * a callback is called in the next turn at the earliest. Regular files, directories and /dev/null are
- * always ready and keep the loop from sleeping.
+ * The callback is called in every turn in which the descriptor is ready for `events`, until the condition
+ * ends. `events` without any of the four bits adds the handle disabled; other bits are ignored. Several
+ * handles may watch one descriptor, and each gets its own events. A handle that a callback adds is called in
+ * the next turn at the earliest. Regular files, directories and /dev/null are always ready and keep the loop
+ * from sleeping.
  *
- * The descriptor is never closed by the loop. Keep it open until the handle has been removed; it may be
- * closed as soon as the removal returns.
+ * The loop does not close the descriptor. It must stay open until the handle is removed, and may be closed as
+ * soon as the removal returns.
  */
 int eventry_add_handle(int fd, int events, eventry_handle_callback callback, void *opaque,
                        eventry_free_callback free_callback);
 
 /*
- * Changes what a handle wants; 0 disables it until the next update. What is called after the return obeys
- * it, also in the running turn; a call that has begun on the loop's thread may still run.
+ * Sets the events of a handle; 0 disables it until the next update. The change applies to all calls that begin
+ * after the return, also in the current turn. A call that has begun on the loop's thread may still run.
  * An unknown id is ignored, and errno is set to EINVAL.
  */
 void eventry_update_handle(int watch, int events);
 
 /*
- * Removes a handle. Returns 0, or -1 if the id names none; of several removals one succeeds.
+ * Removes a handle. Returns 0, or -1 if the id names no handle; one of several removals succeeds.
  *
- * No call of it begins after the return. If another thread runs the loop, a call that has begun may still
- * run: eventry_remove_handle_status tells.
+ * No call begins after the return. If another thread runs the loop, a call that has begun may still run;
+ * eventry_remove_handle_status reports it.
  */
 int eventry_remove_handle(int watch);
 
 /*
- * The same, and tells about the callback: 0 if it does not run and never will, so that what it uses may be
- * freed at once; 1 if its last call is running on the loop's thread, which may be this one; -1 if the id
- * names no handle.
+ * Removes a handle and returns the state of its callback: 0 if it does not run and will not run again, so that
+ * its data may be freed at once; 1 if its last call is running on the loop's thread, which may be this one; -1
+ * if the id names no handle.
  */
 int eventry_remove_handle_status(int watch);
 
 /*
- * The same, and waits until its last call is over if one is running: after 0 none runs and none will begin,
- * so what the callback uses may be freed at once. Returns 0, or -1.
+ * Removes a handle and waits until a running call has returned: after 0 no call runs and none will begin, so
+ * the callback's data may be freed at once. Returns 0, or -1.
  *
- * Hold nothing that the callback may be waiting for, such as a lock it takes. Inside the callback itself, in
- * whichever function it has called, it fails with EDEADLK and the handle stays registered: remove it without
- * waiting. The free callback, if any, is still called by the loop and may come later.
+ * The caller must not hold a lock that the callback takes. Inside the callback itself, also in a function that
+ * it calls, this fails with EDEADLK and the handle stays registered; use a removal that does not wait. The
+ * loop still calls the free callback, if any, perhaps later.
  */
 int eventry_remove_handle_and_wait(int watch);
 
 /*
- * Adds a timeout that is called every `milliseconds`, for the first time when they have passed. Returns its
- * id, at least 1, or -1. 0 calls it in every turn, a negative value adds it disabled.
+ * Adds a timeout that is called every `milliseconds`, for the first time after one interval. Returns its id,
+ * at least 1, or -1. With 0 it is called in every turn; a negative value adds it disabled.
  *
- * It is never called early. A loop that comes late calls it once and counts the next interval from there.
- * Handles and timeouts never have the same id.
+ * It is never called early. A loop that is late calls it once and starts the next interval at that time.
+ * A handle and a timeout never have the same id.
  */
 int eventry_add_timeout(int milliseconds, eventry_timeout_callback callback, void *opaque,
                         eventry_free_callback free_callback);
 
 /*
- * Starts the interval anew, also with the same value; a negative value disables the timeout.
+ * Restarts the interval, also with the same value; a negative value disables the timeout.
  * An unknown id is ignored, and errno is set to EINVAL.
  */
 void eventry_update_timeout(int timer, int milliseconds);
 
-/* Removes a timeout, as eventry_remove_handle. */
+/* Removes a timeout, like eventry_remove_handle. */
 int eventry_remove_timeout(int timer);
 
-/* Removes a timeout and tells about its callback, as eventry_remove_handle_status. */
+/* Removes a timeout and returns the state of its callback, like eventry_remove_handle_status. */
 int eventry_remove_timeout_status(int timer);
 
-/* Removes a timeout and waits until its last call is over, as eventry_remove_handle_and_wait. */
+/* Removes a timeout and waits until a running call has returned, like eventry_remove_handle_and_wait. */
 int eventry_remove_timeout_and_wait(int timer);
 
 /*
- * One turn: waits until a timeout is due or a handle is ready, and calls what is. Returns 0, or -1.
+ * Runs one turn: waits until a timeout is due or a handle is ready, and calls them. Returns 0, or -1.
  *
- * It may return 0 without having called anything, for example after a signal. When nothing is registered it
- * waits until something is. Timeouts are called before handles, each at most once.
+ * It may return 0 without a call, for example after a signal. Without entries it waits until one is added.
+ * Timeouts are called before handles, each at most once.
  */
 int eventry_run_once(void);
 
-/* Turn after turn, until eventry_stop. Returns 0 when stopped, or -1. */
+/* Runs turns until eventry_stop is called. Returns 0 when stopped, or -1. */
 int eventry_run(void);
 
 /*
- * Makes the run that is going on return after the turn it is in: eventry_run as well as eventry_run_once.
- * If there is none, the next one returns after one turn that does not wait. Returns 0, or -1.
+ * Makes eventry_run or eventry_run_once return after the current turn. If neither is running, the next one
+ * returns after one turn that does not wait. Returns 0, or -1.
  * Entries stay registered and may be added and removed; they are called and freed when the loop runs again.
  */
 int eventry_stop(void);
 
 /*
- * Makes the loop and registers it as the implementation that the Rust half of a program finds. C programs
- * need not call it, except to learn early whether the loop can be made. Returns 0, 1 if it had been
- * registered before, or -1; EBUSY if another implementation was registered first.
+ * Creates the loop and registers it as the implementation that the Rust code of a program uses. C programs may
+ * call it to detect early that the loop cannot be created. Returns 0, 1 if it was registered before, or -1;
+ * EBUSY if another implementation was registered first.
  */
 int eventry_register(void);
 
-/* What there is, and what the loop has done since it was made. Members may be added at the end. */
+/* Statistics of the loop since its creation. Members may be added at the end. */
 struct eventry_stats {
     uint64_t handles;       /* registered or waiting to be freed */
     uint64_t timeouts;      /* registered or waiting to be freed */
@@ -181,16 +179,16 @@ struct eventry_stats {
     uint64_t turns;         /* turns begun */
     uint64_t calls;         /* callbacks called */
     uint64_t frees;         /* entries freed, with a free callback or without */
-    uint64_t wakes;         /* how often the loop slept and was woken for a change */
+    uint64_t wakes;         /* wakes of the sleeping loop for a change */
 };
 
 /*
- * Fills in a structure of `size` bytes, which is sizeof(struct eventry_stats): that tells the library which
- * members the caller knows. Members that only the caller knows become 0. Returns 0, or -1.
+ * Fills a structure of `size` bytes, which must be sizeof(struct eventry_stats), so that the library knows the
+ * members of the caller's version. Members that the library does not know become 0. Returns 0, or -1.
  */
 int eventry_stats(struct eventry_stats *stats, size_t size);
 
-/* The version of the library that is linked. */
+/* Returns the version of the linked library. */
 unsigned eventry_version(void);
 
 #ifdef __cplusplus

@@ -1,14 +1,14 @@
 # shellcheck shell=sh disable=SC2154 # the caller sets root and say_as
-# Functions of ./run, ./tests/run and tools/msrv, which source this file: they find a C compiler and a Rust that is new
-# enough, and install Debian packages. POSIX sh. The caller sets `root`, the directory of the repository, and `say_as`,
-# its name in messages.
+# Functions for ./run, ./tests/run and tools/msrv, which source this file: detection of a C compiler and a recent Rust, and
+# installation of Debian packages. POSIX sh. The caller sets `root`, the directory of the repository, and `say_as`, its
+# name in messages.
 
-# The oldest Rust that builds the packages, as Cargo.toml says.
+# The minimum Rust version, from Cargo.toml.
 rust_version=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
 
 say() { echo "$say_as: $*" >&2; }
 
-# The packages of this system that hold a Rust of at least that version: "RUSTC CARGO CLIPPY RUSTFMT". Fails elsewhere.
+# Prints the packages of this system with at least that version: "RUSTC CARGO CLIPPY RUSTFMT". Fails if there are none.
 rust_packages() {
     case $(debian) in
         12) echo rustc-web cargo-web rust-web-clippy rustfmt-web ;;
@@ -17,7 +17,7 @@ rust_packages() {
     esac
 }
 
-# The number of the Debian release that this is, 12 or 13, or else nothing.
+# Prints the release number on Debian, and nothing on other systems.
 debian() {
     [ -r /etc/os-release ] || return 0
     (
@@ -27,7 +27,7 @@ debian() {
     )
 }
 
-# Succeeds if there are a cargo and a rustc of at least version $rust_version. Where rustup puts them counts as well.
+# Succeeds if there are a cargo and a rustc of at least version $rust_version, also in rustup's directory.
 have_rust() {
     command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
     _found=$(rustc --version 2>/dev/null) && cargo --version >/dev/null 2>&1 || return 1
@@ -39,7 +39,7 @@ have_rust() {
     }
 }
 
-# Succeeds if there is a C compiler that finds the headers of the C library and links.
+# Succeeds if there is a C compiler that can compile and link a program with the C library.
 have_cc() {
     _program='#include <stdlib.h>
 int main(void) { return EXIT_SUCCESS; }'
@@ -49,7 +49,7 @@ int main(void) { return EXIT_SUCCESS; }'
 # Cargo fetches crates by HTTPS.
 have_certificates() { [ -z "$(debian)" ] || [ -e /etc/ssl/certs/ca-certificates.crt ]; }
 
-# Installs what a build needs and is not there, on Debian 12 and 13; elsewhere says what to install.
+# Installs missing build dependencies on Debian 12 and 13; on other systems prints them.
 need_build_tools() {
     _missing='' _names=''
     if ! have_cc; then
@@ -75,13 +75,13 @@ need_build_tools() {
     # shellcheck disable=SC2086 # one word for each package
     install_packages $_missing || return
     if ! have_cc || ! have_rust; then
-        say "${_missing# } are installed, but there is no C compiler that works, or no Rust $rust_version or later:" \
-            "see what cc --version and rustc --version say"
+        say "${_missing# } are installed, but there is no working C compiler, or no Rust $rust_version or later:" \
+            "check cc --version and rustc --version"
         return 1
     fi
 }
 
-# Installs Debian packages, or fails and prints the command that does.
+# Installs Debian packages, or fails and prints the command for it.
 install_packages() {
     if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
         say "missing: $*. You are not root, and there is no sudo. As root: $(apt_line "$@")"
@@ -96,7 +96,7 @@ install_packages() {
 
 apt_line() { echo "apt-get update && apt-get install --no-install-recommends $*"; }
 
-# Fetches the lists of packages, unless that is done: several processes share a file that says so, $packages_updated.
+# Updates the package lists once: several processes share the marker file $packages_updated.
 update_packages() {
     [ ! -e "${packages_updated:-}" ] || return 0
     as_root apt-get update --quiet >&2 || return

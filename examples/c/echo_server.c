@@ -3,8 +3,8 @@
  *
  *     ./echo_server PATH
  *
- * Accepts, echoes, and ends when a client has said "quit". Nothing is freed but by the free callbacks, so a
- * connection that goes away in its own callback needs no special case.
+ * Echoes the input of each client, and ends when a client sends "quit". Memory is freed by the free callbacks
+ * only, so a connection may be removed in its own callback.
  */
 #include <errno.h>
 #include <eventry.h>
@@ -18,7 +18,7 @@
 
 struct connection {
     int watch, fd;
-    size_t waiting; /* bytes to be sent */
+    size_t waiting; /* number of bytes to send */
     char bytes[4096];
 };
 
@@ -30,7 +30,7 @@ static void free_connection(void *opaque)
     free(opaque);
 }
 
-/* The descriptor may be closed as soon as the handle has been removed; the memory goes later. */
+/* The descriptor may be closed after the removal; the free callback frees the memory later. */
 static void end(struct connection *it)
 {
     eventry_remove_handle(it->watch);
@@ -65,11 +65,11 @@ static void on_connection(int watch, int fd, int events, void *opaque)
             return;
         }
     } else if (events & (EVENTRY_HANGUP | EVENTRY_ERROR)) {
-        /* It cannot be sent any more. */
+        /* The remaining bytes cannot be sent. */
         end(it);
         return;
     }
-    /* Read again when everything was sent: a client that does not read is not read from. */
+    /* Read again only after everything was sent, so that the buffer is bounded. */
     eventry_update_handle(watch, it->waiting > 0 ? EVENTRY_WRITABLE : EVENTRY_READABLE);
 }
 
@@ -90,7 +90,7 @@ static void on_listener(int watch, int fd, int events, void *opaque)
     it->fd = accepted;
     it->watch = eventry_add_handle(accepted, EVENTRY_READABLE, on_connection, it, free_connection);
     if (it->watch < 0) {
-        /* What was not added is still ours. */
+        /* After a failed addition, the memory still belongs to the caller. */
         perror("eventry_add_handle");
         free(it);
         close(accepted);

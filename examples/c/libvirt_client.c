@@ -1,12 +1,12 @@
 /*
- * A libvirt client whose events, timeouts and keepalive are served by eventry's loop:
+ * A libvirt client whose events, timeouts and keepalive run on eventry's loop:
  *
  *     cc -pthread libvirt_client.c $(pkg-config --cflags --libs eventry libvirt)
  *     ./libvirt_client 'test+unix:///default?socket=/run/eventry/eventry-sock' [SECONDS]
  *
- * Opens the connection with a keepalive of one second, stays for some seconds, lists now and then what runs
- * there, and says whether the connection is still alive and what the loop has done for it. In between
- * nothing but the keepalive gives the loop work: its timeout, and the handle on which the answers arrive.
+ * Opens a connection with a keepalive of one second, stays connected for some seconds, lists the active domains
+ * every five seconds, and prints whether the connection is alive. In between, the loop only serves the
+ * keepalive: its timeout, and the handle on which the answers arrive.
  */
 #include <eventry.h>
 #include <libvirt/libvirt.h>
@@ -53,7 +53,7 @@ static struct eventry_stats stats(void)
     return stats;
 }
 
-/* Stays for some seconds. Whether the daemon answered each time, and the loop had work all the while. */
+/* Stays connected for some seconds. Returns 1 if the daemon answered each time and the loop made calls. */
 static int stay(virConnectPtr connection, int seconds)
 {
     struct eventry_stats before, after;
@@ -76,7 +76,7 @@ static int stay(virConnectPtr connection, int seconds)
     return 1;
 }
 
-/* What the connection registered is freed by the loop. Whether all of it was, soon after the end. */
+/* Waits until the loop has freed all entries of the connection. Returns 1 if it has. */
 static int is_all_freed(void)
 {
     int tries;
@@ -97,7 +97,7 @@ int main(int argc, char **argv)
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    /* Before anything is opened. */
+    /* libvirt requires this before the first connection. */
     virEventRegisterImpl(eventry_add_handle, eventry_update_handle, eventry_remove_handle,
                          eventry_add_timeout, eventry_update_timeout, eventry_remove_timeout);
     if (pthread_create(&loop, NULL, run, NULL) != 0)

@@ -1,6 +1,6 @@
-//! Any bytes as the subject of a certificate: a name is found or not, and its separators cannot be forged.
+//! Arbitrary bytes as the subject of a certificate: the name has no forged separators.
 //!
-//! Besides, the name is tried against patterns: the whole name, and the name with a star for its middle.
+//! The name is also matched with patterns: the whole name, and its first half with a star.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ fuzz_target!(|subject: &[u8]| {
         return;
     };
     assert!(name.len() <= 24 * subject.len(), "{name:?}");
-    // A separator that is not escaped is followed by an attribute's name, and that by an equals sign.
+    // An attribute's name and an equals sign follow a separator that is not escaped.
     let mut attributes = 1;
     let mut characters = name.chars().peekable();
     while let Some(character) = characters.next() {

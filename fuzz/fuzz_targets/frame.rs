@@ -1,8 +1,8 @@
-//! Any bytes, in any pieces, with any delay of the answers: a connection neither panics nor sends anything but
-//! whole messages, and what it holds stays bounded.
+//! Arbitrary bytes, in pieces of any size, with answers after any delay: a connection does not panic, sends whole
+//! messages only, and holds a bounded amount of memory.
 //!
-//! The first byte chooses the configuration. Then each step is a control byte and, for some, a payload: see
-//! `Step`. So a corpus of recorded client bytes, cut anywhere, is a corpus for this target.
+//! The first byte selects the configuration. Each step is a control byte and, for some steps, a payload: see
+//! `Step`. Recorded client bytes, cut anywhere, are therefore useful seeds.
 
 #![no_main]
 
@@ -24,22 +24,22 @@ use eventryd::wire::{Decoder, FrameSplitter, MAX_FRAME, RemoteError, Reply, Stat
 use libfuzzer_sys::fuzz_target;
 use pipe::{Pipe, PipeState};
 
-/// Small, so that a short input reaches it.
+/// Limit of the output in bytes; small, so that a short input reaches it.
 const MAX_OUTPUT: usize = 256;
 
-/// No answer of the in-memory hypervisor is longer.
+/// Upper bound of an answer of the in-memory hypervisor, in bytes.
 const LONGEST_ANSWER: usize = 8_192;
 
 enum Step<'a> {
     /// The client sends these bytes.
     Receive(&'a [u8]),
-    /// The oldest call ends.
+    /// The oldest call completes.
     Answer,
-    /// So many bytes of output are sent.
+    /// Up to this number of bytes of output is sent.
     Send(usize),
-    /// The client's next steps of authentication are granted.
+    /// All later authentication steps of the client succeed.
     Authenticate,
-    /// The client sends no more.
+    /// The client closes its sending side.
     End,
 }
 
@@ -79,7 +79,7 @@ struct Run {
     calls: CallHandler,
     limit: usize,
     waiting: Vec<Request>,
-    /// Steps of authentication are granted.
+    /// Authentication steps succeed.
     grants: bool,
     is_closed: bool,
     sent: FrameSplitter,
@@ -138,7 +138,7 @@ impl Run {
         self.turn(Events::READABLE);
     }
 
-    /// Begins a turn, and carries out its actions.
+    /// Starts a turn, and executes its actions.
     fn turn(&mut self, events: Events) {
         if !self.is_closed {
             self.connection.on_ready(events, self.now);
@@ -202,8 +202,8 @@ impl Run {
         }
     }
 
-    /// Lets everything finish: a connection that is served always comes to its end. After a breach of the protocol,
-    /// that may be in the middle of a message.
+    /// Completes all calls and sends all output until the connection closes. After a protocol error, the output may end
+    /// in the middle of a message.
     fn finish(mut self) {
         self.pipe.borrow_mut().ended = true;
         while !self.is_closed {

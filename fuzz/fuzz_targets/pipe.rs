@@ -1,4 +1,4 @@
-//! The transport of a fuzzed connection: it delivers the bytes of the client in pieces, and takes what it may.
+//! The transport of a fuzzed connection, which delivers the client's bytes in pieces and accepts limited output.
 
 use eventryd::connection::{Amount, ReadOutcome, Transport, TransportError};
 use std::cell::RefCell;
@@ -7,14 +7,14 @@ use std::rc::Rc;
 /// The client's end of the pipe.
 #[derive(Debug, Default)]
 pub(crate) struct PipeState {
-    /// Bytes that the client has sent and that were not read.
+    /// Bytes of the client that the daemon has not read.
     pub(crate) unread: Vec<u8>,
-    /// The lengths of the pieces in which they are read, over and over again; everything at once if there are none.
+    /// Lengths of the pieces that are read, repeated cyclically; if empty, everything is read at once.
     pub(crate) pieces: Vec<usize>,
     pub(crate) next_piece: usize,
-    /// The client sends no more.
+    /// The client has closed its sending side.
     pub(crate) ended: bool,
-    /// The number of bytes that the next write takes at most.
+    /// Maximum length of the next write, in bytes.
     pub(crate) room: usize,
     /// Bytes that were written to the client.
     pub(crate) sent: Vec<u8>,
@@ -49,7 +49,7 @@ impl Transport for Pipe {
         Ok(outcome)
     }
 
-    /// Takes bytes once: how the input was cut must not decide how often the connection writes.
+    /// Accepts one write per turn, so that the number of writes does not depend on the pieces of the input.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
         let state = &mut *self.0.borrow_mut();
         let count = bytes.len().min(std::mem::take(&mut state.room));

@@ -1,4 +1,4 @@
-//! The table against the oracle, with sequences of ops that coverage leads to.
+//! Coverage-guided sequences of operations on the table, compared with the oracle.
 
 #![no_main]
 
@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Applies the ops that `bytes` stand for, and ends the loop.
+/// Applies the operations decoded from `bytes`, and ends the loop.
 fn check(bytes: &[u8]) -> Result<(), (Vec<Op>, Violation)> {
     let mut bytes = Unstructured::new(bytes);
     let mut world = World::new();

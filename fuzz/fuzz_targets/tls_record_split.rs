@@ -1,9 +1,8 @@
-//! The bytes of a TLS connection, cut at any places: the server understands the same, says the same and
-//! fails at the same byte as when they arrive in one piece.
+//! A TLS connection in pieces: the server decrypts and sends the same plaintext, and fails at the same byte, as when the
+//! bytes arrive in one piece.
 //!
-//! An input chooses the version, what the client says in records of which lengths, a byte that is damaged on
-//! the way after the handshake, and the lengths of the pieces. The handshake's random numbers differ from run to run; so does the
-//! cipher text, but nothing that is compared.
+//! An input selects the version, the client's messages, each in a record, a damaged byte after the handshake, and the
+//! lengths of the pieces. The handshake's random numbers, and so the cipher text, differ between runs; neither is compared.
 
 #![no_main]
 
@@ -21,11 +20,11 @@ use test_support::tls::{Version, client_config, committed_files, server_name};
 struct Script {
     old: bool,
     with_certificate: bool,
-    /// What the client says, each in a record of its own.
+    /// Messages of the client, each in a record of its own.
     messages: Vec<Vec<u8>>,
-    /// Which byte of what it sends after the handshake is damaged, and how: 0 leaves it as it is.
+    /// Position of the damaged byte in the client's bytes after the handshake, and the bits to flip.
     damage: (u16, u8),
-    /// How long the pieces are, in turn.
+    /// Lengths of the pieces minus one, repeated cyclically.
     pieces: Vec<u8>,
 }
 
@@ -34,24 +33,24 @@ fuzz_target!(|script: Script| {
     assert_eq!(play(&script, Some(&script.pieces)), whole);
 });
 
-/// What became of a connection.
+/// Result of a connection.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Seen {
+struct Outcome {
     plaintext: Vec<u8>,
-    /// What the client understood of what it was sent: the byte 1, and its own messages back.
+    /// Plaintext that the client decrypted: the byte 1, and its echoed messages.
     answers: Vec<u8>,
     opened: bool,
     failed: bool,
     name: Option<String>,
 }
 
-/// Plays the script. What arrives comes in these pieces.
-fn play(script: &Script, pieces: Option<&[u8]>) -> Seen {
+/// Runs the script; the server receives its input in `pieces`.
+fn play(script: &Script, pieces: Option<&[u8]>) -> Outcome {
     let version = usize::from(script.old);
     let config = &CLIENTS[version][usize::from(script.with_certificate)];
     let mut client = ClientConnection::new(Arc::clone(config), server_name()).expect("a client");
     let mut session = CONTEXT.accept().expect("a session");
-    let mut seen = Seen::default();
+    let mut outcome = Outcome::default();
     let mut sent = 0;
     let mut unsent = script.messages.iter();
     loop {
@@ -60,34 +59,39 @@ fn play(script: &Script, pieces: Option<&[u8]>) -> Seen {
             client.write_tls(&mut flight).expect("memory");
         }
         if flight.is_empty() {
-            let is_open = seen.opened && !client.is_handshaking();
+            let is_open = outcome.opened && !client.is_handshaking();
             let Some(message) = unsent.next().filter(|_| is_open) else {
                 break;
             };
             client.writer().write_all(message).expect("memory");
             continue;
         }
-        if seen.opened {
+        if outcome.opened {
             let damaged = usize::from(script.damage.0).checked_sub(sent);
             if let Some(byte) = damaged.and_then(|at| flight.get_mut(at)) {
                 *byte ^= script.damage.1;
             }
             sent += flight.len();
         }
-        if !receive(&mut session, &flight, pieces, &mut seen) {
-            seen.failed = true;
+        if !receive(&mut session, &flight, pieces, &mut outcome) {
+            outcome.failed = true;
             break;
         }
-        if !answer(&mut session, &mut client, &mut seen.answers) {
+        if !answer(&mut session, &mut client, &mut outcome.answers) {
             break;
         }
     }
-    seen.name = session.peer().map(|peer| peer.name.clone());
-    seen
+    outcome.name = session.peer().map(|peer| peer.name.clone());
+    outcome
 }
 
-/// Hands bytes to the server; whether it goes on.
-fn receive(session: &mut TlsSession, bytes: &[u8], pieces: Option<&[u8]>, seen: &mut Seen) -> bool {
+/// Passes bytes to the server; returns false if the session failed.
+fn receive(
+    session: &mut TlsSession,
+    bytes: &[u8],
+    pieces: Option<&[u8]>,
+    outcome: &mut Outcome,
+) -> bool {
     let mut rest = bytes;
     let mut lengths = pieces.unwrap_or_default().iter().cycle();
     while !rest.is_empty() {
@@ -96,20 +100,23 @@ fn receive(session: &mut TlsSession, bytes: &[u8], pieces: Option<&[u8]>, seen: 
             .map_or(rest.len(), |length| usize::from(*length) + 1);
         let (piece, later) = rest.split_at(length.min(rest.len()));
         rest = later;
-        let before = seen.plaintext.len();
-        let received = session.receive(piece, |bytes| seen.plaintext.extend_from_slice(bytes));
+        let before = outcome.plaintext.len();
+        let received = session.receive(piece, |bytes| outcome.plaintext.extend_from_slice(bytes));
         let Ok(received) = received else {
             return false;
         };
-        seen.opened |= received.opened;
-        let echo = &seen.plaintext[before..];
-        assert!(echo.is_empty() || session.is_open(), "nobody was let in");
+        outcome.opened |= received.opened;
+        let echo = &outcome.plaintext[before..];
+        assert!(
+            echo.is_empty() || session.is_open(),
+            "plaintext before the session is open"
+        );
         session.send(echo);
     }
     true
 }
 
-/// Hands what the server says to the client; whether it goes on.
+/// Passes the server's output to the client; returns false if the client failed.
 fn answer(session: &mut TlsSession, client: &mut ClientConnection, answers: &mut Vec<u8>) -> bool {
     let mut bytes = Vec::new();
     while session.wants_write() {
@@ -138,7 +145,7 @@ static CONTEXT: LazyLock<Arc<TlsContext>> = LazyLock::new(|| {
     Arc::new(TlsContext::load(&settings, clock).expect("the files of the tests"))
 });
 
-/// By version, and whether there is a certificate.
+/// Client configurations by version, without and with a certificate.
 static CLIENTS: LazyLock<[[Arc<ClientConfig>; 2]; 2]> = LazyLock::new(|| {
     [Version::Tls13, Version::Tls12].map(|version| {
         [false, true].map(|with_certificate| {

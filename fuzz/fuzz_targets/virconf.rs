@@ -1,6 +1,6 @@
-//! Any bytes as a configuration file, in either syntax: nothing panics; what libvirt's syntax gives is written so
-//! that it reads the same again; what is in force is printed so that it means the same again; and every error has
-//! a place in the text and one line of it.
+//! Arbitrary bytes as a configuration file, in both syntaxes: no panic; a file in libvirt's syntax is equal after writing
+//! and reading it; a loaded configuration is equal after printing and reading it; and every error has a location and an
+//! excerpt of one line.
 
 #![no_main]
 
@@ -61,7 +61,7 @@ fn content(file: Virconf) -> Vec<(String, SettingValue)> {
         .collect()
 }
 
-/// A boolean as libvirt's syntax has it.
+/// Converts a boolean to an integer, as in libvirt's syntax.
 fn as_number(value: SettingValue) -> SettingValue {
     match value {
         SettingValue::Boolean(is) => SettingValue::Integer(is.into()),

@@ -1,5 +1,5 @@
-/* Runs the cases against one implementation or two: conformance eventry|libvirt|both [CASE...]
- * or strict removal alone, for longer: conformance strict SECONDS */
+/* Runs the cases on one or both implementations: conformance eventry|libvirt|both [CASE...]
+ * or only strict removal: conformance strict SECONDS */
 #include "conformance.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ static const struct api libvirt_api = {
 };
 
 const struct api *api;
-int aloud;
+int logs_calls;
 
 enum { MOST_ENTRIES = 128, MOST_SECONDS = 60 };
 
@@ -102,8 +102,7 @@ void sleep_ms(int milliseconds)
 
 /* --- Entries --- */
 
-/* What callbacks are given: memory that is freed as early as it may be, so that a sanitizer sees a call that
- * comes later, and one that never came. */
+/* Memory for a callback, freed as early as allowed, so that a sanitizer detects a later call and a missing free. */
 static struct entry **pointer_to(struct entry *it)
 {
     struct entry **pointer = malloc(sizeof(*pointer));
@@ -123,7 +122,7 @@ static void on_handle(int watch, int fd, int events, void *opaque)
     check(!it->freed, "a call after the free call");
     it->called_at = now_ms();
     it->events |= events;
-    if (aloud)
+    if (logs_calls)
         say("%s%d", it->name, events);
     if (it->then)
         it->then(it);
@@ -137,7 +136,7 @@ static void on_timeout(int timer, void *opaque)
     check(it->id == 0 || timer == it->id, "the timeout's id");
     check(!it->freed, "a call after the free call");
     it->called_at = now_ms();
-    if (aloud)
+    if (logs_calls)
         say("%s", it->name);
     if (it->then)
         it->then(it);
@@ -262,7 +261,7 @@ void turn(void)
         check(api->run_once() == 0, "run_once");
     check(marked, "a timeout of 0 is called");
     api->remove_timeout(mark);
-    if (aloud)
+    if (logs_calls)
         say("|");
 }
 
@@ -280,7 +279,7 @@ static int is_at_least(const int *flag, int value)
 int run_until(const int *flag, int value)
 {
     int marks = 0, mark = api->add_timeout(5, on_mark, &marks, NULL);
-    double end = now_ms() + PATIENCE_MS;
+    double end = now_ms() + TIMEOUT_MS;
 
     while (!is_at_least(flag, value) && now_ms() < end)
         check(api->run_once() == 0, "run_once");
@@ -312,7 +311,7 @@ void settle(void)
 
 int wait_until(const int *flag, int value)
 {
-    double end = now_ms() + PATIENCE_MS;
+    double end = now_ms() + TIMEOUT_MS;
 
     while (!is_at_least(flag, value) && now_ms() < end)
         usleep(500);
@@ -358,10 +357,10 @@ static const struct test *const groups[] = {
     extensions, strict_cases, NULL,
 };
 
-/* Counts up with each case begun. */
+/* Number of cases started. */
 static int begun;
 
-/* Ends the process when a case does not end: a loop that hangs has to be a failure with a name. */
+/* Aborts the process if a case does not end, so that a loop that hangs is reported with its case. */
 static void *watch(void *unused)
 {
     int last = 0, seconds = 0;
@@ -369,7 +368,7 @@ static void *watch(void *unused)
 
     (void)unused;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, NULL); /* the signals of a case are for the thread that runs it */
+    pthread_sigmask(SIG_SETMASK, &all, NULL); /* the thread that runs the cases handles their signals */
     while (seconds < MOST_SECONDS) {
         sleep_ms(1000);
         seconds = is_at_least(&begun, last + 1) ? 0 : seconds + 1;
@@ -379,14 +378,14 @@ static void *watch(void *unused)
     abort();
 }
 
-/* What the case says with this implementation. */
+/* Runs a case on an implementation, and copies its output. */
 static void run_case(const struct test *test, const struct api *with, char *out, size_t size)
 {
     int at;
 
     api = with;
     __atomic_add_fetch(&begun, 1, __ATOMIC_SEQ_CST);
-    aloud = 0;
+    logs_calls = 0;
     said[0] = '\0';
     entry_count = removed_count = freed_count = 0;
     test->run();
@@ -438,7 +437,7 @@ int main(int argc, char **argv)
         for (test = groups[group]; test->name; test++) {
             char ours[4096] = "-", theirs[4096] = "-";
             int ok = 1;
-            /* The first cases register the implementation, which all others need. */
+            /* The first cases register the implementation and always run. */
             if (group > 0 && !is_wanted(test->name, argc - 2, argv + 2))
                 continue;
             if (with_eventry) {

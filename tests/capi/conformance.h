@@ -1,4 +1,4 @@
-/* One set of cases for every implementation with the seven functions of the event API. */
+/* Common declarations of the conformance cases, which run on every implementation of the event API. */
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
 
@@ -10,8 +10,8 @@ typedef void (*free_fn)(void *opaque);
 
 enum { R = 1, W = 2, E = 4, H = 8 };
 
-/* How long to wait for what must happen. */
-enum { PATIENCE_MS = 5000 };
+/* Maximum wait for an expected event. */
+enum { TIMEOUT_MS = 5000 };
 
 /* An implementation. */
 struct api {
@@ -26,11 +26,11 @@ struct api {
     int (*register_default)(void);
 };
 
-/* The one under test. */
+/* The implementation under test. */
 extern const struct api *api;
 
-/* A case, and what it must say. Where the implementations differ, `claim` names the rule that says so and
- * `peer` is what the other one must say; NULL if the case is for eventry alone. */
+/* A case and its expected output. Where the implementations differ, `claim` names the rule and `peer` is the
+ * expected output of libvirt's; NULL if the case is for eventry only. */
 struct test {
     const char *name;
     void (*run)(void);
@@ -46,7 +46,7 @@ struct test {
 extern const struct test first_cases[], scenarios[], handle_cases[], timeout_cases[], loop_cases[],
     libvirt_interop[], removal_cases[], extensions[], strict_cases[];
 
-/* Removes from two threads what a third calls, for so long; says what it saw on stdout. Whether no call
+/* Removes entries on two threads while a third calls them, for a duration; prints counts. Returns 1 if no call
  * began after its removal had returned. */
 int strict_for(double milliseconds);
 
@@ -64,13 +64,13 @@ struct entry {
     int value;
 };
 
-/* What the case says: one line, compared as text. */
+/* Appends to the output of the case: one line, compared as text. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Whether callbacks say their name and events. */
-extern int aloud;
+/* Callbacks append their name and events to the output. */
+extern int logs_calls;
 
-/* Says what a call returned and what errno it left. */
-#define TELL_ERRNO(what, call)                                          \
+/* Appends the result and errno of a call to the output. */
+#define SAY_ERRNO(what, call)                                          \
     do {                                                                \
         errno = 0;                                                      \
         int result_ = (call);                                           \
@@ -78,9 +78,9 @@ extern int aloud;
     } while (0)
 const char *errno_name(void);
 
-/* A new entry, not added. */
+/* Returns a new entry that is not added. */
 struct entry *entry(const char *name);
-/* Handles on a pipe's read end, on a socket, on a given descriptor; timeouts. */
+/* Add handles on a pipe's read end, on a socket, on a given descriptor; timeouts. */
 struct entry *on_pipe(const char *name, int events);
 struct entry *on_socket(const char *name, int events);
 struct entry *on_fd(const char *name, int fd, int events);
@@ -89,25 +89,25 @@ struct entry *timeout(const char *name, int milliseconds);
 void feed(struct entry *it);
 void take(struct entry *it);
 void close_peer(struct entry *it);
-/* Removes the entry; what the implementation returned. */
+/* Removes the entry, and returns the result. */
 int drop(struct entry *it);
 
-/* One iteration that does not block: everything ready or due has been called when it ends. */
+/* Runs the loop until every ready or due entry has been called once; does not block. */
 void turn(void);
 void turns(int count);
-/* Iterations until `*flag` is at least `value`, or five seconds have passed; whether it got there. */
+/* Runs the loop until `*flag` is at least `value`. Returns 0 after TIMEOUT_MS. */
 int run_until(const int *flag, int value);
-/* Iterations for so long. Their number. */
+/* Runs the loop for a duration. Returns the number of iterations. */
 int run_for(int milliseconds);
-/* The same, as "quiet" or "spin". */
+/* Does the same, and returns "quiet" or "spin". */
 const char *load_of(int milliseconds);
-/* Iterations until everything that was removed has been freed. */
+/* Runs the loop until all removed entries are freed. */
 void settle(void);
 
-/* A thread that runs the loop until the end of the case or stop_runner. */
+/* Start and stop a thread that runs the loop; the end of the case stops it too. */
 void start_runner(void);
 void stop_runner(void);
-/* Waits until `*flag` is at least `value`, with the same patience; whether it got there. */
+/* Waits until `*flag` is at least `value`. Returns 0 after TIMEOUT_MS. */
 int wait_until(const int *flag, int value);
 
 double now_ms(void);

@@ -1,4 +1,4 @@
-/* What only eventry promises: errno, ids across the two kinds, stop, statistics. */
+/* Extensions of eventry: errno, ids of the two kinds, stop, statistics. */
 #include "conformance.h"
 
 #include <errno.h>
@@ -23,18 +23,18 @@ static void never_free(void *opaque)
 
 static void refusals(void)
 {
-    TELL_ERRNO("negative", eventry_add_handle(-1, R, never, NULL, never_free));
-    TELL_ERRNO("closed", eventry_add_handle(12345, R, never, NULL, never_free));
-    TELL_ERRNO("null-handle", eventry_add_handle(0, R, NULL, NULL, never_free));
-    TELL_ERRNO("null-timeout", eventry_add_timeout(0, NULL, NULL, never_free));
-    TELL_ERRNO("unknown-handle", eventry_remove_handle(1999999999));
-    TELL_ERRNO("unknown-timeout", eventry_remove_timeout(1999999999));
-    TELL_ERRNO("status", eventry_remove_handle_status(0));
-    TELL_ERRNO("status", eventry_remove_timeout_status(-7));
-    TELL_ERRNO("and-wait", eventry_remove_handle_and_wait(1999999999));
-    TELL_ERRNO("and-wait", eventry_remove_timeout_and_wait(0));
-    TELL_ERRNO("update", (eventry_update_handle(0, R), 0));
-    TELL_ERRNO("update", (eventry_update_timeout(-2147483647 - 1, 0), 0));
+    SAY_ERRNO("negative", eventry_add_handle(-1, R, never, NULL, never_free));
+    SAY_ERRNO("closed", eventry_add_handle(12345, R, never, NULL, never_free));
+    SAY_ERRNO("null-handle", eventry_add_handle(0, R, NULL, NULL, never_free));
+    SAY_ERRNO("null-timeout", eventry_add_timeout(0, NULL, NULL, never_free));
+    SAY_ERRNO("unknown-handle", eventry_remove_handle(1999999999));
+    SAY_ERRNO("unknown-timeout", eventry_remove_timeout(1999999999));
+    SAY_ERRNO("status", eventry_remove_handle_status(0));
+    SAY_ERRNO("status", eventry_remove_timeout_status(-7));
+    SAY_ERRNO("and-wait", eventry_remove_handle_and_wait(1999999999));
+    SAY_ERRNO("and-wait", eventry_remove_timeout_and_wait(0));
+    SAY_ERRNO("update", (eventry_update_handle(0, R), 0));
+    SAY_ERRNO("update", (eventry_update_timeout(-2147483647 - 1, 0), 0));
     turn();
 }
 
@@ -47,7 +47,7 @@ static void other_kind(void)
     say("%d %d", eventry_remove_timeout(handle->id), eventry_remove_handle(timer->id));
     eventry_update_timeout(handle->id, 0);
     eventry_update_handle(timer->id, R);
-    aloud = 1;
+    logs_calls = 1;
     turn();
 }
 
@@ -85,7 +85,7 @@ static void stop(void)
     pthread_create(&other, NULL, stop_later, NULL);
     say("run_once=%d", eventry_run_once());
     pthread_join(other, NULL);
-    /* Whichever turn that stop ended, this one ends the next. */
+    /* The first stop ended one turn; this stop ends the next. */
     eventry_stop();
     say("latched=%d", eventry_run_once());
     say("%s", load_of(30));
@@ -102,8 +102,8 @@ static void stop(void)
 static void nested(struct entry *self)
 {
     self->then = NULL;
-    TELL_ERRNO("run_once", eventry_run_once());
-    TELL_ERRNO("run", eventry_run());
+    SAY_ERRNO("run_once", eventry_run_once());
+    SAY_ERRNO("run", eventry_run());
 }
 
 static void nesting(void)
@@ -179,7 +179,7 @@ static void stats(void)
     settle();
     after = now();
     say("freed=%d", after.frees > before.frees);
-    /* Each change comes sooner than what the loop sleeps for, so one that meets it asleep wakes it. */
+    /* Each new deadline is nearer than the current one, so a change during a sleep wakes the loop. */
     start_runner();
     do {
         eventry_update_timeout(timer->id, 1000000 - tries);
@@ -193,7 +193,7 @@ static void stats(void)
     say("short=%d", after.handles == before.handles && after.timeouts == 99);
     eventry_stats(&longer.known, offsetof(typeof(longer), beyond));
     say("long=%d,%d", (int)longer.later, (int)longer.beyond);
-    TELL_ERRNO("null", eventry_stats(NULL, sizeof(after)));
+    SAY_ERRNO("null", eventry_stats(NULL, sizeof(after)));
 }
 
 static void version(void)

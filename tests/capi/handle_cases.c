@@ -1,4 +1,4 @@
-/* Masks, several handles on one descriptor, changes while handles are ready, descriptors that misbehave. */
+/* Masks, several handles on one descriptor, changes while handles are ready, unusual descriptors. */
 #include "conformance.h"
 
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What was called so far: calls and all events together. */
+/* Reports the number of calls and the union of their events. */
 static void tell(const struct entry *it)
 {
     say("%s=%d/%d", it->name, it->calls, it->events);
@@ -111,7 +111,7 @@ static void f_unknown(void)
     tell(more);
 }
 
-/* Three ready handles, the first of which does something to the third. */
+/* Three ready handles; the first changes the third. */
 static struct entry *trio[3];
 
 static void three(void (*then)(struct entry *))
@@ -125,7 +125,7 @@ static void three(void (*then)(struct entry *))
     for (at = 0; at < 3; at++)
         feed(trio[at]);
     trio[0]->then = then;
-    aloud = 1;
+    logs_calls = 1;
 }
 
 static void drop_third(struct entry *self)
@@ -166,7 +166,7 @@ static void h(void)
 {
     three(disable_second);
     turns(2);
-    aloud = 0;
+    logs_calls = 0;
     api->update_handle(trio[1]->id, R);
     turn();
     say("again=%d", trio[1]->calls);
@@ -279,7 +279,7 @@ static void ad(void)
     for (at = 0; at < 60; at++)
         on_pipe("it", R);
     turn();
-    /* GLib complains each time round. */
+    /* GLib prints a warning in every iteration. */
     dup2(nowhere, 2);
     getrlimit(RLIMIT_NOFILE, &limit);
     few = limit;
@@ -330,7 +330,7 @@ static void stale(void)
     api->update_handle(it->id, R);
     api->update_handle(0, R);
     api->update_handle(-1, R);
-    aloud = 1;
+    logs_calls = 1;
     turn();
     say("%d %d %d", api->remove_handle(0), api->remove_handle(-1), api->remove_handle(1999999999));
     say("%d %d %d", api->remove_timeout(0), api->remove_timeout(-1), api->remove_timeout(1999999999));
@@ -351,7 +351,7 @@ static void dup_of_one(void)
 
     turn();
     feed(it);
-    aloud = 1;
+    logs_calls = 1;
     drop(it);
     turn();
     drop(copy);

@@ -1,8 +1,8 @@
 """libvirt's Python module on eventry's loop: libvirt_client.py LIBEVENTRY URI SECONDS
 
-The module calls into libvirt.so.0, and the loop is given to that library as it lies in libeventry.so: no line of
-Python is between the two. Stays connected with a keepalive of one second, asks something now and then, and fails
-unless the connection is alive in the end and the loop had work whenever nobody asked anything.
+The functions of libeventry.so are registered with libvirt.so.0 directly, without Python code between them. The client
+stays connected with a keepalive of one second, makes a call every five seconds, and fails unless the connection is
+alive at the end and the loop made calls in between.
 """
 
 import ctypes
@@ -41,7 +41,7 @@ def stay(eventry, connection, seconds):
         after = stats(eventry)
         calls = after.calls - before.calls
         print(f"{idle:.0f} s idle: {after.handles} handles, {after.timeouts} timeouts, {calls} calls", flush=True)
-        assert after.handles >= 1 and after.timeouts >= 1, "libvirt has registered nothing"
+        assert after.handles >= 1 and after.timeouts >= 1, "libvirt has no entries"
         assert calls >= int(idle), "the loop does not serve the connection"
 
 

@@ -1,5 +1,5 @@
-/* What the rest of the process does to the loop: threads that change it without pause, the application's own
- * GLib sources, descriptors that live on under another number. */
+/* Effects of other code on the loop: threads that change it continuously, GLib sources of the application,
+ * duplicates of closed descriptors. */
 #include "conformance.h"
 
 #include <glib.h>
@@ -28,8 +28,8 @@ static void on_freed(void *unused)
     __atomic_sub_fetch(&unfreed, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Does not outrun what the loop frees: what piles up makes each turn of libvirt's loop longer than the one
- * before, so that it never comes to an end. */
+/* Limits the number of entries that wait to be freed: they make each turn of libvirt's loop longer, so that the
+ * case would not end. */
 static void *add_and_remove(void *opaque)
 {
     const struct entry *idle = opaque;
@@ -57,14 +57,14 @@ static void *update(void *opaque)
 
 static int run_until_freed(void)
 {
-    double end = now_ms() + PATIENCE_MS;
+    double end = now_ms() + TIMEOUT_MS;
 
     while (__atomic_load_n(&unfreed, __ATOMIC_SEQ_CST) > 0 && now_ms() < end)
         turn();
     return __atomic_load_n(&unfreed, __ATOMIC_SEQ_CST) == 0;
 }
 
-/* How often what is always ready is called in so long, quiet and while another thread changes the loop. */
+/* Counts the calls of an always-ready handle, without and with another thread that changes the loop. */
 static void contend(const char *name, void *(*change)(void *))
 {
     enum { FLOOR = 5 };
@@ -133,7 +133,7 @@ static void shared_source(void)
     say("idle-source=%s", called ? "called" : "untouched");
 }
 
-/* Another thread owns the context while this loop is run. */
+/* Another thread owns the context while this loop runs. */
 static void owned_context(void)
 {
     GMainLoop *loop = g_main_loop_new(NULL, FALSE);
@@ -177,7 +177,7 @@ static void ph(void)
     int copy, number = old->fd, ends[2];
 
     turn();
-    /* Against the rule: closed before it is removed, while the file lives on in the copy. */
+    /* Violates the rules: closed before the removal, with an open duplicate. */
     copy = dup(number);
     if (copy < 0 || pipe(ends) < 0 || dup2(ends[0], number) != number)
         abort();
@@ -185,11 +185,11 @@ static void ph(void)
     drop(old);
     new = on_fd("new:", number, R);
     feed(old);
-    aloud = 1;
+    logs_calls = 1;
     turns(3);
     check(write(ends[1], "x", 1) == 1, "a byte was written");
     turn();
-    aloud = 0;
+    logs_calls = 0;
     take(new);
     close(copy);
     say("%s", load_of(30));

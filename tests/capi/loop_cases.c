@@ -15,7 +15,7 @@ static void on_nothing(int timer, void *opaque)
     (void)opaque;
 }
 
-/* Runs first: libvirt has no implementation yet, eventry makes its loop when it is first used. */
+/* Runs first: libvirt has no implementation yet, and eventry creates its loop at the first use. */
 static void before(void)
 {
     int handle = api->add_handle(0, R, (on_handle_fn)abort, NULL, NULL);
@@ -54,7 +54,7 @@ static void note_thread(struct entry *self)
     drop(self);
 }
 
-/* Removed by another thread while the loop is inside a callback, so that all are freed together. */
+/* Removes entries on another thread during a callback, so that all are freed together. */
 static void hold(struct entry *self)
 {
     note_thread(self);

@@ -1,4 +1,4 @@
-/* What only eventry tells of a removed callback: whether it still runs, and when it no longer does. */
+/* Extensions of eventry for removals: the state of the callback, and waiting for its last call. */
 #include "conformance.h"
 
 #include <errno.h>
@@ -46,7 +46,7 @@ static void hold(struct entry *self)
     sleep_ms(20);
 }
 
-/* The harness's count of removals is kept right by hand: these go past it. */
+/* These removals bypass the harness, so its count is updated here. */
 static void status(void)
 {
     struct entry *idle = on_pipe("idle", R), *self = on_pipe("self", R), *held = on_pipe("held", R);
@@ -75,12 +75,12 @@ static int remove_and_wait(struct entry *it)
 static void wait_inside(struct entry *self)
 {
     self->then = NULL;
-    TELL_ERRNO("inside", remove_and_wait(self));
+    SAY_ERRNO("inside", remove_and_wait(self));
     check(remove_and_wait(self->other) == 0, "another may be waited for");
     self->other->removed = 1;
 }
 
-/* A call that lasts until its entry has been removed, and a good while longer. */
+/* A call that lasts until its entry is removed, and some milliseconds longer. */
 static void outlast_removal(struct entry *self)
 {
     double end = now_ms() + 5000;
@@ -103,7 +103,7 @@ static void wait_for(struct entry *inside, struct entry *held)
     struct entry *idle = on_pipe("idle", R), *timer = timeout("timer", 1000);
 
     say("idle=%d,%d", remove_and_wait(idle), remove_and_wait(timer));
-    TELL_ERRNO("again", remove_and_wait(idle));
+    SAY_ERRNO("again", remove_and_wait(idle));
     idle->removed = timer->removed = 1;
     inside->other = on_pipe("other", R);
     inside->then = wait_inside;
@@ -123,7 +123,7 @@ static void wait_for(struct entry *inside, struct entry *held)
     say("elsewhere=%d", remove_and_wait(held));
     say("over=%d", __atomic_load_n(&held->value, __ATOMIC_SEQ_CST) == 2);
     held->removed = 1;
-    TELL_ERRNO("again", remove_and_wait(held));
+    SAY_ERRNO("again", remove_and_wait(held));
     check(wait_until(&held->freed, 1) && wait_until(&idle->freed, 1), "freed");
     say("calls=%d", held->calls);
 }

@@ -1,4 +1,4 @@
-/* The fifteen scenarios of libvirt's own test of its loop, in meaning. */
+/* The fifteen scenarios of libvirt's test of its event loop. */
 #include "conformance.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@ enum { MANY = 31 };
 
 static struct entry *handles[MANY], *timeouts[MANY];
 
-/* 31 handles and 31 disabled timeouts, all known to the loop. */
+/* 31 handles and 31 disabled timeouts, all registered. */
 static void many(void)
 {
     static char names[2][MANY][8];
@@ -20,7 +20,7 @@ static void many(void)
         timeouts[at] = timeout(names[1][at], -1);
     }
     turn();
-    aloud = 1;
+    logs_calls = 1;
 }
 
 static void drop_other(struct entry *self)
@@ -134,7 +134,7 @@ static void s10(void)
     turns(2);
 }
 
-/* Numbers 11 to 14 are the four uses of what is left. */
+/* Scenarios 11 to 14 use the remaining entries. */
 static void s11(void)
 {
     int at;

@@ -1,10 +1,10 @@
 /*
- * Strict removal: no call begins after its removal has returned and said that none runs.
+ * Strict removal: no call begins after a removal has returned 0.
  *
  * Two threads add and remove handles and timeouts that are always ready while a third runs the loop. Each
- * registration has a flag that its remover sets as soon as the removal has returned; the first thing its
- * callback does is look at it. With eventry a removal that answers 1 leaves the flag alone, because one last
- * call may be on its way, and every other removal waits until that call is over.
+ * registration has a flag, which its remover sets after the removal has returned and its callback reads first.
+ * With eventry a removal that returns 1 does not set the flag, because one last call is running, and every
+ * other removal waits until that call has returned.
  */
 #include "conformance.h"
 
@@ -15,10 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Fewer cycles are no stress. */
+/* Minimum number of cycles. */
 enum { REMOVERS = 2, FLOOR_PER_MS = 25 };
 
-/* A registration. Its remover and the loop both use it; the last to let go frees it. */
+/* A registration, shared by its remover and the loop, and freed by the last user. */
 struct cycle {
     int removed, running, users;
 };
@@ -26,7 +26,7 @@ struct cycle {
 static int calls, late, frees, is_ours;
 static int ends[2];
 static double until;
-/* Ends the stress as soon as a late call was seen. */
+/* Set after the first late call, to end the test. */
 static int until_late;
 
 struct remover {
@@ -72,7 +72,7 @@ static void on_free(void *opaque)
     let_go(opaque);
 }
 
-/* From nothing to long enough for a turn, so that the removal meets the call at every moment. */
+/* Waits between zero and a turn's duration, so that removals happen at any point of a call. */
 static void pause_a_while(unsigned length)
 {
     volatile unsigned at;
@@ -81,7 +81,7 @@ static void pause_a_while(unsigned length)
         ;
 }
 
-/* 0 if no call runs, 1 if one does, as far as the implementation tells. */
+/* Removes a registration. Returns 1 if the implementation reports a running call, else 0. */
 static int remove_one(int id, int is_timeout, int wait)
 {
     if (!is_ours)
@@ -121,7 +121,7 @@ static void *remove_often(void *opaque)
 {
     struct remover *self = opaque;
 
-    /* Under valgrind the loop's turn may come late. */
+    /* Under valgrind turns may be late. */
     while (now_ms() < until || (calls == 0 && now_ms() < until + 5000)) {
         cycle(self);
         if (until_late && is_set(&late))
@@ -130,7 +130,7 @@ static void *remove_often(void *opaque)
     return NULL;
 }
 
-/* Two removers, for so long. What they saw together. */
+/* Runs two removers for a duration, and returns their results together. */
 static struct remover stress(const char *name, double milliseconds)
 {
     struct remover removers[REMOVERS], sum = { 0 };
@@ -183,7 +183,7 @@ static void strict(void)
     say("called=%d idle=%d waited=%d", calls > 0, sum.idle > 0, sum.waited > 0);
 }
 
-/* What libvirt's loop does within a while: it begins a call after the removal has returned. */
+/* Shows that libvirt's loop begins a call after the removal has returned. */
 static void an(void)
 {
     until_late = 1;

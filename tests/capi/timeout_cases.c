@@ -1,4 +1,4 @@
-/* Timeouts: never early, without catching up, in order; and when what was removed is freed. */
+/* Timeouts: never early, missed periods, order; and the time of the free callback. */
 #include "conformance.h"
 
 #include <limits.h>
@@ -26,7 +26,7 @@ static void l2(void)
     say("calls=%d freed=%d", it->calls, it->freed);
 }
 
-/* Removed in its own callback, with nothing else to do. */
+/* Removed in its own callback, with no other entry. */
 static void l2_timing(void)
 {
     struct entry *it = timeout("it", 5);
@@ -110,7 +110,7 @@ static void judge(struct entry *self)
 
 static void restart_other(struct entry *self)
 {
-    /* First the note: what is called in between was restarted by then. */
+    /* Records the time before the update, since a call in between follows the restart. */
     restarted_at = now_ms();
     api->update_timeout(self->other->id, self->other->value);
 }
@@ -139,7 +139,7 @@ static void s(void)
     second = on_pipe("h2:", R);
     feed(first);
     feed(second);
-    aloud = 1;
+    logs_calls = 1;
     turn();
 }
 
@@ -154,8 +154,8 @@ static void on_alarm(int signal)
         alarm(0);
 }
 
-/* Signals come faster than the timeout: each must shorten the wait that is left, not begin it anew. They end
- * after a second, so that a wait that begins anew with each is seen rather than waited for. */
+/* Signals are more frequent than the timeout: each must continue the remaining wait, not restart it. They end
+ * after a second, so that a wait that restarts is a failure and not a hang. */
 static void under_signals(int calls)
 {
     struct sigaction action = { .sa_handler = on_alarm }, before;
@@ -184,7 +184,7 @@ static void as(void)
     timeout("b10", 10);
     timeout("c20", 20);
     sleep_ms(45);
-    aloud = 1;
+    logs_calls = 1;
     turn();
 }
 
@@ -197,7 +197,7 @@ static void add_zero(struct entry *self)
 static void at(void)
 {
     timeout("t", 0)->then = add_zero;
-    aloud = 1;
+    logs_calls = 1;
     turns(2);
 }
 
@@ -208,9 +208,9 @@ static void av(void)
     first->then = drop_other;
     first->other = timeout("b", 5);
     sleep_ms(15);
-    aloud = 1;
+    logs_calls = 1;
     turn();
-    aloud = 0;
+    logs_calls = 0;
     settle();
     say("freed=%d", first->other->freed);
 }
@@ -249,7 +249,7 @@ static void lengthen_other(struct entry *self)
     api->update_timeout(self->other->id, self->value);
 }
 
-/* A timeout that is due is updated by one that is called before it: EV-607, EV-609. */
+/* A due timeout is updated by one that is called before it: EV-607, EV-609. */
 static void update_due(void)
 {
     struct entry *first = timeout("a", 5), *second = timeout("b", 5);
@@ -258,14 +258,14 @@ static void update_due(void)
     first->other = second;
     first->value = 10000;
     sleep_ms(15);
-    aloud = 1;
+    logs_calls = 1;
     turn();
-    aloud = 0;
+    logs_calls = 0;
     first->then = lengthen_other;
     first->value = -1;
     api->update_timeout(second->id, 5);
     sleep_ms(15);
-    aloud = 1;
+    logs_calls = 1;
     turn();
 }
 
@@ -273,7 +273,7 @@ static void on_and_off(void)
 {
     struct entry *it = timeout("it", -1);
 
-    aloud = 1;
+    logs_calls = 1;
     turn();
     api->update_timeout(it->id, 0);
     turn();

@@ -1,27 +1,27 @@
 /*
- * The protocol between the loop and those who change its table: sleeping, waking, freeing, stopping.
+ * The protocol between the loop and threads that change its table: sleeping, waking, freeing, stopping.
  *
- * One timeout, which somebody removes and somebody else brings nearer; one handle, which somebody enables; a
- * stop by a thread and one by a signal. Each of them comes at any time or not at all. What the loom models
- * cannot say is said here of executions without end: what must happen does happen at last.
+ * One timeout, which one thread removes and another brings nearer; one handle, which a thread enables; a stop by a
+ * thread and one by a signal. Each happens at any time or never. The properties are liveness properties of infinite
+ * executions, which the loom models cannot check.
  *
- * `models FILE FUNCTION` before a part names what it stands for; `check` fails if there is no such function.
- * A name in capitals with the word DEFECT before it plants a mistake, which `check` must find.
+ * `models FILE FUNCTION` before a part names the modelled function; `check` fails if it does not exist. A macro
+ * with the comment DEFECT plants a mistake, which `check` must detect.
  */
 
-#define NONE 0 /* Not armed, or a sleep without end. */
+#define NONE 0 /* Not armed, or a sleep without a limit. */
 #define NEAR 1 /* Due as soon as time passes. */
-#define FAR 2  /* So late that no execution gets there. */
+#define FAR 2  /* Later than the end of every execution. */
 
 mtype = { Idle, Running, Cancelled, Removed, Absent };
 
 /* models src/sync.rs lock
- * What is done under the lock and touches nothing else is one step. */
+ * Statements under the lock that use only guarded state are one atomic step. */
 bool locked;
 inline lock() { !locked -> locked = true }
 inline unlock() { locked = false }
 
-/* What the lock guards. */
+/* State guarded by the lock. */
 mtype entry = Idle;
 byte deadline = FAR;
 bool wanted, told, listed;
@@ -29,12 +29,12 @@ bool stop;
 bool asleep;
 byte until;
 
-/* What it does not. */
+/* State not guarded by the lock. */
 bool signalled;
 bool woken;        /* The poller's latch. */
 bool ready = true; /* The handle's descriptor. */
 
-/* What only the properties read. */
+/* State for the properties only. */
 bool removed, gone, freed, nearer, fired, enabling, served, stopping, ended;
 
 /* models src/table/mod.rs is_busy */
@@ -117,7 +117,7 @@ active proctype Remover()
 			freed = true
 #endif
 		:: else /* NotRegistered */
-		:: true /* It never comes. */
+		:: true /* No removal. */
 		fi;
 		must_wake(wake);
 		unlock()
@@ -201,7 +201,7 @@ active proctype Signal()
 }
 
 /* models src/table/turn.rs free
- * Begun with the lock held, which is let go. */
+ * Entered with the lock held, which is released. */
 inline free_removed()
 {
 	if
@@ -219,7 +219,7 @@ inline free_removed()
 }
 
 /* models src/event_loop/dispatch.rs dispatch
- * The same. */
+ * Entered with the lock held, which is released. */
 inline dispatch()
 {
 	if

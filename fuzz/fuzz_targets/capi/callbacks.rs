@@ -1,13 +1,13 @@
-//! The functions that the loop calls, and the boxes they are called with.
+//! The callbacks, and the boxes that they are called with.
 
 use std::ffi::{c_int, c_void};
 
 use eventry::capi::{FreeFunction, HandleFunction, TimeoutFunction};
 
 use crate::perform::{act, with_world};
-use crate::tape::Shape;
+use crate::script::Shape;
 
-/// What a pointer points to, on the heap, where the sanitizer watches it.
+/// Target of a callback's pointer, on the heap so that the sanitizer detects invalid accesses.
 struct Opaque {
     index: usize,
 }
@@ -16,9 +16,9 @@ pub(crate) fn opaque(index: usize) -> *mut c_void {
     Box::into_raw(Box::new(Opaque { index })).cast()
 }
 
-/// Lets go of what a pointer points to.
-pub(crate) fn let_go(opaque: *mut c_void) {
-    // SAFETY: it came from `opaque`, and whoever calls this has the last word on it.
+/// Frees the box of a pointer.
+pub(crate) fn free_opaque(opaque: *mut c_void) {
+    // SAFETY: the pointer came from `opaque`, and the caller does not use it afterwards.
     drop(unsafe { Box::from_raw(opaque.cast::<Opaque>()) });
 }
 
@@ -44,35 +44,35 @@ extern "C" fn on_timeout(timer: c_int, opaque: *mut c_void) {
 
 fn call(id: c_int, fd_and_events: Option<(c_int, c_int)>, opaque: *mut c_void) {
     let index = index_of(opaque);
-    with_world(|world| world.book.call_begins(index, id, fd_and_events));
+    with_world(|world| world.ledger.call_begins(index, id, fd_and_events));
     act();
     assert_eq!(index_of(opaque), index);
     let ends = with_world(|world| {
-        let entry = &mut world.book.entries[index];
+        let entry = &mut world.ledger.entries[index];
         entry.running = false;
         !entry.registered && !entry.shape.has_free
     });
     if ends {
-        // The removal said that one last call was running, and this is it.
-        with_world(|world| world.book.entries[index].freed = true);
-        let_go(opaque);
+        // The removal reported one last call, which is this one.
+        with_world(|world| world.ledger.entries[index].freed = true);
+        free_opaque(opaque);
     }
 }
 
 extern "C" fn on_free(opaque: *mut c_void) {
     let index = index_of(opaque);
-    let meddles = with_world(|world| {
-        world.book.freed(index);
-        world.book.entries[index].shape.meddles
+    let acts_on_free = with_world(|world| {
+        world.ledger.freed(index);
+        world.ledger.entries[index].shape.acts_on_free
     });
-    if meddles {
+    if acts_on_free {
         act();
     }
     assert_eq!(index_of(opaque), index);
-    let_go(opaque);
+    free_opaque(opaque);
 }
 
 fn index_of(opaque: *mut c_void) -> usize {
-    // SAFETY: it came from `opaque`. Whether it is still valid is what the sanitizer is to find out.
+    // SAFETY: the pointer came from `opaque`. The sanitizer checks that it is still valid.
     unsafe { (*opaque.cast::<Opaque>()).index }
 }

@@ -1,4 +1,4 @@
-//! Real descriptors, which the loop only knows by number: filled, drained, closed and opened again.
+//! Real descriptors, passed to the loop by number, that are filled, drained, closed and reopened.
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -10,7 +10,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-/// How many there are at most; an input may close them and open others.
+/// Maximum number of open descriptors.
 const MOST: usize = 8;
 
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// One pair of each kind.
+    /// Opens one of each kind.
     pub(crate) fn new() -> Descriptors {
         let mut descriptors = Descriptors::default();
         for kind in 0..3 {
@@ -28,7 +28,7 @@ impl Descriptors {
         descriptors
     }
 
-    /// The number of one of them, unless all are closed.
+    /// Returns the number of one descriptor, unless all are closed.
     pub(crate) fn nth(&self, nth: usize) -> Option<RawFd> {
         let fd = self.open.get(nth % self.open.len().max(1))?;
         Some(fd.as_raw_fd())
@@ -63,18 +63,18 @@ impl Descriptors {
         }
     }
 
-    /// Closes one of them; its number.
+    /// Closes a descriptor, and returns its number.
     pub(crate) fn close(&mut self, nth: usize) -> Option<RawFd> {
         let count = self.open.len();
         (count > 0)
             .then(|| self.open.swap_remove(nth % count).into_raw_fd())
             .inspect(|fd| {
-                // SAFETY: the number was this owner's, and nobody else has it.
+                // SAFETY: `into_raw_fd` has given up the ownership of this descriptor.
                 drop(unsafe { OwnedFd::from_raw_fd(*fd) });
             })
     }
 
-    /// Makes the number of the first one for the file of the second.
+    /// Makes the first number a duplicate of the second, and returns it.
     pub(crate) fn replace(&mut self, first: usize, second: usize) -> Option<RawFd> {
         let count = self.open.len().max(1);
         let (first, second) = (first % count, second % count);
@@ -84,15 +84,15 @@ impl Descriptors {
         Some(target.as_raw_fd())
     }
 
-    /// Writes a little, if that is possible.
+    /// Writes eight bytes to a non-blocking descriptor.
     pub(crate) fn fill(&self, nth: usize) {
         if let Some(mut file) = self.file(nth) {
-            // What cannot be written to, or is full, stays as it is.
+            // A full or read-only descriptor is left unchanged.
             let _ = file.write(&1_u64.to_ne_bytes());
         }
     }
 
-    /// Reads all there is, if that is possible.
+    /// Reads all available bytes from a non-blocking descriptor.
     pub(crate) fn drain(&self, nth: usize) {
         if let Some(mut file) = self.file(nth) {
             let mut bytes = [0; 64];
@@ -100,16 +100,15 @@ impl Descriptors {
         }
     }
 
-    /// A duplicate that is closed at once.
+    /// Returns a duplicate of a non-blocking descriptor.
     fn file(&self, nth: usize) -> Option<File> {
         let fd = self.open.get(nth % self.open.len().max(1))?;
         let flags = rustix::fs::fcntl_getfl(fd).ok()?;
-        // What would block is left alone.
         flags.contains(OFlags::NONBLOCK).then_some(())?;
         Some(fd.try_clone().ok()?.into())
     }
 
-    /// What poll(2) says of a descriptor, by libvirt's bits.
+    /// Returns the readiness of a descriptor according to `poll(2)`, in libvirt's bits.
     pub(crate) fn ready(&self, fd: RawFd) -> Option<i32> {
         let owned = self.open.iter().find(|open| open.as_raw_fd() == fd)?;
         let asked = PollFlags::IN | PollFlags::OUT;
@@ -127,11 +126,11 @@ impl Descriptors {
     }
 }
 
-/// Writing to a pipe that nobody reads is an error, not a signal.
+/// Ignores SIGPIPE, so that writing to a pipe without a reader is an error.
 pub(crate) fn ignore_broken_pipes() {
     const SIGPIPE: c_int = 13;
     const IGNORE: usize = 1;
-    // SAFETY: to ignore a signal calls nothing.
+    // SAFETY: ignoring a signal installs no handler.
     unsafe { signal(SIGPIPE, IGNORE) };
 }
 

@@ -1,4 +1,4 @@
-//! The error number of this thread.
+//! Access to `errno`.
 
 use std::ffi::c_int;
 
@@ -7,7 +7,7 @@ pub(crate) const EBUSY: c_int = 16;
 pub(crate) const EINVAL: c_int = 22;
 pub(crate) const EDEADLK: c_int = 35;
 
-/// What `call` returns and, if that is −1, what it sets the number to.
+/// Returns the result of `call`, or `errno` if it is −1.
 pub(crate) fn of(call: impl FnOnce() -> c_int) -> Result<c_int, c_int> {
     clear();
     match call() {
@@ -16,7 +16,7 @@ pub(crate) fn of(call: impl FnOnce() -> c_int) -> Result<c_int, c_int> {
     }
 }
 
-/// What a function that returns nothing sets the number to; 0 if it does not.
+/// Returns `errno` after a function without a result; 0 if it did not set it.
 pub(crate) fn after(call: impl FnOnce()) -> c_int {
     clear();
     call();
@@ -26,11 +26,11 @@ pub(crate) fn after(call: impl FnOnce()) -> c_int {
 fn current() -> c_int {
     std::io::Error::last_os_error()
         .raw_os_error()
-        .expect("it has a number")
+        .expect("an OS error has a number")
 }
 
 fn clear() {
-    // SAFETY: the C library gives each thread a place of its own that stays valid while it lives.
+    // SAFETY: the pointer is to the `errno` of this thread, which is valid while the thread lives.
     unsafe { *__errno_location() = 0 };
 }
 

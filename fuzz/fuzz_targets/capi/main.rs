@@ -1,25 +1,25 @@
 //! The functions of the C header in any order, with any arguments, from outside and from inside callbacks and free
-//! callbacks: stale, foreign and negative ids, NULL callbacks, descriptors closed, doubled and opened again.
+//! callbacks: stale, unknown and negative ids, NULL callbacks, and descriptors that are closed, duplicated and reopened.
 //!
-//! The descriptors are real, and so is the one loop of the process. Checked: what each function returns and what
-//! `errno` says, that nothing is called after its removal or without being ready, that each free callback is
-//! called once and each pointer is valid until then. The pointers are boxes, so that AddressSanitizer sees any
-//! use after the free. Each input leaves the loop as empty as it found it.
+//! The descriptors and the process's loop are real. The checks: the return value and `errno` of each function; no callback
+//! is called after its removal or without being ready; each free callback is called once, and each pointer is valid
+//! until then. Each pointer is a box, so that AddressSanitizer detects a use after the free. The loop is empty after
+//! each input.
 
 #![no_main]
 
-mod book;
 mod callbacks;
 mod descriptors;
 mod errno;
+mod ledger;
 mod perform;
-mod tape;
+mod script;
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(steps) = tape::read(&mut Unstructured::new(bytes)) {
+    if let Ok(steps) = script::read(&mut Unstructured::new(bytes)) {
         perform::play(steps);
     }
 });

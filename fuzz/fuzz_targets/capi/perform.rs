@@ -1,4 +1,4 @@
-//! The carrying out of the steps, from outside and from inside callbacks.
+//! Execution of the steps, from outside and from inside callbacks.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -8,20 +8,20 @@ use std::ptr;
 
 use eventry::capi;
 
-use crate::book::{Book, Kind};
 use crate::callbacks;
 use crate::descriptors::{self, Descriptors};
 use crate::errno::{self, EBADF, EBUSY, EINVAL};
-use crate::tape::{Fd, How, Shape, Step};
+use crate::ledger::{Kind, Ledger};
+use crate::script::{Fd, RemovalKind, Shape, Step};
 
-/// More turns than it takes to free everything.
+/// Number of turns that is more than enough to free all entries.
 const LAST_TURNS: usize = 4;
 
 pub(crate) struct World {
-    pub(crate) book: Book,
+    pub(crate) ledger: Ledger,
     descriptors: Descriptors,
     steps: VecDeque<Step>,
-    /// What each entry was added with.
+    /// Pointers of the entries, by index.
     opaques: Vec<*mut c_void>,
 }
 
@@ -29,16 +29,16 @@ thread_local! {
     static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
 }
 
-/// Looks at what there is. Nothing may be called meanwhile.
+/// Borrows the world; `look` must not call a function of the loop.
 pub(crate) fn with_world<T>(look: impl FnOnce(&mut World) -> T) -> T {
-    WORLD.with_borrow_mut(|world| look(world.as_mut().expect("an input is played")))
+    WORLD.with_borrow_mut(|world| look(world.as_mut().expect("a run is in progress")))
 }
 
-/// Carries the steps out, and removes what they left.
+/// Executes the steps, and removes all remaining entries.
 pub(crate) fn play(steps: VecDeque<Step>) {
     descriptors::ignore_broken_pipes();
     let world = World {
-        book: Book::default(),
+        ledger: Ledger::default(),
         descriptors: Descriptors::new(),
         steps,
         opaques: Vec::new(),
@@ -47,11 +47,11 @@ pub(crate) fn play(steps: VecDeque<Step>) {
     while let Some(step) = next_step() {
         perform(step);
     }
-    wind_up();
+    finish();
     WORLD.set(None);
 }
 
-/// What a callback does.
+/// Executes steps until `Step::End`.
 pub(crate) fn act() {
     while let Some(step) = next_step() {
         if matches!(step, Step::End) {
@@ -66,7 +66,7 @@ fn next_step() -> Option<Step> {
 }
 
 fn perform(step: Step) {
-    with_world(|world| world.book.disturb());
+    with_world(|world| world.ledger.disturb());
     match step {
         Step::AddHandle(fd, events, shape) => add_handle(fd, events, shape),
         Step::AddTimeout(milliseconds, shape) => {
@@ -100,29 +100,29 @@ fn perform(step: Step) {
             },
             |_| Kind::Timeout { milliseconds },
         ),
-        Step::RemoveHandle(id, how) => {
-            let id = with_world(|world| world.book.number(id));
+        Step::RemoveHandle(id, kind) => {
+            let id = with_world(|world| world.ledger.number(id));
             remove(
                 id,
                 true,
-                how,
-                match how {
-                    How::Plain => capi::eventry_remove_handle,
-                    How::Status => capi::eventry_remove_handle_status,
-                    How::Wait => capi::eventry_remove_handle_and_wait,
+                kind,
+                match kind {
+                    RemovalKind::Plain => capi::eventry_remove_handle,
+                    RemovalKind::Status => capi::eventry_remove_handle_status,
+                    RemovalKind::Wait => capi::eventry_remove_handle_and_wait,
                 },
             );
         }
-        Step::RemoveTimeout(id, how) => {
-            let id = with_world(|world| world.book.number(id));
+        Step::RemoveTimeout(id, kind) => {
+            let id = with_world(|world| world.ledger.number(id));
             remove(
                 id,
                 false,
-                how,
-                match how {
-                    How::Plain => capi::eventry_remove_timeout,
-                    How::Status => capi::eventry_remove_timeout_status,
-                    How::Wait => capi::eventry_remove_timeout_and_wait,
+                kind,
+                match kind {
+                    RemovalKind::Plain => capi::eventry_remove_timeout,
+                    RemovalKind::Status => capi::eventry_remove_timeout_status,
+                    RemovalKind::Wait => capi::eventry_remove_timeout_and_wait,
                 },
             );
         }
@@ -150,14 +150,14 @@ fn add_handle(fd: Fd, events: c_int, shape: Shape) {
     add(kind, shape, (!is_open).then_some(EBADF), |opaque| {
         let callback = callbacks::handle_callback(shape);
         let free = callbacks::free_callback(shape);
-        // SAFETY: the pointer is valid until the free callback, or its last call, is over. That the descriptor
-        // is not closed before is what this sometimes breaks; it concerns no memory.
+        // SAFETY: the pointer is valid until the free callback, or its last call, is over. Steps may
+        // close the descriptor before the removal, which does not affect memory safety.
         unsafe { capi::eventry_add_handle(number, events, callback, opaque, free) }
     });
 }
 
 fn add(kind: Kind, shape: Shape, unfit: Option<c_int>, add: impl FnOnce(*mut c_void) -> c_int) {
-    let index = with_world(|world| world.book.offer(kind, shape));
+    let index = with_world(|world| world.ledger.offer(kind, shape));
     let opaque = callbacks::opaque(index);
     with_world(|world| world.opaques.push(opaque));
     let expected = if shape.has_callback {
@@ -168,89 +168,89 @@ fn add(kind: Kind, shape: Shape, unfit: Option<c_int>, add: impl FnOnce(*mut c_v
     match operation(|| add(opaque)) {
         Ok(id) => {
             assert_eq!(expected, None, "added {kind:?} {shape:?}");
-            with_world(|world| world.book.added(index, id));
+            with_world(|world| world.ledger.added(index, id));
         }
         Err(error) => {
             assert_eq!(Some(error), expected, "{kind:?} {shape:?}");
-            // It is still ours, and nobody will call with it.
-            with_world(|world| world.book.entries[index].freed = true);
-            callbacks::let_go(opaque);
+            // A failed addition leaves the pointer with the caller.
+            with_world(|world| world.ledger.entries[index].freed = true);
+            callbacks::free_opaque(opaque);
         }
     }
 }
 
 fn update(
-    id: crate::tape::Id,
+    id: crate::script::Id,
     is_handle: bool,
     update: impl FnOnce(c_int),
     kind: impl FnOnce(Kind) -> Kind,
 ) {
-    let id = with_world(|world| world.book.number(id));
-    let found = with_world(|world| world.book.find(id, is_handle));
-    with_world(|world| world.book.in_operation = true);
+    let id = with_world(|world| world.ledger.number(id));
+    let found = with_world(|world| world.ledger.find(id, is_handle));
+    with_world(|world| world.ledger.in_operation = true);
     let error = errno::after(|| update(id));
     with_world(|world| {
-        world.book.in_operation = false;
+        world.ledger.in_operation = false;
         match found {
             Some(index) => {
-                let kind = kind(world.book.entries[index].kind);
-                world.book.touch(index, kind);
+                let kind = kind(world.ledger.entries[index].kind);
+                world.ledger.touch(index, kind);
             }
             None => assert_eq!(error, EINVAL, "an update of {id}"),
         }
     });
 }
 
-fn remove(id: c_int, is_handle: bool, how: How, remove: extern "C" fn(c_int) -> c_int) {
+fn remove(id: c_int, is_handle: bool, kind: RemovalKind, remove: extern "C" fn(c_int) -> c_int) {
     let (found, expected) = with_world(|world| {
-        let found = world.book.find(id, is_handle);
-        (found, world.book.removal(found, how))
+        let found = world.ledger.find(id, is_handle);
+        (found, world.ledger.removal(found, kind))
     });
     let removed = operation(|| remove(id));
-    assert_eq!(removed, expected, "the removal of {id}, {how:?}");
+    assert_eq!(removed, expected, "the removal of {id}, {kind:?}");
     if let (Some(index), Ok(_)) = (found, removed) {
         let idle = with_world(|world| {
-            let entry = &mut world.book.entries[index];
+            let entry = &mut world.ledger.entries[index];
             entry.registered = false;
             let idle = !entry.shape.has_free && !entry.running;
             entry.freed |= idle;
             idle.then_some(world.opaques[index])
         });
-        // Nobody calls with it any more, so it may go at once.
-        idle.into_iter().for_each(callbacks::let_go);
+        // No call with this pointer follows.
+        idle.into_iter().for_each(callbacks::free_opaque);
     }
 }
 
-/// Calls what must call nothing.
+/// Calls a function that must not call a callback.
 fn operation(call: impl FnOnce() -> c_int) -> Result<c_int, c_int> {
-    with_world(|world| world.book.in_operation = true);
+    with_world(|world| world.ledger.in_operation = true);
     let result = errno::of(call);
-    with_world(|world| world.book.in_operation = false);
+    with_world(|world| world.ledger.in_operation = false);
     result
 }
 
-/// One turn that does not wait; refused inside another one.
+/// Runs one turn that does not wait; inside another turn it fails.
 fn turn(run: impl FnOnce() -> c_int) {
     assert_eq!(operation(|| capi::eventry_stop()), Ok(0));
-    if with_world(|world| world.book.in_turn) {
+    if with_world(|world| world.ledger.in_turn) {
         assert_eq!(errno::of(run), Err(EBUSY));
         return;
     }
-    with_world(|world| world.book.turn_begins(&world.descriptors));
+    with_world(|world| world.ledger.turn_begins(&world.descriptors));
     assert_eq!(errno::of(run), Ok(0));
-    with_world(|world| world.book.turn_ends());
+    with_world(|world| world.ledger.turn_ends());
 }
 
 fn look_at_stats(size: Option<usize>) {
     let Some(size) = size else {
-        // SAFETY: null is allowed.
+        // SAFETY: a null pointer is allowed.
         let refused = operation(|| unsafe { capi::eventry_stats(ptr::null_mut(), 8) });
         assert_eq!(refused, Err(EINVAL));
         return;
     };
     let mut bytes = vec![0xff_u8; size].into_boxed_slice();
     let stats = bytes.as_mut_ptr().cast();
-    // SAFETY: so many bytes there are.
+    // SAFETY: the buffer has `size` bytes.
     assert_eq!(
         operation(|| unsafe { capi::eventry_stats(stats, size) }),
         Ok(0)
@@ -259,12 +259,12 @@ fn look_at_stats(size: Option<usize>) {
     assert!(bytes[known..].iter().all(|byte| *byte == 0), "{bytes:?}");
     if let Some((handles, _)) = bytes.split_first_chunk() {
         let registered = with_world(|world| {
-            let entries = world.book.entries.iter();
+            let entries = world.ledger.entries.iter();
             entries
                 .filter(|entry| entry.registered && entry.is_handle())
                 .count()
         });
-        // Those that wait to be freed are counted too.
+        // Handles that wait to be freed are counted too.
         assert!(u64::from_ne_bytes(*handles) >= registered as u64);
     }
 }
@@ -272,34 +272,36 @@ fn look_at_stats(size: Option<usize>) {
 fn disturb(step: Step) {
     with_world(|world| {
         let World {
-            book, descriptors, ..
+            ledger,
+            descriptors,
+            ..
         } = world;
-        let mut tampered = |fd: Option<RawFd>| {
-            let entries = &book.entries;
+        let mut unpredictable = |fd: Option<RawFd>| {
+            let entries = &ledger.entries;
             let watched = |fd: &RawFd| {
                 entries.iter().any(|entry| {
                     entry.registered
                         && matches!(entry.kind, Kind::Handle { fd: own, .. } if own == *fd)
                 })
             };
-            book.tampered.extend(fd.filter(watched));
+            ledger.unpredictable.extend(fd.filter(watched));
         };
         match step {
             Step::Fill(nth) => descriptors.fill(nth),
             Step::Drain(nth) => descriptors.drain(nth),
-            Step::Close(nth) => tampered(descriptors.close(nth)),
+            Step::Close(nth) => unpredictable(descriptors.close(nth)),
             Step::Open(kind) => descriptors.open(kind),
-            Step::Replace(first, second) => tampered(descriptors.replace(first, second)),
-            // Outside a callback there is nothing to end.
+            Step::Replace(first, second) => unpredictable(descriptors.replace(first, second)),
+            // `End` has no effect outside a callback.
             _ => {}
         }
     });
 }
 
-/// Removes everything, and lets the loop free it.
-fn wind_up() {
+/// Removes all entries, and runs turns until they are freed.
+fn finish() {
     let ids: Vec<(c_int, bool)> = with_world(|world| {
-        let entries = world.book.entries.iter().filter(|entry| entry.registered);
+        let entries = world.ledger.entries.iter().filter(|entry| entry.registered);
         entries.map(|entry| (entry.id, entry.is_handle())).collect()
     });
     for (id, is_handle) in ids {
@@ -308,17 +310,17 @@ fn wind_up() {
         } else {
             capi::eventry_remove_timeout
         };
-        remove(id, is_handle, How::Plain, function);
+        remove(id, is_handle, RemovalKind::Plain, function);
     }
     for _ in 0..LAST_TURNS {
         turn(|| capi::eventry_run_once());
     }
     with_world(|world| {
-        let left = world.book.entries.iter().find(|entry| !entry.freed);
+        let left = world.ledger.entries.iter().find(|entry| !entry.freed);
         assert!(left.is_none(), "never freed: {left:?}");
     });
     let mut stats = std::mem::MaybeUninit::<capi::StatsRecord>::uninit();
-    // SAFETY: there is room for all of it, and all of it is filled in.
+    // SAFETY: the buffer has the size of the record, and the function fills all of it.
     let stats = unsafe {
         assert_eq!(
             capi::eventry_stats(stats.as_mut_ptr(), size_of::<capi::StatsRecord>()),

@@ -1,18 +1,19 @@
-//! The operations of the registries, and the callbacks and frees that follow from them.
+//! The operations of the registries, and the resulting calls and frees.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventry::table::{NotRegistered, Removal};
 use eventry::poller::Registrar;
 use eventry::registry::{AddError, Next, RemoveError};
 use eventry::table::{NotRegistered, Removal};
 use eventry::{Events, HandleId, TimeoutId};
 
-use crate::entry::{Kind, Life, Payload};
+use crate::entry::{Kind, Payload, State};
 use crate::probe::ProbeSource;
-use crate::scene::Scene;
-use crate::tape::{Ending, Op, Side};
+use crate::script::{Ending, Op, Side};
+use crate::world::World;
 
 #[derive(Clone, Copy, Debug)]
 enum Id {
@@ -20,26 +21,26 @@ enum Id {
     Timeout(TimeoutId),
 }
 
-impl Scene {
-    /// Carries out an operation of a registry, and checks its answer.
-    pub(crate) fn operate(self: &Arc<Scene>, side: Side, op: Op) {
+impl World {
+    /// Executes an operation of a registry, and checks its result.
+    pub(crate) fn operate(self: &Arc<World>, side: Side, op: Op) {
         match op {
             Op::AddHandle {
                 fd,
                 interest,
-                meddles,
+                acts_on_free,
             } => {
                 let id = None;
                 let kind = Kind::Handle { id, fd, interest };
-                let payload = self.offer(side, kind, meddles);
+                let payload = self.offer(side, kind, acts_on_free);
                 let index = payload.index;
                 let source = ProbeSource {
                     fd,
                     index,
-                    scene: Arc::clone(self),
+                    world: Arc::clone(self),
                 };
                 let added = self.operation(|| {
-                    self.desks[side].registry.add_source(
+                    self.loops[side].registry.add_source(
                         source,
                         interest,
                         move |event: eventry::registry::HandleEvent<'_, _, _>| {
@@ -49,19 +50,22 @@ impl Scene {
                 });
                 self.added(side, index, fd >= 0, added.map(Id::Handle));
             }
-            Op::AddTimeout { interval, meddles } => {
+            Op::AddTimeout {
+                interval,
+                acts_on_free,
+            } => {
                 let deadline =
-                    interval.map(|interval| self.desks[side].model.now().saturating_add(interval));
+                    interval.map(|interval| self.loops[side].model.now().saturating_add(interval));
                 let id = None;
                 let kind = Kind::Timeout {
                     id,
                     interval,
                     deadline,
                 };
-                let payload = self.offer(side, kind, meddles);
+                let payload = self.offer(side, kind, acts_on_free);
                 let index = payload.index;
                 let added = self.operation(|| {
-                    self.desks[side].registry.add_timeout(
+                    self.loops[side].registry.add_timeout(
                         interval,
                         move |event: eventry::registry::TimeoutEvent<'_, _>| {
                             payload.call(Id::Timeout(event.id), None)
@@ -82,14 +86,14 @@ impl Scene {
                     waits,
                 );
             }
-            other => unreachable!("{other:?} is no operation of a registry"),
+            other => unreachable!("{other:?} is not an operation of a registry"),
         }
     }
 
-    fn offer(self: &Arc<Scene>, side: Side, kind: Kind, meddles: bool) -> Payload {
-        let index = self.book().offer(side, kind, meddles);
-        let scene = Arc::clone(self);
-        Payload { scene, index }
+    fn offer(self: &Arc<World>, side: Side, kind: Kind, acts_on_free: bool) -> Payload {
+        let index = self.ledger().offer(side, kind, acts_on_free);
+        let world = Arc::clone(self);
+        Payload { world, index }
     }
 
     fn added<S, F>(
@@ -99,10 +103,10 @@ impl Scene {
         is_fit: bool,
         added: Result<Id, AddError<S, F>>,
     ) {
-        let mut book = self.book();
-        let expected = is_fit && !book.sides[side].closed;
+        let mut ledger = self.ledger();
+        let expected = is_fit && !ledger.sides[side].closed;
         assert_eq!(added.is_ok(), expected, "added {added:?}");
-        let is_issued = book
+        let is_issued = ledger
             .entries
             .iter()
             .any(|entry| match (&entry.kind, &added) {
@@ -111,30 +115,30 @@ impl Scene {
                 _ => false,
             });
         assert!(!is_issued, "an id was issued twice");
-        let entry = &mut book.entries[index];
+        let entry = &mut ledger.entries[index];
         match (&mut entry.kind, added) {
             (Kind::Handle { id, .. }, Ok(Id::Handle(new))) => *id = Some(new),
             (Kind::Timeout { id, .. }, Ok(Id::Timeout(new))) => *id = Some(new),
             (_, Ok(other)) => panic!("{other:?} is of another kind"),
             (_, Err(refused)) => {
                 assert!(!entry.freed, "a refused callback was dropped");
-                entry.life = Life::Refused;
-                // What was offered is dropped now, and notes that in the book.
-                drop(book);
+                entry.state = State::Refused;
+                // Dropping the offered payload locks the ledger.
+                drop(ledger);
                 drop(refused);
                 return;
             }
         }
         assert!(!entry.freed && !entry.running);
-        entry.life = Life::Registered;
+        entry.state = State::Registered;
     }
 
-    /// Removes an entry, if there is one to remove.
+    /// Removes the entry, if one was selected.
     fn remove(&self, side: Side, entry: Option<(usize, Id)>, waits: bool) {
         let Some((index, id)) = entry else {
             return;
         };
-        let registry = &self.desks[side].registry;
+        let registry = &self.loops[side].registry;
         if waits {
             let removed = self.operation(|| match id {
                 Id::Handle(id) => registry.remove_handle_and_wait(id),
@@ -150,10 +154,10 @@ impl Scene {
         }
     }
 
-    /// One of all ids ever issued that are wanted, and its entry.
+    /// Returns one of the issued ids that `wanted` accepts, and the index of its entry.
     fn nth(&self, nth: usize, wanted: impl Fn(&Id) -> bool) -> Option<(usize, Id)> {
-        let book = self.book();
-        let ids = book.entries.iter().enumerate();
+        let ledger = self.ledger();
+        let ids = ledger.entries.iter().enumerate();
         let ids = ids.filter_map(|(index, entry)| {
             let id = match entry.kind {
                 Kind::Handle { id, .. } => id.map(Id::Handle),
@@ -162,7 +166,7 @@ impl Scene {
             Some((index, id.filter(&wanted)?))
         });
         let ids: Vec<_> = ids.collect();
-        // The newest are near: the number counts from the end.
+        // Counts from the newest, so that small numbers select recent ids.
         let count = ids.len().max(1);
         ids.into_iter().rev().nth(nth % count)
     }
@@ -171,10 +175,10 @@ impl Scene {
         let Some((index, Id::Handle(id))) = self.nth(nth, |id| matches!(id, Id::Handle(_))) else {
             return;
         };
-        let registry = &self.desks[side].registry;
+        let registry = &self.loops[side].registry;
         let updated = self.operation(|| registry.update_handle(id, wanted));
         if self.updated(side, index, updated) {
-            match &mut self.book().entries[index].kind {
+            match &mut self.ledger().entries[index].kind {
                 Kind::Handle { interest, .. } => *interest = wanted,
                 other => unreachable!("{other:?} has the id of a handle"),
             }
@@ -186,11 +190,11 @@ impl Scene {
         else {
             return;
         };
-        let registry = &self.desks[side].registry;
+        let registry = &self.loops[side].registry;
         let updated = self.operation(|| registry.update_timeout(id, wanted));
         if self.updated(side, index, updated) {
-            let now = self.desks[side].model.now();
-            match &mut self.book().entries[index].kind {
+            let now = self.loops[side].model.now();
+            match &mut self.ledger().entries[index].kind {
                 Kind::Timeout {
                     interval, deadline, ..
                 } => {
@@ -202,11 +206,11 @@ impl Scene {
         }
     }
 
-    /// Whether it was updated, as it was to be.
+    /// Checks the result of an update; returns true if it succeeded.
     fn updated(&self, side: Side, index: usize, updated: Result<(), NotRegistered>) -> bool {
-        let mut book = self.book();
-        let now = book.tick();
-        let entry = &mut book.entries[index];
+        let mut ledger = self.ledger();
+        let now = ledger.tick();
+        let entry = &mut ledger.entries[index];
         let expected = entry.side == side && entry.is_registered();
         assert_eq!(updated.is_ok(), expected, "an update of {entry:?}");
         if expected {
@@ -216,8 +220,8 @@ impl Scene {
     }
 
     fn removed(&self, side: Side, index: usize, removed: Result<Removal, NotRegistered>) {
-        let mut book = self.book();
-        let entry = &book.entries[index];
+        let mut ledger = self.ledger();
+        let entry = &ledger.entries[index];
         let expected = match (entry.side == side && entry.is_registered(), entry.running) {
             (false, _) => Err(NotRegistered),
             (true, false) => Ok(Removal::Idle),
@@ -225,14 +229,14 @@ impl Scene {
         };
         assert_eq!(removed, expected, "the removal of {entry:?}");
         if removed.is_ok() {
-            book.remove(index);
+            ledger.remove(index);
         }
     }
 
     fn removed_and_waited(&self, side: Side, index: usize, removed: Result<(), RemoveError>) {
-        let mut book = self.book();
-        let entry = &book.entries[index];
-        // Whatever runs, runs on this very thread.
+        let mut ledger = self.ledger();
+        let entry = &ledger.entries[index];
+        // All callbacks run on this thread.
         let expected = match (entry.side == side, entry.running, entry.is_registered()) {
             (true, true, _) => Err(RemoveError::WouldDeadlock),
             (true, false, true) => Ok(()),
@@ -240,64 +244,64 @@ impl Scene {
         };
         assert_eq!(removed, expected, "the removal of {entry:?}");
         if removed.is_ok() {
-            book.remove(index);
+            ledger.remove(index);
         }
     }
 
-    fn called(self: &Arc<Scene>, index: usize, events: Option<Events>) -> Next {
-        self.book().call_begins(index, events);
-        // Takes the lock: whoever still holds it waits for himself.
-        assert!(!self.desks[self.side_of(index)].registry.is_idle());
+    fn called(self: &Arc<World>, index: usize, events: Option<Events>) -> Next {
+        self.ledger().call_begins(index, events);
+        // Takes the lock: a call under the lock is a deadlock.
+        assert!(!self.loops[self.side_of(index)].registry.is_idle());
         let ending = self.act();
-        let mut book = self.book();
-        book.call_ends(index);
-        let side = book.entries[index].side;
-        let registered = book.entries[index].is_registered();
+        let mut ledger = self.ledger();
+        ledger.call_ends(index);
+        let side = ledger.entries[index].side;
+        let registered = ledger.entries[index].is_registered();
         match ending {
             Ending::Keep => {}
-            Ending::Disable => book.entries[index].disable(),
-            Ending::Remove | Ending::Panic if registered => book.remove(index),
+            Ending::Disable => ledger.entries[index].disable(),
+            Ending::Remove | Ending::Panic if registered => ledger.remove(index),
             Ending::Remove | Ending::Panic => {}
         }
-        book.sides[side].panics += usize::from(ending == Ending::Panic);
-        drop(book);
+        ledger.sides[side].panics += usize::from(ending == Ending::Panic);
+        drop(ledger);
         match ending {
             Ending::Keep => Next::Keep,
             Ending::Disable => Next::Disable,
             Ending::Remove => Next::Remove,
-            // No hook hears of it, so that the fuzzer does not take it for a finding.
+            // `resume_unwind` skips the panic hook, which the fuzzer would report as a finding.
             Ending::Panic => resume_unwind(Box::new("planned")),
         }
     }
 
     /// The free call of an entry.
-    pub(crate) fn freed(self: &Arc<Scene>, index: usize) {
+    pub(crate) fn freed(self: &Arc<World>, index: usize) {
         let side = self.side_of(index);
-        if self.book().freed(index) {
+        if self.ledger().freed(index) {
             let ending = self.act();
-            let mut book = self.book();
-            // The drop of a loop would hand the panic on.
-            if ending == Ending::Panic && !book.sides[side].closed {
-                book.sides[side].panics += 1;
-                drop(book);
+            let mut ledger = self.ledger();
+            // Dropping a loop propagates the panic.
+            if ending == Ending::Panic && !ledger.sides[side].closed {
+                ledger.sides[side].panics += 1;
+                drop(ledger);
                 resume_unwind(Box::new("planned"));
             }
         }
     }
 
     fn side_of(&self, index: usize) -> Side {
-        self.book().entries[index].side
+        self.ledger().entries[index].side
     }
 }
 
 impl Payload {
     fn call(&self, id: Id, events: Option<Events>) -> Next {
-        let own = match (&self.scene.book().entries[self.index].kind, id) {
+        let own = match (&self.world.ledger().entries[self.index].kind, id) {
             (Kind::Handle { id: own, .. }, Id::Handle(id)) => *own == Some(id),
             (Kind::Timeout { id: own, .. }, Id::Timeout(id)) => *own == Some(id),
             _ => false,
         };
-        assert!(own, "called with the id of another");
-        self.scene.called(self.index, events)
+        assert!(own, "called with another entry's id");
+        self.world.called(self.index, events)
     }
 }

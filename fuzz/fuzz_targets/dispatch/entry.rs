@@ -1,4 +1,4 @@
-//! One registration, as the book knows it, and what the table holds for it.
+//! One registration in the ledger, and its payload in the table.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use eventry::{Events, HandleId, MonotonicTime, TimeoutId};
 
-use crate::scene::Scene;
-use crate::tape::Side;
+use crate::script::Side;
+use crate::world::World;
 
-/// What counts all that happens: later is greater.
+/// Logical time: later events have greater stamps.
 pub(crate) type Stamp = u64;
 
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) side: Side,
     pub(crate) kind: Kind,
-    pub(crate) life: Life,
-    pub(crate) meddles: bool,
+    pub(crate) state: State,
+    pub(crate) acts_on_free: bool,
     pub(crate) running: bool,
     pub(crate) freed: bool,
     pub(crate) source_dropped: bool,
-    /// When it was added.
+    /// Time of the addition.
     pub(crate) added: Stamp,
-    /// When it was last added or updated.
+    /// Time of the addition or the last update.
     pub(crate) touched: Stamp,
-    /// The turn it was last called in.
+    /// Number of the turn of the last call.
     pub(crate) called_in: Option<u64>,
 }
 
@@ -44,26 +44,26 @@ pub(crate) enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// It is being added.
+pub(crate) enum State {
+    /// The addition has not returned.
     Offered,
     Registered,
     Removed(Stamp),
-    /// It was never added.
+    /// The addition failed.
     Refused,
 }
 
 impl Entry {
     pub(crate) fn is_registered(&self) -> bool {
-        self.life == Life::Registered
+        self.state == State::Registered
     }
 
-    /// Whether it was removed and waits to be freed.
+    /// Returns true if the entry is removed and not freed.
     pub(crate) fn is_pending(&self) -> bool {
-        matches!(self.life, Life::Removed(_)) && !self.freed
+        matches!(self.state, State::Removed(_)) && !self.freed
     }
 
-    /// When it is to be called next; of a timeout that is armed.
+    /// Returns the deadline of an armed timeout.
     pub(crate) fn deadline(&self) -> Option<MonotonicTime> {
         match self.kind {
             Kind::Timeout { deadline, .. } if self.is_registered() => deadline,
@@ -71,7 +71,7 @@ impl Entry {
         }
     }
 
-    /// The descriptor and interest of a handle that is registered and enabled.
+    /// Returns the descriptor and interest of a registered and enabled handle.
     pub(crate) fn interest(&self) -> Option<(RawFd, Events)> {
         match self.kind {
             Kind::Handle { fd, interest, .. } if self.is_registered() && !interest.is_empty() => {
@@ -81,7 +81,7 @@ impl Entry {
         }
     }
 
-    /// From now on it is not called any more.
+    /// Disables the entry.
     pub(crate) fn disable(&mut self) {
         match &mut self.kind {
             Kind::Handle { interest, .. } => *interest = Events::NONE,
@@ -92,14 +92,14 @@ impl Entry {
     }
 }
 
-/// What a callback owns: its drop is the free call.
+/// The value that a callback owns; its drop is the free call.
 pub(crate) struct Payload {
-    pub(crate) scene: Arc<Scene>,
+    pub(crate) world: Arc<World>,
     pub(crate) index: usize,
 }
 
 impl Drop for Payload {
     fn drop(&mut self) {
-        self.scene.freed(self.index);
+        self.world.freed(self.index);
     }
 }

@@ -1,32 +1,31 @@
-//! Two real loops on model pollers, and everything that callbacks, frees, hooks and other threads may do to them
-//! at any point of a turn, nested turns of the other loop included.
+//! Two real loops on model pollers, with operations of callbacks, free callbacks, hooks and other threads at every point
+//! of a turn, including nested turns of the other loop.
 //!
-//! Each of these takes what it does from the one tape that the input stands for. A book of every registration
-//! ever made checks each call, each free and each wait: at most one call per turn and none after a removal that
-//! said `Idle`; each payload and each source dropped exactly once, not while it runs and not inside a removal;
-//! what must be called is called; no wait is longer than it may be, or shorter without a reason. A callback that
-//! was called under the lock would hang, which the fuzzer reports.
+//! All of them read their operations from one script, which is decoded from the input. A ledger of all registrations
+//! checks each call, free and wait: at most one call per turn, and none after a removal that returned `Idle`; each payload
+//! and each source is dropped exactly once, not during a call and not inside a removal; due entries are called; no wait is
+//! too long, or shorter without a reason. A callback that is called under the lock hangs, which the fuzzer reports.
 
 #![no_main]
 
-mod book;
 mod calls;
 mod entry;
+mod ledger;
 mod probe;
-mod scene;
-mod tape;
+mod script;
 mod waits;
+mod world;
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
-use scene::Scene;
-use tape::Tape;
+use script::Script;
+use world::World;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(tape) = Tape::read(&mut Unstructured::new(bytes)) else {
+    let Ok(script) = Script::read(&mut Unstructured::new(bytes)) else {
         return;
     };
-    let scene = Scene::new(tape);
-    scene.play();
-    scene.wind_up();
+    let world = World::new(script);
+    world.play();
+    world.finish();
 });

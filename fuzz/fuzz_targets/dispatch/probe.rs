@@ -1,4 +1,4 @@
-//! The model poller, with a scene that looks at each wait and acts during it.
+//! A model poller that calls the world before and after each wait.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -9,37 +9,37 @@ use eventry::poller::model::{FOR_EVER, Model, ModelPoller, ModelSource};
 use eventry::poller::{Poller, Registrar, Source};
 use eventry::{Events, MonotonicTime, Token};
 
-use crate::scene::Scene;
-use crate::tape::Side;
+use crate::script::Side;
+use crate::world::World;
 
-/// The scene, once there is one.
-pub(crate) type Place = Arc<OnceLock<Weak<Scene>>>;
+/// A reference to the world, which is set after its loops are created.
+pub(crate) type WorldCell = Arc<OnceLock<Weak<World>>>;
 
 pub(crate) struct ProbePoller {
     inner: ModelPoller,
     registrar: ProbeRegistrar,
-    place: Place,
+    world_cell: WorldCell,
     side: Side,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct ProbeRegistrar(Model);
 
-/// A descriptor of the model whose end is noticed.
+/// A descriptor of the model whose drop is recorded.
 pub(crate) struct ProbeSource {
     pub(crate) fd: RawFd,
     pub(crate) index: usize,
-    pub(crate) scene: Arc<Scene>,
+    pub(crate) world: Arc<World>,
 }
 
 impl ProbePoller {
-    pub(crate) fn new(side: Side, place: Place) -> (ProbePoller, Model) {
+    pub(crate) fn new(side: Side, world_cell: WorldCell) -> (ProbePoller, Model) {
         let (inner, model) = ModelPoller::new();
         let registrar = ProbeRegistrar(model.clone());
         let poller = ProbePoller {
             inner,
             registrar,
-            place,
+            world_cell,
             side,
         };
         (poller, model)
@@ -55,13 +55,13 @@ impl Poller for ProbePoller {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let scene = self.place.get().and_then(Weak::upgrade);
-        let scene = scene.expect("the scene outlives its loops");
-        scene.begin_wait(self.side, timeout);
-        // Without anybody who could wake it, the model would wait for ever; a wait may end with nothing.
+        let world = self.world_cell.get().and_then(Weak::upgrade);
+        let world = world.expect("the world outlives its loops");
+        world.begin_wait(self.side, timeout);
+        // No other thread could wake the model; a wait may end without an event.
         let bounded = timeout.filter(|timeout| *timeout < FOR_EVER);
         let waited = self.inner.wait(Some(bounded.unwrap_or(Duration::ZERO)));
-        scene.end_wait(self.side, waited.is_ok());
+        world.end_wait(self.side, waited.is_ok());
         waited
     }
 
@@ -106,6 +106,6 @@ impl Source for ProbeSource {
 
 impl Drop for ProbeSource {
     fn drop(&mut self) {
-        self.scene.book().source_dropped(self.index);
+        self.world.ledger().source_dropped(self.index);
     }
 }

@@ -1,4 +1,4 @@
-//! The turns: what the loop may wait for, what a turn must have done when it ends.
+//! Checks of the length of each wait, and of the calls and frees of each turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,35 +6,35 @@ use std::time::Duration;
 use eventry::RunError;
 use eventry::poller::Registrar;
 
-use crate::book::{Book, Run, Turn};
-use crate::entry::{Kind, Life};
-use crate::scene::Scene;
-use crate::tape::Side;
+use crate::entry::{Kind, State};
+use crate::ledger::{Ledger, Run, Turn};
+use crate::script::Side;
+use crate::world::World;
 
-/// After so many turns somebody stops a run that nobody has stopped.
+/// Number of turns after which a run is stopped.
 const TURNS_OF_A_RUN: usize = 3;
 
-impl Scene {
+impl World {
     /// The hook before the wait.
-    pub(crate) fn before_wait(self: &Arc<Scene>, side: Side) {
+    pub(crate) fn before_wait(self: &Arc<World>, side: Side) {
         if self.actors.hooks {
             self.act();
         }
-        let mut book = self.book();
-        book.sides[side].prepared = book.tick();
+        let mut ledger = self.ledger();
+        ledger.sides[side].prepared = ledger.tick();
     }
 
-    /// The loop has looked at the table and is about to wait.
-    pub(crate) fn begin_wait(self: &Arc<Scene>, side: Side, timeout: Option<Duration>) {
-        let desk = &self.desks[side];
-        let now = desk.model.now();
-        self.book().check_wait(side, timeout, now);
+    /// Checks the wait that begins, and executes steps during it.
+    pub(crate) fn begin_wait(self: &Arc<World>, side: Side, timeout: Option<Duration>) {
+        let test_loop = &self.loops[side];
+        let now = test_loop.model.now();
+        self.ledger().check_wait(side, timeout, now);
         self.check_registered(side);
         let (wakes, until) = (
-            desk.model.wakes(),
+            test_loop.model.wakes(),
             timeout.map(|timeout| now.saturating_add(timeout)),
         );
-        let is_last = self.book().begin_wait(side);
+        let is_last = self.ledger().begin_wait(side);
         if is_last {
             self.stop(side);
         }
@@ -44,79 +44,82 @@ impl Scene {
         if timeout == Some(Duration::ZERO) {
             return;
         }
-        let book = self.book();
-        let deadline = book.next_deadline(side);
+        let ledger = self.ledger();
+        let deadline = ledger.next_deadline(side);
         let nearer = deadline.is_some_and(|deadline| until.is_none_or(|until| deadline < until));
         let must_wake = nearer
-            || book.has_pending(side)
-            || book.sides[side].stop
-            || !self.is_registered_exactly(&book, side);
-        assert!(!must_wake || desk.model.wakes() > wakes, "nobody woke it");
+            || ledger.has_pending(side)
+            || ledger.sides[side].stop
+            || !self.is_registered_exactly(&ledger, side);
+        assert!(
+            !must_wake || test_loop.model.wakes() > wakes,
+            "the loop was not woken"
+        );
     }
 
-    /// The poller has looked.
-    pub(crate) fn end_wait(self: &Arc<Scene>, side: Side, waited: bool) {
-        let mut book = self.book();
-        let account = &mut book.sides[side];
-        account.found = Default::default();
-        for (fd, interest) in self.desks[side].model.registered() {
+    /// Records the events of the wait, and executes steps after it.
+    pub(crate) fn end_wait(self: &Arc<World>, side: Side, waited: bool) {
+        let mut ledger = self.ledger();
+        let loop_state = &mut ledger.sides[side];
+        loop_state.found = Default::default();
+        for (fd, interest) in self.loops[side].model.registered() {
             let fd = fd as usize;
-            account.found[fd] = interest.share_of(account.ready[fd]);
+            loop_state.found[fd] = interest.share_of(loop_state.ready[fd]);
         }
-        account.wait_failed = !waited;
-        account.failed_ever |= !waited;
+        loop_state.wait_failed = !waited;
+        loop_state.failed_ever |= !waited;
         if !waited {
             return;
         }
-        drop(book);
+        drop(ledger);
         if self.actors.after_wait {
             self.act();
         }
-        let now = self.desks[side].model.now();
-        self.book().turn_begins(side, now);
+        let now = self.loops[side].model.now();
+        self.ledger().turn_begins(side, now);
     }
 
     /// The hook after the last free call of a turn.
-    pub(crate) fn after_dispatch(self: &Arc<Scene>, side: Side) {
-        self.book().turn_ends(side);
+    pub(crate) fn after_dispatch(self: &Arc<World>, side: Side) {
+        self.ledger().turn_ends(side);
         self.check_counts(side);
         if self.actors.hooks {
             self.act();
         }
-        let account = &mut self.book().sides[side];
-        if let Some(run) = &mut account.run {
-            run.must_end = account.stop;
+        let loop_state = &mut self.ledger().sides[side];
+        if let Some(run) = &mut loop_state.run {
+            run.must_end = loop_state.stop;
         }
     }
 
-    /// I13: the poller knows exactly what the handles want.
+    /// Checks I13: the poller's registrations are the unions of the handles' interests.
     fn check_registered(&self, side: Side) {
-        let book = self.book();
+        let ledger = self.ledger();
         assert!(
-            self.is_registered_exactly(&book, side),
-            "the poller knows {:?}",
-            self.desks[side].model.registered()
+            self.is_registered_exactly(&ledger, side),
+            "the poller's registrations are {:?}",
+            self.loops[side].model.registered()
         );
     }
 
-    fn is_registered_exactly(&self, book: &Book, side: Side) -> bool {
-        let unions = book.unions(side);
+    fn is_registered_exactly(&self, ledger: &Ledger, side: Side) -> bool {
+        let unions = ledger.unions(side);
         let wanted = (0..).zip(unions).filter(|(_, union)| !union.is_empty());
-        book.sides[side].refused_ever || wanted.eq(self.desks[side].model.registered())
+        ledger.sides[side].refused_ever || wanted.eq(self.loops[side].model.registered())
     }
 
     fn check_counts(&self, side: Side) {
-        let stats = self.desks[side].registry.stats();
-        let book = self.book();
+        let stats = self.loops[side].registry.stats();
+        let ledger = self.ledger();
         let held = |is_handle: bool| {
-            let entries = book
+            let entries = ledger
                 .of(side)
                 .filter(|entry| entry.is_registered() || entry.is_pending());
             entries
                 .filter(|entry| matches!(entry.kind, Kind::Handle { .. }) == is_handle)
                 .count()
         };
-        let pending = book.of(side).filter(|entry| entry.is_pending()).count();
+        let pending = ledger.of(side).filter(|entry| entry.is_pending()).count();
         let expected = (held(true), held(false), pending);
         assert_eq!(
             (stats.handles, stats.timeouts, stats.pending_frees),
@@ -125,67 +128,64 @@ impl Scene {
     }
 }
 
-impl Book {
+impl Ledger {
     pub(crate) fn run_begins(&mut self, side: Side, run: Run) {
-        let account = &mut self.sides[side];
-        account.run = Some(run);
-        account.panics = 0;
-        account.wait_failed = false;
+        let loop_state = &mut self.sides[side];
+        loop_state.run = Some(run);
+        loop_state.panics = 0;
+        loop_state.wait_failed = false;
     }
 
     pub(crate) fn run_ends(&mut self, side: Side, result: &Result<(), RunError>) {
-        let account = &mut self.sides[side];
-        account.run = None;
-        account.turn = None;
+        let loop_state = &mut self.sides[side];
+        loop_state.run = None;
+        loop_state.turn = None;
         match result {
-            Err(RunError::Wait(_)) => assert!(account.wait_failed),
+            Err(RunError::Wait(_)) => assert!(loop_state.wait_failed),
             Err(RunError::CallbackPanicked(panics)) => {
-                assert!(!account.wait_failed);
-                assert_eq!(panics.len(), account.panics);
+                assert!(!loop_state.wait_failed);
+                assert_eq!(panics.len(), loop_state.panics);
             }
-            Ok(()) => assert!(!account.wait_failed && account.panics == 0),
+            Ok(()) => assert!(!loop_state.wait_failed && loop_state.panics == 0),
             Err(error) => panic!("{error}"),
         }
         assert!(!self.of(side).any(|entry| entry.running));
     }
 
     fn begin_wait(&mut self, side: Side) -> bool {
-        let account = &mut self.sides[side];
-        // What the last turn called is settled; nothing is called before the wait is over.
-        account.turn = None;
-        let run = account.run.as_mut().expect("only a run waits");
+        let loop_state = &mut self.sides[side];
+        // No callback is called before the wait is over.
+        loop_state.turn = None;
+        let run = loop_state.run.as_mut().expect("only a run waits");
         run.waits += 1;
         run.until_stopped && run.waits >= TURNS_OF_A_RUN
     }
 
-    /// A wait is not longer than it may be, and not shorter without a reason.
+    /// Checks that a wait is not too long, and not shorter without a reason.
     fn check_wait(&self, side: Side, timeout: Option<Duration>, now: eventry::MonotonicTime) {
-        let account = &self.sides[side];
-        let run = account.run.expect("only a run waits");
+        let loop_state = &self.sides[side];
+        let run = loop_state.run.expect("only a run waits");
         let deadline = self.next_deadline(side);
-        assert!(
-            !run.must_end,
-            "a turn after the one that was to be the last"
-        );
+        assert!(!run.must_end, "a turn after a stop");
         let until = timeout.map(|timeout| now.saturating_add(timeout));
         if let Some(limit) = run.limit {
             assert!(
                 until.is_some_and(|until| until <= now.saturating_add(limit)),
-                "longer than asked"
+                "longer than the limit"
             );
         }
         if let Some(deadline) = deadline {
             let in_time = until.is_some_and(|until| until <= deadline.max(now));
             assert!(in_time, "sleeps past {deadline:?}: {timeout:?}");
         }
-        let stops = account.stop;
+        let stops = loop_state.stop;
         let has_reason = stops
             || self.has_pending(side)
             || run.limit == Some(Duration::ZERO)
             || deadline.is_some_and(|deadline| deadline <= now)
-            || account.refused_ever;
+            || loop_state.refused_ever;
         let at_once = timeout == Some(Duration::ZERO);
-        assert!(has_reason || !at_once, "kept awake by nothing");
+        assert!(has_reason || !at_once, "does not sleep without a reason");
         assert!(
             at_once || !(stops || self.has_pending(side)),
             "sleeps with work to do"
@@ -194,22 +194,22 @@ impl Book {
 
     fn turn_begins(&mut self, side: Side, now: eventry::MonotonicTime) {
         let began = self.tick();
-        let account = &self.sides[side];
+        let loop_state = &self.sides[side];
         let is_due = |entry: &crate::entry::Entry| match entry.interest() {
             Some((fd, interest)) => {
-                !account.refused_ever
-                    && entry.touched < account.prepared
-                    && !interest.share_of(account.found[fd as usize]).is_empty()
+                !loop_state.refused_ever
+                    && entry.touched < loop_state.prepared
+                    && !interest.share_of(loop_state.found[fd as usize]).is_empty()
             }
             None => entry.deadline().is_some_and(|deadline| deadline <= now),
         };
         let entries = self.entries.iter().enumerate();
         let due = entries.filter(|(_, entry)| entry.side == side && is_due(entry));
         let due = due.map(|(index, _)| index).collect();
-        let account = &mut self.sides[side];
-        account.turns += 1;
-        account.turn = Some(Turn {
-            number: account.turns,
+        let loop_state = &mut self.sides[side];
+        loop_state.turns += 1;
+        loop_state.turn = Some(Turn {
+            number: loop_state.turns,
             began,
             now,
             due,
@@ -218,7 +218,7 @@ impl Book {
     }
 
     fn turn_ends(&mut self, side: Side) {
-        let turn = self.sides[side].turn.take().expect("it has begun");
+        let turn = self.sides[side].turn.take().expect("the turn has begun");
         for index in turn.due {
             let entry = &self.entries[index];
             let changed = entry.touched > turn.began || !entry.is_registered();
@@ -226,8 +226,8 @@ impl Book {
             assert!(called || changed, "due and not called: {entry:?}");
         }
         for entry in self.of(side).filter(|entry| entry.is_pending()) {
-            let late = match (entry.life, turn.frees_began) {
-                (Life::Removed(at), Some(began)) => at > began,
+            let late = match (entry.state, turn.frees_began) {
+                (State::Removed(at), Some(began)) => at > began,
                 _ => false,
             };
             assert!(late, "not freed at the end of the turn: {entry:?}");

@@ -1,4 +1,4 @@
-//! The client, the daemon's side of its connection, and what must hold between them.
+//! The client, the daemon's side of its connection, and the checks of both.
 
 use crate::Step;
 use eventry::MonotonicTime;
@@ -12,21 +12,22 @@ use std::sync::OnceLock;
 use test_support::rpc::{message, message_of};
 use test_support::scram::proof;
 
-/// Who exists, and what only he knows.
+/// The only user, and the password.
 const USER: &str = "fred";
 const PASSWORD: &[u8] = b"pencil";
 
-/// No answer is longer: a nonce of the client, ours, the salt.
+/// Upper bound of an answer, which has both nonces and the salt, in bytes.
 const LONGEST_ANSWER: usize = 8_192;
 
 pub(crate) struct Client {
     session: Session,
     exchange: SaslExchange,
-    /// Whether the user is among those allowed.
+    /// The user is in `sasl_allowed_username_list`.
     is_allowed: bool,
     sasl: Sasl,
-    /// What the last proper beginning said and was answered, and whether nothing else was said since.
+    /// The last correct first message, and the daemon's challenge.
     begun: Option<(String, Vec<u8>)>,
+    /// No other message followed it.
     is_next: bool,
     answers: Vec<(Status, Option<Reply>)>,
 }
@@ -65,8 +66,8 @@ impl Client {
         }
     }
 
-    pub(crate) fn carry_out(&mut self, step: &Step<'_>) {
-        let was_known = self.session.is_authenticated();
+    pub(crate) fn apply(&mut self, step: &Step<'_>) {
+        let was_authenticated = self.session.is_authenticated();
         let serves = self.session.state() == SessionState::Serving;
         match step {
             Step::Init => self.call(&Call::AuthSaslInit(())),
@@ -84,18 +85,28 @@ impl Client {
             Step::Answer(data) => self.answer(data.to_vec()),
             Step::Prove(knows, at, change) => {
                 let must = self.prove(*knows, *at, *change);
-                let is_known = self.session.is_authenticated();
-                if must && serves && !was_known {
-                    assert_eq!(is_known, self.is_allowed, "who has the proof is let in");
+                let is_authenticated = self.session.is_authenticated();
+                if must && serves && !was_authenticated {
+                    assert_eq!(
+                        is_authenticated, self.is_allowed,
+                        "a valid proof authenticates an allowed user"
+                    );
                 }
                 let may = *knows && *change == 0 && self.is_allowed;
-                assert!(was_known || !is_known || may, "without the proof");
+                assert!(
+                    was_authenticated || !is_authenticated || may,
+                    "authenticated without a valid proof"
+                );
             }
             Step::Raw(procedure, payload) => self.raw(*procedure, payload),
-            Step::Open => self.open(was_known && serves),
+            Step::Open => self.open(was_authenticated && serves),
         }
         if !matches!(step, Step::Prove(..)) {
-            assert_eq!(self.session.is_authenticated(), was_known, "{step:?}");
+            assert_eq!(
+                self.session.is_authenticated(),
+                was_authenticated,
+                "{step:?}"
+            );
         }
         if !matches!(step, Step::Begin(..)) {
             self.is_next = false;
@@ -130,7 +141,7 @@ impl Client {
         }
     }
 
-    /// Whether it must be let in, if it is allowed.
+    /// Sends a proof; returns true if it must authenticate an allowed user.
     fn prove(&mut self, knows: bool, at: u8, change: u8) -> bool {
         let Some((first, challenge)) = self.begun.clone() else {
             return false;
@@ -145,20 +156,20 @@ impl Client {
 
     fn raw(&mut self, procedure: u8, payload: &[u8]) {
         let served = &PROCEDURES[usize::from(procedure) % PROCEDURES.len()];
-        // These end the session, or would be carried out.
+        // Procedures that end the session, and those of an authenticated client, are left out.
         if self.session.is_authenticated() || served.name == "CONNECT_CLOSE" {
             return;
         }
         self.send(&message(served.number, 1, payload));
     }
 
-    /// Whoever is not known is refused.
-    fn open(&mut self, is_known: bool) {
+    /// Opens the hypervisor; an unauthenticated client gets an error.
+    fn open(&mut self, is_authenticated: bool) {
         let name = Some("test:///default".into());
         let before = self.answers.len();
         self.call(&Call::ConnectOpen(ConnectOpenArgs { name, flags: 0 }));
         for (status, _) in &self.answers[before..] {
-            assert_eq!(*status == Status::Ok, is_known);
+            assert_eq!(*status == Status::Ok, is_authenticated);
         }
     }
 
@@ -166,7 +177,7 @@ impl Client {
         self.send(&message_of(call, 1));
     }
 
-    /// Sends a message, and takes what comes back: at most one, whole.
+    /// Sends a message, and reads at most one whole answer.
     fn send(&mut self, bytes: &[u8]) {
         self.session.receive(MonotonicTime::ZERO, bytes);
         let mut failures = 0;

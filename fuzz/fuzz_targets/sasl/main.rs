@@ -1,9 +1,7 @@
-//! A client that proves who it is, or does not: nobody is let in without the proof, who has it is, and nothing
-//! panics.
+//! SCRAM authentication of one client: a client authenticates exactly with a valid proof, and the daemon does not panic.
 //!
-//! The first byte chooses who is allowed. Then each step is a control byte and a payload: see `Step`. Some steps
-//! are a client's that plays by the rules, with a password that may be wrong and a proof that may be damaged; so
-//! an input can get in, and around everything on the way.
+//! The first byte selects the allowed users. Each step is a control byte and a payload: see `Step`. Some steps are those of
+//! a correct client, with a password that may be wrong and a proof that may be damaged, so that an input can authenticate.
 
 #![no_main]
 
@@ -12,22 +10,22 @@ mod client;
 use client::Client;
 use libfuzzer_sys::fuzz_target;
 
-/// What the client does next.
+/// An action of the client.
 #[derive(Debug)]
 enum Step<'a> {
-    /// It asks for the mechanisms.
+    /// Requests the mechanisms.
     Init,
-    /// It begins with any mechanism, or with the one offered, and any data.
+    /// Starts with the offered or an arbitrary mechanism, and arbitrary data.
     Start(bool, &'a [u8]),
-    /// It begins as it should, with a user that exists or not, and a nonce of its choice.
+    /// Starts correctly, with a known or unknown user and this nonce.
     Begin(bool, &'a [u8]),
-    /// It answers anything.
+    /// Answers with arbitrary data.
     Answer(&'a [u8]),
-    /// It proves that it knows the password, or does not, with one byte of the proof changed by so much.
+    /// Sends a proof of the right or of a wrong password; the byte at this position is XORed with this value.
     Prove(bool, u8, u8),
-    /// It sends any payload for one of the procedures.
+    /// Sends an arbitrary payload to one of the procedures.
     Raw(u8, &'a [u8]),
-    /// It tries to do something.
+    /// Opens the hypervisor, which requires authentication.
     Open,
 }
 
@@ -37,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let mut client = Client::new(choice);
     for step in steps(data) {
-        client.carry_out(&step);
+        client.apply(&step);
     }
 });
 

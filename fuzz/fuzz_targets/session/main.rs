@@ -1,9 +1,9 @@
-//! A client's bytes in any pieces, with calls answered late and output sent in pieces: how the bytes are cut
-//! changes nothing that can be seen.
+//! A client's bytes in pieces of any size, with calls answered late and output sent in pieces: the pieces do not change
+//! the observable behaviour.
 //!
-//! The same script is played three times over a `Connection`: in one piece, in the pieces that the input chooses,
-//! and byte by byte. The answers, the log and the state of the session must be equal after every step. Besides, a
-//! connection never panics, the calls and the output that it holds stay bounded, and it comes to an end.
+//! The same script runs three times over a `Connection`: in one piece, in the pieces that the input selects, and byte by
+//! byte. The answers, the log and the state of the session must be equal after every step. A connection does not panic,
+//! its calls and output are bounded, and it comes to an end.
 
 #![no_main]
 

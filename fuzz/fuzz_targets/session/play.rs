@@ -1,5 +1,5 @@
-//! A script played in pieces of given lengths, by a server that drives a connection as the daemon's does, and all
-//! that can be seen of it.
+//! A run of a script in pieces of given lengths, with a server that drives the connection like the daemon's, and its
+//! observable behaviour.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,22 +15,22 @@ use eventryd::wire::RemoteError;
 use crate::pipe::{Pipe, PipeState};
 use crate::script::{MAX_OUTPUT, Script, Then};
 
-/// No answer of the in-memory hypervisor is longer.
+/// Upper bound of an answer of the in-memory hypervisor, in bytes.
 const LONGEST_ANSWER: usize = 8_192;
 
-/// All that can be seen from outside.
+/// The observable behaviour of a connection.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// Everything handed out and logged.
+pub(crate) struct Observation {
+    /// All actions, including log messages.
     actions: Vec<String>,
-    /// Everything sent to the client.
+    /// All bytes sent to the client.
     sent: Vec<u8>,
     /// The state after each step.
-    stands: Vec<Stand>,
+    snapshots: Vec<Snapshot>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Stand {
+struct Snapshot {
     actions: usize,
     unsent: usize,
     in_progress: usize,
@@ -46,19 +46,19 @@ struct Play {
     calls: CallHandler,
     limit: usize,
     waiting: Vec<Request>,
-    /// The step of authentication that is to be decided.
+    /// The authentication step that waits for its result.
     undecided: Option<Ticket>,
-    /// The next step of authentication is granted.
+    /// The next authentication step succeeds.
     grants: bool,
     is_identified: bool,
     is_closed: bool,
-    /// The number of bytes that the client has sent.
+    /// Number of bytes that the client has sent.
     received: usize,
-    seen: Seen,
+    observed: Observation,
 }
 
-/// Plays the script until the connection is closed.
-pub(crate) fn play(script: &Script, pieces: &[usize]) -> Seen {
+/// Runs the script until the connection is closed.
+pub(crate) fn play(script: &Script, pieces: &[usize]) -> Observation {
     let pipe = Rc::new(RefCell::new(PipeState {
         pieces: pieces.to_vec(),
         ..PipeState::default()
@@ -76,7 +76,7 @@ pub(crate) fn play(script: &Script, pieces: &[usize]) -> Seen {
         is_identified: false,
         is_closed: false,
         received: 0,
-        seen: Seen::default(),
+        observed: Observation::default(),
     };
     for step in &script.steps {
         if play.is_closed {
@@ -84,29 +84,28 @@ pub(crate) fn play(script: &Script, pieces: &[usize]) -> Seen {
         }
         play.received += step.sent.len();
         play.pipe.borrow_mut().unread.extend_from_slice(&step.sent);
-        play.settle();
+        play.run_turns();
         play.act(step.then);
-        play.settle();
-        play.note();
+        play.run_turns();
+        play.record_snapshot();
     }
     play.finish();
-    play.seen.sent = play.pipe.take().sent;
-    play.seen
+    play.observed.sent = play.pipe.take().sent;
+    play.observed
 }
 
 impl Play {
-    /// Has turns begun until the connection waits for something else than its input.
-    fn settle(&mut self) {
-        // A turn reads at least a byte or takes at least one of the messages that were received.
+    /// Runs turns while the connection has input to process.
+    fn run_turns(&mut self) {
+        // A turn reads at least one byte or processes at least one received message.
         let mut turns_left = 2 * self.received + 16;
         while !self.is_closed && self.is_ready() {
             assert!(
                 turns_left > 0,
-                "the connection asks for turns without an end"
+                "the connection requests turns without an end"
             );
             turns_left -= 1;
-            self.connection
-                .on_ready(Events::READABLE, MonotonicTime::ZERO);
+            self.connection.on_ready(Events::READABLE, MonotonicTime::ZERO);
             self.pull();
         }
     }
@@ -115,7 +114,7 @@ impl Play {
         let watch = self.connection.watch();
         let pipe = self.pipe.borrow();
         let has_input = pipe.ended || !pipe.unread.is_empty();
-        // A deadline at the beginning of time asks for another turn.
+        // A deadline at time zero requests another turn.
         watch.deadline == Some(MonotonicTime::ZERO)
             || (has_input && watch.interest.intersects(Events::READABLE))
     }
@@ -124,14 +123,14 @@ impl Play {
         while let Some(action) = self.connection.next_action(MonotonicTime::ZERO) {
             assert!(!self.is_closed, "nothing follows a close");
             if let Action::Progress(change) = action {
-                // How often progress is reported depends on the turns; identification comes once.
+                // The number of progress reports depends on the turns; identification is reported once.
                 if matches!(change, ProgressChange::Identified { .. }) {
                     assert!(!self.is_identified);
                     self.is_identified = true;
                 }
                 continue;
             }
-            self.seen.actions.push(format!("{action:?}"));
+            self.observed.actions.push(format!("{action:?}"));
             match action {
                 Action::Dispatch(request) => self.waiting.push(request),
                 Action::Authenticate(request) => {
@@ -189,29 +188,26 @@ impl Play {
 
     fn answer(&mut self, request: Request) {
         let result = self.calls.handle_call(MonotonicTime::ZERO, request.call);
-        self.connection
-            .complete(request.ticket, result, MonotonicTime::ZERO);
+        self.connection.complete(request.ticket, result, MonotonicTime::ZERO);
     }
 
     fn decide(&mut self, result: AuthResult) {
         if let Some(ticket) = self.undecided.take() {
-            self.connection
-                .authenticated(ticket, result, MonotonicTime::ZERO);
+            self.connection.authenticated(ticket, result, MonotonicTime::ZERO);
         }
     }
 
     fn send(&mut self, count: usize) {
         self.pipe.borrow_mut().room = count;
-        self.connection
-            .on_ready(Events::WRITABLE, MonotonicTime::ZERO);
+        self.connection.on_ready(Events::WRITABLE, MonotonicTime::ZERO);
         self.pull();
         self.pipe.borrow_mut().room = 0;
     }
 
-    fn note(&mut self) {
+    fn record_snapshot(&mut self) {
         let session = self.connection.session();
-        self.seen.stands.push(Stand {
-            actions: self.seen.actions.len(),
+        self.observed.snapshots.push(Snapshot {
+            actions: self.observed.actions.len(),
             unsent: session.output().len(),
             in_progress: session.calls_in_progress(),
             state: session.state(),
@@ -221,25 +217,24 @@ impl Play {
         });
     }
 
-    /// Answers and sends until everything the client sent has been read or the connection is closed. A client that
-    /// is served always gets there.
+    /// Answers and sends until all input has been read or the connection is closed.
     fn finish(&mut self) {
         while !self.is_closed && self.has_work() {
             for then in [Then::AnswerOldest, Then::Send(usize::MAX)] {
                 self.act(then);
-                // A breach of the protocol has to be found at the same step, however the input is cut.
-                self.settle();
+                // A protocol error must be detected at the same step for all pieces.
+                self.run_turns();
             }
         }
-        self.note();
+        self.record_snapshot();
         if !self.is_closed {
             let is_read = self.pipe.borrow().unread.is_empty();
             assert!(is_read, "an idle connection does not read");
             self.pipe.borrow_mut().ended = true;
-            self.settle();
+            self.run_turns();
             assert!(self.is_closed);
         }
-        self.note();
+        self.record_snapshot();
     }
 
     fn has_work(&self) -> bool {

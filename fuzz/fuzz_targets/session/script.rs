@@ -1,7 +1,7 @@
-//! What a client does and when the daemon acts, made of bytes.
+//! The actions of a client and the daemon, decoded from bytes.
 //!
-//! Mostly well-formed messages, because random bytes never pass the header. Every read takes its bytes from
-//! the front, so a recorded session is easily written as a script: see `session_seeds.py`.
+//! Most messages are well-formed, because random bytes do not pass the header. Bytes are decoded from the front, so that
+//! `session_seeds.py` can encode recorded sessions.
 
 use std::num::NonZeroUsize;
 
@@ -12,19 +12,19 @@ use eventryd::wire::{
 };
 use test_support::rpc::{PING, framed, message, message_of, message_with};
 
-/// Small, so that a short input reaches it.
+/// Limit of the output in bytes; small, so that a short input reaches it.
 pub(crate) const MAX_OUTPUT: usize = 256;
 
-/// What happens to one session.
+/// The actions on one session.
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) config: SessionConfig,
-    /// How long the pieces are in which the bytes arrive; over and over again.
+    /// Lengths of the pieces in which the bytes arrive, repeated cyclically.
     pub(crate) chunks: Vec<usize>,
     pub(crate) steps: Vec<Step>,
 }
 
-/// Bytes that the client sends, and what the daemon does once they have arrived.
+/// Bytes that the client sends, and the daemon's action after they have arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
     pub(crate) sent: Vec<u8>,
@@ -35,13 +35,13 @@ pub(crate) struct Step {
 pub(crate) enum Then {
     #[default]
     Nothing,
-    /// The oldest call ends.
+    /// The oldest call completes.
     AnswerOldest,
-    /// The newest call ends.
+    /// The newest call completes.
     AnswerNewest,
-    /// So many bytes of output are sent.
+    /// Up to this number of bytes of output is sent.
     Send(usize),
-    /// The client authenticates: the step that waits is granted, or the next one.
+    /// The waiting authentication step succeeds, or else the next one.
     Authenticate,
 }
 
@@ -64,7 +64,10 @@ impl Script {
     }
 
     fn read_op(&mut self, from: &mut Unstructured<'_>) -> Result<()> {
-        let step = self.steps.last_mut().expect("there is one from the start");
+        let step = self
+            .steps
+            .last_mut()
+            .expect("a script has at least one step");
         let sent = &mut step.sent;
         match from.int_in_range(0..=11_u8)? {
             0 => sent.extend(some(from)?),
@@ -94,12 +97,12 @@ impl Script {
                 sent.extend(message_with(header, some(from)?));
             }
             7 => {
-                // The last words of what was sent may become the next length.
+                // Removes a suffix, so that later bytes are read as the rest of the message.
                 let less = usize::from(from.arbitrary::<u8>()?);
                 sent.truncate(sent.len().saturating_sub(less));
             }
             8 => {
-                // Flips a bit anywhere.
+                // Flips a bit.
                 let at = usize::from(from.arbitrary::<u16>()?);
                 let bit = from.int_in_range(0..=7_u8)?;
                 let length = sent.len().max(1);
@@ -133,7 +136,7 @@ impl Script {
 }
 
 impl Script {
-    /// How many calls may be in progress.
+    /// Maximum number of calls in progress.
     pub(crate) fn limit(&self) -> usize {
         self.config.limits.max_client_requests.get()
     }
@@ -155,7 +158,7 @@ fn config(choice: u8) -> SessionConfig {
     }
 }
 
-/// A length and so many bytes, or what is left.
+/// Reads a length and that number of bytes, or all remaining bytes.
 fn some<'a>(from: &mut Unstructured<'a>) -> Result<&'a [u8]> {
     let length = usize::from(from.arbitrary::<u8>()?);
     from.bytes(length.min(from.len()))

@@ -1,9 +1,9 @@
 /*
- * What the sanitizers must see, to show that they look: misuse of the interface, one kind per run.
+ * Misuse of the interface that the sanitizers must report, one kind per run.
  *
- *     misuse opaque    a callback's memory is freed while it is still registered: seen in C
- *     misuse stats     the statistics go to memory that was freed: seen in the library
- *     misuse leak      a registration is removed, and its memory lost
+ *     misuse opaque    frees a callback's memory while it is registered: reported in C code
+ *     misuse stats     reads the statistics into freed memory: reported in the library
+ *     misuse leak      removes a registration and leaks its memory
  */
 #include <eventry.h>
 #include <stdio.h>
@@ -44,6 +44,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s opaque|stats|leak\n", argv[0]);
         return 2;
     }
-    printf("%s was not seen\n", which);
+    printf("%s was not reported\n", which);
     return 0;
 }

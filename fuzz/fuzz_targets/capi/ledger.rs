@@ -1,4 +1,4 @@
-//! Every registration of this input, and what the functions must answer.
+//! All registrations of an input, and the expected results of the functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_int;
@@ -6,26 +6,25 @@ use std::os::fd::RawFd;
 
 use crate::descriptors::Descriptors;
 use crate::errno::{EDEADLK, EINVAL};
-use crate::tape::{How, Id, Shape};
+use crate::script::{Id, RemovalKind, Shape};
 
-/// Errors and hang-ups come unasked.
+/// Errors and hang-ups, which are reported without being requested.
 const UNASKED: c_int = 12;
 
 #[derive(Default)]
-pub(crate) struct Book {
+pub(crate) struct Ledger {
     pub(crate) entries: Vec<Entry>,
-    /// Whether some function is going on that may call nothing.
+    /// A function is running that may call no callback.
     pub(crate) in_operation: bool,
     pub(crate) in_turn: bool,
     turns: u64,
     calls_of_turn: usize,
-    /// What was ready when the turn began of what the poller is asked for, unless either has changed before the
-    /// loop looked.
+    /// Ready and registered events at the start of the turn; none if either has changed before the loop polled.
     found: Option<BTreeMap<RawFd, c_int>>,
-    /// What must be called in the turn unless somebody changes it.
+    /// Indices of the entries that must be called in the turn unless they are changed.
     due: Vec<usize>,
-    /// IntIds that were closed while they were watched. What they are ready for is anybody's guess.
-    pub(crate) tampered: BTreeSet<RawFd>,
+    /// IntIds that were closed while they were watched, so that their readiness is unknown.
+    pub(crate) unpredictable: BTreeSet<RawFd>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,13 +41,13 @@ pub(crate) struct Entry {
     pub(crate) registered: bool,
     pub(crate) running: bool,
     pub(crate) freed: bool,
-    /// Whether somebody has updated it since the turn began.
+    /// The entry was updated in this turn.
     touched: bool,
     called_in: u64,
 }
 
-impl Book {
-    /// Notes what is being added, before it has an id.
+impl Ledger {
+    /// Adds an entry that has no id yet.
     pub(crate) fn offer(&mut self, kind: Kind, shape: Shape) -> usize {
         self.entries.push(Entry {
             id: 0,
@@ -78,7 +77,7 @@ impl Book {
             Id::Raw(number) => number,
             Id::Nth(nth) => {
                 let ids: Vec<c_int> = self.entries.iter().map(|entry| entry.id).collect();
-                // The newest are near.
+                // Counts from the newest.
                 let newest = ids.iter().rev().filter(|id| **id != 0);
                 newest
                     .clone()
@@ -89,7 +88,7 @@ impl Book {
         }
     }
 
-    /// The registered entry with this id and of this kind.
+    /// Returns the index of the registered entry with this id and kind.
     pub(crate) fn find(&self, id: c_int, is_handle: bool) -> Option<usize> {
         self.entries
             .iter()
@@ -101,12 +100,12 @@ impl Book {
         self.entries[index].touched = true;
     }
 
-    /// What a removal must answer.
-    pub(crate) fn removal(&self, found: Option<usize>, how: How) -> Result<c_int, c_int> {
+    /// Returns the expected result of a removal.
+    pub(crate) fn removal(&self, found: Option<usize>, kind: RemovalKind) -> Result<c_int, c_int> {
         let index = found.ok_or(EINVAL)?;
-        match (how, self.entries[index].running) {
-            (How::Wait, true) => Err(EDEADLK),
-            (How::Status, true) => Ok(1),
+        match (kind, self.entries[index].running) {
+            (RemovalKind::Wait, true) => Err(EDEADLK),
+            (RemovalKind::Status, true) => Ok(1),
             _ => Ok(0),
         }
     }
@@ -129,7 +128,7 @@ impl Book {
         self.due = due.map(|(index, _)| index).collect();
     }
 
-    /// What all handles on a descriptor want together.
+    /// Returns the union of the interests of all handles on a descriptor.
     fn union(&self, fd: RawFd) -> c_int {
         let registered = self.entries.iter().filter(|entry| entry.registered);
         registered.fold(0, |union, entry| match entry.kind {
@@ -147,7 +146,7 @@ impl Book {
         }
     }
 
-    /// What a handle is to be called with in this turn, if that is known.
+    /// Returns the events that a handle must be called with in this turn, if they are known.
     fn share(&self, fd: RawFd, interest: c_int) -> Option<c_int> {
         let found = self.found.as_ref()?.get(&fd)?;
         let share = if interest == 0 {
@@ -155,7 +154,7 @@ impl Book {
         } else {
             found & (interest | UNASKED)
         };
-        (!self.tampered.contains(&fd)).then_some(share)
+        (!self.unpredictable.contains(&fd)).then_some(share)
     }
 
     pub(crate) fn turn_ends(&mut self) {
@@ -163,19 +162,19 @@ impl Book {
         let knows_what_is_ready = self.found.is_some();
         for index in std::mem::take(&mut self.due) {
             let entry = &self.entries[index];
-            let tampered = match entry.kind {
-                Kind::Handle { fd, .. } => !knows_what_is_ready || self.tampered.contains(&fd),
+            let unpredictable = match entry.kind {
+                Kind::Handle { fd, .. } => !knows_what_is_ready || self.unpredictable.contains(&fd),
                 Kind::Timeout { .. } => false,
             };
-            let excused = entry.touched || !entry.registered || tampered;
+            let excused = entry.touched || !entry.registered || unpredictable;
             let called = entry.called_in == self.turns;
             assert!(called || excused, "due and not called: {entry:?}");
         }
         assert!(!self.entries.iter().any(|entry| entry.running));
     }
 
-    /// Something was done to a descriptor, or to what is wanted of it. Before the first call of a turn, the loop
-    /// may not have looked yet.
+    /// Records a change of a descriptor or an interest. Before the first call of a turn, the loop may not have polled
+    /// yet, so the ready events are unknown.
     pub(crate) fn disturb(&mut self) {
         if self.in_turn && self.calls_of_turn == 0 {
             self.found = None;
@@ -188,19 +187,19 @@ impl Book {
         id: c_int,
         fd_and_events: Option<(RawFd, c_int)>,
     ) {
-        assert!(self.in_turn && !self.in_operation, "called out of turn");
+        assert!(self.in_turn && !self.in_operation, "called outside a turn");
         assert!(!self.entries.iter().any(|entry| entry.running), "two calls");
         let entry = &self.entries[index];
         assert!(entry.registered && !entry.freed, "called after its removal");
-        assert_eq!(entry.id, id, "called with the id of another");
+        assert_eq!(entry.id, id, "called with another entry's id");
         assert_ne!(entry.called_in, self.turns, "called twice in a turn");
         match (entry.kind, fd_and_events) {
             (Kind::Handle { fd, interest }, Some((told, events))) => {
                 assert_eq!(told, fd);
                 assert!(interest != 0 && events != 0, "{interest} {events}");
-                assert_eq!(events & !(interest | UNASKED), 0, "not asked for");
+                assert_eq!(events & !(interest | UNASKED), 0, "not requested");
                 if let Some(share) = self.share(fd, interest) {
-                    assert_eq!(events, share, "another share of {fd}");
+                    assert_eq!(events, share, "other events of {fd}");
                 }
             }
             (Kind::Timeout { milliseconds }, None) => assert!(milliseconds >= 0),
@@ -218,7 +217,7 @@ impl Book {
             !entry.freed && !entry.running && !entry.registered,
             "{entry:?}"
         );
-        assert!(self.in_turn && !self.in_operation, "freed out of turn");
+        assert!(self.in_turn && !self.in_operation, "freed outside a turn");
         entry.freed = true;
     }
 }

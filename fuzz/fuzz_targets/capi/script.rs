@@ -1,35 +1,35 @@
-//! Everything that happens, made of bytes.
+//! The steps of a run, decoded from bytes.
 
 use std::collections::VecDeque;
 use std::ffi::c_int;
 
 use arbitrary::{Result, Unstructured};
 
-/// Names a descriptor: one of those there are, or a number that comes from nowhere.
+/// An open descriptor, or an arbitrary number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fd {
     Nth(usize),
     Raw(c_int),
 }
 
-/// Names an entry: one of all ids ever issued, of either kind, or a number that comes from nowhere.
+/// An issued id of either kind, or an arbitrary number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Id {
     Nth(usize),
     Raw(c_int),
 }
 
-/// Which pointers are NULL, and whether the free callback does something.
+/// The pointers that are not NULL, and the behaviour of the free callback.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) has_callback: bool,
     pub(crate) has_free: bool,
-    pub(crate) meddles: bool,
+    pub(crate) acts_on_free: bool,
 }
 
-/// Which removal.
+/// The function of a removal.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum How {
+pub(crate) enum RemovalKind {
     Plain,
     Status,
     Wait,
@@ -39,27 +39,27 @@ pub(crate) enum How {
 pub(crate) enum Step {
     AddHandle(Fd, c_int, Shape),
     UpdateHandle(Id, c_int),
-    RemoveHandle(Id, How),
+    RemoveHandle(Id, RemovalKind),
     AddTimeout(c_int, Shape),
     UpdateTimeout(Id, c_int),
-    RemoveTimeout(Id, How),
-    /// A turn that does not wait; inside another one it is refused.
+    RemoveTimeout(Id, RemovalKind),
+    /// Runs a turn that does not wait; inside another turn it fails.
     RunOnce,
-    /// The same through the function that runs until it is stopped.
+    /// Does the same with the function that runs until a stop.
     Run,
     Stop,
-    /// The statistics, for a caller who knows so many bytes of them.
+    /// Reads the statistics into a buffer of this size; none is a null pointer.
     Stats(Option<usize>),
-    /// Makes the descriptor ready, as far as it can be.
+    /// Writes to the descriptor, if possible.
     Fill(usize),
     Drain(usize),
-    /// Closes it, whatever watches it.
+    /// Closes the descriptor, even if a handle watches it.
     Close(usize),
-    /// Opens another one of this kind, usually under a number that was closed.
+    /// Opens a descriptor of this kind, usually under a closed number.
     Open(usize),
-    /// Closes the first, and makes its number another one for the second.
+    /// Makes the first number a duplicate of the second.
     Replace(usize, usize),
-    /// The callback that runs is done.
+    /// Ends the steps of the current callback.
     End,
 }
 
@@ -79,8 +79,8 @@ fn step(from: &mut Unstructured<'_>) -> Result<Step> {
         }
         7..=8 => Step::UpdateHandle(id(from)?, events(from)?),
         9..=12 => {
-            let how = how(from.arbitrary()?);
-            Step::RemoveHandle(id(from)?, how)
+            let kind = removal_kind(from.arbitrary()?);
+            Step::RemoveHandle(id(from)?, kind)
         }
         13..=16 => {
             let word: u8 = from.arbitrary()?;
@@ -88,8 +88,8 @@ fn step(from: &mut Unstructured<'_>) -> Result<Step> {
         }
         17..=18 => Step::UpdateTimeout(id(from)?, milliseconds(from)?),
         19..=21 => {
-            let how = how(from.arbitrary()?);
-            Step::RemoveTimeout(id(from)?, how)
+            let kind = removal_kind(from.arbitrary()?);
+            Step::RemoveTimeout(id(from)?, kind)
         }
         22..=26 => Step::RunOnce,
         27 => Step::Run,
@@ -111,7 +111,7 @@ fn nth(from: &mut Unstructured<'_>) -> Result<usize> {
     Ok(from.arbitrary::<u8>()?.into())
 }
 
-/// Mostly the four bits, sometimes any.
+/// Reads an interest: usually of the four defined bits, sometimes of any bits.
 fn events(from: &mut Unstructured<'_>) -> Result<c_int> {
     Ok(match from.arbitrary::<u8>()? {
         0xff => from.arbitrary()?,
@@ -139,7 +139,7 @@ fn id(from: &mut Unstructured<'_>) -> Result<Id> {
     })
 }
 
-/// Mostly due at once or never: the clock is the real one, and nobody waits for it.
+/// Reads an interval: usually due at once or never, because the clock is real and no run waits for it.
 fn milliseconds(from: &mut Unstructured<'_>) -> Result<c_int> {
     Ok(match from.arbitrary::<u8>()? {
         0..=127 => 0,
@@ -153,14 +153,14 @@ fn shape(word: u8) -> Shape {
     Shape {
         has_callback: word & 7 != 7,
         has_free: word & 0x30 != 0x30,
-        meddles: word & 0xc0 == 0xc0,
+        acts_on_free: word & 0xc0 == 0xc0,
     }
 }
 
-fn how(word: u8) -> How {
+fn removal_kind(word: u8) -> RemovalKind {
     match word % 3 {
-        0 => How::Plain,
-        1 => How::Status,
-        _ => How::Wait,
+        0 => RemovalKind::Plain,
+        1 => RemovalKind::Status,
+        _ => RemovalKind::Wait,
     }
 }

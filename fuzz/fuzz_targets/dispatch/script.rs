@@ -1,4 +1,4 @@
-//! Everything that happens, made of bytes.
+//! The steps of a run, decoded from bytes.
 
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use eventry::Events;
 
-/// How many descriptors each model has, from 0.
+/// Number of descriptors of each model, from 0.
 pub(crate) const FDS: RawFd = 6;
 
 /// One of the two loops.
 pub(crate) type Side = usize;
 
-/// One thing that happens, on one of the loops. `nth` counts all ids ever issued by both of them, so stale and
-/// foreign ones are usual.
+/// An operation on one of the loops. `nth` counts all ids issued by both loops, so stale ids and ids of the other loop
+/// are common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     pub(crate) side: Side,
@@ -26,8 +26,8 @@ pub(crate) enum Op {
     AddHandle {
         fd: RawFd,
         interest: Events,
-        /// Whether its free call does something.
-        meddles: bool,
+        /// The free call executes steps of the script.
+        acts_on_free: bool,
     },
     UpdateHandle {
         nth: usize,
@@ -39,7 +39,7 @@ pub(crate) enum Op {
     },
     AddTimeout {
         interval: Option<Duration>,
-        meddles: bool,
+        acts_on_free: bool,
     },
     UpdateTimeout {
         nth: usize,
@@ -55,27 +55,27 @@ pub(crate) enum Op {
     },
     Advance(Duration),
     Stop,
-    /// The poller refuses registrations from now on, or no longer.
+    /// Makes the poller refuse or accept later registrations.
     Refuse(bool),
     FailNextWait,
-    /// The descriptor's registration becomes one that nobody can end.
-    Haunt {
+    /// Makes the descriptor's registration stale: it cannot be ended.
+    MakeStale {
         fd: RawFd,
         events: Events,
     },
-    Exorcise,
-    /// One turn, unless the loop is in one.
+    ClearStale,
+    /// Runs one turn, unless the loop is in one.
     Turn(Option<Duration>),
-    /// Turns until the loop is stopped.
+    /// Runs the loop until it is stopped.
     Run,
     Drain,
-    /// The loop is dropped.
+    /// Drops the loop.
     Close,
-    /// Whatever acts here is done.
+    /// Ends the steps of the current callback, hook or thread.
     End(Ending),
 }
 
-/// How a callback ends. To what is not a callback it makes no difference.
+/// The result of a callback; ignored for other actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Keep,
@@ -84,7 +84,7 @@ pub(crate) enum Ending {
     Panic,
 }
 
-/// Who acts besides callbacks and those frees that meddle.
+/// The actors besides callbacks and free calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Actors {
     /// The hooks of every turn.
@@ -96,13 +96,13 @@ pub(crate) struct Actors {
 }
 
 #[derive(Debug)]
-pub(crate) struct Tape {
+pub(crate) struct Script {
     pub(crate) actors: Actors,
     pub(crate) steps: VecDeque<Step>,
 }
 
-impl Tape {
-    pub(crate) fn read(from: &mut Unstructured<'_>) -> Result<Tape> {
+impl Script {
+    pub(crate) fn read(from: &mut Unstructured<'_>) -> Result<Script> {
         let choice: u8 = from.arbitrary()?;
         let actors = Actors {
             hooks: choice & 1 != 0,
@@ -113,22 +113,22 @@ impl Tape {
         while !from.is_empty() {
             steps.push_back(step(from)?);
         }
-        Ok(Tape { actors, steps })
+        Ok(Script { actors, steps })
     }
 }
 
 fn step(from: &mut Unstructured<'_>) -> Result<Step> {
-    // One byte for both: most of the time it is the first loop.
+    // One byte selects the loop and the operation; the first loop is more frequent.
     let word: u8 = from.arbitrary()?;
     let side = usize::from(word >> 6 == 3);
     let op = match word & 0x3f {
         0..=6 => {
             let (which, rest): (u8, u8) = from.arbitrary()?;
             Op::AddHandle {
-                // Few are no descriptors.
+                // Few numbers are invalid.
                 fd: if which > 0xf8 { -1 } else { fd(which) },
                 interest: events(rest),
-                meddles: rest & 0x80 != 0,
+                acts_on_free: rest & 0x80 != 0,
             }
         }
         7..=9 => {
@@ -140,8 +140,11 @@ fn step(from: &mut Unstructured<'_>) -> Result<Step> {
             Op::RemoveHandle { nth, waits }
         }
         15..=19 => {
-            let (interval, meddles) = (interval(from)?, word & 0x40 != 0);
-            Op::AddTimeout { interval, meddles }
+            let (interval, acts_on_free) = (interval(from)?, word & 0x40 != 0);
+            Op::AddTimeout {
+                interval,
+                acts_on_free,
+            }
         }
         20..=22 => {
             let (nth, interval) = (nth(from)?, interval(from)?);
@@ -163,15 +166,15 @@ fn step(from: &mut Unstructured<'_>) -> Result<Step> {
         38 => {
             let what: u8 = from.arbitrary()?;
             let (fd, events) = (fd(what >> 4), events(what));
-            Op::Haunt { fd, events }
+            Op::MakeStale { fd, events }
         }
-        39 => Op::Exorcise,
+        39 => Op::ClearStale,
         40..=43 => Op::Turn(Some(Duration::ZERO)),
         44..=45 => Op::Turn(None),
         46 => Op::Turn(Some(Duration::from_nanos(from.int_in_range(0..=20)?))),
         47 => Op::Run,
         48 => Op::Drain,
-        // Little can happen afterwards.
+        // Rare, because it ends most activity.
         49 if from.ratio(1_u8, 8)? => Op::Close,
         50 => Op::End(Ending::Panic),
         51..=52 => Op::End(Ending::Disable),
