@@ -9,8 +9,8 @@ impl World {
         if self.is_stopped {
             return;
         }
-        for (index, resting) in self.resting.iter().enumerate() {
-            let is_due = resting.is_none() && !self.admission.is_draining();
+        for (index, suspended_until) in self.suspended_until.iter().enumerate() {
+            let is_due = suspended_until.is_none() && !self.admission.is_draining();
             claim!(
                 self.admission.is_accepting(index) == is_due,
                 "DM-505",
@@ -25,17 +25,17 @@ impl World {
             "{waiting} clients are said to wait, {} do",
             self.waiting.len()
         );
-        for (id, live) in &self.live {
-            let next = live.connection.watch().deadline;
+        for (id, served) in &self.served {
+            let next = served.connection.watch().deadline;
             claim!(
                 next.is_none_or(|next| self.timer.is_some_and(|timer| timer <= next)),
                 "DM-903",
                 "client {id} is due at {next:?}, and the timer fires at {:?}",
                 self.timer
             );
-            let client = live.client.borrow();
+            let client = served.client.borrow();
             let keepalive = &client.ledger.keepalive;
-            keepalive.check_alive(*id, live.is_anonymous, self.timer);
+            keepalive.check_alive(*id, served.is_anonymous, self.timer);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The oracle of one client's times: when it was heard, and when it must be gone.
 
 use crate::claims::claim;
-use crate::ledger::Look;
+use crate::ledger::Observation;
 use eventry::Time;
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ pub(crate) struct KeepaliveOracle {
     count: u32,
     linger: Duration,
     /// When it must be known, if ever.
-    pub(crate) known_by: Option<Time>,
+    pub(crate) auth_deadline: Option<Time>,
     /// When it last sent anything.
-    heard: Time,
+    last_received: Time,
     /// Since when it may be pinged.
-    watched: Option<Time>,
+    enabled_at: Option<Time>,
     pings: u32,
     last_ping: Time,
     /// Since it was heard, calls were in progress or bytes unsent: it may have been excused.
@@ -24,9 +24,9 @@ pub(crate) struct KeepaliveOracle {
     /// Since it was heard, the loop was late.
     pub(crate) was_late: bool,
     /// When the end of the session began.
-    ending: Option<Time>,
+    closing_since: Option<Time>,
     /// The daemon ends the session, and decides how long that may take.
-    pub(crate) is_finishing: bool,
+    pub(crate) is_draining: bool,
 }
 
 impl KeepaliveOracle {
@@ -41,82 +41,83 @@ impl KeepaliveOracle {
             interval,
             count,
             linger,
-            known_by: (!auth_timeout.is_zero()).then(|| accepted.after(auth_timeout)),
-            heard: accepted,
-            watched: None,
+            auth_deadline: (!auth_timeout.is_zero()).then(|| accepted.after(auth_timeout)),
+            last_received: accepted,
+            enabled_at: None,
             pings: 0,
             last_ping: accepted,
             was_busy: false,
             was_late: false,
-            ending: None,
-            is_finishing: false,
+            closing_since: None,
+            is_draining: false,
         }
     }
 
-    pub(crate) fn hear(&mut self) {
-        self.heard = self.now;
+    pub(crate) fn record_received(&mut self) {
+        self.last_received = self.now;
         self.pings = 0;
         (self.was_busy, self.was_late) = (false, false);
     }
 
     /// The client has said that it answers pings.
-    pub(crate) fn watch(&mut self, now: Time) {
-        if !self.interval.is_zero() && self.ending.is_none() && !self.is_finishing {
-            self.watched.get_or_insert(now);
+    pub(crate) fn enable(&mut self, now: Time) {
+        if !self.interval.is_zero() && self.closing_since.is_none() && !self.is_draining {
+            self.enabled_at.get_or_insert(now);
         }
     }
 
-    pub(crate) fn begin_end(&mut self, now: Time) {
-        self.ending.get_or_insert(now);
+    pub(crate) fn begin_close(&mut self, now: Time) {
+        self.closing_since.get_or_insert(now);
     }
 
-    pub(crate) fn is_watched(&self) -> bool {
-        self.watched.is_some()
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled_at.is_some()
     }
 
     /// Whether it is pinged before it is taken for dead.
-    pub(crate) fn is_pinged(&self) -> bool {
+    pub(crate) fn sends_pings(&self) -> bool {
         self.count > 0
     }
 
     /// When its keepalive began to count.
-    fn since(&self) -> Time {
-        self.watched
-            .map_or(self.heard, |watched| watched.max(self.heard))
+    fn idle_since(&self) -> Time {
+        self.enabled_at.map_or(self.last_received, |enabled_at| {
+            enabled_at.max(self.last_received)
+        })
     }
 
     /// The server pings.
     pub(crate) fn ping(&mut self, id: u64) {
         claim!(
-            self.is_watched(),
+            self.is_enabled(),
             "DM-901",
             "client {id} is pinged and has not asked for it"
         );
         self.pings += 1;
-        let silent = self.now.since(self.since());
+        let idle = self.now.since(self.idle_since());
         // Who may have been excused is pinged anew.
         let least = if self.was_busy { 1 } else { self.pings };
         claim!(
-            silent >= self.interval * least && (self.pings <= self.count || self.was_busy),
+            idle >= self.interval * least && (self.pings <= self.count || self.was_busy),
             "DM-903",
-            "client {id}: ping {} after {silent:?}",
+            "client {id}: ping {} after {idle:?}",
             self.pings
         );
         self.last_ping = self.now;
     }
 
-    pub(crate) fn settle(&mut self, look: Look, has_calls: bool) {
-        self.was_busy |= has_calls || look.unsent > 0 || look.has_more;
+    pub(crate) fn record_activity(&mut self, observed: Observation, has_calls: bool) {
+        self.was_busy |= has_calls || observed.unsent > 0 || observed.has_more;
     }
 
     /// The server has taken the client for dead.
     pub(crate) fn check_dead(&self, id: u64, arrived_unread: usize, is_full: bool) {
-        let silent = self.now.since(self.since());
+        let idle = self.now.since(self.idle_since());
         let needed = self.interval * (self.count + 1);
         claim!(
-            self.is_watched() && silent >= needed,
+            self.is_enabled() && idle >= needed,
             "DM-903",
-            "client {id} is dead after {silent:?}, not {needed:?}"
+            "client {id} is dead after {idle:?}, not {needed:?}"
         );
         claim!(
             arrived_unread == 0 || is_full,
@@ -138,7 +139,7 @@ impl KeepaliveOracle {
     }
 
     pub(crate) fn check_unfinished(&self, id: u64) {
-        let took = self.ending.map(|began| self.now.since(began));
+        let took = self.closing_since.map(|began| self.now.since(began));
         claim!(
             took.is_some_and(|took| took >= self.linger),
             "DM-809",
@@ -149,22 +150,22 @@ impl KeepaliveOracle {
 
     pub(crate) fn check_anonymous(&self, id: u64) {
         claim!(
-            self.known_by.is_some_and(|by| by <= self.now),
+            self.auth_deadline.is_some_and(|by| by <= self.now),
             "DM-603",
             "client {id} had time to say who it is"
         );
     }
 
     /// When it must be gone at the latest, if nothing happens.
-    fn must_be_gone(&self, is_anonymous: bool) -> Option<(&'static str, Time)> {
-        let known_by = self.known_by.filter(|_| is_anonymous);
-        let ended_by = self.ending.map(|began| began.after(self.linger));
-        let may_be_dead = self.ending.is_none() && !self.is_finishing;
-        let is_silent = may_be_dead && !self.was_busy && !self.was_late;
-        let dead_by = self.watched.filter(|_| is_silent);
-        let dead_by = dead_by.map(|_| self.since().after(self.interval * (self.count + 1)));
+    fn latest_close(&self, is_anonymous: bool) -> Option<(&'static str, Time)> {
+        let auth_deadline = self.auth_deadline.filter(|_| is_anonymous);
+        let ended_by = self.closing_since.map(|began| began.after(self.linger));
+        let may_be_dead = self.closing_since.is_none() && !self.is_draining;
+        let is_idle = may_be_dead && !self.was_busy && !self.was_late;
+        let dead_by = self.enabled_at.filter(|_| is_idle);
+        let dead_by = dead_by.map(|_| self.idle_since().after(self.interval * (self.count + 1)));
         let all = [
-            ("DM-603", known_by),
+            ("DM-603", auth_deadline),
             ("DM-809", ended_by),
             ("DM-903", dead_by),
         ];
@@ -174,7 +175,7 @@ impl KeepaliveOracle {
 
     /// Checks that the server has kept its times; `timer` is when it looks next.
     pub(crate) fn check_alive(&self, id: u64, is_anonymous: bool, timer: Option<Time>) {
-        if let Some((rule, by)) = self.must_be_gone(is_anonymous) {
+        if let Some((rule, by)) = self.latest_close(is_anonymous) {
             claim!(
                 timer.is_some_and(|timer| timer <= by),
                 rule,

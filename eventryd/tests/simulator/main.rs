@@ -17,9 +17,9 @@
 mod accept;
 mod claims;
 mod client;
-mod disconnect;
 mod driver;
 mod end;
+mod faults;
 mod invariants;
 mod keepalive;
 mod ledger;
@@ -49,7 +49,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Lives in the world of a seed; a failure names the command that does it again.
-fn live(seed: u64) -> Situations {
+fn run_seed(seed: u64) -> Situations {
     let mut world = World::new(seed, false);
     catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|failure| {
         println!(
@@ -62,8 +62,8 @@ fn live(seed: u64) -> Situations {
 /// The steps of a world, and how it failed if it did.
 fn trace(seed: u64) -> (Vec<String>, std::thread::Result<Situations>) {
     let mut world = World::new(seed, true);
-    let lived = catch_unwind(AssertUnwindSafe(|| world.run()));
-    (world.trace.take().unwrap_or_default(), lived)
+    let result = catch_unwind(AssertUnwindSafe(|| world.run()));
+    (world.trace.take().unwrap_or_default(), result)
 }
 
 #[test]
@@ -72,11 +72,14 @@ fn every_promise_holds_in_every_world() {
         return;
     }
     let seeds = number("EVENTRY_SEEDS").unwrap_or(SEEDS);
-    let mut met = Situations::default();
+    let mut counts = Situations::default();
     for seed in 0..seeds {
-        met.add(&live(seed));
+        counts.add(&run_seed(seed));
     }
-    println!("simulator: {seeds} seeds, {} steps; met\n{met}", met.steps);
+    println!(
+        "simulator: {seeds} seeds, {} steps; met\n{counts}",
+        counts.steps
+    );
     // Chance decides how often fewer meet it; a third as often is far from what they do.
     let floor = if seeds >= OF_SEEDS {
         FLOOR
@@ -84,7 +87,7 @@ fn every_promise_holds_in_every_world() {
         FLOOR * seeds / OF_SEEDS / 3
     };
     let floor = usize::try_from(floor).expect("it fits");
-    let rare: Vec<_> = met
+    let rare: Vec<_> = counts
         .all()
         .into_iter()
         .filter(|(_, count)| *count < floor)
@@ -97,12 +100,12 @@ fn one_seed_is_replayed_with_its_steps() {
     let Some(seed) = number("EVENTRY_SEED") else {
         return;
     };
-    let (steps, lived) = trace(seed);
+    let (steps, result) = trace(seed);
     for step in steps {
         println!("{step}");
     }
-    match lived {
-        Ok(met) => println!("seed {seed}: no promise is broken; met\n{met}"),
+    match result {
+        Ok(counts) => println!("seed {seed}: no promise is broken; met\n{counts}"),
         Err(failure) => resume_unwind(failure),
     }
 }

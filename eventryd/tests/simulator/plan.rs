@@ -1,6 +1,6 @@
 //! What the dice say of a world before it begins: its configuration and its clients.
 
-use crate::client::{Leave, Proof, Temper};
+use crate::client::{Behaviour, Departure, Login};
 use eventryd::admission::{AdmissionLimits, Peer, Scope};
 use eventryd::session::{Access, Auth, ClientLimits, Keepalive};
 use eventryd::worker_pool::WorkerLimits;
@@ -24,7 +24,7 @@ pub(crate) struct Service {
     pub(crate) scope: Scope,
     pub(crate) access: Access,
     pub(crate) auth: Auth,
-    pub(crate) shakes_hands: bool,
+    pub(crate) has_handshake: bool,
 }
 
 impl Config {
@@ -73,14 +73,14 @@ impl Service {
             scope: Scope::Local,
             access,
             auth: [Auth::None, Auth::None, Auth::Sasl, Auth::Polkit][rng.below(4)],
-            shakes_hands: false,
+            has_handshake: false,
         };
         let services = [unix(Access::ReadWrite), unix(Access::ReadOnly)];
-        let network = |auth, shakes_hands| Service {
+        let network = |auth, has_handshake| Service {
             scope: Scope::Network,
             access: Access::ReadWrite,
             auth,
-            shakes_hands,
+            has_handshake,
         };
         let tls = network([Auth::None, Auth::Sasl][rng.below(2)], true);
         let [rw, ro] = services;
@@ -90,8 +90,8 @@ impl Service {
 
 impl Service {
     /// Whether its clients are nobody at first.
-    pub(crate) fn makes_anonymous(&self) -> bool {
-        self.auth != Auth::None || self.shakes_hands
+    pub(crate) fn starts_anonymous(&self) -> bool {
+        self.auth != Auth::None || self.has_handshake
     }
 
     /// Who comes to it.
@@ -104,55 +104,65 @@ impl Service {
     }
 }
 
-impl Temper {
-    pub(crate) fn draw(rng: &mut Rng) -> Temper {
-        let whole = Temper {
+impl Behaviour {
+    pub(crate) fn draw(rng: &mut Rng) -> Behaviour {
+        let whole = Behaviour {
             window: 1,
             calls: 1 + rng.below(12),
             chunk: 1 + rng.below(200),
             reads: true,
             answers_pings: !rng.one_in(3),
-            asks_keepalive: !rng.one_in(4),
-            proof: [Proof::Right, Proof::Right, Proof::Wrong, Proof::Never][rng.below(4)],
-            mischief: None,
-            leaves: [Leave::Close, Leave::HalfClose, Leave::Vanish, Leave::Stay][rng.below(4)],
-            half: false,
+            requests_keepalive: !rng.one_in(4),
+            login: [
+                Login::Valid,
+                Login::Valid,
+                Login::FirstInvalid,
+                Login::Never,
+            ][rng.below(4)],
+            bad_message_rate: None,
+            departure: [
+                Departure::Close,
+                Departure::HalfClose,
+                Departure::Disconnect,
+                Departure::Stay,
+            ][rng.below(4)],
+            truncates_last: false,
         };
         match rng.below(9) {
             // As virsh does.
             0 => whole,
-            1 | 2 => Temper {
+            1 | 2 => Behaviour {
                 window: 2 + rng.below(8),
                 ..whole
             },
             // One byte at a time.
-            3 => Temper {
+            3 => Behaviour {
                 chunk: 1,
                 window: 4,
                 calls: 1 + rng.below(4),
                 ..whole
             },
-            4 => Temper {
-                half: true,
+            4 => Behaviour {
+                truncates_last: true,
                 window: 3,
                 ..whole
             },
             // Floods.
-            5 => Temper {
+            5 => Behaviour {
                 window: 60,
                 calls: 30 + rng.below(30),
                 chunk: 4_000,
                 ..whole
             },
             // Never reads.
-            6 => Temper {
+            6 => Behaviour {
                 reads: false,
                 window: 60,
                 calls: 10 + rng.below(30),
                 ..whole
             },
-            _ => Temper {
-                mischief: Some(1 + rng.below(6)),
+            _ => Behaviour {
+                bad_message_rate: Some(1 + rng.below(6)),
                 window: 1 + rng.below(5),
                 ..whole
             },

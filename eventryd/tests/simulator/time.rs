@@ -1,12 +1,12 @@
 //! How time passes, and what of it is the loop's own.
 
-use crate::world::{World, note};
+use crate::world::{World, trace};
 use eventry::Time;
 use std::time::Duration;
 
 impl World {
     /// The clock goes on: to the next deadline, not so far, or beyond.
-    pub(crate) fn let_time_pass(&mut self) {
+    pub(crate) fn advance_clock(&mut self) {
         let next = self.next_time();
         let random = self
             .now
@@ -21,8 +21,8 @@ impl World {
 
     /// When something is due next.
     pub(crate) fn next_time(&self) -> Option<Time> {
-        let resting = self.resting.into_iter().flatten();
-        resting
+        let suspended_until = self.suspended_until.into_iter().flatten();
+        suspended_until
             .chain(self.timer)
             .chain(self.admit_at)
             .chain(self.grace_until)
@@ -32,17 +32,17 @@ impl World {
     pub(crate) fn advance(&mut self, to: Time) {
         let to = to.max(self.now);
         if self.timer.is_some_and(|timer| timer < to) {
-            self.shared.borrow_mut().met.late += 1;
-            for live in self.live.values() {
-                live.client.borrow_mut().ledger.keepalive.was_late = true;
+            self.shared.borrow_mut().counts.late += 1;
+            for served in self.served.values() {
+                served.client.borrow_mut().ledger.keepalive.was_late = true;
             }
         }
         self.now = to;
-        note!(self, "time passes");
-        self.end_rests();
+        trace!(self, "time passes");
+        self.resume_services();
         if self.grace_until.is_some_and(|until| until <= to) {
-            self.shared.borrow_mut().met.grace_over += 1;
-            self.stop_at_once();
+            self.shared.borrow_mut().counts.grace_over += 1;
+            self.stop_now();
         }
     }
 
@@ -55,10 +55,10 @@ impl World {
         is_due
     }
 
-    fn end_rests(&mut self) {
-        for (index, resting) in self.resting.iter_mut().enumerate() {
-            if resting.is_some_and(|until| until <= self.now) {
-                *resting = None;
+    fn resume_services(&mut self) {
+        for (index, suspended_until) in self.suspended_until.iter_mut().enumerate() {
+            if suspended_until.is_some_and(|until| until <= self.now) {
+                *suspended_until = None;
                 self.admission.resume(index);
             }
         }

@@ -2,24 +2,24 @@
 
 use crate::pipe::Shared;
 use crate::plan::Config;
-use crate::world::{World, note};
+use crate::world::{World, trace};
 
 impl World {
     /// Something goes wrong, or somebody changes the configuration, or stops the daemon.
-    pub(crate) fn disturb(&mut self) {
+    pub(crate) fn inject_fault(&mut self) {
         match self.rng.below(12) {
             0..=3 => {
-                let ids: Vec<u64> = self.live.keys().copied().collect();
+                let ids: Vec<u64> = self.served.keys().copied().collect();
                 if let Some(id) = ids.get(self.rng.below(ids.len().max(1))) {
-                    note!(self, "the connection of {id} breaks");
-                    self.live[id].client.borrow_mut().is_broken = true;
+                    trace!(self, "the connection of {id} breaks");
+                    self.served[id].client.borrow_mut().is_broken = true;
                 }
             }
             4..=6 => {
-                let who = self.rng.below(self.clients.len().max(1));
-                if let Some(client) = self.clients.get(who) {
-                    note!(self, "client {} is gone", who + 1);
-                    client.borrow_mut().vanish();
+                let client_index = self.rng.below(self.clients.len().max(1));
+                if let Some(client) = self.clients.get(client_index) {
+                    trace!(self, "client {} is gone", client_index + 1);
+                    client.borrow_mut().disconnect();
                 }
             }
             7..=10 if self.rng.one_in(2) => self.reload(),
@@ -33,14 +33,14 @@ impl World {
         let limits = self.config.limits.max_frame_before_auth;
         self.config = Config::draw(&mut self.rng);
         self.config.limits.max_frame_before_auth = limits;
-        note!(self, "now {:?}", self.config);
+        trace!(self, "now {:?}", self.config);
         let workers = self.config.workers;
         let mut shared = self.shared.borrow_mut();
         let Shared {
-            met, staff, rng, ..
+            counts, pool, rng, ..
         } = &mut *shared;
-        met.reloads += 1;
-        staff.set_limits(workers, rng);
+        counts.reloads += 1;
+        pool.set_limits(workers, rng);
         drop(shared);
         self.admission.clients.set_limits(self.config.admission);
         self.admit_soon();
