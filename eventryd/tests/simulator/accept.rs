@@ -1,5 +1,5 @@
-//! The simulator's stand-in for the daemon's handling of new connections. `Admission` decides; it is checked against
-//! a naive model in `eventryd/tests/admission`, and here it is part of everything else.
+//! Simulated handling of new connections. The decisions are those of `Admission`, which `eventryd/tests/admission`
+//! checks against a naive model.
 
 use crate::claims::claim;
 use crate::keepalive::KeepaliveOracle;
@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 impl World {
-    /// A listening socket is ready.
+    /// Accepts connections on a random service.
     pub(crate) fn accept_one(&mut self) {
         let service_index = self.rng.below(4);
         let is_out = self.rng.one_in(12);
@@ -31,7 +31,7 @@ impl World {
             let pause = self.admission.accept_failed(service_index);
             trace!(
                 self,
-                "service {service_index} is out of descriptors, for {pause:?}"
+                "service {service_index} is out of descriptors and pauses for {pause:?}"
             );
             self.suspended_until[service_index] = Some(self.now.after(pause));
             self.shared.borrow_mut().counts.out_of_descriptors += 1;
@@ -67,7 +67,10 @@ impl World {
             }
             AdmissionDecision::Reject(rejected) => {
                 self.shared.borrow_mut().counts.rejected += 1;
-                let (_, gone) = self.waiting.remove(&rejected).expect("it waits");
+                let (_, gone) = self
+                    .waiting
+                    .remove(&rejected)
+                    .expect("the rejected client waits");
                 self.clients[gone].borrow_mut().disconnect();
                 if rejected != id {
                     let peer = self.clients[gone].borrow().peer;
@@ -79,7 +82,7 @@ impl World {
         }
     }
 
-    /// A waiting client sends something, or nothing.
+    /// Lets a waiting client send its first bytes, with a probability of one half.
     fn maybe_speak(&mut self, id: u64) {
         if self.rng.one_in(2) {
             self.admission.clients.spoke(self.now, id);
@@ -87,14 +90,14 @@ impl World {
         self.admit_waiting();
     }
 
-    /// Has free slots given to waiting clients in the next turn, if any client waits.
+    /// Schedules the admission of waiting clients for the next turn, if any client waits.
     pub(crate) fn admit_soon(&mut self) {
         if self.admission.clients.waiting() > 0 {
             self.admit_at = Some(self.now);
         }
     }
 
-    /// Gives free slots to waiting clients, and evicts clients for them.
+    /// Admits waiting clients to free slots, and evicts clients for them.
     pub(crate) fn admit_waiting(&mut self) {
         while let Some(step) = self.admission.clients.next(self.now) {
             trace!(self, "{step:?}");
@@ -107,18 +110,24 @@ impl World {
     }
 
     fn evict(&mut self, id: u64) {
-        let served = self.served.remove(&id).expect("DM-602: it is there");
+        let served = self
+            .served
+            .remove(&id)
+            .expect("DM-602: the evicted client is served");
         self.shared.borrow_mut().counts.evicted += 1;
         claim!(
             served.is_unidentified && !self.waiting.is_empty(),
             "DM-602",
-            "{id} is evicted without a reason"
+            "client {id} is evicted without a reason"
         );
         self.close(id, served);
     }
 
     fn admit(&mut self, id: u64) {
-        let (service_index, client_index) = self.waiting.remove(&id).expect("DM-601: it waits");
+        let (service_index, client_index) = self
+            .waiting
+            .remove(&id)
+            .expect("DM-601: the admitted client waits");
         let service = self.services[service_index];
         self.check_slot(service_index);
         let client = Rc::clone(&self.clients[client_index]);
@@ -171,14 +180,14 @@ impl World {
         self.schedule(id);
     }
 
-    /// Checks by counting that there is a slot for a client of this service.
+    /// Checks by counting that a slot is free for a client of this service.
     fn check_slot(&self, service_index: usize) {
         let (limits, service) = (self.config.admission, &self.services[service_index]);
         let beyond = 2 * (limits.max_clients / 32).max(1);
         claim!(
             self.served.len() < limits.max_clients + beyond,
             "DM-601",
-            "{} clients are there, of {}",
+            "{} clients are served, the limit is {}",
             self.served.len(),
             limits.max_clients
         );
@@ -188,7 +197,7 @@ impl World {
                 || limits.max_anonymous == 0
                 || anonymous < limits.max_anonymous,
             "DM-602",
-            "{anonymous} anonymous clients are there, of {}",
+            "{anonymous} anonymous clients are served, the limit is {}",
             limits.max_anonymous
         );
     }

@@ -1,4 +1,4 @@
-//! A simulated client: what it sends, when it reads, and how it leaves.
+//! A simulated client: its messages, its reads and its disconnect.
 
 use crate::ledger::Ledger;
 use crate::message::{Breach, FIRST, Kind, PASSWORD};
@@ -8,33 +8,33 @@ use std::collections::VecDeque;
 use test_support::rng::Rng;
 use test_support::scram;
 
-/// How a client behaves.
+/// The behaviour of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Behaviour {
-    /// How many answers it waits for at most before it sends more.
+    /// The largest number of calls without a reply.
     pub(crate) window: usize,
-    /// How many calls it means to make.
+    /// The number of calls to make.
     pub(crate) calls: usize,
-    /// How many bytes it sends at once at most.
+    /// The largest number of bytes to send at once.
     pub(crate) chunk: usize,
     pub(crate) reads: bool,
     pub(crate) answers_pings: bool,
     pub(crate) requests_keepalive: bool,
     pub(crate) login: Login,
-    /// One message of so many is out of order, if any.
+    /// One message in this many is a bad one; `None` for no bad messages.
     pub(crate) bad_message_rate: Option<usize>,
     pub(crate) departure: Departure,
-    /// The last message is sent in half.
+    /// The last message is never complete.
     pub(crate) truncates_last: bool,
 }
 
-/// How it says who it is.
+/// The behaviour of a client during authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Login {
     Valid,
-    /// Wrong at first.
+    /// The first attempt fails.
     FirstInvalid,
-    /// Not at all.
+    /// The client does not authenticate.
     Never,
 }
 
@@ -49,22 +49,22 @@ pub(crate) enum Departure {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: u64,
-    /// Who it counts as.
+    /// The peer that the client counts as in admission control.
     pub(crate) peer: Peer,
     pub(crate) behaviour: Behaviour,
     rng: Rng,
-    /// What it has not sent yet.
+    /// Encoded messages that are not sent yet.
     outbox: VecDeque<u8>,
-    /// How many bytes of a handshake it begins with.
+    /// The number of handshake bytes that the server has not read yet.
     pub(crate) handshake: usize,
-    /// What is on its way to the server.
+    /// Bytes sent by the client and not read by the server.
     pub(crate) to_server: VecDeque<u8>,
-    /// What the server has sent and the client has not read.
+    /// Bytes sent by the server and not read by the client.
     pub(crate) from_server: VecDeque<u8>,
-    /// How much of that there may be.
+    /// The largest length of `from_server`.
     pub(crate) capacity: usize,
     inbox: Vec<u8>,
-    /// The end of what it sends is on its way.
+    /// The client has closed its sending direction.
     pub(crate) eof: bool,
     pub(crate) is_disconnected: bool,
     /// The connection fails at the next attempt to use it.
@@ -75,12 +75,12 @@ pub(crate) struct Client {
     is_open: bool,
     challenge: Option<Vec<u8>>,
     invalid_left: usize,
-    /// Pings that it has read and not answered.
+    /// The number of pings that are read and not answered.
     unanswered_pings: usize,
     has_requested_keepalive: bool,
-    /// It has sent what ends the connection.
+    /// The client sends nothing more, because its last message ends the session.
     has_ended: bool,
-    /// It behaves from now on.
+    /// The client reads everything, answers pings, and makes no new calls.
     pub(crate) is_cooperative: bool,
 }
 
@@ -123,13 +123,13 @@ impl Client {
         }
     }
 
-    /// Begins with bytes that are not messages: its part of a handshake.
+    /// Queues the bytes of a handshake, which precede all messages.
     pub(crate) fn begin_handshake(&mut self, bytes: usize) {
         self.handshake = bytes;
         self.outbox.extend(std::iter::repeat_n(0x16, bytes));
     }
 
-    /// Does one of the things it does.
+    /// Takes one random step: queues a message, sends or reads.
     pub(crate) fn act(&mut self) {
         match self.rng.below(4) {
             0 => self.queue_next_message(),
@@ -143,7 +143,7 @@ impl Client {
         }
     }
 
-    /// Does all that a client that behaves does now; whether there was anything.
+    /// Reads and sends everything, as a cooperative client; returns `true` if there was anything to read or send.
     pub(crate) fn cooperate(&mut self) -> bool {
         let before = (self.outbox.len(), self.from_server.len(), self.eof);
         self.is_cooperative = true;
@@ -154,7 +154,7 @@ impl Client {
         before.1 > 0 || before.0 > 0
     }
 
-    /// Adds a message to what it is about to send.
+    /// Adds a message to the outbox.
     fn queue(&mut self, kind: Kind) {
         self.serial += 1;
         let bytes = kind.encode(self.id, self.serial);
@@ -167,7 +167,7 @@ impl Client {
         self.outbox.extend(bytes);
     }
 
-    /// Thinks of something to say, if it may say more.
+    /// Queues a message chosen at random, unless the window is full or the session has ended.
     fn queue_next_message(&mut self) {
         if self.has_ended || self.eof || self.is_disconnected || self.is_cooperative {
             return;
@@ -214,7 +214,7 @@ impl Client {
         self.queue(kind);
     }
 
-    /// Goes on to say who it is; each step waits for the answer to the one before.
+    /// Queues the next step of the authentication, unless the reply to the last step is missing.
     fn authenticate(&mut self, scheme: u32) {
         if !self.awaited.is_empty() {
             return;
@@ -263,7 +263,7 @@ impl Client {
             7 => Kind::SaslStart { offered: false },
             8 => Kind::Polkit { granted: false },
             9 => Kind::Pong,
-            // Exactly as long as a message may be before the client is known.
+            // The longest message that is allowed before authentication.
             10 => Kind::AuthList {
                 padding: cap - wire::HEADER,
             },
@@ -273,8 +273,8 @@ impl Client {
             },
             12 => Kind::Break(Breach::Descriptors),
             _ => Kind::Break(Breach::Length(match self.rng.below(3) {
-                0 => u32::try_from(self.rng.below(wire::HEADER)).expect("it is small"),
-                1 if self.must_be_anonymous() => u32::try_from(cap + 1).expect("it is small"),
+                0 => u32::try_from(self.rng.below(wire::HEADER)).expect("a small number"),
+                1 if self.must_be_anonymous() => u32::try_from(cap + 1).expect("a small number"),
                 _ => 33_554_437,
             })),
         };
@@ -282,7 +282,7 @@ impl Client {
         self.queue(kind);
     }
 
-    /// Whether nobody can know who it is when the server reads what it sends next.
+    /// Returns `true` if the server reads the next message before the client is authenticated.
     fn must_be_anonymous(&self) -> bool {
         let session = &self.ledger.session;
         self.awaited.is_empty()
@@ -307,13 +307,13 @@ impl Client {
         self.has_ended = true;
     }
 
-    /// Is gone, with all that was on its way.
+    /// Ends the connection. Bytes in flight are lost.
     pub(crate) fn disconnect(&mut self) {
         self.is_disconnected = true;
         self.has_ended = true;
     }
 
-    /// Puts some of what it has to say on its way.
+    /// Sends a part of the outbox.
     fn send(&mut self) {
         if self.eof || self.is_disconnected {
             return;
@@ -332,7 +332,7 @@ impl Client {
         self.to_server.extend(self.outbox.drain(..count));
     }
 
-    /// Reads at most so much, and answers what it has to.
+    /// Reads at most `most` bytes, and answers pings.
     fn read(&mut self, most: usize) {
         let count = most.min(self.from_server.len());
         self.inbox.extend(self.from_server.drain(..count));

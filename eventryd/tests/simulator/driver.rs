@@ -1,11 +1,11 @@
-//! The in-memory hypervisor, which remembers who had it do what.
+//! The in-memory hypervisor with a record of the executed calls.
 
 use eventry::Time;
 use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use std::sync::{Arc, Mutex};
 use test_support::{pass_on, pass_on_the_rest};
 
-/// The names under which calls asked for the domain: each is of one call of one client.
+/// The domain names of the executed calls. Each name belongs to one call of one client.
 pub(crate) type ExecutedCalls = Arc<Mutex<Vec<String>>>;
 
 pub(crate) struct Hypervisor {
@@ -15,7 +15,7 @@ pub(crate) struct Hypervisor {
 }
 
 impl Hypervisor {
-    /// The machine's name is as long as its answers are to be.
+    /// Creates a hypervisor. The length of `hostname` sets the length of the replies.
     pub(crate) fn new(may_block: bool, hostname: &str) -> Hypervisor {
         Hypervisor {
             inner: MemoryDriver::with_hostname(hostname),

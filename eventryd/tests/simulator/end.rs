@@ -1,24 +1,24 @@
-//! The end of a world: the daemon is stopped, or everybody behaves until nobody is left.
+//! The end of a world: the daemon stops, or all clients cooperate until the last one has disconnected.
 
 use crate::claims::claim;
 use crate::workers::ThreadSupply;
 use crate::world::{World, trace};
 use eventry::{Events, Time};
 
-/// More rounds than any world needs to come to rest.
+/// An upper bound of the rounds until a world is idle.
 const ROUNDS: usize = 20_000;
-/// How often polite clients are left to be pinged.
+/// The number of deadlines for which idle clients only answer pings.
 const PINGS: usize = 12;
 
 impl World {
-    /// The daemon is asked to stop, perhaps for the second time.
+    /// Requests an orderly stop; a second request stops the daemon at once.
     pub(crate) fn drain(&mut self) {
         if !self.admission.drain() {
-            trace!(self, "asked to stop once more");
+            trace!(self, "second request to stop");
             self.shared.borrow_mut().counts.stopped_twice += 1;
             return self.stop_now();
         }
-        trace!(self, "asked to stop");
+        trace!(self, "request to stop");
         for (id, (_, client_index)) in std::mem::take(&mut self.waiting) {
             self.clients[client_index].borrow_mut().disconnect();
             let peer = self.clients[client_index].borrow().peer;
@@ -39,7 +39,7 @@ impl World {
         self.stop_if_over();
     }
 
-    /// The loop ends once the daemon is being stopped and nobody is left to wait for.
+    /// Ends the loop if the daemon drains and no client or call is left.
     pub(crate) fn stop_if_over(&mut self) {
         if self.admission.is_draining()
             && self.served.is_empty()
@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    /// Everything ends here, whatever it was about to do.
+    /// Stops the daemon without waiting for clients or calls.
     pub(crate) fn stop_now(&mut self) {
         self.is_stopped = true;
         self.grace_until = None;
@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    /// Brings the world to its end, and checks what is left.
+    /// Ends the world, and checks that nothing is left.
     pub(crate) fn finish(&mut self) {
         self.shared.borrow_mut().transfers_all = true;
         self.shared.borrow_mut().pool.supply = ThreadSupply::UNLIMITED;
@@ -82,17 +82,17 @@ impl World {
         self.check_executed(dropped);
     }
 
-    /// Everything that can happen now happens, and all clients behave, until nothing is left to happen.
+    /// Runs rounds in which all clients cooperate, until a round changes nothing.
     fn run_until_idle(&mut self) {
         for _ in 0..ROUNDS {
             if !self.round() || self.is_stopped {
                 return;
             }
         }
-        panic!("liveness: something goes on for ever");
+        panic!("liveness: the world does not become idle");
     }
 
-    /// Everybody does what there is to do; whether there was anything.
+    /// Takes every step that is possible now; returns `true` if there was any.
     fn round(&mut self) -> bool {
         let mut any = false;
         for client in &self.clients {
@@ -129,14 +129,14 @@ impl World {
             claim!(
                 client.ledger.is_done() || client.ledger.input_ended,
                 "liveness",
-                "client {} ({id}) waits for ever: {:?}",
+                "client {} ({id}) does not get its replies: {:?}",
                 client.id,
                 client.ledger
             );
         }
     }
 
-    /// Who answers pings stays, however long nothing else happens.
+    /// Advances the clock over several deadlines, during which clients only answer pings.
     fn answer_pings(&mut self) {
         for _ in 0..PINGS {
             let Some(next) = self.next_time().filter(|_| !self.is_stopped) else {
@@ -147,7 +147,7 @@ impl World {
         }
     }
 
-    /// Everybody who is there leaves, which lets in those who wait, who leave in turn.
+    /// Half-closes all served clients, then those that are admitted to the free slots, until none is left.
     fn disconnect_all(&mut self) {
         for _ in 0..ROUNDS {
             let waiting: usize = self.backlog.iter().map(|queue| queue.len()).sum();
@@ -169,7 +169,7 @@ impl World {
                 self.advance(next);
             }
         }
-        panic!("liveness: {} clients do not go", self.served.len());
+        panic!("liveness: {} clients are not closed", self.served.len());
     }
 
     fn check_nothing_is_left(&mut self) {
@@ -178,27 +178,31 @@ impl World {
         claim!(
             self.deadlines.first().is_none() && self.polkit_requests.is_empty(),
             "DM-810",
-            "{:?} is due for a client that is gone",
+            "a deadline of a closed client is left: {:?}",
             self.deadlines.first()
         );
         claim!(
             self.waiting.is_empty() && self.admission.clients.waiting() == 0,
             "DM-601",
-            "{:?} wait for a place though nobody is there",
+            "clients wait although no slot is taken: {:?}",
             self.waiting
         );
         for service_index in 0..4 {
             claim!(
                 self.admission.is_accepting(service_index) || self.admission.is_draining(),
                 "DM-505",
-                "service {service_index} does not accept though nobody is there"
+                "service {service_index} does not accept although no client is served"
             );
         }
         let rest: Option<Time> = self.timer;
-        claim!(rest.is_none(), "DM-810", "the timer is left at {rest:?}");
+        claim!(
+            rest.is_none(),
+            "DM-810",
+            "the timer is still armed, for {rest:?}"
+        );
     }
 
-    /// Every call that was to reach the hypervisor did, and once; `dropped` jobs are not to.
+    /// Checks that each expected call was executed exactly once, except for at most `dropped` jobs.
     fn check_executed(&self, dropped: usize) {
         let mut executed = self.executed.lock().unwrap().clone();
         let mut expected: Vec<String> = self
@@ -209,19 +213,23 @@ impl World {
         executed.sort();
         expected.sort();
         let twice = executed.windows(2).find(|pair| pair[0] == pair[1]);
-        claim!(twice.is_none(), "DM-701", "{twice:?} was carried out twice");
+        claim!(
+            twice.is_none(),
+            "DM-701",
+            "call {twice:?} was executed twice"
+        );
         let stray = executed
             .iter()
             .find(|name| expected.binary_search(name).is_err());
         claim!(
             stray.is_none(),
             "DM-1103",
-            "{stray:?} must not reach the hypervisor"
+            "call {stray:?} must not reach the hypervisor"
         );
         claim!(
             expected.len() - executed.len() <= dropped,
             "DM-706",
-            "{} calls were not carried out, {dropped} were dropped",
+            "{} calls were not executed, only {dropped} were dropped",
             expected.len() - executed.len()
         );
     }

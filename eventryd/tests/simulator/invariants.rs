@@ -1,10 +1,10 @@
-//! What must hold after every step, whatever has happened.
+//! The invariants of a world.
 
 use crate::claims::claim;
 use crate::world::World;
 
 impl World {
-    /// What must hold after every step.
+    /// Checks the invariants, which hold after every step.
     pub(crate) fn check(&self) {
         if self.is_stopped {
             return;
@@ -14,7 +14,7 @@ impl World {
             claim!(
                 self.admission.is_accepting(index) == is_due,
                 "DM-505",
-                "service {index} accepts: {}, and is to: {is_due}",
+                "service {index} accepts: {}, expected: {is_due}",
                 !is_due
             );
         }
@@ -22,7 +22,7 @@ impl World {
         claim!(
             waiting == self.waiting.len(),
             "DM-601",
-            "{waiting} clients are said to wait, {} do",
+            "{waiting} clients wait according to the admission control, {} do",
             self.waiting.len()
         );
         for (id, served) in &self.served {
@@ -30,7 +30,7 @@ impl World {
             claim!(
                 next.is_none_or(|next| self.timer.is_some_and(|timer| timer <= next)),
                 "DM-903",
-                "client {id} is due at {next:?}, and the timer fires at {:?}",
+                "client {id} has a deadline at {next:?}, the timer fires at {:?}",
                 self.timer
             );
             let client = served.client.borrow();

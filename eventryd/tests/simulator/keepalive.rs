@@ -1,4 +1,4 @@
-//! The oracle of one client's times: when it was heard, and when it must be gone.
+//! The oracle of the deadlines of one client.
 
 use crate::claims::claim;
 use crate::ledger::Observation;
@@ -11,21 +11,21 @@ pub(crate) struct KeepaliveOracle {
     interval: Duration,
     count: u32,
     linger: Duration,
-    /// When it must be known, if ever.
+    /// The deadline of the authentication, if there is one.
     pub(crate) auth_deadline: Option<Time>,
-    /// When it last sent anything.
+    /// The time of the last byte from the client.
     last_received: Time,
-    /// Since when it may be pinged.
+    /// The time from which the server may send pings.
     enabled_at: Option<Time>,
     pings: u32,
     last_ping: Time,
-    /// Since it was heard, calls were in progress or bytes unsent: it may have been excused.
+    /// Since the last byte, calls were in progress or bytes unsent, so the pings may have started again.
     was_busy: bool,
-    /// Since it was heard, the loop was late.
+    /// Since the last byte, the loop was late.
     pub(crate) was_late: bool,
-    /// When the end of the session began.
+    /// The time at which the session began to close.
     closing_since: Option<Time>,
-    /// The daemon ends the session, and decides how long that may take.
+    /// The daemon drains, and limits the time of the close itself.
     pub(crate) is_draining: bool,
 }
 
@@ -59,7 +59,7 @@ impl KeepaliveOracle {
         (self.was_busy, self.was_late) = (false, false);
     }
 
-    /// The client has said that it answers pings.
+    /// Records that the client has requested keepalive.
     pub(crate) fn enable(&mut self, now: Time) {
         if !self.interval.is_zero() && self.closing_since.is_none() && !self.is_draining {
             self.enabled_at.get_or_insert(now);
@@ -74,28 +74,28 @@ impl KeepaliveOracle {
         self.enabled_at.is_some()
     }
 
-    /// Whether it is pinged before it is taken for dead.
+    /// Returns `true` if the client gets pings before it is closed.
     pub(crate) fn sends_pings(&self) -> bool {
         self.count > 0
     }
 
-    /// When its keepalive began to count.
+    /// Returns the time from which the keepalive interval counts.
     fn idle_since(&self) -> Time {
         self.enabled_at.map_or(self.last_received, |enabled_at| {
             enabled_at.max(self.last_received)
         })
     }
 
-    /// The server pings.
+    /// Records a ping of the server.
     pub(crate) fn ping(&mut self, id: u64) {
         claim!(
             self.is_enabled(),
             "DM-901",
-            "client {id} is pinged and has not asked for it"
+            "client {id} gets a ping without a request for keepalive"
         );
         self.pings += 1;
         let idle = self.now.since(self.idle_since());
-        // Who may have been excused is pinged anew.
+        // The pings of a busy client may have started again.
         let least = if self.was_busy { 1 } else { self.pings };
         claim!(
             idle >= self.interval * least && (self.pings <= self.count || self.was_busy),
@@ -110,31 +110,31 @@ impl KeepaliveOracle {
         self.was_busy |= has_calls || observed.unsent > 0 || observed.has_more;
     }
 
-    /// The server has taken the client for dead.
+    /// Checks that the keepalive was right to close the client.
     pub(crate) fn check_dead(&self, id: u64, arrived_unread: usize, is_full: bool) {
         let idle = self.now.since(self.idle_since());
         let needed = self.interval * (self.count + 1);
         claim!(
             self.is_enabled() && idle >= needed,
             "DM-903",
-            "client {id} is dead after {idle:?}, not {needed:?}"
+            "client {id} is closed after {idle:?} instead of {needed:?}"
         );
         claim!(
             arrived_unread == 0 || is_full,
             "DM-908",
-            "client {id} is dead, and {arrived_unread} bytes of it have arrived"
+            "client {id} is closed with {arrived_unread} bytes unread"
         );
         claim!(
             self.was_busy || self.pings == self.count,
             "DM-903",
-            "client {id} is dead after {} pings, not {}",
+            "client {id} is closed after {} pings instead of {}",
             self.pings,
             self.count
         );
         claim!(
             self.pings == 0 || self.now.since(self.last_ping) >= self.interval,
             "DM-908",
-            "client {id} had no time to answer the last ping"
+            "client {id} is closed before the interval after the last ping is over"
         );
     }
 
@@ -143,7 +143,7 @@ impl KeepaliveOracle {
         claim!(
             took.is_some_and(|took| took >= self.linger),
             "DM-809",
-            "client {id}: the end was cut off after {took:?}, not {:?}",
+            "client {id}: the close was cut off after {took:?} instead of {:?}",
             self.linger
         );
     }
@@ -152,11 +152,11 @@ impl KeepaliveOracle {
         claim!(
             self.auth_deadline.is_some_and(|by| by <= self.now),
             "DM-603",
-            "client {id} had time to say who it is"
+            "client {id} is closed before the deadline of the authentication"
         );
     }
 
-    /// When it must be gone at the latest, if nothing happens.
+    /// Returns the latest time at which the client is closed if nothing more happens, with the rule.
     fn latest_close(&self, is_anonymous: bool) -> Option<(&'static str, Time)> {
         let auth_deadline = self.auth_deadline.filter(|_| is_anonymous);
         let ended_by = self.closing_since.map(|began| began.after(self.linger));
@@ -173,13 +173,13 @@ impl KeepaliveOracle {
         all.min_by_key(|(_, at)| *at)
     }
 
-    /// Checks that the server has kept its times; `timer` is when it looks next.
+    /// Checks that the timer of the server, `timer`, fires no later than the client must be closed.
     pub(crate) fn check_alive(&self, id: u64, is_anonymous: bool, timer: Option<Time>) {
         if let Some((rule, by)) = self.latest_close(is_anonymous) {
             claim!(
                 timer.is_some_and(|timer| timer <= by),
                 rule,
-                "client {id} must be gone by {by:?}, and nobody looks before {timer:?}"
+                "client {id} must be closed by {by:?}, the timer fires at {timer:?}"
             );
         }
     }

@@ -1,30 +1,30 @@
-//! What a client says, and what the specification says must come of it.
+//! The messages of a client, and the reply that the specification requires for each.
 
 use crate::wire::{self, Head, chars, counted, domain};
 
-/// One message of a client, by what it is about.
+/// The kind of a client's message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ping,
     Pong,
-    /// Of the keepalive program, and neither of the two.
+    /// A message of the keepalive program that is neither ping nor pong.
     OddKeepalive,
-    /// An answer that nobody asked for.
+    /// A reply without a call.
     UnexpectedReply,
-    /// A call of a program that is not served.
+    /// A call of an unknown program.
     UnknownProgram,
-    /// A call whose status says that it failed.
+    /// A call with the status of an error.
     BadStatus,
     UnknownProcedure,
-    /// A call of an existing procedure, but its arguments are missing.
+    /// A call of an existing procedure without its arguments.
     MissingArguments,
     AuthList {
-        /// Bytes behind the arguments, which are to be ignored.
+        /// The number of bytes after the arguments, which the server ignores.
         padding: usize,
     },
     SaslInit,
     SaslStart {
-        /// The mechanism is offered.
+        /// The server offers the mechanism.
         offered: bool,
     },
     SaslStep {
@@ -32,20 +32,20 @@ pub(crate) enum Kind {
         data: Vec<u8>,
     },
     Polkit {
-        /// What the user will say.
+        /// The decision of polkit.
         granted: bool,
     },
     Open {
         read_only: bool,
-        /// The hypervisor is there.
+        /// The hypervisor exists.
         exists: bool,
     },
     Close,
-    /// Whether the server answers pings: from then on it may ping.
+    /// The question whether the server supports keepalive, after which the server may send pings.
     RequestKeepalive,
     Hostname,
     Read,
-    /// Reads, and is no urgent call.
+    /// A read call of normal priority.
     Slow,
     Write {
         urgent: bool,
@@ -53,22 +53,22 @@ pub(crate) enum Kind {
     Break(Breach),
 }
 
-/// What ends the connection at once.
+/// A violation of the protocol, which ends the connection at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Breach {
-    /// A length word that is no message's.
+    /// An invalid length word.
     Length(u32),
-    /// A call that brings descriptors.
+    /// A call with file descriptors.
     Descriptors,
 }
 
 impl Kind {
-    /// Whether it passes by calls in progress.
+    /// Returns `true` for a message that does not wait for calls in progress.
     pub(crate) fn is_keepalive(&self) -> bool {
         matches!(self, Kind::Ping | Kind::Pong | Kind::OddKeepalive)
     }
 
-    /// Whether nobody knows what the next call may do until it is over.
+    /// Returns `true` if the call decides which calls are allowed after it, so that the next one waits.
     pub(crate) fn is_barrier(&self) -> bool {
         matches!(
             self,
@@ -79,13 +79,13 @@ impl Kind {
         )
     }
 
-    /// The name under which it asks for the domain, if it does.
+    /// Returns the domain name in the call, if it has one.
     pub(crate) fn tag(&self, client: u64, serial: u32) -> Option<String> {
         matches!(self, Kind::Read | Kind::Slow | Kind::Write { .. })
             .then(|| format!("{client}/{serial}"))
     }
 
-    /// The bytes.
+    /// Encodes the message.
     pub(crate) fn encode(&self, client: u64, serial: u32) -> Vec<u8> {
         let call = |procedure| Head::call(procedure, serial);
         let tag = self.tag(client, serial).unwrap_or_default();
@@ -156,53 +156,53 @@ impl Kind {
     }
 }
 
-/// What a client says first in an exchange.
+/// The first message of the client in a SCRAM exchange.
 pub(crate) const FIRST: &str = "n,,n=alice,r=simulated";
 pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &[u8] = b"wonderland";
 
-/// What must come of a message.
+/// The expected reply to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// Nothing.
+    /// No reply.
     Nothing,
-    /// A reply whose body begins so.
+    /// A success whose body begins with these bytes.
     Success(Vec<u8>),
-    /// A reply that the call failed, with this number.
+    /// An error with this code.
     Failure(u32),
-    /// A reply; whether the call succeeded depends on the hypervisor.
+    /// A success or an error, which depends on the state of the domain.
     Reply,
-    /// The end, without a reply.
+    /// The end of the connection, without a reply.
     End,
 }
 
-/// How a message is to be dealt with.
+/// The handling of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handling {
-    /// By the session alone.
+    /// The session answers.
     Answered,
-    /// With an error, by the session.
+    /// The session answers with an error.
     Refused,
-    /// Not at all.
+    /// The session ignores the message.
     Dropped,
-    /// By the hypervisor, or whoever knows passwords.
+    /// The hypervisor or the authenticator answers.
     Dispatched,
 }
 
-/// What a client has reached with the messages so far; they count in the order in which they were sent.
+/// A model of the protocol state of one client. Messages are applied in the order in which they were sent.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionModel {
-    /// How to authenticate: 0 not at all, 1 by SASL, 2 by polkit.
+    /// The authentication type: 0 for none, 1 for SASL, 2 for polkit.
     pub(crate) scheme: u32,
     pub(crate) is_root: bool,
     pub(crate) is_authenticated: bool,
-    /// How many steps of SASL it has behind it.
+    /// The number of completed SASL steps.
     sasl_step: u32,
     failures: u32,
     pub(crate) max_failures: u32,
     pub(crate) read_only: bool,
     pub(crate) is_open: bool,
-    /// Nothing it sends has any effect any more.
+    /// Further messages have no effect.
     pub(crate) has_ended: bool,
     pub(crate) hostname: Vec<u8>,
 }
@@ -223,7 +223,7 @@ impl SessionModel {
         }
     }
 
-    /// Takes the next message: what must come of it, and how.
+    /// Applies the next message; returns its handling and the expected reply.
     pub(crate) fn take(&mut self, kind: &Kind) -> (Handling, Expected) {
         let refused = |code| (Handling::Refused, Expected::Failure(code));
         match kind {
@@ -322,12 +322,12 @@ impl SessionModel {
         (Handling::Dispatched, Expected::Success(body))
     }
 
-    /// How many steps of SASL it has behind it.
+    /// Returns the number of completed SASL steps.
     pub(crate) fn sasl_step(&self) -> u32 {
         self.sasl_step
     }
 
-    /// DM-1005.
+    /// Counts a failed authentication (DM-1005).
     fn fail(&mut self) {
         if !self.is_authenticated {
             self.failures += 1;

@@ -1,4 +1,4 @@
-//! The transport of a simulated client: bytes move as chance decides.
+//! The transport of a simulated client, which moves a random number of bytes at a time.
 
 use crate::client::Client;
 use crate::situations::Situations;
@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) rng: Rng,
     pub(crate) pool: PoolModel,
     pub(crate) sasl: Arc<Sasl>,
-    /// The number of bytes to read at once.
+    /// The largest number of bytes of one read.
     pub(crate) read_size: usize,
     pub(crate) counts: Situations,
     /// Every transfer moves as much as possible.

@@ -1,4 +1,4 @@
-//! What the dice say of a world before it begins: its configuration and its clients.
+//! The random choices at the start of a world: its configuration and its clients.
 
 use crate::client::{Behaviour, Departure, Login};
 use eventryd::admission::{AdmissionLimits, Peer, Scope};
@@ -9,7 +9,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use test_support::rng::Rng;
 
-/// What may change while the daemon runs.
+/// The settings that may change while the daemon runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
     pub(crate) admission: AdmissionLimits,
@@ -18,7 +18,7 @@ pub(crate) struct Config {
     pub(crate) workers: WorkerLimits,
 }
 
-/// A service, by what it asks of its clients.
+/// A service: its network scope, its access, and its authentication.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Service {
     pub(crate) scope: Scope,
@@ -33,9 +33,9 @@ impl Config {
         let max_output = 1 + rng.below(600);
         let max_tx_bytes = max_output + if rng.one_in(3) { rng.below(200) } else { 4_000 };
         let auth_timeout = [0, 2, 20, 60][rng.below(4)];
-        let failures = u32::try_from(1 + rng.below(4)).expect("it is small");
+        let failures = u32::try_from(1 + rng.below(4)).expect("a small number");
         let interval = [0, 1, 1, 3, 5][rng.below(5)];
-        let cap = u32::try_from(800 + rng.below(400)).expect("it is small");
+        let cap = u32::try_from(800 + rng.below(400)).expect("a small number");
         Config {
             admission: AdmissionLimits {
                 max_clients: 1 + rng.below(16),
@@ -55,7 +55,7 @@ impl Config {
             },
             keepalive: Keepalive {
                 interval: (interval > 0).then(|| Duration::from_secs(interval)),
-                count: u32::try_from(rng.below(4)).expect("it is small"),
+                count: u32::try_from(rng.below(4)).expect("a small number"),
             },
             workers: WorkerLimits {
                 min: rng.below(4) * rng.below(2),
@@ -67,7 +67,7 @@ impl Config {
 }
 
 impl Service {
-    /// The four that a daemon has, with any way to authenticate.
+    /// Draws the four services of a daemon, each with a random authentication type.
     pub(crate) fn draw(rng: &mut Rng) -> [Service; 4] {
         let mut unix = |access| Service {
             scope: Scope::Local,
@@ -89,14 +89,14 @@ impl Service {
 }
 
 impl Service {
-    /// Whether its clients are nobody at first.
+    /// Returns `true` if new clients are anonymous.
     pub(crate) fn starts_anonymous(&self) -> bool {
         self.auth != Auth::None || self.has_handshake
     }
 
-    /// Who comes to it.
+    /// Draws the peer of a client.
     pub(crate) fn draw_peer(&self, rng: &mut Rng) -> Peer {
-        let which = u8::try_from(rng.below(3)).expect("it is small");
+        let which = u8::try_from(rng.below(3)).expect("a small number");
         match self.scope {
             Scope::Local => Peer::User(Some(which.into())),
             Scope::Network => Peer::V4(Ipv4Addr::new(192, 0, 2, which)),
@@ -129,7 +129,7 @@ impl Behaviour {
             truncates_last: false,
         };
         match rng.below(9) {
-            // As virsh does.
+            // Like virsh.
             0 => whole,
             1 | 2 => Behaviour {
                 window: 2 + rng.below(8),
@@ -147,14 +147,14 @@ impl Behaviour {
                 window: 3,
                 ..whole
             },
-            // Floods.
+            // A flood.
             5 => Behaviour {
                 window: 60,
                 calls: 30 + rng.below(30),
                 chunk: 4_000,
                 ..whole
             },
-            // Never reads.
+            // A client that never reads.
             6 => Behaviour {
                 reads: false,
                 window: 60,

@@ -1,5 +1,5 @@
-//! The simulator's stand-in for the daemon's handling of one client: inputs when the client is ready or due, the
-//! actions that follow, and the end. `Connection` and `Session` make the decisions.
+//! Simulated handling of one client: inputs when its connection is ready or its deadline is due, the actions that
+//! follow, and the close. The decisions are those of `Connection` and `Session`.
 
 use crate::claims::claim;
 use crate::ledger::Observation;
@@ -19,7 +19,7 @@ use crate::wire;
 
 impl World {
     pub(crate) fn schedule(&mut self, id: u64) {
-        let served = self.served.get_mut(&id).expect("it is served");
+        let served = self.served.get_mut(&id).expect("the client is served");
         let next = served.connection.watch().deadline;
         served.scheduled = self.deadlines.schedule(id, served.scheduled, next);
         if let Some(at) = self.deadlines.arm() {
@@ -59,10 +59,10 @@ impl World {
         }
     }
 
-    /// A connection is ready.
+    /// Handles the readiness of a connection.
     pub(crate) fn serve(&mut self, id: u64) {
         let events = self.ready(id);
-        trace!(self, "{id} is ready for {events:?}");
+        trace!(self, "client {id} is ready for {events:?}");
         self.drive(id, |served, now| served.connection.on_ready(events, now));
     }
 
@@ -72,7 +72,7 @@ impl World {
             return false;
         }
         for id in self.deadlines.due(self.now) {
-            trace!(self, "{id} is due");
+            trace!(self, "the deadline of client {id} is due");
             self.drive(id, |served, now| {
                 served.scheduled = None;
                 served.connection.on_deadline(now);
@@ -90,7 +90,7 @@ impl World {
         while let Some(id) = completed.peek().map(|call| call.client) {
             let calls: Vec<_> =
                 std::iter::from_fn(|| completed.next_if(|call| call.client == id)).collect();
-            trace!(self, "{} calls of {id} are over", calls.len());
+            trace!(self, "{} calls of client {id} are complete", calls.len());
             if !self.served.contains_key(&id) {
                 self.shared.borrow_mut().counts.dropped_replies += calls.len();
                 continue;
@@ -109,9 +109,9 @@ impl World {
         any
     }
 
-    /// Polkit has decided.
+    /// Completes a polkit authentication.
     pub(crate) fn complete_polkit(&mut self, (id, ticket, serial): (u64, Ticket, u32)) {
-        trace!(self, "polkit decides on {id}");
+        trace!(self, "polkit decides about client {id}");
         self.drive(id, |served, now| {
             let ledger = &mut served.client.borrow_mut().ledger;
             let result = match ledger.kind_of(serial) {
@@ -141,12 +141,15 @@ impl World {
             claim!(
                 client.ledger.session.is_authenticated && client.handshake == 0,
                 "DM-1003",
-                "client {} is authenticated without a proof",
+                "client {} is authenticated without a valid login",
                 client.id
             );
         }
         if let Some(reason) = closing {
-            trace!(self, "{id} is closed: {reason}, {:?}", served.expired);
+            trace!(
+                self,
+                "client {id} is closed: {reason}, {:?}", served.expired
+            );
             self.check_end(&served, &reason);
             return self.close(id, served);
         }
@@ -203,7 +206,7 @@ impl World {
         }));
         let exchange = &mut served.connection.auth_mut().exchange;
         let progress = request.step.by_sasl(exchange, &shared.sasl, &nonce);
-        let result = AuthResult::from(progress.expect("it is no step of polkit"));
+        let result = AuthResult::from(progress.expect("a step of SASL"));
         served.client.borrow_mut().ledger.complete(request.serial);
         served
             .connection
@@ -247,7 +250,7 @@ impl World {
     fn record_progress(&mut self, id: u64, served: &mut ServedClient, change: ProgressChange) {
         match change {
             // In the simulator a waiting client has no connection yet.
-            ProgressChange::Spoke => panic!("{id} does not wait"),
+            ProgressChange::Spoke => panic!("client {id} does not wait"),
             ProgressChange::Advanced { waits_for_daemon } => {
                 let clients = &mut self.admission.clients;
                 clients.progressed(self.now, id, waits_for_daemon);
@@ -287,7 +290,7 @@ impl World {
         let session = served.calls.close();
         if let Some(session) = session.filter(|session| session.may_block()) {
             let shared = &mut *self.shared.borrow_mut();
-            // Without a worker it is dropped here.
+            // Without a worker the session is dropped here.
             let job = Job::Close(session);
             shared
                 .pool
@@ -303,7 +306,7 @@ impl World {
         self.stop_if_over();
     }
 
-    /// Checks that a client is closed for a reason.
+    /// Checks that the reason to close a client is valid.
     fn check_end(&mut self, served: &ServedClient, reason: &CloseReason) {
         let (client, shared) = (served.client.borrow(), &mut *self.shared.borrow_mut());
         let (id, ledger, counts) = (client.id, &client.ledger, &mut shared.counts);
@@ -318,7 +321,7 @@ impl World {
                 claim!(
                     !client.is_cooperative || !ledger.keepalive.sends_pings(),
                     "DM-905",
-                    "client {id} answers every ping, and is taken for dead"
+                    "client {id} is closed by keepalive although it answers every ping"
                 );
             }
             (CloseReason::Over, Some(Expiry::Anonymous)) => {
@@ -326,7 +329,7 @@ impl World {
                 claim!(
                     served.is_anonymous,
                     "DM-603",
-                    "client {id} has authenticated"
+                    "client {id} is closed as anonymous although it is authenticated"
                 );
                 ledger.keepalive.check_anonymous(id);
             }
@@ -339,7 +342,7 @@ impl World {
                 claim!(
                     ledger.exceeds_max_tx_bytes(unsent),
                     "DM-812",
-                    "client {id} may leave {unsent} bytes unread"
+                    "client {id} is closed with only {unsent} bytes unread"
                 );
             }
             (CloseReason::Over, None) if ledger.has_violation => {}
@@ -349,13 +352,13 @@ impl World {
                 claim!(
                     session.has_ended || ledger.input_ended || keepalive.is_draining,
                     "DM-809",
-                    "client {id} has not ended the session"
+                    "client {id} is closed although its session has not ended"
                 );
                 let is_half_closed = !session.has_ended && !keepalive.is_draining;
                 claim!(
                     !is_half_closed || client.to_server.is_empty(),
                     "DM-809",
-                    "client {id}: {} bytes before its end are not read",
+                    "client {id}: {} bytes before the half-close are not read",
                     client.to_server.len()
                 );
                 let is_denied = matches!(reason, CloseReason::Denied);
@@ -366,7 +369,7 @@ impl World {
             (CloseReason::PeerGone, _) => {
                 counts.peer_gone += 1;
                 let is_gone = client.is_disconnected || client.is_broken;
-                claim!(is_gone, "DM-807", "client {id} is there");
+                claim!(is_gone, "DM-807", "client {id} is connected");
             }
             (CloseReason::Failed(_), _) => counts.resets += 1,
         }
@@ -374,7 +377,7 @@ impl World {
 }
 
 impl ServedClient {
-    /// Shows the ledger what the session has put out.
+    /// Lets the ledger read the output of the session.
     fn read_output(&self) {
         let output = self.connection.session().output();
         self.client.borrow_mut().ledger.read_output(output);

@@ -1,11 +1,11 @@
-//! How time passes, and what of it is the loop's own.
+//! The virtual clock, and the timeouts of the loop.
 
 use crate::world::{World, trace};
 use eventry::Time;
 use std::time::Duration;
 
 impl World {
-    /// The clock goes on: to the next deadline, not so far, or beyond.
+    /// Advances the clock to the next deadline, to an earlier or to a later time.
     pub(crate) fn advance_clock(&mut self) {
         let next = self.next_time();
         let random = self
@@ -19,7 +19,7 @@ impl World {
         self.advance(to);
     }
 
-    /// When something is due next.
+    /// Returns the time of the next deadline.
     pub(crate) fn next_time(&self) -> Option<Time> {
         let suspended_until = self.suspended_until.into_iter().flatten();
         suspended_until
@@ -46,7 +46,7 @@ impl World {
         }
     }
 
-    /// Gives free slots to waiting clients if that is due; returns `true` if it was.
+    /// Admits waiting clients if that is due; returns `true` if it was.
     pub(crate) fn admit_in_time(&mut self) -> bool {
         let is_due = self.admit_at.is_some_and(|at| at <= self.now);
         if is_due {

@@ -1,4 +1,4 @@
-//! WorkerLimits without threads: when one begins, takes a job or ends is the scheduler's choice.
+//! A model of the worker pool without threads. The simulator decides when a worker starts, takes a job and ends.
 
 use crate::claims::claim;
 use eventry::Time;
@@ -19,11 +19,11 @@ pub(crate) enum Job {
         serial: u32,
         call: PreparedCall,
     },
-    /// Drops the hypervisor session of a client.
+    /// A job that drops the hypervisor session of a client.
     Close(Arc<dyn HypervisorSession>),
 }
 
-/// A call that is over and not answered.
+/// A completed call without its reply.
 pub(crate) struct Completed {
     pub(crate) client: u64,
     pub(crate) ticket: Ticket,
@@ -31,20 +31,20 @@ pub(crate) struct Completed {
     pub(crate) outcome: CallOutcome,
 }
 
-/// One worker: what it is, and what it runs.
+/// One worker.
 struct Thread {
     kind: WorkerKind,
     runs: Option<(u64, Job)>,
-    /// It looks for a job next; otherwise it sleeps until it is told of one.
+    /// The worker takes a job in its next step; otherwise it sleeps until it is woken.
     is_awake: bool,
 }
 
-/// What the system has of threads.
+/// The threads that the system provides.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThreadSupply {
-    /// No more than so many at a time.
+    /// The largest number of threads at a time.
     pub(crate) max: usize,
-    /// One attempt of so many fails, if any.
+    /// One start in this many fails; `None` if none fails.
     pub(crate) failure_rate: Option<usize>,
 }
 
@@ -55,19 +55,19 @@ impl ThreadSupply {
     };
 }
 
-/// The pool's plan, its workers, and a list of jobs beside it.
+/// The scheduler of the pool, its workers, and a separate list of the jobs.
 pub(crate) struct PoolModel {
     scheduler: Scheduler<(u64, Job)>,
     limits: WorkerLimits,
     threads: Vec<Thread>,
-    /// Every job that was taken and has not begun, in this order.
+    /// The submitted jobs that have not begun, oldest first.
     waiting: Vec<(u64, JobPriority)>,
     next_job: u64,
     pub(crate) supply: ThreadSupply,
-    /// A worker could not be started since that was last looked at.
+    /// The last attempt to start workers failed.
     start_failed: bool,
     pub(crate) completed: Vec<Completed>,
-    /// Calls that were handed in and not taken back.
+    /// The number of calls that are submitted and not taken back.
     pub(crate) in_flight: usize,
     pub(crate) max_running: usize,
 }
@@ -88,7 +88,7 @@ impl PoolModel {
         }
     }
 
-    /// Hands a job in; whether it was taken.
+    /// Submits a job; returns `true` if the pool takes it.
     pub(crate) fn submit(&mut self, job_priority: JobPriority, job: Job, rng: &mut Rng) -> bool {
         self.next_job += 1;
         let (number, is_call) = (self.next_job, matches!(job, Job::Call { .. }));
@@ -103,7 +103,7 @@ impl PoolModel {
         let is_taken = match submitted {
             Ok(()) => true,
             Err(SubmitError::NoWorker(..)) => false,
-            Err(SubmitError::Stopped(_)) => panic!("DM-706: nobody has stopped the pool"),
+            Err(SubmitError::Stopped(_)) => panic!("DM-706: the pool was not stopped"),
         };
         if is_taken {
             self.waiting.push((number, job_priority));
@@ -114,8 +114,8 @@ impl PoolModel {
         is_taken
     }
 
-    /// Tells sleeping workers of a job, as the pool does: one of those who take any, and one of those who take
-    /// only what is urgent.
+    /// Wakes sleeping workers for a job, as the pool does: one ordinary worker, and for a high-priority job one priority
+    /// worker.
     fn wake(&mut self, job_priority: JobPriority, rng: &mut Rng) {
         for (kind, wakes) in [
             (WorkerKind::Ordinary, true),
@@ -149,7 +149,7 @@ impl PoolModel {
         self.check();
     }
 
-    /// Lets one worker do its next step; whether there is one that does anything.
+    /// Runs the next step of one worker; returns `false` if all of them sleep.
     pub(crate) fn step(&mut self, rng: &mut Rng, now: Time) -> bool {
         let mut runnable = (0..self.threads.len()).filter(|at| {
             let thread = &self.threads[*at];
@@ -159,9 +159,7 @@ impl PoolModel {
         if count == 0 {
             return false;
         }
-        let at = runnable
-            .nth(rng.below(count))
-            .expect("so many are runnable");
+        let at = runnable.nth(rng.below(count)).expect("a runnable worker");
         let kind = self.threads[at].kind;
         if let Some((_, job)) = self.threads[at].runs.take() {
             self.finish(job, now);
@@ -203,7 +201,7 @@ impl PoolModel {
         }
     }
 
-    /// Takes the calls that are over, those of one client together.
+    /// Takes the completed calls, sorted by client.
     pub(crate) fn take_completed(&mut self) -> Vec<Completed> {
         let mut completed = std::mem::take(&mut self.completed);
         self.in_flight -= completed.len();
@@ -211,7 +209,7 @@ impl PoolModel {
         completed
     }
 
-    /// The job that is taken is the oldest that may be, and runs for the first time.
+    /// Checks that a worker takes the oldest job that it may take.
     fn check_order(&mut self, number: u64, kind: WorkerKind) {
         let mut waiting = self.waiting.iter();
         let oldest = waiting.find(|(_, job_priority)| {
@@ -220,7 +218,7 @@ impl PoolModel {
         claim!(
             oldest.is_some_and(|(oldest, _)| *oldest == number),
             "DM-701",
-            "{kind:?} takes job {number}, and the oldest that it may is {oldest:?}"
+            "{kind:?} takes job {number}, the oldest that it may take is {oldest:?}"
         );
         self.waiting.retain(|(waiting, _)| *waiting != number);
     }
@@ -246,7 +244,7 @@ impl PoolModel {
                 stats.queued
             ) == (ordinary, priority, running, self.waiting.len()),
             "DM-701",
-            "{stats:?}, but there are {ordinary} and {priority} workers, {running} jobs run, {:?} wait",
+            "{stats:?} differs from {ordinary} ordinary and {priority} priority workers, {running} running jobs, waiting jobs {:?}",
             self.waiting
         );
         let free =
@@ -254,7 +252,7 @@ impl PoolModel {
         claim!(
             self.waiting.len() <= free || ordinary >= self.limits.max.get() || self.start_failed,
             "DM-702",
-            "{} jobs wait, {free} of {ordinary} workers are free, there may be {}",
+            "{} jobs wait, {free} of {ordinary} workers are free, the limit is {}",
             self.waiting.len(),
             self.limits.max
         );
@@ -265,37 +263,37 @@ impl PoolModel {
             claim!(
                 self.threads.iter().any(takes),
                 "DM-702",
-                "a job waits, and there is no worker who could take it"
+                "a job waits without a worker that may take it"
             );
         }
     }
 
-    /// Nothing moves any more: no more workers are left than may be, and nothing waits.
+    /// Checks that an idle pool has no waiting job, and no more workers than its limits allow.
     pub(crate) fn check_limits(&self) {
         let ordinary = self.count(|thread| thread.kind == WorkerKind::Ordinary);
         let priority = self.threads.len() - ordinary;
         claim!(
             ordinary <= self.limits.max.get() && priority <= self.limits.priority,
             "DM-703",
-            "{ordinary} and {priority} workers are left, of {:?}",
+            "{ordinary} ordinary and {priority} priority workers are left, the limits are {:?}",
             self.limits
         );
         claim!(
             self.waiting.is_empty() && self.in_flight == 0,
             "DM-702",
-            "{:?} wait and {} calls are not over, though nothing moves",
+            "jobs {:?} wait and {} calls are incomplete in an idle pool",
             self.waiting,
             self.in_flight
         );
     }
 
-    /// Ends the pool, as the daemon does when it is over; returns how many jobs that drops.
+    /// Stops the pool, as the daemon does at its end; returns the number of dropped jobs.
     pub(crate) fn stop(&mut self, rng: &mut Rng, now: Time) -> usize {
         let dropped = self.scheduler.stop();
         claim!(
             dropped.len() == self.waiting.len(),
             "DM-706",
-            "{} jobs are dropped, {} wait",
+            "{} jobs are dropped, {} were waiting",
             dropped.len(),
             self.waiting.len()
         );

@@ -1,4 +1,4 @@
-//! One world: a daemon's decisions, its clients, and a scheduler that picks what happens next.
+//! One world: the decisions of a daemon, its clients, and a scheduler that chooses the next step at random.
 
 use crate::client::{Behaviour, Client};
 use crate::driver::{ExecutedCalls, Hypervisor};
@@ -28,24 +28,24 @@ pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) config: Config,
     pub(crate) services: [Service; 4],
-    /// Who waits to be accepted on each.
+    /// The clients in the queue of each listening socket.
     pub(crate) backlog: [VecDeque<usize>; 4],
-    /// Until when a service rests that is out of descriptors.
+    /// The end of the pause of each service that is out of descriptors.
     pub(crate) suspended_until: [Option<Time>; 4],
     pub(crate) admission: Admission,
-    /// Who is accepted and waits for a place, by service and client.
+    /// The accepted clients that wait for a slot, with the indexes of service and client.
     pub(crate) waiting: BTreeMap<u64, (usize, usize)>,
-    /// When free slots are to be given to waiting clients.
+    /// The time at which waiting clients are admitted to free slots.
     pub(crate) admit_at: Option<Time>,
     pub(crate) deadlines: DeadlineQueue,
-    /// When the loop's one timer for clients fires.
+    /// The time of the loop's timeout for the deadlines of clients.
     pub(crate) timer: Option<Time>,
     pub(crate) clients: Vec<ClientCell>,
-    /// Those that will connect.
+    /// The number of clients that will connect.
     unconnected: usize,
     pub(crate) served: BTreeMap<u64, ServedClient>,
     pub(crate) last_client: u64,
-    /// What polkit was asked.
+    /// The polkit authentications that are not decided: client, ticket and serial.
     pub(crate) polkit_requests: Vec<(u64, Ticket, u32)>,
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) executed: ExecutedCalls,
@@ -53,15 +53,15 @@ pub(crate) struct World {
     pub(crate) grace: Duration,
     pub(crate) grace_until: Option<Time>,
     pub(crate) is_stopped: bool,
-    /// One step of so many lets time pass.
+    /// One step in this many advances the clock.
     steps_per_advance: usize,
-    /// How often workers get on, in tenths.
+    /// The probability of a step of the workers, in tenths.
     worker_rate: usize,
     has_faults: bool,
     pub(crate) trace: Option<Vec<String>>,
 }
 
-/// A client that is served.
+/// A client that has a connection.
 pub(crate) struct ServedClient {
     pub(crate) client_index: usize,
     pub(crate) client: ClientCell,
@@ -72,12 +72,12 @@ pub(crate) struct ServedClient {
     /// The limit that the client has exceeded.
     pub(crate) expired: Option<Expiry>,
     pub(crate) is_anonymous: bool,
-    /// It has not authenticated nor, where it need not, made a call.
+    /// The client has not authenticated nor, where that is not required, made a call.
     pub(crate) is_unidentified: bool,
     pub(crate) peer: Peer,
 }
 
-/// Notes a step, if somebody wants to read it.
+/// Records a step, if the steps are printed.
 macro_rules! trace {
     ($world:expr, $($text:tt)+) => {
         if let Some(trace) = &mut $world.trace {
@@ -142,7 +142,7 @@ impl World {
         }
     }
 
-    /// Lives, and ends; what was met on the way.
+    /// Runs the world to its end; returns the counts of situations.
     pub(crate) fn run(&mut self) -> Situations {
         trace!(self, "{:?}", self.config);
         trace!(self, "{:?}", self.services);
@@ -185,13 +185,13 @@ impl World {
         }
     }
 
-    /// Lets one worker do its next step; returns `false` if no worker has anything to do.
+    /// Runs the next step of one worker; returns `false` if all of them sleep.
     pub(crate) fn step_worker(&mut self) -> bool {
         let shared = &mut *self.shared.borrow_mut();
         shared.pool.step(&mut shared.rng, self.now)
     }
 
-    /// A client comes to a service.
+    /// Connects a new client to a random service.
     fn connect(&mut self) {
         if self.unconnected == 0 {
             return;
@@ -228,7 +228,10 @@ impl World {
     }
 
     fn driver_hostname(&self) -> Vec<u8> {
-        let connection = self.driver.open("test:///default").expect("it is there");
+        let connection = self
+            .driver
+            .open("test:///default")
+            .expect("the hypervisor exists");
         connection.hostname().into_bytes()
     }
 
@@ -238,7 +241,7 @@ impl World {
         }
         let mut client_index = self.rng.below(self.clients.len());
         if self.clients[client_index].borrow().is_disconnected {
-            // Somebody else, who is more likely to be there.
+            // A second draw makes a connected client more likely.
             client_index = self.rng.below(self.clients.len());
         }
         let mut client = self.clients[client_index].borrow_mut();
@@ -248,14 +251,10 @@ impl World {
         }
         let sent = client.to_server.len() - before;
         drop(client);
-        trace!(
-            self,
-            "client {} acts, {sent} bytes are on their way",
-            client_index + 1
-        );
+        trace!(self, "client {} sends {sent} bytes", client_index + 1);
     }
 
-    /// The user makes up their mind.
+    /// Decides a random polkit authentication.
     fn answer_polkit(&mut self) {
         if !self.polkit_requests.is_empty() {
             let index = self.rng.below(self.polkit_requests.len());
