@@ -149,7 +149,7 @@ impl Daemon {
     }
 
     /// Starts a daemon with a closed standard output, and does not wait until it serves.
-    pub fn start_unheard() -> Daemon {
+    pub fn start_without_stdout() -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let mut process = Process::start(&mut serving_in(&run_dir_in(&dir)));
         drop(process.0.stdout.take());
@@ -210,7 +210,7 @@ impl Daemon {
 
     /// Returns the number of open descriptors after the daemon has handled all earlier events, including two new clients:
     /// when the second one is accepted, the turn that answered the first one is over.
-    pub fn settled_descriptors(&self) -> usize {
+    pub fn idle_descriptors(&self) -> usize {
         let mut probes: Vec<RawClient> = Vec::new();
         for _ in 0..2 {
             let mut probe = self.connect();
@@ -302,7 +302,7 @@ impl Drop for Process {
 }
 
 /// Runs a program that ends by itself.
-pub fn started_to_end(command: &mut Command) -> Exit {
+pub fn run_to_end(command: &mut Command) -> Exit {
     Process::start(command).wait()
 }
 

@@ -2,7 +2,7 @@
 
 /// Implements methods that call the same method of `self.inner`.
 #[macro_export]
-macro_rules! pass_on {
+macro_rules! delegate {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
         fn $name(&self $(, $argument: $type)*) -> $result {
             self.inner.$name($($argument),*)
@@ -12,9 +12,9 @@ macro_rules! pass_on {
 
 /// Implements in the same way the methods that no test driver changes. `Domain` and `DriverError` must be in scope.
 #[macro_export]
-macro_rules! pass_on_the_rest {
+macro_rules! delegate_rest {
     () => {
-        $crate::pass_on! {
+        $crate::delegate! {
             kind() -> String;
             library_version() -> u64;
             uri() -> String;

@@ -45,7 +45,7 @@ impl InProcess {
     }
 
     /// Returns `true` if the daemon does not end within 200 ms, which is much longer than an end takes.
-    pub fn goes_on(&self) -> bool {
+    pub fn keeps_running(&self) -> bool {
         let moment = Duration::from_millis(200);
         matches!(
             self.ended.recv_timeout(moment),

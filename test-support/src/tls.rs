@@ -130,7 +130,7 @@ impl Stream for Tls {
 }
 
 /// Reads the byte by which the server confirms the certificate, and returns the client.
-pub fn let_in(stream: Tls) -> RawClient<Tls> {
+pub fn handshake(stream: Tls) -> RawClient<Tls> {
     let mut client = RawClient::over(stream);
     let mut welcome = [0];
     client.stream.read_exact(&mut welcome).unwrap();

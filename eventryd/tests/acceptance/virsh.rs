@@ -179,13 +179,13 @@ fn thousand_sessions_leak_no_descriptor_and_no_memory() {
     for _ in 0..20 {
         assert!(list_all(&daemon).status.success());
     }
-    let (descriptors, memory) = (daemon.settled_descriptors(), daemon.resident_kib());
+    let (descriptors, memory) = (daemon.idle_descriptors(), daemon.resident_kib());
     for _ in 0..1000 {
         assert!(list_all(&daemon).status.success());
     }
     let grown = daemon.resident_kib().saturating_sub(memory);
     println!("descriptors {descriptors}, resident {memory} KiB, grown by {grown} KiB");
-    assert_eq!(daemon.settled_descriptors(), descriptors);
+    assert_eq!(daemon.idle_descriptors(), descriptors);
     assert!(grown <= 16, "{grown} KiB more after 1,000 clients");
     assert_eq!(daemon.stop().left_behind, [""; 0]);
 }

@@ -8,10 +8,10 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use test_support::client::RawClient;
-use test_support::daemon::{Daemon, Exit, eventryd, started_to_end};
+use test_support::daemon::{Daemon, Exit, eventryd, run_to_end};
 use test_support::rpc::GET_HOSTNAME;
 use test_support::timeout::wait_until;
-use test_support::tls::{Tls, Version, client_config, committed_files, let_in, lines_naming};
+use test_support::tls::{Tls, Version, client_config, committed_files, handshake, lines_naming};
 
 /// The daemon, with a socket as its descriptors from 3 on, once for each name.
 fn passed(socket: OwnedFd, names: &str, run_dir: &Path, options: &[&str]) -> Command {
@@ -43,7 +43,7 @@ fn passed(socket: OwnedFd, names: &str, run_dir: &Path, options: &[&str]) -> Com
 
 fn refused(socket: OwnedFd, names: &str, options: &[&str]) -> Exit {
     let dir = tempfile::tempdir().unwrap();
-    started_to_end(&mut passed(socket, names, dir.path(), options))
+    run_to_end(&mut passed(socket, names, dir.path(), options))
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn passed_tls_socket_is_served_without_listen_tls() {
         let config = client_config(&committed_files(), Version::Tls13, true);
         Tls::over(TcpStream::connect(address).unwrap(), config)
     };
-    let_in(connect()).open();
+    handshake(connect()).open();
 
     fs::write(&file, lines + "tls_allowed_dn_list = []\n").unwrap();
     daemon.signal(rustix::process::Signal::HUP);

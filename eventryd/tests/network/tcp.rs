@@ -108,10 +108,10 @@ fn client_without_a_free_descriptor_is_served_later() {
 fn a_flood_of_connections_over_tcp_leaves_nothing_behind() {
     let daemon = start_with_tcp();
     daemon.connect().open();
-    let before = daemon.settled_descriptors();
+    let before = daemon.idle_descriptors();
     for _ in 0..300 {
         let client = RawClient::connect_tcp(daemon.addresses("TCP")[0]);
         drop(client);
     }
-    wait_until("all are gone", || daemon.settled_descriptors() == before);
+    wait_until("all are gone", || daemon.idle_descriptors() == before);
 }

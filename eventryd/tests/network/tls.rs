@@ -13,7 +13,7 @@ use test_support::daemon::Daemon;
 use test_support::rpc::{CONNECT_OPEN, GET_HOSTNAME, message, open_arguments};
 use test_support::timeout::wait_until;
 use test_support::tls::{
-    Tls, Version, client_config, committed_files, let_in, lines_naming, server_name,
+    Tls, Version, client_config, committed_files, handshake, lines_naming, server_name,
 };
 
 /// The files of the tree, in a directory where they can be changed, and the lines that name them.
@@ -50,7 +50,7 @@ fn start() -> Daemon {
 /// Connects, and waits for the byte that says so.
 fn connect_to(address: SocketAddr, version: Version) -> RawClient<Tls> {
     let config = client_config(&committed_files(), version, true);
-    let_in(Tls::over(TcpStream::connect(address).unwrap(), config))
+    handshake(Tls::over(TcpStream::connect(address).unwrap(), config))
 }
 
 fn connect(daemon: &Daemon) -> RawClient<Tls> {
@@ -228,12 +228,12 @@ fn disconnect_at_any_handshake_byte_leaves_nothing() {
     let mut hello = Vec::new();
     connection.write_tls(&mut hello).unwrap();
     connect(&daemon).open();
-    let before = daemon.settled_descriptors();
+    let before = daemon.idle_descriptors();
     for end in 0..=hello.len() {
         let mut stream = tls_port(&daemon);
         stream.write_all(&hello[..end]).unwrap();
     }
-    wait_until("all are gone", || daemon.settled_descriptors() == before);
+    wait_until("all are gone", || daemon.idle_descriptors() == before);
 }
 
 /// Keys and certificates that do not do change nothing; those that do are for clients to come.
@@ -334,7 +334,7 @@ fn an_idle_client_over_tls_costs_at_most_ten_kib() {
     let warm: Vec<_> = (0..50).map(|_| connect(&daemon)).collect();
     let before = daemon.resident_kib();
     let clients: Vec<_> = (0..200).map(|_| connect(&daemon)).collect();
-    daemon.settled_descriptors();
+    daemon.idle_descriptors();
     let grown = daemon.resident_kib() - before;
     println!("{grown} KiB for {} idle clients", clients.len());
     assert!(grown <= 10 * clients.len() as u64, "{grown} KiB");

@@ -170,7 +170,7 @@ fn a_directory_that_cannot_be_made_is_a_clear_error() {
 
 #[test]
 fn daemon_serves_when_its_output_is_not_read() {
-    let daemon = Daemon::start_unheard();
+    let daemon = Daemon::start_without_stdout();
     wait_until("the socket is there", || daemon.socket().exists());
     daemon.connect().open();
 }
@@ -189,12 +189,12 @@ fn a_peer_that_vanishes_at_any_byte_leaves_nothing_behind() {
     let bytes = session_bytes();
     // The first client's memory and descriptors are not a leak.
     daemon.connect().open();
-    let before = daemon.settled_descriptors();
+    let before = daemon.idle_descriptors();
     for end in 0..=bytes.len() {
         let mut client = daemon.connect();
         client.stream.write_all(&bytes[..end]).unwrap();
     }
-    assert_eq!(daemon.settled_descriptors(), before);
+    assert_eq!(daemon.idle_descriptors(), before);
     let log = daemon.stop();
     assert_eq!(log.status, Some(0), "{}", log.log);
 }
@@ -221,7 +221,7 @@ fn one_byte_at_a_time_and_all_in_one_write_are_answered_alike() {
 fn a_bad_length_closes_the_connection_with_one_log_line() {
     let daemon = Daemon::start();
     daemon.connect().open();
-    let before = daemon.settled_descriptors();
+    let before = daemon.idle_descriptors();
     let resident = daemon.resident_kib();
     let lengths: [u32; 6] = [0, 3, 4, 27, 33_554_437, u32::MAX];
     for length in lengths {
@@ -231,7 +231,7 @@ fn a_bad_length_closes_the_connection_with_one_log_line() {
         client.stream.write_all(&bytes).unwrap();
         assert!(client.is_closed(), "length {length}");
     }
-    assert_eq!(daemon.settled_descriptors(), before);
+    assert_eq!(daemon.idle_descriptors(), before);
     assert!(
         daemon.resident_kib() < resident + 1024,
         "something was allocated"
@@ -265,7 +265,7 @@ fn an_announced_length_allocates_nothing() {
             client
         })
         .collect();
-    daemon.settled_descriptors();
+    daemon.idle_descriptors();
     let grown = virtual_kib().saturating_sub(before);
     assert!(
         grown < 32 * 1024,

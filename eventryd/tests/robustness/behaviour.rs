@@ -87,7 +87,7 @@ fn disconnect_in_any_phase_leaves_nothing() {
     let served = Served::start("");
     for transport in TRANSPORTS {
         served.open(transport);
-        let before = served.daemon.settled_descriptors();
+        let before = served.daemon.idle_descriptors();
         let mut open = message(CONNECT_OPEN, 1, &open_arguments());
         open.extend(hostname_call(2));
         for end in (0..=open.len()).step_by(3) {
@@ -102,7 +102,7 @@ fn disconnect_in_any_phase_leaves_nothing() {
                 .unwrap();
         }
         wait_until("all are gone", || {
-            served.daemon.settled_descriptors() == before
+            served.daemon.idle_descriptors() == before
         });
     }
 }

@@ -3,7 +3,7 @@
 use eventry::Time;
 use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use test_support::{pass_on, pass_on_the_rest};
+use test_support::{delegate, delegate_rest};
 
 /// The in-memory hypervisor, but that the question for its hostname is answered when the test says so.
 pub(crate) struct BlockingDriver {
@@ -69,12 +69,12 @@ impl HypervisorSession for Blocking {
         panic!("this panic is the test's")
     }
 
-    pass_on! {
+    delegate! {
         domain_by_name(name: &[u8]) -> Result<Domain, DriverError>;
         info(domain: &Domain, now: Time) -> Result<DomainInfo, DriverError>;
         suspend(domain: &Domain) -> Result<(), DriverError>;
         destroy(domain: &Domain) -> Result<(), DriverError>;
     }
 
-    pass_on_the_rest!();
+    delegate_rest!();
 }

@@ -218,7 +218,7 @@ fn a_stop_waits_for_the_call_of_a_client_that_is_gone() {
     let blocked = slow.blocked();
     drop(client);
     slow.request_stop();
-    assert!(slow.daemon.goes_on());
+    assert!(slow.daemon.keeps_running());
     drop(blocked);
     slow.wait().unwrap();
 }

@@ -3,7 +3,7 @@
 use eventry::Time;
 use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use std::sync::{Arc, Mutex};
-use test_support::{pass_on, pass_on_the_rest};
+use test_support::{delegate, delegate_rest};
 
 /// The domain names of the executed calls. Each name belongs to one call of one client.
 pub(crate) type ExecutedCalls = Arc<Mutex<Vec<String>>>;
@@ -80,10 +80,10 @@ impl HypervisorSession for Recorder {
         self.inner.destroy(domain)
     }
 
-    pass_on! {
+    delegate! {
         version() -> u64;
         hostname() -> String;
     }
 
-    pass_on_the_rest!();
+    delegate_rest!();
 }

@@ -91,14 +91,14 @@ struct Run {
 }
 
 impl Run {
-    fn goes_on(&self) -> bool {
+    fn is_active(&self) -> bool {
         self.begun.elapsed() < self.length && !self.has_failed.load(Ordering::Relaxed)
     }
 
     /// Waits, but not beyond the end.
     fn pause(&self, milliseconds: usize) {
         let end = Instant::now() + Duration::from_millis(milliseconds as u64);
-        while self.goes_on() && Instant::now() < end {
+        while self.is_active() && Instant::now() < end {
             let left = end.saturating_duration_since(Instant::now());
             thread::sleep(left.min(Duration::from_millis(100)));
         }
@@ -158,7 +158,7 @@ fn mix(target: &Target, rng: &mut Rng, length: Duration) -> String {
         begin(scope, &run, rng, |rng, run| {
             operator::meddles(target, rng, run);
         });
-        while run.goes_on() {
+        while run.is_active() {
             run.pause(60_000);
             let seconds = run.begun.elapsed().as_secs();
             println!("soak: {seconds:5} s: {}; {}", target.read(), run.summary());
@@ -190,7 +190,7 @@ fn harm(target: &Target, number: usize, rng: &mut Rng, run: &Run) {
     order.rotate_left(number * ATTACKS.len() / HOSTILE);
     loop {
         for kind in &order {
-            if !run.goes_on() {
+            if !run.is_active() {
                 return;
             }
             // It may be cut off at any point.

@@ -7,7 +7,7 @@ use crate::{Rng, Run};
 /// leaves everything as it was. Not both at once: a daemon that is told to serve no more clients than it has
 /// descriptors for, while it has none, would do so.
 pub(crate) fn meddles(target: &Target, rng: &mut Rng, run: &Run) {
-    while run.goes_on() {
+    while run.is_active() {
         let more = match rng.below(4) {
             0 => "max_clients = many\n".to_owned(),
             1 => format!("max_client_requests = {}\n", 1 + rng.below(8)),

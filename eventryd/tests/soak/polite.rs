@@ -12,7 +12,7 @@ use test_support::sasl::log_in;
 
 /// Comes again and again for a short session.
 pub(crate) fn comes_and_goes(target: &Target, service: Service, rng: &mut Rng, run: &Run) {
-    while run.goes_on() {
+    while run.is_active() {
         let mut client = Client::connect(target, service);
         for _ in 0..rng.below(5) {
             client.ask(GET_HOSTNAME, &[]);
@@ -27,7 +27,7 @@ pub(crate) fn comes_and_goes(target: &Target, service: Service, rng: &mut Rng, r
 pub(crate) fn stays(target: &Target, service: Service, rng: &mut Rng, run: &Run) {
     let mut client = Client::connect(target, service);
     client.ask(SUPPORTS_FEATURE, &FEATURE_KEEPALIVE);
-    while run.goes_on() {
+    while run.is_active() {
         if rng.one_in(50) {
             let (header, _) = client.raw.read_message().expect("a ping");
             assert_eq!(header, PING);
