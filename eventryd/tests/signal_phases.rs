@@ -17,60 +17,64 @@ use test_support::timeout::{TIMEOUT, wait_until};
 
 /// What happened to a daemon.
 #[derive(Default)]
-struct Seen {
+struct Counts {
     reloads: AtomicU32,
     stops: AtomicU32,
     starts: AtomicU32,
 }
 
-impl Seen {
-    fn count(what: &AtomicU32) {
+impl Counts {
+    fn add(what: &AtomicU32) {
         what.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn counts(&self) -> [u32; 3] {
+    fn values(&self) -> [u32; 3] {
         [&self.starts, &self.reloads, &self.stops].map(|count| count.load(Ordering::SeqCst))
     }
 }
 
 struct Running {
-    seen: Arc<Seen>,
+    counts: Arc<Counts>,
     initialising: Receiver<()>,
-    go_on: Sender<()>,
+    resume: Sender<()>,
     ready: Receiver<Ready>,
     ended: Receiver<Result<(), DaemonError>>,
 }
 
 /// A daemon whose signals were caught before; its driver waits to be told.
 fn start(config: &Config, signals: Signals) -> Running {
-    let seen = Arc::new(Seen::default());
-    let (tell, initialising) = channel();
-    let (go_on, gate) = channel::<()>();
-    let (tell_ready, ready) = channel();
-    let (tell_end, ended) = channel();
-    let (reload, stop, begin) = (Arc::clone(&seen), Arc::clone(&seen), Arc::clone(&seen));
+    let counts = Arc::new(Counts::default());
+    let (initialising_sender, initialising) = channel();
+    let (resume, gate) = channel::<()>();
+    let (ready_sender, ready) = channel();
+    let (end_sender, ended) = channel();
+    let (reload, stop, begin) = (
+        Arc::clone(&counts),
+        Arc::clone(&counts),
+        Arc::clone(&counts),
+    );
     let process = ProcessHooks {
         signals,
-        on_reload: Box::new(move |_| Seen::count(&reload.reloads)),
-        on_stop: Box::new(move || Seen::count(&stop.stops)),
+        on_reload: Box::new(move |_| Counts::add(&reload.reloads)),
+        on_stop: Box::new(move || Counts::add(&stop.stops)),
     };
     let config = config.clone();
     thread::spawn(move || {
         let initialise = move || {
-            tell.send(()).unwrap();
+            initialising_sender.send(()).unwrap();
             let _ = gate.recv();
             Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>)
         };
         let on_ready = move |ready| {
-            Seen::count(&begin.starts);
-            tell_ready.send(ready).unwrap();
+            Counts::add(&begin.starts);
+            ready_sender.send(ready).unwrap();
         };
-        let _ = tell_end.send(run_process(&config, process, initialise, on_ready));
+        let _ = end_sender.send(run_process(&config, process, initialise, on_ready));
     });
     Running {
-        seen,
+        counts,
         initialising,
-        go_on,
+        resume,
         ready,
         ended,
     }
@@ -97,28 +101,28 @@ fn a_signal_at_any_phase_is_heeded_once_and_leaves_nothing() {
     let signals = Signals::catch().unwrap();
     raise(Signal::HUP);
     let daemon = start(&config, signals);
-    daemon.go_on.send(()).unwrap();
+    daemon.resume.send(()).unwrap();
     daemon.ready.recv_timeout(TIMEOUT).unwrap();
     wait_until("the early SIGHUP is heeded", || {
-        daemon.seen.counts() == [1, 1, 0]
+        daemon.counts.values() == [1, 1, 0]
     });
     // When it serves.
     raise(Signal::HUP);
-    wait_until("SIGHUP is heeded", || daemon.seen.counts() == [1, 2, 0]);
+    wait_until("SIGHUP is heeded", || daemon.counts.values() == [1, 2, 0]);
     let mut client = RawClient::connect(&config.socket_path());
     client.open();
     raise(Signal::TERM);
     daemon.wait();
-    assert_eq!(daemon.seen.counts(), [1, 2, 1]);
+    assert_eq!(daemon.counts.values(), [1, 2, 1]);
     assert!(client.is_closed() && is_empty());
 
     let signals = Signals::catch().unwrap();
     raise(Signal::TERM);
     let daemon = start(&config, signals);
-    daemon.go_on.send(()).unwrap();
+    daemon.resume.send(()).unwrap();
     daemon.wait();
     // It may have served for a moment; but it has stopped, once.
-    assert_eq!(daemon.seen.counts()[1..], [0, 1]);
+    assert_eq!(daemon.counts.values()[1..], [0, 1]);
     assert!(is_empty());
 
     // While the driver is initialised.
@@ -126,17 +130,20 @@ fn a_signal_at_any_phase_is_heeded_once_and_leaves_nothing() {
     daemon.initialising.recv_timeout(TIMEOUT).unwrap();
     raise(Signal::HUP);
     wait_until("SIGHUP is heeded meanwhile", || {
-        daemon.seen.counts() == [0, 1, 0]
+        daemon.counts.values() == [0, 1, 0]
     });
     raise(Signal::INT);
     wait_until("SIGINT is heeded meanwhile", || {
-        daemon.seen.counts() == [0, 1, 1]
+        daemon.counts.values() == [0, 1, 1]
     });
     // While it stops.
     raise(Signal::HUP);
     raise(Signal::TERM);
-    daemon.go_on.send(()).unwrap();
+    daemon.resume.send(()).unwrap();
     daemon.wait();
-    assert_eq!((daemon.seen.counts()[0], daemon.seen.counts()[2]), (0, 1));
+    assert_eq!(
+        (daemon.counts.values()[0], daemon.counts.values()[2]),
+        (0, 1)
+    );
     assert!(is_empty());
 }

@@ -199,7 +199,7 @@ fn stock_file_fully_enabled_gives_its_listeners_and_limits() {
 
 /// What libvirt's own parser makes of a text: the line of its complaint, if it has one. Clients read a file
 /// of the same syntax; that of a user is read by anybody but root.
-fn virsh_complains(text: &[u8]) -> Option<u32> {
+fn libvirt_error_line(text: &[u8]) -> Option<u32> {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("libvirt");
     std::fs::create_dir(&directory).unwrap();
@@ -238,16 +238,16 @@ fn virsh_complains(text: &[u8]) -> Option<u32> {
             .output()
             .expect("virsh is needed: install libvirt-clients, or run tests/run, which does")
     });
-    let said = String::from_utf8_lossy(&output.stderr);
-    let Some((_, complaint)) = said.split_once("syntax error: ") else {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let Some((_, error)) = stderr.split_once("syntax error: ") else {
         assert_eq!(
             String::from_utf8_lossy(&output.stdout).trim(),
             "test:///default",
-            "{said}"
+            "{stderr}"
         );
         return None;
     };
-    let line = complaint
+    let line = error
         .split_once(".conf:")
         .unwrap()
         .1
@@ -306,7 +306,7 @@ fn our_parser_and_libvirts_own_agree() {
     let mut accepted = 0;
     for text in &texts {
         let ours = Virconf::parse(text.as_bytes()).err();
-        let theirs = virsh_complains(text.as_bytes());
+        let theirs = libvirt_error_line(text.as_bytes());
         assert_eq!(
             ours.is_none(),
             theirs.is_none(),
@@ -362,22 +362,22 @@ fn the_differences_from_libvirts_parser_are_these() {
     // Blanks alone are no setting that lacks its name.
     assert_eq!(Virconf::parse(b" \n"), Ok(Virconf::default()));
     assert_eq!(
-        virsh_complains(b" \n "),
+        libvirt_error_line(b" \n "),
         None,
         "after a setting they are none there either"
     );
     // A number that does not fit is another number there.
     assert!(Virconf::parse(b"a = 99999999999999999999").is_err());
-    assert_eq!(virsh_complains(b"a = 99999999999999999999"), None);
+    assert_eq!(libvirt_error_line(b"a = 99999999999999999999"), None);
     // What is not UTF-8 could not be told to anybody.
     assert!(Virconf::parse(b"a = \"\xff\"").is_err());
-    assert_eq!(virsh_complains(b"a = \"\xff\""), None);
+    assert_eq!(libvirt_error_line(b"a = \"\xff\""), None);
 }
 
 /// Of several settings with one name libvirt takes the first, and so do we.
 #[test]
 fn the_first_of_several_settings_counts_as_with_libvirt() {
-    assert_eq!(virsh_complains(b"uri_default = \"nonsense\""), None);
+    assert_eq!(libvirt_error_line(b"uri_default = \"nonsense\""), None);
     let (settings, _) = source("max_clients = 7\nmax_clients = 8").parse();
     assert_eq!(
         settings.value(setting_spec("max_clients").unwrap()),

@@ -41,7 +41,7 @@ fn assert_listed(output: &Output, what: &str) {
 
 /// What the URI has to say besides. Certificates of certtool 3.7.9 with a key that is not RSA do not allow key
 /// encipherment, which libvirt 9.0.0 wants of every certificate, its own and the server's.
-fn lenience(tool: Tool, key: Key) -> &'static str {
+fn uri_exceptions(tool: Tool, key: Key) -> &'static str {
     if tool == Tool::Certtool && key != Key::Rsa {
         "&no_sanity=1&no_verify=1"
     } else {
@@ -56,7 +56,7 @@ fn client_certificates_of_all_tools_work_in_both_versions() {
         for key in [Key::P256, Key::Rsa, Key::Ed25519] {
             let pki = Pki::new(dir.path(), tool, key);
             let client = pki.client("client1", CLIENT);
-            let lenient = lenience(tool, key);
+            let exceptions = uri_exceptions(tool, key);
             // In TLS 1.2 GnuTLS 3.7.9 has no way to show a certificate for an Ed25519 key.
             let versions: &[&str] = match key {
                 Key::Ed25519 => &["1.3"],
@@ -66,9 +66,9 @@ fn client_certificates_of_all_tools_work_in_both_versions() {
                 let only = format!("NORMAL:-VERS-ALL:+VERS-TLS{version}");
                 let what = format!("{tool:?} {key:?} TLS {version}");
                 let daemon = start(&pki, &format!("tls_priority = \"{only}\"\n"));
-                assert_listed(&list(&daemon, &client, lenient), &what);
+                assert_listed(&list(&daemon, &client, exceptions), &what);
                 let daemon = start(&pki, "");
-                let chosen = format!("&tls_priority={only}{lenient}");
+                let chosen = format!("&tls_priority={only}{exceptions}");
                 assert_listed(&list(&daemon, &client, &chosen), &what);
             }
         }
@@ -78,9 +78,9 @@ fn client_certificates_of_all_tools_work_in_both_versions() {
 /// virsh is not let in, prints why it thinks so, and the log says why.
 #[track_caller]
 fn assert_refused(output: &Output, printed: &str, daemon: Daemon, logged: &str) {
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(said.contains(printed), "{said}");
+    assert!(stderr.contains(printed), "{stderr}");
     let log = daemon.stop().log;
     let line = log.lines().find(|line| line.contains(logged));
     let line = line.unwrap_or_else(|| panic!("{logged:?} is not in {log}"));
@@ -203,7 +203,7 @@ fn virsh_sasl_over_tls_needs_the_right_password() {
         iterations: DEFAULT_ITERATIONS,
     };
     change_password(&passwords, "fred", set).unwrap();
-    for (password, is_let_in) in [("pencil", true), ("pencils", false)] {
+    for (password, is_allowed) in [("pencil", true), ("pencils", false)] {
         let authfile = dir.path().join("auth.conf");
         let text = format!(
             "[credentials-x]\nauthname=fred\npassword={password}\n\n\
@@ -220,7 +220,7 @@ fn virsh_sasl_over_tls_needs_the_right_password() {
             &client,
             &format!("&authfile={}", authfile.display()),
         );
-        if is_let_in {
+        if is_allowed {
             assert_listed(&output, "SASL within TLS");
             let log = daemon.stop().log;
             let line = log.lines().find(|line| line.contains(" authenticated: "));
@@ -245,8 +245,8 @@ fn a_key_that_certtool_has_written_with_a_zero_too_many_serves() {
     });
     let (_dir, pki) = padded.expect("certtool writes such keys");
     let client = pki.client("client1", CLIENT);
-    let lenient = lenience(Tool::Certtool, Key::P256);
-    assert_listed(&list(&start(&pki, ""), &client, lenient), "a padded key");
+    let exceptions = uri_exceptions(Tool::Certtool, Key::P256);
+    assert_listed(&list(&start(&pki, ""), &client, exceptions), "a padded key");
 }
 
 /// Whether a key in SEC1 has a number of 33 bytes.

@@ -248,7 +248,7 @@ fn virsh_sasl_needs_the_right_authfile() {
     config.sasl.allowed_users = Some(vec!["f*".into(), "a,b=?".into()]);
     let daemon = InProcess::start(&config, || Arc::new(MemoryDriver::with_hostname("example")));
     let ready = daemon.ready();
-    for (user, password, is_let_in) in [
+    for (user, password, is_allowed) in [
         ("fred", "pencil", true),
         ("a,b=c", "pässwörd", true),
         ("fred", "pencils", false),
@@ -275,7 +275,7 @@ fn virsh_sasl_needs_the_right_authfile() {
         );
         let refused = "error: failed to connect to the hypervisor\n\
                        error: authentication failed: authentication failed";
-        let expected = if is_let_in {
+        let expected = if is_allowed {
             (true, "example".to_owned(), String::new())
         } else {
             (false, String::new(), refused.to_owned())

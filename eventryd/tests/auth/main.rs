@@ -4,10 +4,10 @@
 
 mod network;
 mod passwd;
-mod places;
 mod polkit;
 mod process;
 mod sasl;
+mod slots;
 
 use eventryd::driver::{Driver, MemoryDriver};
 use eventryd::net::RunDir;
@@ -28,19 +28,19 @@ fn driver() -> Arc<dyn Driver> {
 }
 
 /// A daemon on threads of this process, with a directory of its own.
-struct Served {
+struct TestDaemon {
     daemon: InProcess,
     ready: Ready,
     config: Config,
     dir: TempDir,
 }
 
-impl Served {
-    fn start(dir: TempDir, change: impl FnOnce(&mut Config)) -> Served {
+impl TestDaemon {
+    fn start(dir: TempDir, change: impl FnOnce(&mut Config)) -> TestDaemon {
         let config = config_in(&dir, change);
         let daemon = InProcess::start(&config, driver);
         let ready = daemon.ready();
-        Served {
+        TestDaemon {
             daemon,
             ready,
             config,
@@ -70,7 +70,7 @@ fn password_file(dir: &TempDir) -> PathBuf {
 }
 
 /// Why a daemon with this configuration does not start.
-fn refusal(dir: &TempDir, change: impl FnOnce(&mut Config)) -> DaemonError {
+fn start_error(dir: &TempDir, change: impl FnOnce(&mut Config)) -> DaemonError {
     let config = config_in(dir, change);
     let ended = bounded("a daemon that cannot serve", move || {
         run(

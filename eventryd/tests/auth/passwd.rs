@@ -32,7 +32,7 @@ pub(crate) fn passwd_of(file: &Path, arguments: &[&str], stdin: &str) -> Output 
     bounded("eventryd passwd", move || child.wait_with_output().unwrap())
 }
 
-fn said(output: &Output) -> String {
+fn stderr_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -53,7 +53,7 @@ fn users_are_added_changed_and_taken_out() {
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(read_passwords(&password_file(&dir)).unwrap().len(), users);
         for password in ["pencil", "secret"] {
-            assert!(!text().contains(password) && !said(&output).contains(password));
+            assert!(!text().contains(password) && !stderr_of(&output).contains(password));
         }
     }
     assert!(text().contains("\nfred:SCRAM-SHA-256$16384:"), "{}", text());
@@ -84,7 +84,11 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     ] {
         let output = passwd(&dir, arguments, stdin);
         assert!(!output.status.success(), "{arguments:?}");
-        assert!(said(&output).contains(expected), "{}", said(&output));
+        assert!(
+            stderr_of(&output).contains(expected),
+            "{}",
+            stderr_of(&output)
+        );
         let after = std::fs::read_to_string(password_file(&dir)).unwrap();
         assert_eq!(after, before, "{arguments:?}");
     }

@@ -26,9 +26,9 @@ fn daemon(settings: &str) -> Daemon {
 }
 
 /// Whether the password is the one of now.
-fn is_let_in(daemon: &Daemon, password: &str) -> bool {
+fn can_log_in(daemon: &Daemon, password: &str) -> bool {
     let mut client = daemon.connect();
-    crate::sasl::tries_to_log_in(&mut client, password)
+    crate::sasl::can_log_in(&mut client, password)
 }
 
 fn directory_of(daemon: &Daemon) -> std::path::PathBuf {
@@ -83,20 +83,20 @@ fn sighup_has_the_passwords_and_the_patterns_read_again() {
     let daemon = daemon("log_outputs = \"2:file:DIR/log\"\n");
     let file = directory_of(&daemon).join("passwords");
     let log = || std::fs::read_to_string(directory_of(&daemon).join("log")).unwrap();
-    assert!(is_let_in(&daemon, "pencil"));
+    assert!(can_log_in(&daemon, "pencil"));
     let changed = crate::passwd::passwd_of(&file, &["fred"], "pen\n");
     assert!(changed.status.success());
-    assert!(is_let_in(&daemon, "pencil"), "nobody has said so");
+    assert!(can_log_in(&daemon, "pencil"), "nobody has said so");
     daemon.signal(Signal::HUP);
-    wait_until("the new password counts", || is_let_in(&daemon, "pen"));
-    assert!(!is_let_in(&daemon, "pencil"));
+    wait_until("the new password counts", || can_log_in(&daemon, "pen"));
+    assert!(!can_log_in(&daemon, "pencil"));
 
     let config = directory_of(&daemon).join("eventryd.conf");
     let text = std::fs::read_to_string(&config).unwrap();
     let nobody = format!("{text}sasl_allowed_username_list = []\n");
     std::fs::write(&config, nobody).unwrap();
     daemon.signal(Signal::HUP);
-    wait_until("nobody is let in", || !is_let_in(&daemon, "pen"));
+    wait_until("nobody is let in", || !can_log_in(&daemon, "pen"));
 
     // A file that cannot be read changes nothing.
     std::fs::write(&config, text).unwrap();
@@ -106,5 +106,5 @@ fn sighup_has_the_passwords_and_the_patterns_read_again() {
         log().contains("passwords:1: expected USER:SCRAM-SHA-256$")
     });
     assert!(log().contains("nothing is changed"), "{}", log());
-    assert!(!is_let_in(&daemon, "pen"), "as before, nobody is");
+    assert!(!can_log_in(&daemon, "pen"), "as before, nobody is");
 }

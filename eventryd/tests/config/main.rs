@@ -22,7 +22,7 @@ fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     })
 }
 
-fn said(output: &[u8]) -> String {
+fn utf8(output: &[u8]) -> String {
     String::from_utf8_lossy(output).into_owned()
 }
 
@@ -37,13 +37,13 @@ fn checked(name: &str, text: &str) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, name, text);
     let output = run(&["--check-config", "-f", path.to_str().unwrap()], &[]);
-    let said = said(&output.stderr).replace(&format!("{}/", dir.path().display()), "");
-    (output.status.code(), said)
+    let stderr = utf8(&output.stderr).replace(&format!("{}/", dir.path().display()), "");
+    (output.status.code(), stderr)
 }
 
 #[test]
 fn check_config_tells_everything_that_is_wrong() {
-    let (status, said) = checked(
+    let (status, stderr) = checked(
         "a.conf",
         "max_client = 1\n\nlisten_tcp = 2; log_filters = \"x\"\n",
     );
@@ -59,15 +59,15 @@ eventryd: a.conf:3:31: `log_filters`: filter `x` does not begin with a level fro
 3 | listen_tcp = 2; log_filters = \"x\"
   |                               ^
 ";
-    assert_eq!(said, expected);
+    assert_eq!(stderr, expected);
 }
 
 #[test]
 fn check_config_names_what_has_no_effect_and_is_content() {
-    let (status, said) = checked("a.conf", "audit_level = 1\nmax_clients = 30\n");
-    assert_eq!(status, Some(0), "{said}");
+    let (status, stderr) = checked("a.conf", "audit_level = 1\nmax_clients = 30\n");
+    assert_eq!(status, Some(0), "{stderr}");
     assert_eq!(
-        said,
+        stderr,
         "eventryd: a.conf:1: `audit_level` has no effect: auditing is not implemented\n"
     );
 }
@@ -84,19 +84,19 @@ the configuration is valid; eventryd would listen on
   /x/eventry-sock-ro  (mode 0777)
   all addresses, port 7  (TCP)
 ";
-    assert_eq!(said(&output.stdout), expected);
+    assert_eq!(utf8(&output.stdout), expected);
 }
 
 #[test]
 fn toml_is_read_by_name_or_option_with_the_same_settings() {
-    let (status, said) = checked("a.toml", "max_clients = 30\nlisten_tcp = false\n[server]\n");
-    assert_eq!(status, Some(1), "{said}");
-    assert!(said.starts_with("eventryd: a.toml:3:"), "{said}");
-    let (status, said) = checked("a.toml", "max_client = 30\n");
+    let (status, stderr) = checked("a.toml", "max_clients = 30\nlisten_tcp = false\n[server]\n");
+    assert_eq!(status, Some(1), "{stderr}");
+    assert!(stderr.starts_with("eventryd: a.toml:3:"), "{stderr}");
+    let (status, stderr) = checked("a.toml", "max_client = 30\n");
     assert_eq!(status, Some(1));
     assert!(
-        said.contains("a.toml:1:1") && said.contains("did you mean `max_clients`?"),
-        "{said}"
+        stderr.contains("a.toml:1:1") && stderr.contains("did you mean `max_clients`?"),
+        "{stderr}"
     );
 
     let dir = tempfile::tempdir().unwrap();
@@ -120,7 +120,7 @@ fn print_config_says_where_each_value_came_from() {
     let options = ["--print-config", "-f", path, "--prefix", "x", "-t", "9"];
     let output = run(&options, &[("LIBVIRT_DEBUG", "warning")]);
     assert_eq!(output.status.code(), Some(0));
-    let printed = said(&output.stdout);
+    let printed = utf8(&output.stdout);
     let expected = [
         format!("max_clients = 30  # {path}:2"),
         "log_level = 3  # environment LIBVIRT_DEBUG".to_owned(),
@@ -150,7 +150,7 @@ fn the_samples_are_those_of_the_table() {
     for (path, syntax, format) in SAMPLES {
         let found = std::fs::read_to_string(Path::new(ROOT).join(path));
         let printed = run(&["--print-sample", syntax], &[]);
-        assert_eq!(said(&printed.stdout), sample_file(format));
+        assert_eq!(utf8(&printed.stdout), sample_file(format));
         assert!(
             found.is_ok_and(|found| found == sample_file(format)),
             "{path} is not what the table says: cargo run -- --print-sample {syntax} > {path}"
@@ -176,8 +176,8 @@ fn every_setting_of_the_samples_can_be_enabled() {
             .filter(|line| line.contains(" = ") && !line.starts_with('#'));
         assert_eq!(settings.count(), setting_specs().count(), "{path}");
         let name = Path::new(path).file_name().unwrap().to_str().unwrap();
-        let (status, said) = checked(name, &text.join("\n"));
-        assert_eq!(status, Some(0), "{said}");
+        let (status, stderr) = checked(name, &text.join("\n"));
+        assert_eq!(status, Some(0), "{stderr}");
     }
 }
 
@@ -210,7 +210,7 @@ fn a_wrong_configuration_stops_the_start_and_leaves_nothing() {
     for path in [&path, &missing] {
         let output = run(&["--run-dir", run_dir, "-f", path.to_str().unwrap()], &[]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(said(&output.stderr).contains(path.to_str().unwrap()));
+        assert!(utf8(&output.stderr).contains(path.to_str().unwrap()));
         assert!(!Path::new(run_dir).exists());
     }
 }
@@ -234,9 +234,9 @@ fn a_wrong_option_or_variable_ends_it_with_status_1() {
         let output = run(&["--check-config"], &[(name, value)]);
         assert_eq!(output.status.code(), Some(1), "{name}");
         assert!(
-            said(&output.stderr).contains(name),
+            utf8(&output.stderr).contains(name),
             "{}",
-            said(&output.stderr)
+            utf8(&output.stderr)
         );
     }
     for option in ["--help", "--version", "--print-sample"] {
@@ -378,7 +378,7 @@ fn the_environment_sets_the_log() {
     ];
     let output = run(&options, &variables);
     assert_eq!(
-        (output.status.code(), said(&output.stderr)),
+        (output.status.code(), utf8(&output.stderr)),
         (Some(0), String::new())
     );
     let log = std::fs::read_to_string(log).unwrap();

@@ -57,11 +57,11 @@ fn taken_port_is_reported_and_leaves_nothing() {
     let address = other.local_addr().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
     let refused = refused_with(dir.path(), &["--listen-tcp", &address]);
-    let said = refused.stderr;
-    assert_eq!(refused.status, Some(6), "{said}");
+    let stderr = refused.stderr;
+    assert_eq!(refused.status, Some(6), "{stderr}");
     assert!(
-        said.contains(&format!("cannot listen on {address}")),
-        "{said}"
+        stderr.contains(&format!("cannot listen on {address}")),
+        "{stderr}"
     );
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }

@@ -100,12 +100,12 @@ fn a_long_message_in_many_records_is_answered() {
 #[test]
 fn a_half_closed_client_over_tls_still_gets_its_answers() {
     let daemon = start();
-    for farewell in [true, false] {
+    for sends_close_notify in [true, false] {
         let mut client = connect(&daemon);
         let mut calls = message(CONNECT_OPEN, 1, &open_arguments());
         calls.extend(message(GET_HOSTNAME, 2, &[]));
         client.stream.write_all(&calls).unwrap();
-        if farewell {
+        if sends_close_notify {
             client.stream.0.conn.send_close_notify();
             client.stream.flush().unwrap();
         }
@@ -266,8 +266,8 @@ fn sighup_reads_keys_and_certificates_again_all_or_nothing() {
     fs::write(&certificate, good_certificate).unwrap();
     fs::write(&key, good_key).unwrap();
     let lines = fs::read_to_string(dir.join("eventryd.conf")).unwrap();
-    let nobody = lines.clone() + "tls_allowed_dn_list = []\n";
-    fs::write(dir.join("eventryd.conf"), nobody).unwrap();
+    let empty_list = lines.clone() + "tls_allowed_dn_list = []\n";
+    fs::write(dir.join("eventryd.conf"), empty_list).unwrap();
     reload("in force now: tls_allowed_dn_list", 1);
     let config = client_config(&committed_files(), Version::Tls13, true);
     let connection = ClientConnection::new(config, server_name()).unwrap();

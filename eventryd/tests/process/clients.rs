@@ -122,11 +122,11 @@ fn a_second_daemon_is_refused_and_the_first_undisturbed() {
     let mut client = daemon.connect();
     client.open();
     let second = refused(&daemon.run_dir());
-    let said = second.stderr;
-    assert_eq!(second.status, Some(1), "{said}");
+    let stderr = second.stderr;
+    assert_eq!(second.status, Some(1), "{stderr}");
     let pid = format!("another eventryd (process {}) already serves", daemon.pid());
-    assert!(said.contains(&pid), "{said}");
-    assert!(said.contains("--run-dir"), "{said}");
+    assert!(stderr.contains(&pid), "{stderr}");
+    assert!(stderr.contains("--run-dir"), "{stderr}");
 
     client.call(GET_HOSTNAME, &[]);
     daemon.connect().open();
@@ -139,9 +139,9 @@ fn a_socket_of_another_program_is_left_alone() {
     let path = dir.path().join("eventry-sock-ro");
     let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let refused = refused(dir.path());
-    let said = refused.stderr;
-    assert_eq!(refused.status, Some(6), "{said}");
-    assert!(said.contains("in use by another program"), "{said}");
+    let stderr = refused.stderr;
+    assert_eq!(refused.status, Some(6), "{stderr}");
+    assert!(stderr.contains("in use by another program"), "{stderr}");
     // What was begun is undone: the read-write socket was made first.
     assert!(!dir.path().join("eventry-sock").exists());
     assert!(path.exists());
@@ -163,9 +163,9 @@ fn a_directory_that_cannot_be_made_is_a_clear_error() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let refused = refused(&dir.path().join("file/below"));
-    let said = refused.stderr;
-    assert_eq!(refused.status, Some(2), "{said}");
-    assert!(said.contains("cannot create the directory"), "{said}");
+    let stderr = refused.stderr;
+    assert_eq!(refused.status, Some(2), "{stderr}");
+    assert!(stderr.contains("cannot create the directory"), "{stderr}");
 }
 
 #[test]

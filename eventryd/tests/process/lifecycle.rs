@@ -135,8 +135,8 @@ fn a_pid_file_belongs_to_one_daemon() {
     let other = dir.path().join("run");
     let output = run(in_dir(&other, &option));
     assert_eq!(output.status.code(), Some(1));
-    let told = format!("is locked by another process ({})", daemon.pid());
-    assert!(stderr(&output).contains(&told), "{}", stderr(&output));
+    let text = format!("is locked by another process ({})", daemon.pid());
+    assert!(stderr(&output).contains(&text), "{}", stderr(&output));
     assert!(!other.exists());
     assert_eq!(std::fs::read_to_string(&pid_file).unwrap(), written);
 
@@ -194,26 +194,26 @@ fn the_service_manager_is_told_of_start_reload_and_stop() {
     let path = dir.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(TIMEOUT)).unwrap();
-    let told = || {
+    let state = || {
         let mut message = [0; 1024];
-        let length = manager.recv(&mut message).expect("the manager is told");
+        let length = manager.recv(&mut message).expect("a notification");
         String::from_utf8_lossy(&message[..length]).into_owned()
     };
     let daemon = Daemon::start_notifying(&path);
-    assert_eq!(told(), "READY=1\n");
+    assert_eq!(state(), "READY=1\n");
     // It serves already.
     daemon.connect().open();
 
     daemon.signal(Signal::HUP);
-    let reloading = told();
+    let reloading = state();
     let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
     assert!(
         micros.is_some_and(|rest| rest.trim_end().parse::<u64>().is_ok()),
         "{reloading}"
     );
-    assert_eq!(told(), "READY=1\n");
+    assert_eq!(state(), "READY=1\n");
 
     daemon.signal(Signal::TERM);
-    assert_eq!(told(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=10000000\n");
+    assert_eq!(state(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=10000000\n");
     assert_eq!(daemon.wait().status, Some(0));
 }

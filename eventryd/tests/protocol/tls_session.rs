@@ -48,7 +48,7 @@ fn output_of(session: &mut TlsSession) -> Vec<u8> {
 }
 
 /// Has the client take bytes, and returns its plaintext.
-fn give_client(client: &mut ClientConnection, mut bytes: &[u8]) -> Vec<u8> {
+fn feed_client(client: &mut ClientConnection, mut bytes: &[u8]) -> Vec<u8> {
     let mut plaintext: Vec<u8> = Vec::new();
     while !bytes.is_empty() {
         client.read_tls(&mut bytes).unwrap();
@@ -115,7 +115,7 @@ fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> Seen 
             assert_eq!(session.send(echo), echo.len());
         }
         let answer = output_of(&mut session);
-        seen.answers.extend(give_client(&mut client, &answer));
+        seen.answers.extend(feed_client(&mut client, &answer));
     }
 }
 
@@ -123,13 +123,13 @@ fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> Seen 
 fn opened(version: Version) -> (ClientConnection, TlsSession, Vec<u8>) {
     let (mut client, mut session) = (client(version, true), CONTEXT.accept().unwrap());
     loop {
-        let flight = output_of_client(&mut client);
-        let received = session.receive(&flight, |_| panic!("nothing was sent yet"));
+        let output = output_of_client(&mut client);
+        let received = session.receive(&output, |_| panic!("nothing was sent yet"));
         if received.unwrap().opened {
             let bytes = output_of(&mut session);
             return (client, session, bytes);
         }
-        give_client(&mut client, &output_of(&mut session));
+        feed_client(&mut client, &output_of(&mut session));
     }
 }
 
@@ -139,14 +139,14 @@ fn the_byte_1_comes_first_and_alone_and_there_are_no_tickets() {
     let (mut client, _, bytes) = opened(Version::Tls13);
     // One byte, its type, and 16 of the cipher.
     assert_eq!(records(&bytes), [(DATA, 18)]);
-    assert_eq!(give_client(&mut client, &bytes), [1]);
+    assert_eq!(feed_client(&mut client, &bytes), [1]);
 
     let (mut client, _, bytes) = opened(Version::Tls12);
     // After the end of the handshake: one byte, 8 of a nonce, and 16 of the cipher.
     assert_eq!(records(&bytes).last(), Some(&(DATA, 25)));
     let data = |records: Vec<(u8, usize)>| records.iter().filter(|(kind, _)| *kind == DATA).count();
     assert_eq!(data(records(&bytes)), 1);
-    assert_eq!(give_client(&mut client, &bytes), [1]);
+    assert_eq!(feed_client(&mut client, &bytes), [1]);
 }
 
 /// DM-813: libvirtd leaves all but the first until more bytes arrive.
@@ -154,7 +154,7 @@ fn the_byte_1_comes_first_and_alone_and_there_are_no_tickets() {
 fn six_messages_in_one_record_are_handed_out_at_once() {
     for version in [Version::Tls12, Version::Tls13] {
         let (mut client, mut session, bytes) = opened(version);
-        give_client(&mut client, &bytes);
+        feed_client(&mut client, &bytes);
         let messages = [7; 6 * 28];
         client.writer().write_all(&messages).unwrap();
         let record = output_of_client(&mut client);
@@ -173,15 +173,15 @@ fn what_a_client_sends_before_the_byte_is_not_lost() {
     client.writer().write_all(b"early").unwrap();
     let mut plaintext: Vec<u8> = Vec::new();
     for _ in 0..2 {
-        let flight = output_of_client(&mut client);
+        let output = output_of_client(&mut client);
         session
-            .receive(&flight, |bytes| plaintext.extend(bytes))
+            .receive(&output, |bytes| plaintext.extend(bytes))
             .unwrap();
         let answer = output_of(&mut session);
         if session.is_open() {
-            assert_eq!(give_client(&mut client, &answer), [1]);
+            assert_eq!(feed_client(&mut client, &answer), [1]);
         } else {
-            give_client(&mut client, &answer);
+            feed_client(&mut client, &answer);
         }
     }
     assert_eq!(plaintext, b"early");
@@ -192,9 +192,9 @@ fn missing_client_certificate_closes_without_an_alert() {
     for version in [Version::Tls12, Version::Tls13] {
         let (mut client, mut session) = (client(version, false), CONTEXT.accept().unwrap());
         let refused = loop {
-            let flight = output_of_client(&mut client);
-            match session.receive(&flight, |_| panic!("nobody was let in")) {
-                Ok(_) => give_client(&mut client, &output_of(&mut session)),
+            let output = output_of_client(&mut client);
+            match session.receive(&output, |_| panic!("nobody was let in")) {
+                Ok(_) => feed_client(&mut client, &output_of(&mut session)),
                 Err(refused) => break refused,
             };
         };
@@ -211,7 +211,7 @@ fn missing_client_certificate_closes_without_an_alert() {
                 .iter()
                 .any(|(kind, _)| [DATA, alert].contains(kind))
         );
-        assert_eq!(give_client(&mut client, &last), b"");
+        assert_eq!(feed_client(&mut client, &last), b"");
         assert!(!client.is_handshaking());
         // And it stays so.
         assert!(session.receive(b"more", |_| panic!("it is over")).is_err());
@@ -254,7 +254,7 @@ fn accepted_peer_has_the_name_of_its_certificate() {
 #[test]
 fn a_farewell_ends_the_input_and_what_follows_is_not_looked_at() {
     let (mut client, mut session, bytes) = opened(Version::Tls13);
-    give_client(&mut client, &bytes);
+    feed_client(&mut client, &bytes);
     client.writer().write_all(b"last").unwrap();
     client.send_close_notify();
     let mut sent = output_of_client(&mut client);
@@ -266,7 +266,7 @@ fn a_farewell_ends_the_input_and_what_follows_is_not_looked_at() {
     // Its answers can still be sent.
     assert_eq!(session.send(b"answer"), 6);
     assert_eq!(
-        give_client(&mut client, &output_of(&mut session)),
+        feed_client(&mut client, &output_of(&mut session)),
         b"answer"
     );
 }

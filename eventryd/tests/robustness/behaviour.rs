@@ -1,6 +1,6 @@
 //! Peers that are silent, slow, half finished, in a flood, deaf or gone, on each transport.
 
-use crate::transports::{Served, TRANSPORTS, Transport};
+use crate::transports::{TRANSPORTS, TestDaemon, Transport};
 use std::io::Write;
 use std::net::Shutdown;
 use test_support::client::event_loop_sleeps;
@@ -15,17 +15,17 @@ fn hostname_call(serial: u32) -> Vec<u8> {
 /// rest is there.
 #[test]
 fn partial_message_delays_no_other_client() {
-    let served = Served::start("");
+    let test = TestDaemon::start("");
     for transport in TRANSPORTS {
         let call = hostname_call(7);
         let mut waiting: Vec<_> = [0, 1, 2, 4, 5, 27]
             .map(|count| {
-                let mut client = served.open(transport);
+                let mut client = test.open(transport);
                 client.stream.write_all(&call[..count]).unwrap();
                 (count, client)
             })
             .into();
-        served.open(transport).call(GET_HOSTNAME, &[]);
+        test.open(transport).call(GET_HOSTNAME, &[]);
         assert!(waiting[0].1.is_kept_waiting());
         for (count, client) in &mut waiting {
             client.stream.write_all(&call[*count..]).unwrap();
@@ -37,13 +37,13 @@ fn partial_message_delays_no_other_client() {
 
 #[test]
 fn one_byte_at_a_time_is_answered_on_each_transport() {
-    let served = Served::start("");
+    let test = TestDaemon::start("");
     for transport in TRANSPORTS {
-        let mut client = served.open(transport);
+        let mut client = test.open(transport);
         for byte in hostname_call(7) {
             client.stream.write_all(&[byte]).unwrap();
             // Each comes by itself: others are served in between.
-            served.connect(Transport::Unix).call(AUTH_LIST, &[]);
+            test.connect(Transport::Unix).call(AUTH_LIST, &[]);
         }
         assert_eq!(client.read_message().expect("a reply").0[4], 7);
     }
@@ -52,15 +52,15 @@ fn one_byte_at_a_time_is_answered_on_each_transport() {
 /// Many bad messages in a row are answered one by one; there is no counter of strikes.
 #[test]
 fn flood_of_bad_calls_is_answered_and_delays_no_client() {
-    let served = Served::start("");
+    let test = TestDaemon::start("");
     for transport in TRANSPORTS {
-        let mut client = served.open(transport);
+        let mut client = test.open(transport);
         let mut flood = Vec::new();
         for serial in 1..=1000 {
             flood.extend(message(9_999, serial, &[]));
         }
         client.stream.write_all(&flood).unwrap();
-        served.open(transport).call(GET_HOSTNAME, &[]);
+        test.open(transport).call(GET_HOSTNAME, &[]);
         for serial in 1..=1000 {
             let (header, _) = client.read_message().expect("a reply");
             assert_eq!((header[4], header[5]), (serial, 1), "{transport:?}");
@@ -71,48 +71,46 @@ fn flood_of_bad_calls_is_answered_and_delays_no_client() {
 
 #[test]
 fn deaf_client_stalls_only_itself_on_each_transport() {
-    let served = Served::start("");
+    let test = TestDaemon::start("");
     for transport in TRANSPORTS {
-        let before = served.daemon.resident_kib();
-        let mut deaf = served.open(transport);
-        deaf.flood(served.daemon.pid());
-        served.open(transport).call(GET_HOSTNAME, &[]);
-        let grown = served.daemon.resident_kib().saturating_sub(before);
+        let before = test.daemon.resident_kib();
+        let mut deaf = test.open(transport);
+        deaf.flood(test.daemon.pid());
+        test.open(transport).call(GET_HOSTNAME, &[]);
+        let grown = test.daemon.resident_kib().saturating_sub(before);
         assert!(grown < 4 * 1024, "{transport:?}: {grown} KiB");
     }
 }
 
 #[test]
 fn disconnect_in_any_phase_leaves_nothing() {
-    let served = Served::start("");
+    let test = TestDaemon::start("");
     for transport in TRANSPORTS {
-        served.open(transport);
-        let before = served.daemon.idle_descriptors();
+        test.open(transport);
+        let before = test.daemon.idle_descriptors();
         let mut open = message(CONNECT_OPEN, 1, &open_arguments());
         open.extend(hostname_call(2));
         for end in (0..=open.len()).step_by(3) {
-            let mut client = served.connect(transport);
+            let mut client = test.connect(transport);
             client.stream.write_all(&open[..end]).unwrap();
         }
         for _ in 0..20 {
-            drop(served.dial(transport));
-            let mut deaf = served.open(transport);
+            drop(test.dial(transport));
+            let mut deaf = test.open(transport);
             deaf.stream
                 .write_all(&hostname_call(1).repeat(100))
                 .unwrap();
         }
-        wait_until("all are gone", || {
-            served.daemon.idle_descriptors() == before
-        });
+        wait_until("all are gone", || test.daemon.idle_descriptors() == before);
     }
 }
 
 #[test]
 fn half_closed_client_gets_all_answers_then_the_end() {
-    let served = Served::start("");
+    let test = TestDaemon::start("");
     for transport in TRANSPORTS {
         for _ in 0..10 {
-            let mut client = served.open(transport);
+            let mut client = test.open(transport);
             client
                 .stream
                 .write_all(&hostname_call(1).repeat(20))
@@ -130,8 +128,8 @@ fn half_closed_client_gets_all_answers_then_the_end() {
 /// client may leave unread.
 #[test]
 fn late_reader_gets_all_answers_then_the_end() {
-    let served = Served::start("");
-    let mut client = served.open(Transport::Unix);
+    let test = TestDaemon::start("");
+    let mut client = test.open(Transport::Unix);
     let calls = 0..8_000;
     let sent: Vec<u8> = calls
         .clone()
@@ -140,7 +138,7 @@ fn late_reader_gets_all_answers_then_the_end() {
     client.stream.write_all(&sent).unwrap();
     client.stream.shutdown(Shutdown::Write).unwrap();
     wait_until("the daemon waits for the client to read", || {
-        event_loop_sleeps(served.daemon.pid())
+        event_loop_sleeps(test.daemon.pid())
     });
     for serial in calls {
         let (header, _) = client.read_message().expect("an answer");
@@ -152,22 +150,22 @@ fn late_reader_gets_all_answers_then_the_end() {
 /// What the log says of who comes and goes, by number and reason.
 #[test]
 fn log_names_each_peer_and_the_reason_of_its_end() {
-    let served = Served::start("");
+    let test = TestDaemon::start("");
     for transport in TRANSPORTS {
-        let before = served.log().len();
-        let mut client = served.open(transport);
+        let before = test.log().len();
+        let mut client = test.open(transport);
         client.call(2, &[]);
         assert!(client.is_closed());
-        let log = &served.log()[before..];
-        let who = match transport {
+        let log = &test.log()[before..];
+        let peer = match transport {
             Transport::Unix => "uid=",
             Transport::Tcp | Transport::Tls => "address=127.0.0.1:",
         };
         for what in ["connected: ", "closed: the session is over; "] {
-            let told = log
+            let found = log
                 .lines()
-                .any(|line| line.contains(what) && line.contains(who));
-            assert!(told, "{transport:?}: {what}: {log}");
+                .any(|line| line.contains(what) && line.contains(peer));
+            assert!(found, "{transport:?}: {what}: {log}");
         }
     }
 }

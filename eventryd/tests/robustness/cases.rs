@@ -18,7 +18,7 @@ pub(crate) struct Case {
     /// What is sent by a client that has opened `test:///default`.
     pub(crate) bytes: Vec<u8>,
     pub(crate) answer: Answer,
-    pub(crate) lives: bool,
+    pub(crate) stays_open: bool,
     /// What a line of the log has, if there is one.
     pub(crate) log: Option<String>,
 }
@@ -85,7 +85,7 @@ fn fatal(name: &str, bytes: Vec<u8>, log: &str) -> Case {
         name: name.to_owned(),
         bytes,
         answer: Answer::Nothing,
-        lives: false,
+        stays_open: false,
         log: Some(format!("broke the protocol: {log}")),
     }
 }
@@ -96,7 +96,7 @@ fn refused(name: &str, message: &Message, text: &str) -> Case {
         name: name.to_owned(),
         bytes: message.bytes(),
         answer: Answer::Error(39, text.to_owned()),
-        lives: true,
+        stays_open: true,
         log: Some(format!("refused: {text}")),
     }
 }
@@ -106,7 +106,7 @@ fn dropped(name: &str, message: &Message, why: &str) -> Case {
         name: name.to_owned(),
         bytes: message.bytes(),
         answer: Answer::Nothing,
-        lives: true,
+        stays_open: true,
         log: Some(format!("dropped: {why}")),
     }
 }
@@ -117,7 +117,7 @@ fn answered(name: &str, message: &Message, answer: Answer) -> Case {
         name: name.to_owned(),
         bytes: message.bytes(),
         answer,
-        lives: true,
+        stays_open: true,
         log: None,
     }
 }
@@ -128,7 +128,7 @@ fn harmless(name: &str, bytes: Vec<u8>, answer: Answer) -> Case {
         name: name.to_owned(),
         bytes,
         answer,
-        lives: true,
+        stays_open: true,
         log: None,
     }
 }
@@ -380,7 +380,7 @@ fn states() -> Vec<Case> {
     let close = call(2).bytes();
     let after_close = [close.clone(), call(GET_HOSTNAME).bytes()].concat();
     let end = |name: &str, bytes| Case {
-        lives: false,
+        stays_open: false,
         ..harmless(name, bytes, Answer::Success)
     };
     let polkit = answered(

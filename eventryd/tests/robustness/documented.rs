@@ -16,7 +16,7 @@ fn row(case: &Case) -> String {
         Answer::Pong => "pong".to_owned(),
         Answer::Error(code, text) => format!("error {code} “{text}”"),
     };
-    let connection = if case.lives { "open" } else { "closed" };
+    let connection = if case.stays_open { "open" } else { "closed" };
     let log = case
         .log
         .as_deref()

@@ -21,16 +21,16 @@ pub(crate) enum Transport {
 pub(crate) const TRANSPORTS: [Transport; 3] = [Transport::Unix, Transport::Tcp, Transport::Tls];
 
 /// A client, whatever its bytes travel over.
-pub(crate) type Peer = RawClient<Box<dyn Stream + Send>>;
+pub(crate) type Client = RawClient<Box<dyn Stream + Send>>;
 
 /// A daemon that listens everywhere and logs everything to a file.
-pub(crate) struct Served {
+pub(crate) struct TestDaemon {
     pub(crate) daemon: Daemon,
     log: PathBuf,
 }
 
-impl Served {
-    pub(crate) fn start(more: &str) -> Served {
+impl TestDaemon {
+    pub(crate) fn start(more: &str) -> TestDaemon {
         let dir = tempfile::tempdir().unwrap();
         let (file, log) = (dir.path().join("eventryd.conf"), dir.path().join("log"));
         let text = format!(
@@ -43,11 +43,11 @@ impl Served {
         fs::write(&file, text).unwrap();
         let file = file.display().to_string();
         let daemon = Daemon::start_in(dir, &["--config", &file]);
-        Served { daemon, log }
+        TestDaemon { daemon, log }
     }
 
     /// A connection on which nothing was said yet, not even by TLS.
-    pub(crate) fn dial(&self, transport: Transport) -> Peer {
+    pub(crate) fn dial(&self, transport: Transport) -> Client {
         let stream: Box<dyn Stream + Send> = match transport {
             Transport::Unix => Box::new(UnixStream::connect(self.daemon.socket()).unwrap()),
             Transport::Tcp => Box::new(self.dial_tcp("TCP")),
@@ -63,7 +63,7 @@ impl Served {
     }
 
     /// A client that may speak.
-    pub(crate) fn connect(&self, transport: Transport) -> Peer {
+    pub(crate) fn connect(&self, transport: Transport) -> Client {
         match transport {
             Transport::Unix | Transport::Tcp => self.dial(transport),
             Transport::Tls => {
@@ -78,7 +78,7 @@ impl Served {
     }
 
     /// A client that has opened `test:///default`.
-    pub(crate) fn open(&self, transport: Transport) -> Peer {
+    pub(crate) fn open(&self, transport: Transport) -> Client {
         let mut client = self.connect(transport);
         client.open();
         client

@@ -56,9 +56,9 @@ impl HypervisorSession for Blocking {
     }
 
     fn hostname(&self) -> String {
-        let (go_on, wait) = channel();
+        let (resume, wait) = channel();
         // A test that has ended waits for nobody.
-        if self.blocked.send(go_on).is_ok() {
+        if self.blocked.send(resume).is_ok() {
             let _ = wait.recv();
         }
         self.inner.hostname()

@@ -23,7 +23,7 @@ fn driver() -> Arc<dyn Driver> {
 }
 
 /// Runs a daemon that cannot serve.
-fn runs_in_vain(
+fn run_failing(
     config: &Config,
     initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, &'static str> + Send + 'static,
 ) -> Result<(), DaemonError> {
@@ -39,15 +39,16 @@ fn runs_in_vain(
 fn early_client_is_served_once_services_are_enabled() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
-    let (initialising, held): (Sender<()>, Receiver<()>) = channel();
-    let (go_on, gate): (Sender<()>, Receiver<()>) = channel();
+    let (initialising, initialised): (Sender<()>, Receiver<()>) = channel();
+    let (resume, gate): (Sender<()>, Receiver<()>) = channel();
     let daemon = InProcess::start(&config, move || {
         initialising.send(()).unwrap();
         gate.recv().unwrap();
         driver()
     });
 
-    held.recv_timeout(TIMEOUT)
+    initialised
+        .recv_timeout(TIMEOUT)
         .expect("the driver is initialised");
     // The driver is being initialised: both sockets exist and take connections.
     let mut early = RawClient::connect(&config.socket_path());
@@ -59,7 +60,7 @@ fn early_client_is_served_once_services_are_enabled() {
     assert!(early.is_kept_waiting() && early_reader.is_kept_waiting());
     assert!(!daemon.is_ready());
 
-    go_on.send(()).unwrap();
+    resume.send(()).unwrap();
     let state = daemon.ready();
     for client in [&mut early, &mut early_reader] {
         let (header, _) = client.read_message().unwrap();
@@ -95,7 +96,7 @@ fn more_clients_than_one_turn_accepts_are_all_served() {
 #[test]
 fn driver_failure_ends_the_daemon_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let ended = runs_in_vain(&config(&dir), || Err("no hypervisor today"));
+    let ended = run_failing(&config(&dir), || Err("no hypervisor today"));
     let error = ended.unwrap_err();
     assert!(matches!(error, DaemonError::Driver(_)));
     assert_eq!(error.exit_status(), 11);
@@ -107,14 +108,14 @@ fn driver_failure_ends_the_daemon_and_leaves_nothing() {
 fn a_client_that_came_early_sees_the_end_when_the_driver_fails() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
-    let (come, came) = channel();
+    let (sender, receiver) = channel();
     let socket = config.socket_path();
-    let ended = runs_in_vain(&config, move || {
-        come.send(RawClient::connect(&socket)).unwrap();
+    let ended = run_failing(&config, move || {
+        sender.send(RawClient::connect(&socket)).unwrap();
         Err("no hypervisor today")
     });
     assert!(ended.is_err());
-    assert!(came.try_recv().unwrap().is_closed());
+    assert!(receiver.try_recv().unwrap().is_closed());
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn a_socket_that_cannot_be_made_ends_the_daemon_with_a_status() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     std::fs::write(config.read_only_socket_path(), "not a socket").unwrap();
-    let ended = runs_in_vain(&config, || Ok(driver()));
+    let ended = run_failing(&config, || Ok(driver()));
     let error = ended.unwrap_err();
     assert_eq!(error.exit_status(), 6, "{error}");
     let left: Vec<_> = std::fs::read_dir(dir.path())
@@ -157,7 +158,7 @@ fn what_is_no_dead_socket_is_left_alone_and_named() {
     for (what, make) in make {
         make(&path, &beside);
         let before = std::fs::symlink_metadata(&path).unwrap().ino();
-        let error = runs_in_vain(&config, || Ok(driver())).unwrap_err();
+        let error = run_failing(&config, || Ok(driver())).unwrap_err();
         assert_eq!(error.exit_status(), 6, "{what}: {error}");
         assert!(
             error.to_string().contains("is not a socket"),

@@ -21,7 +21,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
-use target::{SERVICES, Target, become_hostile};
+use target::{SERVICES, Target, become_other_user};
 use test_support::rng::Rng;
 
 /// How many do harm at a time.
@@ -56,8 +56,8 @@ fn hostile_mix_leaves_no_descriptor_and_no_thread() {
         "{} KiB more than after the warm-up",
         after.private_kib - warm.private_kib
     );
-    let said = target.stop();
-    assert!(!said.contains("panicked"), "{said}");
+    let log = target.stop();
+    assert!(!log.contains("panicked"), "{log}");
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -73,7 +73,7 @@ impl Count {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
-    fn so_far(&self) -> u64 {
+    fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -105,22 +105,22 @@ impl Run {
     }
 
     fn summary(&self) -> String {
-        let attacks: u64 = self.attacks.iter().map(Count::so_far).sum();
+        let attacks: u64 = self.attacks.iter().map(Count::get).sum();
         format!(
             "{} polite sessions and {} calls of those that stay, none failed; {attacks} attacks of {} kinds, {} reloads, {} shortages of descriptors",
-            self.polite_sessions.so_far(),
-            self.polite_calls.so_far(),
+            self.polite_sessions.get(),
+            self.polite_calls.get(),
             ATTACKS.len(),
-            self.reloads.so_far(),
-            self.shortages.so_far()
+            self.reloads.get(),
+            self.shortages.get()
         )
     }
 }
 
 /// Ends the run when a thread of it panics.
-struct Fail<'a>(&'a Run);
+struct FailOnPanic<'a>(&'a Run);
 
-impl Drop for Fail<'_> {
+impl Drop for FailOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.has_failed.store(true, Ordering::Relaxed);
@@ -142,21 +142,21 @@ fn mix(target: &Target, rng: &mut Rng, length: Duration) -> String {
     };
     thread::scope(|scope| {
         for service in SERVICES {
-            begin(scope, &run, rng, move |rng, run| {
-                polite::comes_and_goes(target, service, rng, run);
+            spawn(scope, &run, rng, move |rng, run| {
+                polite::run_sessions(target, service, rng, run);
             });
-            begin(scope, &run, rng, move |rng, run| {
-                polite::stays(target, service, rng, run);
+            spawn(scope, &run, rng, move |rng, run| {
+                polite::stay_connected(target, service, rng, run);
             });
         }
         for number in 0..HOSTILE {
-            begin(scope, &run, rng, move |rng, run| {
-                become_hostile();
-                harm(target, number, rng, run);
+            spawn(scope, &run, rng, move |rng, run| {
+                become_other_user();
+                run_attacks(target, number, rng, run);
             });
         }
-        begin(scope, &run, rng, |rng, run| {
-            operator::meddles(target, rng, run);
+        spawn(scope, &run, rng, |rng, run| {
+            operator::run(target, rng, run);
         });
         while run.is_active() {
             run.pause(60_000);
@@ -165,12 +165,12 @@ fn mix(target: &Target, rng: &mut Rng, length: Duration) -> String {
         }
     });
     for ((name, _), count) in ATTACKS.iter().zip(&run.attacks) {
-        println!("soak: {:6} {name}", count.so_far());
+        println!("soak: {:6} {name}", count.get());
     }
     run.summary()
 }
 
-fn begin<'scope, 'run: 'scope>(
+fn spawn<'scope, 'run: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     run: &'run Run,
     rng: &mut Rng,
@@ -178,14 +178,14 @@ fn begin<'scope, 'run: 'scope>(
 ) {
     let mut rng = rng.fork();
     scope.spawn(move || {
-        let _fail = Fail(run);
+        let _fail_on_panic = FailOnPanic(run);
         work(&mut rng, run);
     });
 }
 
 /// Goes through all kinds of attacks, each time in another order; at first the `number`th client begins with the
 /// `number`th, so that none is missing.
-fn harm(target: &Target, number: usize, rng: &mut Rng, run: &Run) {
+fn run_attacks(target: &Target, number: usize, rng: &mut Rng, run: &Run) {
     let mut order: Vec<usize> = (0..ATTACKS.len()).collect();
     order.rotate_left(number * ATTACKS.len() / HOSTILE);
     loop {
@@ -198,8 +198,8 @@ fn harm(target: &Target, number: usize, rng: &mut Rng, run: &Run) {
             run.attacks[*kind].add(1);
             run.pause(rng.below(50));
         }
-        for place in 1..order.len() {
-            order.swap(place, rng.below(place + 1));
+        for index in 1..order.len() {
+            order.swap(index, rng.below(index + 1));
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{Rng, Run};
 /// Changes the configuration now and then, for the better or not, and in between has the descriptors run out;
 /// leaves everything as it was. Not both at once: a daemon that is told to serve no more clients than it has
 /// descriptors for, while it has none, would do so.
-pub(crate) fn meddles(target: &Target, rng: &mut Rng, run: &Run) {
+pub(crate) fn run(target: &Target, rng: &mut Rng, run: &Run) {
     while run.is_active() {
         let more = match rng.below(4) {
             0 => "max_clients = many\n".to_owned(),

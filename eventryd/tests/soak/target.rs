@@ -49,21 +49,21 @@ pub(crate) const SERVICES: [Service; 4] = [
 
 /// Who connects: they come from different addresses, and are different users, as real ones would.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Who {
+pub(crate) enum Role {
     Polite,
     Hostile,
 }
 
-pub(crate) type Line = Box<dyn Stream + Send>;
+pub(crate) type ClientStream = Box<dyn Stream + Send>;
 
 /// Makes this thread, and no other, that of another user, if it may.
-pub(crate) fn become_hostile() {
+pub(crate) fn become_other_user() {
     if geteuid().is_root() {
-        set_thread_uid(Uid::from_raw(NOBODY)).unwrap();
+        set_thread_uid(Uid::from_raw(OTHER_USER)).unwrap();
     }
 }
 
-const NOBODY: u32 = 65534;
+const OTHER_USER: u32 = 65534;
 
 pub(crate) struct Target {
     // Before the daemon and its directory.
@@ -121,16 +121,16 @@ impl fmt::Display for Reading {
 impl Target {
     pub(crate) fn start() -> Target {
         let dir = tempfile::tempdir().unwrap();
-        let place = dir.path().to_owned();
+        let path = dir.path().to_owned();
         // Other users get to the sockets.
-        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let set = PasswordChange::Set {
             password: PASSWORD.as_bytes(),
             iterations: NonZeroU32::new(4096).unwrap(),
         };
-        change_password(&place.join("passwords"), "fred", set).unwrap();
-        let file = place.join("eventryd.conf");
-        write_settings(&place, "");
+        change_password(&path.join("passwords"), "fred", set).unwrap();
+        let file = path.join("eventryd.conf");
+        write_settings(&path, "");
         let file = file.display().to_string();
         let daemon = Daemon::start_in(dir, &["--config", &file]);
         let [tcp, tls] = ["TCP", "TLS"].map(|kind| daemon.addresses(kind)[0]);
@@ -141,9 +141,9 @@ impl Target {
             maximum: most,
         };
         Target {
-            log: Log(place.join("log")),
+            log: Log(path.join("log")),
             daemon,
-            dir: place,
+            dir: path,
             tcp,
             tls,
             descriptors,
@@ -161,49 +161,49 @@ impl Target {
     }
 
     /// A connection on which nothing was said: on the port for TLS, no hello either.
-    pub(crate) fn dial_raw(&self, service: Service, who: Who) -> io::Result<Line> {
+    pub(crate) fn connect_raw(&self, service: Service, role: Role) -> io::Result<ClientStream> {
         Ok(match service {
-            Service::ReadWrite => patient(UnixStream::connect(self.daemon.socket())?, who)?,
+            Service::ReadWrite => with_timeout(UnixStream::connect(self.daemon.socket())?, role)?,
             Service::ReadOnly => {
-                patient(UnixStream::connect(self.daemon.read_only_socket())?, who)?
+                with_timeout(UnixStream::connect(self.daemon.read_only_socket())?, role)?
             }
-            Service::Tcp => patient(self.dial_tcp(who)?, who)?,
-            Service::Tls => patient(self.dial_tls(who)?, who)?,
+            Service::Tcp => with_timeout(self.connect_tcp(role)?, role)?,
+            Service::Tls => with_timeout(self.connect_tls(role)?, role)?,
         })
     }
 
     /// A connection on which calls can be made, once whoever asks for it has logged in.
-    pub(crate) fn dial(&self, service: Service, who: Who) -> io::Result<Line> {
+    pub(crate) fn connect(&self, service: Service, role: Role) -> io::Result<ClientStream> {
         if service != Service::Tls {
-            return self.dial_raw(service, who);
+            return self.connect_raw(service, role);
         }
         let config = self.tls_client(Version::Tls13, true);
-        let stream = self.dial_tls(who)?;
-        stream.set_timeout(timeout_of(who))?;
+        let stream = self.connect_tls(role)?;
+        stream.set_timeout(timeout_of(role))?;
         let mut stream = Tls::over(stream, config);
         let mut welcome = [0];
         stream.read_exact(&mut welcome)?;
         Ok(Box::new(stream))
     }
 
-    pub(crate) fn dial_tcp(&self, who: Who) -> io::Result<TcpStream> {
-        dial_from(who, self.tcp)
+    pub(crate) fn connect_tcp(&self, role: Role) -> io::Result<TcpStream> {
+        connect_as(role, self.tcp)
     }
 
     /// A connection to the port for TLS.
-    pub(crate) fn dial_tls(&self, who: Who) -> io::Result<TcpStream> {
-        dial_from(who, self.tls)
+    pub(crate) fn connect_tls(&self, role: Role) -> io::Result<TcpStream> {
+        connect_as(role, self.tls)
     }
 
     /// Has the daemon read its configuration again, with these lines besides, and waits until it has.
     pub(crate) fn reload_with(&self, more: &str) {
-        let heeded = || self.log.read().matches(" SIGHUP: ").count();
-        let before = heeded();
+        let reloads = || self.log.read().matches(" SIGHUP: ").count();
+        let before = reloads();
         write_settings(&self.dir, more);
         self.daemon.signal(Signal::HUP);
-        wait_until("SIGHUP is heeded", || {
+        wait_until("SIGHUP is handled", || {
             thread::sleep(Duration::from_millis(50));
-            heeded() > before
+            reloads() > before
         });
     }
 
@@ -304,22 +304,22 @@ fn write_settings(dir: &Path, more: &str) {
 }
 
 /// The polite wait for what they are due; the hostile have other things to do.
-fn timeout_of(who: Who) -> Duration {
-    match who {
-        Who::Polite => TIMEOUT,
-        Who::Hostile => Duration::from_secs(2),
+fn timeout_of(role: Role) -> Duration {
+    match role {
+        Role::Polite => TIMEOUT,
+        Role::Hostile => Duration::from_secs(2),
     }
 }
 
-fn patient(stream: impl Stream + Send + 'static, who: Who) -> io::Result<Line> {
-    stream.set_timeout(timeout_of(who))?;
+fn with_timeout(stream: impl Stream + Send + 'static, role: Role) -> io::Result<ClientStream> {
+    stream.set_timeout(timeout_of(role))?;
     Ok(Box::new(stream))
 }
 
-fn dial_from(who: Who, to: SocketAddr) -> io::Result<TcpStream> {
-    let last = match who {
-        Who::Polite => 2,
-        Who::Hostile => 3,
+fn connect_as(role: Role, to: SocketAddr) -> io::Result<TcpStream> {
+    let last = match role {
+        Role::Polite => 2,
+        Role::Hostile => 3,
     };
     connect_from(last, to)
 }

@@ -49,7 +49,7 @@ fn assert_failed(peer: &mut Peer, bytes: &[u8], what: &str) {
 }
 
 /// What the server says; it must not have failed.
-fn said(peer: &mut Peer, bytes: &[u8]) -> (i32, i32, Vec<u8>) {
+fn reply_data(peer: &mut Peer, bytes: &[u8]) -> (i32, i32, Vec<u8>) {
     match &answers(&peer.exchange(bytes))[..] {
         [Answer::Ok(_, Reply::AuthSaslStart(ret) | Reply::AuthSaslStep(ret))] => {
             (ret.complete, ret.nil, ret.data.0.clone())
@@ -61,7 +61,7 @@ fn said(peer: &mut Peer, bytes: &[u8]) -> (i32, i32, Vec<u8>) {
 fn log_in(peer: &mut Peer, password: &[u8]) -> Vec<u8> {
     peer.exchange(&init());
     let (complete, nil, challenge) =
-        said(peer, &start("SCRAM-SHA-256", Some(CLIENT_FIRST.as_bytes())));
+        reply_data(peer, &start("SCRAM-SHA-256", Some(CLIENT_FIRST.as_bytes())));
     assert_eq!((complete, nil), (0, 0));
     assert!(CLIENT_FIRST.contains(USER));
     let nonce = format!("r=abc{},", base64(&NONCE));
@@ -74,7 +74,7 @@ fn right_password_completes_the_login() {
     let mut peer = sasl_peer();
     let last = log_in(&mut peer, PASSWORD);
     assert!(!peer.session.is_authenticated());
-    let (complete, nil, data) = said(&mut peer, &last);
+    let (complete, nil, data) = reply_data(&mut peer, &last);
     assert_eq!((complete, nil), (1, 0));
     assert!(data.starts_with(b"v="));
     assert!(peer.session.is_authenticated());
@@ -88,11 +88,11 @@ fn scram_without_client_first_gets_an_empty_challenge() {
     let mut peer = sasl_peer();
     peer.exchange(&init());
     assert_eq!(
-        said(&mut peer, &start("SCRAM-SHA-256", None)),
+        reply_data(&mut peer, &start("SCRAM-SHA-256", None)),
         (0, 1, vec![])
     );
-    let (_, _, challenge) = said(&mut peer, &step(Some(CLIENT_FIRST.as_bytes())));
-    let (complete, ..) = said(
+    let (_, _, challenge) = reply_data(&mut peer, &step(Some(CLIENT_FIRST.as_bytes())));
+    let (complete, ..) = reply_data(
         &mut peer,
         &step(Some(&proof(CLIENT_FIRST, PASSWORD, &challenge))),
     );
@@ -123,7 +123,7 @@ fn a_wrong_password_and_then_the_right_one_is_let_in() {
     let last = log_in(&mut peer, b"wrong");
     assert_failed(&mut peer, &last, "wrong password");
     let last = log_in(&mut peer, PASSWORD);
-    assert_eq!(said(&mut peer, &last).0, 1);
+    assert_eq!(reply_data(&mut peer, &last).0, 1);
 }
 
 #[test]
@@ -159,11 +159,11 @@ fn a_step_out_of_turn_fails_and_changes_nothing() {
             peer.exchange(&init());
         }
         let challenge = if before.len() < 2 {
-            said(&mut peer, &scram(CLIENT_FIRST)).2
+            reply_data(&mut peer, &scram(CLIENT_FIRST)).2
         } else {
             format!("r=abc{},s={},i=4096", base64(&NONCE), base64(&[2; 16])).into_bytes()
         };
-        let (complete, ..) = said(
+        let (complete, ..) = reply_data(
             &mut peer,
             &step(Some(&proof(CLIENT_FIRST, PASSWORD, &challenge))),
         );
@@ -198,7 +198,7 @@ fn malformed_scram_fails_and_stays_connected() {
     ] {
         let mut peer = sasl_peer();
         peer.exchange(&init());
-        said(
+        reply_data(
             &mut peer,
             &start("SCRAM-SHA-256", Some(CLIENT_FIRST.as_bytes())),
         );
