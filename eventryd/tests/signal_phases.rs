@@ -92,7 +92,7 @@ fn raise(signal: Signal) {
 }
 
 #[test]
-fn a_signal_at_any_phase_is_heeded_once_and_leaves_nothing() {
+fn signal_in_any_phase_is_handled_once_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config::new(RunDir::Chosen(dir.path().to_owned()));
     let is_empty = || std::fs::read_dir(dir.path()).unwrap().next().is_none();

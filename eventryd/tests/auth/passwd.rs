@@ -62,7 +62,7 @@ fn users_are_added_changed_and_taken_out() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_and_changes_nothing() {
+fn invalid_passwd_command_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     assert!(passwd(&dir, &["fred"], "pencil\n").status.success());
     let before = std::fs::read_to_string(password_file(&dir)).unwrap();

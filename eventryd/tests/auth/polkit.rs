@@ -205,7 +205,7 @@ fn polkit_without_its_program_is_refused_at_the_start() {
 
 /// Root passes by asking which way there is (DM-1003); others are told that it is polkit.
 #[test]
-fn root_is_not_asked_for_anything() {
+fn root_needs_no_polkit_authentication() {
     let polkit = polkit_daemon();
     let mut client = polkit.daemon.connect();
     let types = client.call(AUTH_LIST, &[]);

@@ -172,7 +172,7 @@ fn anonymous_limit_does_not_block_other_services() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_at_the_start_with_the_reason() {
+fn unusable_auth_settings_are_refused_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let sasl = |config: &mut Config| config.auth_unix_rw = Auth::Sasl;
     let missing = start_error(&dir, sasl);

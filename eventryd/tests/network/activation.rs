@@ -144,7 +144,7 @@ fn bad_passed_socket_names_end_the_start_with_status_6() {
 }
 
 #[test]
-fn what_was_passed_to_another_process_is_left_alone() {
+fn sockets_passed_to_another_process_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let run_dir = dir.path().join("run");
     fs::create_dir(&run_dir).unwrap();

@@ -119,7 +119,7 @@ fn a_half_closed_client_over_tls_still_gets_its_answers() {
 
 /// Whoever is told so knows that nothing was cut off. Who was not let in is told nothing (DM-1203).
 #[test]
-fn a_connection_that_the_daemon_ends_ends_with_a_farewell() {
+fn connection_closed_by_the_daemon_gets_close_notify() {
     let daemon = start();
     for version in [Version::Tls12, Version::Tls13] {
         let mut client = connect_to(daemon.addresses("TLS")[0], version);

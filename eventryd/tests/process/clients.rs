@@ -9,7 +9,7 @@ use test_support::rpc::{AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, message, open_arg
 use test_support::timeout::wait_until;
 
 #[test]
-fn it_says_what_it_listens_on_and_what_to_try() {
+fn start_prints_the_sockets_and_a_virsh_command() {
     let daemon = Daemon::start();
     let socket = daemon.socket().display().to_string();
     let text = daemon.announced().join("\n");
@@ -184,7 +184,7 @@ fn session_bytes() -> Vec<u8> {
 }
 
 #[test]
-fn a_peer_that_vanishes_at_any_byte_leaves_nothing_behind() {
+fn disconnect_at_any_byte_leaves_nothing() {
     let daemon = Daemon::start();
     let bytes = session_bytes();
     // The first client's memory and descriptors are not a leak.

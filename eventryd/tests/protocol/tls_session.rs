@@ -168,7 +168,7 @@ fn six_messages_in_one_record_are_handed_out_at_once() {
 }
 
 #[test]
-fn what_a_client_sends_before_the_byte_is_not_lost() {
+fn data_sent_before_the_confirmation_is_kept() {
     let (mut client, mut session) = (client(Version::Tls13, true), CONTEXT.accept().unwrap());
     client.writer().write_all(b"early").unwrap();
     let mut plaintext: Vec<u8> = Vec::new();
@@ -252,7 +252,7 @@ fn accepted_peer_has_the_name_of_its_certificate() {
 }
 
 #[test]
-fn a_farewell_ends_the_input_and_what_follows_is_not_looked_at() {
+fn close_notify_ends_the_input_and_later_bytes_are_ignored() {
     let (mut client, mut session, bytes) = opened(Version::Tls13);
     feed_client(&mut client, &bytes);
     client.writer().write_all(b"last").unwrap();
@@ -273,7 +273,7 @@ fn a_farewell_ends_the_input_and_what_follows_is_not_looked_at() {
 
 /// A client that does not read makes the server hold 64 KiB and a record, not more.
 #[test]
-fn what_waits_to_be_sent_is_bounded() {
+fn unsent_output_is_bounded() {
     let (_, mut session, _) = opened(Version::Tls13);
     let much = vec![0; 1 << 20];
     let mut taken = 0;
@@ -303,7 +303,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn how_the_bytes_are_cut_changes_nothing(
+    fn splits_of_the_input_change_nothing(
         pieces in prop::collection::vec(1..400_usize, 1..8),
         messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..6),
         old in any::<bool>(),

@@ -70,7 +70,7 @@ fn flood_of_bad_calls_is_answered_and_delays_no_client() {
 }
 
 #[test]
-fn deaf_client_stalls_only_itself_on_each_transport() {
+fn non_reading_client_stalls_only_itself_on_each_transport() {
     let test = TestDaemon::start("");
     for transport in TRANSPORTS {
         let before = test.daemon.resident_kib();

@@ -135,7 +135,7 @@ fn a_socket_that_cannot_be_made_ends_the_daemon_with_a_status() {
 
 /// What is at the path of a socket is replaced only if it is a socket that nobody listens on (DM-202).
 #[test]
-fn what_is_no_dead_socket_is_left_alone_and_named() {
+fn file_that_is_no_dead_socket_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     let (path, beside) = (config.socket_path(), dir.path().join("beside"));

@@ -288,7 +288,7 @@ fn an_answering_client_throttled_at_limit_1_survives_keepalive() {
 
 /// DM-807: while nothing is read and nothing is sent, the end of the peer is noticed all the same.
 #[test]
-fn a_throttled_client_that_vanishes_is_noticed_at_once() {
+fn disconnect_of_a_throttled_client_is_detected() {
     let daemon = BlockingDaemon::start(|config| {
         config.client_limits.max_client_requests = NonZeroUsize::MIN;
         config.max_clients = NonZeroUsize::MIN;

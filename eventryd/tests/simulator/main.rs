@@ -68,7 +68,7 @@ fn trace(seed: u64) -> (Vec<String>, std::thread::Result<Situations>) {
 }
 
 #[test]
-fn every_promise_holds_in_every_world() {
+fn every_rule_holds_in_every_world() {
     if number("EVENTRY_SEED").is_some() {
         return;
     }

@@ -79,7 +79,7 @@ fn call_with_fds_is_fatal_unless_it_brings_none() {
 }
 
 #[test]
-fn what_is_not_a_call_is_dropped_in_silence() {
+fn message_that_is_not_a_call_is_dropped_without_a_reply() {
     let kind = |word| Header {
         kind: MessageType::from(word),
         ..header(66)
