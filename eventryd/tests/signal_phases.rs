@@ -1,5 +1,4 @@
-//! Signals at every phase of a daemon's life. They are the process's, so this is one test in a process of its
-//! own.
+//! Signals in each phase of a daemon. Signals belong to the process, so this is a single test in its own process.
 
 #![cfg(not(loom))]
 
@@ -15,7 +14,7 @@ use std::thread;
 use test_support::client::RawClient;
 use test_support::timeout::{TIMEOUT, wait_until};
 
-/// What happened to a daemon.
+/// Counts of the events of a daemon.
 #[derive(Default)]
 struct Counts {
     reloads: AtomicU32,
@@ -41,7 +40,8 @@ struct Running {
     ended: Receiver<Result<(), DaemonError>>,
 }
 
-/// A daemon whose signals were caught before; its driver waits to be told.
+/// Starts a daemon with signals that are already caught. The initialisation of its driver blocks until the test resumes
+/// it.
 fn start(config: &Config, signals: Signals) -> Running {
     let counts = Arc::new(Counts::default());
     let (initialising_sender, initialising) = channel();
@@ -83,7 +83,7 @@ fn start(config: &Config, signals: Signals) -> Running {
 impl Running {
     fn wait(&self) {
         let ended = self.ended.recv_timeout(TIMEOUT).expect("the daemon ends");
-        ended.expect("a signal is no failure");
+        ended.expect("a stop by a signal is a success");
     }
 }
 
@@ -97,18 +97,18 @@ fn signal_in_any_phase_is_handled_once_and_leaves_nothing() {
     let config = Config::new(RunDir::Chosen(dir.path().to_owned()));
     let is_empty = || std::fs::read_dir(dir.path()).unwrap().next().is_none();
 
-    // Before there is anything but the signals.
+    // Before the start: only the signals are caught.
     let signals = Signals::catch().unwrap();
     raise(Signal::HUP);
     let daemon = start(&config, signals);
     daemon.resume.send(()).unwrap();
     daemon.ready.recv_timeout(TIMEOUT).unwrap();
-    wait_until("the early SIGHUP is heeded", || {
+    wait_until("the early SIGHUP is handled", || {
         daemon.counts.values() == [1, 1, 0]
     });
-    // When it serves.
+    // While the daemon serves.
     raise(Signal::HUP);
-    wait_until("SIGHUP is heeded", || daemon.counts.values() == [1, 2, 0]);
+    wait_until("SIGHUP is handled", || daemon.counts.values() == [1, 2, 0]);
     let mut client = RawClient::connect(&config.socket_path());
     client.open();
     raise(Signal::TERM);
@@ -121,7 +121,7 @@ fn signal_in_any_phase_is_handled_once_and_leaves_nothing() {
     let daemon = start(&config, signals);
     daemon.resume.send(()).unwrap();
     daemon.wait();
-    // It may have served for a moment; but it has stopped, once.
+    // The daemon may have served for a moment, but it stops exactly once.
     assert_eq!(daemon.counts.values()[1..], [0, 1]);
     assert!(is_empty());
 
@@ -129,14 +129,14 @@ fn signal_in_any_phase_is_handled_once_and_leaves_nothing() {
     let daemon = start(&config, Signals::catch().unwrap());
     daemon.initialising.recv_timeout(TIMEOUT).unwrap();
     raise(Signal::HUP);
-    wait_until("SIGHUP is heeded meanwhile", || {
+    wait_until("SIGHUP is handled during the initialisation", || {
         daemon.counts.values() == [0, 1, 0]
     });
     raise(Signal::INT);
-    wait_until("SIGINT is heeded meanwhile", || {
+    wait_until("SIGINT is handled during the initialisation", || {
         daemon.counts.values() == [0, 1, 1]
     });
-    // While it stops.
+    // While the daemon stops.
     raise(Signal::HUP);
     raise(Signal::TERM);
     daemon.resume.send(()).unwrap();

@@ -1,4 +1,4 @@
-//! The real virsh against the real daemon, measured by what virsh printed against libvirt's own.
+//! virsh against the daemon. The expected output was recorded with libvirt's daemon.
 
 #![allow(clippy::print_stdout, reason = "the figures are part of the result")]
 
@@ -19,7 +19,7 @@ use test_support::daemon::{Daemon, virsh};
 use test_support::in_process::InProcess;
 use test_support::timeout::bounded;
 
-/// The recorded sessions that are run again, word for word, on the read-write socket.
+/// The recorded sessions that are repeated on the read-write socket.
 const READ_WRITE: [&str; 20] = [
     "virsh-version-daemon",
     "virsh-version",
@@ -43,13 +43,13 @@ const READ_WRITE: [&str; 20] = [
     "virsh-echo-nodomain",
 ];
 
-/// The same for the read-only socket.
+/// The recorded sessions on the read-only socket.
 const READ_ONLY: [&str; 2] = ["virsh-ro-list-all", "virsh-ro-destroy-denied"];
 
-/// The same over TCP.
+/// The recorded sessions over TCP.
 const TCP: [&str; 2] = ["tcp-virsh-list-all", "tcp-virsh-ro-list-all"];
 
-/// What virsh printed and how it ended, with what may differ taken out.
+/// The exit status and the normalised output of virsh.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     exit: i64,
@@ -57,8 +57,7 @@ struct Seen {
     stderr: String,
 }
 
-/// Takes out what may differ: the name of the machine, the time a domain has used, the client's version,
-/// and the sockets' paths.
+/// Replaces the parts that may differ: the host name, the CPU time of a domain, and the client's version.
 fn normalise(text: &str, hostname: &str) -> String {
     let line = |line: &str| -> String {
         match line {
@@ -175,7 +174,7 @@ fn sixty_four_at_once_all_succeed() {
 #[test]
 fn thousand_sessions_leak_no_descriptor_and_no_memory() {
     let daemon = Daemon::start_for_measuring();
-    // The first ones fill what is kept for the next.
+    // The first sessions fill the caches.
     for _ in 0..20 {
         assert!(list_all(&daemon).status.success());
     }
@@ -190,7 +189,8 @@ fn thousand_sessions_leak_no_descriptor_and_no_memory() {
     assert_eq!(daemon.stop().left_behind, [""; 0]);
 }
 
-/// Both sides ping each second, and the daemon gives up after two. The time is virsh's, so it cannot be set.
+/// Both sides send a ping each second, and the daemon closes the connection after two. The test needs real time,
+/// because the shortest interval of virsh is a second.
 #[test]
 fn an_idle_virsh_and_the_daemon_keep_each_other_alive() {
     let dir = tempfile::tempdir().unwrap();
@@ -217,7 +217,7 @@ fn an_idle_virsh_and_the_daemon_keep_each_other_alive() {
     let mut hostname = || {
         writeln!(input, "hostname; echo END").unwrap();
         let answer = lines.by_ref().find(|line| line == "END");
-        assert!(answer.is_some(), "virsh has ended");
+        assert!(answer.is_some(), "virsh ended early");
     };
     hostname();
     thread::sleep(Duration::from_secs(5));
@@ -229,8 +229,8 @@ fn an_idle_virsh_and_the_daemon_keep_each_other_alive() {
     daemon.wait().unwrap();
 }
 
-/// The real virsh logs in by SCRAM-SHA-256 as Cyrus SASL speaks it, with the iterations that `eventryd
-/// passwd` takes by default, and prints libvirt's own words when it is refused.
+/// virsh authenticates with SCRAM-SHA-256 of Cyrus SASL and the default iterations of `eventryd passwd`. It prints
+/// libvirt's message if it is refused.
 #[test]
 fn virsh_sasl_needs_the_right_authfile() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Who gets a place: against a naive model of the rules, and what they promise.
+//! Tests of the admission of clients: its properties, and its decisions against a naive model of the rules.
 
 #![cfg(not(loom))]
 
@@ -18,7 +18,7 @@ fn user(uid: u32) -> Peer {
     Peer::User(Some(uid))
 }
 
-/// The eviction of a client for the sake of `max_anonymous`.
+/// Returns the eviction of a client because of `max_anonymous`.
 fn evict(id: u64, max_anonymous: usize) -> AdmissionStep {
     let limit = AdmissionLimit::Anonymous(max_anonymous);
     AdmissionStep::Evict { id, limit }
@@ -28,7 +28,7 @@ fn address(last: u8) -> Peer {
     Peer::V4(Ipv4Addr::new(192, 0, 2, last))
 }
 
-/// What happens. Clients are chosen among those who are there by a number.
+/// A step of a generated sequence. Numbers choose among the clients or the waiting clients.
 #[derive(Clone, Debug)]
 enum Step {
     Arrive(PendingClient),
@@ -140,14 +140,14 @@ proptest! {
                 let (step, expected) = (clients.next(now), oracle.next(now));
                 prop_assert_eq!(step, expected);
                 match step {
-                    // Its connection is closed a moment later.
+                    // The server closes the connection of an evicted client.
                     Some(AdmissionStep::Evict { id, .. }) => clients.gone(id, user(0)),
                     Some(AdmissionStep::Admit(_)) => {}
                     None => break,
                 }
             }
             prop_assert_eq!(clients.waiting(), oracle.waiting.len());
-            // Nothing changes by itself before the time it names.
+            // Nothing changes before the time of `retry_at`.
             if let Some(at) = clients.retry_at(now) {
                 prop_assert!(at > now);
                 let before = Time::from_nanos(at.as_nanos() - 1);
@@ -160,7 +160,7 @@ proptest! {
     }
 }
 
-/// A daemon with these limits, and what happens to it.
+/// An admission control with a clock.
 struct Fixture {
     clients: ClientAdmission,
     now: Time,
@@ -189,7 +189,7 @@ impl Fixture {
         (self.last, arrival)
     }
 
-    /// The same of one who says something at once; whether it has a place.
+    /// Adds a client that sends something at once; returns `true` if it is admitted.
     fn arrive_speaking(&mut self, peer: Peer, anonymous: bool) -> (u64, bool) {
         let (id, decision) = self.arrive(peer, anonymous);
         self.clients.spoke(self.now, id);
@@ -208,7 +208,7 @@ impl Fixture {
         std::iter::from_fn(|| self.clients.next(self.now)).collect()
     }
 
-    /// Whether the newcomer `id` is given a place before long, and what the others had to do for it.
+    /// Advances the clock until client `id` is admitted; returns `false` if that takes 5 s.
     fn is_admitted_soon(&mut self, id: u64) -> bool {
         for _ in 0..100 {
             if self.steps().contains(&AdmissionStep::Admit(id)) {
@@ -229,11 +229,11 @@ fn forty_silent_clients_of_one_user_block_no_other_client() {
     for _ in 0..40 {
         fixture.arrive(user(0), true);
     }
-    // Not even at that moment.
+    // A client that connects at the same time waits for half the grace at most.
     let (id, is_admitted) = fixture.arrive_speaking(user(0), true);
     assert!(is_admitted || fixture.is_admitted_soon(id));
     assert!(fixture.now.since(Time::ZERO) <= EVICTION_GRACE / 2);
-    // And later at once, one after the other.
+    // Later clients are admitted at once, one after the other.
     fixture.advance(EVICTION_GRACE.as_millis() as u64);
     for _ in 0..500 {
         let (id, is_admitted) = fixture.arrive_speaking(user(0), true);
@@ -241,12 +241,12 @@ fn forty_silent_clients_of_one_user_block_no_other_client() {
         fixture.clients.identified(id);
         fixture.steps();
         fixture.advance(20);
-        // Whoever had to give way comes back.
+        // The evicted client connects again.
         fixture.arrive(user(0), true);
     }
 }
 
-/// Those who act busy do not keep others out either: neither one user, nor one address.
+/// A peer with many busy clients does not block other peers.
 #[test]
 fn flooding_peer_is_evicted_for_another_peer() {
     for (flood, other) in [
@@ -258,14 +258,17 @@ fn flooding_peer_is_evicted_for_another_peer() {
         for _ in 0..500 {
             let (id, is_admitted) = fixture.arrive_speaking(flood, true);
             if is_admitted {
-                // They wait for us, and would for ever.
+                // These clients wait for the daemon.
                 fixture.clients.progressed(fixture.now, id, true);
             }
         }
         fixture.advance(10);
         assert_eq!(fixture.steps(), []);
         let (id, is_admitted) = fixture.arrive_speaking(other, true);
-        assert!(!is_admitted, "nobody is cut off in the midst");
+        assert!(
+            !is_admitted,
+            "no client is evicted before the grace is over"
+        );
         let begun = fixture.now;
         assert!(fixture.is_admitted_soon(id));
         assert!(fixture.now.since(begun) <= EVICTION_GRACE);
@@ -286,10 +289,14 @@ fn progressing_client_is_not_evicted_by_its_own_peer() {
     fixture.advance(200);
     assert_eq!(fixture.steps(), [evict(second, 2), AdmissionStep::Admit(3)]);
     fixture.advance(200);
-    assert_eq!(fixture.steps(), [], "both have done something in time");
+    assert_eq!(
+        fixture.steps(),
+        [],
+        "both clients have made progress in time"
+    );
     fixture.clients.progressed(fixture.now, first, true);
     fixture.advance(10_000);
-    // The first one waits for us; it is never its fault.
+    // A client that waits for the daemon is not evicted.
     let steps = fixture.steps();
     assert!(!steps.contains(&evict(first, 2)), "{steps:?}");
 }
@@ -316,7 +323,11 @@ fn silent_client_is_evicted_before_a_speaking_one() {
     let (silent, _) = fixture.arrive(user(1), true);
     fixture.advance(5000);
     let (third, _) = fixture.arrive(user(1), true);
-    assert_eq!(fixture.steps(), [], "who says nothing wants nothing");
+    assert_eq!(
+        fixture.steps(),
+        [],
+        "a silent client evicts no other client"
+    );
     fixture.clients.spoke(fixture.now, third);
     assert_eq!(
         fixture.steps(),
@@ -353,10 +364,13 @@ fn peer_with_all_known_slots_leaves_room_for_others() {
     assert_eq!(
         fixture.steps(),
         [],
-        "all of them have made calls: nobody is cut off"
+        "clients that have made calls are not evicted"
     );
-    assert_eq!(fixture.last, 321, "exactly as many as configured");
-    // Somebody with a few, and somebody with none; and not for ever.
+    assert_eq!(
+        fixture.last, 321,
+        "the configured number of clients is admitted"
+    );
+    // A peer with few slots and peers without slots get some beyond the limit.
     let mut is_admitted = |peer| {
         let (id, is_admitted) = fixture.arrive_speaking(peer, false);
         fixture.clients.identified(id);
@@ -365,7 +379,7 @@ fn peer_with_all_known_slots_leaves_room_for_others() {
     assert!(is_admitted(user(0)));
     assert!(is_admitted(user(1)));
     assert_eq!((0..100).filter(|_| is_admitted(user(2))).count(), 15);
-    // The last ones were for local users; another address waits.
+    // The rest of these slots is for local users; another address waits.
     assert!(!is_admitted(address(2)));
     fixture.clients.gone(1, user(0));
     assert_eq!(fixture.steps().len(), 1);

@@ -1,11 +1,11 @@
-//! Everybody who is there, in one list, and the rules as they are written.
+//! A naive model of the admission of clients.
 
 use eventry::Time;
 use eventryd::admission::{
     AdmissionLimit, AdmissionLimits, AdmissionStep, Peer, PendingClient, Scope,
 };
 
-/// Everybody who is there, in one list, and the rules as they are written.
+/// All clients in one list, and the rules applied to it literally.
 pub(crate) struct Oracle {
     pub(crate) limits: AdmissionLimits,
     pub(crate) clients: Vec<Client>,
@@ -18,7 +18,7 @@ pub(crate) struct Client {
     pub(crate) pending: PendingClient,
     pub(crate) is_unidentified: bool,
     pub(crate) has_spoken: bool,
-    /// Since when it has got nowhere; none while it waits for the daemon.
+    /// The time of the last progress; `None` while the client waits for the daemon.
     pub(crate) since: Option<Time>,
 }
 
@@ -26,12 +26,12 @@ pub(crate) struct Client {
 pub(crate) struct Waiting {
     pub(crate) id: u64,
     pub(crate) pending: PendingClient,
-    /// When it came, or when it first said something.
+    /// The time of the arrival, or of the first bytes.
     pub(crate) since: Time,
     pub(crate) speaks: bool,
 }
 
-/// Which places somebody needs that are scarce.
+/// A kind of slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     All,
@@ -72,7 +72,7 @@ impl Oracle {
                 && (is_quiet(client) || (has_waited && held >= own + 2))
         };
         let candidates = self.of(kind).into_iter().filter(is_evictable);
-        // Of the heaviest peer, the silent before those who speak, the longest quiet first.
+        // Clients of the peer with the most slots first; of those, silent ones, then the longest without progress.
         let order = |client: &Client| {
             let held = self.count(kind, client.pending.peer);
             let heaviest = std::cmp::Reverse((held, client.pending.peer));
@@ -82,7 +82,7 @@ impl Oracle {
         candidates.min_by_key(order).map(|client| client.id)
     }
 
-    /// `None` for never, `Some(None)` for at once, otherwise the eviction that has to come first.
+    /// Returns `None` for no admission, `Some(None)` for an admission at once, otherwise the eviction that must precede it.
     fn grant(&self, now: Time, waiting: Waiting) -> Option<Option<AdmissionStep>> {
         let PendingClient { peer, anonymous } = waiting.pending;
         let speaks = waiting.speaks;
@@ -124,7 +124,7 @@ impl Oracle {
         (speaks && free > 0 && is_small).then_some(None)
     }
 
-    /// Whether it has a place.
+    /// Adds a client; returns `true` if it is admitted.
     pub(crate) fn arrive(&mut self, now: Time, id: u64, pending: PendingClient) -> bool {
         let is_like = |waiting: &Waiting| {
             waiting.pending.anonymous == pending.anonymous
@@ -176,7 +176,7 @@ impl Oracle {
                 is == anonymous && peer.scope() == scope && waiting.speaks == speaks
             };
             let queue: Vec<&Waiting> = self.waiting.iter().filter(like).collect();
-            // Of each peer the first one, in the order in which they came or spoke.
+            // The first client of each peer, in the order of arrival or of the first bytes.
             let first_of_peers = queue.iter().filter(|one| {
                 let of_peer = |other: &&&Waiting| other.pending.peer == one.pending.peer;
                 queue

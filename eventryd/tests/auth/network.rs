@@ -22,10 +22,10 @@ fn address_of(daemon: &crate::TestDaemon) -> SocketAddr {
         ListenAddress::Tcp(address) => Some(address),
         ListenAddress::Unix(_) => None,
     });
-    tcp.expect("it listens on TLS")
+    tcp.expect("a TCP endpoint")
 }
 
-/// libvirtd counts them together: two idle TCP connections, and root is not served on its own socket.
+/// In libvirtd, which counts them together, two idle TCP connections keep root from being served on the local socket.
 #[test]
 fn silent_clients_on_a_network_do_not_keep_local_ones_out() {
     let daemon = sasl_daemon(|config| {
@@ -50,7 +50,7 @@ fn tcp_client_without_tls_hello_is_closed_in_time() {
         config.auth_timeout = Duration::from_millis(100);
     });
     let address = address_of(&daemon);
-    // One after the other: each is accepted when the one before it is closed.
+    // Each client is accepted when the one before it is closed.
     let silent: Vec<_> = (0..3).map(|_| RawClient::connect_tcp(address)).collect();
     for mut client in silent {
         assert!(client.is_closed());

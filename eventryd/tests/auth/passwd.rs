@@ -27,7 +27,7 @@ pub(crate) fn passwd_of(file: &Path, arguments: &[&str], stdin: &str) -> Output 
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // It may refuse without reading.
+    // The program may fail without reading.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
     bounded("eventryd passwd", move || child.wait_with_output().unwrap())
 }
@@ -57,7 +57,7 @@ fn users_are_added_changed_and_taken_out() {
         }
     }
     assert!(text().contains("\nfred:SCRAM-SHA-256$16384:"), "{}", text());
-    // Nothing else is in the directory: no temporary file.
+    // No temporary file is left in the directory.
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
@@ -118,9 +118,9 @@ fn passwd_asks_twice_on_a_terminal_without_echo() {
             .unwrap();
         let mut keyboard = File::from(terminal);
         let mut screen = keyboard.try_clone().unwrap();
-        // Without it the other side is hung up.
+        // Without this descriptor the terminal hangs up.
         let _terminal = keyboard.try_clone().unwrap();
-        let shown = bounded("a question", move || {
+        let shown = bounded("the prompts", move || {
             let mut shown = Vec::new();
             for (question, answer) in [("fred: ", "pencil\n"), ("password: ", second)] {
                 while !String::from_utf8_lossy(&shown).ends_with(question) {
@@ -137,6 +137,6 @@ fn passwd_asks_twice_on_a_terminal_without_echo() {
         assert!(!String::from_utf8_lossy(&shown).contains("penc"));
         assert_eq!(password_file(&dir).exists(), expected);
         let modes = tcgetattr(&kept_open).unwrap().local_modes;
-        assert!(modes.contains(LocalModes::ECHO), "it is as it was");
+        assert!(modes.contains(LocalModes::ECHO), "the echo is on again");
     }
 }

@@ -1,4 +1,4 @@
-//! polkit on the daemon's sockets, with somebody else to decide.
+//! polkit on the daemon's sockets, with decisions by the test.
 
 use crate::*;
 use eventryd::auth::{Action, AuthError, Authorization, Authorizer, PkCheck, Subject};
@@ -8,14 +8,14 @@ use std::time::Duration;
 use test_support::client::RawClient;
 use test_support::rpc::{AUTH_LIST, CONNECT_OPEN, message, open_arguments};
 
-/// What the fake was asked.
+/// A question to polkit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Question {
     subject: Subject,
     action: Action,
 }
 
-/// Tells what it is asked, and answers what it is told.
+/// An authorizer that passes questions to the test and returns its answers.
 #[derive(Debug)]
 struct FakeAuthorizer {
     questions: Sender<Question>,
@@ -30,7 +30,7 @@ impl Authorizer for FakeAuthorizer {
 
     fn authorize(&self, subject: Subject, action: Action, _: Duration) -> Authorization {
         self.questions.send(Question { subject, action }).unwrap();
-        // The test ends without an answer to who has gone.
+        // At the end of the test there are no more answers.
         let answer = self.answers.lock().unwrap().recv();
         answer.unwrap_or(Authorization::Denied)
     }
@@ -62,7 +62,7 @@ fn polkit_daemon() -> PolkitDaemon {
     }
 }
 
-/// The error to a question that is already asked.
+/// Reads an error reply; returns its code, its domain and its text.
 fn error_of(client: &mut RawClient) -> (u32, u32, String) {
     let (header, payload) = client.read_message().expect("a reply");
     assert_eq!(header[5], 1);
@@ -130,8 +130,7 @@ fn each_answer_has_its_code_and_its_text() {
     polkit.daemon.stop();
 }
 
-/// Somebody thinks about the question; meanwhile everybody else is served, and what the client itself sends
-/// waits for the answer.
+/// While a decision is pending, other clients are served, and further calls of the client itself wait.
 #[test]
 fn slow_polkit_answer_delays_no_other_client() {
     let polkit = polkit_daemon();
@@ -170,7 +169,7 @@ fn disconnect_during_a_polkit_question_is_harmless() {
 fn polkit_questions_beyond_the_limit_are_refused() {
     let polkit = polkit_daemon();
     let daemon = &polkit.daemon;
-    // No more than may be anonymous at a time, so from the network's side nobody gets here.
+    // As many pending decisions as there are anonymous slots.
     let waiting: Vec<RawClient> = (0..20)
         .map(|_| {
             let mut client = daemon.connect();
@@ -181,7 +180,10 @@ fn polkit_questions_beyond_the_limit_are_refused() {
         .collect();
     let mut late = daemon.connect();
     late.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
-    assert!(late.is_kept_waiting(), "it is not even accepted");
+    assert!(
+        late.is_kept_waiting(),
+        "a client beyond the limit is not served"
+    );
     for _ in 0..waiting.len() {
         polkit.answer.send(Authorization::Denied).unwrap();
     }
@@ -203,7 +205,7 @@ fn polkit_without_its_program_is_refused_at_the_start() {
     assert!(error.to_string().contains("install polkitd"), "{error}");
 }
 
-/// Root passes by asking which way there is (DM-1003); others are told that it is polkit.
+/// Root is authenticated by listing the authentication types (DM-1003); for other users the list contains polkit.
 #[test]
 fn root_needs_no_polkit_authentication() {
     let polkit = polkit_daemon();

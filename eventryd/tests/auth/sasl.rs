@@ -20,7 +20,7 @@ fn set_password(dir: &TempDir, user: &str, password: &str) {
     change_password(&password_file(dir), user, set).unwrap();
 }
 
-/// A daemon whose read-write socket wants SASL, and knows fred.
+/// Starts a daemon whose read-write socket requires SASL, with the user fred.
 pub(crate) fn sasl_daemon(change: impl FnOnce(&mut Config)) -> TestDaemon {
     let dir = tempfile::tempdir().unwrap();
     set_password(&dir, "fred", "pencil");
@@ -30,7 +30,7 @@ pub(crate) fn sasl_daemon(change: impl FnOnce(&mut Config)) -> TestDaemon {
     })
 }
 
-/// Whether it is let in.
+/// Tries to log in; returns `true` on success.
 pub(crate) fn can_log_in(client: &mut RawClient, password: &str) -> bool {
     let last = proof_of(client, password);
     let call = message(SASL_STEP, 9, &last);
@@ -58,7 +58,7 @@ fn sasl_login_is_required_for_service() {
     log_in(&mut client, "pencil");
     client.open();
     client.call(GET_HOSTNAME, &[]);
-    // The read-only socket asks for nothing.
+    // The read-only socket requires no authentication.
     RawClient::connect(&daemon.config.read_only_socket_path()).open();
     daemon.stop();
 }
@@ -85,7 +85,7 @@ fn only_users_who_fit_a_pattern_are_let_in() {
         (&["fred"][..], true),
         (&["ann", "f*"], true),
         (&["ann", "fre", "*@example"], false),
-        // An empty list is nobody, not everybody.
+        // An empty list allows no user.
         (&[], false),
     ] {
         let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.into()).collect();
@@ -157,7 +157,7 @@ fn anonymous_limit_does_not_block_other_services() {
     assert!(third.is_kept_waiting());
     RawClient::connect(&daemon.config.read_only_socket_path()).open();
 
-    // Who logs in makes room, and so does who goes.
+    // An authenticated client frees an anonymous slot, and so does a disconnected one.
     log_in(&mut first, "pencil");
     assert!(third.read_message().is_some());
     let mut fourth = daemon.connect();
@@ -233,7 +233,7 @@ fn disconnect_during_login_frees_the_slot() {
     }
     let mut client = daemon.connect();
     log_in(&mut client, "pencil");
-    wait_until("there is room", || {
+    wait_until("a slot is free", || {
         let mut next = daemon.connect();
         next.call(AUTH_LIST, &[]);
         true

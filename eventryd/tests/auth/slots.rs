@@ -1,4 +1,4 @@
-//! Nobody can keep others out: neither a user nor an address, nor either of them itself.
+//! No user or address can block other clients, or its own.
 
 use crate::TestDaemon;
 use crate::sasl::sasl_daemon;
@@ -20,11 +20,10 @@ use test_support::rpc::{AUTH_LIST, GET_HOSTNAME, message};
 use test_support::sasl::log_in;
 use test_support::tls::{Version, client_config, committed_files, server_name};
 
-/// Short, so that the tests are.
+/// A short grace, to keep the tests short.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// A connection of the user `uid`: of a thread that is that user, which concerns no other thread. If we are
-/// nobody special, of ourselves.
+/// Connects as the user `uid` from a thread with that user id; as the user of the test if that is not root.
 fn connect_as(uid: u32, path: &Path) -> RawClient {
     let path = path.to_owned();
     let connecting = thread::spawn(move || {
@@ -36,7 +35,7 @@ fn connect_as(uid: u32, path: &Path) -> RawClient {
     RawClient::over(connecting.join().unwrap())
 }
 
-/// Lets other users get to the sockets.
+/// Lets other users connect to the sockets.
 fn allow_other_users(daemon: &TestDaemon) {
     set_permissions(daemon.dir.path(), Permissions::from_mode(0o755)).unwrap();
 }
@@ -44,9 +43,9 @@ fn allow_other_users(daemon: &TestDaemon) {
 fn address_of(daemon: &TestDaemon, transport: TransportKind) -> SocketAddr {
     let mut endpoints = daemon.ready.endpoints.iter();
     let found = endpoints.find(|endpoint| endpoint.transport == transport);
-    match found.expect("it listens there").address {
+    match found.expect("an endpoint of this transport").address {
         eventryd::net::ListenAddress::Tcp(address) => address,
-        eventryd::net::ListenAddress::Unix(_) => panic!("it is on a network"),
+        eventryd::net::ListenAddress::Unix(_) => panic!("a network endpoint is expected"),
     }
 }
 
@@ -65,8 +64,7 @@ fn enable_tcp(config: &mut eventryd::server::Config) {
     });
 }
 
-/// The stock limit of 20, and 40 that say nothing, of the very user that wants to get in: in libvirtd nobody gets
-/// in any more.
+/// The default limit of 20, and 40 silent clients of the same user. In libvirtd no other client is served any more.
 #[test]
 fn forty_silent_clients_do_not_block_any_user() {
     let daemon = sasl_daemon(|config| {
@@ -85,7 +83,7 @@ fn forty_silent_clients_do_not_block_any_user() {
     daemon.stop();
 }
 
-/// They say what they can, and as often as they can; and are many. Their own user may have to wait, nobody else.
+/// Many clients of one user that make calls without end may delay this user, but no other one.
 #[test]
 fn busy_flood_of_one_user_does_not_block_other_users() {
     if !rustix::process::geteuid().is_root() {
@@ -101,7 +99,7 @@ fn busy_flood_of_one_user_does_not_block_other_users() {
     let mut flood: Vec<_> = (0..100).map(|_| connect_as(1001, &path)).collect();
     for uid in 2000..2010 {
         for client in &mut flood {
-            // Some are closed meanwhile.
+            // Some of these clients are evicted.
             let _ = client.stream.write_all(&message(AUTH_LIST, 1, &[]));
         }
         let mut other = connect_as(uid, &path);
@@ -130,7 +128,7 @@ fn stalled_tls_handshakes_do_not_block_other_addresses() {
             stream
         })
         .collect();
-    // Another address, and the same one.
+    // Two other addresses, then the same one.
     for last in [3, 4, 2] {
         let stream = connect_from(last, address).unwrap();
         stream.set_timeout(test_support::timeout::TIMEOUT).unwrap();
@@ -143,8 +141,8 @@ fn stalled_tls_handshakes_do_not_block_other_addresses() {
     daemon.stop();
 }
 
-/// All places are taken by clients that have shown who they are, or need not, and use the connection: nobody is
-/// cut off, and others get in all the same.
+/// All slots are taken by active clients that need no authentication. None of them is evicted, and other peers are
+/// admitted.
 #[test]
 fn address_holding_all_slots_leaves_room_for_others() {
     let daemon = sasl_daemon(|config| {
@@ -171,13 +169,13 @@ fn address_holding_all_slots_leaves_room_for_others() {
     for client in &mut holders {
         client.call(GET_HOSTNAME, &[]);
     }
-    // A place that gets free is the next one's.
+    // The waiting client gets the free slot.
     drop((holders, other, local));
     one_more.open();
     daemon.stop();
 }
 
-/// More than may connect at all, and none of them says anything: `max_clients` is no lock either.
+/// More silent clients than `max_clients` do not block other clients.
 #[test]
 fn silent_clients_holding_all_slots_are_evicted() {
     let daemon = sasl_daemon(|config| {
@@ -201,13 +199,13 @@ fn silent_clients_holding_all_slots_are_evicted() {
     daemon.stop();
 }
 
-/// Who waits, and who is waited for, cost nothing; and they do not outlive the daemon.
+/// Clients that wait for a slot are closed with the daemon, and do not delay its stop.
 #[test]
 fn waiting_client_is_closed_when_the_daemon_stops() {
     let daemon = sasl_daemon(|config| {
         config.max_anonymous_clients = 1;
         config.eviction_grace = Duration::MAX;
-        // Nor does the daemon wait for them.
+        // The stop would wait without a limit.
         config.shutdown_grace = Duration::MAX;
     });
     let mut first = daemon.connect();

@@ -1,4 +1,4 @@
-//! The configuration of the daemon, seen by whoever writes it.
+//! The configuration of the daemon: files, options, environment and reload.
 
 #![cfg(not(loom))]
 
@@ -13,13 +13,11 @@ use test_support::daemon::{Daemon, eventryd};
 use test_support::rpc::{AUTH_LIST, GET_HOSTNAME, message};
 use test_support::timeout::{bounded, wait_until};
 
-/// Runs the daemon to its end.
+/// Runs the daemon, and waits for its end.
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = eventryd();
     command.args(arguments).envs(variables.iter().copied());
-    bounded("an eventryd that is to end", move || {
-        command.output().unwrap()
-    })
+    bounded("the end of eventryd", move || command.output().unwrap())
 }
 
 fn utf8(output: &[u8]) -> String {
@@ -32,7 +30,7 @@ fn file(dir: &TempDir, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// What `--check-config` says about a text: the status, and standard error.
+/// Runs `--check-config` on a text; returns the exit status and standard error.
 fn checked(name: &str, text: &str) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, name, text);
@@ -136,10 +134,10 @@ fn print_config_says_where_each_value_came_from() {
     }
 }
 
-/// The folder of the repository.
+/// The root directory of the repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The samples as they are in the tree, and how they are made.
+/// The samples in the repository, with the argument of `--print-sample` and the format.
 const SAMPLES: [(&str, &str, ConfigFormat); 2] = [
     ("packaging/eventryd.conf", "libvirt", ConfigFormat::Libvirt),
     ("packaging/eventryd.toml", "toml", ConfigFormat::Toml),
@@ -153,7 +151,7 @@ fn the_samples_are_those_of_the_table() {
         assert_eq!(utf8(&printed.stdout), sample_file(format));
         assert!(
             found.is_ok_and(|found| found == sample_file(format)),
-            "{path} is not what the table says: cargo run -- --print-sample {syntax} > {path}"
+            "{path} is out of date: cargo run -- --print-sample {syntax} > {path}"
         );
     }
 }
@@ -181,7 +179,7 @@ fn every_setting_of_the_samples_can_be_enabled() {
     }
 }
 
-/// The table in the documentation is that of the program. `EVENTRY_WRITE=1` writes it.
+/// With `EVENTRY_WRITE=1` this test rewrites the documented table.
 #[test]
 fn the_documented_settings_are_those_of_the_table() {
     let path = Path::new(ROOT).join("docs/configuration.md");
@@ -244,7 +242,7 @@ fn a_wrong_option_or_variable_ends_it_with_status_1() {
     }
 }
 
-/// A daemon with a configuration file and its log in a file.
+/// A daemon with a configuration file and a log file.
 struct Configured {
     dir: TempDir,
     daemon: Option<Daemon>,
@@ -275,7 +273,7 @@ impl Configured {
         self.daemon.as_ref().unwrap()
     }
 
-    /// Has the daemon read another configuration, and waits until it has said so.
+    /// Reloads another configuration, and waits until `expected` is logged.
     fn reload(&self, text: &str, expected: &str) {
         self.write(text);
         self.daemon().signal(Signal::HUP);
@@ -304,7 +302,7 @@ fn sighup_applies_settings_and_names_those_for_a_restart() {
         "{}",
         configured.log()
     );
-    // There is room for the second one now, and the log tells more.
+    // The second client is admitted now, and debug messages are logged.
     assert!(second.read_message().is_some());
     wait_until("connections are logged", || {
         configured.log().contains(": debug : ")
@@ -364,7 +362,7 @@ fn a_log_file_that_was_moved_away_is_made_anew_on_sighup() {
     );
 }
 
-/// DM-1601: the environment decides where the log goes, and what is in it.
+/// DM-1601: the environment sets the outputs and the level of the log.
 #[test]
 fn the_environment_sets_the_log() {
     let dir = tempfile::tempdir().unwrap();
@@ -389,7 +387,7 @@ fn the_environment_sets_the_log() {
     );
 }
 
-/// But for the two lists that take the place of single settings.
+/// The file sets everything except the two lists that replace single settings.
 #[test]
 fn a_virtproxyd_conf_that_sets_everything_works_unchanged() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/virtproxyd.conf");

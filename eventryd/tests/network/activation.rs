@@ -1,4 +1,4 @@
-//! The daemon on sockets that were passed to it, as systemd does.
+//! Socket activation: the daemon on sockets that were passed to it.
 
 use std::fs;
 use std::io::Read;
@@ -13,7 +13,8 @@ use test_support::rpc::GET_HOSTNAME;
 use test_support::timeout::wait_until;
 use test_support::tls::{Tls, Version, client_config, committed_files, handshake, lines_naming};
 
-/// The daemon, with a socket as its descriptors from 3 on, once for each name.
+/// Returns a command that passes a socket to the daemon as descriptor 3, and again as the following ones for each
+/// further name.
 fn passed(socket: OwnedFd, names: &str, run_dir: &Path, options: &[&str]) -> Command {
     let count = if names.is_empty() {
         1
@@ -64,7 +65,7 @@ fn passed_unix_socket_is_served_alone_and_not_removed() {
     assert!(left.path().join("passed").exists());
 }
 
-/// DM-404: what `listen_tcp` says is for sockets of our own.
+/// DM-404: `listen_tcp` does not apply to passed sockets.
 #[test]
 fn passed_tcp_socket_is_served_as_configured() {
     let dir = tempfile::tempdir().unwrap();
@@ -88,7 +89,7 @@ fn passed_tcp_socket_is_served_as_configured() {
     assert!(exit.stderr.contains("auth_tcp"), "{}", exit.stderr);
 }
 
-/// DM-501: an error on the listening socket is told once, and not waited for again and again.
+/// DM-501: an error on the listening socket is logged once, and its service is closed.
 #[test]
 fn broken_listener_closes_its_service_but_not_its_clients() {
     let dir = tempfile::tempdir().unwrap();
@@ -102,7 +103,7 @@ fn broken_listener_closes_its_service_but_not_its_clients() {
     client.open();
     let before = daemon.descriptors();
     rustix::net::shutdown(&ours, rustix::net::Shutdown::Both).unwrap();
-    wait_until("it is closed", || daemon.descriptors() < before);
+    wait_until("the socket is closed", || daemon.descriptors() < before);
     client.call(GET_HOSTNAME, &[]);
     assert!(std::os::unix::net::UnixStream::connect(&path).is_err());
     let log = daemon.stop().log;
@@ -112,7 +113,7 @@ fn broken_listener_closes_its_service_but_not_its_clients() {
     assert_eq!(lines.count(), 1, "{log}");
 }
 
-/// libvirtd would serve on without them, and their clients wait for ever (DM-402).
+/// libvirtd serves without such sockets, so that their clients wait without an answer (DM-402).
 #[test]
 fn bad_passed_socket_names_end_the_start_with_status_6() {
     let dir = tempfile::tempdir().unwrap();
@@ -163,7 +164,7 @@ fn sockets_passed_to_another_process_are_left_alone() {
     daemon.connect().open();
 }
 
-/// DM-404, DM-406: what `listen_tls` says is for sockets of our own.
+/// DM-404, DM-406: `listen_tls` does not apply to passed sockets.
 #[test]
 fn passed_tls_socket_is_served_without_listen_tls() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -197,7 +198,7 @@ fn passed_tls_socket_is_served_without_listen_tls() {
     assert_eq!(
         connect().read(&mut [0]).unwrap_or(0),
         0,
-        "nobody is allowed"
+        "no client is allowed"
     );
 }
 

@@ -1,4 +1,4 @@
-//! The daemon on its sockets, seen by raw clients and by whoever starts and stops it.
+//! The daemon as a process: its sockets, raw clients, start and stop.
 
 use rustix::process::Signal;
 use std::io::Write;
@@ -73,8 +73,8 @@ fn sighup_does_not_end_it() {
     assert_eq!(daemon.stop().status, Some(0));
 }
 
-/// A client that does not read keeps an orderly stop waiting for the grace of 5 seconds; a second signal
-/// does not wait for anybody (DM-1304).
+/// A client that does not read delays an orderly stop by the grace of 5 seconds; a second signal ends it at once
+/// (DM-1304).
 #[test]
 fn a_second_signal_stops_it_at_once() {
     let daemon = Daemon::start();
@@ -82,8 +82,10 @@ fn a_second_signal_stops_it_at_once() {
     client.open();
     client.flood(daemon.pid());
     daemon.signal(Signal::TERM);
-    // The first signal has been dealt with when the socket's name is gone.
-    wait_until("the socket's name is gone", || !daemon.socket().exists());
+    // The first signal is handled when the name of the socket is removed.
+    wait_until("the name of the socket is removed", || {
+        !daemon.socket().exists()
+    });
     daemon.signal(Signal::TERM);
     let ended = daemon.wait();
     assert_eq!(ended.status, Some(0), "{}", ended.log);
@@ -142,7 +144,7 @@ fn a_socket_of_another_program_is_left_alone() {
     let stderr = refused.stderr;
     assert_eq!(refused.status, Some(6), "{stderr}");
     assert!(stderr.contains("in use by another program"), "{stderr}");
-    // What was begun is undone: the read-write socket was made first.
+    // The read-write socket, which was created first, is removed again.
     assert!(!dir.path().join("eventry-sock").exists());
     assert!(path.exists());
 }
@@ -171,11 +173,11 @@ fn a_directory_that_cannot_be_made_is_a_clear_error() {
 #[test]
 fn daemon_serves_when_its_output_is_not_read() {
     let daemon = Daemon::start_without_stdout();
-    wait_until("the socket is there", || daemon.socket().exists());
+    wait_until("the socket exists", || daemon.socket().exists());
     daemon.connect().open();
 }
 
-/// What a client sends at its start, in one piece.
+/// Returns the first calls of a client.
 fn session_bytes() -> Vec<u8> {
     let mut bytes = message(AUTH_LIST, 1, &[]);
     bytes.extend(message(CONNECT_OPEN, 2, &open_arguments()));
@@ -187,7 +189,7 @@ fn session_bytes() -> Vec<u8> {
 fn disconnect_at_any_byte_leaves_nothing() {
     let daemon = Daemon::start();
     let bytes = session_bytes();
-    // The first client's memory and descriptors are not a leak.
+    // Memory and descriptors of the first client are not a leak.
     daemon.connect().open();
     let before = daemon.idle_descriptors();
     for end in 0..=bytes.len() {
@@ -234,7 +236,7 @@ fn a_bad_length_closes_the_connection_with_one_log_line() {
     assert_eq!(daemon.idle_descriptors(), before);
     assert!(
         daemon.resident_kib() < resident + 1024,
-        "something was allocated"
+        "memory was allocated for a bad length"
     );
     let log = daemon.stop().log;
     let lines = log
@@ -243,7 +245,7 @@ fn a_bad_length_closes_the_connection_with_one_log_line() {
     assert_eq!(lines.count(), lengths.len(), "{log}");
 }
 
-/// A peer that announces the longest message and stops costs what it sent, not what it announced.
+/// A peer that announces the longest message and stops uses memory only for the bytes that it has sent.
 #[test]
 fn an_announced_length_allocates_nothing() {
     let daemon = Daemon::start();
@@ -288,7 +290,7 @@ fn a_half_closed_client_still_gets_its_answers() {
     }
 }
 
-/// One client cannot fill the disk, whatever it does wrong how often; how much was left out is told.
+/// The rate limit of the log applies to errors of clients, and the number of suppressed lines is logged.
 #[test]
 fn a_flood_by_clients_is_a_short_log() {
     let daemon = Daemon::start();
@@ -299,12 +301,12 @@ fn a_flood_by_clients_is_a_short_log() {
     }
     let log = daemon.stop().log;
     let count = |part| log.lines().filter(|line| line.contains(part)).count();
-    // A run that takes long may begin another ten seconds.
+    // A slow run may begin another window of ten seconds.
     assert!((50..200).contains(&count("broke the protocol")), "{log}");
     assert!(count("more lines of server.client:") >= 1, "{log}");
 }
 
-/// Whatever a client says, a line of the log is one that the daemon wrote.
+/// Line breaks and control characters from a client are escaped in the log.
 #[test]
 fn a_client_cannot_forge_a_line_of_the_log() {
     let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &["-v"]);

@@ -1,4 +1,4 @@
-//! A TLS connection as a pure value: the server's side against a client of rustls, without a socket.
+//! The server's side of a TLS connection against a rustls client, without sockets.
 
 use eventryd::net::tls::{
     ClientCertError, TlsContext, TlsSession, TlsSessionError, TlsSettings, wall_clock,
@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::sync::{Arc, LazyLock};
 use test_support::tls::{Version, client_config, committed_files, server_name};
 
-/// The record type of everything that is encrypted in TLS 1.3, and of data in 1.2.
+/// The record type of all encrypted records in TLS 1.3, and of application data in TLS 1.2.
 const DATA: u8 = 23;
 
 fn settings() -> TlsSettings {
@@ -30,7 +30,7 @@ fn client(version: Version, with_certificate: bool) -> ClientConnection {
     ClientConnection::new(config, server_name()).unwrap()
 }
 
-/// Everything that one side has to send.
+/// Returns the pending output of the client.
 fn output_of_client(client: &mut ClientConnection) -> Vec<u8> {
     let mut bytes = Vec::new();
     while client.wants_write() {
@@ -47,7 +47,7 @@ fn output_of(session: &mut TlsSession) -> Vec<u8> {
     bytes
 }
 
-/// Has the client take bytes, and returns its plaintext.
+/// Passes bytes to the client, and returns the received plaintext.
 fn feed_client(client: &mut ClientConnection, mut bytes: &[u8]) -> Vec<u8> {
     let mut plaintext: Vec<u8> = Vec::new();
     while !bytes.is_empty() {
@@ -58,7 +58,7 @@ fn feed_client(client: &mut ClientConnection, mut bytes: &[u8]) -> Vec<u8> {
     plaintext
 }
 
-/// The types of the records in these bytes, and how long they are.
+/// Returns the types and lengths of the records in `bytes`.
 fn records(mut bytes: &[u8]) -> Vec<(u8, usize)> {
     let mut records = Vec::new();
     while let [kind, _, _, high, low, rest @ ..] = bytes {
@@ -66,23 +66,23 @@ fn records(mut bytes: &[u8]) -> Vec<(u8, usize)> {
         records.push((*kind, length));
         bytes = &rest[length..];
     }
-    assert!(bytes.is_empty(), "half a record");
+    assert!(bytes.is_empty(), "the bytes end within a record");
     records
 }
 
-/// What the server makes of one connection.
+/// The results of one connection.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
-    /// What it understood of what the client sent.
+    /// The plaintext that the server received.
     plaintext: Vec<u8>,
-    /// What the client understood of what it was sent.
+    /// The plaintext that the client received.
     answers: Vec<u8>,
-    /// Why it was cut off.
+    /// The error that ended the connection.
     failure: Option<String>,
 }
 
-/// A whole connection: the handshake, then `messages`, each in a record of its own, echoed. What the client
-/// sends arrives in pieces of these lengths, in turn.
+/// Runs a connection: the handshake, then `messages`, each in its own record, which the server echoes. The client's
+/// output arrives in pieces of the given lengths, in turn.
 fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> Seen {
     let mut pieces = pieces.iter().copied().cycle();
     let (mut client, mut session) = (client(version, true), CONTEXT.accept().unwrap());
@@ -119,12 +119,12 @@ fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> Seen 
     }
 }
 
-/// The server's bytes after the client's last flight, and the client.
+/// Completes a handshake; returns both sides and the last output of the server.
 fn opened(version: Version) -> (ClientConnection, TlsSession, Vec<u8>) {
     let (mut client, mut session) = (client(version, true), CONTEXT.accept().unwrap());
     loop {
         let output = output_of_client(&mut client);
-        let received = session.receive(&output, |_| panic!("nothing was sent yet"));
+        let received = session.receive(&output, |_| panic!("the client has sent no data"));
         if received.unwrap().opened {
             let bytes = output_of(&mut session);
             return (client, session, bytes);
@@ -133,23 +133,23 @@ fn opened(version: Version) -> (ClientConnection, TlsSession, Vec<u8>) {
     }
 }
 
-/// DM-1203; libvirt's clients look for the byte once, and take anything before it for its absence.
+/// DM-1203: libvirt's clients read once and expect exactly this byte.
 #[test]
 fn the_byte_1_comes_first_and_alone_and_there_are_no_tickets() {
     let (mut client, _, bytes) = opened(Version::Tls13);
-    // One byte, its type, and 16 of the cipher.
+    // One byte, its type, and 16 bytes of the cipher.
     assert_eq!(records(&bytes), [(DATA, 18)]);
     assert_eq!(feed_client(&mut client, &bytes), [1]);
 
     let (mut client, _, bytes) = opened(Version::Tls12);
-    // After the end of the handshake: one byte, 8 of a nonce, and 16 of the cipher.
+    // One byte, a nonce of 8 bytes, and 16 bytes of the cipher.
     assert_eq!(records(&bytes).last(), Some(&(DATA, 25)));
     let data = |records: Vec<(u8, usize)>| records.iter().filter(|(kind, _)| *kind == DATA).count();
     assert_eq!(data(records(&bytes)), 1);
     assert_eq!(feed_client(&mut client, &bytes), [1]);
 }
 
-/// DM-813: libvirtd leaves all but the first until more bytes arrive.
+/// DM-813: libvirtd does not handle the second and later messages until more bytes arrive.
 #[test]
 fn six_messages_in_one_record_are_handed_out_at_once() {
     for version in [Version::Tls12, Version::Tls13] {
@@ -193,7 +193,7 @@ fn missing_client_certificate_closes_without_an_alert() {
         let (mut client, mut session) = (client(version, false), CONTEXT.accept().unwrap());
         let refused = loop {
             let output = output_of_client(&mut client);
-            match session.receive(&output, |_| panic!("nobody was let in")) {
+            match session.receive(&output, |_| panic!("plaintext of a rejected client")) {
                 Ok(_) => feed_client(&mut client, &output_of(&mut session)),
                 Err(refused) => break refused,
             };
@@ -202,7 +202,7 @@ fn missing_client_certificate_closes_without_an_alert() {
             refused,
             TlsSessionError::ClientCertificate(ClientCertError::Missing)
         ));
-        // The client sees the handshake end, and then nothing.
+        // For the client the handshake completes, and no data follow.
         assert_eq!(session.send(b"anything"), 0);
         let last = output_of(&mut session);
         let alert = 21;
@@ -213,8 +213,12 @@ fn missing_client_certificate_closes_without_an_alert() {
         );
         assert_eq!(feed_client(&mut client, &last), b"");
         assert!(!client.is_handshaking());
-        // And it stays so.
-        assert!(session.receive(b"more", |_| panic!("it is over")).is_err());
+        // Further input is an error too.
+        assert!(
+            session
+                .receive(b"more", |_| panic!("plaintext after the end"))
+                .is_err()
+        );
     }
 }
 
@@ -233,7 +237,7 @@ fn our_own_certificates_are_checked_unless_the_checks_are_off() {
     let refused = load(of_client, true).unwrap_err();
     assert!(refused.contains("basic constraints"), "{refused}");
     load(of_client, false).unwrap();
-    // An extended key usage that is not critical is a warning.
+    // A wrong extended key usage that is not critical is a warning.
     let as_server: fn(&mut TlsSettings) = |settings| {
         let server = &mut settings.files.server[0];
         server.certificate = server.certificate.with_file_name("client.pem");
@@ -263,7 +267,7 @@ fn close_notify_ends_the_input_and_later_bytes_are_ignored() {
     let received = session.receive(&sent, |bytes| plaintext.extend(bytes));
     assert!(received.unwrap().ended);
     assert_eq!(plaintext, b"last");
-    // Its answers can still be sent.
+    // The server can still send replies.
     assert_eq!(session.send(b"answer"), 6);
     assert_eq!(
         feed_client(&mut client, &output_of(&mut session)),
@@ -271,7 +275,7 @@ fn close_notify_ends_the_input_and_later_bytes_are_ignored() {
     );
 }
 
-/// A client that does not read makes the server hold 64 KiB and a record, not more.
+/// For a client that does not read, the server keeps at most 64 KiB and a record.
 #[test]
 fn unsent_output_is_bounded() {
     let (_, mut session, _) = opened(Version::Tls13);
@@ -294,7 +298,7 @@ fn plain_bytes_are_no_tls() {
         b"GET / HTTP/1.1\r\n\r\n",
     ] {
         let mut session = CONTEXT.accept().unwrap();
-        let received = session.receive(bytes, |_| panic!("it is no TLS"));
+        let received = session.receive(bytes, |_| panic!("plaintext of bytes that are not TLS"));
         assert!(matches!(received, Err(TlsSessionError::Protocol(_))));
     }
 }
@@ -319,8 +323,8 @@ proptest! {
     #[test]
     fn any_bytes_are_taken_without_a_panic(bytes: Vec<u8>) {
         let mut session = CONTEXT.accept().unwrap();
-        let _ = session.receive(&bytes, |_| panic!("nobody was let in"));
+        let _ = session.receive(&bytes, |_| panic!("plaintext of a rejected client"));
         let (_, mut session, _) = opened(Version::Tls13);
-        let _ = session.receive(&bytes, |_| panic!("it is not encrypted"));
+        let _ = session.receive(&bytes, |_| panic!("plaintext of bytes that are not encrypted"));
     }
 }

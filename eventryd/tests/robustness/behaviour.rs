@@ -1,4 +1,4 @@
-//! Peers that are silent, slow, half finished, in a flood, deaf or gone, on each transport.
+//! Silent, slow, flooding, non-reading and disconnecting clients on each transport.
 
 use crate::transports::{TRANSPORTS, TestDaemon, Transport};
 use std::io::Write;
@@ -11,8 +11,8 @@ fn hostname_call(serial: u32) -> Vec<u8> {
     message(GET_HOSTNAME, serial, &[])
 }
 
-/// Who says nothing, half a length or half a message keeps its connection, delays nobody, and is answered once the
-/// rest is there.
+/// A client that sends nothing or a part of a message stays connected, delays no other client, and is answered when the
+/// rest arrives.
 #[test]
 fn partial_message_delays_no_other_client() {
     let test = TestDaemon::start("");
@@ -42,14 +42,14 @@ fn one_byte_at_a_time_is_answered_on_each_transport() {
         let mut client = test.open(transport);
         for byte in hostname_call(7) {
             client.stream.write_all(&[byte]).unwrap();
-            // Each comes by itself: others are served in between.
+            // Another client is served after each byte.
             test.connect(Transport::Unix).call(AUTH_LIST, &[]);
         }
         assert_eq!(client.read_message().expect("a reply").0[4], 7);
     }
 }
 
-/// Many bad messages in a row are answered one by one; there is no counter of strikes.
+/// Each bad call gets a reply; their number is not limited.
 #[test]
 fn flood_of_bad_calls_is_answered_and_delays_no_client() {
     let test = TestDaemon::start("");
@@ -74,8 +74,8 @@ fn non_reading_client_stalls_only_itself_on_each_transport() {
     let test = TestDaemon::start("");
     for transport in TRANSPORTS {
         let before = test.daemon.resident_kib();
-        let mut deaf = test.open(transport);
-        deaf.flood(test.daemon.pid());
+        let mut non_reading = test.open(transport);
+        non_reading.flood(test.daemon.pid());
         test.open(transport).call(GET_HOSTNAME, &[]);
         let grown = test.daemon.resident_kib().saturating_sub(before);
         assert!(grown < 4 * 1024, "{transport:?}: {grown} KiB");
@@ -96,12 +96,15 @@ fn disconnect_in_any_phase_leaves_nothing() {
         }
         for _ in 0..20 {
             drop(test.dial(transport));
-            let mut deaf = test.open(transport);
-            deaf.stream
+            let mut non_reading = test.open(transport);
+            non_reading
+                .stream
                 .write_all(&hostname_call(1).repeat(100))
                 .unwrap();
         }
-        wait_until("all are gone", || test.daemon.idle_descriptors() == before);
+        wait_until("all clients are closed", || {
+            test.daemon.idle_descriptors() == before
+        });
     }
 }
 
@@ -124,8 +127,8 @@ fn half_closed_client_gets_all_answers_then_the_end() {
     }
 }
 
-/// The end of its input is read when more answers wait than the system takes. Of a network it takes more than a
-/// client may leave unread.
+/// The half-close is read while more replies are unsent than the socket takes. The test needs a Unix socket, because the
+/// buffers of a TCP socket hold more than a client may leave unread.
 #[test]
 fn late_reader_gets_all_answers_then_the_end() {
     let test = TestDaemon::start("");
@@ -147,7 +150,7 @@ fn late_reader_gets_all_answers_then_the_end() {
     assert!(client.is_closed());
 }
 
-/// What the log says of who comes and goes, by number and reason.
+/// Connects and closes are logged with the peer and the reason.
 #[test]
 fn log_names_each_peer_and_the_reason_of_its_end() {
     let test = TestDaemon::start("");

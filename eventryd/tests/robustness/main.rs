@@ -1,4 +1,4 @@
-//! What clients do that they should not, on Unix, TCP and TLS alike: the answer, the connection, the log.
+//! Bad input and bad clients on Unix sockets, TCP and TLS: the reply, the connection and the log.
 
 #![cfg(not(loom))]
 
@@ -12,10 +12,10 @@ use std::io::Write;
 use test_support::rpc::{AUTH_LIST, KEEPALIVE, message};
 use transports::{Client, TestDaemon, Transport};
 
-/// The serial of the call by which a connection shows that it lives.
+/// The serial of the call that tests whether the connection is open.
 const PROBE: u32 = 4242;
 
-/// What the client read until the answer to its probe, or the end; whether that was an answer.
+/// Reads until the reply to the probe or the end; returns the replies before it, and `true` if the probe was answered.
 fn answers(client: &mut Client) -> (Vec<Answer>, bool) {
     let mut seen = Vec::new();
     while let Some((header, payload)) = client.read_message() {
@@ -34,7 +34,10 @@ fn answers(client: &mut Client) -> (Vec<Answer>, bool) {
                 Answer::Error(word(0), text.unwrap())
             }
         });
-        assert!(is_pong || serial == SERIAL, "the serial of {header:?}");
+        assert!(
+            is_pong || serial == SERIAL,
+            "unexpected serial in {header:?}"
+        );
     }
     (seen, false)
 }
@@ -54,7 +57,7 @@ fn run_case(test: &TestDaemon, transport: Transport, case: &Case) {
         "{name}"
     );
     let log = &test.log()[before..];
-    // Who connects and who goes has a line too.
+    // Connects and closes are logged too.
     let own = log.lines().filter(|line| line.contains("client "));
     let lines: Vec<_> = own
         .filter(|line| case.log.as_deref().is_some_and(|log| line.contains(log)))
@@ -68,7 +71,7 @@ fn run_all_cases(transport: Transport) {
     for case in cases() {
         run_case(&test, transport, &case);
     }
-    // And nobody else is worse off.
+    // Other clients are still served.
     test.open(transport);
     let ended = test.daemon.stop();
     assert_eq!(ended.status, Some(0), "{}", ended.log);

@@ -1,4 +1,4 @@
-//! One daemon, and the three ways to it.
+//! A daemon with three transports.
 
 use std::fs;
 use std::io::Read;
@@ -10,7 +10,7 @@ use test_support::daemon::Daemon;
 use test_support::timeout::TIMEOUT;
 use test_support::tls::{Tls, Version, client_config, committed_files, lines_naming};
 
-/// How a client's bytes travel.
+/// The transport of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     Unix,
@@ -20,10 +20,10 @@ pub(crate) enum Transport {
 
 pub(crate) const TRANSPORTS: [Transport; 3] = [Transport::Unix, Transport::Tcp, Transport::Tls];
 
-/// A client, whatever its bytes travel over.
+/// A client on any transport.
 pub(crate) type Client = RawClient<Box<dyn Stream + Send>>;
 
-/// A daemon that listens everywhere and logs everything to a file.
+/// A daemon that listens on all transports and logs everything to a file.
 pub(crate) struct TestDaemon {
     pub(crate) daemon: Daemon,
     log: PathBuf,
@@ -46,7 +46,7 @@ impl TestDaemon {
         TestDaemon { daemon, log }
     }
 
-    /// A connection on which nothing was said yet, not even by TLS.
+    /// Connects without a TLS handshake.
     pub(crate) fn dial(&self, transport: Transport) -> Client {
         let stream: Box<dyn Stream + Send> = match transport {
             Transport::Unix => Box::new(UnixStream::connect(self.daemon.socket()).unwrap()),
@@ -62,7 +62,7 @@ impl TestDaemon {
         stream
     }
 
-    /// A client that may speak.
+    /// Connects, with a complete handshake on TLS.
     pub(crate) fn connect(&self, transport: Transport) -> Client {
         match transport {
             Transport::Unix | Transport::Tcp => self.dial(transport),
@@ -77,14 +77,14 @@ impl TestDaemon {
         }
     }
 
-    /// A client that has opened `test:///default`.
+    /// Connects, and opens `test:///default`.
     pub(crate) fn open(&self, transport: Transport) -> Client {
         let mut client = self.connect(transport);
         client.open();
         client
     }
 
-    /// What is logged so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }

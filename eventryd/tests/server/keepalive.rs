@@ -1,4 +1,4 @@
-//! Keepalive on a socket: who is pinged, who is given up, and who is not (DM-901 to DM-906).
+//! Keepalive on a socket (DM-901 to DM-906).
 
 use eventryd::driver::MemoryDriver;
 use eventryd::net::RunDir;
@@ -13,7 +13,7 @@ use test_support::client::RawClient;
 use test_support::in_process::InProcess;
 use test_support::rpc::{FEATURE_KEEPALIVE, GET_HOSTNAME, PING, SUPPORTS_FEATURE, pong};
 
-/// A daemon and where it is.
+/// A daemon on threads of this process, and its socket.
 struct TestDaemon {
     daemon: InProcess,
     socket: PathBuf,
@@ -59,7 +59,7 @@ fn a_silent_client_gets_its_pings_and_then_the_end() {
 
 #[test]
 fn a_client_that_answers_its_pings_is_served_on() {
-    // It has two seconds for its first answer, however busy the machine is.
+    // 100 intervals, so that a busy machine has two seconds for the first pong.
     let test = start(INTERVAL, 100);
     test.daemon.ready();
     let mut client = RawClient::connect(&test.socket);

@@ -1,4 +1,4 @@
-//! Calls that block: carried out by workers, many at a time, answered whatever happens meanwhile.
+//! Blocking calls, which workers run.
 
 use super::blocking::{Blocked, BlockingDriver};
 use eventryd::net::RunDir;
@@ -57,23 +57,23 @@ impl BlockingDaemon {
         }
     }
 
-    /// A client that has opened its connection.
+    /// Connects a client, and opens the hypervisor.
     fn connect(&self) -> RawClient {
         let mut client = RawClient::connect(&self.config.socket_path());
         client.open();
         client
     }
 
-    /// Waits until another call blocks; it goes on when what is returned is dropped.
+    /// Waits until another call blocks. The call returns when the sender is dropped.
     fn blocked(&self) -> Sender<()> {
         self.blocked.recv_timeout(TIMEOUT).expect("a call blocks")
     }
 
-    /// Asks for the end, and waits until nobody can connect any more.
+    /// Requests a stop, and waits until the socket is removed.
     fn request_stop(&self) {
         self.state.shutdown.request();
         let socket = self.config.socket_path();
-        wait_until("the socket is gone", || !socket.exists());
+        wait_until("the socket is removed", || !socket.exists());
     }
 
     fn wait(self) -> Result<(), DaemonError> {
@@ -89,13 +89,13 @@ fn send(client: &mut RawClient, calls: &[(i32, u32)]) {
     client.stream.write_all(&bytes).unwrap();
 }
 
-/// The serial and the status of the next reply.
+/// Returns the serial and the status of the next reply.
 fn reply(client: &mut RawClient) -> (u32, u32) {
     let (header, _) = client.read_message().expect("a reply");
     (header[4], header[5])
 }
 
-/// libvirtd runs 6 of them.
+/// libvirtd runs 6 of the 20 at the same time.
 #[test]
 fn twenty_blocking_calls_in_a_burst_run_at_the_same_time() {
     let daemon = BlockingDaemon::start(|config| {
@@ -165,7 +165,7 @@ fn a_driver_that_panics_fails_one_call_only() {
     client.call(GET_TYPE, &[]);
 }
 
-/// libvirtd answers 45 of 50 (DM-809).
+/// libvirtd answers 45 of the 50 (DM-809).
 #[test]
 fn fifty_half_closed_clients_get_blocking_answers() {
     let daemon = BlockingDaemon::start(|config| {
@@ -201,7 +201,7 @@ fn half_closed_client_with_a_hung_call_is_closed_in_time() {
 fn calls_that_were_read_are_answered_before_a_stop() {
     let daemon = BlockingDaemon::start(|_| {});
     let mut client = daemon.connect();
-    // Five in progress, one read and not begun.
+    // Five calls in progress, and one that is read and not dispatched.
     let calls: Vec<_> = (1..=6).map(|serial| (GET_HOSTNAME, serial)).collect();
     send(&mut client, &calls);
     let blocked: Vec<_> = (0..5).map(|_| daemon.blocked()).collect();
@@ -267,7 +267,7 @@ fn an_answering_client_throttled_at_limit_1_survives_keepalive() {
     });
     let mut client = daemon.connect();
     client.call(SUPPORTS_FEATURE, &FEATURE_KEEPALIVE);
-    // The second one waits behind the first.
+    // The second call waits for the first.
     send(&mut client, &[(GET_HOSTNAME, 7), (GET_TYPE, 8)]);
     let blocked = daemon.blocked();
     for _ in 0..100 {
@@ -286,7 +286,7 @@ fn an_answering_client_throttled_at_limit_1_survives_keepalive() {
     assert_eq!(replies, [7, 8]);
 }
 
-/// DM-807: while nothing is read and nothing is sent, the end of the peer is noticed all the same.
+/// DM-807: a disconnect is detected while the client is neither read from nor written to.
 #[test]
 fn disconnect_of_a_throttled_client_is_detected() {
     let daemon = BlockingDaemon::start(|config| {
@@ -301,12 +301,12 @@ fn disconnect_of_a_throttled_client_is_detected() {
     );
     let blocked = daemon.blocked();
     drop(client);
-    // There is room for one client only.
+    // The limit is one client.
     daemon.connect().call(GET_TYPE, &[]);
     drop(blocked);
 }
 
-/// The slot of the client is free: a stop without an end of its grace waits for no client.
+/// The stop has no limit of its grace, and ends because the slot of the client is free.
 #[test]
 fn panic_on_the_loops_thread_closes_only_its_client() {
     let dir = tempfile::tempdir().unwrap();

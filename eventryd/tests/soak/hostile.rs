@@ -1,4 +1,4 @@
-//! What is done to the daemon. That a connection is cut off in the midst of it is expected.
+//! The attacks of hostile clients. The daemon may close their connections at any point.
 
 use crate::Rng;
 use crate::target::{ClientStream, Role, SERVICES, Service, Target};
@@ -18,7 +18,7 @@ use test_support::tls::{Tls, Version, server_name};
 
 pub(crate) type Attack = fn(&Target, &mut Rng) -> io::Result<()>;
 
-/// Every kind, and its name.
+/// All attacks, with their names.
 pub(crate) const ATTACKS: [(&str, Attack); 22] = [
     ("connects and closes", connects_and_closes),
     ("is silent", is_silent),
@@ -51,7 +51,7 @@ fn any_service(rng: &mut Rng) -> Service {
     SERVICES[rng.below(SERVICES.len())]
 }
 
-/// One where calls are made without a login.
+/// Returns a random service without authentication.
 fn any_open_service(rng: &mut Rng) -> Service {
     [Service::ReadWrite, Service::Tcp, Service::Tls][rng.below(3)]
 }
@@ -63,7 +63,7 @@ fn open(target: &Target, service: Service) -> io::Result<ClientStream> {
     Ok(stream)
 }
 
-/// Reads until there is an end, or nothing comes for a while.
+/// Reads until the end of the stream, an error or the timeout.
 fn read_to_end(stream: &mut impl Read) {
     let mut buffer = [0; 4096];
     while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
@@ -92,7 +92,7 @@ fn connects_and_closes(target: &Target, rng: &mut Rng) -> io::Result<()> {
     streams.map(drop)
 }
 
-/// For a while, or until it is told that this was too long.
+/// The client waits for a second, or until the daemon closes it.
 fn is_silent(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let mut stream = target.connect_raw(any_service(rng), Role::Hostile)?;
     let seconds = if rng.one_in(8) { 7 } else { 1 };
@@ -100,7 +100,7 @@ fn is_silent(target: &Target, rng: &mut Rng) -> io::Result<()> {
     stream.read(&mut [0]).map(drop)
 }
 
-/// To the end, or not.
+/// The message may be incomplete.
 fn sends_a_byte_at_a_time(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let mut stream = target.connect(any_service(rng), Role::Hostile)?;
     let call = message(CONNECT_OPEN, 1, &open_arguments());
@@ -113,7 +113,7 @@ fn sends_a_byte_at_a_time(target: &Target, rng: &mut Rng) -> io::Result<()> {
     Ok(())
 }
 
-/// Of which the beginning comes.
+/// At most the beginning of the message follows.
 fn claims_the_longest_message(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let mut stream = target.connect(any_service(rng), Role::Hostile)?;
     let mut call = message(GET_HOSTNAME, 1, &[]);
@@ -174,7 +174,7 @@ fn disconnects_in_mid_reply(target: &Target, rng: &mut Rng) -> io::Result<()> {
     stream.read_exact(&mut vec![0; rng.below(100)])
 }
 
-/// Without a farewell of TCP.
+/// The socket is closed with RST instead of FIN.
 fn resets_in_mid_reply(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let stream = target.connect_tcp(Role::Hostile)?;
     set_socket_linger(&stream, Some(Duration::ZERO))?;
@@ -192,7 +192,7 @@ fn closes_half_and_reads(target: &Target, rng: &mut Rng) -> io::Result<()> {
     Ok(())
 }
 
-/// Programs, versions, procedures, types and statuses that do not exist, each of which has an answer or none.
+/// The header has a wrong program, version, procedure, type, serial or status.
 fn makes_unknown_calls(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let mut stream = open(target, any_open_service(rng))?;
     for _ in 0..20 {
@@ -228,7 +228,7 @@ fn connects_120_times(target: &Target, rng: &mut Rng) -> io::Result<()> {
     streams.map(drop)
 }
 
-/// Three times, which is once too often.
+/// The daemon closes the connection after three failures.
 fn fails_to_log_in(target: &Target, _: &mut Rng) -> io::Result<()> {
     let mut stream = target.connect(Service::ReadOnly, Role::Hostile)?;
     loop {
@@ -252,7 +252,7 @@ fn challenge(stream: &mut ClientStream, first: &str) -> io::Result<Vec<u8>> {
         .collect())
 }
 
-/// A user there is not, nonsense, too much of it, or nothing more.
+/// The user does not exist; the last step is missing, random or too long.
 fn abandons_a_login(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let mut stream = target.connect(Service::ReadOnly, Role::Hostile)?;
     challenge(&mut stream, "n,,n=nobody,r=abc")?;
@@ -286,7 +286,7 @@ fn version(rng: &mut Rng) -> Version {
 
 fn sends_half_a_hello(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let config = target.tls_client(version(rng), true);
-    let mut client = ClientConnection::new(config, server_name()).expect("a client of TLS");
+    let mut client = ClientConnection::new(config, server_name()).expect("a TLS client");
     let mut hello = Vec::new();
     client.write_tls(&mut hello)?;
     let mut stream = target.connect_tls(Role::Hostile)?;
@@ -313,7 +313,10 @@ fn makes_8_handshakes(target: &Target, rng: &mut Rng) -> io::Result<()> {
 
 fn sends_no_certificate(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let result = handshake(target, version(rng), false);
-    assert!(result.is_err(), "a client without a certificate was let in");
+    assert!(
+        result.is_err(),
+        "a client without a certificate was accepted"
+    );
     Ok(())
 }
 
@@ -331,7 +334,7 @@ fn sends_a_broken_tls_record(target: &Target, rng: &mut Rng) -> io::Result<()> {
     Ok(())
 }
 
-/// In the midst of a record.
+/// The connection ends within a record.
 fn disconnects_in_a_tls_record(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let mut stream = tcp_under_tls(target, rng)?;
     stream.write_all(&[23, 3, 3, 0, 40, 1, 2, 3])

@@ -1,13 +1,13 @@
-//! A daemon with one of each service under everything that clients can do to it at the same time, while polite ones
-//! are served throughout; afterwards it uses what it used before. `docs/soak.md` says more.
+//! The soak test: a daemon with all services under attacks of hostile clients, while polite clients must be served.
+//! Afterwards the daemon must use no more resources than before (`docs/soak.md`).
 //!
-//! `EVENTRY_SOAK_SECONDS` says how long. What each client does follows from a seed, which is printed;
-//! `EVENTRY_SOAK_SEED` sets it, so that the same mix can be run again. The clients meet as they will.
+//! `EVENTRY_SOAK_SECONDS` sets the duration. The actions of each client follow from a seed, which is printed, and which
+//! `EVENTRY_SOAK_SEED` sets. The order in which the clients run does not follow from it.
 
 #![cfg(not(loom))]
 #![allow(
     clippy::disallowed_methods,
-    reason = "how long it lasts is the only thing the clock decides"
+    reason = "the clock limits only the duration"
 )]
 #![allow(clippy::print_stdout, reason = "the figures are part of the result")]
 
@@ -24,10 +24,10 @@ use std::time::{Duration, Instant};
 use target::{SERVICES, Target, become_other_user};
 use test_support::rng::Rng;
 
-/// How many do harm at a time.
+/// The number of hostile clients.
 const HOSTILE: usize = 16;
-/// What the daemon may keep beyond what it kept after the warm-up: the most that it ever needs at a time comes
-/// late, and the allocator keeps it.
+/// The memory that the daemon may use beyond that after the warm-up. The peak of its use may come late, and the
+/// allocator keeps it.
 const SLACK_KIB: u64 = 2048;
 
 #[test]
@@ -39,7 +39,7 @@ fn hostile_mix_leaves_no_descriptor_and_no_thread() {
     let target = Target::start();
     let before = target.read();
     println!("soak: at the start {before}");
-    // What is allocated once, and what many need at a time, which the allocator keeps.
+    // The warm-up makes the allocations that are made once, and those of many clients that the allocator keeps.
     let warm_up = Duration::from_secs((seconds / 4).clamp(10, 60));
     mix(&target, &mut rng, warm_up);
     let warm = target.settled(before);
@@ -78,7 +78,7 @@ impl Count {
     }
 }
 
-/// One run of the mix: until when, and what has been done.
+/// One run of the mix: its duration and its counts.
 struct Run {
     begun: Instant,
     length: Duration,
@@ -95,7 +95,7 @@ impl Run {
         self.begun.elapsed() < self.length && !self.has_failed.load(Ordering::Relaxed)
     }
 
-    /// Waits, but not beyond the end.
+    /// Waits, but not beyond the end of the run.
     fn pause(&self, milliseconds: usize) {
         let end = Instant::now() + Duration::from_millis(milliseconds as u64);
         while self.is_active() && Instant::now() < end {
@@ -128,7 +128,7 @@ impl Drop for FailOnPanic<'_> {
     }
 }
 
-/// Everything at once, for so long; returns what was done.
+/// Runs all clients at once for a time; returns the summary.
 fn mix(target: &Target, rng: &mut Rng, length: Duration) -> String {
     let run = Run {
         begun: Instant::now(),
@@ -183,8 +183,8 @@ fn spawn<'scope, 'run: 'scope>(
     });
 }
 
-/// Goes through all kinds of attacks, each time in another order; at first the `number`th client begins with the
-/// `number`th, so that none is missing.
+/// Runs all attacks again and again in random orders. The first attack depends on `number`, so that a short run includes
+/// each of them.
 fn run_attacks(target: &Target, number: usize, rng: &mut Rng, run: &Run) {
     let mut order: Vec<usize> = (0..ATTACKS.len()).collect();
     order.rotate_left(number * ATTACKS.len() / HOSTILE);
@@ -193,7 +193,7 @@ fn run_attacks(target: &Target, number: usize, rng: &mut Rng, run: &Run) {
             if !run.is_active() {
                 return;
             }
-            // It may be cut off at any point.
+            // The daemon may close the connection at any point.
             let _ = (ATTACKS[*kind].1)(target, rng);
             run.attacks[*kind].add(1);
             run.pause(rng.below(50));

@@ -1,4 +1,4 @@
-//! Clients that behave, and must be served whatever the others do: a failure of one ends the soak.
+//! Polite clients, which must be served at all times. A failure of one fails the soak.
 
 use crate::target::{ClientStream, PASSWORD, Role, Service, Target};
 use crate::{Rng, Run};
@@ -10,7 +10,7 @@ use test_support::rpc::{
 };
 use test_support::sasl::log_in;
 
-/// Comes again and again for a short session.
+/// Runs short sessions, one after the other.
 pub(crate) fn run_sessions(target: &Target, service: Service, rng: &mut Rng, run: &Run) {
     while run.is_active() {
         let mut client = Client::connect(target, service);
@@ -23,7 +23,7 @@ pub(crate) fn run_sessions(target: &Target, service: Service, rng: &mut Rng, run
     }
 }
 
-/// Stays all the time; asks at once or after a silence in which it is pinged, and answers that.
+/// Keeps one connection, makes calls, and answers pings between them.
 pub(crate) fn stay_connected(target: &Target, service: Service, rng: &mut Rng, run: &Run) {
     let mut client = Client::connect(target, service);
     client.call(SUPPORTS_FEATURE, &FEATURE_KEEPALIVE);
@@ -47,7 +47,9 @@ struct Client {
 impl Client {
     fn connect(target: &Target, service: Service) -> Client {
         let stream = target.connect(service, Role::Polite);
-        let stream = stream.unwrap_or_else(|error| panic!("a polite client, {service:?}: {error}"));
+        let stream = stream.unwrap_or_else(|error| {
+            panic!("a polite client cannot connect to {service:?}: {error}")
+        });
         let mut raw = RawClient::over(stream);
         if service == Service::ReadOnly {
             log_in(&mut raw, PASSWORD);
@@ -63,7 +65,7 @@ impl Client {
         self.expect(self.serial);
     }
 
-    /// Asks everything before it reads an answer.
+    /// Makes several calls before it reads the replies.
     fn pipeline(&mut self, count: usize) {
         let first = self.serial + 1;
         for _ in 0..count {
@@ -80,13 +82,10 @@ impl Client {
         self.raw.stream.write_all(&call).unwrap();
     }
 
-    /// The next answer is that to `serial`, and a success; pings before it are answered.
+    /// Reads the reply to `serial`, which must be a success, and answers pings before it.
     fn expect(&mut self, serial: u32) {
         loop {
-            let (header, _) = self
-                .raw
-                .read_message()
-                .expect("a polite client gets its answers");
+            let (header, _) = self.raw.read_message().expect("a reply to a polite client");
             if header == PING {
                 self.raw.stream.write_all(&pong()).unwrap();
                 continue;

@@ -1,4 +1,4 @@
-//! Input that is no message, or a message that is no call.
+//! Invalid messages, and messages that are not calls.
 
 use super::*;
 
@@ -191,6 +191,6 @@ fn assert_violation(bytes: &[u8], expected: FrameError) {
     assert_eq!(
         peer.exchange(&message_with(header(66), &[])),
         [0_u8; 0],
-        "a broken session answers nothing"
+        "a session answers nothing after a violation"
     );
 }
