@@ -35,13 +35,13 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 ///
 /// After [`TIMEOUT`], with `what` in the message; and if `work` panics.
 pub fn bounded<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (tell, told) = channel();
+    let (end_sender, ended) = channel();
     let worker = thread::spawn(move || {
         // The sender is dropped when the work returns or panics.
-        let _tell: Sender<()> = tell;
+        let _end_sender: Sender<()> = end_sender;
         work()
     });
-    let still_working = told.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout);
+    let still_working = ended.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout);
     assert!(
         !still_working,
         "timed out after {TIMEOUT:?} waiting for {what}"

@@ -51,7 +51,7 @@ const TCP: [&str; 2] = ["tcp-virsh-list-all", "tcp-virsh-ro-list-all"];
 
 /// The exit status and the normalised output of virsh.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+struct SessionOutput {
     exit: i64,
     stdout: String,
     stderr: String,
@@ -85,13 +85,13 @@ fn recorded(session: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn run_recorded(trace: &Value, place: &str) -> Output {
+fn run_recorded(trace: &Value, address: &str) -> Output {
     let argv = trace["argv"].as_array().unwrap();
     let arguments: Vec<String> = argv[1..]
         .iter()
         .map(|word| {
             let word = word.as_str().unwrap();
-            word.replace("SOCKET", place).replace("HOST", place)
+            word.replace("SOCKET", address).replace("HOST", address)
         })
         .collect();
     virsh(&arguments, trace["stdin"].as_str())
@@ -112,24 +112,24 @@ fn recorded_sessions_of_virsh_end_and_print_as_with_libvirt() {
     let read_write = READ_WRITE.map(|session| (session, path(daemon.socket())));
     let read_only = READ_ONLY.map(|session| (session, path(daemon.read_only_socket())));
     let tcp = TCP.map(|session| (session, daemon.addresses("TCP")[0].to_string()));
-    for (session, place) in read_write.into_iter().chain(read_only).chain(tcp) {
+    for (session, address) in read_write.into_iter().chain(read_only).chain(tcp) {
         let trace = recorded(session);
-        let output = run_recorded(&trace, &place);
+        let output = run_recorded(&trace, &address);
         let text = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes);
-            normalise(&text.replace(&place, "SOCKET"), &hostname)
+            normalise(&text.replace(&address, "SOCKET"), &hostname)
         };
-        let seen = Seen {
+        let actual = SessionOutput {
             exit: i64::from(output.status.code().unwrap()),
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
         };
-        let expected = Seen {
+        let expected = SessionOutput {
             exit: trace["exit"].as_i64().unwrap(),
             stdout: normalise(trace["stdout"].as_str().unwrap(), "vm"),
             stderr: normalise(trace["stderr"].as_str().unwrap(), "vm"),
         };
-        assert_eq!(seen, expected, "{session}");
+        assert_eq!(actual, expected, "{session}");
     }
     println!(
         "{} recorded sessions equal",
@@ -268,7 +268,7 @@ fn virsh_sasl_needs_the_right_authfile() {
         );
         let output = virsh(&["-c", &uri, "hostname"].map(str::to_owned), None);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-        let seen = (
+        let actual = (
             output.status.success(),
             text(&output.stdout),
             text(&output.stderr),
@@ -280,7 +280,7 @@ fn virsh_sasl_needs_the_right_authfile() {
         } else {
             (false, String::new(), refused.to_owned())
         };
-        assert_eq!(seen, expected, "{user} {password}");
+        assert_eq!(actual, expected, "{user} {password}");
     }
     ready.shutdown.request();
     daemon.wait().unwrap();

@@ -75,10 +75,10 @@ fn passed_tcp_socket_is_served_as_configured() {
     for options in [&["--listen-tcp", "127.0.0.1:1"], &of_file] {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        let place = tempfile::tempdir().unwrap();
-        let run_dir = place.path().join("run");
+        let other_dir = tempfile::tempdir().unwrap();
+        let run_dir = other_dir.path().join("run");
         let mut command = passed(socket.into(), "eventryd-tcp.socket", &run_dir, options);
-        let daemon = Daemon::start_by(&mut command, place);
+        let daemon = Daemon::start_by(&mut command, other_dir);
         assert_eq!(daemon.addresses("TCP"), [address]);
         RawClient::connect_tcp(address).open();
     }
@@ -119,7 +119,7 @@ fn bad_passed_socket_names_end_the_start_with_status_6() {
     let dir = tempfile::tempdir().unwrap();
     let unix = |name: &str| OwnedFd::from(UnixListener::bind(dir.path().join(name)).unwrap());
     let tcp = OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
-    for (socket, names, said) in [
+    for (socket, names, message) in [
         (unix("a"), "", "systemd passed 1 sockets but 0 names"),
         (
             unix("b"),
@@ -140,7 +140,7 @@ fn bad_passed_socket_names_end_the_start_with_status_6() {
     ] {
         let exit = refused(socket, names, &[]);
         assert_eq!(exit.status, Some(6), "{}", exit.stderr);
-        assert!(exit.stderr.contains(said), "{said}: {}", exit.stderr);
+        assert!(exit.stderr.contains(message), "{message}: {}", exit.stderr);
     }
 }
 
@@ -208,7 +208,7 @@ fn passed_tls_socket_without_certificates_ends_the_start() {
     let file = dir.path().join("eventryd.conf");
     let missing =
         "ca_file = \"/nothing/a\"\ncert_file = \"/nothing/c\"\nkey_file = \"/nothing/k\"\n";
-    for (text, said) in [
+    for (text, message) in [
         (missing, "cannot read the CA certificate /nothing/a"),
         (
             "auth_tls = \"polkit\"\n",
@@ -220,6 +220,6 @@ fn passed_tls_socket_without_certificates_ends_the_start() {
         let options = ["--config", file.to_str().unwrap()];
         let exit = refused(socket.into(), "eventryd-tls.socket", &options);
         assert_eq!(exit.status, Some(6), "{}", exit.stderr);
-        assert!(exit.stderr.contains(said), "{}", exit.stderr);
+        assert!(exit.stderr.contains(message), "{}", exit.stderr);
     }
 }

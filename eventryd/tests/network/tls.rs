@@ -33,14 +33,14 @@ fn files_in(dir: &TempDir) -> String {
 /// Starts a daemon with TLS and plain TCP, and returns the directory of its files too.
 fn start_with(more: &str) -> (Daemon, std::path::PathBuf) {
     let dir = tempfile::tempdir().unwrap();
-    let place = dir.path().to_owned();
+    let path = dir.path().to_owned();
     let network = "listen_tls = 1\ntls_port = \"0\"\nlisten_addr = \"127.0.0.1\"\n\
                    listen_tcp = 1\ntcp_port = \"0\"\nauth_tcp = \"none\"\n";
     let text = format!("{network}{}{more}", files_in(&dir));
-    let file = place.join("eventryd.conf");
+    let file = path.join("eventryd.conf");
     fs::write(&file, text).unwrap();
     let file = file.display().to_string();
-    (Daemon::start_in(dir, &["--config", &file]), place)
+    (Daemon::start_in(dir, &["--config", &file]), path)
 }
 
 fn start() -> Daemon {

@@ -69,8 +69,9 @@ fn in_the_background_it_serves_when_the_command_returns() {
 
     let daemon = Background::from_pid_file(&pid_file);
     assert_eq!(getsid(Some(daemon.0)), Ok(daemon.0));
-    let place = std::fs::read_link(format!("/proc/{}/cwd", daemon.0.as_raw_nonzero())).unwrap();
-    assert_eq!(place, Path::new("/"));
+    let working_directory =
+        std::fs::read_link(format!("/proc/{}/cwd", daemon.0.as_raw_nonzero())).unwrap();
+    assert_eq!(working_directory, Path::new("/"));
     RawClient::connect(&run_dir.join("eventry-sock")).open();
     kill_process(daemon.0, Signal::TERM).unwrap();
     daemon.wait();
@@ -104,7 +105,7 @@ fn in_the_background_a_start_that_fails_says_why() {
             "unknown setting",
         ),
     ];
-    for (run_dir, options, status, said) in cases {
+    for (run_dir, options, status, message) in cases {
         let mut command = in_dir(&path(run_dir), &["--daemon"]);
         command.args(options).env(
             "LIBVIRT_LOG_OUTPUTS",
@@ -114,7 +115,7 @@ fn in_the_background_a_start_that_fails_says_why() {
         assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
         let lines = stderr(&output)
             .lines()
-            .filter(|line| line.contains(said))
+            .filter(|line| line.contains(message))
             .count();
         assert_eq!(lines, 1, "{}", stderr(&output));
     }

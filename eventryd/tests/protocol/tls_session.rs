@@ -72,7 +72,7 @@ fn records(mut bytes: &[u8]) -> Vec<(u8, usize)> {
 
 /// The results of one connection.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+struct ConnectionResult {
     /// The plaintext that the server received.
     plaintext: Vec<u8>,
     /// The plaintext that the client received.
@@ -83,10 +83,10 @@ struct Seen {
 
 /// Runs a connection: the handshake, then `messages`, each in its own record, which the server echoes. The client's
 /// output arrives in pieces of the given lengths, in turn.
-fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> Seen {
+fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> ConnectionResult {
     let mut pieces = pieces.iter().copied().cycle();
     let (mut client, mut session) = (client(version, true), CONTEXT.accept().unwrap());
-    let mut seen = Seen {
+    let mut result = ConnectionResult {
         plaintext: Vec::new(),
         answers: Vec::new(),
         failure: None,
@@ -94,9 +94,9 @@ fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> Seen 
     let mut unsent = messages.iter();
     loop {
         let sent = output_of_client(&mut client);
-        if sent.is_empty() && !client.is_handshaking() && !seen.answers.is_empty() {
+        if sent.is_empty() && !client.is_handshaking() && !result.answers.is_empty() {
             let Some(message) = unsent.next() else {
-                return seen;
+                return result;
             };
             client.writer().write_all(message).unwrap();
             continue;
@@ -105,17 +105,17 @@ fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> Seen 
         while !rest.is_empty() {
             let (piece, later) = rest.split_at(pieces.next().unwrap().clamp(1, rest.len()));
             rest = later;
-            let before = seen.plaintext.len();
-            let received = session.receive(piece, |bytes| seen.plaintext.extend(bytes));
+            let before = result.plaintext.len();
+            let received = session.receive(piece, |bytes| result.plaintext.extend(bytes));
             if let Err(failure) = received {
-                seen.failure = Some(failure.to_string());
-                return seen;
+                result.failure = Some(failure.to_string());
+                return result;
             }
-            let echo = &seen.plaintext[before..];
+            let echo = &result.plaintext[before..];
             assert_eq!(session.send(echo), echo.len());
         }
         let answer = output_of(&mut session);
-        seen.answers.extend(feed_client(&mut client, &answer));
+        result.answers.extend(feed_client(&mut client, &answer));
     }
 }
 

@@ -17,15 +17,15 @@ const PROBE: u32 = 4242;
 
 /// Reads until the reply to the probe or the end; returns the replies before it, and `true` if the probe was answered.
 fn answers(client: &mut Client) -> (Vec<Answer>, bool) {
-    let mut seen = Vec::new();
+    let mut replies = Vec::new();
     while let Some((header, payload)) = client.read_message() {
         let [program, _, _, kind, serial, status] = header;
         let word = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
         if serial == PROBE {
-            return (seen, true);
+            return (replies, true);
         }
         let is_pong = (program, kind) == (KEEPALIVE, 2);
-        seen.push(match (is_pong, status) {
+        replies.push(match (is_pong, status) {
             (true, _) => Answer::Pong,
             (_, 0) => Answer::Success,
             _ => {
@@ -39,7 +39,7 @@ fn answers(client: &mut Client) -> (Vec<Answer>, bool) {
             "unexpected serial in {header:?}"
         );
     }
-    (seen, false)
+    (replies, false)
 }
 
 fn run_case(test: &TestDaemon, transport: Transport, case: &Case) {
@@ -49,8 +49,8 @@ fn run_case(test: &TestDaemon, transport: Transport, case: &Case) {
     client.stream.write_all(&case.bytes).unwrap();
     // The daemon may have closed the connection already.
     let _ = client.stream.write_all(&message(AUTH_LIST, PROBE, &[]));
-    let (seen, stays_open) = answers(&mut client);
-    let first = seen.first().unwrap_or(&Answer::Nothing);
+    let (replies, stays_open) = answers(&mut client);
+    let first = replies.first().unwrap_or(&Answer::Nothing);
     assert_eq!(
         (first, stays_open),
         (&case.answer, case.stays_open),

@@ -67,13 +67,13 @@ impl World {
             }
             AdmissionDecision::Reject(rejected) => {
                 self.shared.borrow_mut().counts.rejected += 1;
-                let (_, gone) = self
+                let (_, rejected_index) = self
                     .waiting
                     .remove(&rejected)
                     .expect("the rejected client waits");
-                self.clients[gone].borrow_mut().disconnect();
+                self.clients[rejected_index].borrow_mut().disconnect();
                 if rejected != id {
-                    let peer = self.clients[gone].borrow().peer;
+                    let peer = self.clients[rejected_index].borrow().peer;
                     self.admission.client_closed(rejected, peer);
                     self.suspended_until = [None; 4];
                     self.maybe_speak(id);
