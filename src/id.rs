@@ -7,25 +7,25 @@ use std::os::fd::RawFd;
 /// Where an entry lives and which one it is.
 ///
 /// The slot is reused, the serial never is, so an id outlives its entry without ever naming another one
-/// (EV-203, EV-204). The core's number makes an id of one loop unknown to another (EV-1103).
+/// (EV-203, EV-204). The table's number makes an id of one loop unknown to another (EV-1103).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) serial: NonZeroU64,
-    pub(crate) core: u32,
+    pub(crate) table: u32,
     pub(crate) slot: u32,
 }
 
 /// The number of the loop and the serial of the entry, which name it uniquely within the process.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.core, self.serial)
+        write!(f, "{}.{}", self.table, self.serial)
     }
 }
 
 /// Names one handle: one interest in one file descriptor.
 ///
 /// It stays unique for ever: after the handle is removed, the id is answered with
-/// [`NotRegistered`](crate::core::NotRegistered), also when its storage is used again (EV-205, EV-206).
+/// [`NotRegistered`](crate::table::NotRegistered), also when its storage is used again (EV-205, EV-206).
 ///
 /// It is displayed as `handle 0.7`: the seventh entry of the first loop of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,7 +136,7 @@ mod tests {
     fn ids_are_displayed_by_loop_and_serial() {
         let key = Key {
             serial: NonZeroU64::new(7).unwrap(),
-            core: 2,
+            table: 2,
             slot: 5,
         };
         let (handle, timeout) = (HandleId(key), TimeoutId(key));

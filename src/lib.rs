@@ -49,7 +49,7 @@
 //! | [`Registry`] | adds, updates and removes; clone it, send it, use it anywhere |
 //! | [`Stopper`] | makes the loop return |
 //! | [`LoopThread`] | a loop on a thread of its own |
-//! | [`core::Core`] | every decision, as a pure value without I/O, clock or lock |
+//! | [`table::Table`] | every decision, as a pure value without I/O, clock or lock |
 //! | [`poller::Poller`] | readiness, time and waking: by epoll, by `poll(2)` ([`Backend`]), or by a model of them |
 //!
 //! # The life of a callback
@@ -119,7 +119,6 @@ pub mod comparison {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/getting-started-library.md")]
 mod getting_started {}
-pub mod core;
 pub mod diagnostics;
 #[cfg(not(loom))]
 pub mod event_impl;
@@ -129,9 +128,10 @@ mod id;
 pub mod poller;
 pub mod registry;
 mod sync;
+pub mod table;
 mod time;
 
-pub use self::core::{NotRegistered, Refused, Removal};
+pub use self::table::{NotRegistered, Refused, Removal};
 pub use diagnostics::{Warning, WarningLimits};
 pub use event_loop::{CallbackPanic, EventLoop, PanicPolicy, RunError, SignalStopper, Stopper};
 #[cfg(not(loom))]
@@ -141,4 +141,4 @@ pub use id::{CallbackId, HandleId, TimeoutId, Token};
 #[cfg(not(loom))]
 pub use poller::Backend;
 pub use registry::{AddError, HandleEvent, Next, Registry, RemoveError, Stats, TimeoutEvent};
-pub use time::Time;
+pub use time::MonotonicTime;

@@ -1,6 +1,6 @@
 //! Time as a plain value: no clock is read here.
 //!
-//! A [`Time`] is a number of nanoseconds since an origin that only the owner of the clock knows. The
+//! A [`MonotonicTime`] is a number of nanoseconds since an origin that only the owner of the clock knows. The
 //! pure layers receive it as an argument, so that tests, the model checker and the fuzzer decide what
 //! time it is.
 
@@ -8,32 +8,32 @@ use std::time::Duration;
 
 /// A point on a monotonic clock, in nanoseconds since that clock's origin.
 ///
-/// Arithmetic saturates: adding [`Duration::MAX`] gives [`Time::FAR_FUTURE`], never a wrapped value
+/// Arithmetic saturates: adding [`Duration::MAX`] gives [`MonotonicTime::FAR_FUTURE`], never a wrapped value
 /// (EV-810).
 ///
 /// ```
 /// use std::time::Duration;
-/// use eventry::Time;
+/// use eventry::MonotonicTime;
 ///
-/// let now = Time::from_nanos(1_000);
-/// assert_eq!(now.after(Duration::from_nanos(5)), Time::from_nanos(1_005));
-/// assert_eq!(now.after(Duration::MAX), Time::FAR_FUTURE);
-/// assert_eq!(now.checked_sub(Duration::from_nanos(400)), Some(Time::from_nanos(600)));
+/// let now = MonotonicTime::from_nanos(1_000);
+/// assert_eq!(now.saturating_add(Duration::from_nanos(5)), MonotonicTime::from_nanos(1_005));
+/// assert_eq!(now.saturating_add(Duration::MAX), MonotonicTime::FAR_FUTURE);
+/// assert_eq!(now.checked_sub(Duration::from_nanos(400)), Some(MonotonicTime::from_nanos(600)));
 /// assert_eq!(now.checked_sub(Duration::from_secs(1)), None);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Time(u64);
+pub struct MonotonicTime(u64);
 
-impl Time {
+impl MonotonicTime {
     /// The origin of the clock.
-    pub const ZERO: Time = Time(0);
+    pub const ZERO: MonotonicTime = MonotonicTime(0);
     /// The last representable point, about 584 years after the origin.
-    pub const FAR_FUTURE: Time = Time(u64::MAX);
+    pub const FAR_FUTURE: MonotonicTime = MonotonicTime(u64::MAX);
 
     /// The point `nanos` nanoseconds after the origin.
     #[must_use]
-    pub const fn from_nanos(nanos: u64) -> Time {
-        Time(nanos)
+    pub const fn from_nanos(nanos: u64) -> MonotonicTime {
+        MonotonicTime(nanos)
     }
 
     /// Nanoseconds since the origin.
@@ -42,19 +42,19 @@ impl Time {
         self.0
     }
 
-    /// The point `interval` later, or [`Time::FAR_FUTURE`] if that cannot be represented.
+    /// The point `interval` later, or [`MonotonicTime::FAR_FUTURE`] if that cannot be represented.
     #[must_use]
     #[inline]
-    pub const fn after(self, interval: Duration) -> Time {
-        Time(self.0.saturating_add(whole_nanos(interval)))
+    pub const fn saturating_add(self, interval: Duration) -> MonotonicTime {
+        MonotonicTime(self.0.saturating_add(whole_nanos(interval)))
     }
 
     /// The point `interval` earlier, or `None` if that is before the origin.
     #[must_use]
     #[inline]
-    pub const fn checked_sub(self, interval: Duration) -> Option<Time> {
+    pub const fn checked_sub(self, interval: Duration) -> Option<MonotonicTime> {
         match self.0.checked_sub(whole_nanos(interval)) {
-            Some(nanos) => Some(Time(nanos)),
+            Some(nanos) => Some(MonotonicTime(nanos)),
             None => None,
         }
     }
@@ -62,7 +62,7 @@ impl Time {
     /// How long after `earlier` this is; zero if it is not later.
     #[must_use]
     #[inline]
-    pub const fn since(self, earlier: Time) -> Duration {
+    pub const fn saturating_duration_since(self, earlier: MonotonicTime) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }

@@ -3,11 +3,11 @@
 #![cfg(not(loom))]
 
 use eventry::Events;
-use eventry::core::Removal;
 use eventry::event_impl::{
     self, AddHandleError, AddTimeoutError, AlreadyRegistered, EventImpl, HandleCallback, ImplError,
     Registered, RunDefaultError, SharedFd, TimeoutCallback,
 };
+use eventry::table::Removal;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -3,11 +3,11 @@
 #![cfg(not(loom))]
 
 use eventry::Events;
-use eventry::core::{NotRegistered, Removal};
 use eventry::event_impl::{
     self, AddHandleError, AddTimeoutError, AlreadyRegistered, EventImpl, HandleCallback, ImplError,
     RegisterError, RunDefaultError, SharedFd, TimeoutCallback,
 };
+use eventry::table::{NotRegistered, Removal};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;

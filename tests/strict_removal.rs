@@ -14,7 +14,7 @@
 )]
 #![allow(clippy::print_stdout, reason = "the figures are of interest")]
 
-use eventry::core::Removal;
+use eventry::table::Removal;
 use eventry::{Backend, EventLoop, Events, Registry};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::OwnedFd;

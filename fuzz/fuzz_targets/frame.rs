@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use eventry::{Events, Time};
+use eventry::{Events, MonotonicTime};
 use eventryd::connection::{Action, ClientAuth, Connection};
 use eventryd::driver::MemoryDriver;
 use eventryd::server::CallHandler;
@@ -83,7 +83,7 @@ struct Run {
     grants: bool,
     is_closed: bool,
     sent: FrameSplitter,
-    now: Time,
+    now: MonotonicTime,
 }
 
 impl Run {
@@ -122,12 +122,12 @@ impl Run {
             grants: false,
             is_closed: false,
             sent: FrameSplitter::new(MAX_FRAME),
-            now: Time::ZERO,
+            now: MonotonicTime::ZERO,
         }
     }
 
     fn step(&mut self, step: Step<'_>) {
-        self.now = Time::from_nanos(self.now.as_nanos() + 1);
+        self.now = MonotonicTime::from_nanos(self.now.as_nanos() + 1);
         match step {
             Step::Receive(bytes) => self.pipe.borrow_mut().unread.extend_from_slice(bytes),
             Step::Answer => self.answer(),

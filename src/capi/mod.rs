@@ -23,14 +23,14 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-use crate::core::{NotRegistered, Refused, Removal};
 use crate::event_impl::{
-    self, NumberedLoop, Reason, RegisterError, Registered, RunDefaultError, Source,
+    self, HandleSource, IntLoop, Reason, RegisterError, Registered, RunDefaultError,
 };
 use crate::event_loop::RunError;
 use crate::events::Events;
 use crate::id::{HandleId, TimeoutId};
 use crate::registry::RemoveError;
+use crate::table::{NotRegistered, Refused, Removal};
 pub use callback::{FreeFunction, HandleFunction, TimeoutFunction};
 use callback::{HandleEntry, Opaque, TimeoutEntry};
 use errno::Errno;
@@ -188,15 +188,12 @@ const fn number(digits: &str) -> c_uint {
 }
 
 /// Works on the loop of the process: the answer, or −1 with `errno` set.
-fn call<E: Into<Errno>>(work: impl FnOnce(&NumberedLoop) -> Result<c_int, E>) -> c_int {
+fn call<E: Into<Errno>>(work: impl FnOnce(&IntLoop) -> Result<c_int, E>) -> c_int {
     errno::answer(event_loop().and_then(|event_loop| work(event_loop).map_err(E::into)))
 }
 
 /// Adds an entry, which must have a callback.
-fn add<C>(
-    callback: Option<C>,
-    add: impl FnOnce(&NumberedLoop, C) -> Result<c_int, Errno>,
-) -> c_int {
+fn add<C>(callback: Option<C>, add: impl FnOnce(&IntLoop, C) -> Result<c_int, Errno>) -> c_int {
     let Some(callback) = callback else {
         return errno::answer(Err(Errno::INVAL));
     };
@@ -204,7 +201,7 @@ fn add<C>(
 }
 
 fn add_handle(
-    event_loop: &NumberedLoop,
+    event_loop: &IntLoop,
     fd: c_int,
     events: c_int,
     callback: HandleFunction,
@@ -217,12 +214,12 @@ fn add_handle(
     let interest = Events::from_bits_truncate(events as u32);
     let entry = HandleEntry::new(callback, fd, opaque);
     let call = move |watch, events| entry.call(watch, events);
-    let added = event_loop.add_handle(Source::new(source), interest, call);
+    let added = event_loop.add_handle(HandleSource::new(source), interest, call);
     added.map_err(not_added)
 }
 
 fn add_timeout(
-    event_loop: &NumberedLoop,
+    event_loop: &IntLoop,
     milliseconds: c_int,
     callback: TimeoutFunction,
     opaque: Opaque,

@@ -1,7 +1,7 @@
 //! The one loop of the process, and how a forked child is kept away from it.
 
 use super::errno::Errno;
-use crate::event_impl::{NumberedLoop, default_loop};
+use crate::event_impl::{IntLoop, default_loop};
 use std::ffi::c_int;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Set in a child that was forked after the loop had been made.
 static FORKED: AtomicBool = AtomicBool::new(false);
 /// The loop, once forks are watched.
-static LOOP: OnceLock<&'static NumberedLoop> = OnceLock::new();
+static LOOP: OnceLock<&'static IntLoop> = OnceLock::new();
 
 /// The loop of this process, made on first use.
 ///
 /// In a forked child there is none: the descriptors are the parent's too, and a lock may have been copied
 /// while another thread held it (EV-1105). That costs a load, not a system call: the C library calls
 /// [`forked`] in every child.
-pub(super) fn event_loop() -> Result<&'static NumberedLoop, Errno> {
+pub(super) fn event_loop() -> Result<&'static IntLoop, Errno> {
     if FORKED.load(Ordering::Relaxed) {
         return Err(Errno::PERM);
     }
@@ -27,7 +27,7 @@ pub(super) fn event_loop() -> Result<&'static NumberedLoop, Errno> {
 }
 
 #[cold]
-fn first_use() -> Result<&'static NumberedLoop, Errno> {
+fn first_use() -> Result<&'static IntLoop, Errno> {
     let event_loop = default_loop()?;
     if event_loop.is_forked() {
         return Err(Errno::PERM);

@@ -26,19 +26,19 @@ fn opaque() -> Opaque {
     Opaque::new(ptr::null_mut(), Some(freed))
 }
 
-fn add(event_loop: &NumberedLoop, fd: c_int) -> Result<c_int, Errno> {
+fn add(event_loop: &IntLoop, fd: c_int) -> Result<c_int, Errno> {
     add_handle(event_loop, fd, 2, called, opaque())
 }
 
-fn add_ticking(event_loop: &NumberedLoop) -> Result<c_int, Errno> {
+fn add_ticking(event_loop: &IntLoop) -> Result<c_int, Errno> {
     extern "C" fn ticked(_timer: c_int, _opaque: *mut c_void) {}
     add_timeout(event_loop, -1, ticked, opaque())
 }
 
 #[test]
-fn numbers_run_to_the_limit_begin_again_at_one_and_skip_what_is_registered() {
+fn ids_restart_at_one_and_skip_registered_ones() {
     let (socket, _peer) = UnixStream::pair().unwrap();
-    let event_loop = NumberedLoop::new(8).unwrap();
+    let event_loop = IntLoop::new(8).unwrap();
     let fd = socket.as_raw_fd();
     assert_eq!(add(&event_loop, fd), Ok(1));
     for number in 2..=8 {
@@ -58,7 +58,7 @@ fn numbers_run_to_the_limit_begin_again_at_one_and_skip_what_is_registered() {
 #[test]
 fn what_was_removed_and_waited_for_leaves_its_number_vacant() {
     let (socket, _peer) = UnixStream::pair().unwrap();
-    let event_loop = NumberedLoop::new(1).unwrap();
+    let event_loop = IntLoop::new(1).unwrap();
     assert_eq!(add(&event_loop, socket.as_raw_fd()), Ok(1));
     assert_eq!(event_loop.remove_and_wait::<HandleId>(1), Ok(()));
     assert_eq!(add_ticking(&event_loop), Ok(1));
@@ -69,7 +69,7 @@ fn what_was_removed_and_waited_for_leaves_its_number_vacant() {
 #[test]
 fn what_was_not_added_still_belongs_to_the_caller() {
     let (socket, _peer) = UnixStream::pair().unwrap();
-    let event_loop = NumberedLoop::new(8).unwrap();
+    let event_loop = IntLoop::new(8).unwrap();
     assert_eq!(add(&event_loop, -1), Err(Errno::BADF));
     assert_eq!(add(&event_loop, c_int::MAX), Err(Errno::BADF));
     event_loop.close();
@@ -81,7 +81,7 @@ fn what_was_not_added_still_belongs_to_the_caller() {
 #[test]
 fn the_end_of_a_loop_frees_what_was_added_once() {
     let (socket, _peer) = UnixStream::pair().unwrap();
-    let event_loop = NumberedLoop::new(8).unwrap();
+    let event_loop = IntLoop::new(8).unwrap();
     add(&event_loop, socket.as_raw_fd()).unwrap();
     add_ticking(&event_loop).unwrap();
     drop(event_loop);
@@ -89,7 +89,7 @@ fn the_end_of_a_loop_frees_what_was_added_once() {
 }
 
 #[test]
-fn a_negative_interval_disables_and_the_longest_is_in_the_future() {
+fn negative_interval_disables_and_longest_is_in_the_future() {
     assert_eq!(interval_of(-1), None);
     assert_eq!(interval_of(c_int::MIN), None);
     assert_eq!(interval_of(0), Some(Duration::ZERO));
@@ -109,7 +109,7 @@ fn a_failure_sets_errno() {
 #[test]
 fn a_descriptor_of_the_caller_is_not_closed() {
     let (socket, _peer) = UnixStream::pair().unwrap();
-    let event_loop = NumberedLoop::new(8).unwrap();
+    let event_loop = IntLoop::new(8).unwrap();
     add(&event_loop, socket.as_raw_fd()).unwrap();
     drop(event_loop);
     assert!(rustix::io::fcntl_getfd(&socket).is_ok());

@@ -15,7 +15,7 @@ pub use warning::{Warning, WarningLimits};
 
 use crate::events::Events;
 use crate::id::CallbackId;
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use no_progress::NoProgress;
 use overdue::{CHECK_EVERY, Overdue};
 use slow::{Longest, Slow};
@@ -64,7 +64,7 @@ impl Diagnostics {
     /// Notes a change of the table, with the time if the caller knows it. Returns whether a
     /// [check for overdue work](Diagnostics::check_overdue) is due.
     #[inline]
-    pub(crate) fn changed(&mut self, now: Option<Time>) -> bool {
+    pub(crate) fn changed(&mut self, now: Option<MonotonicTime>) -> bool {
         self.changes += 1;
         let limit = self.limits.stalled_after;
         let is_due = now.is_some_and(|now| self.overdue.is_check_due(now, limit));
@@ -76,8 +76,8 @@ impl Diagnostics {
     /// to give.
     pub(crate) fn check_overdue(
         &mut self,
-        now: Time,
-        deadline: Option<Time>,
+        now: MonotonicTime,
+        deadline: Option<MonotonicTime>,
         waits: bool,
         is_running: bool,
     ) -> (Duration, Option<Warning>) {
@@ -95,7 +95,7 @@ impl Diagnostics {
     }
 
     /// Notes that a turn has begun at `now`, which is exact.
-    pub(crate) fn turn_began(&mut self, now: Time) {
+    pub(crate) fn turn_began(&mut self, now: MonotonicTime) {
         self.changes_seen = self.changes;
         self.slow.turn_began(now);
         self.overdue.turn_began(now, self.limits.stalled_after);
@@ -109,7 +109,7 @@ impl Diagnostics {
 
     /// Notes that a callback that was called with `events` has returned at `now` or later.
     #[inline]
-    pub(crate) fn call_ended(&mut self, callback: CallbackId, events: Events, now: Time) {
+    pub(crate) fn call_ended(&mut self, callback: CallbackId, events: Events, now: MonotonicTime) {
         let seen = std::mem::replace(&mut self.changes_seen, self.changes);
         if let CallbackId::Handle(handle) = callback {
             let changed = seen != self.changes;
@@ -120,17 +120,17 @@ impl Diagnostics {
     }
 
     /// Notes that removed callbacks are about to be dropped; `now` may be late.
-    pub(crate) fn free_began(&mut self, now: Time) {
+    pub(crate) fn free_began(&mut self, now: MonotonicTime) {
         self.slow.free_began(now);
     }
 
     /// Notes that removed callbacks have been dropped, at `now` or later.
-    pub(crate) fn free_ended(&mut self, now: Time) {
+    pub(crate) fn free_ended(&mut self, now: MonotonicTime) {
         self.ended(CallbackId::Free, now);
     }
 
     #[inline]
-    fn ended(&mut self, callback: CallbackId, now: Time) {
+    fn ended(&mut self, callback: CallbackId, now: MonotonicTime) {
         if let Some(took) = self.slow.ended(now, self.limits.slow_callback) {
             self.warnings.push(Warning::SlowCallback { callback, took });
         }
@@ -138,7 +138,7 @@ impl Diagnostics {
 
     /// Ends the calls of the turn, and returns the warnings to give. Unless all of them were noted, `now` is the
     /// time when they ended, or a little earlier.
-    pub(crate) fn turn_ended(&mut self, now: impl FnOnce() -> Time) -> Vec<Warning> {
+    pub(crate) fn turn_ended(&mut self, now: impl FnOnce() -> MonotonicTime) -> Vec<Warning> {
         let slow = self.slow.turn_ended(now, self.limits.slow_callback);
         self.warnings.extend(slow);
         let limit = self.limits.no_progress;

@@ -3,7 +3,7 @@
 use super::Warning;
 use crate::events::Events;
 use crate::id::HandleId;
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use std::time::Duration;
 
 /// The longest turn of a loop that does nothing but spin. Other turns have work to do, or waited.
@@ -29,7 +29,7 @@ struct Suspect {
     /// The number of turns in a row in which it has been called without a change of the table.
     turns: u32,
     /// The time when the first of them began.
-    since: Time,
+    since: MonotonicTime,
     /// The events of its last call.
     events: Events,
     /// Whether each call told of an error or a hang-up. Those do not go away by themselves.
@@ -40,7 +40,13 @@ struct Suspect {
 
 impl NoProgress {
     /// Notes a call in the turn that began at `began`, and whether the table was changed meanwhile.
-    pub(super) fn called(&mut self, handle: HandleId, events: Events, changed: bool, began: Time) {
+    pub(super) fn called(
+        &mut self,
+        handle: HandleId,
+        events: Events,
+        changed: bool,
+        began: MonotonicTime,
+    ) {
         match &mut self.suspect {
             Some(suspect) if suspect.handle == handle => suspect.called(events, changed, began),
             _ if self.other.is_none() && !self.reported.contains(&handle) => {
@@ -51,7 +57,7 @@ impl NoProgress {
     }
 
     /// Ends the turn that began at `began`: `limit` turns in a row are too many.
-    pub(super) fn turn_ended(&mut self, began: Time, limit: u32) -> Option<Warning> {
+    pub(super) fn turn_ended(&mut self, began: MonotonicTime, limit: u32) -> Option<Warning> {
         let other = self.other.take();
         match &mut self.suspect {
             Some(suspect) if suspect.is_called => {
@@ -67,9 +73,11 @@ impl NoProgress {
 
     /// Warns of the suspect, unless its turns took long enough to do something.
     #[cold]
-    fn report(&mut self, began: Time) -> Option<Warning> {
+    fn report(&mut self, began: MonotonicTime) -> Option<Warning> {
         let suspect = self.suspect.take()?;
-        if !suspect.is_broken && began.since(suspect.since) > SPINNING_TURN * suspect.turns {
+        if !suspect.is_broken
+            && began.saturating_duration_since(suspect.since) > SPINNING_TURN * suspect.turns
+        {
             self.suspect = Some(Suspect::new(suspect.handle, began));
             return None;
         }
@@ -87,7 +95,7 @@ impl NoProgress {
 
 impl Suspect {
     /// A handle that was called in the turn that began at `since`; its calls count from the next turn on.
-    fn new(handle: HandleId, since: Time) -> Suspect {
+    fn new(handle: HandleId, since: MonotonicTime) -> Suspect {
         Suspect {
             handle,
             turns: 0,
@@ -98,7 +106,7 @@ impl Suspect {
         }
     }
 
-    fn called(&mut self, events: Events, changed: bool, began: Time) {
+    fn called(&mut self, events: Events, changed: bool, began: MonotonicTime) {
         if changed {
             *self = Suspect::new(self.handle, began);
         } else {

@@ -4,7 +4,7 @@
 //! has read the clock anyway compares the time with one other, and of the other calls one in [`CHECK_EVERY`]
 //! reads the clock.
 
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use std::time::Duration;
 
 /// One in this many changes of the table checks for overdue work.
@@ -14,18 +14,18 @@ pub(super) const CHECK_EVERY: u64 = 64;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overdue {
     /// No check is needed before this time; unknown until a time is first mentioned.
-    quiet_until: Option<Time>,
+    quiet_until: Option<MonotonicTime>,
     /// The time since when something is known to wait that has no time of its own: entries to free, refusals to
     /// report, changes for the poller.
-    waiting_since: Option<Time>,
+    waiting_since: Option<MonotonicTime>,
     /// Whether a warning was given since the last turn.
     is_reported: bool,
 }
 
 impl Overdue {
     /// Notes that a turn has begun at `now`, which does whatever waited.
-    pub(super) fn turn_began(&mut self, now: Time, limit: Duration) {
-        self.quiet_until = Some(now.after(limit));
+    pub(super) fn turn_began(&mut self, now: MonotonicTime, limit: Duration) {
+        self.quiet_until = Some(now.saturating_add(limit));
         self.waiting_since = None;
         self.is_reported = false;
     }
@@ -37,27 +37,27 @@ impl Overdue {
 
     /// Decides whether a check is due.
     #[inline]
-    pub(super) fn is_check_due(&mut self, now: Time, limit: Duration) -> bool {
-        now > *self.quiet_until.get_or_insert(now.after(limit))
+    pub(super) fn is_check_due(&mut self, now: MonotonicTime, limit: Duration) -> bool {
+        now > *self.quiet_until.get_or_insert(now.saturating_add(limit))
     }
 
     /// Checks for work that waits at `now`, given the time when the first timeout is due and whether anything
     /// else waits. Returns how long something has been due, and whether that calls for a warning.
     pub(super) fn check(
         &mut self,
-        now: Time,
-        deadline: Option<Time>,
+        now: MonotonicTime,
+        deadline: Option<MonotonicTime>,
         waits: bool,
         limit: Duration,
     ) -> Option<(Duration, bool)> {
-        self.quiet_until = Some(now.after(limit));
+        self.quiet_until = Some(now.saturating_add(limit));
         self.waiting_since = waits.then(|| self.waiting_since.unwrap_or(now));
         let due = deadline.filter(|deadline| *deadline <= now);
         let since = match (due, self.waiting_since) {
             (Some(due), Some(waiting)) => due.min(waiting),
             (due, waiting) => due.or(waiting)?,
         };
-        let waited = now.since(since);
+        let waited = now.saturating_duration_since(since);
         let is_news = waited >= limit && !self.is_reported;
         self.is_reported |= is_news;
         Some((waited, is_news))
@@ -70,8 +70,8 @@ mod tests {
 
     const LIMIT: Duration = s(10);
 
-    const fn at(seconds: u64) -> Time {
-        Time::from_nanos(seconds * 1_000_000_000)
+    const fn at(seconds: u64) -> MonotonicTime {
+        MonotonicTime::from_nanos(seconds * 1_000_000_000)
     }
 
     const fn s(seconds: u64) -> Duration {

@@ -4,7 +4,7 @@
 //! than without: a turn with few calls pays more for its wait than for this.
 
 use super::Warning;
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use std::time::Duration;
 
 /// The number of calls of a turn that are timed.
@@ -20,11 +20,11 @@ pub(super) struct Slow {
     /// The number of calls that are timed in every turn.
     samples_per_turn: u32,
     /// The time when the turn began.
-    began: Time,
+    began: MonotonicTime,
     /// The next call begins at this time or earlier.
-    idle_since: Time,
+    idle_since: MonotonicTime,
     /// The time when the last timed call was over, or the turn began.
-    last_ended: Time,
+    last_ended: MonotonicTime,
     /// Whether a warning names a slow call of this turn.
     is_named: bool,
     longest: Longest,
@@ -44,16 +44,16 @@ impl Slow {
             tick,
             samples_left: 0,
             samples_per_turn: SAMPLES,
-            began: Time::ZERO,
-            idle_since: Time::ZERO,
-            last_ended: Time::ZERO,
+            began: MonotonicTime::ZERO,
+            idle_since: MonotonicTime::ZERO,
+            last_ended: MonotonicTime::ZERO,
             is_named: false,
             longest: Longest::default(),
         }
     }
 
     /// Begins a turn at `now`, which is exact.
-    pub(super) fn turn_began(&mut self, now: Time) {
+    pub(super) fn turn_began(&mut self, now: MonotonicTime) {
         self.samples_left = self.samples_per_turn;
         self.began = now;
         self.idle_since = now;
@@ -62,7 +62,7 @@ impl Slow {
     }
 
     /// The time when the turn began.
-    pub(super) fn began(&self) -> Time {
+    pub(super) fn began(&self) -> MonotonicTime {
         self.began
     }
 
@@ -77,16 +77,16 @@ impl Slow {
     }
 
     /// Notes that removed callbacks are about to be dropped; `now` may be late.
-    pub(super) fn free_began(&mut self, now: Time) {
-        self.idle_since = now.after(self.tick);
+    pub(super) fn free_began(&mut self, now: MonotonicTime) {
+        self.idle_since = now.saturating_add(self.tick);
     }
 
     /// Notes that a call, or the drop of removed callbacks, was over at `now` or later. Returns the time that it
     /// took if that calls for a warning.
     #[inline]
-    pub(super) fn ended(&mut self, now: Time, limit: Duration) -> Option<Duration> {
-        let took = now.since(self.idle_since);
-        self.idle_since = now.after(self.tick);
+    pub(super) fn ended(&mut self, now: MonotonicTime, limit: Duration) -> Option<Duration> {
+        let took = now.saturating_duration_since(self.idle_since);
+        self.idle_since = now.saturating_add(self.tick);
         self.last_ended = now;
         if took > self.longest.callback {
             self.longest.callback = took;
@@ -102,7 +102,7 @@ impl Slow {
     /// earlier.
     pub(super) fn turn_ended(
         &mut self,
-        now: impl FnOnce() -> Time,
+        now: impl FnOnce() -> MonotonicTime,
         limit: Duration,
     ) -> Option<Warning> {
         let ended = if self.samples_left > 0 {
@@ -110,7 +110,7 @@ impl Slow {
         } else {
             now()
         };
-        let took = ended.since(self.began);
+        let took = ended.saturating_duration_since(self.began);
         if took > self.longest.turn {
             self.longest.turn = took;
         }

@@ -15,7 +15,7 @@ const fn ms(millis: u64) -> Duration {
 const fn handle(serial: u64) -> HandleId {
     HandleId(Key {
         serial: NonZeroU64::MIN.saturating_add(serial),
-        core: 0,
+        table: 0,
         slot: serial as u32,
     })
 }
@@ -27,7 +27,7 @@ const fn timeout(serial: u64) -> TimeoutId {
 /// The diagnostics of a loop with its clock, to be told of whole turns.
 struct Told {
     diagnostics: Diagnostics,
-    now: Time,
+    now: MonotonicTime,
 }
 
 impl Told {
@@ -37,7 +37,7 @@ impl Told {
             no_progress,
             ..WarningLimits::default()
         });
-        let now = Time::from_nanos(1_000_000_000);
+        let now = MonotonicTime::from_nanos(1_000_000_000);
         Told { diagnostics, now }
     }
 
@@ -45,7 +45,7 @@ impl Told {
     fn turn(&mut self, calls: &[(HandleId, Events, bool, Duration)]) -> Vec<Warning> {
         self.diagnostics.turn_began(self.now);
         for (handle, events, changed, took) in calls {
-            self.now = self.now.after(*took);
+            self.now = self.now.saturating_add(*took);
             if *changed {
                 self.diagnostics.changed(None);
             }
@@ -62,7 +62,7 @@ impl Told {
     fn warned_in(&mut self, turns: u32, calls: &[(HandleId, Events)], each: Duration) -> usize {
         let mut warnings = 0;
         for _ in 0..turns {
-            self.now = self.now.after(each);
+            self.now = self.now.saturating_add(each);
             let calls: Vec<_> = calls
                 .iter()
                 .map(|(handle, events)| (*handle, *events, false, Duration::ZERO))
@@ -94,11 +94,11 @@ fn a_slow_callback_is_named_with_the_time_it_took_at_least() {
 fn a_timeout_and_a_drop_are_named_too() {
     let mut told = Told::new(10);
     told.diagnostics.turn_began(told.now);
-    let late = told.now.after(ms(100));
+    let late = told.now.saturating_add(ms(100));
     let callback = CallbackId::Timeout(timeout(7));
     told.diagnostics.call_ended(callback, Events::NONE, late);
     told.diagnostics.free_began(late);
-    told.diagnostics.free_ended(late.after(ms(200)));
+    told.diagnostics.free_ended(late.saturating_add(ms(200)));
     let took = ms(100);
     let first = Warning::SlowCallback { callback, took };
     let callback = CallbackId::Free;
@@ -130,7 +130,7 @@ fn the_longest_turn_is_kept() {
     let mut told = Told::new(10);
     for (took, longest) in [(30, 30), (20, 30), (31, 31)] {
         told.diagnostics.turn_began(told.now);
-        told.now = told.now.after(ms(took));
+        told.now = told.now.saturating_add(ms(took));
         // More calls than are timed.
         while told.diagnostics.takes_sample() {}
         assert_eq!(told.diagnostics.turn_ended(|| told.now), []);
@@ -143,10 +143,14 @@ fn the_longest_turn_is_kept() {
 fn a_turn_whose_calls_were_all_timed_ends_with_the_last_of_them() {
     let mut told = Told::new(10);
     told.diagnostics.turn_began(told.now);
-    let over = told.now.after(ms(20));
+    let over = told.now.saturating_add(ms(20));
     let callback = CallbackId::Timeout(timeout(7));
     told.diagnostics.call_ended(callback, Events::NONE, over);
-    assert_eq!(told.diagnostics.turn_ended(|| over.after(ms(1_000))), []);
+    assert_eq!(
+        told.diagnostics
+            .turn_ended(|| over.saturating_add(ms(1_000))),
+        []
+    );
     assert_eq!(told.diagnostics.longest().turn, ms(20));
 }
 
@@ -155,13 +159,13 @@ fn a_turn_whose_calls_were_all_timed_ends_with_the_last_of_them() {
 fn a_drop_takes_time_from_when_it_began() {
     let mut told = Told::new(10);
     told.diagnostics.turn_began(told.now);
-    let began = told.now.after(ms(500));
+    let began = told.now.saturating_add(ms(500));
     told.diagnostics.free_began(began);
-    let over = began.after(TICK + ms(30));
+    let over = began.saturating_add(TICK + ms(30));
     told.diagnostics.free_ended(over);
     assert_eq!(told.diagnostics.longest().callback, ms(30));
     // Of this turn of 500 ms no single part was slow.
-    let took = over.since(told.now);
+    let took = over.saturating_duration_since(told.now);
     let slow = Warning::SlowTurn { took };
     assert_eq!(told.diagnostics.turn_ended(|| over), [slow]);
 }
@@ -177,10 +181,10 @@ fn one_in_many_changes_without_a_time_checks_for_overdue_work() {
 fn a_change_with_a_time_checks_once_the_limit_has_passed() {
     let mut diagnostics = Diagnostics::new(TICK);
     let limit = WarningLimits::default().stalled_after;
-    let now = Time::from_nanos(1_000_000_000);
+    let now = MonotonicTime::from_nanos(1_000_000_000);
     diagnostics.turn_began(now);
-    assert!(!diagnostics.changed(Some(now.after(limit))));
-    let late = now.after(limit + TICK);
+    assert!(!diagnostics.changed(Some(now.saturating_add(limit))));
+    let late = now.saturating_add(limit + TICK);
     assert!(diagnostics.changed(Some(late)));
     let (waited, warning) = diagnostics.check_overdue(late, Some(now), false, false);
     assert_eq!(warning, Some(Warning::NotRunning { waited }));
@@ -218,7 +222,7 @@ fn loop_that_waits_between_turns_spins_only_on_a_hangup() {
 fn a_callback_that_changes_something_makes_progress() {
     let mut told = Told::new(100);
     for turn in 0..10_000 {
-        told.now = told.now.after(FAST);
+        told.now = told.now.saturating_add(FAST);
         let changed = turn % 90 == 0;
         let warnings = told.turn(&[(handle(1), H, changed, Duration::ZERO)]);
         assert_eq!(warnings, []);

@@ -1,8 +1,8 @@
 //! Why a call through the table failed.
 
 use super::Reason;
-use crate::core::{NotRegistered, Refused};
 use crate::event_loop::RunError;
+use crate::table::{NotRegistered, Refused};
 use std::io;
 
 /// The table has an implementation already; it stays (EV-102).

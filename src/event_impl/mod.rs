@@ -21,16 +21,16 @@
 //! ```
 
 mod error;
-mod numbered;
-mod numbers;
+mod int_ids;
+mod int_loop;
 
 pub use error::{AlreadyRegistered, ImplError, RegisterError, RunDefaultError};
-pub(crate) use numbered::{NumberedLoop, Reason, Source};
+pub(crate) use int_loop::{HandleSource, IntLoop, Reason};
 
-use crate::core::Removal;
 use crate::events::Events;
 use crate::id::{HandleId, TimeoutId};
 use crate::registry::AddError;
+use crate::table::Removal;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
@@ -50,7 +50,7 @@ pub type AddTimeoutError = AddError<(), TimeoutCallback, ImplError>;
 /// The six functions of an event implementation (EV-105: all six, always).
 ///
 /// Each may be called from any thread and from inside callbacks, and none calls or drops a callback that
-/// was added (EV-613, EV-708). Numbers are positive (EV-201).
+/// was added (EV-613, EV-708). IntIds are positive (EV-201).
 pub trait EventImpl: Send + Sync + 'static {
     /// Adds a handle; an empty `interest` adds it disabled.
     ///
@@ -105,13 +105,13 @@ pub enum Registered {
     Before,
 }
 
-enum Table {
-    Default(&'static NumberedLoop),
+enum RegisteredImpl {
+    Default(&'static IntLoop),
     Other(Box<dyn EventImpl>),
 }
 
-static TABLE: OnceLock<Table> = OnceLock::new();
-static DEFAULT: OnceLock<NumberedLoop> = OnceLock::new();
+static REGISTERED_IMPL: OnceLock<RegisteredImpl> = OnceLock::new();
+static DEFAULT: OnceLock<IntLoop> = OnceLock::new();
 
 /// Registers an implementation for the rest of the process's life.
 ///
@@ -119,8 +119,8 @@ static DEFAULT: OnceLock<NumberedLoop> = OnceLock::new();
 ///
 /// [`AlreadyRegistered`]: the first registration stays, whichever it was (EV-102).
 pub fn register_impl(implementation: impl EventImpl) -> Result<(), AlreadyRegistered> {
-    let table = Table::Other(Box::new(implementation));
-    TABLE.set(table).map_err(|_| AlreadyRegistered)
+    let table = RegisteredImpl::Other(Box::new(implementation));
+    REGISTERED_IMPL.set(table).map_err(|_| AlreadyRegistered)
 }
 
 /// Registers this library's own loop. May be called again and from several threads at once: there is one
@@ -130,18 +130,18 @@ pub fn register_impl(implementation: impl EventImpl) -> Result<(), AlreadyRegist
 ///
 /// [`RegisterError`]: another implementation was registered, or the loop cannot be made.
 pub fn register_default_impl() -> Result<Registered, RegisterError> {
-    match TABLE.get() {
-        Some(Table::Default(default)) if default.is_forked() => {
+    match REGISTERED_IMPL.get() {
+        Some(RegisteredImpl::Default(default)) if default.is_forked() => {
             return Err(RegisterError::ForkedChild);
         }
-        Some(Table::Default(_)) => return Ok(Registered::Before),
-        Some(Table::Other(_)) => return Err(AlreadyRegistered.into()),
+        Some(RegisteredImpl::Default(_)) => return Ok(Registered::Before),
+        Some(RegisteredImpl::Other(_)) => return Err(AlreadyRegistered.into()),
         None => {}
     }
-    let registered = TABLE.set(Table::Default(default_loop()?));
-    match (registered, TABLE.get()) {
+    let registered = REGISTERED_IMPL.set(RegisteredImpl::Default(default_loop()?));
+    match (registered, REGISTERED_IMPL.get()) {
         (Ok(()), _) => Ok(Registered::Now),
-        (Err(_), Some(Table::Default(_))) => Ok(Registered::Before),
+        (Err(_), Some(RegisteredImpl::Default(_))) => Ok(Registered::Before),
         (Err(_), _) => Err(AlreadyRegistered.into()),
     }
 }
@@ -153,9 +153,11 @@ pub fn register_default_impl() -> Result<Registered, RegisterError> {
 ///
 /// [`RunDefaultError`]; it may be called again (EV-512).
 pub fn run_default_impl() -> Result<(), RunDefaultError> {
-    match TABLE.get() {
-        Some(Table::Default(default)) if default.is_forked() => Err(RunDefaultError::ForkedChild),
-        Some(Table::Default(default)) => default.run_once(),
+    match REGISTERED_IMPL.get() {
+        Some(RegisteredImpl::Default(default)) if default.is_forked() => {
+            Err(RunDefaultError::ForkedChild)
+        }
+        Some(RegisteredImpl::Default(default)) => default.run_once(),
         _ => Err(RunDefaultError::NotRegistered),
     }
 }
@@ -163,28 +165,30 @@ pub fn run_default_impl() -> Result<(), RunDefaultError> {
 /// Ends the turn of the default implementation that runs, or else the next one, without waiting for
 /// events. Does nothing when it is not registered.
 pub fn stop_default_impl() {
-    match TABLE.get() {
-        Some(Table::Default(default)) if !default.is_forked() => default.stop(),
+    match REGISTERED_IMPL.get() {
+        Some(RegisteredImpl::Default(default)) if !default.is_forked() => default.stop(),
         _ => {}
     }
 }
 
 /// The loop of the process, made by the first who asks.
-pub(crate) fn default_loop() -> io::Result<&'static NumberedLoop> {
+pub(crate) fn default_loop() -> io::Result<&'static IntLoop> {
     if let Some(made) = DEFAULT.get() {
         return Ok(made);
     }
     // Of several threads that get here, one wins; the others close what they made.
-    let made = NumberedLoop::new(i32::MAX)?;
+    let made = IntLoop::new(i32::MAX)?;
     Ok(DEFAULT.get_or_init(|| made))
 }
 
 fn registered() -> Result<&'static dyn EventImpl, ImplError> {
-    match TABLE.get() {
+    match REGISTERED_IMPL.get() {
         None => Err(ImplError::NoImplementation),
-        Some(Table::Default(default)) if default.is_forked() => Err(ImplError::ForkedChild),
-        Some(Table::Default(default)) => Ok(*default),
-        Some(Table::Other(other)) => Ok(&**other),
+        Some(RegisteredImpl::Default(default)) if default.is_forked() => {
+            Err(ImplError::ForkedChild)
+        }
+        Some(RegisteredImpl::Default(default)) => Ok(*default),
+        Some(RegisteredImpl::Other(other)) => Ok(&**other),
     }
 }
 
@@ -261,14 +265,14 @@ pub fn remove_timeout(timer: i32) -> Result<Removal, ImplError> {
     registered()?.remove_timeout(timer)
 }
 
-impl EventImpl for NumberedLoop {
+impl EventImpl for IntLoop {
     fn add_handle(
         &self,
         source: SharedFd,
         interest: Events,
         callback: HandleCallback,
     ) -> Result<i32, AddHandleError> {
-        let shared = Source::new(Arc::clone(&source));
+        let shared = HandleSource::new(Arc::clone(&source));
         let added = self.add_handle(shared, interest, callback);
         added.map_err(|(reason, callback)| AddError {
             reason: reason.into(),
@@ -310,7 +314,7 @@ impl EventImpl for NumberedLoop {
 /// For every thread, and shared as a static: what the table needs is checked here.
 const _: fn() = || {
     fn is_shared<T: Send + Sync>() {}
-    is_shared::<NumberedLoop>();
+    is_shared::<IntLoop>();
 };
 
 #[cfg(test)]
@@ -322,7 +326,7 @@ mod tests {
     // EV-207
     #[test]
     fn a_full_implementation_gives_back_what_was_offered() {
-        let full = NumberedLoop::new(1).unwrap();
+        let full = IntLoop::new(1).unwrap();
         let full: &dyn EventImpl = &full;
         let (tell, told) = channel();
         let of_timeout = tell.clone();

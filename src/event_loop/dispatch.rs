@@ -1,12 +1,12 @@
 //! The calls of one turn, one by one, each without the lock.
 
 use super::CallbackPanic;
-use crate::core::{Call, EntryId};
 use crate::events::Events;
 use crate::id::CallbackId;
 use crate::poller::Poller;
 use crate::registry::{Callback, Next, Registry, State};
 use crate::sync::MutexGuard;
+use crate::table::{DueCall, EntryId};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -27,21 +27,21 @@ pub(super) fn dispatch<'a, P: Poller>(
 ) -> MutexGuard<'a, State<P>> {
     let mut calls = Calls { registry, panics };
     let mut state = registry.lock();
-    while let Some(call) = state.core.next_call() {
+    while let Some(call) = state.table.next_call() {
         state = match call {
-            Call::Handle {
+            DueCall::Handle {
                 id,
                 events,
                 payload,
                 ..
             } => calls.call(state, id, events, payload),
-            Call::Timeout { id, payload } => calls.call(state, id, Events::NONE, payload),
-            Call::Free { payload, source } => {
+            DueCall::Timeout { id, payload } => calls.call(state, id, Events::NONE, payload),
+            DueCall::Free { payload, source } => {
                 // Nothing but free calls is left in the turn: they are taken together, so that a loop
                 // which has much to free does not take the lock for each.
                 freed.push((payload, source));
-                while let Some(call) = state.core.next_call() {
-                    let Call::Free { payload, source } = call else {
+                while let Some(call) = state.table.next_call() {
+                    let DueCall::Free { payload, source } = call else {
                         unreachable!("I14: a turn ends with its free calls");
                     };
                     freed.push((payload, source));
@@ -77,14 +77,14 @@ impl<'a, P: Poller> Calls<'a, '_, P> {
         let effects = match next {
             Next::Keep => None,
             // The callback may have removed its own entry: then there is nothing left to do.
-            Next::Disable => id.disable(&mut state.core).ok(),
-            Next::Remove => id.remove(&mut state.core).ok().map(|(_, effects)| effects),
+            Next::Disable => id.disable(&mut state.table).ok(),
+            Next::Remove => id.remove(&mut state.table).ok().map(|(_, effects)| effects),
         };
         if let Some(effects) = effects {
             // The loop is awake, and this is its thread: nothing is left to do without the lock.
             let _ = self.registry.apply(effects);
         }
-        id.finish(&mut state.core, callback);
+        id.finish(&mut state.table, callback);
         self.registry.call_is_over(&state);
         state
     }

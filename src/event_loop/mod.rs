@@ -6,7 +6,7 @@ mod dispatch;
 mod error;
 mod panic;
 mod process;
-mod rebuild;
+mod recreate;
 mod signal;
 #[cfg(not(loom))]
 mod thread;
@@ -19,12 +19,12 @@ pub use signal::SignalStopper;
 #[cfg(not(loom))]
 pub use thread::LoopThread;
 
-use crate::core::Phantoms;
 use crate::diagnostics::{Warning, WarningLimits};
 use crate::poller::{DefaultPoller, Poller};
 use crate::registry::{Registry, trace};
 use crate::sync::CHECKS_INVARIANTS;
-use crate::time::Time;
+use crate::table::StaleDetector;
+use crate::time::MonotonicTime;
 use dispatch::{Freed, dispatch};
 use process::Process;
 use std::convert::Infallible;
@@ -62,7 +62,7 @@ pub struct EventLoop<P: Poller = DefaultPoller> {
     freed: Freed<P>,
     process: Process,
     /// Looks for registrations that the poller cannot end.
-    phantoms: Phantoms,
+    stale_detector: StaleDetector,
     panic_policy: PanicPolicy,
     before_wait: Option<Hook>,
     after_dispatch: Option<Hook>,
@@ -86,7 +86,7 @@ impl<P: Poller> EventLoop<P> {
             poller,
             freed: Vec::new(),
             process: Process::current(),
-            phantoms: Phantoms::default(),
+            stale_detector: StaleDetector::default(),
             panic_policy: PanicPolicy::default(),
             before_wait: None,
             after_dispatch: None,
@@ -145,10 +145,10 @@ impl<P: Poller> EventLoop<P> {
         {
             let mut state = self.registry.lock();
             state.begin_run();
-            state.core.begin_frees();
-            stale = state.core.take_stale();
+            state.table.begin_frees();
+            stale = state.table.take_stale();
         }
-        if self.phantoms.are_seen(stale) {
+        if self.stale_detector.detect(stale) {
             self.rebuild_poller();
         }
         drop(dispatch(&self.registry, &mut self.freed, &mut panics));
@@ -160,13 +160,13 @@ impl<P: Poller> EventLoop<P> {
         let waited = self.poller.wait(timeout);
 
         let mut state = self.registry.lock();
-        state.core.wake_up();
+        state.table.wake_up();
         if waited.is_ok() {
             let now = self.registry.now();
             for token in self.poller.lost() {
-                state.core.lost(token);
+                state.table.lost(token);
             }
-            state.core.begin_turn(now, self.poller.ready());
+            state.table.begin_turn(now, self.poller.ready());
             state.diagnostics.turn_began(now);
         }
         drop(state);
@@ -184,7 +184,7 @@ impl<P: Poller> EventLoop<P> {
             }
         }
         if CHECKS_INVARIANTS {
-            if let Err(violation) = self.registry.lock().core.check_invariants() {
+            if let Err(violation) = self.registry.lock().table.check_invariants() {
                 unreachable!("{violation}");
             }
         }
@@ -201,8 +201,8 @@ impl<P: Poller> EventLoop<P> {
     /// [`RunError::CallbackPanicked`] if a drop panicked, with [`PanicPolicy::Stop`]; the others are done.
     pub fn drain(&mut self) -> Result<(), RunError> {
         let mut panics = Vec::new();
-        while self.registry.lock().core.pending_frees() > 0 {
-            self.registry.lock().core.begin_frees();
+        while self.registry.lock().table.pending_frees() > 0 {
+            self.registry.lock().table.begin_frees();
             drop(dispatch(&self.registry, &mut self.freed, &mut panics));
         }
         self.settle(panics)
@@ -273,23 +273,25 @@ impl<P: Poller> EventLoop<P> {
     fn prepare_to_wait(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         let mut state = self.registry.lock();
         state.apply_changes(self.registry.registrar());
-        let stops = state.core.is_stopping() || self.registry.is_signalled();
+        let stops = state.table.is_stopping() || self.registry.is_signalled();
         let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
-        if at_once || stops || state.core.is_busy() || self.poller.is_always_ready() {
+        if at_once || stops || state.table.is_busy() || self.poller.is_always_ready() {
             // It does not sleep, so nobody needs to wake it, and there is no need to know the time.
             return Some(Duration::ZERO);
         }
-        let deadline = state.core.next_deadline();
+        let deadline = state.table.next_deadline();
         if timeout.is_none() && deadline.is_none() {
-            state.core.fall_asleep(None);
+            state.table.fall_asleep(None);
             return None;
         }
         let now = self.registry.now();
-        let limit = timeout.map_or(Time::FAR_FUTURE, |timeout| now.after(timeout));
+        let limit = timeout.map_or(MonotonicTime::FAR_FUTURE, |timeout| {
+            now.saturating_add(timeout)
+        });
         let until = deadline.map_or(limit, |deadline| deadline.min(limit));
-        let longest = until.since(now);
+        let longest = until.saturating_duration_since(now);
         if !longest.is_zero() {
-            state.core.fall_asleep(Some(until));
+            state.table.fall_asleep(Some(until));
         }
         Some(longest)
     }
@@ -297,7 +299,7 @@ impl<P: Poller> EventLoop<P> {
 
 impl<P: Poller> Drop for EventLoop<P> {
     fn drop(&mut self) {
-        self.registry.lock().core.close();
+        self.registry.lock().table.close();
         match self.drain() {
             Err(RunError::CallbackPanicked(panics)) if !std::thread::panicking() => {
                 std::panic::resume_unwind(Box::new(panics[0].message.clone()));
@@ -323,7 +325,7 @@ impl<P: Poller> Stopper<P> {
         trace::stops();
         let stopped = self
             .registry
-            .change(|state| Ok(((), state.core.request_stop())));
+            .change(|state| Ok(((), state.table.request_stop())));
         stopped.unwrap_or_else(|never: Infallible| match never {});
     }
 }

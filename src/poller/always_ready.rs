@@ -12,18 +12,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub(super) struct AlwaysReady {
     /// A second lock, always taken after the registry's and never held across anything else.
-    registered: Mutex<Registered>,
+    registered: Mutex<AlwaysReadySet>,
     /// Their number, so that the wait need not take the lock when there is none.
     count: AtomicUsize,
 }
 
 /// By descriptor: a number has one registration.
-type Registered = BTreeMap<RawFd, (Token, Events)>;
+type AlwaysReadySet = BTreeMap<RawFd, (Token, Events)>;
 
 impl AlwaysReady {
     pub(super) fn new() -> AlwaysReady {
         AlwaysReady {
-            registered: Mutex::new(Registered::new()),
+            registered: Mutex::new(AlwaysReadySet::new()),
             count: AtomicUsize::new(0),
         }
     }
@@ -69,7 +69,7 @@ impl AlwaysReady {
     }
 
     /// The registrations, if there are any.
-    fn unless_empty(&self) -> Option<MutexGuard<'_, Registered>> {
+    fn unless_empty(&self) -> Option<MutexGuard<'_, AlwaysReadySet>> {
         (self.count.load(Ordering::Acquire) > 0).then(|| self.registered.lock())
     }
 }

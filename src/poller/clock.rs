@@ -1,6 +1,6 @@
 //! The clock of the operating system's pollers.
 
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Clock {
     /// What the system's clock said then.
-    origin: Time,
+    origin: MonotonicTime,
     coarse_tick: Duration,
 }
 
@@ -22,13 +22,13 @@ impl Clock {
     }
 
     #[inline]
-    pub(super) fn now(&self) -> Time {
+    pub(super) fn now(&self) -> MonotonicTime {
         self.count(clock_gettime(ClockId::Monotonic))
     }
 
     /// What time it was when the kernel last took note of it: another view of the same clock.
     #[inline]
-    pub(super) fn coarse_now(&self) -> Time {
+    pub(super) fn coarse_now(&self) -> MonotonicTime {
         self.count(clock_gettime(ClockId::MonotonicCoarse))
     }
 
@@ -38,18 +38,18 @@ impl Clock {
     }
 
     #[inline]
-    fn count(&self, now: Timespec) -> Time {
-        Time::from_nanos(time(now).as_nanos().saturating_sub(self.origin.as_nanos()))
+    fn count(&self, now: Timespec) -> MonotonicTime {
+        MonotonicTime::from_nanos(time(now).as_nanos().saturating_sub(self.origin.as_nanos()))
     }
 }
 
 /// A time of the system's monotonic clock, which counts from no later than the start of the machine and is
 /// never negative.
 #[inline]
-fn time(time: Timespec) -> Time {
+fn time(time: Timespec) -> MonotonicTime {
     let seconds = time.tv_sec as u64;
     let nanos = time.tv_nsec as u64;
-    Time::from_nanos(
+    MonotonicTime::from_nanos(
         seconds
             .saturating_mul(NANOS_PER_SECOND)
             .saturating_add(nanos),
@@ -66,7 +66,7 @@ mod tests {
     fn the_coarse_clock_is_never_ahead_and_ticks() {
         let clock = Clock::new();
         assert!(clock.coarse_tick() > Duration::ZERO);
-        let mut before = Time::ZERO;
+        let mut before = MonotonicTime::ZERO;
         let mut ticks = 0;
         while ticks < 3 {
             let coarse = clock.coarse_now();

@@ -120,7 +120,7 @@ impl MioPoller {
     }
 
     /// Takes a new epoll descriptor, which knows nothing but `wake`.
-    pub(super) fn rebuild(&mut self, wake: &WakeFd) -> io::Result<()> {
+    pub(super) fn recreate(&mut self, wake: &WakeFd) -> io::Result<()> {
         let shared = &self.registrar.0;
         let (poll, registry) = new_poll(wake)?;
         *shared.registry.lock() = registry;

@@ -18,7 +18,7 @@
 //!   with, does not make waits return. If the backend can tell, it refuses the registration or ends it and
 //!   names it among the [`lost`](Poller::lost); the handles then hear of it once (EV-1001).
 //! - **Tokens are opaque.** An event of a registration that has ended since may be reported; its token
-//!   says so to the core. If it is reported again and again, the backend is [rebuilt](Poller::rebuild).
+//!   says so to the table. If it is reported again and again, the backend is [rebuilt](Poller::rebuild).
 //!   A change of a registration comes with another token, the one to report from then on.
 //! - **Sources are the user's.** A registrar is called under a lock and drops no source that may be the
 //!   last share of it; a poller may, in a wait or when it is dropped.
@@ -61,7 +61,7 @@ pub type DefaultPoller = model::ModelPoller;
 
 use crate::events::Events;
 use crate::id::Token;
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use std::fmt::Debug;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -117,7 +117,7 @@ pub trait Poller: Send + Sized + 'static {
     /// # Errors
     ///
     /// Whatever the operating system reports; then nothing was forgotten.
-    fn rebuild(&mut self) -> io::Result<bool> {
+    fn recreate(&mut self) -> io::Result<bool> {
         Ok(false)
     }
 }
@@ -156,11 +156,11 @@ pub trait Registrar: Clone + Send + Sync + Debug + 'static {
     fn wake(&self) -> io::Result<()>;
 
     /// The monotonic clock.
-    fn now(&self) -> Time;
+    fn now(&self) -> MonotonicTime;
 
     /// A cheaper look at the same clock: not later than [`now`](Registrar::now), and not earlier by more
     /// than [`coarse_tick`](Registrar::coarse_tick).
-    fn coarse_now(&self) -> Time {
+    fn coarse_now(&self) -> MonotonicTime {
         self.now()
     }
 

@@ -24,7 +24,7 @@ use super::{Poller, Registrar, Source};
 use crate::events::Events;
 use crate::id::Token;
 use crate::sync::{Arc, Condvar, Mutex};
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::RawFd;
@@ -61,11 +61,11 @@ struct World {
     registered: BTreeMap<RawFd, (Token, Events)>,
     ready: BTreeMap<RawFd, Events>,
     /// What is reported although it may not be registered any more.
-    phantoms: Vec<(Token, Events)>,
+    stale: Vec<(Token, Events)>,
     rebuilds: usize,
     woken: bool,
     wakes: usize,
-    now: Time,
+    now: MonotonicTime,
     refuse: Option<io::ErrorKind>,
     fail_wait: Option<io::ErrorKind>,
 }
@@ -96,7 +96,7 @@ impl Model {
     /// Lets time pass.
     pub fn advance(&self, by: Duration) {
         let mut world = self.0.world.lock();
-        world.now = world.now.after(by);
+        world.now = world.now.saturating_add(by);
     }
 
     /// How often somebody woke the poller.
@@ -118,16 +118,14 @@ impl Model {
     pub fn haunt(&self, fd: RawFd, events: Events) {
         let mut world = self.0.world.lock();
         let registered = world.registered.get(&fd).map(|(token, _)| *token);
-        world
-            .phantoms
-            .extend(registered.map(|token| (token, events)));
+        world.stale.extend(registered.map(|token| (token, events)));
         drop(world);
         self.0.changed.notify_one();
     }
 
-    /// Ends the phantoms, as when the last duplicate is closed.
+    /// Ends the stale, as when the last duplicate is closed.
     pub fn exorcise(&self) {
-        self.0.world.lock().phantoms.clear();
+        self.0.world.lock().stale.clear();
     }
 
     /// How often the poller was rebuilt.
@@ -154,13 +152,13 @@ impl World {
             let mut registered = self.registered.values();
             registered.any(|(own, _)| *own == token)
         };
-        let phantoms = self.phantoms.iter().copied();
+        let stale = self.stale.iter().copied();
         registered
             .filter_map(|(fd, (token, interest))| {
                 let events = interest.share_of(*self.ready.get(fd)?);
                 (!events.is_empty()).then_some((*token, events))
             })
-            .chain(phantoms.filter(move |(token, _)| !is_registered(*token)))
+            .chain(stale.filter(move |(token, _)| !is_registered(*token)))
     }
 }
 
@@ -192,7 +190,7 @@ impl Poller for ModelPoller {
         self.found.extend(world.found());
         if self.found.is_empty() && !world.woken {
             if let Some(timeout) = timeout {
-                world.now = world.now.after(timeout);
+                world.now = world.now.saturating_add(timeout);
             }
         }
         world.woken = false;
@@ -203,10 +201,10 @@ impl Poller for ModelPoller {
         self.found.iter().copied()
     }
 
-    fn rebuild(&mut self) -> io::Result<bool> {
+    fn recreate(&mut self) -> io::Result<bool> {
         let mut world = self.registrar.0.world.lock();
         world.registered.clear();
-        world.phantoms.clear();
+        world.stale.clear();
         world.rebuilds += 1;
         Ok(true)
     }
@@ -256,7 +254,7 @@ impl Registrar for Model {
         Ok(())
     }
 
-    fn now(&self) -> Time {
+    fn now(&self) -> MonotonicTime {
         self.0.world.lock().now
     }
 }
@@ -273,13 +271,13 @@ mod tests {
         assert_eq!((model.wakes(), model.rebuilds()), (0, 0));
         for many in 1..=3 {
             model.wake().unwrap();
-            assert!(poller.rebuild().unwrap());
+            assert!(poller.recreate().unwrap());
             assert_eq!((model.wakes(), model.rebuilds()), (many, many));
         }
     }
 
     #[test]
-    fn a_registration_that_is_changed_is_reported_under_its_new_token() {
+    fn changed_registration_is_reported_under_its_new_token() {
         let (mut poller, model) = ModelPoller::new();
         let (first, second) = (Token::new(3, 1), Token::new(3, 2));
         let unknown = model.reregister(&ModelSource(3), first, R).unwrap_err();
@@ -299,19 +297,19 @@ mod tests {
         const SHORT: Duration = Duration::from_millis(5);
         let (mut poller, model) = ModelPoller::new();
         poller.wait(Some(SHORT)).unwrap();
-        assert_eq!(model.now(), Time::ZERO.after(SHORT));
+        assert_eq!(model.now(), MonotonicTime::ZERO.saturating_add(SHORT));
         model.wake().unwrap();
         poller.wait(Some(SHORT)).unwrap();
-        assert_eq!(model.now(), Time::ZERO.after(SHORT));
+        assert_eq!(model.now(), MonotonicTime::ZERO.saturating_add(SHORT));
         model.set_ready(3, R);
         model
             .register(&ModelSource(3), Token::new(3, 1), R)
             .unwrap();
         poller.wait(Some(SHORT)).unwrap();
-        assert_eq!(model.now(), Time::ZERO.after(SHORT));
+        assert_eq!(model.now(), MonotonicTime::ZERO.saturating_add(SHORT));
         // So long a wait would be one without an end, if nothing were ready.
         poller.wait(Some(FOR_EVER)).unwrap();
-        assert_eq!(model.now(), Time::ZERO.after(SHORT));
+        assert_eq!(model.now(), MonotonicTime::ZERO.saturating_add(SHORT));
     }
 
     #[test]
@@ -319,7 +317,7 @@ mod tests {
         let (mut poller, model) = ModelPoller::new();
         model.wake().unwrap();
         poller.wait(Some(FOR_EVER)).unwrap();
-        assert_eq!(model.now(), Time::ZERO);
+        assert_eq!(model.now(), MonotonicTime::ZERO);
         model.set_ready(3, R);
         model
             .register(&ModelSource(3), Token::new(3, 1), R)

@@ -10,7 +10,7 @@ use super::wake_fd::WakeFd;
 use super::{Poller, Registrar};
 use crate::events::Events;
 use crate::id::Token;
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -146,9 +146,9 @@ impl Poller for OsPoller {
         }
     }
 
-    fn rebuild(&mut self) -> io::Result<bool> {
+    fn recreate(&mut self) -> io::Result<bool> {
         match &mut self.poller {
-            Either::Epoll(poller) => poller.rebuild(&self.registrar.0.wake)?,
+            Either::Epoll(poller) => poller.recreate(&self.registrar.0.wake)?,
             Either::Poll(_) => return Ok(false),
         }
         Ok(true)
@@ -189,11 +189,11 @@ impl Registrar for OsRegistrar {
         self.0.wake.wake()
     }
 
-    fn now(&self) -> Time {
+    fn now(&self) -> MonotonicTime {
         self.0.clock.now()
     }
 
-    fn coarse_now(&self) -> Time {
+    fn coarse_now(&self) -> MonotonicTime {
         self.0.clock.coarse_now()
     }
 
@@ -218,8 +218,8 @@ mod tests {
             let poller = OsPoller::new(backend).unwrap();
             let registrar = poller.registrar();
             assert!(!registrar.coarse_tick().is_zero(), "{backend:?}");
-            let long = Time::ZERO.after(Duration::from_secs(60));
-            while registrar.coarse_now() == Time::ZERO {
+            let long = MonotonicTime::ZERO.saturating_add(Duration::from_secs(60));
+            while registrar.coarse_now() == MonotonicTime::ZERO {
                 assert!(registrar.now() < long, "{backend:?}");
             }
             let coarse = registrar.coarse_now();
@@ -230,7 +230,7 @@ mod tests {
     // EV-1003: epoll reports a file until its last duplicate is closed; poll(2) forgets the number.
     #[test]
     fn a_poller_that_is_rebuilt_has_forgotten_what_nobody_can_end() {
-        for (backend, knows_phantoms) in [(Backend::Epoll, true), (Backend::Poll, false)] {
+        for (backend, reports_stale) in [(Backend::Epoll, true), (Backend::Poll, false)] {
             let mut poller = OsPoller::new(backend).unwrap();
             let (near, _far) = UnixStream::pair().unwrap();
             let _duplicate = near.try_clone().unwrap();
@@ -243,9 +243,9 @@ mod tests {
             poller.wait(AT_ONCE).unwrap();
             assert_eq!(poller.ready().count(), 1, "{backend:?}");
 
-            assert_eq!(poller.rebuild().unwrap(), knows_phantoms, "{backend:?}");
+            assert_eq!(poller.recreate().unwrap(), reports_stale, "{backend:?}");
             poller.wait(AT_ONCE).unwrap();
-            let left = usize::from(!knows_phantoms);
+            let left = usize::from(!reports_stale);
             assert_eq!(poller.ready().count(), left, "{backend:?}");
         }
     }
@@ -255,7 +255,7 @@ mod tests {
     fn a_wake_survives_a_rebuilding() {
         let mut poller = OsPoller::new(Backend::Epoll).unwrap();
         poller.registrar().wake().unwrap();
-        assert!(poller.rebuild().unwrap());
+        assert!(poller.recreate().unwrap());
         poller.wait(None).unwrap();
         assert_eq!(poller.ready().count(), 0);
     }

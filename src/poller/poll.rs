@@ -35,16 +35,16 @@ pub(super) struct PollPoller {
 ///
 /// Its lock is a second one, always taken after the registry's and never held across anything else.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PollRegistrar(Arc<Mutex<Table>>);
+pub(super) struct PollRegistrar(Arc<Mutex<PollSet>>);
 
 #[derive(Debug, Default)]
-struct Table {
+struct PollSet {
     /// By descriptor; with the wait while it blocks.
     registered: BTreeMap<RawFd, Registration>,
     /// Whether a wait has the registrations.
     is_waiting: bool,
-    /// What was told to the table during the wait.
-    told: Vec<Told>,
+    /// What was pending to the table during the wait.
+    pending: Vec<PendingChange>,
     /// Sources that nobody else may hold any more. To drop them is to run code of the user's, so it waits
     /// until no lock is held.
     released: Vec<OsSource>,
@@ -61,7 +61,7 @@ struct Registration {
 
 /// One change of the table.
 #[derive(Debug)]
-enum Told {
+enum PendingChange {
     Register(Registration),
     Deregister(RawFd),
 }
@@ -162,15 +162,15 @@ impl Drop for PollPoller {
 }
 
 impl PollRegistrar {
-    fn tell(&self, told: Told) {
+    fn submit(&self, change: PendingChange) {
         let mut table = self.0.lock();
         if table.is_closed {
             return;
         }
         if table.is_waiting {
-            table.told.push(told);
+            table.pending.push(change);
         } else {
-            table.carry_out(told);
+            table.apply(change);
         }
     }
 
@@ -181,7 +181,7 @@ impl PollRegistrar {
 
     /// Registers the descriptor, or changes its registration.
     pub(super) fn register(&self, source: &OsSource, token: Token, interest: Events) {
-        self.tell(Told::Register(Registration {
+        self.submit(PendingChange::Register(Registration {
             token,
             interest,
             source: source.clone(),
@@ -198,39 +198,39 @@ impl PollRegistrar {
             return;
         }
         drop(table);
-        self.tell(Told::Deregister(fd));
+        self.submit(PendingChange::Deregister(fd));
     }
 }
 
-impl Table {
+impl PollSet {
     fn begin_wait(&mut self) -> BTreeMap<RawFd, Registration> {
         self.is_waiting = true;
         std::mem::take(&mut self.registered)
     }
 
-    /// Takes the registrations back, without those that are lost, and with what was told meanwhile;
+    /// Takes the registrations back, without those that are lost, and with what was pending meanwhile;
     /// returns whether there was any of that.
     fn end_wait(&mut self, registered: BTreeMap<RawFd, Registration>, lost: &[Token]) -> bool {
         self.is_waiting = false;
         self.registered = registered;
         for token in lost {
-            self.carry_out(Told::Deregister(token.fd()));
+            self.apply(PendingChange::Deregister(token.fd()));
         }
-        let has_changed = !self.told.is_empty();
-        let mut told = std::mem::take(&mut self.told);
-        for told in told.drain(..) {
-            self.carry_out(told);
+        let has_changed = !self.pending.is_empty();
+        let mut pending = std::mem::take(&mut self.pending);
+        for change in pending.drain(..) {
+            self.apply(change);
         }
-        self.told = told;
+        self.pending = pending;
         has_changed
     }
 
-    fn carry_out(&mut self, told: Told) {
-        let replaced = match told {
-            Told::Register(registration) => self
+    fn apply(&mut self, change: PendingChange) {
+        let replaced = match change {
+            PendingChange::Register(registration) => self
                 .registered
                 .insert(registration.token.fd(), registration),
-            Told::Deregister(fd) => self.registered.remove(&fd),
+            PendingChange::Deregister(fd) => self.registered.remove(&fd),
         };
         self.released
             .extend(replaced.map(|registration| registration.source));

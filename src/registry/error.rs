@@ -1,6 +1,6 @@
 //! Why a call of the registry failed.
 
-use crate::core::{NotRegistered, Refused};
+use crate::table::{NotRegistered, Refused};
 use std::error::Error;
 use std::fmt;
 

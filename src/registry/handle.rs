@@ -3,10 +3,10 @@
 use super::{
     AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, boxed, trace, unboxed,
 };
-use crate::core::{NotRegistered, Removal};
 use crate::events::Events;
 use crate::id::{HandleId, Key};
 use crate::poller::{DefaultPoller, Poller, Source};
+use crate::table::{NotRegistered, Removal};
 use std::os::fd::RawFd;
 
 /// What a handle's callback is called with (EV-310).
@@ -61,7 +61,7 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`]
     pub fn update_handle(&self, id: HandleId, interest: Events) -> Result<(), NotRegistered> {
-        self.change(|state| Ok(((), state.core.update_handle(id, interest)?)))
+        self.change(|state| Ok(((), state.table.update_handle(id, interest)?)))
     }
 
     /// Removes a handle: no call of its callback begins after this returns (EV-702, EV-703).
@@ -112,7 +112,7 @@ impl<P: Poller> Registry<P> {
     ) -> (Inserted<HandleId, P::Source, P>, Pending) {
         let fd = source.fd();
         let (added, pending) = self.change_quietly(None, |state| {
-            state.core.add_handle(fd, source, interest, callback)
+            state.table.add_handle(fd, source, interest, callback)
         });
         let added = added.map_err(|(reason, callback, source)| AddError {
             reason,

@@ -1,7 +1,7 @@
 //! The lock around the table, and what every thread may call.
 //!
 //! A [`Registry`] is a cheap handle to one loop's table: clone it, send it, call it from any thread and
-//! from inside any callback. Each call takes the one lock, decides in the [`Core`], tells the poller and
+//! from inside any callback. Each call takes the one lock, decides in the [`Table`], tells the poller and
 //! lets go; a callback is never called, freed or waited for here. The loop is woken only if it sleeps
 //! past the change, and at most once per sleep.
 
@@ -22,11 +22,11 @@ pub use next::Next;
 pub use stats::Stats;
 pub use timeout::TimeoutEvent;
 
-use crate::core::{Change, Core, Effects, EntryId, NotRegistered, Removal};
 use crate::diagnostics::Diagnostics;
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
-use crate::time::Time;
+use crate::table::{Change, Effects, EntryId, NotRegistered, Removal, Table};
+use crate::time::MonotonicTime;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{self, AtomicU32, Ordering};
@@ -80,7 +80,7 @@ struct Shared<P: Poller> {
 
 /// What the lock guards.
 pub(crate) struct State<P: Poller> {
-    pub(crate) core: Core<Callback<P>, P::Source>,
+    pub(crate) table: Table<Callback<P>, P::Source>,
     /// The thread that runs the loop, or ran it last. While a call is in flight, it is the former.
     runner: Option<ThreadId>,
     /// How many threads wait for a call to be over.
@@ -98,7 +98,7 @@ impl<P: Poller> Registry<P> {
         Registry {
             shared: Arc::new(Shared {
                 state: Mutex::new(State {
-                    core: Core::new(number),
+                    table: Table::new(number),
                     runner: None,
                     waiters: 0,
                     freeing: 0,
@@ -129,7 +129,7 @@ impl<P: Poller> Registry<P> {
     /// Makes one change, with the time if the caller has read the clock for it.
     fn change_at<T, E>(
         &self,
-        now: Option<Time>,
+        now: Option<MonotonicTime>,
         change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
     ) -> Result<T, E> {
         let (result, pending) = self.change_quietly(now, change);
@@ -140,7 +140,7 @@ impl<P: Poller> Registry<P> {
     /// Makes one change for a caller that holds a lock of its own, and [finishes](Registry::finish) it later.
     fn change_quietly<T, E>(
         &self,
-        now: Option<Time>,
+        now: Option<MonotonicTime>,
         change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
     ) -> (Result<T, E>, Pending) {
         let mut state = self.lock();
@@ -178,7 +178,7 @@ impl<P: Poller> Registry<P> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let state = self.lock();
-        let entries = state.core.handle_count() + state.core.timeout_count();
+        let entries = state.table.handle_count() + state.table.timeout_count();
         entries == 0 && state.freeing == 0
     }
 
@@ -194,32 +194,32 @@ impl<P: Poller> Registry<P> {
             overdue,
             longest_callback: longest.callback,
             longest_turn: longest.turn,
-            handles: state.core.handle_count(),
-            timeouts: state.core.timeout_count(),
-            pending_frees: state.core.pending_frees() + state.freeing,
+            handles: state.table.handle_count(),
+            timeouts: state.table.timeout_count(),
+            pending_frees: state.table.pending_frees() + state.freeing,
             ..state.stats
         }
     }
 
     /// Removes an entry.
     pub(crate) fn remove<I: EntryId>(&self, id: I) -> Result<Removal, NotRegistered> {
-        let removed = self.change(|state| id.remove(&mut state.core));
+        let removed = self.change(|state| id.remove(&mut state.table));
         removed.inspect(|removal| trace::removed(id, removal))
     }
 
     /// Removes an entry and waits until its last call is over.
     pub(crate) fn remove_and_wait<I: EntryId>(&self, id: I) -> Result<(), RemoveError> {
         let removal = self.change(|state| {
-            if id.is_in_flight(&state.core) && state.runner == Some(current_thread()) {
+            if id.is_in_flight(&state.table) && state.runner == Some(current_thread()) {
                 return Err(RemoveError::WouldDeadlock);
             }
-            Ok(id.remove(&mut state.core)?)
+            Ok(id.remove(&mut state.table)?)
         })?;
         trace::removed(id, removal);
         if removal == Removal::InFlight {
             let mut state = self.lock();
             state.waiters += 1;
-            while id.is_in_flight(&state.core) {
+            while id.is_in_flight(&state.table) {
                 state = self.shared.finished.wait(state);
             }
             state.waiters -= 1;
@@ -246,7 +246,7 @@ impl<P: Poller> Registry<P> {
 
     /// The time of the loop's clock, for deadlines of the program's own that are compared with the loop's.
     #[must_use]
-    pub fn now(&self) -> Time {
+    pub fn now(&self) -> MonotonicTime {
         self.shared.registrar.now()
     }
 }
@@ -254,15 +254,15 @@ impl<P: Poller> Registry<P> {
 impl<P: Poller> State<P> {
     /// Tells the poller everything it must know before the loop sleeps.
     pub(crate) fn apply_changes(&mut self, registrar: &P::Registrar) {
-        while let Some(change) = self.core.next_change() {
+        while let Some(change) = self.table.next_change() {
             let fd = change.fd();
             let is_known = matches!(change, Change::Reregister { .. });
             match apply(registrar, change) {
                 Ok(()) => {}
                 Err(error) if is_known && error.kind() == io::ErrorKind::NotFound => {
-                    self.core.forgotten(fd);
+                    self.table.forgotten(fd);
                 }
-                Err(_) => self.core.refused(fd),
+                Err(_) => self.table.refused(fd),
             }
         }
     }
@@ -310,9 +310,9 @@ impl<P: Poller> fmt::Debug for Registry<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
         f.debug_struct("Registry")
-            .field("handles", &state.core.handle_count())
-            .field("timeouts", &state.core.timeout_count())
-            .field("pending_frees", &state.core.pending_frees())
+            .field("handles", &state.table.handle_count())
+            .field("timeouts", &state.table.timeout_count())
+            .field("pending_frees", &state.table.pending_frees())
             .finish()
     }
 }

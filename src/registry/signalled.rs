@@ -25,6 +25,6 @@ impl<P: Poller> Registry<P> {
     /// Whether anybody asked the loop to stop; forgets it.
     pub(crate) fn take_stop(&self) -> bool {
         let signalled = self.is_signalled() && self.shared.signalled.swap(false, Ordering::AcqRel);
-        self.lock().core.take_stop() || signalled
+        self.lock().table.take_stop() || signalled
     }
 }

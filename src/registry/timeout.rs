@@ -3,10 +3,10 @@
 use super::{
     AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, boxed, trace, unboxed,
 };
-use crate::core::{NotRegistered, Removal};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
-use crate::time::Time;
+use crate::table::{NotRegistered, Removal};
+use crate::time::MonotonicTime;
 use std::time::Duration;
 
 /// What a timeout's callback is called with (EV-811).
@@ -81,8 +81,8 @@ impl<P: Poller> Registry<P> {
         let interval = interval.into();
         let now = self.now_for(interval);
         self.change_at(now, |state| {
-            let now = now.unwrap_or(Time::ZERO);
-            Ok(((), state.core.update_timeout(id, now, interval)?))
+            let now = now.unwrap_or(MonotonicTime::ZERO);
+            Ok(((), state.table.update_timeout(id, now, interval)?))
         })
     }
 
@@ -107,7 +107,7 @@ impl<P: Poller> Registry<P> {
     }
 
     /// The time when an interval begins; without one, reading the clock is saved.
-    fn now_for(&self, interval: Option<Duration>) -> Option<Time> {
+    fn now_for(&self, interval: Option<Duration>) -> Option<MonotonicTime> {
         interval.map(|_| self.now())
     }
 
@@ -130,8 +130,8 @@ impl<P: Poller> Registry<P> {
     ) -> (Inserted<TimeoutId, (), P>, Pending) {
         let now = self.now_for(interval);
         let (added, pending) = self.change_quietly(now, |state| {
-            let now = now.unwrap_or(Time::ZERO);
-            state.core.add_timeout(now, interval, callback)
+            let now = now.unwrap_or(MonotonicTime::ZERO);
+            state.table.add_timeout(now, interval, callback)
         });
         let added = added.map_err(|(reason, callback)| AddError {
             reason,

@@ -15,63 +15,63 @@ use std::fmt::{Debug, Display};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-macro_rules! tell {
-    ($level:ident, $($told:tt)*) => {
+macro_rules! emit {
+    ($level:ident, $($fields:tt)*) => {
         #[cfg(feature = "tracing")]
-        tracing::event!(target: "eventry", tracing::Level::$level, $($told)*);
+        tracing::event!(target: "eventry", tracing::Level::$level, $($fields)*);
     };
 }
 
 /// The loop begins to wait.
 #[inline]
 pub(crate) fn waits(timeout: Option<Duration>) {
-    tell!(TRACE, ?timeout, "waits");
+    emit!(TRACE, ?timeout, "waits");
 }
 
 /// The calls of a turn are over; so many turns and calls there were in all.
 #[inline]
 pub(crate) fn turned(turns: u64, calls: u64) {
-    tell!(TRACE, turns, calls, "turned");
+    emit!(TRACE, turns, calls, "turned");
 }
 
 /// A sleeping loop is woken for a change.
 #[inline]
 pub(crate) fn wakes() {
-    tell!(TRACE, "wakes");
+    emit!(TRACE, "wakes");
 }
 
 /// A handle was added.
 #[inline]
 pub(crate) fn handle_added(id: impl Debug, fd: RawFd, interest: Events) {
-    tell!(DEBUG, ?id, fd, ?interest, "handle added");
+    emit!(DEBUG, ?id, fd, ?interest, "handle added");
 }
 
 /// A timeout was added.
 #[inline]
 pub(crate) fn timeout_added(id: impl Debug, interval: Option<Duration>) {
-    tell!(DEBUG, ?id, ?interval, "timeout added");
+    emit!(DEBUG, ?id, ?interval, "timeout added");
 }
 
 /// A handle or timeout was removed.
 #[inline]
 pub(crate) fn removed(id: impl Debug, removal: impl Debug) {
-    tell!(DEBUG, ?id, ?removal, "removed");
+    emit!(DEBUG, ?id, ?removal, "removed");
 }
 
 /// Somebody asked the loop to stop.
 #[inline]
 pub(crate) fn stops() {
-    tell!(DEBUG, "stops");
+    emit!(DEBUG, "stops");
 }
 
 /// A callback has panicked, and was removed.
 #[inline]
 pub(crate) fn panicked(panic: &impl Display) {
-    tell!(ERROR, "{panic}");
+    emit!(ERROR, "{panic}");
 }
 
 /// Something is warned of.
 #[inline]
 pub(crate) fn warned(warning: &Warning) {
-    tell!(WARN, "{warning}");
+    emit!(WARN, "{warning}");
 }

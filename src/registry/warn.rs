@@ -4,7 +4,7 @@ use super::{Registry, State, trace};
 use crate::diagnostics::{Warning, WarningHook, WarningLimits};
 use crate::poller::{Poller, Registrar};
 use crate::sync::yield_now;
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -41,10 +41,10 @@ impl<P: Poller> Registry<P> {
         let is_running = self.shared.is_running.load(Ordering::Relaxed);
         let mut state = self.lock();
         let State {
-            core, diagnostics, ..
+            table, diagnostics, ..
         } = &mut *state;
-        let waits = core.is_busy() || core.has_changes();
-        let deadline = core.next_deadline();
+        let waits = table.is_busy() || table.has_changes();
+        let deadline = table.next_deadline();
         let (waited, warning) = diagnostics.check_overdue(now, deadline, waits, is_running);
         drop(state);
         if let Some(warning) = warning {
@@ -77,7 +77,7 @@ impl<P: Poller> Registry<P> {
     }
 
     /// The time, read from the coarse clock.
-    pub(crate) fn coarse_now(&self) -> Time {
+    pub(crate) fn coarse_now(&self) -> MonotonicTime {
         self.shared.registrar.coarse_now()
     }
 }
@@ -131,6 +131,9 @@ mod tests {
         let (_poller, model) = ModelPoller::new();
         let registry: Registry<ModelPoller> = Registry::new(model.clone());
         model.advance(s(7));
-        assert_eq!(registry.coarse_now(), Time::from_nanos(7_000_000_000));
+        assert_eq!(
+            registry.coarse_now(),
+            MonotonicTime::from_nanos(7_000_000_000)
+        );
     }
 }

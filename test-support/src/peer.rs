@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::auth::{Nonce, Passwords, Sasl, SaslExchange, Verifier};
 use eventryd::driver::MemoryDriver;
 use eventryd::server::CallHandler;
@@ -50,13 +50,13 @@ impl Peer {
 
     /// Passes `bytes` to the session, returns its output, and keeps the events that the daemon would log.
     pub fn exchange(&mut self, bytes: &[u8]) -> Vec<u8> {
-        self.session.receive(Time::ZERO, bytes);
+        self.session.receive(MonotonicTime::ZERO, bytes);
         let mut sent = Vec::new();
         loop {
             while let Some(event) = self.session.poll() {
                 match event {
                     Event::Request(request) => {
-                        let result = self.calls.handle_call(Time::ZERO, request.call);
+                        let result = self.calls.handle_call(MonotonicTime::ZERO, request.call);
                         self.session.reply(request.ticket, result);
                     }
                     Event::Authenticate(request) => {

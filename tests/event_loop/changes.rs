@@ -3,8 +3,8 @@
 //! The model poller reports descriptors in ascending order, so a handle on 3 is called before one on 4.
 
 use crate::support::{AT_ONCE, H, Log, ProbePoller, R, W, log, model_loop, ms};
-use eventry::core::Removal;
 use eventry::poller::model::{Model, ModelSource};
+use eventry::table::Removal;
 use eventry::{EventLoop, Events, HandleId, Registry, TimeoutId};
 
 type ModelRegistry = Registry<ProbePoller>;

@@ -1,8 +1,8 @@
 //! Removal, and when what was removed is dropped.
 
 use crate::support::{AT_ONCE, OnDrop, R, log, model_loop, ms};
-use eventry::core::{NotRegistered, Refused, Removal};
 use eventry::poller::model::ModelSource;
+use eventry::table::{NotRegistered, Refused, Removal};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, ThreadId};
 use test_support::timeout::bounded;

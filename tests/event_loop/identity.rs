@@ -2,8 +2,8 @@
 
 use crate::support::{AT_ONCE, R, log, model_loop, ms, streams};
 use eventry::EventLoop;
-use eventry::core::Removal;
 use eventry::poller::model::ModelSource;
+use eventry::table::Removal;
 use std::sync::mpsc::channel;
 use std::thread;
 use test_support::timeout::{bounded, wait_until};

@@ -1,7 +1,7 @@
 //! Several loops in one process.
 
 use crate::support::{AT_ONCE, R, W, log, ms, on_each_backend, os_loop, streams};
-use eventry::core::NotRegistered;
+use eventry::table::NotRegistered;
 use eventry::{HandleId, Registry, TimeoutId};
 use std::sync::Arc;
 

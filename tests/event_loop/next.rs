@@ -1,9 +1,9 @@
 //! What a callback says about what happens next.
 
 use crate::support::{AT_ONCE, R, log, model_loop, ms};
-use eventry::core::{NotRegistered, Removal};
 use eventry::poller::model::ModelSource;
 use eventry::registry::Next;
+use eventry::table::{NotRegistered, Removal};
 
 // EV-401, EV-402
 #[test]

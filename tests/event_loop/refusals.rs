@@ -3,9 +3,9 @@
 use crate::support::{
     AT_ONCE, E, R, W, handle_that_notes, log, model_loop, on_each_backend, os_loop, streams,
 };
-use eventry::Time;
-use eventry::core::{Call, Change, Core, NotRegistered, Refused, Removal};
+use eventry::MonotonicTime;
 use eventry::poller::model::ModelSource;
+use eventry::table::{Change, DueCall, NotRegistered, Refused, Removal, Table};
 use rustix::fs::{Mode, OFlags, open};
 use std::io::{ErrorKind, Read, Write};
 
@@ -115,34 +115,34 @@ fn a_descriptor_that_the_kernel_refuses_is_an_error_once() {
 // EV-1001: a poller may find out later than when it was told, and then it says so by the token.
 #[test]
 fn a_registration_that_the_poller_lost_is_an_error_once() {
-    let mut core = Core::new(0);
-    let (id, _) = core.add_handle(3, (), R, "handle").unwrap();
-    let Some(Change::Register { token, .. }) = core.next_change() else {
+    let mut table = Table::new(0);
+    let (id, _) = table.add_handle(3, (), R, "handle").unwrap();
+    let Some(Change::Register { token, .. }) = table.next_change() else {
         panic!("nothing to register");
     };
-    core.lost(token);
-    core.begin_turn(Time::ZERO, []);
-    match core.next_call() {
-        Some(Call::Handle {
+    table.lost(token);
+    table.begin_turn(MonotonicTime::ZERO, []);
+    match table.next_call() {
+        Some(DueCall::Handle {
             events, payload, ..
         }) => {
             assert_eq!(events, E);
-            core.finish_handle(id, payload);
+            table.finish_handle(id, payload);
         }
         other => panic!("{other:?}"),
     }
-    assert!(core.next_call().is_none());
-    assert!(!core.has_changes(), "it is disabled");
+    assert!(table.next_call().is_none());
+    assert!(!table.has_changes(), "it is disabled");
 
     // Enabled again, it is registered anew, and what is said of the old registration means nothing.
-    let effects = core.update_handle(id, R).unwrap();
+    let effects = table.update_handle(id, R).unwrap();
     assert!(effects.deregister.is_none());
     assert!(
-        matches!(core.next_change(), Some(Change::Register { token: new, .. }) if new != token)
+        matches!(table.next_change(), Some(Change::Register { token: new, .. }) if new != token)
     );
-    core.lost(token);
-    core.begin_turn(Time::ZERO, []);
-    assert!(core.next_call().is_none());
+    table.lost(token);
+    table.begin_turn(MonotonicTime::ZERO, []);
+    assert!(table.next_call().is_none());
 }
 
 // Two changes that cancel each other out within a turn cost the poller nothing.
@@ -251,40 +251,40 @@ fn two_refusals_before_a_turn_are_one_call() {
 // contradiction at any time.
 #[test]
 fn a_refusal_outlives_a_turn_that_is_given_up() {
-    let mut core: Core<&str> = Core::new(0);
+    let mut table: Table<&str> = Table::new(0);
     for name in ["first", "second"] {
-        let (_, effects) = core.add_handle(3, (), R, name).unwrap();
+        let (_, effects) = table.add_handle(3, (), R, name).unwrap();
         assert!(effects.deregister.is_none());
     }
-    assert_eq!(core.next_change().unwrap().fd(), 3);
-    core.refused(3);
+    assert_eq!(table.next_change().unwrap().fd(), 3);
+    table.refused(3);
     for name in ["first", "second"] {
-        assert!(core.is_busy());
-        core.begin_turn(Time::ZERO, []);
-        core.check_invariants().unwrap();
-        let called = core.next_call();
-        let Some(Call::Handle { id, payload, .. }) = called else {
+        assert!(table.is_busy());
+        table.begin_turn(MonotonicTime::ZERO, []);
+        table.check_invariants().unwrap();
+        let called = table.next_call();
+        let Some(DueCall::Handle { id, payload, .. }) = called else {
             panic!("{called:?}");
         };
         assert_eq!(payload, name);
-        core.finish_handle(id, payload);
+        table.finish_handle(id, payload);
     }
-    assert!(!core.is_busy());
-    core.begin_turn(Time::ZERO, []);
-    assert!(core.next_call().is_none());
+    assert!(!table.is_busy());
+    table.begin_turn(MonotonicTime::ZERO, []);
+    assert!(table.next_call().is_none());
 }
 
 // Nothing is left of a refusal when its handle goes before it was called, or a loop whose wait fails
 // would collect them.
 #[test]
 fn a_removed_handle_leaves_no_refusal_behind() {
-    let mut core: Core<&str> = Core::new(0);
-    let (id, _) = core.add_handle(3, (), R, "removed").unwrap();
-    assert_eq!(core.next_change().unwrap().fd(), 3);
-    core.refused(3);
-    let (removal, _) = core.remove_handle(id).unwrap();
+    let mut table: Table<&str> = Table::new(0);
+    let (id, _) = table.add_handle(3, (), R, "removed").unwrap();
+    assert_eq!(table.next_change().unwrap().fd(), 3);
+    table.refused(3);
+    let (removal, _) = table.remove_handle(id).unwrap();
     assert_eq!(removal, Removal::Idle);
-    core.begin_frees();
-    assert!(matches!(core.next_call(), Some(Call::Free { .. })));
-    assert!(!core.is_busy());
+    table.begin_frees();
+    assert!(matches!(table.next_call(), Some(DueCall::Free { .. })));
+    assert!(!table.is_busy());
 }

@@ -3,7 +3,7 @@
 
 use eventry::poller::model::{FOR_EVER, Model, ModelPoller, ModelSource};
 use eventry::poller::{Poller, Registrar};
-use eventry::{Backend, EventLoop, Events, HandleId, Registry, Time, TimeoutId, Token};
+use eventry::{Backend, EventLoop, Events, HandleId, MonotonicTime, Registry, TimeoutId, Token};
 use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
@@ -260,7 +260,7 @@ impl Poller for ProbePoller {
         }
         let before = self.registrar.now();
         let waited = self.inner.wait(Some(timeout.unwrap_or(LONGEST)));
-        let slept = self.registrar.now().since(before);
+        let slept = self.registrar.now().saturating_duration_since(before);
         assert!(
             timeout.is_some() || slept < LONGEST,
             "the loop sleeps for ever: nobody else is there to wake it"
@@ -272,8 +272,8 @@ impl Poller for ProbePoller {
         self.inner.ready()
     }
 
-    fn rebuild(&mut self) -> io::Result<bool> {
-        self.inner.rebuild()
+    fn recreate(&mut self) -> io::Result<bool> {
+        self.inner.recreate()
     }
 }
 
@@ -306,7 +306,7 @@ impl Registrar for ProbeRegistrar {
         self.model.wake()
     }
 
-    fn now(&self) -> Time {
+    fn now(&self) -> MonotonicTime {
         self.model.now()
     }
 }

@@ -1,7 +1,7 @@
 //! Other threads, on the operating system's poller.
 
 use crate::support::{AT_ONCE, LONG, R, W, log, model_loop, ms, on_each_backend, os_loop, streams};
-use eventry::core::{NotRegistered, Removal};
+use eventry::table::{NotRegistered, Removal};
 use eventry::{EventLoop, Events, Registry, Stopper};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};

@@ -2,9 +2,9 @@
 
 use crate::support::{AT_ONCE, R, log, model_loop, ms};
 use eventry::EventLoop;
-use eventry::core::NotRegistered;
 use eventry::poller::model::ModelSource;
 use eventry::registry::RemoveError;
+use eventry::table::NotRegistered;
 use std::sync::mpsc::channel;
 use std::thread;
 use test_support::timeout::{bounded, wait_until};

@@ -5,8 +5,8 @@
 //! and the other threads note about each other is kept in atomics of the standard library: they are
 //! observations, not steps of the program, and loom runs one thread at a time.
 
-use eventry::core::Removal;
 use eventry::poller::model::{FOR_EVER, Model as Poller, ModelPoller, ModelSource};
+use eventry::table::Removal;
 use eventry::{EventLoop, Events, Registry, Stopper};
 use loom::sync::Mutex;
 use loom::thread;

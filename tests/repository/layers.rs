@@ -23,7 +23,7 @@ const EVENTRY: Package = Package {
     folder: "src",
     layers: &[
         (0, &["events", "id", "sync", "time"]),
-        (1, &["core", "diagnostics"]),
+        (1, &["table", "diagnostics"]),
         (2, &["poller"]),
         (3, &["registry"]),
         (4, &["event_loop"]),
@@ -353,12 +353,12 @@ fn a_planted_upward_edge_is_found() {
         upward_edges(package, Path::new(path), source, &exports).len()
     };
     for (path, source) in [
-        ("core/mod.rs", "use crate::registry::Registry;"),
+        ("table/mod.rs", "use crate::registry::Registry;"),
         (
-            "core/mod.rs",
+            "table/mod.rs",
             "use crate::{\n    events::Events,\n    poller::Poller,\n};",
         ),
-        ("core/turn.rs", "fn f() { crate::event_loop::g() }"),
+        ("table/turn.rs", "fn f() { crate::event_loop::g() }"),
         ("poller/model.rs", "use crate::EventLoop;"),
         ("poller/mod.rs", "use super::registry::Registry;"),
         ("poller/model.rs", "use super::super::{registry::Registry};"),
@@ -371,12 +371,12 @@ fn a_planted_upward_edge_is_found() {
     }
     for (path, source) in [
         (
-            "core/mod.rs",
+            "table/mod.rs",
             "//! [`Registry`](crate::registry::Registry)\nuse crate::{events::Events, HandleId};",
         ),
         (
-            "core/turn.rs",
-            "use super::{Core, Freed}; use crate::core::lifecycle::Lifecycle;",
+            "table/turn.rs",
+            "use super::{Table, Freed}; use crate::table::lifecycle::Lifecycle;",
         ),
         (
             "registry/handle.rs",
@@ -394,14 +394,14 @@ fn a_planted_upward_edge_is_found() {
 #[test]
 fn a_planted_mention_of_loom_or_unsafe_is_found() {
     let loom = |path: &str, source: &str| loom_named_in(&EVENTRY, Path::new(path), source).len();
-    assert_eq!(loom("core/mod.rs", "#[cfg(loom)]\nuse loom::sync;"), 2);
+    assert_eq!(loom("table/mod.rs", "#[cfg(loom)]\nuse loom::sync;"), 2);
     assert_eq!(loom("registry/mod.rs", "use loom::sync::Arc;"), 1);
     assert_eq!(
         loom("registry/mod.rs", "// loom\n#[cfg(not(loom))]\nmod m {}"),
         0
     );
     assert_eq!(loom("sync.rs", "use loom::sync as imp;"), 0);
-    let path = Path::new("core/mod.rs");
+    let path = Path::new("table/mod.rs");
     assert_eq!(
         unsafe_in(&EVENTRY, path, "fn f() { unsafe { g() } }").len(),
         1
@@ -431,7 +431,7 @@ fn a_planted_mention_of_loom_or_unsafe_is_found() {
 
 #[test]
 fn a_planted_long_file_or_unwanted_word_is_found() {
-    let path = Path::new("core/mod.rs");
+    let path = Path::new("table/mod.rs");
     assert!(too_long(path, &"\n".repeat(LONGEST_FILE + 1)).is_some());
     assert!(too_long(path, &"\n".repeat(LONGEST_FILE)).is_none());
     assert_eq!(unwanted_words_in(path, "// TODO: in /home/me").len(), 2);

@@ -9,3 +9,4 @@ mod names;
 mod prose;
 mod source;
 mod tree;
+mod types;

@@ -1,6 +1,6 @@
 //! The prose of comments and documents: words that it does not use, and openings that it rarely uses.
 //!
-//! `EVENTRY_PROSE=src/core cargo test --test repository prose -- --nocapture` lists the places in the files whose path begins so.
+//! `EVENTRY_PROSE=src/table cargo test --test repository prose -- --nocapture` lists the places in the files whose path begins so.
 
 #![allow(clippy::print_stdout, reason = "the places are the result")]
 

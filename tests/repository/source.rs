@@ -132,9 +132,9 @@ mod tests {
     #[test]
     fn paths_are_read_in_groups_and_in_the_middle_of_code() {
         let code =
-            "use crate::core::Call; use crate::{\n id::{HandleId, Key},\n time::Time, Events,\n};
+            "use crate::table::Call; use crate::{\n id::{HandleId, Key},\n time::MonotonicTime, Events,\n};
             fn f(x: &crate::poller::Model) { supercrate::no(); mycrate::no() }";
         let names = names_below(code, "crate");
-        assert_eq!(names, ["core", "id", "time", "Events", "poller"]);
+        assert_eq!(names, ["table", "id", "time", "Events", "poller"]);
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::descriptors::{Descriptor, Known};
 use crate::entries::{Life, Mind, Shared, Ward, interest};
-use eventry::core::{NotRegistered, Removal};
 use eventry::registry::RemoveError;
+use eventry::table::{NotRegistered, Removal};
 use eventry::{Events, HandleId, Registry, TimeoutId};
 use rustix::process::{Signal, getpid, kill_process};
 use std::sync::Arc;

@@ -37,10 +37,10 @@ bool ready = true; /* The handle's descriptor. */
 /* What only the properties read. */
 bool removed, gone, freed, nearer, fired, enabling, served, stopping, ended;
 
-/* models src/core/mod.rs is_busy */
+/* models src/table/mod.rs is_busy */
 #define is_busy (entry == Cancelled || entry == Removed)
 
-/* models src/core/effects.rs must_wake */
+/* models src/table/effects.rs must_wake */
 #ifdef NO_WAKE_FOR_NEARER_DEADLINE /* DEFECT */
 #define nearer_deadline false
 #else
@@ -93,7 +93,7 @@ inline end_change(wake)
 }
 
 /* models src/registry/timeout.rs remove_timeout
- * models src/core/lifecycle.rs remove */
+ * models src/table/lifecycle.rs remove */
 active proctype Remover()
 {
 	bool wake;
@@ -145,7 +145,7 @@ active proctype Updater()
 }
 
 /* models src/registry/handle.rs update_handle
- * models src/core/descriptors.rs set_union */
+ * models src/table/descriptors.rs set_union */
 active proctype Enabler()
 {
 	bool wake;
@@ -200,7 +200,7 @@ active proctype Signal()
 	fi
 }
 
-/* models src/core/turn.rs free
+/* models src/table/turn.rs free
  * Begun with the lock held, which is let go. */
 inline free_removed()
 {
@@ -224,7 +224,7 @@ inline dispatch()
 {
 	if
 	:: atomic { deadline == NEAR && entry == Idle ->
-			/* models src/core/turn.rs next_timeout */
+			/* models src/table/turn.rs next_timeout */
 			entry = Running;
 			deadline = NONE;
 			unlock()
@@ -234,7 +234,7 @@ inline dispatch()
 		assert(!gone);
 		atomic {
 			lock();
-			/* models src/core/turn.rs finish_timeout */
+			/* models src/table/turn.rs finish_timeout */
 			if
 #ifdef LOST_CANCEL /* DEFECT */
 			:: entry == Cancelled -> entry = Idle
@@ -248,7 +248,7 @@ inline dispatch()
 	fi;
 	if
 	:: atomic { told && ready ->
-			/* models src/core/turn.rs next_handle */
+			/* models src/table/turn.rs next_handle */
 			unlock()
 		};
 		served = true;
@@ -268,7 +268,7 @@ active proctype Loop()
 	do
 	::
 		/* models src/registry/mod.rs begin_run
-		 * models src/core/turn.rs begin_frees */
+		 * models src/table/turn.rs begin_frees */
 		atomic {
 			lock();
 #ifdef STOP_FORGOTTEN /* DEFECT */
@@ -281,7 +281,7 @@ active proctype Loop()
 
 		/* models src/event_loop/mod.rs prepare_to_wait
 		 * models src/registry/mod.rs apply_changes
-		 * models src/core/effects.rs fall_asleep */
+		 * models src/table/effects.rs fall_asleep */
 		atomic {
 			lock();
 			told = wanted;
@@ -319,8 +319,8 @@ end_asleep:	if
 		fi;
 		woken = false;
 
-		/* models src/core/effects.rs wake_up
-		 * models src/core/turn.rs begin_turn */
+		/* models src/table/effects.rs wake_up
+		 * models src/table/turn.rs begin_turn */
 		atomic {
 			lock();
 			asleep = false
@@ -351,7 +351,7 @@ end_asleep:	if
 	ended = true;
 
 	/* models src/event_loop/mod.rs drop
-	 * models src/core/mod.rs close */
+	 * models src/table/mod.rs close */
 	atomic {
 		lock();
 		if

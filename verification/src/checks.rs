@@ -3,7 +3,7 @@
 use crate::oracle::{Label, What};
 use crate::{Violation, World};
 use eventry::Events;
-use eventry::core::Change;
+use eventry::table::Change;
 
 impl World {
     /// A call begins: may it?
@@ -39,7 +39,7 @@ impl World {
         self.settle_effects()?;
         self.check_told()?;
         self.check_sleep()?;
-        self.core.check_invariants().map_err(|broken| {
+        self.table.check_invariants().map_err(|broken| {
             let rule = broken
                 .0
                 .split_once(':')
@@ -59,14 +59,14 @@ impl World {
                 What::Timeout { .. } => timeouts += 1,
             }
         }
-        let held = (self.core.handle_count(), self.core.timeout_count());
+        let held = (self.table.handle_count(), self.table.timeout_count());
         Violation::unless(held == (handles, timeouts), "I6", || {
             format!(
                 "{held:?} entries are held, {:?} are right",
                 (handles, timeouts)
             )
         })?;
-        let (waiting, right) = (self.core.pending_frees(), self.oracle.pending_frees());
+        let (waiting, right) = (self.table.pending_frees(), self.oracle.pending_frees());
         let rule = "I7";
         Violation::unless(waiting == right, rule, || {
             format!("{waiting} wait, {right} are right")
@@ -114,10 +114,10 @@ impl World {
 
     /// The loop is kept from sleeping, or woken, exactly if it has something to do.
     fn check_sleep(&self) -> Result<(), Violation> {
-        let core = (self.core.is_busy(), self.core.has_changes());
+        let table = (self.table.is_busy(), self.table.has_changes());
         let right = (self.oracle.is_busy(), !self.oracle.changed().is_empty());
-        Violation::unless(core == right, "I17", || {
-            format!("busy and changed: {core:?}, but {right:?} is right")
+        Violation::unless(table == right, "I17", || {
+            format!("busy and changed: {table:?}, but {right:?} is right")
         })
     }
 }

@@ -1,6 +1,6 @@
 //! When two states of the world are the same.
 //!
-//! A key is a digest of everything the future can depend on: the core, read through its `Debug` form
+//! A key is a digest of everything the future can depend on: the table, read through its `Debug` form
 //! because its fields are private, and the world around it. Two things are abstracted from.
 //!
 //! **Names.** Serials, registrations, armings and labels come from counters that only grow, and are only
@@ -10,7 +10,7 @@
 //! the same for both states, and remains so. The counters themselves are left out: that they are ahead of
 //! everything present is how they are used, and for serials an invariant checked after every op.
 //!
-//! **What is overwritten before it is read**, by inspection of the core: the ready list up to where it was
+//! **What is overwritten before it is read**, by inspection of the table: the ready list up to where it was
 //! looked at; the time and the snapshot of a turn that has come to its free calls; and the latest time spoken of, unless a thread still holds an earlier one.
 //!
 //! **What only decides how much work is done:** the heap of deadlines, superseded nodes and all. Which timeout
@@ -25,7 +25,7 @@
 use crate::World;
 use crate::oracle::Label;
 use crate::world::Out;
-use eventry::{Events, Time, Token};
+use eventry::{Events, MonotonicTime, Token};
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write;
 use std::hash::Hasher;
@@ -79,10 +79,10 @@ impl Keys {
         self.form.numbers.clear();
         self.text.clear();
         let text = &mut self.text;
-        let written = write!(text, "{:?}", world.core);
+        let written = write!(text, "{:?}", world.table);
         written.expect("a string takes whatever is written");
         self.form
-            .core(text, world.sampled.is_some(), world.stale.is_some());
+            .table(text, world.sampled.is_some(), world.stale.is_some());
         text.clear();
         let written = write!(text, "{:?}{:?}", world.handles, world.timeouts);
         written.expect("a string takes whatever is written");
@@ -131,8 +131,8 @@ impl Keys {
 }
 
 impl Form {
-    /// Takes up the core's `Debug` form.
-    fn core(&mut self, text: &str, with_latest_time: bool, had_stale: bool) {
+    /// Takes up the table's `Debug` form.
+    fn table(&mut self, text: &str, with_latest_time: bool, had_stale: bool) {
         let (tables, rest) = split(text, ", deadlines: ");
         let (_, rest) = split(rest, ", now: ");
         let (latest, rest) = split(rest, ", armed: ");
@@ -194,7 +194,7 @@ impl Form {
 
     fn number(&mut self, last: &[u8], number: u64) {
         let class = match last {
-            b"Time" => Class::Time,
+            b"MonotonicTime" => Class::Time,
             b"serial" => Class::Serial,
             b"armed" => Class::Arming,
             b"Label" => Class::Label,
@@ -205,7 +205,7 @@ impl Form {
         self.numbers.push((class, number));
     }
 
-    /// Takes up everything around the core but the ids.
+    /// Takes up everything around the table but the ids.
     fn world(&mut self, world: &World) {
         self.time(world.now);
         self.option(world.sampled, Form::time);
@@ -228,7 +228,7 @@ impl Form {
         self.numbers.push((Class::Literal, number));
     }
 
-    pub(crate) fn time(&mut self, time: Time) {
+    pub(crate) fn time(&mut self, time: MonotonicTime) {
         self.numbers.push((Class::Time, time.as_nanos()));
     }
 
@@ -263,12 +263,12 @@ impl Form {
     }
 }
 
-/// Where the core notes that no handle is left to look at on the descriptor last looked at.
+/// Where the table notes that no handle is left to look at on the descriptor last looked at.
 const NO_SLOT: &str = "4294967295";
 
-/// The core's `Debug` form is known to have these fields; a change of it must fail here and not merge
+/// The table's `Debug` form is known to have these fields; a change of it must fail here and not merge
 /// states.
 fn split<'a>(text: &'a str, at: &str) -> (&'a str, &'a str) {
     let halves = text.split_once(at);
-    halves.unwrap_or_else(|| panic!("the core shows no {at:?} in {text}"))
+    halves.unwrap_or_else(|| panic!("the table shows no {at:?} in {text}"))
 }

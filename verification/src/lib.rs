@@ -2,11 +2,11 @@
 //!
 //! One vocabulary, [`Op`], says everything that can happen to the table: what any thread may call, what
 //! the loop does, what the poller reports, that time passes. [`World`] applies an op to the real
-//! [`Core`](eventry::core::Core) and to a naive [`Oracle`](oracle::Oracle) in lock-step and compares
+//! [`Table`](eventry::table::Table) and to a naive [`Oracle`](oracle::Oracle) in lock-step and compares
 //! every answer. The exhaustive [`explorer`](explore), the property tests and the fuzz target differ only
 //! in where the ops come from.
 //!
-//! The core is a plain value behind one lock, so whatever threads do to it is some sequence of ops; what
+//! The table is a plain value behind one lock, so whatever threads do to it is some sequence of ops; what
 //! is left (the lock, the sleep and the wake) is the subject of the loom models in `tests/loom.rs`.
 
 mod checks;

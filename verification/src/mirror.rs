@@ -2,7 +2,7 @@
 
 use crate::Violation;
 use crate::oracle::{Label, share};
-use eventry::core::Change;
+use eventry::table::Change;
 use eventry::{Events, Token};
 use std::os::fd::RawFd;
 

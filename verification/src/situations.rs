@@ -7,7 +7,7 @@ use crate::op::Interval;
 use crate::oracle::{Answer, Label, What};
 use crate::{Op, Violation, World};
 use eventry::Events;
-use eventry::core::Removal;
+use eventry::table::Removal;
 use std::os::fd::RawFd;
 
 /// Counts of rare situations.

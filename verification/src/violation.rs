@@ -1,6 +1,6 @@
 //! What a failed check says.
 
-/// The core did not do what it must.
+/// The table did not do what it must.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{rule}: {detail}")]
 pub struct Violation {
@@ -24,8 +24,8 @@ pub struct Violation {
     /// - `I17` the loop is kept from sleeping exactly if something waits to be freed or a refusal to be
     ///   heard of, and woken also if the poller is to be told something
     /// - `I18` an event that was reported for nobody is named, and nothing that is registered
-    /// - `invariant` the core's own check of itself failed
-    /// - `panic` the core panicked
+    /// - `invariant` the table's own check of itself failed
+    /// - `panic` the table panicked
     ///
     /// `I8` (one call at a time) and `I14` (a turn ends) follow from `I4`, since the oracle runs one call
     /// at a time and its lists only shrink during a turn; `I11` from `I12`; `I15` (the same ops give the

@@ -4,8 +4,8 @@ use crate::mirror::{Mirror, Source};
 use crate::op::Interval;
 use crate::oracle::{Answer, Label, Oracle, Told};
 use crate::{Op, Violation};
-use eventry::core::{Call, Change, Core, Effects};
-use eventry::{Events, HandleId, Time, TimeoutId, Token};
+use eventry::table::{Change, DueCall, Effects, Table};
+use eventry::{Events, HandleId, MonotonicTime, TimeoutId, Token};
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -13,12 +13,12 @@ use std::time::Duration;
 /// The table, everything around it, and the oracle that says what must come of it.
 #[derive(Clone, Debug)]
 pub struct World {
-    pub(crate) core: Core<Label, Source>,
+    pub(crate) table: Table<Label, Source>,
     pub(crate) oracle: Oracle,
     pub(crate) mirror: Mirror,
-    pub(crate) now: Time,
+    pub(crate) now: MonotonicTime,
     /// What a thread read from the clock before it came to take the lock.
-    pub(crate) sampled: Option<Time>,
+    pub(crate) sampled: Option<MonotonicTime>,
     /// What was fetched from the poller for the next turn.
     pub(crate) batch: Option<Vec<(Token, Events)>>,
     /// The call that runs, with its payload.
@@ -71,10 +71,10 @@ impl World {
     pub fn new() -> World {
         World {
             // Two timeouts that are due reach the path for many.
-            core: Core::with_gather_threshold(0, 1),
+            table: Table::with_gather_threshold(0, 1),
             oracle: Oracle::default(),
             mirror: Mirror::default(),
-            now: Time::ZERO,
+            now: MonotonicTime::ZERO,
             sampled: None,
             batch: None,
             out: None,
@@ -91,7 +91,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// The first [`Violation`] seen; a panic of the core is one. The world is of no use afterwards.
+    /// The first [`Violation`] seen; a panic of the table is one. The world is of no use afterwards.
     pub fn apply(&mut self, op: Op) -> Result<(), Violation> {
         let applied = catch_unwind(AssertUnwindSafe(|| self.apply_unguarded(op)));
         applied.unwrap_or_else(|panic| {
@@ -117,7 +117,7 @@ impl World {
         while self.last != Answer::Nothing {
             self.apply(Op::Step)?;
         }
-        let left = self.core.handle_count() + self.core.timeout_count();
+        let left = self.table.handle_count() + self.table.timeout_count();
         let freed = self.oracle.registrations().iter().all(|entry| entry.freed);
         let rule = "I16";
         Violation::unless(left == 0 && freed, rule, || {
@@ -177,29 +177,33 @@ impl World {
             Op::Poll { ready } => {
                 self.batch = Some(self.mirror.report(&ready));
                 let expected = Answer::Deadline(self.oracle.deadline());
-                ("I12", expected, Answer::Deadline(self.core.next_deadline()))
+                (
+                    "I12",
+                    expected,
+                    Answer::Deadline(self.table.next_deadline()),
+                )
             }
             Op::Turn if self.out.is_none() => self.begin_turn(),
             Op::Frees if self.out.is_none() => {
                 self.stale = None;
-                self.core.begin_frees();
+                self.table.begin_frees();
                 self.oracle.begin_frees();
                 DONE
             }
             Op::Step if self.out.is_none() => self.step()?,
             Op::Finish => self.finish(),
             Op::Tick(by) => {
-                self.now = self.now.after(Duration::from_nanos(by));
+                self.now = self.now.saturating_add(Duration::from_nanos(by));
                 DONE
             }
             Op::Rebuild => {
-                self.core.poller_was_rebuilt();
-                self.oracle.poller_was_rebuilt();
+                self.table.poller_was_recreated();
+                self.oracle.poller_was_recreated();
                 self.mirror.clear();
                 DONE
             }
             Op::Close => {
-                self.core.close();
+                self.table.close();
                 self.oracle.close();
                 self.mirror.clear();
                 DONE
@@ -217,7 +221,7 @@ impl World {
         let label = Label(self.oracle.added());
         let source = Source { label, fd };
         let expected = self.oracle.add_handle(fd, interest);
-        let id = match self.core.add_handle(fd, source, interest, label) {
+        let id = match self.table.add_handle(fd, source, interest, label) {
             Ok((id, effects)) => {
                 self.asked = effects.into();
                 id
@@ -238,7 +242,7 @@ impl World {
         let Some((label, id)) = nth_of(&self.handles, nth) else {
             return SKIPPED;
         };
-        let updated = self.core.update_handle(id, interest);
+        let updated = self.table.update_handle(id, interest);
         let answer = updated.map_or(Answer::NotRegistered, |effects| {
             self.asked = effects.into();
             Answer::Done
@@ -250,7 +254,7 @@ impl World {
         let Some((label, id)) = nth_of(&self.handles, nth) else {
             return SKIPPED;
         };
-        let removed = self.core.remove_handle(id);
+        let removed = self.table.remove_handle(id);
         let answer = removed.map_or(Answer::NotRegistered, |(removal, effects)| {
             self.asked = effects.into();
             Answer::Removed(removal)
@@ -262,7 +266,7 @@ impl World {
         let now = self.sampled.take().unwrap_or(self.now);
         let label = Label(self.oracle.added());
         let expected = self.oracle.add_timeout(now, interval);
-        let id = match self.core.add_timeout(now, duration(interval), label) {
+        let id = match self.table.add_timeout(now, duration(interval), label) {
             Ok((id, effects)) => {
                 self.asked = effects.into();
                 id
@@ -283,7 +287,7 @@ impl World {
         let Some((label, id)) = nth_of(&self.timeouts, nth) else {
             return SKIPPED;
         };
-        let updated = self.core.update_timeout(id, now, duration(interval));
+        let updated = self.table.update_timeout(id, now, duration(interval));
         let answer = updated.map_or(Answer::NotRegistered, |effects| {
             self.asked = effects.into();
             Answer::Done
@@ -296,7 +300,7 @@ impl World {
         let Some((label, id)) = nth_of(&self.timeouts, nth) else {
             return SKIPPED;
         };
-        let removed = self.core.remove_timeout(id);
+        let removed = self.table.remove_timeout(id);
         let answer = removed.map_or(Answer::NotRegistered, |(removal, effects)| {
             self.asked = effects.into();
             Answer::Removed(removal)
@@ -311,7 +315,7 @@ impl World {
         let expected = self.oracle.flush(refuses);
         let mut told = Vec::new();
         while told.len() <= most
-            && let Some(change) = self.core.next_change()
+            && let Some(change) = self.table.next_change()
         {
             let fd = change.fd();
             let before = self.mirror.interest(fd);
@@ -327,7 +331,7 @@ impl World {
             told.push(Told { fd, before, after });
             if after != Events::NONE && refuses(fd) {
                 self.mirror.refuse(fd);
-                self.core.refused(fd);
+                self.table.refused(fd);
             }
         }
         Ok(("I13", expected, Answer::Told(told)))
@@ -346,7 +350,7 @@ impl World {
         let stale = tokens.filter(|token| self.mirror.fd_of(*token).is_none());
         self.stale = stale.min();
         self.oracle.begin_turn(self.now, &fresh);
-        self.core.begin_turn(self.now, batch);
+        self.table.begin_turn(self.now, batch);
         self.turn_began = self.oracle.added();
         DONE
     }
@@ -355,7 +359,7 @@ impl World {
     /// later than those that were stale when it began, and none that is registered.
     fn check_stale(&mut self) -> Result<(), Violation> {
         let expected = self.stale.take();
-        let named = self.core.take_stale();
+        let named = self.table.take_stale();
         let is_over = named.is_none_or(|token| self.mirror.fd_of(token).is_none());
         let is_least = expected.is_none_or(|least| named.is_some_and(|named| named <= least));
         Violation::unless(is_over && is_least, "I18", || {
@@ -365,9 +369,9 @@ impl World {
 
     /// The next call of both must be the same. What goes wrong here is named as closely as possible.
     fn step(&mut self) -> Result<Verdict, Violation> {
-        let call = self.core.next_call();
+        let call = self.table.next_call();
         match &call {
-            Some(Call::Handle {
+            Some(DueCall::Handle {
                 id,
                 events,
                 payload,
@@ -377,15 +381,15 @@ impl World {
                 self.check_call(label)?;
                 self.check_events(label, *events)?;
             }
-            Some(Call::Timeout { id, payload }) => {
+            Some(DueCall::Timeout { id, payload }) => {
                 self.check_call(label_of(&self.timeouts, *id, *payload)?)?;
             }
-            Some(Call::Free { .. }) | None => {}
+            Some(DueCall::Free { .. }) | None => {}
         }
         // A handle that hears of a refusal is disabled by it, so this comes after the checks of the call.
         let expected = self.oracle.next_call();
         let answer = match call {
-            Some(Call::Handle {
+            Some(DueCall::Handle {
                 id,
                 fd,
                 events,
@@ -394,11 +398,11 @@ impl World {
                 self.out = Some(Out::Handle(id, payload));
                 Answer::Handle(payload, fd, events)
             }
-            Some(Call::Timeout { id, payload }) => {
+            Some(DueCall::Timeout { id, payload }) => {
                 self.out = Some(Out::Timeout(id, payload));
                 Answer::Timeout(payload)
             }
-            Some(Call::Free { payload, source }) => {
+            Some(DueCall::Free { payload, source }) => {
                 let own = source.is_none_or(|source| source.label == payload);
                 Violation::unless(own, "I6", || format!("{payload:?} came with {source:?}"))?;
                 let answer = Answer::Free(payload);
@@ -418,11 +422,11 @@ impl World {
     fn finish(&mut self) -> Verdict {
         match self.out.take() {
             Some(Out::Handle(id, label)) => {
-                self.core.finish_handle(id, label);
+                self.table.finish_handle(id, label);
                 self.oracle.finish(label);
             }
             Some(Out::Timeout(id, label)) => {
-                self.core.finish_timeout(id, label);
+                self.table.finish_timeout(id, label);
                 self.oracle.finish(label);
             }
             None => return SKIPPED,
@@ -431,7 +435,7 @@ impl World {
     }
 }
 
-/// Under which rule, what is right, and what the core said.
+/// Under which rule, what is right, and what the table said.
 type Verdict = (&'static str, Answer, Answer);
 
 const DONE: Verdict = ("I4", Answer::Done, Answer::Done);

@@ -99,7 +99,7 @@ fn properties(cases: u32) -> Option<(String, Violation)> {
     found.map(|violation| (format!("{} sequences", tried.into_inner()), violation))
 }
 
-/// The same for bytes that are taken for ops in the way of the fuzz target `core_ops`, the same ones every
+/// The same for bytes that are taken for ops in the way of the fuzz target `table_ops`, the same ones every
 /// time and without the coverage that leads a fuzzer.
 fn bytes(inputs: u32) -> Option<(String, Violation)> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

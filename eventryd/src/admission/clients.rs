@@ -22,7 +22,7 @@
 
 use super::peer_load::{EvictionRank, PeerLoad, Stage};
 use super::{Peer, Scope};
-use eventry::Time;
+use eventry::MonotonicTime;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
@@ -103,7 +103,7 @@ impl fmt::Display for AdmissionLimit {
 /// The clients that have a slot, and those that wait for one.
 ///
 /// ```
-/// use eventry::Time;
+/// use eventry::MonotonicTime;
 /// use eventryd::admission::{
 ///     AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, ClientAdmission, EVICTION_GRACE, Peer,
 ///     PendingClient,
@@ -117,14 +117,14 @@ impl fmt::Display for AdmissionLimit {
 /// };
 /// let mut clients = ClientAdmission::new(limits);
 /// let pending = PendingClient { peer: Peer::User(Some(1000)), anonymous: true };
-/// assert_eq!(clients.arrive(Time::ZERO, 1, pending), AdmissionDecision::Admit);
-/// assert_eq!(clients.arrive(Time::ZERO, 2, pending), AdmissionDecision::Wait);
-/// assert_eq!(clients.next(Time::ZERO), None);
+/// assert_eq!(clients.arrive(MonotonicTime::ZERO, 1, pending), AdmissionDecision::Admit);
+/// assert_eq!(clients.arrive(MonotonicTime::ZERO, 2, pending), AdmissionDecision::Wait);
+/// assert_eq!(clients.next(MonotonicTime::ZERO), None);
 ///
 /// // The first one is silent; the second one is not.
-/// clients.spoke(Time::ZERO, 2);
-/// let later = clients.retry_at(Time::ZERO).expect("the grace of the first one ends");
-/// assert_eq!(later, Time::ZERO.after(EVICTION_GRACE / 2));
+/// clients.spoke(MonotonicTime::ZERO, 2);
+/// let later = clients.retry_at(MonotonicTime::ZERO).expect("the grace of the first one ends");
+/// assert_eq!(later, MonotonicTime::ZERO.saturating_add(EVICTION_GRACE / 2));
 /// let evicted = AdmissionStep::Evict { id: 1, limit: AdmissionLimit::Anonymous(1) };
 /// assert_eq!(clients.next(later), Some(evicted));
 /// assert_eq!(clients.next(later), Some(AdmissionStep::Admit(2)));
@@ -160,7 +160,7 @@ struct Lane(BTreeMap<Peer, VecDeque<Waiting>>);
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     id: u64,
-    since: Time,
+    since: MonotonicTime,
 }
 
 /// The way to a slot.
@@ -221,7 +221,12 @@ impl ClientAdmission {
 
     /// Decides about a new connection. `id` must be new. If the client waits, [`next`](Self::next) is to be asked
     /// afterwards.
-    pub fn arrive(&mut self, now: Time, id: u64, client: PendingClient) -> AdmissionDecision {
+    pub fn arrive(
+        &mut self,
+        now: MonotonicTime,
+        id: u64,
+        client: PendingClient,
+    ) -> AdmissionDecision {
         if self.closed {
             return AdmissionDecision::Reject(id);
         }
@@ -246,7 +251,7 @@ impl ClientAdmission {
     }
 
     /// Records that a waiting client has sent something. [`next`](Self::next) is to be asked afterwards.
-    pub fn spoke(&mut self, now: Time, id: u64) {
+    pub fn spoke(&mut self, now: MonotonicTime, id: u64) {
         let Some(&(lane, peer)) = self.waiting.get(&id) else {
             return;
         };
@@ -258,7 +263,7 @@ impl ClientAdmission {
 
     /// Returns the next step at `now`; to be called until there is none, after any other call and at the time
     /// that [`retry_at`](Self::retry_at) returns.
-    pub fn next(&mut self, now: Time) -> Option<AdmissionStep> {
+    pub fn next(&mut self, now: MonotonicTime) -> Option<AdmissionStep> {
         if self.closed {
             return None;
         }
@@ -267,7 +272,7 @@ impl ClientAdmission {
                 continue;
             };
             let client = PendingClient { peer, anonymous };
-            let has_waited = first.since.after(self.limits.eviction_grace) <= now;
+            let has_waited = first.since.saturating_add(self.limits.eviction_grace) <= now;
             match self.grant(now, client, speaks, has_waited) {
                 Grant::Free => {
                     self.dequeue(first.id);
@@ -291,7 +296,7 @@ impl ClientAdmission {
 
     /// Returns when [`next`](Self::next) is to be asked again without any other call, if ever.
     #[must_use]
-    pub fn retry_at(&self, now: Time) -> Option<Time> {
+    pub fn retry_at(&self, now: MonotonicTime) -> Option<MonotonicTime> {
         let grace = self.limits.eviction_grace;
         let speaking = self
             .lanes
@@ -305,19 +310,21 @@ impl ClientAdmission {
             ];
             let overdue = loads.into_iter().flatten();
             let overdue = overdue.filter_map(move |load| load.next_overdue(now, grace));
-            let waited = lane.fronts().map(move |first| first.since.after(grace));
+            let waited = lane
+                .fronts()
+                .map(move |first| first.since.saturating_add(grace));
             // Without a waiting client none is evicted.
             overdue.filter(|_| !lane.0.is_empty()).chain(waited)
         });
         times
-            .filter(|at| *at > now && *at != Time::FAR_FUTURE)
+            .filter(|at| *at > now && *at != MonotonicTime::FAR_FUTURE)
             .min()
     }
 
     /// Records progress of an unidentified client. `waits_for_daemon` says that the daemon has to decide next.
-    pub fn progressed(&mut self, now: Time, id: u64, waits_for_daemon: bool) {
+    pub fn progressed(&mut self, now: MonotonicTime, id: u64, waits_for_daemon: bool) {
         let since = if waits_for_daemon {
-            Time::FAR_FUTURE
+            MonotonicTime::FAR_FUTURE
         } else {
             now
         };
@@ -360,7 +367,7 @@ impl ClientAdmission {
         self.closed = true;
     }
 
-    fn admit(&mut self, stage: Stage, since: Time, id: u64, client: PendingClient) {
+    fn admit(&mut self, stage: Stage, since: MonotonicTime, id: u64, client: PendingClient) {
         self.all.add(client.peer);
         if client.anonymous {
             self.anonymous[client.peer.scope() as usize].add(client.peer);
@@ -369,7 +376,7 @@ impl ClientAdmission {
         self.rank(Unidentified { client, rank });
     }
 
-    fn enqueue(&mut self, lane: usize, since: Time, id: u64, peer: Peer) {
+    fn enqueue(&mut self, lane: usize, since: MonotonicTime, id: u64, peer: Peer) {
         let queue = self.lanes[lane].0.entry(peer).or_default();
         queue.push_back(Waiting { id, since });
         self.waiting.insert(id, (lane, peer));
@@ -429,7 +436,13 @@ impl ClientAdmission {
     }
 
     /// Finds a slot for a client. No client is evicted for one that is silent.
-    fn grant(&self, now: Time, client: PendingClient, speaks: bool, has_waited: bool) -> Grant {
+    fn grant(
+        &self,
+        now: MonotonicTime,
+        client: PendingClient,
+        speaks: bool,
+        has_waited: bool,
+    ) -> Grant {
         let PendingClient { peer, anonymous } = client;
         let after_eviction = |load: &PeerLoad, limit| {
             if !speaks {

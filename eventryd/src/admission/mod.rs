@@ -5,13 +5,12 @@
 //! time, and carries out the decisions; nothing here reads a clock, takes a lock or touches a socket.
 
 mod clients;
+mod limits;
 mod peer;
 mod peer_load;
 mod services;
 
-pub use clients::{
-    AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, ClientAdmission,
-    EVICTION_GRACE, PendingClient,
-};
+pub use clients::{AdmissionDecision, AdmissionStep, ClientAdmission, PendingClient};
+pub use limits::{AdmissionLimit, AdmissionLimits, EVICTION_GRACE};
 pub use peer::{Peer, Scope};
 pub use services::{ACCEPT_BUDGET, Admission};

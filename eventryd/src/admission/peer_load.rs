@@ -1,7 +1,7 @@
 //! The load of each peer: the slots of one kind that it holds, and which of its clients may be evicted.
 
 use super::Peer;
-use eventry::Time;
+use eventry::MonotonicTime;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::time::Duration;
@@ -27,9 +27,9 @@ impl Stage {
 
     /// Tests if the grace of a client without progress since `since` is over. It never is while the client
     /// waits for the daemon.
-    fn is_overdue(self, since: Time, now: Time, grace: Duration) -> bool {
-        let at = since.after(self.share_of(grace));
-        at <= now && at != Time::FAR_FUTURE
+    fn is_overdue(self, since: MonotonicTime, now: MonotonicTime, grace: Duration) -> bool {
+        let at = since.saturating_add(self.share_of(grace));
+        at <= now && at != MonotonicTime::FAR_FUTURE
     }
 }
 
@@ -37,8 +37,8 @@ impl Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EvictionRank {
     pub(super) stage: Stage,
-    /// Time of the last progress; [`Time::FAR_FUTURE`] while the client waits for the daemon.
-    pub(super) since: Time,
+    /// MonotonicTime of the last progress; [`MonotonicTime::FAR_FUTURE`] while the client waits for the daemon.
+    pub(super) since: MonotonicTime,
     pub(super) id: u64,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct PeerLoad {
     /// All peers, ordered by their number of slots.
     by_count: BTreeSet<(usize, Peer)>,
     /// All unidentified clients of each [`Stage`], ordered by their last progress.
-    by_progress: [BTreeSet<(Time, u64)>; 2],
+    by_progress: [BTreeSet<(MonotonicTime, u64)>; 2],
 }
 
 /// The slots of one peer.
@@ -114,14 +114,18 @@ impl PeerLoad {
     }
 
     /// Tests if the grace of any client is over.
-    fn is_any_overdue(&self, now: Time, grace: Duration) -> bool {
+    fn is_any_overdue(&self, now: MonotonicTime, grace: Duration) -> bool {
         let firsts = Stage::ALL.into_iter().zip(&self.by_progress);
         let mut firsts = firsts.filter_map(|(stage, of_stage)| Some((stage, of_stage.first()?.0)));
         firsts.any(|(stage, since)| stage.is_overdue(since, now, grace))
     }
 
     /// Returns the next time after `now` at which the grace of a client ends.
-    pub(super) fn next_overdue(&self, now: Time, grace: Duration) -> Option<Time> {
+    pub(super) fn next_overdue(
+        &self,
+        now: MonotonicTime,
+        grace: Duration,
+    ) -> Option<MonotonicTime> {
         let nexts = Stage::ALL.into_iter().zip(&self.by_progress);
         let nexts = nexts.filter_map(|(stage, of_stage)| {
             let grace = stage.share_of(grace);
@@ -129,7 +133,7 @@ impl PeerLoad {
             let from =
                 overdue_now.map_or(Bound::Unbounded, |since| Bound::Excluded((since, u64::MAX)));
             let (since, _) = of_stage.range((from, Bound::Unbounded)).next()?;
-            Some(since.after(grace)).filter(|at| *at != Time::FAR_FUTURE)
+            Some(since.saturating_add(grace)).filter(|at| *at != MonotonicTime::FAR_FUTURE)
         });
         nexts.min()
     }
@@ -138,7 +142,7 @@ impl PeerLoad {
     /// pending client has waited for the whole grace.
     pub(super) fn victim(
         &self,
-        now: Time,
+        now: MonotonicTime,
         grace: Duration,
         claimant: Peer,
         has_waited: bool,
@@ -161,7 +165,7 @@ impl PeerLoad {
             let first_of = |stage| {
                 let from = EvictionRank {
                     stage,
-                    since: Time::ZERO,
+                    since: MonotonicTime::ZERO,
                     id: 0,
                 };
                 share.unidentified.range(from..).next()

@@ -1,7 +1,7 @@
 //! Admission control of a daemon: the services that accept connections, and the clients that are admitted.
 
 use super::{AdmissionDecision, AdmissionLimits, ClientAdmission, Peer, PendingClient};
-use eventry::Time;
+use eventry::MonotonicTime;
 use std::time::Duration;
 
 /// The number of connections that one event of a listening socket accepts at most, so that other descriptors get
@@ -28,7 +28,7 @@ enum Suspension {
 /// [added](Self::add_service), from 0.
 ///
 /// ```
-/// use eventry::Time;
+/// use eventry::MonotonicTime;
 /// use eventryd::admission::{
 ///     Admission, AdmissionDecision, AdmissionLimits, EVICTION_GRACE, Peer, PendingClient,
 /// };
@@ -43,8 +43,8 @@ enum Suspension {
 /// let service = admission.add_service();
 /// assert!(admission.is_accepting(service));
 /// let pending = PendingClient { peer: Peer::User(Some(1000)), anonymous: false };
-/// assert_eq!(admission.arrive(Time::ZERO, service, 1, pending), AdmissionDecision::Admit);
-/// assert_eq!(admission.arrive(Time::ZERO, service, 2, pending), AdmissionDecision::Wait);
+/// assert_eq!(admission.arrive(MonotonicTime::ZERO, service, 1, pending), AdmissionDecision::Admit);
+/// assert_eq!(admission.arrive(MonotonicTime::ZERO, service, 2, pending), AdmissionDecision::Wait);
 /// // No descriptor is left; a client that goes gives one back.
 /// admission.accept_failed(service);
 /// assert!(!admission.is_accepting(service));
@@ -97,7 +97,7 @@ impl Admission {
     /// Decides about a connection that was accepted, as [`ClientAdmission::arrive`] does.
     pub fn arrive(
         &mut self,
-        now: Time,
+        now: MonotonicTime,
         service: usize,
         id: u64,
         client: PendingClient,
@@ -168,8 +168,9 @@ mod tests {
     fn suspended_service_resumes_in_time_or_when_a_client_goes() {
         let mut admission = Admission::new(LIMITS);
         let service = admission.add_service();
-        let arrive =
-            |admission: &mut Admission, id| admission.arrive(Time::ZERO, service, id, CLIENT);
+        let arrive = |admission: &mut Admission, id| {
+            admission.arrive(MonotonicTime::ZERO, service, id, CLIENT)
+        };
         assert_eq!(arrive(&mut admission, 1), AdmissionDecision::Admit);
         let mut pauses = [(); 7].map(|()| admission.accept_failed(service).as_millis());
         assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000]);
@@ -187,7 +188,8 @@ mod tests {
     fn service_that_rejects_a_client_pauses_whichever_client_goes() {
         let mut admission = Admission::new(LIMITS);
         let service = admission.add_service();
-        let arrivals = [1, 2, 3].map(|id| admission.arrive(Time::ZERO, service, id, CLIENT));
+        let arrivals =
+            [1, 2, 3].map(|id| admission.arrive(MonotonicTime::ZERO, service, id, CLIENT));
         let expected = [
             AdmissionDecision::Admit,
             AdmissionDecision::Wait,
@@ -206,12 +208,15 @@ mod tests {
         let mut admission = Admission::new(LIMITS);
         let service = admission.add_service();
         for (id, decision) in [(1, AdmissionDecision::Admit), (2, AdmissionDecision::Wait)] {
-            assert_eq!(admission.arrive(Time::ZERO, service, id, CLIENT), decision);
+            assert_eq!(
+                admission.arrive(MonotonicTime::ZERO, service, id, CLIENT),
+                decision
+            );
         }
         assert!(admission.drain());
         admission.client_closed(1, CLIENT.peer);
-        assert_eq!(admission.clients.next(Time::ZERO), None);
-        let decision = admission.arrive(Time::ZERO, service, 3, CLIENT);
+        assert_eq!(admission.clients.next(MonotonicTime::ZERO), None);
+        let decision = admission.arrive(MonotonicTime::ZERO, service, 3, CLIENT);
         assert_eq!(decision, AdmissionDecision::Reject(3));
         assert!(!admission.is_accepting(service));
         assert!(!admission.drain(), "it is the second time");

@@ -28,7 +28,7 @@ pub use glob::matches_glob;
 pub use identity::{AuthenticatedNames, Identity, UnixPeer};
 pub use passwords::Passwords;
 pub use pkcheck::PkCheck;
-pub use polkit::{Action, Authorization, Authorizer, Subject};
+pub use polkit::{Authorization, Authorizer, PolkitAction, Subject};
 pub use sasl::{MECHANISMS, Sasl, SaslConfig, SaslExchange, SaslProgress};
 pub use scram::{Nonce, ScramServer};
 pub use verifier::{DEFAULT_ITERATIONS, Verifier, VerifierError};

@@ -1,7 +1,7 @@
 //! Authorization by polkit's own program, `pkcheck`.
 
 use super::AuthError;
-use super::polkit::{Action, Authorization, Authorizer, Subject};
+use super::polkit::{Authorization, Authorizer, PolkitAction, Subject};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::fs;
@@ -40,7 +40,12 @@ impl Authorizer for PkCheck {
             .ok_or_else(|| AuthError::PkcheckMissing(self.program.clone()))
     }
 
-    fn authorize(&self, subject: Subject, action: Action, timeout: Duration) -> Authorization {
+    fn authorize(
+        &self,
+        subject: Subject,
+        action: PolkitAction,
+        timeout: Duration,
+    ) -> Authorization {
         let mut command = Command::new(&self.program);
         command
             .args(["--action-id", action.id(), "--process"])
@@ -137,7 +142,7 @@ mod tests {
 
     /// Runs the script. `ETXTBSY` is retried: a process that another test forks holds a copy of the
     /// descriptor that wrote the script until it calls `exec`.
-    fn ask(pkcheck: &PkCheck, action: Action, timeout: Duration) -> Authorization {
+    fn ask(pkcheck: &PkCheck, action: PolkitAction, timeout: Duration) -> Authorization {
         loop {
             match pkcheck.authorize(SUBJECT, action, timeout) {
                 Authorization::Failed(why) if why.contains("Text file busy") => {}
@@ -151,7 +156,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let said = dir.path().join("said");
         let pkcheck = fake(dir.path(), &format!("echo \"$*\" >{}", said.display()));
-        for (action, name) in [(Action::Manage, "manage"), (Action::Monitor, "monitor")] {
+        for (action, name) in [
+            (PolkitAction::Manage, "manage"),
+            (PolkitAction::Monitor, "monitor"),
+        ] {
             assert_eq!(ask(&pkcheck, action, LONG), Authorization::Granted);
             let expected = format!(
                 "--action-id org.libvirt.unix.{name} --process 12,345,678 --allow-user-interaction\n"
@@ -177,7 +185,11 @@ mod tests {
             ),
         ] {
             let pkcheck = fake(dir.path(), script);
-            assert_eq!(ask(&pkcheck, Action::Manage, LONG), expected, "{script}");
+            assert_eq!(
+                ask(&pkcheck, PolkitAction::Manage, LONG),
+                expected,
+                "{script}"
+            );
         }
     }
 
@@ -185,7 +197,7 @@ mod tests {
     fn pkcheck_is_killed_at_the_timeout_and_fails() {
         let dir = tempfile::tempdir().unwrap();
         let pkcheck = fake(dir.path(), "exec sleep 1000");
-        let answer = ask(&pkcheck, Action::Manage, Duration::from_millis(1));
+        let answer = ask(&pkcheck, PolkitAction::Manage, Duration::from_millis(1));
         assert_eq!(answer, Authorization::Failed("no answer within 1ms".into()));
     }
 
@@ -198,7 +210,7 @@ mod tests {
         let missing = PkCheck { program };
         let said = missing.check().unwrap_err().to_string();
         assert!(said.contains("install polkitd"), "{said}");
-        let answer = ask(&missing, Action::Manage, LONG);
+        let answer = ask(&missing, PolkitAction::Manage, LONG);
         assert!(matches!(answer, Authorization::Failed(_)), "{answer:?}");
     }
 }

@@ -20,7 +20,7 @@ pub struct Subject {
 
 /// Action that a client requests, as libvirt's polkit policy names it (DM-1003).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum PolkitAction {
     /// Full access, for the read-write socket.
     Manage,
     /// Read-only access, for the read-only socket.
@@ -55,16 +55,17 @@ pub trait Authorizer: fmt::Debug + Send + Sync {
     ///
     /// The call blocks until the user has answered, for `timeout` at most, so it must not run on
     /// the thread of the event loop.
-    fn authorize(&self, subject: Subject, action: Action, timeout: Duration) -> Authorization;
+    fn authorize(&self, subject: Subject, action: PolkitAction, timeout: Duration)
+    -> Authorization;
 }
 
-impl Action {
+impl PolkitAction {
     /// Returns the action ID in libvirt's polkit policy.
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {
-            Action::Manage => "org.libvirt.unix.manage",
-            Action::Monitor => "org.libvirt.unix.monitor",
+            PolkitAction::Manage => "org.libvirt.unix.manage",
+            PolkitAction::Monitor => "org.libvirt.unix.monitor",
         }
     }
 }

@@ -4,7 +4,7 @@ use super::progress::ProgressChange;
 use super::transport::TransportError;
 use crate::session::{AuthRequest, DropReason, Expiry, Refusal, Request};
 use crate::wire::{FrameError, Header};
-use eventry::{Events, Time};
+use eventry::{Events, MonotonicTime};
 
 /// The next action of the owner of a connection.
 #[derive(Debug)]
@@ -75,5 +75,5 @@ pub struct Watch {
     /// The events of the transport.
     pub interest: Events,
     /// The time at which [`on_deadline`](super::Connection::on_deadline) is to be called at the latest, if any.
-    pub deadline: Option<Time>,
+    pub deadline: Option<MonotonicTime>,
 }

@@ -22,7 +22,7 @@ pub use transport::{Amount, Handshake, ReadOutcome, Transport, TransportError};
 
 use crate::session::{AuthResult, Event, Session, SessionConfig, SessionState, Ticket};
 use crate::wire::{RemoteError, Reply};
-use eventry::{Events, Time};
+use eventry::{Events, MonotonicTime};
 use progress::ClientProgress;
 
 /// The number of reads in one turn, so that a client that sends without end leaves other clients their turn.
@@ -31,7 +31,7 @@ const READ_BUDGET: u8 = 8;
 /// One client's connection.
 ///
 /// ```
-/// use eventry::{Events, Time};
+/// use eventry::{Events, MonotonicTime};
 /// use eventryd::connection::{
 ///     Action, Amount, ClientAuth, Connection, ReadOutcome, Transport, TransportError,
 /// };
@@ -67,11 +67,11 @@ const READ_BUDGET: u8 = 8;
 ///
 /// let (config, auth) = (SessionConfig::default(), ClientAuth::default());
 /// let mut connection = Connection::new(Pipe(sent), config, auth, true);
-/// connection.on_ready(Events::READABLE, Time::ZERO);
-/// while let Some(action) = connection.next_action(Time::ZERO) {
+/// connection.on_ready(Events::READABLE, MonotonicTime::ZERO);
+/// while let Some(action) = connection.next_action(MonotonicTime::ZERO) {
 ///     if let Action::Dispatch(request) = action {
 ///         let reply = Reply::ConnectGetType(TypeRet { name: "TEST".into() });
-///         connection.complete(request.ticket, Ok(reply), Time::ZERO);
+///         connection.complete(request.ticket, Ok(reply), MonotonicTime::ZERO);
 ///     }
 /// }
 /// assert_eq!(connection.watch().interest, Events::READABLE | Events::UNCONDITIONAL);
@@ -139,7 +139,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Records that the transport is ready.
-    pub fn on_ready(&mut self, events: Events, now: Time) {
+    pub fn on_ready(&mut self, events: Events, now: MonotonicTime) {
         self.begin_turn(events, now);
     }
 
@@ -147,32 +147,37 @@ impl<T: Transport> Connection<T> {
     ///
     /// The transport is read first and the deadline is checked afterwards: otherwise a delay of the loop would
     /// count as silence of the client (DM-908).
-    pub fn on_deadline(&mut self, now: Time) {
+    pub fn on_deadline(&mut self, now: MonotonicTime) {
         self.begin_turn(Events::READABLE, now);
         self.turn.deadline_due = true;
     }
 
     /// Records that the connection has a slot.
-    pub fn admit(&mut self, now: Time) {
+    pub fn admit(&mut self, now: MonotonicTime) {
         self.phase = Phase::Admitted;
         self.begin_turn(Events::READABLE, now);
     }
 
     /// Records that the daemon stops: nothing more is read, and the connection closes when all calls are answered
     /// and all answers are sent.
-    pub fn drain(&mut self, now: Time) {
+    pub fn drain(&mut self, now: MonotonicTime) {
         self.session.finish();
         self.begin_turn(Events::NONE, now);
     }
 
     /// Records the result of a call, which answers an [`Action::Dispatch`].
-    pub fn complete(&mut self, ticket: Ticket, result: Result<Reply, RemoteError>, now: Time) {
+    pub fn complete(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Reply, RemoteError>,
+        now: MonotonicTime,
+    ) {
         self.resume(now);
         self.session.reply(ticket, result);
     }
 
     /// Records a decision about the client, which answers an [`Action::Authenticate`].
-    pub fn authenticated(&mut self, ticket: Ticket, result: AuthResult, now: Time) {
+    pub fn authenticated(&mut self, ticket: Ticket, result: AuthResult, now: MonotonicTime) {
         // A user may have thought for long; the time to read a denial begins now.
         self.resume(now);
         self.session.authenticate(ticket, result);
@@ -182,7 +187,7 @@ impl<T: Transport> Connection<T> {
     ///
     /// The order within a turn: session events, then output, then at most eight reads, each followed by the same,
     /// then the deadline, if it is due, and last the check for closing.
-    pub fn next_action(&mut self, now: Time) -> Option<Action> {
+    pub fn next_action(&mut self, now: MonotonicTime) -> Option<Action> {
         if self.turn.is_over {
             return None;
         }
@@ -240,7 +245,7 @@ impl<T: Transport> Connection<T> {
         Watch {
             interest: self.interest(),
             deadline: if self.session.has_more() {
-                Some(Time::ZERO)
+                Some(MonotonicTime::ZERO)
             } else {
                 self.session.next_deadline()
             },
@@ -269,7 +274,7 @@ impl<T: Transport> Connection<T> {
         self.transport.close_notify();
     }
 
-    fn begin_turn(&mut self, ready: Events, now: Time) {
+    fn begin_turn(&mut self, ready: Events, now: MonotonicTime) {
         // The end of the session may begin in this turn, with input that was received in an earlier one.
         self.session.set_time(now);
         self.session.begin_turn();
@@ -285,7 +290,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Begins a turn for a result that comes after the end of the one that asked for it.
-    fn resume(&mut self, now: Time) {
+    fn resume(&mut self, now: MonotonicTime) {
         if self.turn.is_over {
             self.begin_turn(Events::NONE, now);
         }
@@ -310,7 +315,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Reads once. Returns a warning about the certificate of the client, if there is one.
-    fn read(&mut self, now: Time) -> Result<Option<String>, TransportError> {
+    fn read(&mut self, now: MonotonicTime) -> Result<Option<String>, TransportError> {
         let session = &mut self.session;
         let outcome = self.transport.read(|bytes| session.receive(now, bytes))?;
         self.turn.reads_left -= 1;

@@ -1,7 +1,7 @@
 //! Authentication progress of a client, which decides whether it may be evicted.
 
 use crate::session::Session;
-use eventry::Time;
+use eventry::MonotonicTime;
 
 /// Authentication progress of a client, which decides whether it may be evicted.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl ClientProgress {
             });
         }
         let progress = Progress {
-            was_heard: session.last_heard() != Time::ZERO,
+            was_heard: session.last_heard() != MonotonicTime::ZERO,
             is_open,
             auth_steps: self.auth_steps,
             waits_for_daemon: session.calls_in_progress() > 0,

@@ -52,8 +52,8 @@ impl Transport for Pipe {
     fn close_notify(&mut self) {}
 }
 
-fn at(seconds: u64) -> Time {
-    Time::ZERO.after(Duration::from_secs(seconds))
+fn at(seconds: u64) -> MonotonicTime {
+    MonotonicTime::ZERO.saturating_add(Duration::from_secs(seconds))
 }
 
 fn connection(arrived: &[Call], room: usize) -> Connection<Pipe> {
@@ -86,7 +86,7 @@ fn frames(calls: &[Call]) -> Vec<u8> {
 }
 
 /// Pulls all actions, and answers each call at once.
-fn pull(connection: &mut Connection<Pipe>, now: Time) -> Vec<Action> {
+fn pull(connection: &mut Connection<Pipe>, now: MonotonicTime) -> Vec<Action> {
     let mut actions = Vec::new();
     while let Some(action) = connection.next_action(now) {
         if let Action::Dispatch(request) = action {

@@ -20,7 +20,7 @@ pub use types::{
 
 use uuid::Uuid;
 
-use eventry::Time;
+use eventry::MonotonicTime;
 
 /// A factory of hypervisor sessions.
 ///
@@ -112,7 +112,7 @@ pub trait HypervisorSession: Send + Sync {
     ///
     /// # Errors
     /// [`DriverError::DomainGone`].
-    fn info(&self, domain: &Domain, now: Time) -> Result<DomainInfo, DriverError>;
+    fn info(&self, domain: &Domain, now: MonotonicTime) -> Result<DomainInfo, DriverError>;
 
     /// Returns the state of a domain and its reason.
     ///

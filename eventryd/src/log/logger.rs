@@ -4,7 +4,7 @@ use super::line::{EscapedText, LogLine};
 use super::sink::{Sink, SinkError, SinkInput};
 use super::{Filters, Level, Output, RateLimiter};
 use crate::sync::Mutex;
-use eventry::Time;
+use eventry::MonotonicTime;
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 use std::fmt::{self, Write};
@@ -193,7 +193,7 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
         let level = Level::from(metadata.level());
-        let now = Time::ZERO.after(clock_time(ClockId::Monotonic));
+        let now = MonotonicTime::ZERO.saturating_add(clock_time(ClockId::Monotonic));
         // Debug lines are not limited, as they are enabled on purpose. Nor are the reports of this
         // module, which would otherwise suppress each other.
         let is_limited = level >= Level::Info && metadata.target() != module_path!();

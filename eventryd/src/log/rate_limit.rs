@@ -1,6 +1,6 @@
 //! Limit for repeated log lines, so that one client cannot fill the disk.
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
@@ -17,12 +17,12 @@ pub struct RateLimiter<K> {
     limit: u32,
     windows: HashMap<K, Window>,
     /// Earliest end of a window that has suppressed lines.
-    next_end: Option<Time>,
+    next_end: Option<MonotonicTime>,
 }
 
 #[derive(Debug)]
 struct Window {
-    end: Time,
+    end: MonotonicTime,
     allowed: u32,
     suppressed: u64,
 }
@@ -47,18 +47,18 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
     ///
     /// Call [`take_expired`](RateLimiter::take_expired) first: a new window of a kind keeps the
     /// count of the lines that an earlier one suppressed.
-    pub fn allow(&mut self, now: Time, kind: K) -> bool {
+    pub fn allow(&mut self, now: MonotonicTime, kind: K) -> bool {
         if self.limit == 0 {
             return true;
         }
         let new_window = Window {
-            end: now.after(RATE_LIMIT_WINDOW),
+            end: now.saturating_add(RATE_LIMIT_WINDOW),
             allowed: 0,
             suppressed: 0,
         };
         let window = self.windows.entry(kind).or_insert(new_window);
         if window.end <= now {
-            window.end = now.after(RATE_LIMIT_WINDOW);
+            window.end = now.saturating_add(RATE_LIMIT_WINDOW);
             window.allowed = 0;
         }
         if window.allowed < self.limit {
@@ -75,7 +75,7 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
 
     /// Returns each kind whose window has ended by `now`, with the number of its suppressed lines,
     /// and resets that number.
-    pub fn take_expired(&mut self, now: Time) -> Vec<(K, u64)> {
+    pub fn take_expired(&mut self, now: MonotonicTime) -> Vec<(K, u64)> {
         if self.next_end.is_none_or(|end| now < end) {
             return Vec::new();
         }
@@ -108,8 +108,8 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
 mod tests {
     use super::*;
 
-    fn at(seconds: u64) -> Time {
-        Time::ZERO.after(Duration::from_secs(seconds))
+    fn at(seconds: u64) -> MonotonicTime {
+        MonotonicTime::ZERO.saturating_add(Duration::from_secs(seconds))
     }
 
     #[test]

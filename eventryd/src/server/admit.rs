@@ -29,7 +29,7 @@ impl Server {
         let step = state.admission.clients.next(now);
         if step.is_none() {
             let retry = state.admission.clients.retry_at(now);
-            self.admit_after(retry.map(|at| at.since(now)));
+            self.admit_after(retry.map(|at| at.saturating_duration_since(now)));
         }
         step
     }

@@ -7,14 +7,14 @@ use super::state::Server;
 use crate::admission::Peer;
 use crate::connection::{Action, CloseReason, Notice, ProgressChange, TransportError};
 use crate::session::{AuthStep, Expiry, Request, Ticket};
-use eventry::{HandleId, Time};
+use eventry::{HandleId, MonotonicTime};
 use std::sync::Arc;
 use std::{mem, thread};
 
 impl Server {
     /// Applies an input to a client, and carries out all actions that follow. Only the loop's thread does this.
     /// Nothing happens if the client is gone.
-    pub(super) fn drive(&self, id: u64, input: impl FnOnce(&mut Client, Time)) {
+    pub(super) fn drive(&self, id: u64, input: impl FnOnce(&mut Client, MonotonicTime)) {
         let Some(mut client) = self.state.lock().clients.take(id) else {
             return;
         };
@@ -53,7 +53,7 @@ impl Server {
         self.unregister(client.id, client.peer, client.handle, client.scheduled);
     }
 
-    fn unregister(&self, id: u64, peer: Peer, handle: HandleId, scheduled: Option<Time>) {
+    fn unregister(&self, id: u64, peer: Peer, handle: HandleId, scheduled: Option<MonotonicTime>) {
         // The descriptor is closed when the loop drops the callback.
         let _ = self.registry.remove_handle(handle);
         self.client_gone(id, peer, scheduled);
@@ -81,7 +81,7 @@ impl Server {
     }
 
     /// Carries out actions until there is none. Returns the reason to close the client, if it is to be closed.
-    fn carry_out_actions(&self, client: &mut Client, now: Time) -> Option<CloseReason> {
+    fn carry_out_actions(&self, client: &mut Client, now: MonotonicTime) -> Option<CloseReason> {
         let mut polkit = None;
         loop {
             match client.connection.next_action(now) {
@@ -107,7 +107,7 @@ impl Server {
     }
 
     /// Carries out a call, or has a worker do it.
-    fn handle_call(&self, client: &mut Client, request: Request, now: Time) {
+    fn handle_call(&self, client: &mut Client, request: Request, now: MonotonicTime) {
         let Request {
             ticket,
             serial,
@@ -134,7 +134,7 @@ impl Server {
     }
 
     /// Asks polkit on a thread of its own. If that is impossible, the client gets its answer now.
-    fn ask_polkit(&self, client: &mut Client, ticket: Ticket, now: Time) {
+    fn ask_polkit(&self, client: &mut Client, ticket: Ticket, now: MonotonicTime) {
         let id = client.id;
         let completions = Arc::clone(&self.completions);
         let then = move |result| {
@@ -151,7 +151,7 @@ impl Server {
         }
     }
 
-    fn record_progress(&self, client: &Client, change: ProgressChange, now: Time) {
+    fn record_progress(&self, client: &Client, change: ProgressChange, now: MonotonicTime) {
         let id = client.id;
         if change
             == (ProgressChange::Identified {
@@ -208,7 +208,7 @@ impl Server {
 }
 
 impl Client {
-    fn record(&mut self, completion: Completion, now: Time) {
+    fn record(&mut self, completion: Completion, now: MonotonicTime) {
         match completion {
             Completion::Call(call) => {
                 let CallOutcome { result, opened } = call.outcome;
@@ -231,7 +231,7 @@ struct DriveGuard<'a> {
     id: u64,
     peer: Peer,
     handle: HandleId,
-    scheduled: Option<Time>,
+    scheduled: Option<MonotonicTime>,
 }
 
 impl Drop for DriveGuard<'_> {

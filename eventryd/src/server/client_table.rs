@@ -4,7 +4,7 @@ use super::handle_call::CallHandler;
 use crate::admission::Peer;
 use crate::auth::Identity;
 use crate::connection::{Connection, SocketTransport};
-use eventry::{Events, HandleId, Time};
+use eventry::{Events, HandleId, MonotonicTime};
 use std::collections::BTreeMap;
 use std::mem;
 
@@ -19,7 +19,7 @@ pub(super) struct Client {
     /// The interest that the loop has.
     pub(super) registered_interest: Events,
     /// The entry in the queue of deadlines.
-    pub(super) scheduled: Option<Time>,
+    pub(super) scheduled: Option<MonotonicTime>,
     /// A refused call was logged at the level info.
     pub(super) refusal_logged: bool,
 }

@@ -1,6 +1,6 @@
 //! The deadlines of all clients, for one timeout of the loop.
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use std::collections::BTreeSet;
 
 /// The number of clients due at a time, so that other callbacks get their turn.
@@ -12,10 +12,10 @@ const DUE_BUDGET: usize = 256;
 /// comes, the client is asked again. So a busy client costs nothing here, and an idle one costs an entry.
 ///
 /// ```
-/// use eventry::Time;
+/// use eventry::MonotonicTime;
 /// use eventryd::server::DeadlineQueue;
 ///
-/// let (early, late) = (Time::from_nanos(1), Time::from_nanos(2));
+/// let (early, late) = (MonotonicTime::from_nanos(1), MonotonicTime::from_nanos(2));
 /// let mut queue = DeadlineQueue::default();
 /// let scheduled = queue.schedule(7, None, Some(early));
 /// assert_eq!((scheduled, queue.arm()), (Some(early), Some(early)));
@@ -26,9 +26,9 @@ const DUE_BUDGET: usize = 256;
 #[derive(Debug, Default)]
 pub struct DeadlineQueue {
     /// At most one entry for each client.
-    entries: BTreeSet<(Time, u64)>,
+    entries: BTreeSet<(MonotonicTime, u64)>,
     /// The time for which the timeout is set, if it is.
-    armed: Option<Time>,
+    armed: Option<MonotonicTime>,
 }
 
 impl DeadlineQueue {
@@ -37,10 +37,10 @@ impl DeadlineQueue {
     pub fn schedule(
         &mut self,
         client: u64,
-        scheduled: Option<Time>,
-        next: Option<Time>,
-    ) -> Option<Time> {
-        let is_early = |next: &Time| scheduled.is_some_and(|scheduled| scheduled <= *next);
+        scheduled: Option<MonotonicTime>,
+        next: Option<MonotonicTime>,
+    ) -> Option<MonotonicTime> {
+        let is_early = |next: &MonotonicTime| scheduled.is_some_and(|scheduled| scheduled <= *next);
         let Some(at) = next.filter(|next| !is_early(next)) else {
             return scheduled;
         };
@@ -50,14 +50,14 @@ impl DeadlineQueue {
     }
 
     /// Removes the entry of a client.
-    pub fn forget(&mut self, client: u64, scheduled: Option<Time>) {
+    pub fn forget(&mut self, client: u64, scheduled: Option<MonotonicTime>) {
         if let Some(scheduled) = scheduled {
             self.entries.remove(&(scheduled, client));
         }
     }
 
     /// Removes and returns the clients that are due at `now`.
-    pub fn due(&mut self, now: Time) -> Vec<u64> {
+    pub fn due(&mut self, now: MonotonicTime) -> Vec<u64> {
         let mut due = Vec::new();
         while due.len() < DUE_BUDGET && self.first().is_some_and(|first| first <= now) {
             due.extend(self.entries.pop_first().map(|(_, client)| client));
@@ -66,7 +66,7 @@ impl DeadlineQueue {
     }
 
     /// Returns the time to set the timeout to, if it is not set early enough.
-    pub fn arm(&mut self) -> Option<Time> {
+    pub fn arm(&mut self) -> Option<MonotonicTime> {
         let first = self.first()?;
         let is_late = self.armed.is_none_or(|armed| first < armed);
         is_late.then(|| *self.armed.insert(first))
@@ -74,14 +74,14 @@ impl DeadlineQueue {
 
     /// Returns the time to set the timeout to after it has fired and all due clients were called; `None` disables
     /// it.
-    pub fn rearm(&mut self) -> Option<Time> {
+    pub fn rearm(&mut self) -> Option<MonotonicTime> {
         self.armed = None;
         self.arm()
     }
 
     /// Returns the first deadline.
     #[must_use]
-    pub fn first(&self) -> Option<Time> {
+    pub fn first(&self) -> Option<MonotonicTime> {
         self.entries.first().map(|(at, _)| *at)
     }
 }
@@ -90,8 +90,8 @@ impl DeadlineQueue {
 mod tests {
     use super::*;
 
-    const fn at(nanos: u64) -> Time {
-        Time::from_nanos(nanos)
+    const fn at(nanos: u64) -> MonotonicTime {
+        MonotonicTime::from_nanos(nanos)
     }
 
     #[test]

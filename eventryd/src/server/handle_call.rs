@@ -15,7 +15,7 @@ use crate::wire::{
     ListAllDomainsArgs, ListAllDomainsRet, MessagesRet, NodeInfoRet, Procedure, RemoteError, Reply,
     SecurityLabelRet, SecurityModelRet, TypeRet, UriRet,
 };
-use eventry::Time;
+use eventry::MonotonicTime;
 
 /// Features of the protocol, by libvirt's numbers: events with callback ids (14) and close callbacks (15). The
 /// session answers for keepalive (10).
@@ -25,15 +25,15 @@ const PROTOCOL_FEATURES: [i32; 2] = [14, 15];
 ///
 /// ```
 /// use std::sync::Arc;
-/// use eventry::Time;
+/// use eventry::MonotonicTime;
 /// use eventryd::driver::MemoryDriver;
 /// use eventryd::server::CallHandler;
 /// use eventryd::wire::{Call, ConnectOpenArgs, HostnameRet, Reply};
 ///
 /// let mut calls = CallHandler::new(Arc::new(MemoryDriver::with_hostname("example")));
 /// let open = ConnectOpenArgs { name: Some("test:///default".into()), flags: 0 };
-/// calls.handle_call(Time::ZERO, Call::ConnectOpen(open))?;
-/// let reply = calls.handle_call(Time::ZERO, Call::ConnectGetHostname(()))?;
+/// calls.handle_call(MonotonicTime::ZERO, Call::ConnectOpen(open))?;
+/// let reply = calls.handle_call(MonotonicTime::ZERO, Call::ConnectGetHostname(()))?;
 /// assert_eq!(reply, Reply::ConnectGetHostname(HostnameRet { hostname: "example".into() }));
 /// # Ok::<(), eventryd::wire::RemoteError>(())
 /// ```
@@ -89,7 +89,7 @@ impl CallHandler {
     /// # Panics
     /// If a hypervisor session is open and the call is one that a session of the protocol answers itself: those
     /// of authentication, CONNECT_CLOSE.
-    pub fn handle_call(&mut self, now: Time, call: Call) -> Result<Reply, RemoteError> {
+    pub fn handle_call(&mut self, now: MonotonicTime, call: Call) -> Result<Reply, RemoteError> {
         let CallOutcome { result, opened } = self.prepare(call).run(now);
         self.keep(opened);
         result
@@ -134,7 +134,7 @@ impl PreparedCall {
     }
 
     /// Carries out the call.
-    pub fn run(self, now: Time) -> CallOutcome {
+    pub fn run(self, now: MonotonicTime) -> CallOutcome {
         let internal = |text| RemoteError::internal(ErrorDomain::RPC, text);
         let mut opened = None;
         let result = match (self.target, self.call) {
@@ -179,7 +179,7 @@ fn open(
 /// Carries out a call that needs a hypervisor session.
 fn run_on_session(
     session: &dyn HypervisorSession,
-    now: Time,
+    now: MonotonicTime,
     call: Call,
 ) -> Result<Reply, DriverError> {
     Ok(match call {
@@ -416,7 +416,7 @@ mod tests {
             name: Some("test:///default".into()),
             flags: 0,
         };
-        let opened = calls.handle_call(Time::ZERO, Call::ConnectOpen(open));
+        let opened = calls.handle_call(MonotonicTime::ZERO, Call::ConnectOpen(open));
         assert_eq!(opened, Ok(Reply::ConnectOpen(())));
         assert!(calls.is_open());
         calls
@@ -426,7 +426,7 @@ mod tests {
         let by_name = Call::DomainLookupByName(LookupByNameArgs {
             name: "test".into(),
         });
-        match calls.handle_call(Time::ZERO, by_name) {
+        match calls.handle_call(MonotonicTime::ZERO, by_name) {
             Ok(Reply::DomainLookupByName(found)) => found.dom,
             other => panic!("{other:?}"),
         }
@@ -445,7 +445,7 @@ mod tests {
                 domains: Array(expected),
                 ret: 1,
             };
-            let listed = calls.handle_call(Time::ZERO, list);
+            let listed = calls.handle_call(MonotonicTime::ZERO, list);
             assert_eq!(listed, Ok(Reply::ConnectListAllDomains(reply)));
         }
     }
@@ -457,13 +457,13 @@ mod tests {
         assert_eq!(dom.id, 1);
         let destroy = Call::DomainDestroy(DomainArgs { dom });
         assert_eq!(
-            calls.handle_call(Time::ZERO, destroy),
+            calls.handle_call(MonotonicTime::ZERO, destroy),
             Ok(Reply::DomainDestroy(()))
         );
         assert_eq!(test_domain(&mut calls).id, -1);
 
         let by_id = Call::DomainLookupById(LookupByIdArgs { id: -1 });
-        let error = calls.handle_call(Time::ZERO, by_id).unwrap_err();
+        let error = calls.handle_call(MonotonicTime::ZERO, by_id).unwrap_err();
         assert_eq!(error.code, ErrorCode::NO_DOMAIN);
     }
 
@@ -472,7 +472,7 @@ mod tests {
         let mut calls = opened();
         let dom = test_domain(&mut calls);
         let info = Call::DomainGetInfo(DomainArgs { dom });
-        match calls.handle_call(Time::from_nanos(77), info) {
+        match calls.handle_call(MonotonicTime::from_nanos(77), info) {
             Ok(Reply::DomainGetInfo(info)) => assert_eq!(info.cpu_time, 77),
             other => panic!("{other:?}"),
         }

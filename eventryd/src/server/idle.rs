@@ -64,7 +64,7 @@ mod tests {
         assert!(expired.try_recv().is_err());
 
         let removed = registry.remove_timeout(later.unwrap());
-        assert_eq!(removed, Ok(eventry::core::Removal::Idle));
+        assert_eq!(removed, Ok(eventry::table::Removal::Idle));
         idle.update(&registry, 0);
         event_loop.run().unwrap();
         assert!(expired.try_recv().is_ok());

@@ -4,7 +4,7 @@ use super::config::{Config, TlsService};
 use super::error::DaemonError;
 use super::limits::admission_limits;
 use super::service::{Endpoint, Service, ServicePolicy};
-use super::state::{Server, Settings};
+use super::state::{Server, ServerSettings};
 use crate::driver::Driver;
 use crate::net::Listener;
 use crate::net::tls::{TlsConfigError, TlsContext, TlsSettings, wall_clock};
@@ -105,7 +105,7 @@ impl Server {
                 service.renew_tls(context);
             }
         }
-        state.settings = Settings::new(config);
+        state.settings = ServerSettings::new(config);
         let limits = admission_limits(config, self.descriptors);
         state.admission.clients.set_limits(limits);
         self.admit_soon(&state);

@@ -5,7 +5,7 @@ use crate::net::{ListenAddress, Listener, TransportKind};
 use crate::session::{Access, Auth};
 use eventry::Events;
 use eventry::Registry;
-use eventry::core::Refused;
+use eventry::table::Refused;
 use eventry::{HandleId, TimeoutId};
 use std::sync::Arc;
 

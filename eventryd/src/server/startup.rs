@@ -290,9 +290,9 @@ fn listen(config: &Config, host: Option<&str>, port: &str) -> Result<Vec<Listene
 }
 
 /// The thread of the event loop.
-struct LoopThread(JoinHandle<Result<(), RunError>>);
+struct ServerThread(JoinHandle<Result<(), RunError>>);
 
-fn start_event_loop(mut event_loop: EventLoop) -> Result<LoopThread, DaemonError> {
+fn start_event_loop(mut event_loop: EventLoop) -> Result<ServerThread, DaemonError> {
     event_loop.set_on_warning(|warning| tracing::warn!("{warning}"));
     let run = move || {
         loop {
@@ -310,11 +310,11 @@ fn start_event_loop(mut event_loop: EventLoop) -> Result<LoopThread, DaemonError
     thread::Builder::new()
         .name("event-loop".to_owned())
         .spawn(run)
-        .map(LoopThread)
+        .map(ServerThread)
         .map_err(DaemonError::EventLoop)
 }
 
-impl LoopThread {
+impl ServerThread {
     /// Waits until the loop has been stopped.
     fn join(self) -> Result<(), DaemonError> {
         match self.0.join() {

@@ -12,7 +12,7 @@ use super::service::Service;
 use crate::admission::{Admission, Peer};
 use crate::session::{ClientLimits, SessionConfig};
 use crate::sync::Mutex;
-use eventry::{EventLoop, Registry, Stopper, Time, TimeoutId};
+use eventry::{EventLoop, MonotonicTime, Registry, Stopper, TimeoutId};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -35,27 +35,27 @@ pub(super) struct Server {
 }
 
 pub(super) struct State {
-    /// Numbers the services as `services` does.
+    /// IntIds the services as `services` does.
     pub(super) admission: Admission,
     pub(super) services: Vec<Service>,
     pub(super) clients: Clients,
     pub(super) deadlines: DeadlineQueue,
     /// The id of the last client: ids begin at 1 and do not repeat (DM-608).
     pub(super) last_client: u64,
-    pub(super) settings: Settings,
+    pub(super) settings: ServerSettings,
     pub(super) idle: Idle,
 }
 
 /// The part of the configuration that may change while the daemon runs.
-pub(super) struct Settings {
+pub(super) struct ServerSettings {
     /// For clients to come.
     pub(super) session: SessionConfig,
     pub(super) grace: Duration,
 }
 
-impl Settings {
-    pub(super) fn new(config: &Config) -> Settings {
-        Settings {
+impl ServerSettings {
+    pub(super) fn new(config: &Config) -> ServerSettings {
+        ServerSettings {
             session: SessionConfig {
                 limits: Arc::new(ClientLimits {
                     auth_timeout: config.auth_timeout,
@@ -103,7 +103,7 @@ impl Server {
                 clients: Clients::default(),
                 deadlines: DeadlineQueue::default(),
                 last_client: 0,
-                settings: Settings::new(config),
+                settings: ServerSettings::new(config),
                 idle: Idle::default(),
             }),
         })
@@ -125,9 +125,9 @@ impl Server {
     }
 
     /// Sets the timeout for the deadlines of clients.
-    pub(super) fn set_deadline_timeout(&self, at: Option<Time>) {
+    pub(super) fn set_deadline_timeout(&self, at: Option<MonotonicTime>) {
         if let Some(timeout) = self.deadline_timeout.get() {
-            let interval = at.map(|at| at.since(self.registry.now()));
+            let interval = at.map(|at| at.saturating_duration_since(self.registry.now()));
             if let Err(error) = self.registry.update_timeout(*timeout, interval) {
                 tracing::error!("cannot set the timeout of clients: {error}");
             }
@@ -135,7 +135,7 @@ impl Server {
     }
 
     /// Records that a client is gone: its slot and its descriptor are free.
-    pub(super) fn client_gone(&self, id: u64, peer: Peer, scheduled: Option<Time>) {
+    pub(super) fn client_gone(&self, id: u64, peer: Peer, scheduled: Option<MonotonicTime>) {
         let mut state = self.state.lock();
         state.clients.remove(id);
         state.deadlines.forget(id, scheduled);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Keepalive;
 use crate::wire::MAX_FRAME;
-use eventry::Time;
+use eventry::MonotonicTime;
 
 /// Access of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub struct SessionConfig {
     /// The transport begins with a handshake. Until it is completed, the client is anonymous.
     pub awaits_handshake: bool,
     /// The time at which the client was accepted.
-    pub accepted: Time,
+    pub accepted: MonotonicTime,
     /// The limits, shared by all clients of a daemon.
     pub limits: Arc<ClientLimits>,
     /// The pings.

@@ -3,21 +3,21 @@
 use super::keepalive::{Pinger, Silence};
 use super::{Expiry, Keepalive, Session, SessionState};
 use crate::wire::Header;
-use eventry::Time;
+use eventry::MonotonicTime;
 use std::time::Duration;
 
 /// The times that a session remembers.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     /// The latest time that was passed in.
-    now: Time,
+    now: MonotonicTime,
     /// The time of the last byte.
-    heard: Time,
+    heard: MonotonicTime,
     pings: Pings,
     /// The time at which an anonymous client is closed (DM-603).
-    anonymous_until: Option<Time>,
+    anonymous_until: Option<MonotonicTime>,
     /// The time at which a session that is ending is closed (DM-809).
-    end: Option<Time>,
+    end: Option<MonotonicTime>,
     /// The number of sent bytes at which the transport took no more, since the last byte of the client or the last
     /// check of its silence.
     unread_at: Option<u64>,
@@ -51,21 +51,26 @@ impl Pings {
 }
 
 impl Clock {
-    pub(super) fn begin(accepted: Time, auth_timeout: Duration, keepalive: Keepalive) -> Self {
+    pub(super) fn begin(
+        accepted: MonotonicTime,
+        auth_timeout: Duration,
+        keepalive: Keepalive,
+    ) -> Self {
         Self {
             now: accepted,
             pings: Pings::Offered(keepalive),
-            anonymous_until: (!auth_timeout.is_zero()).then(|| accepted.after(auth_timeout)),
+            anonymous_until: (!auth_timeout.is_zero())
+                .then(|| accepted.saturating_add(auth_timeout)),
             ..Self::default()
         }
     }
 
-    pub(super) const fn last_heard(&self) -> Time {
+    pub(super) const fn last_heard(&self) -> MonotonicTime {
         self.heard
     }
 
     /// Records bytes of the client, which are a sign of life (DM-905).
-    pub(super) fn heard(&mut self, now: Time) {
+    pub(super) fn heard(&mut self, now: MonotonicTime) {
         self.set_time(now);
         self.heard = now;
         self.unread_at = None;
@@ -87,7 +92,7 @@ impl Clock {
         self.unread_at.get_or_insert(sent);
     }
 
-    pub(super) fn set_time(&mut self, now: Time) {
+    pub(super) fn set_time(&mut self, now: MonotonicTime) {
         self.now = self.now.max(now);
     }
 
@@ -100,7 +105,7 @@ impl Clock {
     /// read in time.
     pub(super) fn begin_end(&mut self, max_linger: Duration) {
         self.pings = Pings::Off;
-        self.end.get_or_insert(self.now.after(max_linger));
+        self.end.get_or_insert(self.now.saturating_add(max_linger));
     }
 }
 
@@ -108,7 +113,7 @@ impl Session {
     /// Returns the time at which [`on_deadline`](Self::on_deadline) is to be called at the latest, if any. Any other
     /// call may change it.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Time> {
+    pub fn next_deadline(&self) -> Option<MonotonicTime> {
         if self.state == SessionState::Broken {
             return None;
         }
@@ -120,12 +125,12 @@ impl Session {
             .min()
     }
 
-    fn anonymous_until(&self) -> Option<Time> {
+    fn anonymous_until(&self) -> Option<MonotonicTime> {
         self.clock.anonymous_until.filter(|_| self.is_anonymous())
     }
 
     /// Sets the time, before a call that does not take the time as an argument.
-    pub fn set_time(&mut self, now: Time) {
+    pub fn set_time(&mut self, now: MonotonicTime) {
         self.clock.set_time(now);
     }
 
@@ -137,7 +142,7 @@ impl Session {
     ///
     /// Input is to be [received](Self::receive) and output is to be sent before: a delay of the loop would otherwise
     /// count as silence of the client (DM-908).
-    pub fn on_deadline(&mut self, now: Time) {
+    pub fn on_deadline(&mut self, now: MonotonicTime) {
         self.clock.set_time(now);
         if self.state == SessionState::Broken {
             return;
@@ -174,7 +179,7 @@ impl Session {
             Some(Silence::Ping) if self.wants_write() => {}
             Some(Silence::Ping) => self.send(Header::ping(), |_| {}),
             Some(Silence::Dead) => {
-                let idle = now.since(self.clock.heard);
+                let idle = now.saturating_duration_since(self.clock.heard);
                 self.expire(Expiry::Dead { idle });
             }
             None => {}

@@ -7,7 +7,7 @@ use super::{
 use crate::wire::{
     Call, FeatureArgs, FrameSplitter, Header, HostnameRet, MAX_FRAME, Reply, write_message,
 };
-use eventry::Time;
+use eventry::MonotonicTime;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 const COUNT: u32 = 2;
 
-fn at(seconds: u32) -> Time {
-    Time::ZERO.after(SECOND * seconds)
+fn at(seconds: u32) -> MonotonicTime {
+    MonotonicTime::ZERO.saturating_add(SECOND * seconds)
 }
 
 fn frame(call: &Call) -> Vec<u8> {
@@ -54,7 +54,7 @@ fn watched() -> Session {
     assert_eq!(session.next_deadline(), None);
     let feature = 10;
     session.receive(
-        Time::ZERO,
+        MonotonicTime::ZERO,
         &frame(&Call::ConnectSupportsFeature(FeatureArgs { feature })),
     );
     assert_eq!(session.poll(), None);
@@ -91,7 +91,7 @@ fn answer(session: &mut Session, request: &Request) {
 #[test]
 fn client_without_the_keepalive_feature_is_never_pinged() {
     let mut session = Session::new(SessionConfig::default());
-    session.receive(Time::ZERO, &hostname());
+    session.receive(MonotonicTime::ZERO, &hostname());
     request(&mut session);
     assert_eq!(session.next_deadline(), None);
     session.on_deadline(at(1_000_000));
@@ -119,7 +119,7 @@ fn silent_client_expires_after_interval_times_count_plus_one() {
 #[test]
 fn late_loop_still_pings() {
     let mut session = watched();
-    session.on_deadline(at(1).after(SECOND / 2));
+    session.on_deadline(at(1).saturating_add(SECOND / 2));
     assert_eq!(sent(&mut session), [Header::PING]);
 }
 
@@ -139,11 +139,17 @@ fn linger_begins_at_the_latest_time_passed_in() {
     let linger = ClientLimits::default().max_linger;
     let mut session = Session::new(config.clone());
     session.end_of_input();
-    assert_eq!(session.next_deadline(), Some(at(100).after(linger)));
+    assert_eq!(
+        session.next_deadline(),
+        Some(at(100).saturating_add(linger))
+    );
     let mut session = Session::new(config);
     session.set_time(at(107));
     session.end_of_input();
-    assert_eq!(session.next_deadline(), Some(at(107).after(linger)));
+    assert_eq!(
+        session.next_deadline(),
+        Some(at(107).saturating_add(linger))
+    );
 }
 
 #[test]
@@ -173,7 +179,7 @@ fn second_request_for_keepalive_does_not_postpone_the_ping() {
 #[test]
 fn throttled_client_that_answers_pings_survives() {
     let mut session = watched();
-    session.receive(Time::ZERO, &[hostname(), hostname()].concat());
+    session.receive(MonotonicTime::ZERO, &[hostname(), hostname()].concat());
     let blocked = request(&mut session);
     assert!(matches!(session.poll(), Some(Event::Throttled { .. })));
     for second in 1..100 {
@@ -189,7 +195,7 @@ fn throttled_client_that_answers_pings_survives() {
 #[test]
 fn client_that_is_not_read_because_of_its_calls_survives() {
     let mut session = watched();
-    session.receive(Time::ZERO, &hostname().repeat(3));
+    session.receive(MonotonicTime::ZERO, &hostname().repeat(3));
     let blocked = request(&mut session);
     assert!(matches!(session.poll(), Some(Event::Throttled { .. })));
     assert_eq!(session.poll(), None);
@@ -234,7 +240,7 @@ fn client_whose_messages_wait_for_another_turn_survives() {
 #[test]
 fn client_survives_while_it_reads_a_long_answer() {
     let mut session = watched();
-    session.receive(Time::ZERO, &hostname());
+    session.receive(MonotonicTime::ZERO, &hostname());
     let call = request(&mut session);
     answer(&mut session, &call);
     for second in 1..20 {
@@ -322,7 +328,7 @@ fn end_of_a_session_takes_5_seconds_at_most() {
             assert_eq!(session.state(), SessionState::Closing);
         }
         assert_eq!(session.next_deadline(), Some(at(6)));
-        session.on_deadline(Time::from_nanos(at(6).as_nanos() - 1));
+        session.on_deadline(MonotonicTime::from_nanos(at(6).as_nanos() - 1));
         assert_eq!(session.poll(), None);
         assert!(!session.should_close());
         session.on_deadline(at(6));
@@ -381,7 +387,7 @@ fn decision_after_expiry_changes_nothing() {
         auth: Auth::Polkit,
         ..SessionConfig::default()
     });
-    session.receive(Time::ZERO, &frame(&Call::AuthPolkit(())));
+    session.receive(MonotonicTime::ZERO, &frame(&Call::AuthPolkit(())));
     let Some(Event::Authenticate(asked)) = session.poll() else {
         panic!("no polkit request");
     };

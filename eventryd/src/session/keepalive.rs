@@ -1,6 +1,6 @@
 //! Keepalive: pings to a silent client, and the decision that it is dead. The time is an argument.
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use std::time::Duration;
 
 /// Pings to a silent client (DM-903).
@@ -40,7 +40,7 @@ pub(super) struct Pinger {
     /// The number of pings left before the client is dead.
     pings_left: u32,
     /// The begin of the current interval: the time of the last byte, or of the last ping.
-    since: Time,
+    since: MonotonicTime,
 }
 
 /// The reaction to an interval without a sign of life.
@@ -54,7 +54,7 @@ pub(super) enum Silence {
 
 impl Pinger {
     /// Begins at `now`; `None` if the server sends no pings.
-    pub(super) fn begin(keepalive: Keepalive, now: Time) -> Option<Pinger> {
+    pub(super) fn begin(keepalive: Keepalive, now: MonotonicTime) -> Option<Pinger> {
         let interval = keepalive.interval.filter(|interval| !interval.is_zero())?;
         Some(Pinger {
             interval,
@@ -65,21 +65,21 @@ impl Pinger {
     }
 
     /// Records a sign of life.
-    pub(super) fn heard(&mut self, now: Time) {
+    pub(super) fn heard(&mut self, now: MonotonicTime) {
         self.pings_left = self.count;
         self.since = now;
     }
 
     /// Returns the end of the current interval.
-    pub(super) const fn deadline(&self) -> Time {
-        self.since.after(self.interval)
+    pub(super) const fn deadline(&self) -> MonotonicTime {
+        self.since.saturating_add(self.interval)
     }
 
     /// Returns the reaction at `now`, if the interval is over.
     ///
     /// The next interval begins at `now`, not at the deadline: however late the ping goes out, the client
     /// has a whole interval to answer it (DM-908).
-    pub(super) fn on_deadline(&mut self, now: Time) -> Option<Silence> {
+    pub(super) fn on_deadline(&mut self, now: MonotonicTime) -> Option<Silence> {
         if now < self.deadline() {
             return None;
         }
@@ -100,13 +100,13 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn at(seconds: u64) -> Time {
-        Time::ZERO.after(SECOND * u32::try_from(seconds).unwrap())
+    fn at(seconds: u64) -> MonotonicTime {
+        MonotonicTime::ZERO.saturating_add(SECOND * u32::try_from(seconds).unwrap())
     }
 
     fn watch(count: u32) -> Pinger {
         let interval = Some(SECOND);
-        Pinger::begin(Keepalive { interval, count }, Time::ZERO).unwrap()
+        Pinger::begin(Keepalive { interval, count }, MonotonicTime::ZERO).unwrap()
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
     /// DM-904
     #[test]
     fn silent_peer_is_dead_after_30_seconds_by_default() {
-        let mut watch = Pinger::begin(Keepalive::default(), Time::ZERO).unwrap();
+        let mut watch = Pinger::begin(Keepalive::default(), MonotonicTime::ZERO).unwrap();
         for second in [5, 10, 15, 20, 25] {
             assert_eq!(watch.on_deadline(at(second)), Some(Silence::Ping));
         }
@@ -136,7 +136,10 @@ mod tests {
     #[test]
     fn nothing_happens_before_the_interval_is_over() {
         let mut watch = watch(0);
-        assert_eq!(watch.on_deadline(Time::from_nanos(999_999_999)), None);
+        assert_eq!(
+            watch.on_deadline(MonotonicTime::from_nanos(999_999_999)),
+            None
+        );
         assert_eq!(watch.deadline(), at(1));
     }
 
@@ -145,8 +148,8 @@ mod tests {
         let mut watch = watch(2);
         watch.on_deadline(at(1));
         watch.on_deadline(at(2));
-        watch.heard(Time::from_nanos(2_500_000_000));
-        assert_eq!(watch.deadline(), Time::from_nanos(3_500_000_000));
+        watch.heard(MonotonicTime::from_nanos(2_500_000_000));
+        assert_eq!(watch.deadline(), MonotonicTime::from_nanos(3_500_000_000));
         assert_eq!(watch.on_deadline(at(4)), Some(Silence::Ping));
         assert_eq!(watch.on_deadline(at(5)), Some(Silence::Ping));
         assert_eq!(watch.on_deadline(at(6)), Some(Silence::Dead));
@@ -156,7 +159,10 @@ mod tests {
     fn late_ping_leaves_a_whole_interval_to_answer_it() {
         let mut watch = watch(1);
         assert_eq!(watch.on_deadline(at(60)), Some(Silence::Ping));
-        assert_eq!(watch.on_deadline(Time::from_nanos(60_999_999_999)), None);
+        assert_eq!(
+            watch.on_deadline(MonotonicTime::from_nanos(60_999_999_999)),
+            None
+        );
         assert_eq!(watch.on_deadline(at(61)), Some(Silence::Dead));
     }
 
@@ -164,7 +170,7 @@ mod tests {
     fn without_an_interval_no_client_is_watched() {
         for interval in [None, Some(Duration::ZERO)] {
             let keepalive = Keepalive { interval, count: 5 };
-            assert!(Pinger::begin(keepalive, Time::ZERO).is_none());
+            assert!(Pinger::begin(keepalive, MonotonicTime::ZERO).is_none());
         }
     }
 
@@ -172,7 +178,7 @@ mod tests {
     fn interval_beyond_the_end_of_time_never_ends() {
         let interval = Some(Duration::MAX);
         let mut watch = Pinger::begin(Keepalive { interval, count: 0 }, at(5)).unwrap();
-        assert_eq!(watch.deadline(), Time::FAR_FUTURE);
+        assert_eq!(watch.deadline(), MonotonicTime::FAR_FUTURE);
         assert_eq!(watch.on_deadline(at(1 << 30)), None);
     }
 }

@@ -39,7 +39,7 @@ pub use event::{
 pub use keepalive::Keepalive;
 
 use crate::wire::{Buffer, Frame, FrameSplitter, Header, RemoteError, Reply};
-use eventry::Time;
+use eventry::MonotonicTime;
 
 /// State of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub enum SessionState {
 /// [`should_close`](Self::should_close) is.
 ///
 /// ```
-/// use eventry::Time;
+/// use eventry::MonotonicTime;
 /// use eventryd::session::{Event, Session, SessionConfig};
 /// use eventryd::wire::{Call, Header, Reply, TypeRet, write_message};
 ///
@@ -72,7 +72,7 @@ pub enum SessionState {
 /// let mut bytes = Vec::new();
 /// write_message(&mut bytes, Header::call(call.procedure(), 1), |to| call.encode(to))?;
 ///
-/// session.receive(Time::ZERO, &bytes);
+/// session.receive(MonotonicTime::ZERO, &bytes);
 /// while let Some(event) = session.poll() {
 ///     if let Event::Request(request) = event {
 ///         let reply = Reply::ConnectGetType(TypeRet { name: "TEST".into() });
@@ -187,7 +187,7 @@ impl Session {
     /// Takes bytes that arrived at `now`. Any bytes are a sign of life (DM-905).
     ///
     /// A session that does not serve drops them.
-    pub fn receive(&mut self, now: Time, bytes: &[u8]) {
+    pub fn receive(&mut self, now: MonotonicTime, bytes: &[u8]) {
         self.clock.heard(now);
         if self.state == SessionState::Serving && !bytes.is_empty() {
             self.splitter.push(bytes);
@@ -439,9 +439,9 @@ impl Session {
         self.in_progress.len()
     }
 
-    /// Returns the time of the last byte; [`Time::ZERO`] if no byte has arrived.
+    /// Returns the time of the last byte; [`MonotonicTime::ZERO`] if no byte has arrived.
     #[must_use]
-    pub const fn last_heard(&self) -> Time {
+    pub const fn last_heard(&self) -> MonotonicTime {
         self.clock.last_heard()
     }
 

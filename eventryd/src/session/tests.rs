@@ -80,7 +80,7 @@ fn sent(session: &mut Session) -> Vec<(i32, u32)> {
 fn call_above_the_limit_waits_for_one_to_end() {
     let mut session = session(1 << 20);
     session.receive(
-        Time::ZERO,
+        MonotonicTime::ZERO,
         &[hostname(1), hostname(2), hostname(3), hostname(4)].concat(),
     );
     let first = request(&mut session).unwrap();
@@ -119,7 +119,7 @@ fn call_above_the_limit_waits_for_one_to_end() {
 fn ping_overtakes_calls_and_the_skipped_message() {
     let mut session = session(1 << 20);
     session.receive(
-        Time::ZERO,
+        MonotonicTime::ZERO,
         &[hostname(1), hostname(2), ping(), hostname(3)].concat(),
     );
     let calls = [
@@ -136,14 +136,14 @@ fn ping_overtakes_calls_and_the_skipped_message() {
 
     let twice = [ping(), ping()].concat();
     let (head, rest) = twice.split_at(40);
-    session.receive(Time::ZERO, head);
+    session.receive(MonotonicTime::ZERO, head);
     assert_eq!(request(&mut session), None);
     assert!(session.wants_read(), "half a message may be a ping");
-    session.receive(Time::ZERO, rest);
+    session.receive(MonotonicTime::ZERO, rest);
     assert_eq!(request(&mut session), None);
     assert_eq!(sent(&mut session), [(Header::PONG, 0); 2]);
 
-    session.receive(Time::ZERO, &hostname(4));
+    session.receive(MonotonicTime::ZERO, &hostname(4));
     assert_eq!(request(&mut session), None);
     assert!(!session.wants_read(), "one call is parked at most");
     calls.iter().for_each(|call| answer(&mut session, call));
@@ -155,7 +155,7 @@ fn ping_overtakes_calls_and_the_skipped_message() {
 fn call_that_the_session_answers_waits_for_its_turn() {
     let mut session = session(1 << 20);
     session.receive(
-        Time::ZERO,
+        MonotonicTime::ZERO,
         &[hostname(1), hostname(2), frame(&Call::AuthList(()), 3)].concat(),
     );
     let first = request(&mut session).unwrap();
@@ -173,7 +173,7 @@ fn call_that_the_session_answers_waits_for_its_turn() {
 #[test]
 fn no_call_overtakes_an_open() {
     let mut session = session(1 << 20);
-    session.receive(Time::ZERO, &[open(1), hostname(1)].concat());
+    session.receive(MonotonicTime::ZERO, &[open(1), hostname(1)].concat());
     let opening = request(&mut session).unwrap();
     assert_eq!(request(&mut session), None);
     assert_eq!(session.access(), Access::ReadWrite);
@@ -193,7 +193,7 @@ fn open_is_handed_out_with_the_flags_that_apply() {
             access,
             ..SessionConfig::default()
         });
-        session.receive(Time::ZERO, &open(flags));
+        session.receive(MonotonicTime::ZERO, &open(flags));
         match request(&mut session).unwrap().call {
             Call::ConnectOpen(args) => assert_eq!(args.flags, expected, "{access:?} {flags:#x}"),
             other => panic!("{other:?}"),
@@ -204,7 +204,7 @@ fn open_is_handed_out_with_the_flags_that_apply() {
 #[test]
 fn failed_open_leaves_the_access_unchanged() {
     let mut session = session(1 << 20);
-    session.receive(Time::ZERO, &open(1));
+    session.receive(MonotonicTime::ZERO, &open(1));
     let opening = request(&mut session).unwrap();
     session.reply(opening.ticket, Err(RemoteError::rpc("no")));
     assert_eq!(session.access(), Access::ReadWrite);
@@ -214,7 +214,7 @@ fn failed_open_leaves_the_access_unchanged() {
 fn client_that_does_not_read_is_not_read() {
     let mut session = session(100);
     let flood = ping().repeat(1_000);
-    session.receive(Time::ZERO, &flood);
+    session.receive(MonotonicTime::ZERO, &flood);
     assert_eq!(request(&mut session), None);
     assert!(!session.wants_read());
     assert_eq!(
@@ -240,7 +240,7 @@ fn client_that_does_not_read_is_not_read() {
 #[test]
 fn backlog_stops_reading_even_if_answers_come_late() {
     let mut session = session(50);
-    session.receive(Time::ZERO, &[hostname(1), hostname(2)].concat());
+    session.receive(MonotonicTime::ZERO, &[hostname(1), hostname(2)].concat());
     let calls = [
         request(&mut session).unwrap(),
         request(&mut session).unwrap(),
@@ -258,7 +258,7 @@ fn input_before_a_half_close_is_answered() {
     let mut session = session(1 << 20);
     let half = &hostname(9)[..20];
     session.receive(
-        Time::ZERO,
+        MonotonicTime::ZERO,
         &[&hostname(1)[..], &hostname(2), &hostname(3), half].concat(),
     );
     session.end_of_input();
@@ -285,7 +285,7 @@ fn input_before_a_half_close_is_answered() {
 fn close_waits_for_calls_in_progress_and_their_answers() {
     let mut session = session(1 << 20);
     session.receive(
-        Time::ZERO,
+        MonotonicTime::ZERO,
         &[hostname(1), frame(&Call::ConnectClose(()), 2)].concat(),
     );
     let first = request(&mut session).unwrap();
@@ -301,7 +301,7 @@ fn close_waits_for_calls_in_progress_and_their_answers() {
 #[test]
 fn answer_for_a_broken_session_is_dropped() {
     let mut session = session(1 << 20);
-    session.receive(Time::ZERO, &[&hostname(1)[..], &[0; 4]].concat());
+    session.receive(MonotonicTime::ZERO, &[&hostname(1)[..], &[0; 4]].concat());
     let first = request(&mut session).unwrap();
     assert!(matches!(session.poll(), Some(Event::Violation(_))));
     answer(&mut session, &first);
@@ -312,7 +312,7 @@ fn answer_for_a_broken_session_is_dropped() {
 #[test]
 fn calls_with_the_same_serial_are_kept_apart() {
     let mut session = session(1 << 20);
-    session.receive(Time::ZERO, &[hostname(7), hostname(7)].concat());
+    session.receive(MonotonicTime::ZERO, &[hostname(7), hostname(7)].concat());
     let calls = [
         request(&mut session).unwrap(),
         request(&mut session).unwrap(),
@@ -330,7 +330,7 @@ fn calls_with_the_same_serial_are_kept_apart() {
 #[test]
 fn reply_too_long_for_the_protocol_becomes_an_error() {
     let mut session = session(1 << 20);
-    session.receive(Time::ZERO, &hostname(1));
+    session.receive(MonotonicTime::ZERO, &hostname(1));
     let call = request(&mut session).unwrap();
     let hostname = "x".repeat(crate::wire::STRING_MAX + 1).into();
     session.reply(
@@ -346,7 +346,7 @@ fn reply_too_long_for_the_protocol_becomes_an_error() {
 #[should_panic(expected = "reply of AUTH_LIST")]
 fn a_reply_of_another_procedure_is_a_bug() {
     let mut session = session(1 << 20);
-    session.receive(Time::ZERO, &hostname(1));
+    session.receive(MonotonicTime::ZERO, &hostname(1));
     let call = request(&mut session).unwrap();
     let types = vec![0].into();
     session.reply(call.ticket, Ok(Reply::AuthList(AuthListRet { types })));
@@ -355,16 +355,16 @@ fn a_reply_of_another_procedure_is_a_bug() {
 #[test]
 fn any_byte_is_a_sign_of_life() {
     let mut session = session(1 << 20);
-    assert_eq!(session.last_heard(), Time::ZERO);
-    session.receive(Time::from_nanos(5), &[0]);
-    assert_eq!(session.last_heard(), Time::from_nanos(5));
+    assert_eq!(session.last_heard(), MonotonicTime::ZERO);
+    session.receive(MonotonicTime::from_nanos(5), &[0]);
+    assert_eq!(session.last_heard(), MonotonicTime::from_nanos(5));
 }
 
 #[test]
 fn the_keepalive_feature_is_there_before_an_open() {
     let mut session = session(1 << 20);
     session.receive(
-        Time::ZERO,
+        MonotonicTime::ZERO,
         &frame(
             &Call::ConnectSupportsFeature(FeatureArgs {
                 feature: FEATURE_KEEPALIVE,

@@ -4,7 +4,7 @@
 
 mod oracle;
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::admission::{
     AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, ClientAdmission,
     EVICTION_GRACE, Peer, PendingClient,
@@ -28,7 +28,7 @@ fn address(last: u8) -> Peer {
     Peer::V4(Ipv4Addr::new(192, 0, 2, last))
 }
 
-/// A step of a generated sequence. Numbers choose among the clients or the waiting clients.
+/// A step of a generated sequence. IntIds choose among the clients or the waiting clients.
 #[derive(Clone, Debug)]
 enum Step {
     Arrive(PendingClient),
@@ -80,7 +80,7 @@ proptest! {
     ) {
         let mut clients = ClientAdmission::new(limits);
         let mut oracle = Oracle { limits, clients: Vec::new(), waiting: Vec::new() };
-        let mut now = Time::ZERO;
+        let mut now = MonotonicTime::ZERO;
         for (id, step) in (1..).zip(steps) {
             let chosen_of = |count: usize, index: usize| (count > 0).then(|| index % count.max(1));
             let chosen = |index: usize| chosen_of(oracle.clients.len(), index);
@@ -130,7 +130,7 @@ proptest! {
                     let client = oracle.clients.remove(at);
                     clients.gone(client.id, client.pending.peer);
                 },
-                Step::Advance(time) => now = now.after(time),
+                Step::Advance(time) => now = now.saturating_add(time),
                 Step::SetLimits(limits) => {
                     oracle.limits = limits;
                     clients.set_limits(limits);
@@ -150,10 +150,10 @@ proptest! {
             // Nothing changes before the time of `retry_at`.
             if let Some(at) = clients.retry_at(now) {
                 prop_assert!(at > now);
-                let before = Time::from_nanos(at.as_nanos() - 1);
+                let before = MonotonicTime::from_nanos(at.as_nanos() - 1);
                 prop_assert_eq!(clients.next(before), None);
             } else {
-                let never = Time::from_nanos(u64::MAX - 1);
+                let never = MonotonicTime::from_nanos(u64::MAX - 1);
                 prop_assert_eq!(clients.next(never), None);
             }
         }
@@ -163,7 +163,7 @@ proptest! {
 /// An admission control with a clock.
 struct Fixture {
     clients: ClientAdmission,
-    now: Time,
+    now: MonotonicTime,
     last: u64,
 }
 
@@ -177,7 +177,7 @@ impl Fixture {
         };
         Fixture {
             clients: ClientAdmission::new(limits),
-            now: Time::ZERO,
+            now: MonotonicTime::ZERO,
             last: 0,
         }
     }
@@ -201,7 +201,7 @@ impl Fixture {
     }
 
     fn advance(&mut self, millis: u64) {
-        self.now = self.now.after(Duration::from_millis(millis));
+        self.now = self.now.saturating_add(Duration::from_millis(millis));
     }
 
     fn steps(&mut self) -> Vec<AdmissionStep> {
@@ -215,7 +215,12 @@ impl Fixture {
                 return true;
             }
             match self.clients.retry_at(self.now) {
-                Some(at) if at.since(Time::ZERO) < Duration::from_secs(5) => self.now = at,
+                Some(at)
+                    if at.saturating_duration_since(MonotonicTime::ZERO)
+                        < Duration::from_secs(5) =>
+                {
+                    self.now = at
+                }
                 _ => return false,
             }
         }
@@ -232,7 +237,7 @@ fn forty_silent_clients_of_one_user_block_no_other_client() {
     // A client that connects at the same time waits for half the grace at most.
     let (id, is_admitted) = fixture.arrive_speaking(user(0), true);
     assert!(is_admitted || fixture.is_admitted_soon(id));
-    assert!(fixture.now.since(Time::ZERO) <= EVICTION_GRACE / 2);
+    assert!(fixture.now.saturating_duration_since(MonotonicTime::ZERO) <= EVICTION_GRACE / 2);
     // Later clients are admitted at once, one after the other.
     fixture.advance(EVICTION_GRACE.as_millis() as u64);
     for _ in 0..500 {
@@ -271,7 +276,7 @@ fn flooding_peer_is_evicted_for_another_peer() {
         );
         let begun = fixture.now;
         assert!(fixture.is_admitted_soon(id));
-        assert!(fixture.now.since(begun) <= EVICTION_GRACE);
+        assert!(fixture.now.saturating_duration_since(begun) <= EVICTION_GRACE);
     }
 }
 
@@ -397,13 +402,13 @@ fn full_queue_refuses_the_longest_silent_client() {
     let arrive = |clients: &mut ClientAdmission, id, uid| {
         let peer = user(uid);
         let anonymous = true;
-        clients.arrive(Time::ZERO, id, PendingClient { peer, anonymous })
+        clients.arrive(MonotonicTime::ZERO, id, PendingClient { peer, anonymous })
     };
     assert_eq!(arrive(&mut clients, 1, 0), AdmissionDecision::Admit);
     for id in [2, 3, 4] {
         assert_eq!(arrive(&mut clients, id, 0), AdmissionDecision::Wait);
     }
-    clients.spoke(Time::ZERO, 2);
+    clients.spoke(MonotonicTime::ZERO, 2);
     assert_eq!(arrive(&mut clients, 5, 0), AdmissionDecision::Reject(3));
     clients.gone(3, user(0));
     assert_eq!(
@@ -413,7 +418,7 @@ fn full_queue_refuses_the_longest_silent_client() {
     );
     clients.gone(4, user(0));
     for id in [5, 6] {
-        clients.spoke(Time::ZERO, id);
+        clients.spoke(MonotonicTime::ZERO, id);
     }
     assert_eq!(
         arrive(&mut clients, 7, 0),

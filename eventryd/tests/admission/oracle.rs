@@ -1,6 +1,6 @@
 //! A naive model of the admission of clients.
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::admission::{
     AdmissionLimit, AdmissionLimits, AdmissionStep, Peer, PendingClient, Scope,
 };
@@ -19,7 +19,7 @@ pub(crate) struct Client {
     pub(crate) is_unidentified: bool,
     pub(crate) has_spoken: bool,
     /// The time of the last progress; `None` while the client waits for the daemon.
-    pub(crate) since: Option<Time>,
+    pub(crate) since: Option<MonotonicTime>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Waiting {
     pub(crate) id: u64,
     pub(crate) pending: PendingClient,
     /// The time of the arrival, or of the first bytes.
-    pub(crate) since: Time,
+    pub(crate) since: MonotonicTime,
     pub(crate) speaks: bool,
 }
 
@@ -58,11 +58,13 @@ impl Oracle {
             .count()
     }
 
-    fn evicted(&self, kind: Kind, now: Time, peer: Peer, has_waited: bool) -> Option<u64> {
+    fn evicted(&self, kind: Kind, now: MonotonicTime, peer: Peer, has_waited: bool) -> Option<u64> {
         let own = self.count(kind, peer);
         let is_quiet = |client: &Client| {
             let grace = self.limits.eviction_grace / if client.has_spoken { 1 } else { 2 };
-            client.since.is_some_and(|since| since.after(grace) <= now)
+            client
+                .since
+                .is_some_and(|since| since.saturating_add(grace) <= now)
         };
         let is_evictable = |client: &Client| {
             let held = self.count(kind, client.pending.peer);
@@ -76,17 +78,17 @@ impl Oracle {
         let order = |client: &Client| {
             let held = self.count(kind, client.pending.peer);
             let heaviest = std::cmp::Reverse((held, client.pending.peer));
-            let since = client.since.unwrap_or(Time::FAR_FUTURE);
+            let since = client.since.unwrap_or(MonotonicTime::FAR_FUTURE);
             (heaviest, client.has_spoken, since, client.id)
         };
         candidates.min_by_key(order).map(|client| client.id)
     }
 
     /// Returns `None` for no admission, `Some(None)` for an admission at once, otherwise the eviction that must precede it.
-    fn grant(&self, now: Time, waiting: Waiting) -> Option<Option<AdmissionStep>> {
+    fn grant(&self, now: MonotonicTime, waiting: Waiting) -> Option<Option<AdmissionStep>> {
         let PendingClient { peer, anonymous } = waiting.pending;
         let speaks = waiting.speaks;
-        let has_waited = waiting.since.after(self.limits.eviction_grace) <= now;
+        let has_waited = waiting.since.saturating_add(self.limits.eviction_grace) <= now;
         let evicted = |kind| {
             let evicted = self.evicted(kind, now, peer, has_waited);
             let limit = match kind {
@@ -125,7 +127,7 @@ impl Oracle {
     }
 
     /// Adds a client; returns `true` if it is admitted.
-    pub(crate) fn arrive(&mut self, now: Time, id: u64, pending: PendingClient) -> bool {
+    pub(crate) fn arrive(&mut self, now: MonotonicTime, id: u64, pending: PendingClient) -> bool {
         let is_like = |waiting: &Waiting| {
             waiting.pending.anonymous == pending.anonymous
                 && waiting.pending.peer.scope() == pending.peer.scope()
@@ -156,7 +158,7 @@ impl Oracle {
         });
     }
 
-    pub(crate) fn next(&mut self, now: Time) -> Option<AdmissionStep> {
+    pub(crate) fn next(&mut self, now: MonotonicTime) -> Option<AdmissionStep> {
         let queues = [true, false].into_iter().flat_map(|speaks| {
             [Scope::Local, Scope::Network]
                 .into_iter()

@@ -1,6 +1,6 @@
 //! A driver whose calls block until the test lets them return.
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use test_support::{delegate, delegate_rest};
@@ -71,7 +71,7 @@ impl HypervisorSession for Blocking {
 
     delegate! {
         domain_by_name(name: &[u8]) -> Result<Domain, DriverError>;
-        info(domain: &Domain, now: Time) -> Result<DomainInfo, DriverError>;
+        info(domain: &Domain, now: MonotonicTime) -> Result<DomainInfo, DriverError>;
         suspend(domain: &Domain) -> Result<(), DriverError>;
         destroy(domain: &Domain) -> Result<(), DriverError>;
     }

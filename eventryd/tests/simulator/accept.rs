@@ -33,7 +33,7 @@ impl World {
                 self,
                 "service {service_index} is out of descriptors and pauses for {pause:?}"
             );
-            self.suspended_until[service_index] = Some(self.now.after(pause));
+            self.suspended_until[service_index] = Some(self.now.saturating_add(pause));
             self.shared.borrow_mut().counts.out_of_descriptors += 1;
             return false;
         }

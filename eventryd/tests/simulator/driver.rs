@@ -1,6 +1,6 @@
 //! The in-memory hypervisor with a record of the executed calls.
 
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use std::sync::{Arc, Mutex};
 use test_support::{delegate, delegate_rest};
@@ -65,7 +65,7 @@ impl HypervisorSession for Recorder {
         self.inner.domain_by_name(b"test")
     }
 
-    fn info(&self, domain: &Domain, now: Time) -> Result<DomainInfo, DriverError> {
+    fn info(&self, domain: &Domain, now: MonotonicTime) -> Result<DomainInfo, DriverError> {
         self.record(&domain.name);
         self.inner.info(domain, now)
     }

@@ -3,7 +3,7 @@
 use crate::claims::claim;
 use crate::workers::ThreadSupply;
 use crate::world::{World, trace};
-use eventry::{Events, Time};
+use eventry::{Events, MonotonicTime};
 
 /// An upper bound of the rounds until a world is idle.
 const ROUNDS: usize = 20_000;
@@ -35,7 +35,7 @@ impl World {
                 served.connection.drain(now);
             });
         }
-        self.grace_until = Some(self.now.after(self.grace));
+        self.grace_until = Some(self.now.saturating_add(self.grace));
         self.stop_if_over();
     }
 
@@ -194,7 +194,7 @@ impl World {
                 "service {service_index} does not accept although no client is served"
             );
         }
-        let rest: Option<Time> = self.timer;
+        let rest: Option<MonotonicTime> = self.timer;
         claim!(
             rest.is_none(),
             "DM-810",

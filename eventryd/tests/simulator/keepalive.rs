@@ -2,36 +2,36 @@
 
 use crate::claims::claim;
 use crate::ledger::Observation;
-use eventry::Time;
+use eventry::MonotonicTime;
 use std::time::Duration;
 
 #[derive(Debug, Default)]
 pub(crate) struct KeepaliveOracle {
-    pub(crate) now: Time,
+    pub(crate) now: MonotonicTime,
     interval: Duration,
     count: u32,
     linger: Duration,
     /// The deadline of the authentication, if there is one.
-    pub(crate) auth_deadline: Option<Time>,
+    pub(crate) auth_deadline: Option<MonotonicTime>,
     /// The time of the last byte from the client.
-    last_received: Time,
+    last_received: MonotonicTime,
     /// The time from which the server may send pings.
-    enabled_at: Option<Time>,
+    enabled_at: Option<MonotonicTime>,
     pings: u32,
-    last_ping: Time,
+    last_ping: MonotonicTime,
     /// Since the last byte, calls were in progress or bytes unsent, so the pings may have started again.
     was_busy: bool,
     /// Since the last byte, the loop was late.
     pub(crate) was_late: bool,
     /// The time at which the session began to close.
-    closing_since: Option<Time>,
+    closing_since: Option<MonotonicTime>,
     /// The daemon drains, and limits the time of the close itself.
     pub(crate) is_draining: bool,
 }
 
 impl KeepaliveOracle {
     pub(crate) fn new(
-        accepted: Time,
+        accepted: MonotonicTime,
         auth_timeout: Duration,
         (interval, count): (Duration, u32),
         linger: Duration,
@@ -41,7 +41,7 @@ impl KeepaliveOracle {
             interval,
             count,
             linger,
-            auth_deadline: (!auth_timeout.is_zero()).then(|| accepted.after(auth_timeout)),
+            auth_deadline: (!auth_timeout.is_zero()).then(|| accepted.saturating_add(auth_timeout)),
             last_received: accepted,
             enabled_at: None,
             pings: 0,
@@ -60,13 +60,13 @@ impl KeepaliveOracle {
     }
 
     /// Records that the client has requested keepalive.
-    pub(crate) fn enable(&mut self, now: Time) {
+    pub(crate) fn enable(&mut self, now: MonotonicTime) {
         if !self.interval.is_zero() && self.closing_since.is_none() && !self.is_draining {
             self.enabled_at.get_or_insert(now);
         }
     }
 
-    pub(crate) fn begin_close(&mut self, now: Time) {
+    pub(crate) fn begin_close(&mut self, now: MonotonicTime) {
         self.closing_since.get_or_insert(now);
     }
 
@@ -80,7 +80,7 @@ impl KeepaliveOracle {
     }
 
     /// Returns the time from which the keepalive interval counts.
-    fn idle_since(&self) -> Time {
+    fn idle_since(&self) -> MonotonicTime {
         self.enabled_at.map_or(self.last_received, |enabled_at| {
             enabled_at.max(self.last_received)
         })
@@ -94,7 +94,7 @@ impl KeepaliveOracle {
             "client {id} gets a ping without a request for keepalive"
         );
         self.pings += 1;
-        let idle = self.now.since(self.idle_since());
+        let idle = self.now.saturating_duration_since(self.idle_since());
         // The pings of a busy client may have started again.
         let least = if self.was_busy { 1 } else { self.pings };
         claim!(
@@ -112,7 +112,7 @@ impl KeepaliveOracle {
 
     /// Checks that the keepalive was right to close the client.
     pub(crate) fn check_dead(&self, id: u64, arrived_unread: usize, is_full: bool) {
-        let idle = self.now.since(self.idle_since());
+        let idle = self.now.saturating_duration_since(self.idle_since());
         let needed = self.interval * (self.count + 1);
         claim!(
             self.is_enabled() && idle >= needed,
@@ -132,14 +132,16 @@ impl KeepaliveOracle {
             self.count
         );
         claim!(
-            self.pings == 0 || self.now.since(self.last_ping) >= self.interval,
+            self.pings == 0 || self.now.saturating_duration_since(self.last_ping) >= self.interval,
             "DM-908",
             "client {id} is closed before the interval after the last ping is over"
         );
     }
 
     pub(crate) fn check_unfinished(&self, id: u64) {
-        let took = self.closing_since.map(|began| self.now.since(began));
+        let took = self
+            .closing_since
+            .map(|began| self.now.saturating_duration_since(began));
         claim!(
             took.is_some_and(|took| took >= self.linger),
             "DM-809",
@@ -157,13 +159,18 @@ impl KeepaliveOracle {
     }
 
     /// Returns the latest time at which the client is closed if nothing more happens, with the rule.
-    fn latest_close(&self, is_anonymous: bool) -> Option<(&'static str, Time)> {
+    fn latest_close(&self, is_anonymous: bool) -> Option<(&'static str, MonotonicTime)> {
         let auth_deadline = self.auth_deadline.filter(|_| is_anonymous);
-        let ended_by = self.closing_since.map(|began| began.after(self.linger));
+        let ended_by = self
+            .closing_since
+            .map(|began| began.saturating_add(self.linger));
         let may_be_dead = self.closing_since.is_none() && !self.is_draining;
         let is_idle = may_be_dead && !self.was_busy && !self.was_late;
         let dead_by = self.enabled_at.filter(|_| is_idle);
-        let dead_by = dead_by.map(|_| self.idle_since().after(self.interval * (self.count + 1)));
+        let dead_by = dead_by.map(|_| {
+            self.idle_since()
+                .saturating_add(self.interval * (self.count + 1))
+        });
         let all = [
             ("DM-603", auth_deadline),
             ("DM-809", ended_by),
@@ -174,7 +181,7 @@ impl KeepaliveOracle {
     }
 
     /// Checks that the timer of the server, `timer`, fires no later than the client must be closed.
-    pub(crate) fn check_alive(&self, id: u64, is_anonymous: bool, timer: Option<Time>) {
+    pub(crate) fn check_alive(&self, id: u64, is_anonymous: bool, timer: Option<MonotonicTime>) {
         if let Some((rule, by)) = self.latest_close(is_anonymous) {
             claim!(
                 timer.is_some_and(|timer| timer <= by),

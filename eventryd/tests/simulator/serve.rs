@@ -6,7 +6,7 @@ use crate::ledger::Observation;
 use crate::message::Kind;
 use crate::workers::Job;
 use crate::world::{ServedClient, World, trace};
-use eventry::{Events, Time};
+use eventry::{Events, MonotonicTime};
 use eventryd::auth::Nonce;
 use eventryd::connection::{Action, CloseReason, Notice, ProgressChange};
 use eventryd::server::CallOutcome;
@@ -124,7 +124,7 @@ impl World {
     }
 
     /// Applies an input to a client and carries out the actions that follow, as the server does.
-    pub(crate) fn drive(&mut self, id: u64, input: impl FnOnce(&mut ServedClient, Time)) {
+    pub(crate) fn drive(&mut self, id: u64, input: impl FnOnce(&mut ServedClient, MonotonicTime)) {
         let Some(mut served) = self.served.remove(&id) else {
             return;
         };
@@ -383,7 +383,7 @@ impl ServedClient {
         self.client.borrow_mut().ledger.read_output(output);
     }
 
-    fn complete(&mut self, ticket: Ticket, outcome: CallOutcome, now: Time) {
+    fn complete(&mut self, ticket: Ticket, outcome: CallOutcome, now: MonotonicTime) {
         self.calls.keep(outcome.opened);
         self.connection.complete(ticket, outcome.result, now);
     }

@@ -1,7 +1,7 @@
 //! The virtual clock, and the timeouts of the loop.
 
 use crate::world::{World, trace};
-use eventry::Time;
+use eventry::MonotonicTime;
 use std::time::Duration;
 
 impl World {
@@ -10,7 +10,7 @@ impl World {
         let next = self.next_time();
         let random = self
             .now
-            .after(Duration::from_millis(self.rng.below(9_000) as u64));
+            .saturating_add(Duration::from_millis(self.rng.below(9_000) as u64));
         let to = match (self.rng.below(5), next) {
             (0, _) | (_, None) => random,
             (1, Some(next)) => random.min(next),
@@ -20,7 +20,7 @@ impl World {
     }
 
     /// Returns the time of the next deadline.
-    pub(crate) fn next_time(&self) -> Option<Time> {
+    pub(crate) fn next_time(&self) -> Option<MonotonicTime> {
         let suspended_until = self.suspended_until.into_iter().flatten();
         suspended_until
             .chain(self.timer)
@@ -29,7 +29,7 @@ impl World {
             .min()
     }
 
-    pub(crate) fn advance(&mut self, to: Time) {
+    pub(crate) fn advance(&mut self, to: MonotonicTime) {
         let to = to.max(self.now);
         if self.timer.is_some_and(|timer| timer < to) {
             self.shared.borrow_mut().counts.late += 1;

@@ -1,7 +1,7 @@
 //! A model of the worker pool without threads. The simulator decides when a worker starts, takes a job and ends.
 
 use crate::claims::claim;
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::driver::HypervisorSession;
 use eventryd::server::{CallOutcome, PreparedCall};
 use eventryd::session::Ticket;
@@ -150,7 +150,7 @@ impl PoolModel {
     }
 
     /// Runs the next step of one worker; returns `false` if all of them sleep.
-    pub(crate) fn step(&mut self, rng: &mut Rng, now: Time) -> bool {
+    pub(crate) fn step(&mut self, rng: &mut Rng, now: MonotonicTime) -> bool {
         let mut runnable = (0..self.threads.len()).filter(|at| {
             let thread = &self.threads[*at];
             thread.is_awake || thread.runs.is_some()
@@ -184,7 +184,7 @@ impl PoolModel {
         }
     }
 
-    fn finish(&mut self, job: Job, now: Time) {
+    fn finish(&mut self, job: Job, now: MonotonicTime) {
         match job {
             Job::Call {
                 client,
@@ -288,7 +288,7 @@ impl PoolModel {
     }
 
     /// Stops the pool, as the daemon does at its end; returns the number of dropped jobs.
-    pub(crate) fn stop(&mut self, rng: &mut Rng, now: Time) -> usize {
+    pub(crate) fn stop(&mut self, rng: &mut Rng, now: MonotonicTime) -> usize {
         let dropped = self.scheduler.stop();
         claim!(
             dropped.len() == self.waiting.len(),

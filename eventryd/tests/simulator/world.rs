@@ -8,7 +8,7 @@ use crate::pipe::{ClientCell, Pipe, Shared};
 use crate::plan::{Config, Service};
 use crate::situations::Situations;
 use crate::workers::{PoolModel, ThreadSupply};
-use eventry::{Events, Time};
+use eventry::{Events, MonotonicTime};
 use eventryd::admission::{Admission, Peer};
 use eventryd::auth::{Passwords, Sasl, Verifier};
 use eventryd::connection::Connection;
@@ -24,22 +24,22 @@ use std::time::Duration;
 use test_support::rng::Rng;
 
 pub(crate) struct World {
-    pub(crate) now: Time,
+    pub(crate) now: MonotonicTime,
     pub(crate) rng: Rng,
     pub(crate) config: Config,
     pub(crate) services: [Service; 4],
     /// The clients in the queue of each listening socket.
     pub(crate) backlog: [VecDeque<usize>; 4],
     /// The end of the pause of each service that is out of descriptors.
-    pub(crate) suspended_until: [Option<Time>; 4],
+    pub(crate) suspended_until: [Option<MonotonicTime>; 4],
     pub(crate) admission: Admission,
     /// The accepted clients that wait for a slot, with the indexes of service and client.
     pub(crate) waiting: BTreeMap<u64, (usize, usize)>,
     /// The time at which waiting clients are admitted to free slots.
-    pub(crate) admit_at: Option<Time>,
+    pub(crate) admit_at: Option<MonotonicTime>,
     pub(crate) deadlines: DeadlineQueue,
     /// The time of the loop's timeout for the deadlines of clients.
-    pub(crate) timer: Option<Time>,
+    pub(crate) timer: Option<MonotonicTime>,
     pub(crate) clients: Vec<ClientCell>,
     /// The number of clients that will connect.
     unconnected: usize,
@@ -51,7 +51,7 @@ pub(crate) struct World {
     pub(crate) executed: ExecutedCalls,
     pub(crate) shared: Rc<RefCell<Shared>>,
     pub(crate) grace: Duration,
-    pub(crate) grace_until: Option<Time>,
+    pub(crate) grace_until: Option<MonotonicTime>,
     pub(crate) is_stopped: bool,
     /// One step in this many advances the clock.
     steps_per_advance: usize,
@@ -68,7 +68,7 @@ pub(crate) struct ServedClient {
     pub(crate) connection: Connection<Pipe>,
     pub(crate) calls: CallHandler,
     pub(crate) interest: Events,
-    pub(crate) scheduled: Option<Time>,
+    pub(crate) scheduled: Option<MonotonicTime>,
     /// The limit that the client has exceeded.
     pub(crate) expired: Option<Expiry>,
     pub(crate) is_anonymous: bool,
@@ -106,7 +106,7 @@ impl World {
             _ => {}
         }
         World {
-            now: Time::ZERO.after(Duration::from_secs(1)),
+            now: MonotonicTime::ZERO.saturating_add(Duration::from_secs(1)),
             admission,
             waiting: BTreeMap::new(),
             admit_at: None,

@@ -24,7 +24,7 @@ pub(crate) struct Book {
     found: Option<BTreeMap<RawFd, c_int>>,
     /// What must be called in the turn unless somebody changes it.
     due: Vec<usize>,
-    /// Numbers that were closed while they were watched. What they are ready for is anybody's guess.
+    /// IntIds that were closed while they were watched. What they are ready for is anybody's guess.
     pub(crate) tampered: BTreeSet<RawFd>,
 }
 

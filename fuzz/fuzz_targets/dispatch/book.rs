@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eventry::{Events, Time};
+use eventry::{Events, MonotonicTime};
 
 use crate::entry::{Entry, Kind, Life, Stamp};
 use crate::tape::{FDS, Side};
@@ -53,7 +53,7 @@ pub(crate) struct Run {
 pub(crate) struct Turn {
     pub(crate) number: u64,
     pub(crate) began: Stamp,
-    pub(crate) now: Time,
+    pub(crate) now: MonotonicTime,
     /// What must be called unless somebody changes it.
     pub(crate) due: Vec<usize>,
     pub(crate) frees_began: Option<Stamp>,
@@ -96,7 +96,7 @@ impl Book {
         unions
     }
 
-    pub(crate) fn next_deadline(&self, side: Side) -> Option<Time> {
+    pub(crate) fn next_deadline(&self, side: Side) -> Option<MonotonicTime> {
         self.of(side).filter_map(Entry::deadline).min()
     }
 
@@ -156,7 +156,7 @@ impl Book {
                 let due = deadline.expect("called while disabled");
                 assert!(due <= now, "called too early");
                 assert!(entry.touched < turn_stamp(&self.sides[entry.side]));
-                *deadline = interval.map(|interval| now.after(interval));
+                *deadline = interval.map(|interval| now.saturating_add(interval));
             }
             (kind, events) => panic!("{kind:?} called with {events:?}"),
         }

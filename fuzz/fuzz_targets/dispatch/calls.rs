@@ -4,9 +4,9 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventry::core::{NotRegistered, Removal};
 use eventry::poller::Registrar;
 use eventry::registry::{AddError, Next, RemoveError};
+use eventry::table::{NotRegistered, Removal};
 use eventry::{Events, HandleId, TimeoutId};
 
 use crate::entry::{Kind, Life, Payload};
@@ -51,7 +51,7 @@ impl Scene {
             }
             Op::AddTimeout { interval, meddles } => {
                 let deadline =
-                    interval.map(|interval| self.desks[side].model.now().after(interval));
+                    interval.map(|interval| self.desks[side].model.now().saturating_add(interval));
                 let id = None;
                 let kind = Kind::Timeout {
                     id,
@@ -195,7 +195,7 @@ impl Scene {
                     interval, deadline, ..
                 } => {
                     *interval = wanted;
-                    *deadline = wanted.map(|interval| now.after(interval));
+                    *deadline = wanted.map(|interval| now.saturating_add(interval));
                 }
                 other => unreachable!("{other:?} has the id of a timeout"),
             }

@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventry::{Events, HandleId, Time, TimeoutId};
+use eventry::{Events, HandleId, MonotonicTime, TimeoutId};
 
 use crate::scene::Scene;
 use crate::tape::Side;
@@ -39,7 +39,7 @@ pub(crate) enum Kind {
     Timeout {
         id: Option<TimeoutId>,
         interval: Option<Duration>,
-        deadline: Option<Time>,
+        deadline: Option<MonotonicTime>,
     },
 }
 
@@ -64,7 +64,7 @@ impl Entry {
     }
 
     /// When it is to be called next; of a timeout that is armed.
-    pub(crate) fn deadline(&self) -> Option<Time> {
+    pub(crate) fn deadline(&self) -> Option<MonotonicTime> {
         match self.kind {
             Kind::Timeout { deadline, .. } if self.is_registered() => deadline,
             _ => None,

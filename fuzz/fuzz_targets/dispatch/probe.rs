@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use eventry::poller::model::{FOR_EVER, Model, ModelPoller, ModelSource};
 use eventry::poller::{Poller, Registrar, Source};
-use eventry::{Events, Time, Token};
+use eventry::{Events, MonotonicTime, Token};
 
 use crate::scene::Scene;
 use crate::tape::Side;
@@ -69,8 +69,8 @@ impl Poller for ProbePoller {
         self.inner.ready()
     }
 
-    fn rebuild(&mut self) -> io::Result<bool> {
-        self.inner.rebuild()
+    fn recreate(&mut self) -> io::Result<bool> {
+        self.inner.recreate()
     }
 }
 
@@ -93,7 +93,7 @@ impl Registrar for ProbeRegistrar {
         self.0.wake()
     }
 
-    fn now(&self) -> Time {
+    fn now(&self) -> MonotonicTime {
         self.0.now()
     }
 }

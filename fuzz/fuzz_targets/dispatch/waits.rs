@@ -32,7 +32,7 @@ impl Scene {
         self.check_registered(side);
         let (wakes, until) = (
             desk.model.wakes(),
-            timeout.map(|timeout| now.after(timeout)),
+            timeout.map(|timeout| now.saturating_add(timeout)),
         );
         let is_last = self.book().begin_wait(side);
         if is_last {
@@ -159,7 +159,7 @@ impl Book {
     }
 
     /// A wait is not longer than it may be, and not shorter without a reason.
-    fn check_wait(&self, side: Side, timeout: Option<Duration>, now: eventry::Time) {
+    fn check_wait(&self, side: Side, timeout: Option<Duration>, now: eventry::MonotonicTime) {
         let account = &self.sides[side];
         let run = account.run.expect("only a run waits");
         let deadline = self.next_deadline(side);
@@ -167,10 +167,10 @@ impl Book {
             !run.must_end,
             "a turn after the one that was to be the last"
         );
-        let until = timeout.map(|timeout| now.after(timeout));
+        let until = timeout.map(|timeout| now.saturating_add(timeout));
         if let Some(limit) = run.limit {
             assert!(
-                until.is_some_and(|until| until <= now.after(limit)),
+                until.is_some_and(|until| until <= now.saturating_add(limit)),
                 "longer than asked"
             );
         }
@@ -192,7 +192,7 @@ impl Book {
         );
     }
 
-    fn turn_begins(&mut self, side: Side, now: eventry::Time) {
+    fn turn_begins(&mut self, side: Side, now: eventry::MonotonicTime) {
         let began = self.tick();
         let account = &self.sides[side];
         let is_due = |entry: &crate::entry::Entry| match entry.interest() {

@@ -1,7 +1,7 @@
 //! The client, the daemon's side of its connection, and what must hold between them.
 
 use crate::Step;
-use eventry::Time;
+use eventry::MonotonicTime;
 use eventryd::auth::{Nonce, Passwords, Sasl, SaslExchange, SaslProgress, Verifier};
 use eventryd::session::{Auth, AuthResult, Event, Session, SessionConfig, SessionState};
 use eventryd::wire::{
@@ -168,7 +168,7 @@ impl Client {
 
     /// Sends a message, and takes what comes back: at most one, whole.
     fn send(&mut self, bytes: &[u8]) {
-        self.session.receive(Time::ZERO, bytes);
+        self.session.receive(MonotonicTime::ZERO, bytes);
         let mut failures = 0;
         while let Some(event) = self.session.poll() {
             match event {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use eventry::{Events, Time};
+use eventry::{Events, MonotonicTime};
 use eventryd::connection::{Action, ClientAuth, Connection, ProgressChange};
 use eventryd::driver::MemoryDriver;
 use eventryd::server::CallHandler;
@@ -100,9 +100,13 @@ impl Play {
         // A turn reads at least a byte or takes at least one of the messages that were received.
         let mut turns_left = 2 * self.received + 16;
         while !self.is_closed && self.is_ready() {
-            assert!(turns_left > 0, "the connection asks for turns without an end");
+            assert!(
+                turns_left > 0,
+                "the connection asks for turns without an end"
+            );
             turns_left -= 1;
-            self.connection.on_ready(Events::READABLE, Time::ZERO);
+            self.connection
+                .on_ready(Events::READABLE, MonotonicTime::ZERO);
             self.pull();
         }
     }
@@ -112,12 +116,12 @@ impl Play {
         let pipe = self.pipe.borrow();
         let has_input = pipe.ended || !pipe.unread.is_empty();
         // A deadline at the beginning of time asks for another turn.
-        watch.deadline == Some(Time::ZERO)
+        watch.deadline == Some(MonotonicTime::ZERO)
             || (has_input && watch.interest.intersects(Events::READABLE))
     }
 
     fn pull(&mut self) {
-        while let Some(action) = self.connection.next_action(Time::ZERO) {
+        while let Some(action) = self.connection.next_action(MonotonicTime::ZERO) {
             assert!(!self.is_closed, "nothing follows a close");
             if let Action::Progress(change) = action {
                 // How often progress is reported depends on the turns; identification comes once.
@@ -184,19 +188,22 @@ impl Play {
     }
 
     fn answer(&mut self, request: Request) {
-        let result = self.calls.handle_call(Time::ZERO, request.call);
-        self.connection.complete(request.ticket, result, Time::ZERO);
+        let result = self.calls.handle_call(MonotonicTime::ZERO, request.call);
+        self.connection
+            .complete(request.ticket, result, MonotonicTime::ZERO);
     }
 
     fn decide(&mut self, result: AuthResult) {
         if let Some(ticket) = self.undecided.take() {
-            self.connection.authenticated(ticket, result, Time::ZERO);
+            self.connection
+                .authenticated(ticket, result, MonotonicTime::ZERO);
         }
     }
 
     fn send(&mut self, count: usize) {
         self.pipe.borrow_mut().room = count;
-        self.connection.on_ready(Events::WRITABLE, Time::ZERO);
+        self.connection
+            .on_ready(Events::WRITABLE, MonotonicTime::ZERO);
         self.pull();
         self.pipe.borrow_mut().room = 0;
     }

@@ -47,7 +47,7 @@ impl Drop for Noted {
 }
 
 #[test]
-fn a_wait_that_finds_the_table_unchanged_uses_the_storage_of_the_last() {
+fn wait_with_an_unchanged_table_reuses_its_storage() {
     let (mut poller, registrar, wake) = poller();
     let streams: Vec<_> = (0..50).map(|_| stream()).collect();
     for (source, token, _far) in &streams {
@@ -78,7 +78,7 @@ fn a_deregistration_during_a_wait_is_honoured_by_that_wait() {
         (poller, wake)
     });
     let clock = Clock::new();
-    let patience = clock.now().after(Duration::from_secs(30));
+    let patience = clock.now().saturating_add(Duration::from_secs(30));
     while !registrar.0.lock().is_waiting {
         assert!(clock.now() < patience, "the wait does not begin");
         thread::yield_now();
@@ -93,7 +93,7 @@ fn a_deregistration_during_a_wait_is_honoured_by_that_wait() {
 
 // EV-713: found ready by the kernel, ended before the wait has returned.
 #[test]
-fn a_deregistration_after_the_kernel_has_answered_is_honoured_too() {
+fn deregister_after_the_answer_of_the_kernel_is_honoured() {
     let (mut poller, registrar, wake) = poller();
     let (kept, kept_token, _far) = stream();
     let (ended, ended_token, _far) = stream();
@@ -143,7 +143,7 @@ fn the_last_share_of_a_source_is_dropped_by_the_next_wait() {
 
 // EV-713: the caller's share is the last, and who drops it closes the descriptor, not some later wait.
 #[test]
-fn the_share_of_a_source_that_the_caller_has_too_is_dropped_at_once() {
+fn share_of_a_source_is_dropped_at_once() {
     let (_poller, registrar, _wake) = poller();
     let (tell, told) = channel();
     let (near, _far) = UnixStream::pair().unwrap();

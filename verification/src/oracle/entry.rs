@@ -1,11 +1,11 @@
 //! What the oracle remembers of one add, and what it answers.
 
 use super::Told;
-use eventry::core::{Refused, Removal};
-use eventry::{Events, Time};
+use eventry::table::{Refused, Removal};
+use eventry::{Events, MonotonicTime};
 use std::os::fd::RawFd;
 
-/// Names a registration for ever. It is also the payload that the core is given.
+/// Names a registration for ever. It is also the payload that the table is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Label(pub u32);
 
@@ -39,7 +39,7 @@ pub enum What {
         /// Its interval.
         interval: Option<u64>,
         /// When it is due; none if it is disabled.
-        deadline: Option<Time>,
+        deadline: Option<MonotonicTime>,
     },
 }
 
@@ -59,7 +59,7 @@ pub enum Answer {
     /// The entry was removed.
     Removed(Removal),
     /// When the next timeout is due.
-    Deadline(Option<Time>),
+    Deadline(Option<MonotonicTime>),
     /// What the poller is told before the loop sleeps.
     Told(Vec<Told>),
     /// A handle is called.
@@ -74,7 +74,7 @@ pub enum Answer {
 
 impl Registration {
     /// When it is due, if it is an enabled timeout.
-    pub(super) fn deadline(&self) -> Option<Time> {
+    pub(super) fn deadline(&self) -> Option<MonotonicTime> {
         match self.what {
             What::Timeout { deadline, .. } => deadline,
             What::Handle { .. } => None,

@@ -1,7 +1,7 @@
 //! What the table must do, said in the plainest way.
 //!
 //! A list of every registration ever made, flags, and linear scans. Nothing is reused, nothing is looked
-//! up, no order is kept by a structure: the oracle shares no cleverness with the core, so that it does not
+//! up, no order is kept by a structure: the oracle shares no cleverness with the table, so that it does not
 //! share its mistakes either. It sees neither ids nor tokens: a [`Label`] names a registration for ever.
 
 mod entry;
@@ -11,8 +11,8 @@ mod told;
 pub use entry::{Answer, Label, Registration, What};
 pub use told::Told;
 
-use eventry::core::{Refused, Removal};
-use eventry::{Events, Time};
+use eventry::table::{Refused, Removal};
+use eventry::{Events, MonotonicTime};
 use std::os::fd::RawFd;
 use told::Untold;
 
@@ -32,14 +32,14 @@ pub struct Oracle {
     refused: Vec<Label>,
     turn: Turn,
     /// The latest time anybody spoke of.
-    clock: Time,
+    clock: MonotonicTime,
     closed: bool,
 }
 
 /// What is left of the turn; all lists only shrink while it lasts.
 #[derive(Clone, Debug, Default)]
 struct Turn {
-    now: Time,
+    now: MonotonicTime,
     /// The timeouts that were due when it began and have not been touched since.
     due: Vec<Label>,
     /// The handles whose descriptor was ready when it began, and what for.
@@ -65,7 +65,7 @@ impl Oracle {
     }
 
     /// A timeout is added.
-    pub fn add_timeout(&mut self, now: Time, interval: Option<u64>) -> Answer {
+    pub fn add_timeout(&mut self, now: MonotonicTime, interval: Option<u64>) -> Answer {
         if self.closed {
             return Answer::Refused(Refused::Closed);
         }
@@ -92,7 +92,12 @@ impl Oracle {
     }
 
     /// A timeout is updated: whatever it was, it is due an interval from now and not in this turn.
-    pub fn update_timeout(&mut self, label: Label, now: Time, interval: Option<u64>) -> Answer {
+    pub fn update_timeout(
+        &mut self,
+        label: Label,
+        now: MonotonicTime,
+        interval: Option<u64>,
+    ) -> Answer {
         if self.registered(label).is_none() {
             return Answer::NotRegistered;
         }
@@ -123,17 +128,17 @@ impl Oracle {
 
     /// When the next timeout is due: the minimum over all that are registered and enabled.
     #[must_use]
-    pub fn deadline(&self) -> Option<Time> {
+    pub fn deadline(&self) -> Option<MonotonicTime> {
         let registered = self.registrations.iter().filter(|entry| entry.registered);
         registered.filter_map(Registration::deadline).min()
     }
 
     /// A turn begins, and these descriptors are ready.
-    pub fn begin_turn(&mut self, now: Time, reported: &[(RawFd, Events)]) {
+    pub fn begin_turn(&mut self, now: MonotonicTime, reported: &[(RawFd, Events)]) {
         let now = self.advance(now);
         let position = |label: Label| self.armed.iter().position(|armed| *armed == label);
         let due = self.registrations.iter().filter(|entry| entry.registered);
-        let mut due: Vec<(Time, Option<usize>, Label)> = due
+        let mut due: Vec<(MonotonicTime, Option<usize>, Label)> = due
             .filter_map(|entry| Some((entry.deadline()?, position(entry.label), entry.label)))
             .filter(|(deadline, ..)| *deadline <= now)
             .collect();
@@ -325,7 +330,7 @@ impl Oracle {
         Answer::Timeout(label)
     }
 
-    fn arm(&mut self, label: Label, now: Time, interval: Option<u64>) {
+    fn arm(&mut self, label: Label, now: MonotonicTime, interval: Option<u64>) {
         let due = interval.map(|interval| sum(now, interval));
         if let Some(entry) = self.registered(label) {
             let deadline = due;
@@ -343,7 +348,7 @@ impl Oracle {
         registered.find(|entry| entry.label == label)
     }
 
-    fn advance(&mut self, now: Time) -> Time {
+    fn advance(&mut self, now: MonotonicTime) -> MonotonicTime {
         self.clock = self.clock.max(now);
         self.clock
     }
@@ -359,10 +364,10 @@ pub(crate) fn share(interest: Events, ready: Events) -> Events {
 }
 
 /// A point in time beyond the last one is the last one (EV-810), and so is the one before it.
-fn sum(now: Time, interval: u64) -> Time {
+fn sum(now: MonotonicTime, interval: u64) -> MonotonicTime {
     let nanos = u128::from(now.as_nanos()) + u128::from(interval);
     let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
-    Time::from_nanos(if nanos == u64::MAX - 1 {
+    MonotonicTime::from_nanos(if nanos == u64::MAX - 1 {
         u64::MAX
     } else {
         nanos

@@ -138,7 +138,7 @@ impl Oracle {
     }
 
     /// The poller knows nothing any more, and must be told of everything that somebody wants.
-    pub fn poller_was_rebuilt(&mut self) {
+    pub fn poller_was_recreated(&mut self) {
         let mut known: Vec<RawFd> = self.untold.told.drain(..).map(|(fd, _)| fd).collect();
         known.sort_unstable();
         for fd in known {

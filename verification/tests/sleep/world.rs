@@ -2,10 +2,12 @@
 //! follows whether it may sleep.
 
 use crate::poller::SleepPoller;
-use eventry::core::Removal;
 use eventry::poller::Registrar;
 use eventry::poller::model::{Model, ModelPoller, ModelSource};
-use eventry::{EventLoop, Events, HandleId, Registry, SignalStopper, Stopper, Time, TimeoutId};
+use eventry::table::Removal;
+use eventry::{
+    EventLoop, Events, HandleId, MonotonicTime, Registry, SignalStopper, Stopper, TimeoutId,
+};
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -75,13 +77,13 @@ struct World {
     /// Whether a stop is pending, of either kind.
     stop: bool,
     /// Whether the loop is in a wait that may last, and until when; none is for ever.
-    asleep: Option<Option<Time>>,
+    asleep: Option<Option<MonotonicTime>>,
     /// How often the poller had been woken when it fell asleep.
     wakes: usize,
     /// Whether a signal has woken it since, which the registry does not know.
     signalled: bool,
     /// When the turn looked at the clock.
-    turn: Time,
+    turn: MonotonicTime,
     waits: usize,
     /// After so many more waits of a run, somebody stops it.
     patience: Option<usize>,
@@ -109,7 +111,7 @@ enum What {
     /// Added, but its id is not known yet.
     Unnamed,
     Handle(HandleId, RawFd, Events),
-    Timeout(TimeoutId, Option<u64>, Option<Time>),
+    Timeout(TimeoutId, Option<u64>, Option<MonotonicTime>),
 }
 
 /// Dropped with the callback that owns it.
@@ -133,7 +135,7 @@ impl Outside {
             asleep: None,
             wakes: 0,
             signalled: false,
-            turn: Time::ZERO,
+            turn: MonotonicTime::ZERO,
             waits: 0,
             patience: None,
             happens_asleep: Vec::new(),
@@ -360,7 +362,7 @@ impl Shared {
         world.signalled = false;
         if timeout != Some(Duration::ZERO) {
             let now = world.model.now();
-            world.asleep = Some(timeout.map(|timeout| now.after(timeout)));
+            world.asleep = Some(timeout.map(|timeout| now.saturating_add(timeout)));
             let may = !world.must_not_sleep();
             world.expect(may, "it sleeps past what it should do");
         }
@@ -385,7 +387,7 @@ impl Shared {
     }
 
     /// The wait is over, and the loop looks at the clock.
-    pub(crate) fn wakes_up(&self, now: Time) {
+    pub(crate) fn wakes_up(&self, now: MonotonicTime) {
         let mut world = self.lock();
         world.asleep = None;
         world.turn = now;
@@ -406,7 +408,7 @@ impl Shared {
             let turn = world.turn;
             let is_due = deadline.is_some_and(|deadline| deadline <= turn);
             world.expect(is_due, "a timeout is early");
-            let next = interval.map(|nanos| turn.after(Duration::from_nanos(nanos)));
+            let next = interval.map(|nanos| turn.saturating_add(Duration::from_nanos(nanos)));
             world.entries[nth].what = What::Timeout(id, interval, next);
         }
         self.is_called(world, nth);
@@ -447,9 +449,9 @@ impl World {
         }
     }
 
-    fn deadline(&self, interval: Option<u64>) -> Option<Time> {
+    fn deadline(&self, interval: Option<u64>) -> Option<MonotonicTime> {
         let now = self.model.now();
-        interval.map(|nanos| now.after(Duration::from_nanos(nanos)))
+        interval.map(|nanos| now.saturating_add(Duration::from_nanos(nanos)))
     }
 
     /// Whether there is something that the loop must not sleep past, said in the plainest way.

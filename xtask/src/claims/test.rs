@@ -137,9 +137,9 @@ mod tests {
         let manifest =
             "[[test]]\nname = \"signals\"\nharness = false\n[[test]]\nname = \"workers\"";
         let files = [
-            "src/core/heap.rs",
-            "src/core/tests.rs",
-            "src/core/mod.rs",
+            "src/table/heap.rs",
+            "src/table/tests.rs",
+            "src/table/mod.rs",
             "tests/signals.rs",
             "tests/workers.rs",
             "tests/event_loop/turn.rs",
@@ -154,12 +154,12 @@ mod tests {
     fn parse_finds_program_and_name() {
         for (check, target, name) in [
             (
-                "src/core/heap.rs::it",
+                "src/table/heap.rs::it",
                 "--lib",
-                Some("core::heap::tests::it"),
+                Some("table::heap::tests::it"),
             ),
-            ("src/core/tests.rs::it", "--lib", Some("core::tests::it")),
-            ("src/core/mod.rs::it", "--lib", Some("core::tests::it")),
+            ("src/table/tests.rs::it", "--lib", Some("table::tests::it")),
+            ("src/table/mod.rs::it", "--lib", Some("table::tests::it")),
             ("tests/signals.rs::it", "--test=signals", None),
             ("tests/workers.rs::it", "--test=workers", Some("it")),
             (
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn parse_rejects_what_is_not_a_test() {
-        for check in ["src/core/heap.rs", "src/none.rs::it", "Cargo.toml::it"] {
+        for check in ["src/table/heap.rs", "src/none.rs::it", "Cargo.toml::it"] {
             assert!(Test::parse(check, &files()).is_err(), "{check}");
         }
     }

@@ -5,7 +5,7 @@ use uuid::{Uuid, uuid};
 use crate::driver::{
     Domain, DomainInfo, DomainState, DomainTraits, DriverError, ListFilter, StateReason,
 };
-use eventry::Time;
+use eventry::MonotonicTime;
 
 /// UUID of libvirt's test domain. Clients and their tests depend on this value.
 const TEST_UUID: Uuid = uuid!("6695eb01-f6a4-8304-79aa-97f2502e193f");
@@ -96,7 +96,7 @@ impl Guest {
 
     /// The CPU time is the caller's time, as if the domain had been busy since the origin of that
     /// clock. It is never 0, because clients interpret 0 as unknown.
-    pub(super) fn info(&self, now: Time) -> DomainInfo {
+    pub(super) fn info(&self, now: MonotonicTime) -> DomainInfo {
         DomainInfo {
             state: self.state,
             max_memory_kib: 8_388_608,

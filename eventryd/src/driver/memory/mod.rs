@@ -13,7 +13,7 @@ use super::{
     SecurityLabel, SecurityModel, StateReason,
 };
 use crate::sync::{Arc, Mutex};
-use eventry::Time;
+use eventry::MonotonicTime;
 use host::Host;
 
 const URI: &str = "test:///default";
@@ -188,7 +188,7 @@ impl HypervisorSession for MemorySession {
         self.shared.lock().host.find(|domain| domain.uuid == uuid)
     }
 
-    fn info(&self, domain: &Domain, now: Time) -> Result<DomainInfo, DriverError> {
+    fn info(&self, domain: &Domain, now: MonotonicTime) -> Result<DomainInfo, DriverError> {
         self.shared
             .lock()
             .host
@@ -360,7 +360,7 @@ mod tests {
         let domain = test_domain(&*connection);
         let at = |nanos| {
             connection
-                .info(&domain, Time::from_nanos(nanos))
+                .info(&domain, MonotonicTime::from_nanos(nanos))
                 .unwrap()
                 .cpu_time_ns
         };

@@ -9,7 +9,7 @@
 //! several times cheaper than to take the first one out again and again.
 
 use super::heap::{Heap, Node};
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use std::fmt;
 use std::hint::black_box;
 
@@ -17,7 +17,7 @@ use std::hint::black_box;
 /// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
-    pub(super) deadline: Time,
+    pub(super) deadline: MonotonicTime,
     pub(super) armed: u64,
 }
 
@@ -27,8 +27,8 @@ pub(super) struct Alarm {
     /// When it is due, if it is armed.
     due: Due,
     /// The key of the one node in the heap that stands for it, never later than the deadline; or
-    /// [`Time::FAR_FUTURE`] if it is not armed.
-    key: Time,
+    /// [`MonotonicTime::FAR_FUTURE`] if it is not armed.
+    key: MonotonicTime,
     /// What that node says of its arming: tells it from superseded ones.
     node: u32,
 }
@@ -58,22 +58,22 @@ pub(super) struct Deadlines {
 const READ_AHEAD: usize = 16;
 
 /// The latest key: the one after it says that an alarm is not armed.
-pub(super) const LATEST: Time = Time::from_nanos(u64::MAX - 1);
+pub(super) const LATEST: MonotonicTime = MonotonicTime::from_nanos(u64::MAX - 1);
 
 impl Alarm {
     pub(super) const fn new() -> Alarm {
         Alarm {
             due: Due {
-                deadline: Time::FAR_FUTURE,
+                deadline: MonotonicTime::FAR_FUTURE,
                 armed: 0,
             },
-            key: Time::FAR_FUTURE,
+            key: MonotonicTime::FAR_FUTURE,
             node: 0,
         }
     }
 
     fn is_armed(&self) -> bool {
-        self.key != Time::FAR_FUTURE
+        self.key != MonotonicTime::FAR_FUTURE
     }
 
     /// When it is due, if it is armed.
@@ -130,7 +130,7 @@ impl Deadlines {
     /// Disarms a timeout; does nothing if it is not armed.
     pub(super) fn disarm(&mut self, alarm: &mut Alarm) {
         self.alarms -= usize::from(alarm.is_armed());
-        alarm.key = Time::FAR_FUTURE;
+        alarm.key = MonotonicTime::FAR_FUTURE;
     }
 
     /// Whether superseded nodes outnumber the others, so that it is time to [`sweep`](Deadlines::sweep).
@@ -156,7 +156,7 @@ impl Deadlines {
 
     /// A timeout is called that is due at `now`: takes out the others that are due, if it comes to many in this
     /// turn. Nothing was armed yet after the arming `armed`.
-    pub(super) fn take_note(&mut self, now: Time, armed: u64) {
+    pub(super) fn record(&mut self, now: MonotonicTime, armed: u64) {
         match self.gathers_in.checked_sub(1) {
             Some(left) => self.gathers_in = left,
             None => {
@@ -166,7 +166,7 @@ impl Deadlines {
         }
     }
 
-    fn gather(&mut self, now: Time, armed: u64) {
+    fn gather(&mut self, now: MonotonicTime, armed: u64) {
         let gathered = &mut self.gathered;
         self.heap.retain(|node| {
             if node.key <= now {
@@ -180,7 +180,7 @@ impl Deadlines {
 
     /// Whether a timeout may be due at `now`. Quick, for it is asked before each call of a turn.
     #[inline]
-    pub(super) fn may_be_due(&self, now: Time) -> bool {
+    pub(super) fn may_be_due(&self, now: MonotonicTime) -> bool {
         // No node stands for a deadline that is before its key.
         self.heap.least_key() <= now || !self.gathered.is_empty()
     }
@@ -303,7 +303,7 @@ mod tests {
 
     fn due(deadline: u64, armed: u64) -> Due {
         Due {
-            deadline: Time::from_nanos(deadline),
+            deadline: MonotonicTime::from_nanos(deadline),
             armed,
         }
     }
@@ -355,7 +355,7 @@ mod tests {
                     deadlines.sweep(&alarms);
                 }
                 if gather < 40 {
-                    deadlines.gather(Time::from_nanos(gather), armed);
+                    deadlines.gather(MonotonicTime::from_nanos(gather), armed);
                 }
                 prop_assert!(deadlines.is_consistent(&alarms));
                 prop_assert_eq!(deadlines.len(), model.len());

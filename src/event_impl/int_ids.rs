@@ -1,7 +1,7 @@
 //! Positive numbers for entries, as the C shape of the event API names them.
 
-use crate::core::{EntryId, NotRegistered};
 use crate::id::{HandleId, TimeoutId};
+use crate::table::{EntryId, NotRegistered};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 ///
 /// The counter runs to the limit before it begins again at 1 and skips what is in use (EV-203, EV-204).
 #[derive(Debug)]
-pub(super) struct Numbers {
+pub(super) struct IntIds {
     /// The number given last; 0 at first.
     last: i32,
     limit: i32,
@@ -25,7 +25,7 @@ pub(crate) enum Entry {
 }
 
 /// The id of an entry that has a number.
-pub(crate) trait NumberedId: EntryId {
+pub(crate) trait IntId: EntryId {
     /// The id in `entry`, if that is of this kind.
     fn from_entry(entry: Entry) -> Option<Self>;
 
@@ -33,7 +33,7 @@ pub(crate) trait NumberedId: EntryId {
     fn into_entry(self) -> Entry;
 }
 
-impl NumberedId for HandleId {
+impl IntId for HandleId {
     fn from_entry(entry: Entry) -> Option<HandleId> {
         match entry {
             Entry::Handle(id) => Some(id),
@@ -46,7 +46,7 @@ impl NumberedId for HandleId {
     }
 }
 
-impl NumberedId for TimeoutId {
+impl IntId for TimeoutId {
     fn from_entry(entry: Entry) -> Option<TimeoutId> {
         match entry {
             Entry::Timeout(id) => Some(id),
@@ -59,11 +59,11 @@ impl NumberedId for TimeoutId {
     }
 }
 
-impl Numbers {
-    /// Numbers from 1 to `limit`, which must be positive.
-    pub(super) fn up_to(limit: i32) -> Numbers {
+impl IntIds {
+    /// IntIds from 1 to `limit`, which must be positive.
+    pub(super) fn up_to(limit: i32) -> IntIds {
         assert!(limit > 0, "no number is positive up to {limit}");
-        Numbers {
+        IntIds {
             last: 0,
             limit,
             live: HashMap::default(),
@@ -71,7 +71,7 @@ impl Numbers {
     }
 
     /// The next number, or `None` when all are in use. It stays vacant until it is
-    /// [given](Numbers::give).
+    /// [given](IntIds::give).
     pub(super) fn vacant(&self) -> Option<i32> {
         if self.live.len() >= self.limit as usize {
             return None;
@@ -92,13 +92,13 @@ impl Numbers {
     }
 
     /// The entry of this kind that the number names.
-    pub(super) fn get<I: NumberedId>(&self, number: i32) -> Result<I, NotRegistered> {
+    pub(super) fn get<I: IntId>(&self, number: i32) -> Result<I, NotRegistered> {
         let entry = self.live.get(&number).copied();
         entry.and_then(I::from_entry).ok_or(NotRegistered)
     }
 
     /// Takes the number of an entry back: of several calls one succeeds (EV-701).
-    pub(super) fn take<I: NumberedId>(&mut self, number: i32) -> Result<I, NotRegistered> {
+    pub(super) fn take<I: IntId>(&mut self, number: i32) -> Result<I, NotRegistered> {
         let id = self.get(number)?;
         self.live.remove(&number);
         Ok(id)
@@ -153,7 +153,7 @@ mod tests {
     fn entry(serial: u64) -> Entry {
         let key = Key {
             serial: NonZeroU64::MIN.saturating_add(serial),
-            core: 0,
+            table: 0,
             slot: 0,
         };
         if serial % 2 == 0 {
@@ -163,9 +163,9 @@ mod tests {
         }
     }
 
-    fn take(numbers: &mut Numbers, number: i32) -> Option<Entry> {
-        let handle = numbers.take(number).map(Entry::Handle);
-        let taken = handle.or_else(|_| numbers.take(number).map(Entry::Timeout));
+    fn take(ids: &mut IntIds, number: i32) -> Option<Entry> {
+        let handle = ids.take(number).map(Entry::Handle);
+        let taken = handle.or_else(|_| ids.take(number).map(Entry::Timeout));
         taken.ok()
     }
 
@@ -174,20 +174,20 @@ mod tests {
         fn live_entries_have_unique_ints_until_the_table_is_full(
             operations in prop::collection::vec((any::<bool>(), 1..=8_i32), 0..200)
         ) {
-            let mut numbers = Numbers::up_to(8);
+            let mut ids = IntIds::up_to(8);
             let mut model = BTreeMap::new();
             // What was handed out in a row: the next eight are distinct unless something is live.
             for (serial, (add, number)) in operations.into_iter().enumerate() {
                 if add {
-                    let vacant = numbers.vacant();
+                    let vacant = ids.vacant();
                     prop_assert_eq!(vacant.is_none(), model.len() == 8);
                     let Some(vacant) = vacant else { continue };
                     prop_assert!((1..=8).contains(&vacant));
                     let entry = entry(serial as u64);
-                    numbers.give(vacant, entry);
+                    ids.give(vacant, entry);
                     prop_assert_eq!(model.insert(vacant, entry), None);
                 } else {
-                    prop_assert_eq!(take(&mut numbers, number), model.remove(&number));
+                    prop_assert_eq!(take(&mut ids, number), model.remove(&number));
                 }
             }
         }
@@ -195,13 +195,13 @@ mod tests {
 
     #[test]
     fn a_number_is_not_given_again_before_the_others_were() {
-        let mut numbers = Numbers::up_to(8);
-        numbers.give(numbers.vacant().unwrap(), entry(0));
+        let mut ids = IntIds::up_to(8);
+        ids.give(ids.vacant().unwrap(), entry(0));
         let mut given = Vec::new();
         for serial in 1..=14 {
-            let number = numbers.vacant().unwrap();
-            numbers.give(number, entry(serial));
-            assert_eq!(take(&mut numbers, number), Some(entry(serial)));
+            let number = ids.vacant().unwrap();
+            ids.give(number, entry(serial));
+            assert_eq!(take(&mut ids, number), Some(entry(serial)));
             given.push(number);
         }
         let round = [2, 3, 4, 5, 6, 7, 8];
@@ -210,38 +210,38 @@ mod tests {
 
     #[test]
     fn a_number_of_the_other_kind_names_nothing() {
-        let mut numbers = Numbers::up_to(8);
-        numbers.give(1, entry(0));
-        numbers.give(2, entry(1));
-        assert!(numbers.get::<TimeoutId>(1).is_err());
-        assert!(numbers.take::<TimeoutId>(1).is_err());
-        assert!(numbers.get::<HandleId>(2).is_err());
-        assert!(numbers.take::<HandleId>(2).is_err());
-        assert!(numbers.get::<HandleId>(1).is_ok());
-        assert!(numbers.get::<TimeoutId>(2).is_ok());
+        let mut ids = IntIds::up_to(8);
+        ids.give(1, entry(0));
+        ids.give(2, entry(1));
+        assert!(ids.get::<TimeoutId>(1).is_err());
+        assert!(ids.take::<TimeoutId>(1).is_err());
+        assert!(ids.get::<HandleId>(2).is_err());
+        assert!(ids.take::<HandleId>(2).is_err());
+        assert!(ids.get::<HandleId>(1).is_ok());
+        assert!(ids.get::<TimeoutId>(2).is_ok());
     }
 
     #[test]
     fn a_number_that_names_another_entry_by_now_is_not_released() {
-        let mut numbers = Numbers::up_to(1);
-        numbers.give(1, entry(0));
-        assert_eq!(take(&mut numbers, 1), Some(entry(0)));
-        numbers.give(1, entry(1));
-        numbers.release(1, entry(0));
-        assert_eq!(numbers.vacant(), None);
-        numbers.release(1, entry(1));
-        assert_eq!(numbers.vacant(), Some(1));
-        numbers.release(1, entry(1));
+        let mut ids = IntIds::up_to(1);
+        ids.give(1, entry(0));
+        assert_eq!(take(&mut ids, 1), Some(entry(0)));
+        ids.give(1, entry(1));
+        ids.release(1, entry(0));
+        assert_eq!(ids.vacant(), None);
+        ids.release(1, entry(1));
+        assert_eq!(ids.vacant(), Some(1));
+        ids.release(1, entry(1));
     }
 
     #[test]
     fn what_was_removed_by_other_means_is_forgotten() {
-        let mut numbers = Numbers::up_to(1);
-        numbers.give(1, entry(0));
-        assert_eq!(numbers.vacant(), None);
-        numbers.forget(entry(1));
-        assert_eq!(numbers.vacant(), None);
-        numbers.forget(entry(0));
-        assert_eq!(numbers.vacant(), Some(1));
+        let mut ids = IntIds::up_to(1);
+        ids.give(1, entry(0));
+        assert_eq!(ids.vacant(), None);
+        ids.forget(entry(1));
+        assert_eq!(ids.vacant(), None);
+        ids.forget(entry(0));
+        assert_eq!(ids.vacant(), Some(1));
     }
 }

@@ -1,7 +1,7 @@
 //! The operations that handles and timeouts have in common, by the kind of their id.
 
 use super::lifecycle::Lifecycle;
-use super::{Core, Effects, NotRegistered, Removal};
+use super::{Effects, NotRegistered, Removal, Table};
 use crate::events::Events;
 use crate::id::{CallbackId, HandleId, Key, TimeoutId};
 use std::fmt::Debug;
@@ -16,17 +16,17 @@ pub(crate) trait EntryId: Copy + Debug + Into<CallbackId> {
     /// Removes the entry.
     fn remove<P, S>(
         self,
-        core: &mut Core<P, S>,
+        table: &mut Table<P, S>,
     ) -> Result<(Removal, Effects<'_, S>), NotRegistered>;
 
     /// Keeps the entry registered, not to be called before it is updated.
-    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<Effects<'_, S>, NotRegistered>;
+    fn disable<P, S>(self, table: &mut Table<P, S>) -> Result<Effects<'_, S>, NotRegistered>;
 
     /// Returns whether a call of the entry runs.
-    fn is_in_flight<P, S>(self, core: &Core<P, S>) -> bool;
+    fn is_in_flight<P, S>(self, table: &Table<P, S>) -> bool;
 
     /// Takes the payload back after a call.
-    fn finish<P, S>(self, core: &mut Core<P, S>, payload: P);
+    fn finish<P, S>(self, table: &mut Table<P, S>, payload: P);
 }
 
 impl EntryId for HandleId {
@@ -36,21 +36,21 @@ impl EntryId for HandleId {
 
     fn remove<P, S>(
         self,
-        core: &mut Core<P, S>,
+        table: &mut Table<P, S>,
     ) -> Result<(Removal, Effects<'_, S>), NotRegistered> {
-        core.remove_handle(self)
+        table.remove_handle(self)
     }
 
-    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<Effects<'_, S>, NotRegistered> {
-        core.update_handle(self, Events::NONE)
+    fn disable<P, S>(self, table: &mut Table<P, S>) -> Result<Effects<'_, S>, NotRegistered> {
+        table.update_handle(self, Events::NONE)
     }
 
-    fn is_in_flight<P, S>(self, core: &Core<P, S>) -> bool {
-        core.is_handle_in_flight(self)
+    fn is_in_flight<P, S>(self, table: &Table<P, S>) -> bool {
+        table.is_handle_in_flight(self)
     }
 
-    fn finish<P, S>(self, core: &mut Core<P, S>, payload: P) {
-        core.finish_handle(self, payload);
+    fn finish<P, S>(self, table: &mut Table<P, S>, payload: P) {
+        table.finish_handle(self, payload);
     }
 }
 
@@ -61,30 +61,30 @@ impl EntryId for TimeoutId {
 
     fn remove<P, S>(
         self,
-        core: &mut Core<P, S>,
+        table: &mut Table<P, S>,
     ) -> Result<(Removal, Effects<'_, S>), NotRegistered> {
-        core.remove_timeout(self)
+        table.remove_timeout(self)
     }
 
-    fn disable<P, S>(self, core: &mut Core<P, S>) -> Result<Effects<'_, S>, NotRegistered> {
-        let now = core.latest_time();
-        core.update_timeout(self, now, None)
+    fn disable<P, S>(self, table: &mut Table<P, S>) -> Result<Effects<'_, S>, NotRegistered> {
+        let now = table.latest_time();
+        table.update_timeout(self, now, None)
     }
 
-    fn is_in_flight<P, S>(self, core: &Core<P, S>) -> bool {
-        core.is_timeout_in_flight(self)
+    fn is_in_flight<P, S>(self, table: &Table<P, S>) -> bool {
+        table.is_timeout_in_flight(self)
     }
 
-    fn finish<P, S>(self, core: &mut Core<P, S>, payload: P) {
-        core.finish_timeout(self, payload);
+    fn finish<P, S>(self, table: &mut Table<P, S>, payload: P) {
+        table.finish_timeout(self, payload);
     }
 }
 
-impl<P, S> Core<P, S> {
+impl<P, S> Table<P, S> {
     /// Returns whether a call runs of the entry that `key` names, be it removed or not.
     pub(super) fn is_in_flight(&self, key: Key, entry: Option<&Lifecycle<P>>) -> bool {
         entry.is_some_and(|entry| {
-            key.core == self.number && entry.serial() == key.serial.get() && entry.is_in_flight()
+            key.table == self.number && entry.serial() == key.serial.get() && entry.is_in_flight()
         })
     }
 }

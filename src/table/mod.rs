@@ -1,8 +1,8 @@
 //! The table of handles and timeouts: every decision of the event API, without I/O, clock or lock.
 //!
-//! [`Core`] is a plain value. Time and readiness are arguments. What must follow from a change is a return
+//! [`Table`] is a plain value. Time and readiness are arguments. What must follow from a change is a return
 //! value ([`Effects`]), and so are what the poller must be told before the loop sleeps
-//! ([`Core::next_change`]) and every callback to make ([`Core::next_call`]). The registry makes each call
+//! ([`Table::next_change`]) and every callback to make ([`Table::next_call`]). The registry makes each call
 //! atomic with one lock, so whatever threads do is *some* sequence of these calls, and sequences can be
 //! searched exhaustively, generated and fuzzed without a thread.
 //!
@@ -16,7 +16,7 @@
 //! | free | – | – | – | – | → absent, payload out |
 //!
 //! The row is the same whether the call comes from another thread, another callback or the callback
-//! itself: the core cannot tell and need not.
+//! itself: the table cannot tell and need not.
 //!
 //! The module deliberately knows nothing of callbacks or of descriptors' readiness: a payload is whatever the
 //! caller wants back.
@@ -30,8 +30,8 @@ mod heap;
 mod invariants;
 mod lifecycle;
 mod pages;
-mod phantoms;
 mod slots;
+mod stale;
 mod timeouts;
 mod turn;
 
@@ -40,11 +40,11 @@ pub(crate) use entry::EntryId;
 pub use handles::Change;
 pub use invariants::Violation;
 pub use lifecycle::Removal;
-pub use phantoms::Phantoms;
-pub use turn::Call;
+pub use stale::StaleDetector;
+pub use turn::DueCall;
 
 use crate::id::{HandleId, TimeoutId, Token};
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use deadlines::Deadlines;
 use descriptors::Descriptors;
 use effects::Sleep;
@@ -62,28 +62,28 @@ use turn::Turn;
 /// handle's descriptor to the poller, which stays in the table until the entry is freed.
 ///
 /// ```
-/// use eventry::core::{Call, Change, Core, Removal};
-/// use eventry::{Events, Time};
+/// use eventry::table::{DueCall, Change, Table, Removal};
+/// use eventry::{Events, MonotonicTime};
 ///
-/// let mut core: Core<&str> = Core::new(0);
-/// let (id, effects) = core.add_handle(3, (), Events::READABLE, "three").unwrap();
+/// let mut table: Table<&str> = Table::new(0);
+/// let (id, effects) = table.add_handle(3, (), Events::READABLE, "three").unwrap();
 /// assert!(!effects.wake, "the loop does not sleep");
-/// let Some(Change::Register { token, .. }) = core.next_change() else { panic!() };
+/// let Some(Change::Register { token, .. }) = table.next_change() else { panic!() };
 ///
 /// // The poller reports descriptor 3 as readable.
-/// core.begin_turn(Time::ZERO, [(token, Events::READABLE)]);
-/// let Some(Call::Handle { id: called, payload, .. }) = core.next_call() else { panic!() };
+/// table.begin_turn(MonotonicTime::ZERO, [(token, Events::READABLE)]);
+/// let Some(DueCall::Handle { id: called, payload, .. }) = table.next_call() else { panic!() };
 /// assert_eq!((called, payload), (id, "three"));
 ///
 /// // Removed while its callback runs: one last call is in flight, then it is freed.
-/// let (removal, effects) = core.remove_handle(id).unwrap();
+/// let (removal, effects) = table.remove_handle(id).unwrap();
 /// assert_eq!((removal, effects.deregister), (Removal::InFlight, Some(&())));
-/// core.finish_handle(called, payload);
-/// assert!(matches!(core.next_call(), Some(Call::Free { payload: "three", .. })));
-/// assert!(core.next_call().is_none());
+/// table.finish_handle(called, payload);
+/// assert!(matches!(table.next_call(), Some(DueCall::Free { payload: "three", .. })));
+/// assert!(table.next_call().is_none());
 /// ```
 #[derive(Clone, Debug)]
-pub struct Core<P, S = ()> {
+pub struct Table<P, S = ()> {
     number: u32,
     serials: u64,
     handles: Handles<P, S>,
@@ -91,7 +91,7 @@ pub struct Core<P, S = ()> {
     timeouts: Timeouts<P>,
     deadlines: Deadlines,
     /// The latest time anybody mentioned; it never runs backwards.
-    now: Time,
+    now: MonotonicTime,
     /// How many times a timeout has been armed; orders those that are due at the same time.
     armed: u64,
     /// The least token that an event was dropped for.
@@ -137,12 +137,12 @@ pub enum Refused {
     Closed,
 }
 
-impl<P, S> Core<P, S> {
+impl<P, S> Table<P, S> {
     /// An empty table. `number` tells its ids from those of other tables (EV-1103).
     #[must_use]
-    pub fn new(number: u32) -> Core<P, S> {
+    pub fn new(number: u32) -> Table<P, S> {
         // Sorting pays off beyond some dozen timeouts.
-        Core::with_gather_threshold(number, 64)
+        Table::with_gather_threshold(number, 64)
     }
 
     /// Creates an empty table in which a turn takes at least `timeouts` timeouts from the heap of deadlines
@@ -151,15 +151,15 @@ impl<P, S> Core<P, S> {
     /// The threshold decides how much work is done and never which calls are made: with a low one, a small
     /// table reaches the sorted path.
     #[must_use]
-    pub fn with_gather_threshold(number: u32, timeouts: usize) -> Core<P, S> {
-        Core {
+    pub fn with_gather_threshold(number: u32, timeouts: usize) -> Table<P, S> {
+        Table {
             number,
             serials: 0,
             handles: Slots::new(),
             descriptors: Descriptors::default(),
             timeouts: Slots::new(),
             deadlines: Deadlines::new(timeouts),
-            now: Time::ZERO,
+            now: MonotonicTime::ZERO,
             armed: 0,
             stale: None,
             turn: Turn::default(),
@@ -210,8 +210,8 @@ impl<P, S> Core<P, S> {
 
     /// Removes every entry and refuses new ones: the loop is about to go (EV-714).
     ///
-    /// What was removed is handed out for its free call by [`next_call`](Core::next_call) after
-    /// [`begin_frees`](Core::begin_frees); no callback is called any more. The poller is told nothing.
+    /// What was removed is handed out for its free call by [`next_call`](Table::next_call) after
+    /// [`begin_frees`](Table::begin_frees); no callback is called any more. The poller is told nothing.
     pub fn close(&mut self) {
         self.closed = true;
         let handles = self.handles.iter().map(|(slot, entry)| {
@@ -262,13 +262,13 @@ impl<P, S> Core<P, S> {
     }
 
     /// The latest time anybody mentioned.
-    pub(crate) fn latest_time(&self) -> Time {
+    pub(crate) fn latest_time(&self) -> MonotonicTime {
         self.now
     }
 
     /// Takes note of the time; it never runs backwards, so what is armed now is never due before what
     /// was armed earlier with the same interval.
-    fn advance(&mut self, now: Time) -> Time {
+    fn advance(&mut self, now: MonotonicTime) -> MonotonicTime {
         self.now = self.now.max(now);
         self.now
     }

@@ -1,8 +1,7 @@
-//! A loop whose entries are named by positive numbers.
+//! A loop whose entries are named by positive ids.
 
 use super::RunDefaultError;
-use super::numbers::{Entry, NumberedId, Numbers};
-use crate::core::{NotRegistered, Refused, Removal};
+use super::int_ids::{Entry, IntId, IntIds};
 use crate::event_loop::{EventLoop, RunError, Stopper};
 use crate::events::Events;
 use crate::id::CallbackId;
@@ -11,19 +10,20 @@ use crate::registry::{Callback, Inserted, Next, Pending, Registry, boxed, trace,
 #[cfg(feature = "capi")]
 use crate::registry::{RemoveError, Stats};
 use crate::sync::Mutex;
+use crate::table::{NotRegistered, Refused, Removal};
 use std::io;
 use std::time::Duration;
 
 /// What names a descriptor to the poller of a numbered loop.
-pub(crate) type Source = <DefaultPoller as Poller>::Source;
+pub(crate) type HandleSource = <DefaultPoller as Poller>::Source;
 
-/// One loop for a whole process: named by numbers, run by whichever thread comes first.
+/// One loop for a whole process: named by ids, run by whichever thread comes first.
 #[derive(Debug)]
-pub(crate) struct NumberedLoop {
+pub(crate) struct IntLoop {
     registry: Registry,
     stopper: Stopper,
     /// Taken before the registry's lock, never inside it.
-    numbers: Mutex<Numbers>,
+    ids: Mutex<IntIds>,
     /// Held by the thread that runs the loop; nobody waits for it.
     event_loop: Mutex<EventLoop>,
     pid: u32,
@@ -38,14 +38,14 @@ pub(crate) enum Reason {
     Refused(Refused),
 }
 
-impl NumberedLoop {
+impl IntLoop {
     /// A loop of its own, with numbers from 1 to `limit`.
-    pub(crate) fn new(limit: i32) -> io::Result<NumberedLoop> {
+    pub(crate) fn new(limit: i32) -> io::Result<IntLoop> {
         let event_loop = EventLoop::new()?;
-        Ok(NumberedLoop {
+        Ok(IntLoop {
             registry: event_loop.registry(),
             stopper: event_loop.stopper(),
-            numbers: Mutex::new(Numbers::up_to(limit)),
+            ids: Mutex::new(IntIds::up_to(limit)),
             event_loop: Mutex::new(event_loop),
             pid: std::process::id(),
         })
@@ -64,7 +64,7 @@ impl NumberedLoop {
     /// and must find its own number.
     pub(crate) fn add_handle<F>(
         &self,
-        source: Source,
+        source: HandleSource,
         interest: Events,
         callback: F,
     ) -> Result<i32, (Reason, F)>
@@ -84,7 +84,7 @@ impl NumberedLoop {
         Ok(number)
     }
 
-    /// As [`add_handle`](NumberedLoop::add_handle), for a timeout.
+    /// As [`add_handle`](IntLoop::add_handle), for a timeout.
     pub(crate) fn add_timeout<F>(
         &self,
         interval: Option<Duration>,
@@ -104,14 +104,14 @@ impl NumberedLoop {
 
     /// Adds an entry under a vacant number: `call` calls its callback with the number, `insert` puts it into the
     /// registry.
-    fn add<I: NumberedId, S, F: Send + 'static>(
+    fn add<I: IntId, S, F: Send + 'static>(
         &self,
         callback: F,
         mut call: impl FnMut(&mut F, i32, Events) + Send + 'static,
         insert: impl FnOnce(Callback<DefaultPoller>) -> (Inserted<I, S>, Pending),
     ) -> Result<(i32, I), (Reason, F)> {
-        let mut numbers = self.numbers.lock();
-        let Some(number) = numbers.vacant() else {
+        let mut ids = self.ids.lock();
+        let Some(number) = ids.vacant() else {
             return Err((Reason::NoNumber, callback));
         };
         let callback = boxed(callback, move |callback: &mut F, _: &_, _, events| {
@@ -120,9 +120,9 @@ impl NumberedLoop {
         });
         let (added, pending) = insert(callback);
         if let Ok(id) = added {
-            numbers.give(number, id.into_entry());
+            ids.give(number, id.into_entry());
         }
-        drop(numbers);
+        drop(ids);
         self.registry.finish(pending);
         match added {
             Ok(id) => Ok((number, id)),
@@ -131,7 +131,7 @@ impl NumberedLoop {
     }
 
     pub(crate) fn update_handle(&self, number: i32, interest: Events) -> Result<(), NotRegistered> {
-        let id = self.numbers.lock().get(number)?;
+        let id = self.ids.lock().get(number)?;
         self.registry.update_handle(id, interest)
     }
 
@@ -140,13 +140,13 @@ impl NumberedLoop {
         number: i32,
         interval: Option<Duration>,
     ) -> Result<(), NotRegistered> {
-        let id = self.numbers.lock().get(number)?;
+        let id = self.ids.lock().get(number)?;
         self.registry.update_timeout(id, interval)
     }
 
     /// Removes the entry of this kind that has the number.
-    pub(crate) fn remove<I: NumberedId>(&self, number: i32) -> Result<Removal, NotRegistered> {
-        let id: I = self.numbers.lock().take(number)?;
+    pub(crate) fn remove<I: IntId>(&self, number: i32) -> Result<Removal, NotRegistered> {
+        let id: I = self.ids.lock().take(number)?;
         self.registry.remove(id)
     }
 
@@ -154,10 +154,10 @@ impl NumberedLoop {
     ///
     /// It keeps its number meanwhile, because it keeps it for good if the callback would wait for itself.
     #[cfg(feature = "capi")]
-    pub(crate) fn remove_and_wait<I: NumberedId>(&self, number: i32) -> Result<(), RemoveError> {
-        let id: I = self.numbers.lock().get(number)?;
+    pub(crate) fn remove_and_wait<I: IntId>(&self, number: i32) -> Result<(), RemoveError> {
+        let id: I = self.ids.lock().get(number)?;
         self.registry.remove_and_wait(id)?;
-        self.numbers.lock().release(number, id.into_entry());
+        self.ids.lock().release(number, id.into_entry());
         Ok(())
     }
 
@@ -173,7 +173,7 @@ impl NumberedLoop {
         let mut event_loop = self.event_loop.try_lock();
         let event_loop = event_loop.as_mut().ok_or(RunDefaultError::AlreadyRunning)?;
         let result = event_loop.run_once(None);
-        self.registry.lock().core.take_stop();
+        self.registry.lock().table.take_stop();
         self.settle(result)
     }
 
@@ -194,17 +194,17 @@ impl NumberedLoop {
     /// Refuses from now on.
     #[cfg(all(test, feature = "capi"))]
     pub(crate) fn close(&self) {
-        self.registry.lock().core.close();
+        self.registry.lock().table.close();
     }
 
     /// The loop removed the entries whose callbacks panicked; their numbers are vacant again.
     fn settle(&self, result: Result<(), RunError>) -> Result<(), RunDefaultError> {
         if let Err(RunError::CallbackPanicked(panics)) = &result {
-            let mut numbers = self.numbers.lock();
+            let mut ids = self.ids.lock();
             for panic in panics {
                 match panic.callback {
-                    CallbackId::Handle(id) => numbers.forget(Entry::Handle(id)),
-                    CallbackId::Timeout(id) => numbers.forget(Entry::Timeout(id)),
+                    CallbackId::Handle(id) => ids.forget(Entry::Handle(id)),
+                    CallbackId::Timeout(id) => ids.forget(Entry::Timeout(id)),
                     CallbackId::Free => {}
                 }
             }

@@ -1,12 +1,12 @@
 //! A 4-ary heap of nodes that nobody points at, so that moving a node writes nothing but the heap.
 
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use std::fmt;
 
 /// One place in the order of deadlines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node {
-    pub(super) key: Time,
+    pub(super) key: MonotonicTime,
     /// The low bits of the number of the arming; orders nodes with equal keys, the older first. Two that
     /// are 2³¹ armings apart may change places, which shows in nothing but that order.
     pub(super) armed: u32,
@@ -16,7 +16,7 @@ pub(super) struct Node {
 impl Node {
     /// Fills places that are not in use; later than every other.
     const NONE: Node = Node {
-        key: Time::FAR_FUTURE,
+        key: MonotonicTime::FAR_FUTURE,
         armed: 0,
         slot: u32::MAX,
     };
@@ -28,7 +28,7 @@ impl Node {
 
     /// Sorts after what it stands before. A total order, unlike [`is_before`](Node::is_before), among nodes
     /// that were armed before the arming with this number.
-    pub(super) fn rank(&self, armed: u64) -> (std::cmp::Reverse<Time>, u32) {
+    pub(super) fn rank(&self, armed: u64) -> (std::cmp::Reverse<MonotonicTime>, u32) {
         let age = (armed as u32).wrapping_sub(self.armed);
         (std::cmp::Reverse(self.key), age)
     }
@@ -67,13 +67,13 @@ impl Heap {
         (self.len > 0).then_some(self.root)
     }
 
-    /// The key of the least node, or [`Time::FAR_FUTURE`] if there is none.
+    /// The key of the least node, or [`MonotonicTime::FAR_FUTURE`] if there is none.
     #[inline]
-    pub(super) fn least_key(&self) -> Time {
+    pub(super) fn least_key(&self) -> MonotonicTime {
         self.root.key
     }
 
-    /// Adds a node, whose key is not [`Time::FAR_FUTURE`].
+    /// Adds a node, whose key is not [`MonotonicTime::FAR_FUTURE`].
     pub(super) fn push(&mut self, node: Node) {
         if self.len > 4 * self.quads.len() {
             self.quads.push(Quad([Node::NONE; 4]));
@@ -125,7 +125,7 @@ impl Heap {
     pub(super) fn is_consistent(&self) -> bool {
         let ordered = (1..self.len).all(|at| !self.get(at).is_before(&self.get((at - 1) / 4)));
         let places = 1 + 4 * self.quads.len();
-        let vacant = (self.len..places).all(|at| self.get(at).key == Time::FAR_FUTURE);
+        let vacant = (self.len..places).all(|at| self.get(at).key == MonotonicTime::FAR_FUTURE);
         ordered && vacant
     }
 
@@ -195,13 +195,13 @@ mod tests {
 
     fn node(key: u64, armed: u32) -> Node {
         Node {
-            key: Time::from_nanos(key),
+            key: MonotonicTime::from_nanos(key),
             armed,
             slot: armed,
         }
     }
 
-    fn sorted(nodes: impl Iterator<Item = Node>) -> Vec<(Time, u32)> {
+    fn sorted(nodes: impl Iterator<Item = Node>) -> Vec<(MonotonicTime, u32)> {
         let mut nodes: Vec<_> = nodes.map(|node| (node.key, node.armed)).collect();
         nodes.sort_unstable();
         nodes
@@ -250,8 +250,8 @@ mod tests {
                         list.retain(others);
                     }
                     Op::RetainAfter(key) => {
-                        heap.retain(|node| node.key > Time::from_nanos(key));
-                        list.retain(|node| node.key > Time::from_nanos(key));
+                        heap.retain(|node| node.key > MonotonicTime::from_nanos(key));
+                        list.retain(|node| node.key > MonotonicTime::from_nanos(key));
                     }
                 }
                 prop_assert!(heap.is_consistent());
@@ -259,7 +259,7 @@ mod tests {
                 let expected = sorted(list.iter().copied());
                 let first = heap.first().map(|node| (node.key, node.armed));
                 prop_assert_eq!(first, expected.first().copied());
-                let least_key = expected.first().map_or(Time::FAR_FUTURE, |first| first.0);
+                let least_key = expected.first().map_or(MonotonicTime::FAR_FUTURE, |first| first.0);
                 prop_assert_eq!(heap.least_key(), least_key);
                 prop_assert_eq!(sorted(heap.iter()), expected);
                 prop_assert!(heap.quads.len() <= heap.len().div_ceil(4), "memory is not given back");
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_with_one_key_the_older_stands_before_even_when_the_numbers_wrap() {
+    fn of_two_equal_keys_the_older_is_first_across_a_wrap() {
         assert!(node(5, 1).is_before(&node(5, 2)) && !node(5, 2).is_before(&node(5, 1)));
         assert!(
             node(5, u32::MAX).is_before(&node(5, 0)) && !node(5, 0).is_before(&node(5, u32::MAX))

@@ -1,7 +1,7 @@
 //! The effects of a change of the table, and the sleep of the loop, which decides about one of them.
 
-use super::Core;
-use crate::time::Time;
+use super::Table;
+use crate::time::MonotonicTime;
 
 /// What the caller of a change has to do so that the change takes effect outside of the table.
 ///
@@ -30,12 +30,12 @@ pub(super) enum Sleep {
     /// It will look at the table before it sleeps again.
     Awake,
     /// It waits, or is about to, until this time at most.
-    Until(Option<Time>),
+    Until(Option<MonotonicTime>),
 }
 
-impl<P, S> Core<P, S> {
+impl<P, S> Table<P, S> {
     /// Notes that the loop goes to sleep, until `until` at most.
-    pub fn fall_asleep(&mut self, until: Option<Time>) {
+    pub fn fall_asleep(&mut self, until: Option<MonotonicTime>) {
         self.sleep = Sleep::Until(until);
     }
 
@@ -44,7 +44,7 @@ impl<P, S> Core<P, S> {
         self.sleep = Sleep::Awake;
     }
 
-    /// Asks the loop to stop. The request stays until it is [taken](Core::take_stop) (EV-907).
+    /// Asks the loop to stop. The request stays until it is [taken](Table::take_stop) (EV-907).
     pub fn request_stop(&mut self) -> Effects<'_, S> {
         self.stop = true;
         self.effects()
@@ -94,7 +94,7 @@ impl<P, S> Core<P, S> {
     /// Decides whether the loop, which sleeps until `until`, sleeps past something that it should do now; from
     /// then on it counts as awake.
     #[cold]
-    fn must_wake(&mut self, until: Option<Time>) -> bool {
+    fn must_wake(&mut self, until: Option<MonotonicTime>) -> bool {
         let deadline = self.next_deadline();
         let nearer = match (deadline, until) {
             (Some(deadline), Some(until)) => deadline < until,
@@ -112,13 +112,13 @@ impl<P, S> Core<P, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::Change;
     use crate::events::Events;
     use crate::id::{HandleId, TimeoutId};
+    use crate::table::Change;
     use std::time::Duration;
 
-    const fn at(nanos: u64) -> Time {
-        Time::from_nanos(nanos)
+    const fn at(nanos: u64) -> MonotonicTime {
+        MonotonicTime::from_nanos(nanos)
     }
 
     const fn after(nanos: u64) -> Option<Duration> {
@@ -126,74 +126,74 @@ mod tests {
     }
 
     /// A table with a handle that the poller knows and a timeout that is due at 10.
-    fn table() -> (Core<&'static str, i32>, HandleId, TimeoutId) {
-        let mut core = Core::new(0);
-        let (handle, _) = core.add_handle(3, 33, Events::READABLE, "handle").unwrap();
-        let (timeout, _) = core.add_timeout(at(0), after(10), "timeout").unwrap();
-        while core.next_change().is_some() {}
-        (core, handle, timeout)
+    fn table() -> (Table<&'static str, i32>, HandleId, TimeoutId) {
+        let mut table = Table::new(0);
+        let (handle, _) = table.add_handle(3, 33, Events::READABLE, "handle").unwrap();
+        let (timeout, _) = table.add_timeout(at(0), after(10), "timeout").unwrap();
+        while table.next_change().is_some() {}
+        (table, handle, timeout)
     }
 
     // EV-901: what the loop would sleep past wakes it, once per sleep.
     #[test]
     fn one_change_of_a_sleep_wakes_the_loop() {
-        let (mut core, handle, timeout) = table();
-        core.fall_asleep(Some(at(10)));
-        let later = core.update_timeout(timeout, at(0), after(20)).unwrap();
+        let (mut table, handle, timeout) = table();
+        table.fall_asleep(Some(at(10)));
+        let later = table.update_timeout(timeout, at(0), after(20)).unwrap();
         assert!(!later.wake, "a deadline that is put off");
-        let nearer = core.update_timeout(timeout, at(0), after(9)).unwrap();
+        let nearer = table.update_timeout(timeout, at(0), after(9)).unwrap();
         assert!(nearer.wake, "a nearer deadline");
-        assert!(!core.request_stop().wake, "it counts as awake");
+        assert!(!table.request_stop().wake, "it counts as awake");
 
         for sleeps_until in [None, Some(at(9))] {
-            core.take_stop();
-            core.fall_asleep(sleeps_until);
-            assert!(core.request_stop().wake, "a stop");
-            assert!(core.is_stopping());
+            table.take_stop();
+            table.fall_asleep(sleeps_until);
+            assert!(table.request_stop().wake, "a stop");
+            assert!(table.is_stopping());
         }
-        core.take_stop();
-        core.fall_asleep(Some(at(9)));
-        let changed = core.update_handle(handle, Events::WRITABLE).unwrap();
+        table.take_stop();
+        table.fall_asleep(Some(at(9)));
+        let changed = table.update_handle(handle, Events::WRITABLE).unwrap();
         assert!(changed.wake, "a change for the poller");
-        while core.next_change().is_some() {}
-        core.fall_asleep(Some(at(9)));
-        let (_, removed) = core.remove_timeout(timeout).unwrap();
+        while table.next_change().is_some() {}
+        table.fall_asleep(Some(at(9)));
+        let (_, removed) = table.remove_timeout(timeout).unwrap();
         assert!(removed.wake, "something to free");
     }
 
     #[test]
     fn a_loop_that_has_woken_up_is_not_woken() {
-        let (mut core, handle, _) = table();
-        core.fall_asleep(None);
-        core.wake_up();
-        let (_, effects) = core.remove_handle(handle).unwrap();
+        let (mut table, handle, _) = table();
+        table.fall_asleep(None);
+        table.wake_up();
+        let (_, effects) = table.remove_handle(handle).unwrap();
         assert!(!effects.wake);
     }
 
     // EV-713: what the handles of a descriptor still want may wait, the end of the last of them may not.
     #[test]
     fn the_last_removal_deregisters_the_descriptor() {
-        let (mut core, first, _) = table();
-        let (second, _) = core.add_handle(3, 44, Events::WRITABLE, "second").unwrap();
-        while core.next_change().is_some() {}
-        let (_, effects) = core.remove_handle(first).unwrap();
+        let (mut table, first, _) = table();
+        let (second, _) = table.add_handle(3, 44, Events::WRITABLE, "second").unwrap();
+        while table.next_change().is_some() {}
+        let (_, effects) = table.remove_handle(first).unwrap();
         assert_eq!(effects.deregister, None);
-        let (_, effects) = core.remove_handle(second).unwrap();
+        let (_, effects) = table.remove_handle(second).unwrap();
         assert_eq!(effects.deregister, Some(&44));
-        assert!(core.next_change().is_none(), "the poller is told once");
-        let (third, _) = core.add_handle(3, 55, Events::WRITABLE, "third").unwrap();
-        assert!(matches!(core.next_change(), Some(Change::Register { .. })));
-        let effects = core.update_handle(third, Events::NONE).unwrap();
+        assert!(table.next_change().is_none(), "the poller is told once");
+        let (third, _) = table.add_handle(3, 55, Events::WRITABLE, "third").unwrap();
+        assert!(matches!(table.next_change(), Some(Change::Register { .. })));
+        let effects = table.update_handle(third, Events::NONE).unwrap();
         assert_eq!(effects.deregister, None, "a disabled handle may wait");
     }
 
     #[test]
     fn removals_beyond_a_number_ask_the_thread_to_yield() {
-        let mut core: Core<(), ()> = Core::new(0);
+        let mut table: Table<(), ()> = Table::new(0);
         for number in 1..=2 * MANY_FREES {
-            let (id, effects) = core.add_timeout(at(0), None, ()).unwrap();
+            let (id, effects) = table.add_timeout(at(0), None, ()).unwrap();
             assert!(!effects.yield_to_loop);
-            let (_, effects) = core.remove_timeout(id).unwrap();
+            let (_, effects) = table.remove_timeout(id).unwrap();
             assert_eq!(effects.yield_to_loop, number % MANY_FREES == 0);
         }
     }

@@ -1,10 +1,10 @@
 //! One turn of the loop: what is due and ready is snapshotted, then handed out call by call.
 
 use super::slots::NONE;
-use super::{Core, Freed};
+use super::{Freed, Table};
 use crate::events::Events;
 use crate::id::{HandleId, TimeoutId, Token};
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
@@ -12,7 +12,7 @@ use std::os::fd::RawFd;
 #[derive(Clone, Debug)]
 pub(super) struct Turn {
     /// When the turn sampled the clock.
-    now: Time,
+    now: MonotonicTime,
     /// Timeouts armed up to here may fire in this turn; those armed later wait for the next (EV-506).
     armed: u64,
     /// Handles with a serial up to here may be called in this turn; those added later wait for the next.
@@ -27,7 +27,7 @@ pub(super) struct Turn {
     events: Events,
     /// The handles whose descriptor the poller refused and that have not been called for it. They stay
     /// if the turn is given up: nobody reports a refusal again.
-    pub(super) refused: VecDeque<Refusal>,
+    pub(super) refused: VecDeque<RefusedHandle>,
     /// How many of those are still to be called in this turn; what is refused meanwhile waits for the
     /// next one.
     pub(super) refusals: usize,
@@ -46,7 +46,7 @@ struct Report {
 
 /// A handle whose descriptor the poller refused: called once with [`Events::ERROR`] and disabled.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refusal {
+pub(super) struct RefusedHandle {
     pub(super) serial: u64,
     pub(super) slot: u32,
 }
@@ -54,9 +54,9 @@ pub(super) struct Refusal {
 /// A callback to make, with the payload it is made with.
 #[derive(Debug)]
 #[must_use = "the payload is out of the table until the call is finished"]
-pub enum Call<P, S = ()> {
+pub enum DueCall<P, S = ()> {
     /// The handle's descriptor is ready. Give the payload back with
-    /// [`finish_handle`](Core::finish_handle).
+    /// [`finish_handle`](Table::finish_handle).
     Handle {
         /// The handle.
         id: HandleId,
@@ -68,7 +68,7 @@ pub enum Call<P, S = ()> {
         payload: P,
     },
     /// The timeout's interval has passed. Give the payload back with
-    /// [`finish_timeout`](Core::finish_timeout).
+    /// [`finish_timeout`](Table::finish_timeout).
     Timeout {
         /// The timeout.
         id: TimeoutId,
@@ -87,7 +87,7 @@ pub enum Call<P, S = ()> {
 impl Default for Turn {
     fn default() -> Turn {
         Turn {
-            now: Time::ZERO,
+            now: MonotonicTime::ZERO,
             armed: 0,
             serial: 0,
             ready: Vec::new(),
@@ -131,11 +131,11 @@ impl Turn {
 /// path.
 #[cold]
 #[inline(never)]
-fn note_stale(least: &mut Option<Token>, stale: Token) {
+fn record_stale(least: &mut Option<Token>, stale: Token) {
     *least = Some(least.map_or(stale, |least| least.min(stale)));
 }
 
-impl<P, S> Core<P, S> {
+impl<P, S> Table<P, S> {
     /// Begins a turn at `now` with what the poller reported.
     ///
     /// Due timeouts and ready handles are settled here; what is added from now on is not called before
@@ -147,7 +147,11 @@ impl<P, S> Core<P, S> {
     /// # Panics
     ///
     /// If a call is outstanding.
-    pub fn begin_turn(&mut self, now: Time, ready: impl IntoIterator<Item = (Token, Events)>) {
+    pub fn begin_turn(
+        &mut self,
+        now: MonotonicTime,
+        ready: impl IntoIterator<Item = (Token, Events)>,
+    ) {
         assert!(!self.turn.outstanding, "I8: a turn began during a call");
         self.turn.now = self.advance(now);
         self.turn.armed = self.armed;
@@ -161,14 +165,14 @@ impl<P, S> Core<P, S> {
                 let fd = token.fd();
                 self.turn.ready.push(Report { fd, events });
             } else {
-                note_stale(&mut self.stale, token);
+                record_stale(&mut self.stale, token);
             }
         });
         self.turn.refusals = self.turn.refused.len();
     }
 
     /// The least token that an event was dropped for since this was last asked, for
-    /// [`Phantoms`](super::Phantoms) to judge.
+    /// [`StaleDetector`](super::StaleDetector) to judge.
     pub fn take_stale(&mut self) -> Option<Token> {
         self.stale.take()
     }
@@ -195,7 +199,7 @@ impl<P, S> Core<P, S> {
     /// # Panics
     ///
     /// If a call is outstanding.
-    pub fn next_call(&mut self) -> Option<Call<P, S>> {
+    pub fn next_call(&mut self) -> Option<DueCall<P, S>> {
         assert!(!self.turn.outstanding, "I8: a call began during a call");
         if self.turn.frees.is_none() {
             // One after the other rather than chained: a call is large, and this is the dispatch path.
@@ -247,7 +251,7 @@ impl<P, S> Core<P, S> {
 
     /// The next due timeout. It is armed anew before it is called, so that an update inside its callback
     /// wins (EV-611, EV-803), from the time of the turn, so that missed periods are lost (EV-804).
-    fn next_timeout(&mut self) -> Option<Call<P, S>> {
+    fn next_timeout(&mut self) -> Option<DueCall<P, S>> {
         if !self.deadlines.may_be_due(self.turn.now) {
             return None;
         }
@@ -255,18 +259,18 @@ impl<P, S> Core<P, S> {
         if due.deadline > self.turn.now || due.armed > self.turn.armed {
             return None;
         }
-        self.deadlines.take_note(self.turn.now, self.armed);
+        self.deadlines.record(self.turn.now, self.armed);
         let entry = self.timeouts.get_mut(slot)?;
         let payload = entry.lifecycle.begin();
         let payload = payload.expect("I12: what is armed is registered and at home");
         entry.arm(slot, self.turn.now, &mut self.armed, &mut self.deadlines);
         self.turn.outstanding = true;
         let id = TimeoutId(entry.lifecycle.key(self.number, slot));
-        Some(Call::Timeout { id, payload })
+        Some(DueCall::Timeout { id, payload })
     }
 
     /// The next ready handle that is still registered and enabled.
-    fn next_handle(&mut self) -> Option<Call<P, S>> {
+    fn next_handle(&mut self) -> Option<DueCall<P, S>> {
         loop {
             let slot = self.turn.cursor;
             let Some(entry) = self.handles.get_mut(slot) else {
@@ -284,7 +288,7 @@ impl<P, S> Core<P, S> {
             }
             if let Some(payload) = entry.lifecycle.begin() {
                 self.turn.outstanding = true;
-                return Some(Call::Handle {
+                return Some(DueCall::Handle {
                     id: HandleId(entry.lifecycle.key(self.number, slot)),
                     fd: entry.fd,
                     events,
@@ -296,10 +300,10 @@ impl<P, S> Core<P, S> {
 
     /// The next handle whose descriptor was refused, if it is still registered and enabled. It is
     /// disabled before it is called, so that an update inside its callback wins and is tried anew.
-    fn next_refusal(&mut self) -> Option<Call<P, S>> {
+    fn next_refusal(&mut self) -> Option<DueCall<P, S>> {
         while let Some(left) = self.turn.refusals.checked_sub(1) {
             self.turn.refusals = left;
-            let Refusal { serial, slot } = self.turn.refused.pop_front()?;
+            let RefusedHandle { serial, slot } = self.turn.refused.pop_front()?;
             let entry = self.handles.get_mut(slot);
             let Some(entry) = entry.filter(|entry| entry.lifecycle.serial() == serial) else {
                 continue;
@@ -314,7 +318,7 @@ impl<P, S> Core<P, S> {
                 let fd = entry.fd;
                 self.unite(fd);
                 self.turn.outstanding = true;
-                return Some(Call::Handle {
+                return Some(DueCall::Handle {
                     id,
                     fd,
                     events: Events::ERROR,
@@ -326,7 +330,7 @@ impl<P, S> Core<P, S> {
     }
 
     /// Lets an entry that was removed go.
-    fn free(&mut self, freed: Freed) -> Call<P, S> {
+    fn free(&mut self, freed: Freed) -> DueCall<P, S> {
         let (lifecycle, source) = match freed {
             Freed::Handle(slot) => {
                 let entry = self.handles.remove(slot);
@@ -340,6 +344,6 @@ impl<P, S> Core<P, S> {
             }
         };
         let payload = lifecycle.into_freed();
-        Call::Free { payload, source }
+        DueCall::Free { payload, source }
     }
 }

@@ -3,8 +3,8 @@
 use super::descriptors::Difference;
 use super::lifecycle::Lifecycle;
 use super::slots::NONE;
-use super::turn::Refusal;
-use super::{Core, Effects, Freed, NotRegistered, Refused, Removal};
+use super::turn::RefusedHandle;
+use super::{Effects, Freed, NotRegistered, Refused, Removal, Table};
 use crate::events::Events;
 use crate::id::{HandleId, Key, Token};
 use std::os::fd::RawFd;
@@ -75,7 +75,7 @@ impl<S> Change<'_, S> {
     }
 }
 
-impl<P, S> Core<P, S> {
+impl<P, S> Table<P, S> {
     /// Adds a handle on `fd`, which `source` names to the poller. An empty `interest` adds it disabled.
     ///
     /// The record of a descriptor is found by its number, so the table grows with the largest number:
@@ -112,8 +112,15 @@ impl<P, S> Core<P, S> {
         });
         self.link(fd, slot);
         self.unite(fd);
-        let core = self.number;
-        Ok((HandleId(Key { serial, core, slot }), self.effects()))
+        let table = self.number;
+        Ok((
+            HandleId(Key {
+                serial,
+                table,
+                slot,
+            }),
+            self.effects(),
+        ))
     }
 
     /// Changes what a handle wants; an empty `interest` disables it (EV-401, EV-402).
@@ -202,7 +209,9 @@ impl<P, S> Core<P, S> {
         while let Some(entry) = self.handles.get_mut(at) {
             if !entry.interest.is_empty() && !std::mem::replace(&mut entry.refused, true) {
                 let serial = entry.lifecycle.serial();
-                self.turn.refused.push_back(Refusal { serial, slot: at });
+                self.turn
+                    .refused
+                    .push_back(RefusedHandle { serial, slot: at });
             }
             at = entry.next;
         }
@@ -216,7 +225,7 @@ impl<P, S> Core<P, S> {
     }
 
     /// Says that the poller ended a registration by itself, because its descriptor is not open any more;
-    /// what follows is as if it had [refused](Core::refused) the descriptor. To be said before the turn
+    /// what follows is as if it had [refused](Table::refused) the descriptor. To be said before the turn
     /// begins. A token that is no longer registered is passed over.
     pub fn lost(&mut self, token: Token) {
         if self.descriptors.first_of(token).is_some() {
@@ -226,7 +235,7 @@ impl<P, S> Core<P, S> {
 
     /// Says that the poller knows nothing any more: it is to be told of every descriptor anew, under new
     /// tokens. What it has reported so far counts.
-    pub fn poller_was_rebuilt(&mut self) {
+    pub fn poller_was_recreated(&mut self) {
         self.descriptors.forget_told();
     }
 
@@ -235,7 +244,7 @@ impl<P, S> Core<P, S> {
         let number = self.number;
         self.handles
             .get_mut(id.0.slot)
-            .filter(|entry| entry.lifecycle.is_named_by(id.0.serial) && number == id.0.core)
+            .filter(|entry| entry.lifecycle.is_named_by(id.0.serial) && number == id.0.table)
             .ok_or(NotRegistered)
     }
 

@@ -93,19 +93,19 @@ impl<T, V: Store<Slot<T>>> Slots<T, V> {
 
     /// How many slots are on the list of vacant ones, or `None` if the list is broken.
     pub(super) fn vacant_listed(&self) -> Option<usize> {
-        let mut listed = 0;
+        let mut free_count = 0;
         let mut at = self.vacant;
         while let Some(slot) = at {
             let Some(Slot::Vacant { next }) = self.slots.element(slot as usize) else {
                 return None;
             };
-            listed += 1;
-            if listed > self.slots.count() {
+            free_count += 1;
+            if free_count > self.slots.count() {
                 return None;
             }
             at = *next;
         }
-        (listed + self.occupied == self.slots.count()).then_some(listed)
+        (free_count + self.occupied == self.slots.count()).then_some(free_count)
     }
 }
 

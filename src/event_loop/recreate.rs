@@ -10,8 +10,8 @@ impl<P: Poller> EventLoop<P> {
     #[cold]
     pub(super) fn rebuild_poller(&mut self) {
         let mut state = self.registry.lock();
-        if let Ok(true) = self.poller.rebuild() {
-            state.core.poller_was_rebuilt();
+        if let Ok(true) = self.poller.recreate() {
+            state.table.poller_was_recreated();
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::deadlines::{Alarm, Alarms, Deadlines, Due, LATEST};
 use super::lifecycle::Lifecycle;
-use super::{Core, Effects, Freed, NotRegistered, Refused, Removal, Timeouts};
+use super::{Effects, Freed, NotRegistered, Refused, Removal, Table, Timeouts};
 use crate::id::{Key, TimeoutId};
-use crate::time::{Time, whole_nanos};
+use crate::time::{MonotonicTime, whole_nanos};
 use std::time::Duration;
 
 /// One repeating interval. On one cache line, which is all that an update touches.
@@ -17,7 +17,7 @@ pub(super) struct Timeout<P> {
     pub(super) alarm: Alarm,
 }
 
-impl<P, S> Core<P, S> {
+impl<P, S> Table<P, S> {
     /// Adds a timeout, first due `interval` after `now` and then again and again; none adds it disabled,
     /// zero makes it due in every turn (EV-801, EV-802).
     ///
@@ -26,7 +26,7 @@ impl<P, S> Core<P, S> {
     /// [`Refused`], with `payload`: nothing happened, it still belongs to the caller (EV-207).
     pub fn add_timeout(
         &mut self,
-        now: Time,
+        now: MonotonicTime,
         interval: Option<Duration>,
         payload: P,
     ) -> Result<(TimeoutId, Effects<'_, S>), (Refused, P)> {
@@ -45,8 +45,15 @@ impl<P, S> Core<P, S> {
         };
         entry.arm(slot, now, &mut self.armed, &mut self.deadlines);
         self.timeouts.insert(entry);
-        let core = self.number;
-        Ok((TimeoutId(Key { serial, core, slot }), self.effects()))
+        let table = self.number;
+        Ok((
+            TimeoutId(Key {
+                serial,
+                table,
+                slot,
+            }),
+            self.effects(),
+        ))
     }
 
     /// Starts the interval anew, also with the same value: the timeout is due `interval` after `now`, and
@@ -59,7 +66,7 @@ impl<P, S> Core<P, S> {
     pub fn update_timeout(
         &mut self,
         id: TimeoutId,
-        now: Time,
+        now: MonotonicTime,
         interval: Option<Duration>,
     ) -> Result<Effects<'_, S>, NotRegistered> {
         let entry = named(&mut self.timeouts, self.number, id)?;
@@ -70,7 +77,7 @@ impl<P, S> Core<P, S> {
         Ok(self.effects())
     }
 
-    /// Removes a timeout; as [`remove_handle`](Core::remove_handle).
+    /// Removes a timeout; as [`remove_handle`](Table::remove_handle).
     ///
     /// # Errors
     ///
@@ -88,7 +95,7 @@ impl<P, S> Core<P, S> {
     }
 
     /// When the next timeout is due.
-    pub fn next_deadline(&mut self) -> Option<Time> {
+    pub fn next_deadline(&mut self) -> Option<MonotonicTime> {
         let first = self.deadlines.first(&mut self.timeouts);
         first.map(|(_, due)| due.deadline)
     }
@@ -101,21 +108,27 @@ impl<P, S> Core<P, S> {
     }
 }
 
-/// The registered timeout that `id` names in the core with this number.
+/// The registered timeout that `id` names in the table with this number.
 fn named<P>(
     timeouts: &mut Timeouts<P>,
-    core: u32,
+    table: u32,
     id: TimeoutId,
 ) -> Result<&mut Timeout<P>, NotRegistered> {
     timeouts
         .get_mut(id.0.slot)
-        .filter(|entry| entry.lifecycle.is_named_by(id.0.serial) && core == id.0.core)
+        .filter(|entry| entry.lifecycle.is_named_by(id.0.serial) && table == id.0.table)
         .ok_or(NotRegistered)
 }
 
 impl<P> Timeout<P> {
     /// Begins its interval at `now`, or disarms it if it is disabled. `armed` counts armings.
-    pub(super) fn arm(&mut self, slot: u32, now: Time, armed: &mut u64, deadlines: &mut Deadlines) {
+    pub(super) fn arm(
+        &mut self,
+        slot: u32,
+        now: MonotonicTime,
+        armed: &mut u64,
+        deadlines: &mut Deadlines,
+    ) {
         match self.interval.after(now) {
             Some(deadline) => {
                 *armed += 1;
@@ -153,17 +166,17 @@ impl Interval {
     }
 
     /// When a timeout with this interval that is armed at `now` is due.
-    pub(super) fn after(self, now: Time) -> Option<Time> {
+    pub(super) fn after(self, now: MonotonicTime) -> Option<MonotonicTime> {
         match self {
             Interval::DISABLED => None,
-            Interval::LONGEST => Some(Time::FAR_FUTURE),
+            Interval::LONGEST => Some(MonotonicTime::FAR_FUTURE),
             Interval(nanos) => {
-                let deadline = Time::from_nanos(now.as_nanos().saturating_add(nanos));
+                let deadline = MonotonicTime::from_nanos(now.as_nanos().saturating_add(nanos));
                 // The order of deadlines does not tell the last two points in time apart.
                 Some(if deadline < LATEST {
                     deadline
                 } else {
-                    Time::FAR_FUTURE
+                    MonotonicTime::FAR_FUTURE
                 })
             }
         }

@@ -14,26 +14,26 @@ const SIGHTINGS: u32 = 2;
 ///
 /// ```
 /// use eventry::Token;
-/// use eventry::core::Phantoms;
+/// use eventry::table::StaleDetector;
 ///
-/// let mut phantoms = Phantoms::default();
+/// let mut detector = StaleDetector::default();
 /// let stale = Some(Token::from_bits(7));
-/// assert!(!phantoms.are_seen(stale));
+/// assert!(!detector.detect(stale));
 /// // A turn without a stale event says nothing of one that is ready now and then.
-/// assert!(!phantoms.are_seen(None));
-/// assert!(phantoms.are_seen(stale));
+/// assert!(!detector.detect(None));
+/// assert!(detector.detect(stale));
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Phantoms {
+pub struct StaleDetector {
     /// The stale token seen last, and how often in a row.
     suspect: Option<(Token, u32)>,
 }
 
-impl Phantoms {
-    /// Takes note of what [`take_stale`](super::Core::take_stale) returned: the least of the stale tokens,
+impl StaleDetector {
+    /// Takes note of what [`take_stale`](super::Table::take_stale) returned: the least of the stale tokens,
     /// which is the same one in each turn however many phantoms there are and whatever their order.
     /// Returns whether the poller reports phantoms; then it begins to count anew.
-    pub fn are_seen(&mut self, stale: Option<Token>) -> bool {
+    pub fn detect(&mut self, stale: Option<Token>) -> bool {
         let Some(token) = stale else {
             return false;
         };
@@ -56,25 +56,25 @@ mod tests {
 
     #[test]
     fn events_that_removals_overtook_are_no_phantoms() {
-        let mut phantoms = Phantoms::default();
+        let mut detector = StaleDetector::default();
         for removed in 0..1_000 {
-            assert!(!phantoms.are_seen(token(removed)));
+            assert!(!detector.detect(token(removed)));
         }
     }
 
     #[test]
     fn a_phantom_is_seen_again_until_the_poller_is_rid_of_it() {
-        let mut phantoms = Phantoms::default();
-        let seen = (0..10).filter(|_| phantoms.are_seen(token(3))).count();
+        let mut detector = StaleDetector::default();
+        let seen = (0..10).filter(|_| detector.detect(token(3))).count();
         assert_eq!(seen, 10 / SIGHTINGS as usize);
     }
 
     #[test]
     fn a_removal_in_between_only_puts_it_off() {
-        let mut phantoms = Phantoms::default();
+        let mut detector = StaleDetector::default();
         let stale = [3, 1, 3, 3].map(token);
         assert_eq!(
-            stale.map(|stale| phantoms.are_seen(stale)),
+            stale.map(|stale| detector.detect(stale)),
             [false, false, false, true]
         );
     }

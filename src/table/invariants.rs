@@ -1,16 +1,16 @@
 //! What must hold between any two operations.
 
-use super::{Core, Freed};
+use super::{Freed, Table};
 use crate::events::Events;
-use crate::time::Time;
+use crate::time::MonotonicTime;
 use std::collections::BTreeSet;
 
-/// An invariant does not hold: a bug in the core.
+/// An invariant does not hold: a bug in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invariant violated: {0}")]
 pub struct Violation(pub &'static str);
 
-impl<P, S> Core<P, S> {
+impl<P, S> Table<P, S> {
     /// Checks the table against itself, in time proportional to its size: for tests and debug builds.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl<P, S> Core<P, S> {
             holds(
                 is_armed
                     == (entry.lifecycle.is_registered()
-                        && entry.interval.after(Time::ZERO).is_some()),
+                        && entry.interval.after(MonotonicTime::ZERO).is_some()),
                 "I12: armed are exactly the registered timeouts with an interval",
             )?;
         }
@@ -124,7 +124,7 @@ impl<P, S> Core<P, S> {
 
     fn check_descriptors(&self) -> Result<(), Violation> {
         let mut linked = 0;
-        for (fd, descriptor, union, told) in self.descriptors.iter() {
+        for (fd, descriptor, union, registered_interest) in self.descriptors.iter() {
             let mut wanted = Events::NONE;
             let mut at = descriptor.first;
             let mut age = 0;
@@ -147,8 +147,10 @@ impl<P, S> Core<P, S> {
             }
             holds(wanted == union, "I13: the union is that of the handles")?;
             holds(
-                told == union || descriptor.listed || told.is_empty() && all_refused,
-                "I13: the poller was told the union, or will be, or refused it",
+                registered_interest == union
+                    || descriptor.dirty
+                    || registered_interest.is_empty() && all_refused,
+                "I13: the poller was registered_interest the union, or will be, or refused it",
             )?;
         }
         let registered = self.handles.iter();

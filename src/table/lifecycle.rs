@@ -60,10 +60,14 @@ impl<P> Lifecycle<P> {
         self.tag.get() & !REMOVED
     }
 
-    /// What names the entry, which lives in `slot` of the core with this number, while it is registered.
-    pub(super) fn key(&self, core: u32, slot: u32) -> Key {
+    /// What names the entry, which lives in `slot` of the table with this number, while it is registered.
+    pub(super) fn key(&self, table: u32, slot: u32) -> Key {
         let serial = self.tag;
-        Key { serial, core, slot }
+        Key {
+            serial,
+            table,
+            slot,
+        }
     }
 
     /// Whether the entry is registered under this serial.

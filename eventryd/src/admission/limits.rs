@@ -1,0 +1,41 @@
+//! The limits of the number of clients.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The usual [`AdmissionLimits::eviction_grace`]: longer than a step of a handshake takes over a long way, and
+/// short for a user who waits.
+pub const EVICTION_GRACE: Duration = Duration::from_millis(500);
+
+/// The number of slots, and how long they are protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdmissionLimits {
+    /// Slots of all clients.
+    pub max_clients: usize,
+    /// Slots of anonymous clients, for each [`Scope`]; 0 for no limit.
+    pub max_anonymous: usize,
+    /// The number of clients that may wait for a slot.
+    pub max_waiting: usize,
+    /// How long an unidentified client may make no progress before it may be evicted, half of it if it has sent
+    /// nothing; and how long a pending client waits before it gets the slot of a peer that holds more. Usually
+    /// [`EVICTION_GRACE`].
+    pub eviction_grace: Duration,
+}
+
+/// A limit that is reached, displayed as the setting with its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdmissionLimit {
+    /// [`AdmissionLimits::max_clients`].
+    Clients(usize),
+    /// [`AdmissionLimits::max_anonymous`].
+    Anonymous(usize),
+}
+
+impl fmt::Display for AdmissionLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AdmissionLimit::Clients(limit) => write!(f, "max_clients ({limit})"),
+            AdmissionLimit::Anonymous(limit) => write!(f, "max_anonymous_clients ({limit})"),
+        }
+    }
+}
