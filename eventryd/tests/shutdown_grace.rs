@@ -1,5 +1,5 @@
-//! The end of an orderly stop that a client holds up (DM-1303). In a process of its own, as the log is the
-//! process's.
+//! The end of the grace of an orderly stop (DM-1303). The test has its own process, because it sets the log of the
+//! process.
 
 #![cfg(not(loom))]
 
@@ -13,12 +13,12 @@ use std::time::Duration;
 use test_support::client::RawClient;
 use test_support::in_process::InProcess;
 
-/// Passes on what is logged, piece by piece.
+/// A writer of the log that sends each piece to the test.
 struct Lines(Sender<String>);
 
 impl Write for Lines {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        // The daemon logs on when the test has heard enough.
+        // The daemon may log after the end of the test.
         let _ = self.0.send(String::from_utf8_lossy(text).into_owned());
         Ok(text.len())
     }

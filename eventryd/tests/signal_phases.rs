@@ -1,5 +1,4 @@
-//! Signals at every phase of a daemon's life. They are the process's, so this is one test in a process of its
-//! own.
+//! Signals in each phase of a daemon. Signals belong to the process, so this is a single test in its own process.
 
 #![cfg(not(loom))]
 
@@ -15,62 +14,67 @@ use std::thread;
 use test_support::client::RawClient;
 use test_support::timeout::{TIMEOUT, wait_until};
 
-/// What happened to a daemon.
+/// Counts of the events of a daemon.
 #[derive(Default)]
-struct Seen {
+struct Counts {
     reloads: AtomicU32,
     stops: AtomicU32,
     starts: AtomicU32,
 }
 
-impl Seen {
-    fn count(what: &AtomicU32) {
+impl Counts {
+    fn add(what: &AtomicU32) {
         what.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn counts(&self) -> [u32; 3] {
+    fn values(&self) -> [u32; 3] {
         [&self.starts, &self.reloads, &self.stops].map(|count| count.load(Ordering::SeqCst))
     }
 }
 
 struct Running {
-    seen: Arc<Seen>,
+    counts: Arc<Counts>,
     initialising: Receiver<()>,
-    go_on: Sender<()>,
+    resume: Sender<()>,
     ready: Receiver<Ready>,
     ended: Receiver<Result<(), DaemonError>>,
 }
 
-/// A daemon whose signals were caught before; its driver waits to be told.
+/// Starts a daemon with signals that are already caught. The initialisation of its driver blocks until the test resumes
+/// it.
 fn start(config: &Config, signals: Signals) -> Running {
-    let seen = Arc::new(Seen::default());
-    let (tell, initialising) = channel();
-    let (go_on, gate) = channel::<()>();
-    let (tell_ready, ready) = channel();
-    let (tell_end, ended) = channel();
-    let (reload, stop, begin) = (Arc::clone(&seen), Arc::clone(&seen), Arc::clone(&seen));
+    let counts = Arc::new(Counts::default());
+    let (initialising_sender, initialising) = channel();
+    let (resume, gate) = channel::<()>();
+    let (ready_sender, ready) = channel();
+    let (end_sender, ended) = channel();
+    let (reload, stop, begin) = (
+        Arc::clone(&counts),
+        Arc::clone(&counts),
+        Arc::clone(&counts),
+    );
     let process = ProcessHooks {
         signals,
-        on_reload: Box::new(move |_| Seen::count(&reload.reloads)),
-        on_stop: Box::new(move || Seen::count(&stop.stops)),
+        on_reload: Box::new(move |_| Counts::add(&reload.reloads)),
+        on_stop: Box::new(move || Counts::add(&stop.stops)),
     };
     let config = config.clone();
     thread::spawn(move || {
         let initialise = move || {
-            tell.send(()).unwrap();
+            initialising_sender.send(()).unwrap();
             let _ = gate.recv();
             Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>)
         };
         let on_ready = move |ready| {
-            Seen::count(&begin.starts);
-            tell_ready.send(ready).unwrap();
+            Counts::add(&begin.starts);
+            ready_sender.send(ready).unwrap();
         };
-        let _ = tell_end.send(run_process(&config, process, initialise, on_ready));
+        let _ = end_sender.send(run_process(&config, process, initialise, on_ready));
     });
     Running {
-        seen,
+        counts,
         initialising,
-        go_on,
+        resume,
         ready,
         ended,
     }
@@ -79,7 +83,7 @@ fn start(config: &Config, signals: Signals) -> Running {
 impl Running {
     fn wait(&self) {
         let ended = self.ended.recv_timeout(TIMEOUT).expect("the daemon ends");
-        ended.expect("a signal is no failure");
+        ended.expect("a stop by a signal is a success");
     }
 }
 
@@ -88,55 +92,58 @@ fn raise(signal: Signal) {
 }
 
 #[test]
-fn a_signal_at_any_phase_is_heeded_once_and_leaves_nothing() {
+fn signal_in_any_phase_is_handled_once_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config::new(RunDir::Chosen(dir.path().to_owned()));
     let is_empty = || std::fs::read_dir(dir.path()).unwrap().next().is_none();
 
-    // Before there is anything but the signals.
+    // Before the start: only the signals are caught.
     let signals = Signals::catch().unwrap();
     raise(Signal::HUP);
     let daemon = start(&config, signals);
-    daemon.go_on.send(()).unwrap();
+    daemon.resume.send(()).unwrap();
     daemon.ready.recv_timeout(TIMEOUT).unwrap();
-    wait_until("the early SIGHUP is heeded", || {
-        daemon.seen.counts() == [1, 1, 0]
+    wait_until("the early SIGHUP is handled", || {
+        daemon.counts.values() == [1, 1, 0]
     });
-    // When it serves.
+    // While the daemon serves.
     raise(Signal::HUP);
-    wait_until("SIGHUP is heeded", || daemon.seen.counts() == [1, 2, 0]);
+    wait_until("SIGHUP is handled", || daemon.counts.values() == [1, 2, 0]);
     let mut client = RawClient::connect(&config.socket_path());
     client.open();
     raise(Signal::TERM);
     daemon.wait();
-    assert_eq!(daemon.seen.counts(), [1, 2, 1]);
+    assert_eq!(daemon.counts.values(), [1, 2, 1]);
     assert!(client.is_closed() && is_empty());
 
     let signals = Signals::catch().unwrap();
     raise(Signal::TERM);
     let daemon = start(&config, signals);
-    daemon.go_on.send(()).unwrap();
+    daemon.resume.send(()).unwrap();
     daemon.wait();
-    // It may have served for a moment; but it has stopped, once.
-    assert_eq!(daemon.seen.counts()[1..], [0, 1]);
+    // The daemon may have served for a moment, but it stops exactly once.
+    assert_eq!(daemon.counts.values()[1..], [0, 1]);
     assert!(is_empty());
 
     // While the driver is initialised.
     let daemon = start(&config, Signals::catch().unwrap());
     daemon.initialising.recv_timeout(TIMEOUT).unwrap();
     raise(Signal::HUP);
-    wait_until("SIGHUP is heeded meanwhile", || {
-        daemon.seen.counts() == [0, 1, 0]
+    wait_until("SIGHUP is handled during the initialisation", || {
+        daemon.counts.values() == [0, 1, 0]
     });
     raise(Signal::INT);
-    wait_until("SIGINT is heeded meanwhile", || {
-        daemon.seen.counts() == [0, 1, 1]
+    wait_until("SIGINT is handled during the initialisation", || {
+        daemon.counts.values() == [0, 1, 1]
     });
-    // While it stops.
+    // While the daemon stops.
     raise(Signal::HUP);
     raise(Signal::TERM);
-    daemon.go_on.send(()).unwrap();
+    daemon.resume.send(()).unwrap();
     daemon.wait();
-    assert_eq!((daemon.seen.counts()[0], daemon.seen.counts()[2]), (0, 1));
+    assert_eq!(
+        (daemon.counts.values()[0], daemon.counts.values()[2]),
+        (0, 1)
+    );
     assert!(is_empty());
 }

@@ -1,4 +1,4 @@
-//! A client of the daemon that sends and receives bytes.
+//! A raw client of the daemon.
 
 use crate::rpc::{CONNECT_OPEN, GET_HOSTNAME, message, open_arguments, read_message};
 use crate::timeout::{TIMEOUT, wait_until};
@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A client that sends and receives bytes.
+/// A client that sends and receives raw messages.
 pub struct RawClient<S: Stream = UnixStream> {
     /// The connection.
     pub stream: S,
@@ -18,11 +18,11 @@ pub struct RawClient<S: Stream = UnixStream> {
 
 /// A connection of a client.
 pub trait Stream: Read + Write {
-    /// Limits how long a read and a write wait.
+    /// Sets the timeout of reads and writes.
     fn set_timeout(&self, timeout: Duration) -> io::Result<()>;
-    /// Sets whether reads and writes wait.
+    /// Switches non-blocking mode on or off.
     fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()>;
-    /// Ends one or both directions.
+    /// Shuts down one or both directions.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
 }
 
@@ -99,16 +99,16 @@ impl<S: Stream> RawClient<S> {
         self.call(CONNECT_OPEN, &open_arguments());
     }
 
-    /// Sends calls without reading the answers until the daemon, which is this process or that of a
-    /// [`Daemon`], reads no more: there is something to read and its loop sleeps all the same.
+    /// Sends calls without reading the replies until the daemon stops reading: its socket is full and its event loop
+    /// sleeps. `daemon` is the process id of a [`Daemon`](crate::daemon::Daemon), or of this process.
     pub fn flood(&mut self, daemon: u32) {
         let calls: Vec<u8> = (0..512)
             .flat_map(|serial| message(GET_HOSTNAME, serial, &[]))
             .collect();
         let mut sent = 0;
         self.stream.set_nonblocking(true).unwrap();
-        wait_until("the daemon reads no more", || {
-            // Where the last one was cut off, else the daemon takes the rest for something else.
+        wait_until("the daemon stops reading", || {
+            // Continues where the last write was cut off, so that the stream stays valid.
             match self.stream.write(&calls[sent % calls.len()..]) {
                 Ok(written) => {
                     sent += written;
@@ -121,10 +121,10 @@ impl<S: Stream> RawClient<S> {
             }
         });
         self.stream.set_nonblocking(false).unwrap();
-        assert!(sent > calls.len(), "it took {sent} bytes only");
+        assert!(sent > calls.len(), "the daemon read only {sent} bytes");
     }
 
-    /// Returns the next message, the six words of its header and its payload, or `None` at the end.
+    /// Returns the six words of the header and the payload of the next message, or `None` at the end of the stream.
     ///
     /// # Panics
     ///
@@ -141,7 +141,7 @@ impl<S: Stream> RawClient<S> {
         }
     }
 
-    /// Whether nothing arrives for a fifth of a second, long after a daemon that would answer has.
+    /// Returns `true` if nothing arrives for 200 ms, which is much longer than a daemon takes to answer.
     pub fn is_kept_waiting(&mut self) -> bool {
         let moment = Duration::from_millis(200);
         self.stream.set_timeout(moment).unwrap();
@@ -150,22 +150,22 @@ impl<S: Stream> RawClient<S> {
         answer.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
-    /// Whether the daemon has closed the connection without a byte.
+    /// Returns `true` if the daemon closes the connection without another byte.
     pub fn is_closed(&mut self) -> bool {
         self.read_message().is_none()
     }
 }
 
 impl<S: Stream> Drop for RawClient<S> {
-    /// Ends the connection now. Another test that starts a daemon at this moment holds a copy of the socket
-    /// until its `exec`, and closing ours alone would not be noticed before that.
+    /// Shuts the connection down, because closing the descriptor may not suffice: another test that starts a daemon at
+    /// this moment holds a copy of it until the `exec`.
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 
-/// Whether the thread of a daemon's event loop sleeps. What wakes it does so at once, before whoever made it
-/// readable goes on.
+/// Returns `true` if the thread of a daemon's event loop sleeps. A write to a socket of the daemon wakes it before the
+/// write returns.
 pub fn event_loop_sleeps(process: u32) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let mut threads = threads.map(|thread| thread.unwrap().path());
@@ -173,14 +173,14 @@ pub fn event_loop_sleeps(process: u32) -> bool {
         let name = std::fs::read_to_string(thread.join("comm")).unwrap_or_default();
         name.trim_end() == "event-loop"
     };
-    let event_loop = threads.find(is_loop).expect("a thread runs the loop");
+    let event_loop = threads.find(is_loop).expect("a thread named event-loop");
     let stat = std::fs::read_to_string(event_loop.join("stat")).unwrap();
-    // The state follows the name, which may contain anything.
+    // The state follows the name, which may contain parentheses and blanks.
     let (_, after_name) = stat.rsplit_once(") ").unwrap();
     after_name.starts_with('S')
 }
 
-/// A connection from 127.0.0.`last`.
+/// Connects from the address 127.0.0.`last`.
 pub fn connect_from(last: u8, to: SocketAddr) -> io::Result<TcpStream> {
     let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     bind(&stream, &SocketAddr::from(([127, 0, 0, last], 0)))?;

@@ -9,29 +9,29 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// A running daemon in a directory of its own; killed if the test does not stop it.
+/// A running daemon in its own directory. It is killed on drop.
 pub struct Daemon {
     process: Process,
     dir: TempDir,
     announced: Vec<String>,
 }
 
-/// A running program whose standard error is kept; killed if it outlives the test.
+/// A running program with a captured standard error. It is killed on drop.
 struct Process(Child);
 
-/// How a program ended.
+/// The exit of a program.
 pub struct Exit {
     /// The exit status, unless a signal ended it.
     pub status: Option<i32>,
-    /// Everything it wrote to its standard error.
+    /// The contents of its standard error.
     pub stderr: String,
 }
 
-/// What a daemon left behind.
+/// The exit of a daemon, its log, and the files that are left.
 pub struct Ended {
     /// The exit status, unless a signal ended it.
     pub status: Option<i32>,
-    /// Everything it wrote to its standard error.
+    /// The contents of its standard error.
     pub log: String,
     /// The files in its run directory.
     pub left_behind: Vec<String>,
@@ -39,22 +39,22 @@ pub struct Ended {
 
 /// Returns a command for the program under test, with a clean environment.
 ///
-/// Cargo builds it for the tests of its package, and puts it into the folder above that of the tests.
+/// Cargo builds the program for the tests of its package, in the parent directory of the tests.
 ///
 /// # Panics
 ///
-/// If the program is not there.
+/// If the program does not exist.
 #[must_use]
 pub fn eventryd() -> Command {
     let test = std::env::current_exe().unwrap();
     let program = test.ancestors().nth(2).unwrap().join("eventryd");
-    assert!(program.exists(), "there is no {}", program.display());
+    assert!(program.exists(), "{} does not exist", program.display());
     let mut command = Command::new(program);
     command.env_remove("XDG_RUNTIME_DIR").stdin(Stdio::null());
     command
 }
 
-/// The same, with its sockets in `run_dir`.
+/// Returns a command for a daemon with its sockets in `run_dir`.
 fn serving_in(run_dir: &Path) -> Command {
     let mut command = eventryd();
     command
@@ -65,25 +65,25 @@ fn serving_in(run_dir: &Path) -> Command {
     command
 }
 
-/// Where in its directory a daemon has its sockets; it makes the place itself.
+/// Returns the run directory of a daemon in `dir`. The daemon creates it.
 fn run_dir_in(dir: &TempDir) -> PathBuf {
     dir.path().join("run")
 }
 
 impl Daemon {
-    /// Starts a daemon and waits until it says that it serves.
+    /// Starts a daemon, and waits until it announces that it serves.
     pub fn start() -> Daemon {
         Daemon::start_in(tempfile::tempdir().unwrap(), &[])
     }
 
-    /// Starts a daemon with sockets in a directory in `dir`.
+    /// Starts a daemon with its run directory in `dir`.
     pub fn start_in(dir: TempDir, options: &[&str]) -> Daemon {
         let mut command = serving_in(&run_dir_in(&dir));
         command.args(options);
         Daemon::start_by(&mut command, dir)
     }
 
-    /// Starts a daemon that has the umask `umask`.
+    /// Starts a daemon with a umask.
     pub fn start_with_umask(umask: &str) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let daemon = serving_in(&run_dir_in(&dir));
@@ -98,17 +98,16 @@ impl Daemon {
         Daemon::start_by(&mut command, dir)
     }
 
-    /// Starts a daemon whose memory, as the system counts it, grows by what it keeps and by nothing else.
+    /// Starts a daemon whose resident memory grows only by the memory that it keeps.
     ///
-    /// glibc does not join small chunks that were freed with their neighbours for a while. Larger requests
-    /// are cut from the end of its two arenas instead, so that 500 clients touch pages they do not need,
-    /// 4 KiB for each ten of them, until the arenas are used up to their 132 KiB and everything is joined.
-    /// Without the bins in which such chunks wait there is nothing of that.
+    /// glibc keeps small freed chunks in bins and does not merge them with adjacent chunks for a while. Larger requests
+    /// then come from the end of its two arenas, so that 500 clients touch pages that they do not need: 4 KiB for each ten
+    /// clients, until the arenas reach 132 KiB and all chunks are merged. The tunable switches these bins off.
     pub fn start_for_measuring() -> Daemon {
         Daemon::start_for_measuring_with(|_| Vec::new())
     }
 
-    /// The same with options that may name files in its directory.
+    /// Starts such a daemon with options that may name files in its directory.
     pub fn start_for_measuring_with(options: impl FnOnce(&TempDir) -> Vec<String>) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let mut command = serving_in(&run_dir_in(&dir));
@@ -117,7 +116,7 @@ impl Daemon {
         Daemon::start_by(&mut command, dir)
     }
 
-    /// Starts a daemon that tells who listens on the socket `manager` how it does.
+    /// Starts a daemon that notifies the service manager on the socket `manager`.
     pub fn start_notifying(manager: &Path) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let mut command = serving_in(&run_dir_in(&dir));
@@ -125,7 +124,7 @@ impl Daemon {
         Daemon::start_by(&mut command, dir)
     }
 
-    /// Starts the daemon that `command` runs, with its sockets, if it has some, in the usual place in `dir`.
+    /// Starts the daemon that `command` runs. Its own sockets, if there are any, are in the run directory in `dir`.
     pub fn start_by(command: &mut Command, dir: TempDir) -> Daemon {
         let mut process = Process::start(command);
         let stdout = BufReader::new(process.0.stdout.take().unwrap());
@@ -149,8 +148,8 @@ impl Daemon {
         }
     }
 
-    /// Starts a daemon whose standard output nobody reads; it may not serve yet.
-    pub fn start_unheard() -> Daemon {
+    /// Starts a daemon with a closed standard output, and does not wait until it serves.
+    pub fn start_without_stdout() -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let mut process = Process::start(&mut serving_in(&run_dir_in(&dir)));
         drop(process.0.stdout.take());
@@ -171,17 +170,17 @@ impl Daemon {
         self.run_dir().join("eventry-sock-ro")
     }
 
-    /// Returns the directory of its sockets.
+    /// Returns the run directory.
     pub fn run_dir(&self) -> PathBuf {
         run_dir_in(&self.dir)
     }
 
-    /// What it printed when it was ready.
+    /// Returns the lines that the daemon printed when it was ready.
     pub fn announced(&self) -> &[String] {
         &self.announced
     }
 
-    /// The addresses of the network it listens on, of those announced with `kind`.
+    /// Returns the network addresses that are announced with `kind`, which is `TCP` or `TLS`.
     pub fn addresses(&self, kind: &str) -> Vec<SocketAddr> {
         let kind = format!("(read-write, {kind})");
         let lines = self.announced.iter().filter(|line| line.ends_with(&kind));
@@ -189,19 +188,19 @@ impl Daemon {
         addresses.collect::<Result<_, _>>().unwrap()
     }
 
-    /// Returns its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.process.0.id()
     }
 
-    /// How many descriptors it has open.
+    /// Returns the number of open descriptors.
     pub fn descriptors(&self) -> usize {
         let path = format!("/proc/{}/fd", self.pid());
         std::fs::read_dir(path).unwrap().count()
     }
 
-    /// How much memory of its own it has resident, in KiB: not the pages of its program, which come as they
-    /// are first used.
+    /// Returns the resident anonymous memory in KiB. Pages of the program file do not count, because the system loads
+    /// them at their first use.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("RssAnon:"));
@@ -209,10 +208,9 @@ impl Daemon {
         number.unwrap().parse().unwrap()
     }
 
-    /// How many descriptors it has open once everything that happened before has been dealt with, two
-    /// fresh clients included: the turn that answered the first is over when the second is accepted, and
-    /// with it every client that came before.
-    pub fn settled_descriptors(&self) -> usize {
+    /// Returns the number of open descriptors after the daemon has handled all earlier events, including two new clients:
+    /// when the second one is accepted, the turn that answered the first one is over.
+    pub fn idle_descriptors(&self) -> usize {
         let mut probes: Vec<RawClient> = Vec::new();
         for _ in 0..2 {
             let mut probe = self.connect();
@@ -222,12 +220,12 @@ impl Daemon {
         self.descriptors()
     }
 
-    /// A raw client of the read-write socket.
+    /// Connects a raw client to the read-write socket.
     pub fn connect(&self) -> RawClient {
         RawClient::connect(&self.socket())
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the daemon.
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.process.0);
         rustix::process::kill_process(pid, signal).unwrap();
@@ -246,20 +244,20 @@ impl Daemon {
         }
     }
 
-    /// Waits for the daemon's end, and gives its directory away.
+    /// Waits for the daemon's end, and returns its directory.
     pub fn wait_and_keep(mut self) -> TempDir {
         let exit = self.process.wait();
         assert_eq!(exit.status, Some(0), "{}", exit.stderr);
         std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
 
-    /// Stops the daemon in order.
+    /// Stops the daemon with SIGTERM, and waits for its end.
     pub fn stop(self) -> Ended {
         self.signal(rustix::process::Signal::TERM);
         self.wait()
     }
 
-    /// Kills it, so that it leaves its sockets behind, and gives its directory away.
+    /// Kills the daemon, so that its sockets are left, and returns its directory.
     pub fn kill(mut self) -> TempDir {
         self.process.kill();
         std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
@@ -271,10 +269,10 @@ impl Process {
         Process(command.spawn().unwrap())
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the program.
     fn wait(&mut self) -> Exit {
         let mut from = self.0.stderr.take().unwrap();
-        let stderr = bounded("a program that was to end", move || {
+        let stderr = bounded("the end of a program", move || {
             let mut text = String::new();
             from.read_to_string(&mut text).unwrap();
             text
@@ -291,7 +289,7 @@ impl Process {
     }
 
     fn kill(&mut self) {
-        // It may have ended already.
+        // The program may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -303,22 +301,22 @@ impl Drop for Process {
     }
 }
 
-/// Starts a program that is to end by itself.
-pub fn started_to_end(command: &mut Command) -> Exit {
+/// Runs a program that ends by itself.
+pub fn run_to_end(command: &mut Command) -> Exit {
     Process::start(command).wait()
 }
 
-/// Starts a daemon in `run_dir` that is to end by itself.
+/// Runs a daemon in `run_dir` whose start fails.
 pub fn refused(run_dir: &Path) -> Exit {
     refused_with(run_dir, &[])
 }
 
-/// The same with options.
+/// Runs a daemon in `run_dir` whose start fails, with options.
 pub fn refused_with(run_dir: &Path, options: &[&str]) -> Exit {
     Process::start(serving_in(run_dir).args(options)).wait()
 }
 
-/// Runs the real virsh; the test fails if there is none.
+/// Runs the virsh of the system; the test fails if it is not installed.
 pub fn virsh(arguments: &[String], stdin: Option<&str>) -> Output {
     let mut child = Command::new("virsh")
         .args(arguments)
@@ -329,11 +327,11 @@ pub fn virsh(arguments: &[String], stdin: Option<&str>) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("virsh is needed: install libvirt-clients, or run tests/run, which does");
+        .expect("virsh is not installed: install libvirt-clients, or use tests/run, which does");
     let input = child.stdin.take().unwrap();
     (&input)
         .write_all(stdin.unwrap_or_default().as_bytes())
         .unwrap();
     drop(input);
-    bounded("a virsh", move || child.wait_with_output().unwrap())
+    bounded("virsh", move || child.wait_with_output().unwrap())
 }

@@ -1,8 +1,8 @@
 //! Macros for a hypervisor that wraps another one.
 
-/// Implements methods by calls of the same method of `self.inner`.
+/// Implements methods that call the same method of `self.inner`.
 #[macro_export]
-macro_rules! pass_on {
+macro_rules! delegate {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
         fn $name(&self $(, $argument: $type)*) -> $result {
             self.inner.$name($($argument),*)
@@ -10,12 +10,11 @@ macro_rules! pass_on {
     )*};
 }
 
-/// The same, for the methods that no driver of the tests has a reason to change. `Domain` and `DriverError` are in
-/// scope where it is used.
+/// Implements in the same way the methods that no test driver changes. `Domain` and `DriverError` must be in scope.
 #[macro_export]
-macro_rules! pass_on_the_rest {
+macro_rules! delegate_rest {
     () => {
-        $crate::pass_on! {
+        $crate::delegate! {
             kind() -> String;
             library_version() -> u64;
             uri() -> String;

@@ -33,19 +33,19 @@ impl InProcess {
         InProcess { ready, ended }
     }
 
-    /// Whether it serves.
+    /// Returns `true` if the daemon has started to serve.
     pub fn is_ready(&self) -> bool {
         self.ready.try_recv().is_ok()
     }
 
-    /// Waits until it serves.
+    /// Waits until the daemon serves.
     pub fn ready(&self) -> Ready {
         let ready = self.ready.recv_timeout(TIMEOUT);
         ready.expect("the daemon serves")
     }
 
-    /// Whether it does not end for a fifth of a second, long after one that would end has.
-    pub fn goes_on(&self) -> bool {
+    /// Returns `true` if the daemon does not end within 200 ms, which is much longer than an end takes.
+    pub fn keeps_running(&self) -> bool {
         let moment = Duration::from_millis(200);
         matches!(
             self.ended.recv_timeout(moment),
@@ -53,7 +53,7 @@ impl InProcess {
         )
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the daemon.
     pub fn wait(self) -> Result<(), DaemonError> {
         let ended = self.ended.recv_timeout(TIMEOUT);
         ended.expect("the daemon ends")

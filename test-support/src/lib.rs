@@ -1,27 +1,27 @@
 //! Test support of `eventry` and `eventryd`.
 //!
-//! A package of its own, because every file below a package's `tests` is a program of its own and cannot share a
-//! module. It is never published: `cargo publish` leaves a dependency of tests without a version out.
+//! This is a separate package, because each file in a package's `tests` is a separate program and cannot share a
+//! module. It is not published: `cargo publish` omits a development dependency without a version.
 //!
 //! | module | content |
 //! |---|---|
-//! | [`timeout`] | the longest wait of a test |
-//! | [`rng`] | numbers that follow from a seed |
+//! | [`timeout`] | the timeout of all waits |
+//! | [`rng`] | pseudo-random numbers from a seed |
 //!
-//! Under loom there is the module `models` and nothing else: it explores loom models, each in its own process.
+//! Under loom the only module is `models`, which explores loom models, each in its own process.
 //!
-//! With the feature `daemon`, which the tests of the library do without:
+//! With the feature `daemon`, which the tests of the library do not need:
 //!
 //! | module | content |
 //! |---|---|
-//! | `rpc` | messages of the protocol, put together by hand |
-//! | `client` | a client that sends and receives bytes |
+//! | `rpc` | protocol messages, encoded without code of the daemon |
+//! | `client` | a client that sends and receives raw messages |
 //! | `sasl`, `scram` | the client's side of authentication |
 //! | `tls` | clients over TLS |
-//! | `pki` | certificates, made by the tools that operators use |
+//! | `pki` | certificates, created with certtool or openssl |
 //! | `daemon` | `eventryd` as a child process |
-//! | `in_process` | the daemon on threads of the test |
-//! | `peer` | a session and its client, joined without a socket |
+//! | `in_process` | the daemon on threads of the test's process |
+//! | `peer` | a session and its client without a socket |
 //! | `driver` | macros for a hypervisor that wraps another one |
 
 #[cfg(loom)]

@@ -10,7 +10,7 @@ use std::time::Instant;
 /// Exit status of a model that has fewer executions than its floor.
 const VACUOUS: u8 = 3;
 
-/// A small program, explored in all its executions.
+/// A small program whose executions are all explored.
 pub struct Model {
     /// The name in the lists of defects and claims.
     pub name: &'static str,
@@ -44,7 +44,7 @@ pub fn main(models: &'static [Model]) -> ExitCode {
     }
     let unsound = models.iter().filter(|model| !passes(model)).count();
     if unsound == 0 {
-        // As the test harness says it, for tools that read it.
+        // The line of the test harness, because tools parse it.
         println!("test result: ok. {} passed; 0 failed", models.len());
         return ExitCode::SUCCESS;
     }
@@ -52,16 +52,16 @@ pub fn main(models: &'static [Model]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Whether the model passes, explored by this binary in a process of its own.
+/// Explores the model in a process of its own; returns `true` if it passes.
 fn passes(model: &Model) -> bool {
-    let this = std::env::current_exe().expect("a process knows its executable");
+    let this = std::env::current_exe().expect("the path of this executable");
     let status = Command::new(this).args(["--model", model.name]).status();
-    status.expect("this executable can be run").success()
+    status.expect("this executable runs").success()
 }
 
 /// Explores every execution of one model in this process.
 fn explore(model: &'static Model) -> ExitCode {
-    // Not one of loom's: it counts executions, it is not part of them.
+    // An atomic of `std`, because the counter is not part of the model.
     static EXECUTIONS: AtomicUsize = AtomicUsize::new(0);
     let begun = Instant::now();
     let mut builder = loom::model::Builder::new();

@@ -1,4 +1,4 @@
-//! A client and a daemon, joined without a socket.
+//! The daemon's side of a connection without a socket.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use eventryd::wire::{
     Decoder, FrameSplitter, Header, MAX_FRAME, RemoteError, Reply, Status, Xdr, write_message,
 };
 
-/// The daemon's side of one connection; calls are answered at once.
+/// The daemon's side of one connection. Calls are answered at once.
 pub struct Peer {
     /// The session under test.
     pub session: Session,
     calls: CallHandler,
     exchange: SaslExchange,
-    /// The events that were neither answered nor sent.
+    /// The events other than calls and authentication requests.
     pub events: Vec<Event>,
 }
 
-/// The user that a [`Peer`] knows.
+/// The user of a [`Peer`].
 pub const USER: &str = "fred";
 /// The password of [`USER`].
 pub const PASSWORD: &[u8] = b"pencil";
-/// The nonce of the server in each exchange.
+/// The server's nonce in each exchange.
 pub const NONCE: [u8; 18] = [9; 18];
 
 fn sasl() -> Sasl {
@@ -48,7 +48,7 @@ impl Peer {
         }
     }
 
-    /// Sends `bytes` to the daemon, returns the bytes it sends back, and keeps the events it would log.
+    /// Passes `bytes` to the session, returns its output, and keeps the events that the daemon would log.
     pub fn exchange(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.session.receive(MonotonicTime::ZERO, bytes);
         let mut sent = Vec::new();
@@ -62,7 +62,7 @@ impl Peer {
                     Event::Authenticate(request) => {
                         let nonce = Nonce::from_random(NONCE);
                         let decided = request.step.by_sasl(&mut self.exchange, &sasl(), &nonce);
-                        // Polkit grants what it is asked.
+                        // Polkit grants every request.
                         let result = decided.map_or(AuthResult::Complete(None), AuthResult::from);
                         self.session.authenticate(request.ticket, result);
                     }
@@ -79,24 +79,28 @@ impl Peer {
     }
 }
 
-/// A message from the daemon, as a client reads it.
+/// A message from the daemon, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The reply of a call that succeeded.
+    /// The reply to a call that succeeded.
     Ok(Header, Reply),
-    /// The reply of a call that failed.
+    /// The reply to a call that failed.
     Error(Header, RemoteError),
-    /// A message that is no reply.
+    /// A message that is not a reply.
     Message(Header),
 }
 
-/// Reads all that the daemon sent; it must be whole messages that decode and encode alike.
+/// Decodes all output of the daemon, which must consist of complete messages that encode to the same bytes.
+///
+/// # Panics
+///
+/// If a message is incomplete, does not decode, or encodes to other bytes.
 pub fn answers(bytes: &[u8]) -> Vec<Answer> {
     let mut splitter = FrameSplitter::new(MAX_FRAME);
     splitter.push(bytes);
     let mut answers = Vec::new();
     let mut again = Vec::new();
-    while let Some(frame) = splitter.head().expect("whole messages") {
+    while let Some(frame) = splitter.head().expect("valid messages") {
         let header = frame.header;
         let is_reply = header == header.reply(header.status);
         let answer = match header.status {
@@ -120,7 +124,7 @@ pub fn answers(bytes: &[u8]) -> Vec<Answer> {
         answers.push(answer);
         splitter.consume();
     }
-    assert_eq!(splitter.buffered(), 0, "half a message");
-    assert_eq!(again, bytes, "encoded again, the messages differ");
+    assert_eq!(splitter.buffered(), 0, "the output ends within a message");
+    assert_eq!(again, bytes, "the messages encode to other bytes");
     answers
 }

@@ -1,15 +1,15 @@
-//! Authorities and certificates, made by the tools that operators use.
+//! Authorities and certificates, created with certtool or openssl.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A program that makes certificates.
+/// A program that creates certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
-    /// That of GnuTLS.
+    /// The tool of GnuTLS.
     Certtool,
-    /// That of OpenSSL.
+    /// The tool of OpenSSL.
     Openssl,
 }
 
@@ -24,21 +24,21 @@ pub enum Key {
     Ed25519,
 }
 
-/// An authority and what it has signed. The names of the files are those that libvirt looks for.
+/// An authority and the certificates that it has signed. The files have libvirt's names.
 pub struct Pki {
     dir: PathBuf,
     tool: Tool,
     key: Key,
 }
 
-/// A line of a template for `certtool`.
+/// The lines of a `certtool` template for a client certificate.
 pub const CLIENT: &str = "tls_www_client\nsigning_key\nencryption_key\n";
 
-/// The same for the server.
+/// The lines of a `certtool` template for the server certificate.
 const SERVER: &str = "tls_www_server\nsigning_key\nencryption_key\nip_address = \"127.0.0.1\"\ndns_name = \"localhost\"\n";
 
 impl Pki {
-    /// An authority with a server at 127.0.0.1, below `dir`.
+    /// Creates an authority and the certificate of a server at 127.0.0.1, in a directory in `dir`.
     pub fn new(dir: &Path, tool: Tool, key: Key) -> Pki {
         let dir = dir.join(format!("{tool:?}-{key:?}"));
         fs::create_dir(&dir).unwrap();
@@ -68,8 +68,7 @@ impl Pki {
         pki
     }
 
-    /// Has the authority sign one more certificate of the server, for a key of another kind: NAMEcert.pem and
-    /// NAMEkey.pem.
+    /// Signs another server certificate with a key of another kind, in the files NAMEcert.pem and NAMEkey.pem.
     pub fn another_server(&self, name: &str, key: Key) {
         let (dir, tool) = (self.dir.clone(), self.tool);
         Pki { dir, tool, key }.sign(name, "localhost", SERVER);
@@ -104,8 +103,8 @@ impl Pki {
         run(self.command(line).arg(name));
     }
 
-    /// Writes a template for `certtool`, and returns its name. It is valid for ten days unless it says
-    /// otherwise.
+    /// Writes a template for `certtool`, and returns its name. The certificate is valid for ten days unless `lines` name
+    /// an expiration.
     fn template(&self, name: &str, lines: &str) -> String {
         let days = if lines.contains("expiration") {
             ""
@@ -117,7 +116,7 @@ impl Pki {
         name
     }
 
-    /// Has the authority sign a certificate NAMEcert.pem for the key NAMEkey.pem, which is made.
+    /// Creates the key NAMEkey.pem, and signs the certificate NAMEcert.pem for it.
     fn sign(&self, name: &str, common_name: &str, lines: &str) {
         let (key, certificate) = (format!("{name}key.pem"), format!("{name}cert.pem"));
         self.make_key(&key);
@@ -155,8 +154,7 @@ impl Pki {
         }
     }
 
-    /// A directory as `virsh` wants one, with a client's certificate of this common name, made from these
-    /// lines of a template.
+    /// Signs a client certificate from lines of a template, and returns a directory for `pkipath` of a libvirt URI.
     pub fn client(&self, common_name: &str, lines: &str) -> PathBuf {
         self.sign(common_name, common_name, lines);
         let dir = self.dir.join(common_name);
@@ -170,7 +168,7 @@ impl Pki {
         dir
     }
 
-    /// Has the authority revoke the certificate of a client it has made, from now until the end of `lines`.
+    /// Revokes the certificate of a client. `lines` are added to the template of the revocation list.
     pub fn revoke(&self, common_name: &str, lines: &str) {
         assert_eq!(self.tool, Tool::Certtool);
         let template = self.dir.join("crl.template");
@@ -179,12 +177,12 @@ impl Pki {
         run(self.command(line).arg(format!("{common_name}cert.pem")));
     }
 
-    /// Returns the path of one of the files.
+    /// Returns the path of a file of the authority.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// The lines of `libvirtd.conf` for a server at a port that the system chooses.
+    /// Returns the lines of `libvirtd.conf` for a server at a port that the system chooses.
     pub fn configuration(&self) -> String {
         let path = |name| self.path(name).display().to_string();
         let mut lines = vec![
@@ -206,7 +204,7 @@ impl Pki {
 
 fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| {
-        panic!("{command:?}: {error}; install openssl and gnutls-bin, or run tests/run, which does")
+        panic!("{command:?}: {error}; install openssl and gnutls-bin, or use tests/run, which does")
     });
     assert!(
         output.status.success(),

@@ -1,4 +1,4 @@
-//! IntIds that follow from a seed.
+//! Pseudo-random numbers from a seed.
 
 /// A generator of pseudo-random numbers.
 #[derive(Debug)]
@@ -11,13 +11,13 @@ impl Rng {
         Rng(seed)
     }
 
-    /// Creates a generator whose numbers do not depend on those of this one from now on.
+    /// Creates a generator that is independent of this one from now on.
     #[must_use]
     pub fn fork(&mut self) -> Rng {
         Rng(self.next())
     }
 
-    /// Returns the next number: a counter with its bits mixed.
+    /// Returns the next number, which is a counter with its bits mixed.
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;

@@ -1,37 +1,37 @@
-//! Messages of the protocol, put together by hand from its description: nothing of it is the daemon's code.
+//! Protocol messages, encoded by the description of the protocol without code of the daemon.
 
 use eventryd::wire::{Call, Encoder, Header};
 use std::error::Error;
 use std::io::{self, Read};
 
-/// The number of the remote program.
+/// The remote program.
 pub const REMOTE: u32 = 0x2000_8086;
-/// The procedure that lists the ways to authenticate.
+/// The procedure that lists the authentication types.
 pub const AUTH_LIST: i32 = 66;
-/// The procedure that opens a hypervisor.
+/// The procedure that opens a hypervisor connection.
 pub const CONNECT_OPEN: i32 = 1;
-/// The procedure that asks for the host's name.
+/// The procedure that returns the host name.
 pub const GET_HOSTNAME: i32 = 59;
-/// The procedure that asks for a feature.
+/// The procedure that tests for a feature.
 pub const SUPPORTS_FEATURE: i32 = 60;
-/// The number of the feature "this client answers pings".
+/// The argument of a test for the feature keepalive, which tells the server that the client answers pings.
 pub const FEATURE_KEEPALIVE: [u8; 4] = [0, 0, 0, 10];
-/// The program of pings and their answers.
+/// The keepalive program.
 pub const KEEPALIVE: u32 = 0x6b65_6570;
-/// The words of the header of a ping.
+/// The header of a ping.
 pub const PING: [u32; 6] = [KEEPALIVE, 1, 1, 2, 0, 0];
-/// The procedure that lists the mechanisms of SASL.
+/// The procedure that lists the SASL mechanisms.
 pub const SASL_INIT: i32 = 67;
-/// The procedure of the first step of SASL.
+/// The procedure of the first SASL step.
 pub const SASL_START: i32 = 68;
-/// The procedure of a further step of SASL.
+/// The procedure of a further SASL step.
 pub const SASL_STEP: i32 = 69;
 
-/// Returns the message with these words behind its length, and this body.
+/// Encodes a message from its header, without the length word, and its body.
 ///
 /// # Panics
 ///
-/// If the message is longer than its length can say.
+/// If the length does not fit into a word.
 #[must_use]
 pub fn framed(words: [u32; 6], body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(28 + body.len()).expect("a short message");
@@ -45,14 +45,14 @@ fn word(number: i32) -> u32 {
     u32::from_ne_bytes(number.to_ne_bytes())
 }
 
-/// Returns a call of the remote program.
+/// Encodes a call of the remote program.
 #[must_use]
 pub fn message(procedure: i32, serial: u32, arguments: &[u8]) -> Vec<u8> {
     let words = [REMOTE, 1, word(procedure), 0, serial, 0];
     framed(words, arguments)
 }
 
-/// Returns the message with this header, which may be wrong, and this payload, which need not be one.
+/// Encodes a message with any header and payload, which may be invalid.
 #[must_use]
 pub fn message_with(header: Header, payload: &[u8]) -> Vec<u8> {
     let words = [
@@ -66,7 +66,7 @@ pub fn message_with(header: Header, payload: &[u8]) -> Vec<u8> {
     framed(words, payload)
 }
 
-/// Returns the message of a call.
+/// Encodes a call.
 ///
 /// # Panics
 ///
@@ -80,13 +80,13 @@ pub fn message_of(call: &Call, serial: u32) -> Vec<u8> {
     message(call.procedure().number, serial, &arguments)
 }
 
-/// Returns the answer to a ping.
+/// Encodes a pong.
 #[must_use]
 pub fn pong() -> Vec<u8> {
     framed([KEEPALIVE, 1, 2, 2, 0, 0], &[])
 }
 
-/// Returns the arguments of an open of `test:///default`.
+/// Encodes the arguments of an open of `test:///default`.
 #[must_use]
 pub fn open_arguments() -> Vec<u8> {
     let mut bytes = vec![0, 0, 0, 1, 0, 0, 0, 15];
@@ -95,11 +95,11 @@ pub fn open_arguments() -> Vec<u8> {
     bytes
 }
 
-/// Reads the next message: the six words of its header, and its payload.
+/// Reads the next message, and returns the six words of its header and its payload.
 ///
 /// # Errors
 ///
-/// When the stream ends or has no message in time. A message that is cut off is invalid data.
+/// If the stream ends or the read times out. A truncated message is `InvalidData`.
 pub fn read_message(from: &mut impl Read) -> io::Result<([u32; 6], Vec<u8>)> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
@@ -109,7 +109,7 @@ pub fn read_message(from: &mut impl Read) -> io::Result<([u32; 6], Vec<u8>)> {
     let payload = length
         .checked_sub(28)
         .filter(|payload| *payload <= 32 << 20);
-    let payload = payload.ok_or_else(|| broken(format!("a length of {length}").into()))?;
+    let payload = payload.ok_or_else(|| broken(format!("invalid length {length}").into()))?;
     let mut words = [[0; 4]; 6];
     from.read_exact(words.as_flattened_mut())
         .map_err(|error| broken(error.into()))?;

@@ -7,11 +7,11 @@ use crate::scram::proof;
 /// The first message of the user fred.
 const FIRST: &str = "n,,n=fred,r=abc";
 
-/// Encodes SASL data as the protocol has it: a word for each byte.
+/// Encodes SASL data in the form of the protocol, a word for each byte.
 ///
 /// # Panics
 ///
-/// If there is too much of it.
+/// If the length does not fit into a word.
 #[must_use]
 pub fn data(bytes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).unwrap();
@@ -20,7 +20,7 @@ pub fn data(bytes: &[u8]) -> Vec<u8> {
     words.flat_map(u32::to_be_bytes).collect()
 }
 
-/// Returns the arguments of the first step.
+/// Encodes the arguments of the first step.
 #[must_use]
 pub fn start_arguments(first: &str) -> Vec<u8> {
     let mut arguments = 13_u32.to_be_bytes().to_vec();
@@ -29,7 +29,7 @@ pub fn start_arguments(first: &str) -> Vec<u8> {
     arguments
 }
 
-/// Starts a login as fred, and returns the arguments of its last step.
+/// Starts a login as fred, and returns the arguments of the last step.
 ///
 /// # Panics
 ///
@@ -46,7 +46,7 @@ pub fn proof_of<S: Stream>(client: &mut RawClient<S>, password: &str) -> Vec<u8>
 ///
 /// # Panics
 ///
-/// If the daemon refuses that.
+/// If the daemon refuses the login.
 pub fn log_in<S: Stream>(client: &mut RawClient<S>, password: &str) {
     let last = proof_of(client, password);
     let reply = client.call(SASL_STEP, &last);

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac, pbkdf2};
 
-/// Encodes bytes as RFC 5802 has them in its messages.
+/// Encodes bytes in the base64 form of RFC 5802.
 #[must_use]
 pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
@@ -15,7 +15,7 @@ pub fn base64(bytes: &[u8]) -> String {
 ///
 /// # Panics
 ///
-/// If the challenge is none.
+/// If the challenge is malformed.
 #[must_use]
 pub fn proof(first: &str, password: &[u8], challenge: &[u8]) -> Vec<u8> {
     let challenge = std::str::from_utf8(challenge).expect("text");

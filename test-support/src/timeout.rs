@@ -1,8 +1,8 @@
-//! The longest wait of a test: one that would wait for ever fails instead, and says what it waited for.
+//! Waits with a timeout, after which a test fails and names the condition.
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "the clock decides only how long a broken test hangs"
+    reason = "the clock limits only the time that a broken test hangs"
 )]
 
 use std::panic::resume_unwind;
@@ -10,10 +10,10 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The time after which a wait fails. Never reached when the code is right.
+/// The time after which a wait fails. Correct code never reaches it.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Waits until `condition` holds, which another thread or process brings about.
+/// Waits until another thread or process makes `condition` true.
 ///
 /// # Panics
 ///
@@ -23,26 +23,28 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(
             Instant::now() < end,
-            "waited {TIMEOUT:?} in vain until {what}"
+            "timed out after {TIMEOUT:?} waiting until {what}"
         );
         thread::yield_now();
     }
 }
 
-/// Returns the result of `work`, which runs on a thread of its own, so that the test does not wait for a thread that
-/// hangs.
+/// Returns the result of `work`, which runs on a separate thread, so that a hang fails the test.
 ///
 /// # Panics
 ///
-/// After [`TIMEOUT`], with `what` in the message; and when `work` does.
+/// After [`TIMEOUT`], with `what` in the message; and if `work` panics.
 pub fn bounded<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (tell, told) = channel();
+    let (end_sender, ended) = channel();
     let worker = thread::spawn(move || {
-        // It is dropped when the work ends, by a panic as well.
-        let _tell: Sender<()> = tell;
+        // The sender is dropped when the work returns or panics.
+        let _end_sender: Sender<()> = end_sender;
         work()
     });
-    let still_working = told.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout);
-    assert!(!still_working, "{what} is not over after {TIMEOUT:?}");
+    let still_working = ended.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout);
+    assert!(
+        !still_working,
+        "timed out after {TIMEOUT:?} waiting for {what}"
+    );
     worker.join().unwrap_or_else(|panic| resume_unwind(panic))
 }

@@ -1,4 +1,4 @@
-//! Clients of TLS.
+//! TLS clients.
 
 use crate::client::{RawClient, Stream};
 use eventryd::net::tls::{ServerFiles, TlsFiles};
@@ -21,7 +21,7 @@ pub enum Version {
     Tls13,
 }
 
-/// The server's files that are kept in the tree; the client's are beside them.
+/// Returns the server's files in the repository. The client's files are in the same directory.
 pub fn committed_files() -> TlsFiles {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("pki");
     TlsFiles {
@@ -34,7 +34,7 @@ pub fn committed_files() -> TlsFiles {
     }
 }
 
-/// The lines of a configuration file that name these.
+/// Returns the lines of a configuration file for these files.
 pub fn lines_naming(files: &TlsFiles) -> String {
     let mut lines = format!("ca_file = \"{}\"\n", files.ca.display());
     if let [of] = &files.server[..] {
@@ -44,12 +44,13 @@ pub fn lines_naming(files: &TlsFiles) -> String {
     lines
 }
 
-/// The name in the server's certificate.
+/// Returns the name in the server's certificate.
 pub fn server_name() -> ServerName<'static> {
     ServerName::try_from("localhost").unwrap()
 }
 
-/// A client that trusts the authority in `files`, with the certificate beside it, or none.
+/// Returns a client configuration that trusts the authority in `files`. The client's certificate is in the same
+/// directory.
 pub fn client_config(
     files: &TlsFiles,
     version: Version,
@@ -60,7 +61,7 @@ pub fn client_config(
     client_config_with(&files.ca, version, identity)
 }
 
-/// The same with a certificate and a key of one's own.
+/// Returns a client configuration that trusts `ca`. `identity` is the client's certificate and key.
 pub fn client_config_with(
     ca: &Path,
     version: Version,
@@ -87,11 +88,11 @@ pub fn client_config_with(
     Arc::new(config.with_client_auth_cert(chain, key).unwrap())
 }
 
-/// A stream that can be what a [`RawClient`] speaks over.
+/// A TLS stream for a [`RawClient`].
 pub struct Tls(pub StreamOwned<ClientConnection, TcpStream>);
 
 impl Tls {
-    /// Nothing is said yet.
+    /// Creates a client on a connection. It sends nothing yet.
     pub fn over(stream: TcpStream, config: Arc<ClientConfig>) -> Tls {
         let connection = ClientConnection::new(config, server_name()).unwrap();
         Tls(StreamOwned::new(connection, stream))
@@ -128,8 +129,8 @@ impl Stream for Tls {
     }
 }
 
-/// A client that waits for the byte that says that it was let in.
-pub fn let_in(stream: Tls) -> RawClient<Tls> {
+/// Reads the byte by which the server confirms the certificate, and returns the client.
+pub fn handshake(stream: Tls) -> RawClient<Tls> {
     let mut client = RawClient::over(stream);
     let mut welcome = [0];
     client.stream.read_exact(&mut welcome).unwrap();

@@ -16,8 +16,8 @@ pub struct AdmissionLimits {
     pub max_anonymous: usize,
     /// The number of clients that may wait for a slot.
     pub max_waiting: usize,
-    /// How long an unidentified client may make no progress before it may be evicted, half of it if it has sent
-    /// nothing; and how long a pending client waits before it gets the slot of a peer that holds more. Usually
+    /// The time without progress after which an unidentified client may be evicted, half of it if the client has sent
+    /// nothing; and the time after which a pending client gets the slot of a peer that holds more. Usually
     /// [`EVICTION_GRACE`].
     pub eviction_grace: Duration,
 }

@@ -372,7 +372,7 @@ impl<T: Transport> Connection<T> {
         self.progress.change(&self.session, is_open)
     }
 
-    /// The end of the peer is always of interest, whatever the session does (DM-807).
+    /// Returns the registered events. The disconnect of the peer is among them in every state (DM-807).
     fn interest(&self) -> Events {
         let mut interest = Events::UNCONDITIONAL;
         let reads = match self.phase {

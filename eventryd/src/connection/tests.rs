@@ -104,7 +104,7 @@ fn is_closed(actions: &[Action]) -> bool {
     matches!(actions.last(), Some(Action::Close(_)))
 }
 
-/// DM-809: the time that the session was told last is no beginning.
+/// DM-809: the linger time does not begin at the last input of the session.
 #[test]
 fn linger_begins_when_the_close_is_taken() {
     let mut connection = connection(&[Call::ConnectGetHostname(()), Call::ConnectClose(())], 0);

@@ -1,4 +1,4 @@
-//! The interface between a connection and whatever carries its bytes.
+//! The interface between a connection and its transport.
 
 use crate::net::tls::TlsSessionError;
 use std::io;

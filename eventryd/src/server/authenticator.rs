@@ -63,7 +63,7 @@ impl Authenticator {
             let sasl = Sasl::load(&config.sasl).map_err(DaemonError::Auth)?;
             if sasl.users() == 0 {
                 tracing::warn!(
-                    "{} has no users: nobody can log in; `eventryd passwd` adds one",
+                    "{} has no users, so no client can authenticate; `eventryd passwd` adds one",
                     config.sasl.password_file.display()
                 );
             }

@@ -1,4 +1,4 @@
-//! What a daemon is told at its start.
+//! The configuration of a daemon.
 
 use crate::admission::EVICTION_GRACE;
 use crate::auth::{Authorizer, PkCheck, SaslConfig};
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a daemon is told at its start. Everything has a default but the place of its sockets.
+/// The configuration of a daemon. All fields except the directory of the sockets have a default.
 ///
 /// ```
 /// use eventryd::net::RunDir;
@@ -23,71 +23,68 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where the sockets live.
+    /// The directory of the sockets.
     pub run_dir: RunDir,
-    /// What the names of the sockets begin with; `libvirt` makes the daemon stand in for libvirtd
-    /// (DM-201). Default `eventry`.
+    /// The prefix of the sockets' names. With `libvirt` the daemon replaces libvirtd (DM-201). Default `eventry`.
     pub prefix: String,
-    /// Who may connect to the read-write socket. Default 0700 (DM-203).
+    /// The mode of the read-write socket. Default 0700 (DM-203).
     pub rw_mode: u32,
-    /// Who may connect to the read-only socket. Default 0777 (DM-203).
+    /// The mode of the read-only socket. Default 0777 (DM-203).
     pub ro_mode: u32,
-    /// How clients of the read-write socket have to authenticate. Default not at all (DM-1002).
+    /// The authentication type of the read-write socket. Default none (DM-1002).
     pub auth_unix_rw: Auth,
-    /// How clients of the read-only socket have to authenticate. Default not at all (DM-1002).
+    /// The authentication type of the read-only socket. Default none (DM-1002).
     pub auth_unix_ro: Auth,
-    /// Whom SASL lets in, where it is asked for.
+    /// The users of SASL authentication.
     pub sasl: SaslConfig,
-    /// Who decides where polkit is asked for. Default [`PkCheck`].
+    /// The program that decides polkit authentication. Default [`PkCheck`].
     pub authorizer: Arc<dyn Authorizer>,
-    /// How long a client may stay anonymous: the handshake of its transport and its authentication. Zero
-    /// for as long as it likes. Default 60 s (DM-603).
+    /// The timeout of the transport's handshake and the authentication together. Zero for no timeout. Default 60 s
+    /// (DM-603).
     pub auth_timeout: Duration,
     /// The number of anonymous clients, for local sockets and for networks each; more clients wait until one has
-    /// authenticated, has gone or is [evicted](crate::admission::ClientAdmission). 0 for no limit. Default 20
+    /// authenticated, has disconnected or is [evicted](crate::admission::ClientAdmission). 0 for no limit. Default 20
     /// (DM-602).
     pub max_anonymous_clients: usize,
-    /// How long an unidentified client may make no progress before it is evicted for one that waits. Default
+    /// The time without progress after which an unidentified client may be evicted for a waiting one. Default
     /// [`EVICTION_GRACE`].
     pub eviction_grace: Duration,
     /// The group of the Unix sockets, by name or number. Default that of the process (DM-202).
     pub socket_group: Option<String>,
-    /// Whether to serve the sockets that systemd has passed to this process, in place of any of our own
-    /// (DM-404). Default no: they are the whole process's, and can be taken once.
+    /// The daemon serves the sockets that systemd has passed to this process instead of its own (DM-404). Default false,
+    /// because passed sockets belong to the whole process and can be taken only once.
     pub socket_activation: bool,
-    /// How to serve a socket for TCP that systemd has passed, where [`tcp`](Config::tcp) does not say. Its
-    /// address does not matter. Default not at all: such a socket is an error.
+    /// The service of a passed TCP socket if [`tcp`](Config::tcp) is `None`. Its address and port are not used. Default
+    /// `None`: a passed TCP socket is an error.
     pub passed_tcp: Option<TcpService>,
-    /// The same for TLS, and [`tls`](Config::tls).
+    /// The service of a passed TLS socket if [`tls`](Config::tls) is `None`; otherwise like `passed_tcp`.
     pub passed_tls: Option<TlsService>,
-    /// Where to listen on TCP, without encryption. Default nowhere (DM-302).
+    /// The TCP service, which is not encrypted. Default none (DM-302).
     pub tcp: Option<TcpService>,
-    /// Where to listen for TLS. Default nowhere (DM-302).
+    /// The TLS service. Default none (DM-302).
     pub tls: Option<TlsService>,
     /// The number of connections that may wait to be accepted, per socket, and of accepted clients that may wait for
     /// a slot. Default 1000 (DM-205).
     pub max_queued_clients: u32,
-    /// The number of clients; more clients wait until one goes, except for a few of peers that
-    /// [have few](crate::admission::ClientAdmission). No more than there are descriptors for. Default 5000 (DM-601).
+    /// The number of clients; more clients wait until one disconnects, except for a few of peers that
+    /// [have few](crate::admission::ClientAdmission). The limit of open descriptors applies too. Default 5000 (DM-601).
     pub max_clients: NonZeroUsize,
-    /// What one client may use.
+    /// The limits of one client.
     pub client_limits: ClientLimits,
-    /// When a client that answers pings is pinged, and when it is given up. Default 5 s, 5 times (DM-904).
+    /// The interval and the number of keepalive pings to a client that supports them. Default 5 s, 5 times (DM-904).
     pub keepalive: Keepalive,
-    /// Threads for calls that may block; a driver that answers from memory has none of them. Default 5, 20, 5
-    /// (DM-701).
+    /// The threads for calls that may block. A driver that never blocks starts none. Default 5, 20, 5 (DM-701).
     pub workers: WorkerLimits,
-    /// How long an orderly stop waits for calls that are not over, and for clients that have not read their
-    /// last answers. Default 5 s (DM-1303).
+    /// The longest wait of an orderly stop for calls in progress and for clients with unread replies. Default 5 s
+    /// (DM-1303).
     pub shutdown_grace: Duration,
-    /// How long there may be no client before the daemon ends (DM-1307). Default for ever.
+    /// The time without clients after which the daemon ends (DM-1307). Default `None`: no limit.
     pub idle_timeout: Option<Duration>,
-    /// A file for the number of the process, locked while it runs (DM-108). There is one in the run directory
-    /// in any case. Default none.
+    /// A pid file, locked while the daemon runs (DM-108), besides the one in the run directory. Default none.
     pub pid_file: Option<PathBuf>,
 }
 
-/// A service on plain TCP: whoever is on the way reads and changes what is said.
+/// A service on plain TCP. Any host on the route can read and change the traffic.
 ///
 /// ```
 /// use eventryd::server::TcpService;
@@ -100,13 +97,13 @@ pub struct Config {
 pub struct TcpService {
     /// A host of this machine, by name or number. `None` for all its addresses.
     pub address: Option<String>,
-    /// A number, or the name of a service; libvirt's is 16509 (DM-301). 0 lets the system choose.
+    /// A port number or a service name; libvirt's port is 16509 (DM-301). 0 lets the system choose.
     pub port: String,
-    /// How clients have to authenticate.
+    /// The authentication type.
     pub auth: Auth,
 }
 
-/// A service over TLS: clients show a certificate that an authority of ours has signed.
+/// A service over TLS, whose clients present a certificate signed by a configured authority.
 ///
 /// ```
 /// use eventryd::net::tls::TlsFiles;
@@ -119,25 +116,25 @@ pub struct TcpService {
 pub struct TlsService {
     /// A host of this machine, by name or number. `None` for all its addresses.
     pub address: Option<String>,
-    /// A number, or the name of a service. Default 16514 (DM-301). 0 lets the system choose.
+    /// A port number or a service name. Default 16514 (DM-301). 0 lets the system choose.
     pub port: String,
-    /// How clients have to authenticate, besides their certificate (DM-1210). Default not at all.
+    /// The authentication type, in addition to the certificate (DM-1210). Default none.
     pub auth: Auth,
     /// Keys and certificates.
     pub files: TlsFiles,
-    /// Patterns for the subjects of clients' certificates, in the form of GnuTLS; an empty list allows nobody.
-    /// Default `None`: all (DM-1205).
+    /// Patterns for the subjects of clients' certificates, in the form of GnuTLS. An empty list rejects all clients.
+    /// Default `None`: all subjects are allowed (DM-1205).
     pub allowed_dn: Option<Vec<String>>,
-    /// Whether clients whose certificate is refused are cut off. Default yes (DM-1204).
+    /// A client with a refused certificate is closed. Default true (DM-1204).
     pub verify_clients: bool,
-    /// Whether our own certificates are checked at the start and at a reload. Default yes (DM-1202).
+    /// The server's own certificates are checked at the start and at a reload. Default true (DM-1202).
     pub sanity_checks: bool,
-    /// A GnuTLS priority string, of which a part is understood. Default NORMAL (DM-1207).
+    /// A GnuTLS priority string, of which a subset is supported. Default NORMAL (DM-1207).
     pub priority: Option<String>,
 }
 
 impl TlsService {
-    /// The defaults, with keys and certificates from `files`.
+    /// Returns the defaults with keys and certificates from `files`.
     #[must_use]
     pub fn new(files: TlsFiles) -> TlsService {
         TlsService {
@@ -152,7 +149,7 @@ impl TlsService {
         }
     }
 
-    /// What concerns TLS itself.
+    /// Returns the settings of TLS itself.
     pub(super) fn settings(&self) -> TlsSettings {
         TlsSettings {
             files: self.files.clone(),
@@ -165,7 +162,7 @@ impl TlsService {
 }
 
 impl Config {
-    /// The defaults, with sockets in `run_dir`.
+    /// Returns the defaults with sockets in `run_dir`.
     #[must_use]
     pub fn new(run_dir: RunDir) -> Config {
         Config {
@@ -197,13 +194,13 @@ impl Config {
         }
     }
 
-    /// The path of the read-write socket.
+    /// Returns the path of the read-write socket.
     #[must_use]
     pub fn socket_path(&self) -> PathBuf {
         self.run_dir.path().join(format!("{}-sock", self.prefix))
     }
 
-    /// The path of the read-only socket.
+    /// Returns the path of the read-only socket.
     #[must_use]
     pub fn read_only_socket_path(&self) -> PathBuf {
         self.run_dir.path().join(format!("{}-sock-ro", self.prefix))

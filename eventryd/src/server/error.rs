@@ -1,4 +1,4 @@
-//! Why a daemon ended other than in order.
+//! The errors that end a daemon.
 
 use crate::auth::AuthError;
 use crate::net::tls::TlsConfigError;
@@ -7,36 +7,35 @@ use eventry::RunError;
 use std::error::Error;
 use std::io;
 
-/// Why a daemon did not start, or ended. Each has the exit status that libvirt's daemons have for it
-/// (DM-106).
+/// An error at the start or in the operation of a daemon. Each has the exit status of libvirt's daemons (DM-106).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DaemonError {
     /// Another daemon holds the run directory, or its lock cannot be taken.
     #[error(transparent)]
     PidFile(NetError),
-    /// The run directory cannot be made or used.
+    /// The run directory cannot be created or used.
     #[error(transparent)]
     RunDir(NetError),
-    /// The configuration asks for what cannot be.
+    /// The configuration is contradictory or not supported.
     #[error("{0}")]
     Config(String),
-    /// Clients could not be authenticated as the configuration asks.
+    /// The configured authentication is not possible.
     #[error(transparent)]
     Auth(AuthError),
-    /// There is no event loop to be had.
+    /// The event loop cannot be created.
     #[error("cannot start the event loop: {0}")]
     EventLoop(#[source] io::Error),
-    /// The signals cannot be watched.
+    /// The signals cannot be caught.
     #[error("cannot watch for signals: {0}")]
     Signals(#[source] io::Error),
-    /// A listening socket cannot be made.
+    /// A listening socket cannot be created.
     #[error(transparent)]
     Network(NetError),
-    /// The keys and certificates do not do.
+    /// The keys or certificates are not usable.
     #[error(transparent)]
     Tls(TlsConfigError),
-    /// A socket was passed whose clients cannot be served as the configuration says.
+    /// A passed socket has a service that is not configured.
     #[error(
         "a socket was passed for {}, and the configuration does not say how to serve it: {}; or disable the \
          socket unit",
@@ -48,19 +47,19 @@ pub enum DaemonError {
         }
     )]
     NotConfigured(SocketRole),
-    /// A listening socket cannot be watched.
+    /// A listening socket cannot be added to the event loop.
     #[error("cannot watch a listening socket: {0}")]
     Enable(String),
     /// The driver cannot be initialised.
     #[error("cannot initialise the driver: {0}")]
     Driver(#[source] Box<dyn Error + Send + Sync>),
-    /// The event loop gave up.
+    /// The event loop has failed.
     #[error("the event loop has failed: {0}")]
     Loop(#[source] RunError),
 }
 
 impl DaemonError {
-    /// The status to exit with.
+    /// Returns the exit status of the process.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         match self {

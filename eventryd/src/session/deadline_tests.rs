@@ -1,4 +1,4 @@
-//! What a session does because time passes.
+//! Tests of the deadlines of a session.
 
 use super::{
     Auth, AuthResult, ClientLimits, Event, Expiry, Keepalive, Request, Session, SessionConfig,
@@ -36,7 +36,7 @@ fn pong() -> Vec<u8> {
     bytes
 }
 
-/// A session with one call at a time, whose client has said at 0 s that it answers pings.
+/// Returns a session with one call at a time, whose client has requested keepalive at 0 s.
 fn watched() -> Session {
     let limits = ClientLimits {
         max_client_requests: NonZeroUsize::MIN,
@@ -62,7 +62,7 @@ fn watched() -> Session {
     session
 }
 
-/// The procedures of what is sent.
+/// Returns the procedures of the messages in the output, and sends them.
 fn sent(session: &mut Session) -> Vec<i32> {
     let mut splitter = FrameSplitter::new(MAX_FRAME);
     splitter.push(session.output());
@@ -113,7 +113,7 @@ fn silent_client_expires_after_interval_times_count_plus_one() {
     assert_eq!(session.poll(), Some(expired));
     assert!(session.should_close());
     assert_eq!(session.next_deadline(), None);
-    assert_eq!(session.poll(), None, "it is said once");
+    assert_eq!(session.poll(), None, "the expiry is reported once");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn client_that_is_not_read_because_of_its_calls_survives() {
     assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
 }
 
-/// DM-908: the loop was held up, not the client.
+/// DM-908: a late loop does not count as a silent client.
 #[test]
 fn client_whose_messages_wait_for_another_turn_survives() {
     let mut session = watched();
@@ -252,11 +252,15 @@ fn client_survives_while_it_reads_a_long_answer() {
     for second in 20..=21 + COUNT {
         assert_eq!(session.poll(), None, "second {second}");
         session.on_deadline(at(second));
-        assert_eq!(session.output().len(), unread, "nothing is added to it");
+        assert_eq!(
+            session.output().len(),
+            unread,
+            "no ping is added to unread output"
+        );
     }
     let expired = session.poll();
     assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
-    // DM-906: what it has not read is not waited for.
+    // DM-906: unread output does not delay the close.
     assert!(session.should_close());
 }
 
@@ -287,7 +291,7 @@ fn client_that_reads_survives_without_pings() {
     assert!(matches!(expired, Some(Event::Expired(Expiry::Dead { .. }))));
 }
 
-/// What it read before it was heard says nothing of the time after.
+/// Output that the client has read before its last message does not extend the time.
 #[test]
 fn silent_client_that_has_read_everything_expires_in_time() {
     let mut session = watched();
@@ -317,7 +321,7 @@ fn end_of_a_session_takes_5_seconds_at_most() {
         if half_closes {
             session.end_of_input();
         } else {
-            // The close waits behind the call, which is the one that may be in progress.
+            // The close waits, because the call takes the only slot in progress.
             assert!(matches!(session.poll(), Some(Event::Throttled { .. })));
             answer(&mut session, &call);
             assert_eq!(session.poll(), None);
@@ -342,7 +346,7 @@ fn only_a_client_that_stays_anonymous_expires() {
         accepted: at(1),
         ..SessionConfig::default()
     };
-    // The handshake, SASL or both are not over in time.
+    // The handshake, SASL or both are not complete in time.
     for (handshake, sasl) in [(false, false), (true, false), (false, true)] {
         let mut session = Session::new(config.clone());
         if handshake {
@@ -385,7 +389,7 @@ fn decision_after_expiry_changes_nothing() {
     });
     session.receive(MonotonicTime::ZERO, &frame(&Call::AuthPolkit(())));
     let Some(Event::Authenticate(asked)) = session.poll() else {
-        panic!("polkit is not asked");
+        panic!("no polkit request");
     };
     session.on_deadline(at(60));
     let expired = Event::Expired(Expiry::Anonymous);

@@ -1,4 +1,4 @@
-//! How much of a client is taken in a turn, and how much may wait for it.
+//! Tests of the limits of a session: messages per turn, and unsent output.
 
 use super::*;
 use crate::wire::{
@@ -30,7 +30,7 @@ fn hostnames(count: usize) -> Vec<u8> {
     bytes
 }
 
-/// The calls that are taken before there is nothing to do, each answered at once if `answers`.
+/// Takes all calls that the session hands out now. With `answers`, each gets a reply of this length at once.
 fn take(session: &mut Session, answers: Option<usize>) -> Vec<Ticket> {
     let mut taken = Vec::new();
     while let Some(event) = session.poll() {
@@ -158,7 +158,7 @@ fn skipped_message_counts_in_the_turn_that_takes_it() {
     session.begin_turn();
     let calls = take(&mut session, None);
     assert_eq!(calls.len(), CALLS);
-    // The next one is read past, as all that may be in progress are.
+    // The next message is parked, because the limit of calls in progress is reached.
     session.begin_turn();
     assert_eq!(take(&mut session, None).len(), 0);
     for call in calls {
@@ -202,7 +202,7 @@ fn empty_input_changes_nothing() {
     assert!(session.wants_read());
 }
 
-/// A session that holds back its client at 632 unsent bytes, and pings it after a second, once.
+/// Returns a session that stops reading at 632 unsent bytes, and sends one ping after a second.
 fn full_and_watched() -> Session {
     let limits = ClientLimits {
         max_client_requests: NonZeroUsize::new(CALLS).unwrap(),
@@ -237,7 +237,7 @@ fn client_with_max_output_unread_is_not_read() {
     assert!(!session.wants_read());
 }
 
-// The call in progress is no excuse: it is its own answers that keep the client from being heard.
+// The call in progress does not extend the time, because the client's own unread replies stop the server from reading.
 #[test]
 fn client_that_does_not_read_expires_during_a_call() {
     let mut session = full_and_watched();
@@ -256,7 +256,7 @@ fn decision(session: &mut Session) -> Ticket {
     }
 }
 
-// It would be taken for what was decided about another.
+// It would count as the decision about another step.
 #[test]
 fn second_decision_is_dropped() {
     let mut session = Session::new(SessionConfig {

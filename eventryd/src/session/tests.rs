@@ -1,4 +1,4 @@
-//! Calls that are not answered at once: what waits, what passes by, and when a session ends.
+//! Tests of calls that are not answered at once: throttling, pings during calls, and the end of a session.
 
 use std::num::NonZeroUsize;
 
@@ -10,7 +10,7 @@ use crate::wire::{
 
 const CALLS: usize = 2;
 
-/// A session in which two calls may be in progress and little may be unsent.
+/// Returns a session with at most two calls in progress and the limit `max_output` of unsent bytes.
 fn session(max_output: usize) -> Session {
     let limits = ClientLimits {
         max_client_requests: NonZeroUsize::new(CALLS).unwrap(),
@@ -63,7 +63,7 @@ fn answer(session: &mut Session, request: &Request) {
     session.reply(request.ticket, Ok(reply));
 }
 
-/// The procedures and serials of what was sent.
+/// Returns the procedures and serials of the messages in the output, and sends them.
 fn sent(session: &mut Session) -> Vec<(i32, u32)> {
     let mut splitter = FrameSplitter::new(MAX_FRAME);
     splitter.push(session.output());
@@ -92,16 +92,20 @@ fn call_above_the_limit_waits_for_one_to_end() {
     assert_eq!(session.poll(), None);
     assert!(
         !session.wants_read(),
-        "a whole call waits behind the parked one"
+        "a complete call waits behind the parked one"
     );
 
     answer(&mut session, &second);
     let third = request(&mut session).unwrap();
     assert_eq!(third.serial, 3);
-    assert_eq!(request(&mut session), None, "throttling is said once only");
+    assert_eq!(
+        request(&mut session),
+        None,
+        "throttling is reported only once"
+    );
     assert!(
         session.wants_read(),
-        "the fourth is parked now, and nothing is behind it"
+        "the fourth call is parked, and no input follows it"
     );
     answer(&mut session, &first);
     answer(&mut session, &third);
@@ -128,7 +132,7 @@ fn ping_overtakes_calls_and_the_skipped_message() {
     );
     assert_eq!(request(&mut session), None);
     assert_eq!(sent(&mut session), [(Header::PONG, 0)]);
-    assert!(session.wants_read(), "another ping may come");
+    assert!(session.wants_read(), "another ping may arrive");
 
     let twice = [ping(), ping()].concat();
     let (head, rest) = twice.split_at(40);
@@ -141,7 +145,7 @@ fn ping_overtakes_calls_and_the_skipped_message() {
 
     session.receive(MonotonicTime::ZERO, &hostname(4));
     assert_eq!(request(&mut session), None);
-    assert!(!session.wants_read(), "one call is parked, no more");
+    assert!(!session.wants_read(), "one call is parked at most");
     calls.iter().for_each(|call| answer(&mut session, call));
     assert_eq!(request(&mut session).unwrap().serial, 3);
     assert_eq!(request(&mut session).unwrap().serial, 4);
@@ -216,10 +220,10 @@ fn client_that_does_not_read_is_not_read() {
     assert_eq!(
         session.output().len(),
         112,
-        "the limit, and the one answer that passed it"
+        "the limit and one reply beyond it"
     );
 
-    // One answer read makes room for one more.
+    // One reply that is sent makes room for another one.
     session.advance_output(28);
     assert_eq!(request(&mut session), None);
     assert_eq!(session.output().len(), 112);
@@ -229,7 +233,7 @@ fn client_that_does_not_read_is_not_read() {
         pongs += sent(&mut session).len();
         assert_eq!(request(&mut session), None);
     }
-    assert_eq!(pongs, 999, "one was taken before");
+    assert_eq!(pongs, 999, "one pong was sent before");
     assert!(session.wants_read());
 }
 
@@ -259,7 +263,7 @@ fn input_before_a_half_close_is_answered() {
     );
     session.end_of_input();
     assert!(!session.wants_read());
-    assert!(!session.should_close(), "nothing has been polled yet");
+    assert!(!session.should_close(), "no event has been polled");
     let calls = [
         request(&mut session).unwrap(),
         request(&mut session).unwrap(),
@@ -270,9 +274,9 @@ fn input_before_a_half_close_is_answered() {
     assert!(!session.should_close(), "one call is parked");
     let third = request(&mut session).unwrap();
     assert_eq!(request(&mut session), None);
-    assert!(!session.should_close(), "it is in progress");
+    assert!(!session.should_close(), "the call is in progress");
     answer(&mut session, &third);
-    assert!(!session.should_close(), "its answer is not sent");
+    assert!(!session.should_close(), "its reply is not sent");
     assert_eq!(sent(&mut session), [(59, 3)]);
     assert!(session.should_close());
 }
@@ -319,7 +323,7 @@ fn calls_with_the_same_serial_are_kept_apart() {
     assert_eq!(
         sent(&mut session),
         [(59, 7), (59, 7)],
-        "a second answer to one call is dropped"
+        "a second reply to one call is dropped"
     );
 }
 

@@ -1,5 +1,5 @@
-//! The log in the journal. There is a place for a journal in a mount namespace, which not everybody may make:
-//! `./tests/run acceptance` runs this.
+//! The log in the journal. The test runs the daemon in a mount namespace with a journal socket of its own, which may
+//! need privileges; `./tests/run acceptance` runs it.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use test_support::daemon::eventryd;
 use test_support::timeout::{TIMEOUT, bounded};
 
-/// Runs the daemon where `/run/systemd` is a directory of ours.
+/// The command that runs the daemon with a directory of the test as `/run/systemd`.
 const IN_NAMESPACE: &str = "mount -t tmpfs none /run && mkdir /run/systemd && mount --bind \"$0\" /run/systemd && exec \"$@\"";
 
 #[test]
@@ -27,23 +27,23 @@ fn the_journal_gets_priority_name_and_message_of_each_line() {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("unshare is needed: install util-linux, or run tests/run, which does");
+        .expect("unshare is not installed: install util-linux, or use tests/run, which does");
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     bounded("the start of eventryd", move || {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         assert!(
             line.contains("listens on"),
-            "it did not start; may you make namespaces?"
+            "the daemon did not start; are mount namespaces allowed?"
         );
     });
-    // It is what unshare and the shell have become.
+    // unshare and the shell have replaced themselves by the daemon.
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
 
     let mut record = vec![0; 65_536];
     let text = "stopping on a signal; another one stops at once";
     let length = loop {
-        let length = journal.recv(&mut record).expect("the journal is told");
+        let length = journal.recv(&mut record).expect("a record for the journal");
         if contains(&record[..length], &field("MESSAGE", text)) {
             break length;
         }
@@ -60,7 +60,7 @@ fn the_journal_gets_priority_name_and_message_of_each_line() {
     assert_eq!(ended.code(), Some(0));
 }
 
-/// A field of a record, as the journal takes it: name, length and value.
+/// Encodes a field of a journal record: name, length and value.
 fn field(name: &str, value: &str) -> Vec<u8> {
     let length = u64::try_from(value.len()).unwrap().to_le_bytes();
     [name.as_bytes(), b"\n", &length, value.as_bytes(), b"\n"].concat()

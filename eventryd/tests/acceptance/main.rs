@@ -1,4 +1,4 @@
-//! The real virsh, libvirt's own parser and its stock configuration, and the journal, against the real daemon.
+//! The daemon against virsh, libvirt's configuration parser, Debian's stock configuration, and the journal.
 //!
 //! `./tests/run acceptance` installs what these tests need.
 

@@ -1,5 +1,5 @@
-//! The configuration of libvirt's own daemon as Debian ships it, and libvirt's own parser on the same texts.
-//! `./tests/run acceptance` fetches the package and installs virsh.
+//! Debian's configuration of libvirtd, and libvirt's parser on the same texts. `./tests/run acceptance` fetches the
+//! package and installs virsh.
 
 #![allow(clippy::print_stdout, reason = "the figures are part of the result")]
 
@@ -15,7 +15,7 @@ use std::process::Command;
 use test_support::daemon::{Daemon, eventryd};
 use test_support::timeout::bounded;
 
-/// The file, where the stage has unpacked the package.
+/// Returns Debian's `libvirtd.conf`, which the stage has unpacked.
 fn stock() -> String {
     let path = std::env::var("EVENTRY_STOCK_CONF").expect(
         "EVENTRY_STOCK_CONF names Debian's libvirtd.conf; ./tests/run acceptance fetches it",
@@ -23,7 +23,7 @@ fn stock() -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The same with every setting enabled that is in a comment.
+/// Returns the file with every setting enabled that is in a comment.
 fn enabled(stock: &str) -> String {
     let lines = stock.lines().map(|line| match line.strip_prefix('#') {
         Some(setting) if is_setting(setting) => setting,
@@ -81,7 +81,7 @@ fn the_stock_file_as_shipped_changes_nothing() {
     assert_eq!(daemon.stop().status, Some(0));
 }
 
-/// Each setting is there with the value that the file shows, of its type, and says what it says.
+/// Each setting is known and has the value in the file. The configuration is rejected only for TCP with SASL.
 #[test]
 fn every_stock_setting_is_known_and_has_its_effect() {
     let text = enabled(&stock());
@@ -102,7 +102,7 @@ fn every_stock_setting_is_known_and_has_its_effect() {
         lines.len()
     );
 
-    // What cannot be followed is refused, and nothing else.
+    // Only the setting that is not supported is an error.
     let errors = loaded(&text).unwrap_err();
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(
@@ -113,8 +113,8 @@ fn every_stock_setting_is_known_and_has_its_effect() {
     );
 }
 
-/// What a site has to change in the file, as SASL is not to be had on TCP, and a test has no address
-/// 192.168.0.1, no group libvirt, nobody to ask for polkit and no right to /run/libvirt and port 16509.
+/// The settings to change: SASL is not supported on TCP, and the test has no address 192.168.0.1, no group libvirt, no
+/// polkit agent and no access to port 16509.
 const CHANGED: [(&str, &str); 7] = [
     ("auth_tcp", "\"none\""),
     ("auth_unix_ro", "\"none\""),
@@ -197,9 +197,9 @@ fn stock_file_fully_enabled_gives_its_listeners_and_limits() {
     }
 }
 
-/// What libvirt's own parser makes of a text: the line of its complaint, if it has one. Clients read a file
-/// of the same syntax; that of a user is read by anybody but root.
-fn virsh_complains(text: &[u8]) -> Option<u32> {
+/// Returns the line at which libvirt's parser reports an error, or `None`. The text is in the client configuration of a
+/// user, which has the same syntax; root has no such file, so virsh runs as another user then.
+fn libvirt_error_line(text: &[u8]) -> Option<u32> {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("libvirt");
     std::fs::create_dir(&directory).unwrap();
@@ -233,21 +233,21 @@ fn virsh_complains(text: &[u8]) -> Option<u32> {
         .env("LC_ALL", "C")
         .env_remove("VIRSH_DEFAULT_CONNECT_URI")
         .env_remove("LIBVIRT_DEFAULT_URI");
-    let output = bounded("a virsh", move || {
+    let output = bounded("virsh", move || {
         command
             .output()
-            .expect("virsh is needed: install libvirt-clients, or run tests/run, which does")
+            .expect("virsh is not installed: install libvirt-clients, or use tests/run, which does")
     });
-    let said = String::from_utf8_lossy(&output.stderr);
-    let Some((_, complaint)) = said.split_once("syntax error: ") else {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let Some((_, error)) = stderr.split_once("syntax error: ") else {
         assert_eq!(
             String::from_utf8_lossy(&output.stdout).trim(),
             "test:///default",
-            "{said}"
+            "{stderr}"
         );
         return None;
     };
-    let line = complaint
+    let line = error
         .split_once(".conf:")
         .unwrap()
         .1
@@ -257,7 +257,7 @@ fn virsh_complains(text: &[u8]) -> Option<u32> {
     Some(line.parse::<u32>().unwrap() - 1)
 }
 
-/// Texts with a twist each.
+/// Edge cases of the syntax.
 const TEXTS: [&str; 38] = [
     "a = 1",
     "a=1;b=2",
@@ -306,7 +306,7 @@ fn our_parser_and_libvirts_own_agree() {
     let mut accepted = 0;
     for text in &texts {
         let ours = Virconf::parse(text.as_bytes()).err();
-        let theirs = virsh_complains(text.as_bytes());
+        let theirs = libvirt_error_line(text.as_bytes());
         assert_eq!(
             ours.is_none(),
             theirs.is_none(),
@@ -325,7 +325,7 @@ fn our_parser_and_libvirts_own_agree() {
     );
 }
 
-/// A text of pieces that mean something, drawn by a fixed generator.
+/// Returns a random text of syntax elements.
 fn mixed(seed: u64) -> String {
     const PIECES: [&str; 16] = [
         "a",
@@ -356,28 +356,24 @@ fn mixed(seed: u64) -> String {
     format!("a = {rest}\nz = 1")
 }
 
-/// Where we differ from libvirt, and how.
+/// The known differences from libvirt's parser.
 #[test]
 fn the_differences_from_libvirts_parser_are_these() {
-    // Blanks alone are no setting that lacks its name.
+    // A text of blanks only is empty here. libvirt rejects it unless a setting precedes the blanks.
     assert_eq!(Virconf::parse(b" \n"), Ok(Virconf::default()));
-    assert_eq!(
-        virsh_complains(b" \n "),
-        None,
-        "after a setting they are none there either"
-    );
-    // A number that does not fit is another number there.
+    assert_eq!(libvirt_error_line(b" \n "), None, "blanks after a setting");
+    // A number that is too large is an error here; libvirt wraps it.
     assert!(Virconf::parse(b"a = 99999999999999999999").is_err());
-    assert_eq!(virsh_complains(b"a = 99999999999999999999"), None);
-    // What is not UTF-8 could not be told to anybody.
+    assert_eq!(libvirt_error_line(b"a = 99999999999999999999"), None);
+    // A value that is not UTF-8 is an error here, because it cannot be printed.
     assert!(Virconf::parse(b"a = \"\xff\"").is_err());
-    assert_eq!(virsh_complains(b"a = \"\xff\""), None);
+    assert_eq!(libvirt_error_line(b"a = \"\xff\""), None);
 }
 
-/// Of several settings with one name libvirt takes the first, and so do we.
+/// The first of several settings with one name counts, as with libvirt.
 #[test]
 fn the_first_of_several_settings_counts_as_with_libvirt() {
-    assert_eq!(virsh_complains(b"uri_default = \"nonsense\""), None);
+    assert_eq!(libvirt_error_line(b"uri_default = \"nonsense\""), None);
     let (settings, _) = source("max_clients = 7\nmax_clients = 8").parse();
     assert_eq!(
         settings.value(setting_spec("max_clients").unwrap()),
@@ -392,7 +388,7 @@ fn check_config_takes_the_stock_file() {
     std::fs::write(&path, stock()).unwrap();
     let mut command = eventryd();
     command.arg("--check-config").arg("-f").arg(&path);
-    let output = bounded("a check", move || command.output().unwrap());
+    let output = bounded("eventryd --check-config", move || command.output().unwrap());
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stderr.is_empty());
 }

@@ -1,4 +1,4 @@
-//! The real virsh over TLS, and what it prints when it is not let in.
+//! virsh over TLS, and its error messages for rejected clients.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +22,7 @@ fn start_with(configuration: &str) -> Daemon {
     Daemon::start_in(dir, &["--config", &file])
 }
 
-/// Lists the domains over TLS with the certificate in `dir`; `more` goes into the URI.
+/// Lists the domains over TLS with the certificate in `dir`. `more` is appended to the URI.
 fn list(daemon: &Daemon, dir: &Path, more: &str) -> Output {
     let address = daemon.addresses("TLS")[0];
     let dir = dir.display();
@@ -39,9 +39,9 @@ fn assert_listed(output: &Output, what: &str) {
     );
 }
 
-/// What the URI has to say besides. Certificates of certtool 3.7.9 with a key that is not RSA do not allow key
-/// encipherment, which libvirt 9.0.0 wants of every certificate, its own and the server's.
-fn lenience(tool: Tool, key: Key) -> &'static str {
+/// Returns parameters for the URI that switch off checks of libvirt. libvirt 9.0.0 requires key encipherment of its own
+/// certificate and of the server's, which certtool 3.7.9 does not allow for keys other than RSA.
+fn uri_exceptions(tool: Tool, key: Key) -> &'static str {
     if tool == Tool::Certtool && key != Key::Rsa {
         "&no_sanity=1&no_verify=1"
     } else {
@@ -56,8 +56,8 @@ fn client_certificates_of_all_tools_work_in_both_versions() {
         for key in [Key::P256, Key::Rsa, Key::Ed25519] {
             let pki = Pki::new(dir.path(), tool, key);
             let client = pki.client("client1", CLIENT);
-            let lenient = lenience(tool, key);
-            // In TLS 1.2 GnuTLS 3.7.9 has no way to show a certificate for an Ed25519 key.
+            let exceptions = uri_exceptions(tool, key);
+            // GnuTLS 3.7.9 cannot use a certificate with an Ed25519 key in TLS 1.2.
             let versions: &[&str] = match key {
                 Key::Ed25519 => &["1.3"],
                 _ => &["1.2", "1.3"],
@@ -66,21 +66,21 @@ fn client_certificates_of_all_tools_work_in_both_versions() {
                 let only = format!("NORMAL:-VERS-ALL:+VERS-TLS{version}");
                 let what = format!("{tool:?} {key:?} TLS {version}");
                 let daemon = start(&pki, &format!("tls_priority = \"{only}\"\n"));
-                assert_listed(&list(&daemon, &client, lenient), &what);
+                assert_listed(&list(&daemon, &client, exceptions), &what);
                 let daemon = start(&pki, "");
-                let chosen = format!("&tls_priority={only}{lenient}");
+                let chosen = format!("&tls_priority={only}{exceptions}");
                 assert_listed(&list(&daemon, &client, &chosen), &what);
             }
         }
     }
 }
 
-/// virsh is not let in, prints why it thinks so, and the log says why.
+/// Checks that virsh fails with a message, and that the daemon logs a warning with the reason.
 #[track_caller]
 fn assert_refused(output: &Output, printed: &str, daemon: Daemon, logged: &str) {
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(said.contains(printed), "{said}");
+    assert!(stderr.contains(printed), "{stderr}");
     let log = daemon.stop().log;
     let line = log.lines().find(|line| line.contains(logged));
     let line = line.unwrap_or_else(|| panic!("{logged:?} is not in {log}"));
@@ -90,10 +90,11 @@ fn assert_refused(output: &Output, printed: &str, daemon: Daemon, logged: &str) 
     );
 }
 
-/// What virsh prints when it is cut off after the handshake, without a byte (DM-1203).
+/// The message of virsh if the connection ends after the handshake without the confirmation byte (DM-1203).
 const CUT_OFF: &str = "error: Unable to read TLS confirmation: Input/output error";
 
-/// The versions of TLS, as virsh is told to use one alone; it shows what it has, whatever it thinks of it.
+/// Parameters of the URI that allow one version of TLS only, and make virsh present certificates that it considers
+/// invalid.
 const ONLY: [&str; 2] = [
     "&no_sanity=1&tls_priority=NORMAL:-VERS-ALL:+VERS-TLS1.2",
     "&no_sanity=1&tls_priority=NORMAL:-VERS-ALL:+VERS-TLS1.3",
@@ -105,7 +106,7 @@ fn unacceptable_certificate_is_closed_and_logged() {
     let pki = Pki::new(dir.path(), Tool::Certtool, Key::Rsa);
     let of_another_authority = {
         let other = Pki::new(dir.path(), Tool::Openssl, Key::Rsa);
-        let client = other.client("stranger", CLIENT);
+        let client = other.client("other", CLIENT);
         fs::copy(pki.path("cacert.pem"), client.join("cacert.pem")).unwrap();
         client
     };
@@ -120,7 +121,7 @@ fn unacceptable_certificate_is_closed_and_logged() {
     for only in ONLY {
         for (client, why) in [
             (&without, "rejected: the client sent none"),
-            // GnuTLS does not even show a certificate that no authority of the server's has signed.
+            // GnuTLS does not send a certificate of an authority that the server does not accept.
             (&of_another_authority, "rejected: the client sent none"),
             (&expired, "rejected: it has expired"),
             (
@@ -141,7 +142,10 @@ fn server_certificate_at_a_client_is_accepted_with_warning() {
     let lines = "tls_www_server\nsigning_key\nencryption_key\n";
     let client = pki.client("server2", lines);
     let daemon = start(&pki, "");
-    assert_listed(&list(&daemon, &client, "&no_sanity=1"), "as libvirtd does");
+    assert_listed(
+        &list(&daemon, &client, "&no_sanity=1"),
+        "a server certificate at the client",
+    );
     let log = daemon.stop().log;
     assert!(log.contains("does not allow a TLS client"), "{log}");
 }
@@ -155,7 +159,7 @@ fn allowed_dn_list_and_crl_are_applied() {
     for list_of_names in ["[\"O=eventry,CN=client1\"]", "[\"x\", \"O=*,CN=client?\"]"] {
         assert_listed(&list(&allowed(list_of_names), &client, ""), list_of_names);
     }
-    // In the order of RFC 4514 it is another name, and an empty list lets nobody in.
+    // The order of RFC 4514 gives another name, and an empty list rejects all clients.
     for list_of_names in ["[\"CN=client1,O=eventry\"]", "[]"] {
         let daemon = allowed(list_of_names);
         let output = list(&daemon, &client, "");
@@ -166,10 +170,10 @@ fn allowed_dn_list_and_crl_are_applied() {
     let daemon = start(&pki, "");
     let output = list(&daemon, &client, "");
     assert_refused(&output, CUT_OFF, daemon, "rejected: it has been revoked");
-    // Who is not on it comes in.
+    // A client that is not revoked is accepted.
     let second = pki.client("client2", CLIENT);
     assert_listed(&list(&start(&pki, ""), &second, ""), "client2");
-    // Everybody comes in where nobody is asked.
+    // Without verification the revoked client is accepted, with a warning.
     let daemon = start(&pki, "tls_no_verify_certificate = 1\n");
     assert_listed(&list(&daemon, &client, ""), "unverified");
     let log = daemon.stop().log;
@@ -191,7 +195,7 @@ fn an_old_version_is_refused_with_an_alert() {
     assert_refused(&output, printed, daemon, "TLS failed: peer is incompatible");
 }
 
-/// TLS says which machine it is, SASL which user (DM-1210).
+/// SASL is required in addition to the certificate (DM-1210).
 #[test]
 fn virsh_sasl_over_tls_needs_the_right_password() {
     let dir = tempfile::tempdir().unwrap();
@@ -203,7 +207,7 @@ fn virsh_sasl_over_tls_needs_the_right_password() {
         iterations: DEFAULT_ITERATIONS,
     };
     change_password(&passwords, "fred", set).unwrap();
-    for (password, is_let_in) in [("pencil", true), ("pencils", false)] {
+    for (password, is_allowed) in [("pencil", true), ("pencils", false)] {
         let authfile = dir.path().join("auth.conf");
         let text = format!(
             "[credentials-x]\nauthname=fred\npassword={password}\n\n\
@@ -220,11 +224,11 @@ fn virsh_sasl_over_tls_needs_the_right_password() {
             &client,
             &format!("&authfile={}", authfile.display()),
         );
-        if is_let_in {
+        if is_allowed {
             assert_listed(&output, "SASL within TLS");
             let log = daemon.stop().log;
             let line = log.lines().find(|line| line.contains(" authenticated: "));
-            let line = line.unwrap_or_else(|| panic!("nobody authenticated in {log}"));
+            let line = line.unwrap_or_else(|| panic!("no client is authenticated in {log}"));
             assert!(line.contains("sasl=\"fred\" x509=\""), "{line}");
         } else {
             let printed = "error: authentication failed: authentication failed";
@@ -234,7 +238,7 @@ fn virsh_sasl_over_tls_needs_the_right_password() {
     }
 }
 
-/// About every second key of certtool 3.7.9 has a zero before its number, which cryptographic libraries refuse.
+/// About every second key of certtool 3.7.9 has a leading zero byte, which cryptographic libraries reject.
 #[test]
 fn a_key_that_certtool_has_written_with_a_zero_too_many_serves() {
     let padded = (0..40).find_map(|_| {
@@ -245,11 +249,11 @@ fn a_key_that_certtool_has_written_with_a_zero_too_many_serves() {
     });
     let (_dir, pki) = padded.expect("certtool writes such keys");
     let client = pki.client("client1", CLIENT);
-    let lenient = lenience(Tool::Certtool, Key::P256);
-    assert_listed(&list(&start(&pki, ""), &client, lenient), "a padded key");
+    let exceptions = uri_exceptions(Tool::Certtool, Key::P256);
+    assert_listed(&list(&start(&pki, ""), &client, exceptions), "a padded key");
 }
 
-/// Whether a key in SEC1 has a number of 33 bytes.
+/// Returns `true` if a SEC1 key has a private value of 33 bytes.
 fn has_a_zero_before_its_number(pem: &str) -> bool {
     let (_, key) = pem.split_once("-----BEGIN EC PRIVATE KEY-----").unwrap();
     let (key, _) = key.split_once("-----END").unwrap();
@@ -258,7 +262,7 @@ fn has_a_zero_before_its_number(pem: &str) -> bool {
     der.windows(6).any(|bytes| bytes == [2, 1, 1, 4, 33, 0])
 }
 
-/// How `openssl s_client` fares that can check these signatures alone, without a certificate of its own.
+/// Runs `openssl s_client` without a client certificate, and returns its output.
 fn openssl(pki: &Pki, daemon: &Daemon, options: &str) -> String {
     let address = daemon.addresses("TLS")[0].to_string();
     let mut command = Command::new("openssl");
@@ -267,7 +271,7 @@ fn openssl(pki: &Pki, daemon: &Daemon, options: &str) -> String {
         .arg(pki.path("cacert.pem"))
         .args(options.split_whitespace())
         .stdin(Stdio::null());
-    let output = bounded("an openssl", move || command.output().unwrap());
+    let output = bounded("openssl", move || command.output().unwrap());
     let printed = [output.stdout, output.stderr].concat();
     String::from_utf8_lossy(&printed).into_owned()
 }
@@ -299,7 +303,7 @@ fn client_gets_the_first_certificate_it_can_verify() {
         ("-tls1_3 -sigalgs ECDSA+SHA256:RSA-PSS+SHA256", ECDSA),
         ("-tls1_2", ECDSA),
         ("-tls1_2 -sigalgs RSA-PSS+SHA256", RSA),
-        // It could check the other one, but has no way to agree on keys with it.
+        // The client can verify ECDSA signatures, but has no cipher suite for them.
         ("-tls1_2 -cipher ECDHE-RSA-AES128-GCM-SHA256", RSA),
         ("-tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256", ECDSA),
     ] {

@@ -1,4 +1,4 @@
-//! The real virsh against the real daemon, measured by what virsh printed against libvirt's own.
+//! virsh against the daemon. The expected output was recorded with libvirt's daemon.
 
 #![allow(clippy::print_stdout, reason = "the figures are part of the result")]
 
@@ -19,7 +19,7 @@ use test_support::daemon::{Daemon, virsh};
 use test_support::in_process::InProcess;
 use test_support::timeout::bounded;
 
-/// The recorded sessions that are run again, word for word, on the read-write socket.
+/// The recorded sessions that are repeated on the read-write socket.
 const READ_WRITE: [&str; 20] = [
     "virsh-version-daemon",
     "virsh-version",
@@ -43,22 +43,21 @@ const READ_WRITE: [&str; 20] = [
     "virsh-echo-nodomain",
 ];
 
-/// The same for the read-only socket.
+/// The recorded sessions on the read-only socket.
 const READ_ONLY: [&str; 2] = ["virsh-ro-list-all", "virsh-ro-destroy-denied"];
 
-/// The same over TCP.
+/// The recorded sessions over TCP.
 const TCP: [&str; 2] = ["tcp-virsh-list-all", "tcp-virsh-ro-list-all"];
 
-/// What virsh printed and how it ended, with what may differ taken out.
+/// The exit status and the normalised output of virsh.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+struct SessionOutput {
     exit: i64,
     stdout: String,
     stderr: String,
 }
 
-/// Takes out what may differ: the name of the machine, the time a domain has used, the client's version,
-/// and the sockets' paths.
+/// Replaces the parts that may differ: the host name, the CPU time of a domain, and the client's version.
 fn normalise(text: &str, hostname: &str) -> String {
     let line = |line: &str| -> String {
         match line {
@@ -86,13 +85,13 @@ fn recorded(session: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn run_recorded(trace: &Value, place: &str) -> Output {
+fn run_recorded(trace: &Value, address: &str) -> Output {
     let argv = trace["argv"].as_array().unwrap();
     let arguments: Vec<String> = argv[1..]
         .iter()
         .map(|word| {
             let word = word.as_str().unwrap();
-            word.replace("SOCKET", place).replace("HOST", place)
+            word.replace("SOCKET", address).replace("HOST", address)
         })
         .collect();
     virsh(&arguments, trace["stdin"].as_str())
@@ -113,24 +112,24 @@ fn recorded_sessions_of_virsh_end_and_print_as_with_libvirt() {
     let read_write = READ_WRITE.map(|session| (session, path(daemon.socket())));
     let read_only = READ_ONLY.map(|session| (session, path(daemon.read_only_socket())));
     let tcp = TCP.map(|session| (session, daemon.addresses("TCP")[0].to_string()));
-    for (session, place) in read_write.into_iter().chain(read_only).chain(tcp) {
+    for (session, address) in read_write.into_iter().chain(read_only).chain(tcp) {
         let trace = recorded(session);
-        let output = run_recorded(&trace, &place);
+        let output = run_recorded(&trace, &address);
         let text = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes);
-            normalise(&text.replace(&place, "SOCKET"), &hostname)
+            normalise(&text.replace(&address, "SOCKET"), &hostname)
         };
-        let seen = Seen {
+        let actual = SessionOutput {
             exit: i64::from(output.status.code().unwrap()),
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
         };
-        let expected = Seen {
+        let expected = SessionOutput {
             exit: trace["exit"].as_i64().unwrap(),
             stdout: normalise(trace["stdout"].as_str().unwrap(), "vm"),
             stderr: normalise(trace["stderr"].as_str().unwrap(), "vm"),
         };
-        assert_eq!(seen, expected, "{session}");
+        assert_eq!(actual, expected, "{session}");
     }
     println!(
         "{} recorded sessions equal",
@@ -175,22 +174,23 @@ fn sixty_four_at_once_all_succeed() {
 #[test]
 fn thousand_sessions_leak_no_descriptor_and_no_memory() {
     let daemon = Daemon::start_for_measuring();
-    // The first ones fill what is kept for the next.
+    // The first sessions fill the caches.
     for _ in 0..20 {
         assert!(list_all(&daemon).status.success());
     }
-    let (descriptors, memory) = (daemon.settled_descriptors(), daemon.resident_kib());
+    let (descriptors, memory) = (daemon.idle_descriptors(), daemon.resident_kib());
     for _ in 0..1000 {
         assert!(list_all(&daemon).status.success());
     }
     let grown = daemon.resident_kib().saturating_sub(memory);
     println!("descriptors {descriptors}, resident {memory} KiB, grown by {grown} KiB");
-    assert_eq!(daemon.settled_descriptors(), descriptors);
+    assert_eq!(daemon.idle_descriptors(), descriptors);
     assert!(grown <= 16, "{grown} KiB more after 1,000 clients");
     assert_eq!(daemon.stop().left_behind, [""; 0]);
 }
 
-/// Both sides ping each second, and the daemon gives up after two. The time is virsh's, so it cannot be set.
+/// Both sides send a ping each second, and the daemon closes the connection after two. The test needs real time,
+/// because the shortest interval of virsh is a second.
 #[test]
 fn an_idle_virsh_and_the_daemon_keep_each_other_alive() {
     let dir = tempfile::tempdir().unwrap();
@@ -217,7 +217,7 @@ fn an_idle_virsh_and_the_daemon_keep_each_other_alive() {
     let mut hostname = || {
         writeln!(input, "hostname; echo END").unwrap();
         let answer = lines.by_ref().find(|line| line == "END");
-        assert!(answer.is_some(), "virsh has ended");
+        assert!(answer.is_some(), "virsh ended early");
     };
     hostname();
     thread::sleep(Duration::from_secs(5));
@@ -229,8 +229,8 @@ fn an_idle_virsh_and_the_daemon_keep_each_other_alive() {
     daemon.wait().unwrap();
 }
 
-/// The real virsh logs in by SCRAM-SHA-256 as Cyrus SASL speaks it, with the iterations that `eventryd
-/// passwd` takes by default, and prints libvirt's own words when it is refused.
+/// virsh authenticates with SCRAM-SHA-256 of Cyrus SASL and the default iterations of `eventryd passwd`. It prints
+/// libvirt's message if it is refused.
 #[test]
 fn virsh_sasl_needs_the_right_authfile() {
     let dir = tempfile::tempdir().unwrap();
@@ -248,7 +248,7 @@ fn virsh_sasl_needs_the_right_authfile() {
     config.sasl.allowed_users = Some(vec!["f*".into(), "a,b=?".into()]);
     let daemon = InProcess::start(&config, || Arc::new(MemoryDriver::with_hostname("example")));
     let ready = daemon.ready();
-    for (user, password, is_let_in) in [
+    for (user, password, is_allowed) in [
         ("fred", "pencil", true),
         ("a,b=c", "pässwörd", true),
         ("fred", "pencils", false),
@@ -268,19 +268,19 @@ fn virsh_sasl_needs_the_right_authfile() {
         );
         let output = virsh(&["-c", &uri, "hostname"].map(str::to_owned), None);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-        let seen = (
+        let actual = (
             output.status.success(),
             text(&output.stdout),
             text(&output.stderr),
         );
         let refused = "error: failed to connect to the hypervisor\n\
                        error: authentication failed: authentication failed";
-        let expected = if is_let_in {
+        let expected = if is_allowed {
             (true, "example".to_owned(), String::new())
         } else {
             (false, String::new(), refused.to_owned())
         };
-        assert_eq!(seen, expected, "{user} {password}");
+        assert_eq!(actual, expected, "{user} {password}");
     }
     ready.shutdown.request();
     daemon.wait().unwrap();

@@ -1,4 +1,4 @@
-//! Who gets a place: against a naive model of the rules, and what they promise.
+//! Tests of the admission of clients: its properties, and its decisions against a naive model of the rules.
 
 #![cfg(not(loom))]
 
@@ -9,7 +9,7 @@ use eventryd::admission::{
     AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, ClientAdmission,
     EVICTION_GRACE, Peer, PendingClient,
 };
-use oracle::Naive;
+use oracle::Oracle;
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn user(uid: u32) -> Peer {
     Peer::User(Some(uid))
 }
 
-/// The eviction of a client for the sake of `max_anonymous`.
+/// Returns the eviction of a client because of `max_anonymous`.
 fn evict(id: u64, max_anonymous: usize) -> AdmissionStep {
     let limit = AdmissionLimit::Anonymous(max_anonymous);
     AdmissionStep::Evict { id, limit }
@@ -28,17 +28,17 @@ fn address(last: u8) -> Peer {
     Peer::V4(Ipv4Addr::new(192, 0, 2, last))
 }
 
-/// What happens. Clients are chosen among those who are there by a number.
+/// A step of a generated sequence. IntIds choose among the clients or the waiting clients.
 #[derive(Clone, Debug)]
-enum Happening {
+enum Step {
     Arrive(PendingClient),
     Speak(usize),
-    Vanish(usize),
+    DisconnectWaiting(usize),
     Progress(usize, bool),
-    Settle(usize),
-    Go(usize),
-    Pass(Duration),
-    Change(AdmissionLimits),
+    Identify(usize),
+    Disconnect(usize),
+    Advance(Duration),
+    SetLimits(AdmissionLimits),
 }
 
 fn limits() -> impl Strategy<Value = AdmissionLimits> {
@@ -50,19 +50,19 @@ fn limits() -> impl Strategy<Value = AdmissionLimits> {
     })
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+fn step() -> impl Strategy<Value = Step> {
     let peer = prop_oneof![(0..3_u32).prop_map(user), (0..3_u8).prop_map(address)];
-    let newcomer = (peer, any::<bool>());
-    let newcomer = newcomer.prop_map(|(peer, anonymous)| PendingClient { peer, anonymous });
+    let pending = (peer, any::<bool>());
+    let pending = pending.prop_map(|(peer, anonymous)| PendingClient { peer, anonymous });
     prop_oneof![
-        8 => newcomer.prop_map(Happening::Arrive),
-        6 => any::<usize>().prop_map(Happening::Speak),
-        1 => any::<usize>().prop_map(Happening::Vanish),
-        3 => (any::<usize>(), any::<bool>()).prop_map(|(who, waits)| Happening::Progress(who, waits)),
-        2 => any::<usize>().prop_map(Happening::Settle),
-        2 => any::<usize>().prop_map(Happening::Go),
-        4 => (0..600_u64).prop_map(|millis| Happening::Pass(Duration::from_millis(millis))),
-        1 => limits().prop_map(Happening::Change),
+        8 => pending.prop_map(Step::Arrive),
+        6 => any::<usize>().prop_map(Step::Speak),
+        1 => any::<usize>().prop_map(Step::DisconnectWaiting),
+        3 => (any::<usize>(), any::<bool>()).prop_map(|(index, waits)| Step::Progress(index, waits)),
+        2 => any::<usize>().prop_map(Step::Identify),
+        2 => any::<usize>().prop_map(Step::Disconnect),
+        4 => (0..600_u64).prop_map(|millis| Step::Advance(Duration::from_millis(millis))),
+        1 => limits().prop_map(Step::SetLimits),
     ]
 }
 
@@ -76,78 +76,78 @@ proptest! {
     #[test]
     fn admission_agrees_with_the_oracle(
         limits in limits(),
-        happenings in prop::collection::vec(happening(), 1..80),
+        steps in prop::collection::vec(step(), 1..80),
     ) {
         let mut clients = ClientAdmission::new(limits);
-        let mut naive = Naive { limits, clients: Vec::new(), waiting: Vec::new() };
+        let mut oracle = Oracle { limits, clients: Vec::new(), waiting: Vec::new() };
         let mut now = MonotonicTime::ZERO;
-        for (id, happening) in (1..).zip(happenings) {
-            let chosen_of = |count: usize, who: usize| (count > 0).then(|| who % count.max(1));
-            let chosen = |who: usize| chosen_of(naive.clients.len(), who);
-            let chosen_waiting = |who: usize| chosen_of(naive.waiting.len(), who);
-            match happening {
-                Happening::Arrive(newcomer) => {
-                    let admitted = naive.arrive(now, id, newcomer);
-                    match clients.arrive(now, id, newcomer) {
+        for (id, step) in (1..).zip(steps) {
+            let chosen_of = |count: usize, index: usize| (count > 0).then(|| index % count.max(1));
+            let chosen = |index: usize| chosen_of(oracle.clients.len(), index);
+            let chosen_waiting = |index: usize| chosen_of(oracle.waiting.len(), index);
+            match step {
+                Step::Arrive(pending) => {
+                    let admitted = oracle.arrive(now, id, pending);
+                    match clients.arrive(now, id, pending) {
                         AdmissionDecision::Admit => prop_assert!(admitted),
                         AdmissionDecision::Wait => prop_assert!(!admitted),
                         AdmissionDecision::Reject(refused) => {
                             prop_assert!(!admitted);
-                            let one = *naive.waiting.iter().find(|w| w.id == refused).unwrap();
-                            let count = |peer| naive.waiting.iter().filter(|w| w.newcomer.peer == peer).count();
-                            let most = naive.waiting.iter().map(|w| count(w.newcomer.peer)).max();
-                            prop_assert_eq!(Some(count(one.newcomer.peer)), most);
+                            let one = *oracle.waiting.iter().find(|w| w.id == refused).unwrap();
+                            let count = |peer| oracle.waiting.iter().filter(|w| w.pending.peer == peer).count();
+                            let most = oracle.waiting.iter().map(|w| count(w.pending.peer)).max();
+                            prop_assert_eq!(Some(count(one.pending.peer)), most);
                             if refused != id {
-                                clients.gone(refused, one.newcomer.peer);
+                                clients.gone(refused, one.pending.peer);
                             }
-                            naive.waiting.retain(|w| w.id != refused);
+                            oracle.waiting.retain(|w| w.id != refused);
                         }
                     }
                 }
-                Happening::Speak(who) => if let Some(at) = chosen_waiting(who) {
-                    let one = naive.waiting[at];
+                Step::Speak(index) => if let Some(at) = chosen_waiting(index) {
+                    let one = oracle.waiting[at];
                     clients.spoke(now, one.id);
                     if !one.speaks {
-                        naive.waiting.remove(at);
-                        naive.waiting.push(oracle::Waiting { speaks: true, since: now, ..one });
+                        oracle.waiting.remove(at);
+                        oracle.waiting.push(oracle::Waiting { speaks: true, since: now, ..one });
                     }
                 },
-                Happening::Vanish(who) => if let Some(at) = chosen_waiting(who) {
-                    let one = naive.waiting.remove(at);
-                    clients.gone(one.id, one.newcomer.peer);
+                Step::DisconnectWaiting(index) => if let Some(at) = chosen_waiting(index) {
+                    let one = oracle.waiting.remove(at);
+                    clients.gone(one.id, one.pending.peer);
                 },
-                Happening::Progress(who, waits) => if let Some(at) = chosen(who) {
-                    let client = &mut naive.clients[at];
+                Step::Progress(index, waits) => if let Some(at) = chosen(index) {
+                    let client = &mut oracle.clients[at];
                     clients.progressed(now, client.id, waits);
                     client.has_spoken = true;
                     client.since = (!waits).then_some(now);
                 },
-                Happening::Settle(who) => if let Some(at) = chosen(who) {
-                    clients.identified(naive.clients[at].id);
-                    naive.clients[at].is_unidentified = false;
+                Step::Identify(index) => if let Some(at) = chosen(index) {
+                    clients.identified(oracle.clients[at].id);
+                    oracle.clients[at].is_unidentified = false;
                 },
-                Happening::Go(who) => if let Some(at) = chosen(who) {
-                    let client = naive.clients.remove(at);
-                    clients.gone(client.id, client.newcomer.peer);
+                Step::Disconnect(index) => if let Some(at) = chosen(index) {
+                    let client = oracle.clients.remove(at);
+                    clients.gone(client.id, client.pending.peer);
                 },
-                Happening::Pass(time) => now = now.saturating_add(time),
-                Happening::Change(limits) => {
-                    naive.limits = limits;
+                Step::Advance(time) => now = now.saturating_add(time),
+                Step::SetLimits(limits) => {
+                    oracle.limits = limits;
                     clients.set_limits(limits);
                 }
             }
             loop {
-                let (step, expected) = (clients.next(now), naive.next(now));
+                let (step, expected) = (clients.next(now), oracle.next(now));
                 prop_assert_eq!(step, expected);
                 match step {
-                    // Its connection is closed a moment later.
+                    // The server closes the connection of an evicted client.
                     Some(AdmissionStep::Evict { id, .. }) => clients.gone(id, user(0)),
                     Some(AdmissionStep::Admit(_)) => {}
                     None => break,
                 }
             }
-            prop_assert_eq!(clients.waiting(), naive.waiting.len());
-            // Nothing changes by itself before the time it names.
+            prop_assert_eq!(clients.waiting(), oracle.waiting.len());
+            // Nothing changes before the time of `retry_at`.
             if let Some(at) = clients.retry_at(now) {
                 prop_assert!(at > now);
                 let before = MonotonicTime::from_nanos(at.as_nanos() - 1);
@@ -160,22 +160,22 @@ proptest! {
     }
 }
 
-/// A daemon with these limits, and what happens to it.
-struct Scene {
+/// An admission control with a clock.
+struct Fixture {
     clients: ClientAdmission,
     now: MonotonicTime,
     last: u64,
 }
 
-impl Scene {
-    fn new(max_clients: usize, max_anonymous: usize) -> Scene {
+impl Fixture {
+    fn new(max_clients: usize, max_anonymous: usize) -> Fixture {
         let limits = AdmissionLimits {
             max_clients,
             max_anonymous,
             max_waiting: 1000,
             eviction_grace: EVICTION_GRACE,
         };
-        Scene {
+        Fixture {
             clients: ClientAdmission::new(limits),
             now: MonotonicTime::ZERO,
             last: 0,
@@ -184,23 +184,23 @@ impl Scene {
 
     fn arrive(&mut self, peer: Peer, anonymous: bool) -> (u64, AdmissionDecision) {
         self.last += 1;
-        let newcomer = PendingClient { peer, anonymous };
-        let arrival = self.clients.arrive(self.now, self.last, newcomer);
+        let pending = PendingClient { peer, anonymous };
+        let arrival = self.clients.arrive(self.now, self.last, pending);
         (self.last, arrival)
     }
 
-    /// The same of one who says something at once; whether it has a place.
+    /// Adds a client that sends something at once; returns `true` if it is admitted.
     fn arrive_speaking(&mut self, peer: Peer, anonymous: bool) -> (u64, bool) {
-        let (id, verdict) = self.arrive(peer, anonymous);
+        let (id, decision) = self.arrive(peer, anonymous);
         self.clients.spoke(self.now, id);
         let steps = self.steps();
         (
             id,
-            verdict == AdmissionDecision::Admit || steps.contains(&AdmissionStep::Admit(id)),
+            decision == AdmissionDecision::Admit || steps.contains(&AdmissionStep::Admit(id)),
         )
     }
 
-    fn pass(&mut self, millis: u64) {
+    fn advance(&mut self, millis: u64) {
         self.now = self.now.saturating_add(Duration::from_millis(millis));
     }
 
@@ -208,7 +208,7 @@ impl Scene {
         std::iter::from_fn(|| self.clients.next(self.now)).collect()
     }
 
-    /// Whether the newcomer `id` is given a place before long, and what the others had to do for it.
+    /// Advances the clock until client `id` is admitted; returns `false` if that takes 5 s.
     fn is_admitted_soon(&mut self, id: u64) -> bool {
         for _ in 0..100 {
             if self.steps().contains(&AdmissionStep::Admit(id)) {
@@ -230,28 +230,28 @@ impl Scene {
 
 #[test]
 fn forty_silent_clients_of_one_user_block_no_other_client() {
-    let mut scene = Scene::new(5000, 20);
+    let mut fixture = Fixture::new(5000, 20);
     for _ in 0..40 {
-        scene.arrive(user(0), true);
+        fixture.arrive(user(0), true);
     }
-    // Not even at that moment.
-    let (id, has_place) = scene.arrive_speaking(user(0), true);
-    assert!(has_place || scene.is_admitted_soon(id));
-    assert!(scene.now.saturating_duration_since(MonotonicTime::ZERO) <= EVICTION_GRACE / 2);
-    // And later at once, one after the other.
-    scene.pass(EVICTION_GRACE.as_millis() as u64);
+    // A client that connects at the same time waits for half the grace at most.
+    let (id, is_admitted) = fixture.arrive_speaking(user(0), true);
+    assert!(is_admitted || fixture.is_admitted_soon(id));
+    assert!(fixture.now.saturating_duration_since(MonotonicTime::ZERO) <= EVICTION_GRACE / 2);
+    // Later clients are admitted at once, one after the other.
+    fixture.advance(EVICTION_GRACE.as_millis() as u64);
     for _ in 0..500 {
-        let (id, has_place) = scene.arrive_speaking(user(0), true);
-        assert!(has_place);
-        scene.clients.identified(id);
-        scene.steps();
-        scene.pass(20);
-        // Whoever had to give way comes back.
-        scene.arrive(user(0), true);
+        let (id, is_admitted) = fixture.arrive_speaking(user(0), true);
+        assert!(is_admitted);
+        fixture.clients.identified(id);
+        fixture.steps();
+        fixture.advance(20);
+        // The evicted client connects again.
+        fixture.arrive(user(0), true);
     }
 }
 
-/// Those who act busy do not keep others out either: neither one user, nor one address.
+/// A peer with many busy clients does not block other peers.
 #[test]
 fn flooding_peer_is_evicted_for_another_peer() {
     for (flood, other) in [
@@ -259,121 +259,135 @@ fn flooding_peer_is_evicted_for_another_peer() {
         (address(1), address(2)),
         (address(1), Peer::V6(7)),
     ] {
-        let mut scene = Scene::new(5000, 20);
+        let mut fixture = Fixture::new(5000, 20);
         for _ in 0..500 {
-            let (id, has_place) = scene.arrive_speaking(flood, true);
-            if has_place {
-                // They wait for us, and would for ever.
-                scene.clients.progressed(scene.now, id, true);
+            let (id, is_admitted) = fixture.arrive_speaking(flood, true);
+            if is_admitted {
+                // These clients wait for the daemon.
+                fixture.clients.progressed(fixture.now, id, true);
             }
         }
-        scene.pass(10);
-        assert_eq!(scene.steps(), []);
-        let (id, has_place) = scene.arrive_speaking(other, true);
-        assert!(!has_place, "nobody is cut off in the midst");
-        let begun = scene.now;
-        assert!(scene.is_admitted_soon(id));
-        assert!(scene.now.saturating_duration_since(begun) <= EVICTION_GRACE);
+        fixture.advance(10);
+        assert_eq!(fixture.steps(), []);
+        let (id, is_admitted) = fixture.arrive_speaking(other, true);
+        assert!(
+            !is_admitted,
+            "no client is evicted before the grace is over"
+        );
+        let begun = fixture.now;
+        assert!(fixture.is_admitted_soon(id));
+        assert!(fixture.now.saturating_duration_since(begun) <= EVICTION_GRACE);
     }
 }
 
 #[test]
 fn progressing_client_is_not_evicted_by_its_own_peer() {
-    let mut scene = Scene::new(5000, 2);
-    let (first, _) = scene.arrive(user(1), true);
-    let (second, _) = scene.arrive(user(1), true);
-    scene.clients.progressed(scene.now, second, false);
-    scene.pass(400);
-    scene.clients.progressed(scene.now, first, false);
+    let mut fixture = Fixture::new(5000, 2);
+    let (first, _) = fixture.arrive(user(1), true);
+    let (second, _) = fixture.arrive(user(1), true);
+    fixture.clients.progressed(fixture.now, second, false);
+    fixture.advance(400);
+    fixture.clients.progressed(fixture.now, first, false);
     for _ in 0..10 {
-        scene.arrive_speaking(user(1), true);
+        fixture.arrive_speaking(user(1), true);
     }
-    scene.pass(200);
-    assert_eq!(scene.steps(), [evict(second, 2), AdmissionStep::Admit(3)]);
-    scene.pass(200);
-    assert_eq!(scene.steps(), [], "both have done something in time");
-    scene.clients.progressed(scene.now, first, true);
-    scene.pass(10_000);
-    // The first one waits for us; it is never its fault.
-    let steps = scene.steps();
+    fixture.advance(200);
+    assert_eq!(fixture.steps(), [evict(second, 2), AdmissionStep::Admit(3)]);
+    fixture.advance(200);
+    assert_eq!(
+        fixture.steps(),
+        [],
+        "both clients have made progress in time"
+    );
+    fixture.clients.progressed(fixture.now, first, true);
+    fixture.advance(10_000);
+    // A client that waits for the daemon is not evicted.
+    let steps = fixture.steps();
     assert!(!steps.contains(&evict(first, 2)), "{steps:?}");
 }
 
 #[test]
 fn light_peer_is_never_evicted_for_a_heavy_one() {
-    let mut scene = Scene::new(5000, 20);
-    let (light, _) = scene.arrive(user(1), true);
+    let mut fixture = Fixture::new(5000, 20);
+    let (light, _) = fixture.arrive(user(1), true);
     for _ in 0..1000 {
-        scene.arrive(user(2), true);
-        scene.clients.spoke(scene.now, scene.last);
-        scene.pass(7);
-        let steps = scene.steps();
+        fixture.arrive(user(2), true);
+        fixture.clients.spoke(fixture.now, fixture.last);
+        fixture.advance(7);
+        let steps = fixture.steps();
         assert!(!steps.contains(&evict(light, 20)), "{steps:?}");
     }
 }
 
 #[test]
 fn silent_client_is_evicted_before_a_speaking_one() {
-    let mut scene = Scene::new(5000, 2);
-    let (speaking, _) = scene.arrive(user(1), true);
-    scene.clients.progressed(scene.now, speaking, false);
-    scene.pass(100);
-    let (silent, _) = scene.arrive(user(1), true);
-    scene.pass(5000);
-    let (third, _) = scene.arrive(user(1), true);
-    assert_eq!(scene.steps(), [], "who says nothing wants nothing");
-    scene.clients.spoke(scene.now, third);
+    let mut fixture = Fixture::new(5000, 2);
+    let (speaking, _) = fixture.arrive(user(1), true);
+    fixture.clients.progressed(fixture.now, speaking, false);
+    fixture.advance(100);
+    let (silent, _) = fixture.arrive(user(1), true);
+    fixture.advance(5000);
+    let (third, _) = fixture.arrive(user(1), true);
     assert_eq!(
-        scene.steps(),
+        fixture.steps(),
+        [],
+        "a silent client evicts no other client"
+    );
+    fixture.clients.spoke(fixture.now, third);
+    assert_eq!(
+        fixture.steps(),
         [evict(silent, 2), AdmissionStep::Admit(third)]
     );
 }
 
 #[test]
 fn anonymous_limits_of_network_and_local_are_separate() {
-    let mut scene = Scene::new(5000, 2);
+    let mut fixture = Fixture::new(5000, 2);
     for last in 0..100 {
-        scene.arrive_speaking(address(last), true);
+        fixture.arrive_speaking(address(last), true);
     }
-    assert_eq!(scene.arrive(user(0), true).1, AdmissionDecision::Admit);
-    assert_eq!(scene.arrive(user(0), true).1, AdmissionDecision::Admit);
-    assert_eq!(scene.arrive(user(0), true).1, AdmissionDecision::Wait);
+    assert_eq!(fixture.arrive(user(0), true).1, AdmissionDecision::Admit);
+    assert_eq!(fixture.arrive(user(0), true).1, AdmissionDecision::Admit);
+    assert_eq!(fixture.arrive(user(0), true).1, AdmissionDecision::Wait);
 }
 
 #[test]
 fn peer_with_all_known_slots_leaves_room_for_others() {
-    let mut scene = Scene::new(320, 0);
+    let mut fixture = Fixture::new(320, 0);
     for _ in 0..17 {
-        let (id, _) = scene.arrive(user(0), false);
-        scene.clients.identified(id);
+        let (id, _) = fixture.arrive(user(0), false);
+        fixture.clients.identified(id);
     }
     loop {
-        let (id, has_place) = scene.arrive_speaking(address(1), false);
-        if !has_place {
+        let (id, is_admitted) = fixture.arrive_speaking(address(1), false);
+        if !is_admitted {
             break;
         }
-        scene.clients.identified(id);
+        fixture.clients.identified(id);
     }
-    scene.pass(100_000);
+    fixture.advance(100_000);
     assert_eq!(
-        scene.steps(),
+        fixture.steps(),
         [],
-        "all of them have made calls: nobody is cut off"
+        "clients that have made calls are not evicted"
     );
-    assert_eq!(scene.last, 321, "exactly as many as configured");
-    // Somebody with a few, and somebody with none; and not for ever.
-    let mut has_place = |peer| {
-        let (id, has_place) = scene.arrive_speaking(peer, false);
-        scene.clients.identified(id);
-        has_place
+    assert_eq!(
+        fixture.last, 321,
+        "the configured number of clients is admitted"
+    );
+    // A peer with few slots and peers without slots get some beyond the limit.
+    let mut is_admitted = |peer| {
+        let (id, is_admitted) = fixture.arrive_speaking(peer, false);
+        fixture.clients.identified(id);
+        is_admitted
     };
-    assert!(has_place(user(0)));
-    assert!(has_place(user(1)));
-    assert_eq!((0..100).filter(|_| has_place(user(2))).count(), 15);
-    // The last ones were for local users; another address waits.
-    assert!(!has_place(address(2)));
-    scene.clients.gone(1, user(0));
-    assert_eq!(scene.steps().len(), 1);
+    assert!(is_admitted(user(0)));
+    assert!(is_admitted(user(1)));
+    assert_eq!((0..100).filter(|_| is_admitted(user(2))).count(), 15);
+    // The rest of these slots is for local users; another address waits.
+    assert!(!is_admitted(address(2)));
+    fixture.clients.gone(1, user(0));
+    assert_eq!(fixture.steps().len(), 1);
 }
 
 #[test]
@@ -416,24 +430,24 @@ fn full_queue_refuses_the_longest_silent_client() {
 
 #[test]
 fn lower_limits_keep_identified_clients() {
-    let mut scene = Scene::new(10, 0);
+    let mut fixture = Fixture::new(10, 0);
     for _ in 0..10 {
-        let (id, _) = scene.arrive(user(1), false);
-        scene.clients.identified(id);
+        let (id, _) = fixture.arrive(user(1), false);
+        fixture.clients.identified(id);
     }
-    scene.clients.set_limits(AdmissionLimits {
+    fixture.clients.set_limits(AdmissionLimits {
         max_clients: 2,
         max_anonymous: 0,
         max_waiting: 10,
         eviction_grace: EVICTION_GRACE,
     });
-    scene.arrive(user(1), false);
-    scene.pass(10_000);
-    assert_eq!(scene.steps(), []);
+    fixture.arrive(user(1), false);
+    fixture.advance(10_000);
+    assert_eq!(fixture.steps(), []);
     for id in 1..=8 {
-        scene.clients.gone(id, user(1));
+        fixture.clients.gone(id, user(1));
     }
-    assert_eq!(scene.steps(), []);
-    scene.clients.gone(9, user(1));
-    assert_eq!(scene.steps(), [AdmissionStep::Admit(11)]);
+    assert_eq!(fixture.steps(), []);
+    fixture.clients.gone(9, user(1));
+    assert_eq!(fixture.steps(), [AdmissionStep::Admit(11)]);
 }

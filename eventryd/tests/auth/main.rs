@@ -1,13 +1,13 @@
-//! Who is let in by the daemon on its sockets, and who is not.
+//! Authentication and admission on the daemon's sockets.
 
 #![cfg(not(loom))]
 
 mod network;
 mod passwd;
-mod places;
 mod polkit;
 mod process;
 mod sasl;
+mod slots;
 
 use eventryd::driver::{Driver, MemoryDriver};
 use eventryd::net::RunDir;
@@ -27,20 +27,20 @@ fn driver() -> Arc<dyn Driver> {
     Arc::new(MemoryDriver::with_hostname("example"))
 }
 
-/// A daemon on threads of this process, with a directory of its own.
-struct Served {
+/// A daemon on threads of this process, in its own directory.
+struct TestDaemon {
     daemon: InProcess,
     ready: Ready,
     config: Config,
     dir: TempDir,
 }
 
-impl Served {
-    fn start(dir: TempDir, change: impl FnOnce(&mut Config)) -> Served {
+impl TestDaemon {
+    fn start(dir: TempDir, change: impl FnOnce(&mut Config)) -> TestDaemon {
         let config = config_in(&dir, change);
         let daemon = InProcess::start(&config, driver);
         let ready = daemon.ready();
-        Served {
+        TestDaemon {
             daemon,
             ready,
             config,
@@ -69,28 +69,28 @@ fn password_file(dir: &TempDir) -> PathBuf {
     dir.path().join("passwords")
 }
 
-/// Why a daemon with this configuration does not start.
-fn refusal(dir: &TempDir, change: impl FnOnce(&mut Config)) -> DaemonError {
+/// Returns the error at the start of a daemon with this configuration.
+fn start_error(dir: &TempDir, change: impl FnOnce(&mut Config)) -> DaemonError {
     let config = config_in(dir, change);
-    let ended = bounded("a daemon that cannot serve", move || {
+    let ended = bounded("the end of a daemon", move || {
         run(
             &config,
             || Ok::<_, DaemonError>(driver()),
-            |_| panic!("it must not serve"),
+            |_| panic!("the daemon serves"),
         )
     });
     let error = ended.unwrap_err();
-    // Nothing was begun.
+    // The start has created nothing.
     assert!(!dir.path().join("run").exists());
     error
 }
 
-/// The words of the reply's status and code, and its text, if it is an error.
+/// Makes a call that must fail; returns the code, the domain and the text of the error.
 fn failure(client: &mut RawClient, procedure: i32, arguments: &[u8]) -> (u32, u32, String) {
     let call = message(procedure, 9, arguments);
     client.stream.write_all(&call).unwrap();
     let (header, payload) = client.read_message().expect("a reply");
-    assert_eq!(header[5], 1, "it must be an error");
+    assert_eq!(header[5], 1, "the reply is not an error");
     let word = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
     let length = word(12) as usize;
     let text = String::from_utf8(payload[16..16 + length].to_vec()).unwrap();

@@ -27,12 +27,12 @@ pub(crate) fn passwd_of(file: &Path, arguments: &[&str], stdin: &str) -> Output 
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // It may refuse without reading.
+    // The program may fail without reading.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
     bounded("eventryd passwd", move || child.wait_with_output().unwrap())
 }
 
-fn said(output: &Output) -> String {
+fn stderr_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -53,16 +53,16 @@ fn users_are_added_changed_and_taken_out() {
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(read_passwords(&password_file(&dir)).unwrap().len(), users);
         for password in ["pencil", "secret"] {
-            assert!(!text().contains(password) && !said(&output).contains(password));
+            assert!(!text().contains(password) && !stderr_of(&output).contains(password));
         }
     }
     assert!(text().contains("\nfred:SCRAM-SHA-256$16384:"), "{}", text());
-    // Nothing else is in the directory: no temporary file.
+    // No temporary file is left in the directory.
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[test]
-fn what_cannot_be_done_is_said_and_changes_nothing() {
+fn invalid_passwd_command_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     assert!(passwd(&dir, &["fred"], "pencil\n").status.success());
     let before = std::fs::read_to_string(password_file(&dir)).unwrap();
@@ -84,7 +84,11 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     ] {
         let output = passwd(&dir, arguments, stdin);
         assert!(!output.status.success(), "{arguments:?}");
-        assert!(said(&output).contains(expected), "{}", said(&output));
+        assert!(
+            stderr_of(&output).contains(expected),
+            "{}",
+            stderr_of(&output)
+        );
         let after = std::fs::read_to_string(password_file(&dir)).unwrap();
         assert_eq!(after, before, "{arguments:?}");
     }
@@ -114,9 +118,9 @@ fn passwd_asks_twice_on_a_terminal_without_echo() {
             .unwrap();
         let mut keyboard = File::from(terminal);
         let mut screen = keyboard.try_clone().unwrap();
-        // Without it the other side is hung up.
+        // Without this descriptor the terminal hangs up.
         let _terminal = keyboard.try_clone().unwrap();
-        let shown = bounded("a question", move || {
+        let shown = bounded("the prompts", move || {
             let mut shown = Vec::new();
             for (question, answer) in [("fred: ", "pencil\n"), ("password: ", second)] {
                 while !String::from_utf8_lossy(&shown).ends_with(question) {
@@ -133,6 +137,6 @@ fn passwd_asks_twice_on_a_terminal_without_echo() {
         assert!(!String::from_utf8_lossy(&shown).contains("penc"));
         assert_eq!(password_file(&dir).exists(), expected);
         let modes = tcgetattr(&kept_open).unwrap().local_modes;
-        assert!(modes.contains(LocalModes::ECHO), "it is as it was");
+        assert!(modes.contains(LocalModes::ECHO), "the echo is on again");
     }
 }

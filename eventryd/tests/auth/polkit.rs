@@ -1,4 +1,4 @@
-//! polkit on the daemon's sockets, with somebody else to decide.
+//! polkit on the daemon's sockets, with decisions by the test.
 
 use crate::*;
 use eventryd::auth::{AuthError, Authorization, Authorizer, PkCheck, PolkitAction, Subject};
@@ -8,61 +8,61 @@ use std::time::Duration;
 use test_support::client::RawClient;
 use test_support::rpc::{AUTH_LIST, CONNECT_OPEN, message, open_arguments};
 
-/// What the fake was asked.
+/// A question to polkit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Asked {
+struct Question {
     subject: Subject,
     action: PolkitAction,
 }
 
-/// Tells what it is asked, and answers what it is told.
+/// An authorizer that passes questions to the test and returns its answers.
 #[derive(Debug)]
-struct Fake {
-    asked: Sender<Asked>,
+struct FakeAuthorizer {
+    questions: Sender<Question>,
     #[allow(clippy::disallowed_types, reason = "a receiver has to be shared")]
     answers: std::sync::Mutex<Receiver<Authorization>>,
 }
 
-impl Authorizer for Fake {
+impl Authorizer for FakeAuthorizer {
     fn check(&self) -> Result<(), AuthError> {
         Ok(())
     }
 
     fn authorize(&self, subject: Subject, action: PolkitAction, _: Duration) -> Authorization {
-        self.asked.send(Asked { subject, action }).unwrap();
-        // The test ends without an answer to who has gone.
+        self.questions.send(Question { subject, action }).unwrap();
+        // At the end of the test there are no more answers.
         let answer = self.answers.lock().unwrap().recv();
         answer.unwrap_or(Authorization::Denied)
     }
 }
 
-struct WithPolkit {
-    served: Served,
-    asked: Receiver<Asked>,
+struct PolkitDaemon {
+    daemon: TestDaemon,
+    questions: Receiver<Question>,
     answer: Sender<Authorization>,
 }
 
-fn with_polkit() -> WithPolkit {
-    let (tell, asked) = channel();
+fn polkit_daemon() -> PolkitDaemon {
+    let (question_sender, questions) = channel();
     let (answer, answers) = channel();
-    let fake = Fake {
-        asked: tell,
+    let fake = FakeAuthorizer {
+        questions: question_sender,
         #[allow(clippy::disallowed_types, reason = "a receiver has to be shared")]
         answers: std::sync::Mutex::new(answers),
     };
-    let served = Served::start(tempfile::tempdir().unwrap(), |config| {
+    let daemon = TestDaemon::start(tempfile::tempdir().unwrap(), |config| {
         config.auth_unix_rw = Auth::Polkit;
         config.auth_unix_ro = Auth::Polkit;
         config.authorizer = Arc::new(fake);
     });
-    WithPolkit {
-        served,
-        asked,
+    PolkitDaemon {
+        daemon,
+        questions,
         answer,
     }
 }
 
-/// The error to a question that is already asked.
+/// Reads an error reply; returns its code, its domain and its text.
 fn error_of(client: &mut RawClient) -> (u32, u32, String) {
     let (header, payload) = client.read_message().expect("a reply");
     assert_eq!(header[5], 1);
@@ -73,8 +73,8 @@ fn error_of(client: &mut RawClient) -> (u32, u32, String) {
 
 #[test]
 fn polkit_is_asked_about_the_process_that_has_connected() {
-    let polkit = with_polkit();
-    let config = &polkit.served.config;
+    let polkit = polkit_daemon();
+    let config = &polkit.daemon.config;
     for (path, action) in [
         (config.socket_path(), PolkitAction::Manage),
         (config.read_only_socket_path(), PolkitAction::Monitor),
@@ -83,20 +83,20 @@ fn polkit_is_asked_about_the_process_that_has_connected() {
         let mut client = RawClient::connect(&path);
         assert_eq!(client.call(POLKIT, &[]), [0, 0, 0, 1]);
         client.open();
-        let asked = polkit.asked.recv().unwrap();
-        assert_eq!(asked.action, action);
-        assert_eq!(asked.subject.pid as u32, std::process::id());
-        assert_eq!(asked.subject.uid, rustix::process::geteuid().as_raw());
+        let question = polkit.questions.recv().unwrap();
+        assert_eq!(question.action, action);
+        assert_eq!(question.subject.pid as u32, std::process::id());
+        assert_eq!(question.subject.uid, rustix::process::geteuid().as_raw());
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
         let start = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19);
-        assert_eq!(asked.subject.start_time.to_string(), start.unwrap());
+        assert_eq!(question.subject.start_time.to_string(), start.unwrap());
     }
-    polkit.served.stop();
+    polkit.daemon.stop();
 }
 
 #[test]
 fn each_answer_has_its_code_and_its_text() {
-    let polkit = with_polkit();
+    let polkit = polkit_daemon();
     for (answer, code, text) in [
         (
             Authorization::Denied,
@@ -121,27 +121,26 @@ fn each_answer_has_its_code_and_its_text() {
         ),
     ] {
         polkit.answer.send(answer).unwrap();
-        let mut client = polkit.served.connect();
+        let mut client = polkit.daemon.connect();
         let expected = (code, 60, text.to_owned());
         assert_eq!(failure(&mut client, POLKIT, &[]), expected);
         let (code, _, text) = failure(&mut client, CONNECT_OPEN, &open_arguments());
         assert_eq!((code, &text[..]), (39, "authentication required"));
     }
-    polkit.served.stop();
+    polkit.daemon.stop();
 }
 
-/// Somebody thinks about the question; meanwhile everybody else is served, and what the client itself sends
-/// waits for the answer.
+/// While a decision is pending, other clients are served, and further calls of the client itself wait.
 #[test]
 fn slow_polkit_answer_delays_no_other_client() {
-    let polkit = with_polkit();
-    let mut asking = polkit.served.connect();
+    let polkit = polkit_daemon();
+    let mut asking = polkit.daemon.connect();
     let mut calls = message(POLKIT, 1, &[]);
     calls.extend(message(CONNECT_OPEN, 2, &open_arguments()));
     asking.stream.write_all(&calls).unwrap();
-    polkit.asked.recv().unwrap();
+    polkit.questions.recv().unwrap();
 
-    let mut other = polkit.served.connect();
+    let mut other = polkit.daemon.connect();
     other.call(AUTH_LIST, &[]);
     assert!(asking.is_kept_waiting());
     polkit.answer.send(Authorization::Granted).unwrap();
@@ -149,53 +148,56 @@ fn slow_polkit_answer_delays_no_other_client() {
         let (header, _) = asking.read_message().expect("a reply");
         assert_eq!((header[4], header[5]), (serial, 0));
     }
-    polkit.served.stop();
+    polkit.daemon.stop();
 }
 
 #[test]
 fn disconnect_during_a_polkit_question_is_harmless() {
-    let polkit = with_polkit();
+    let polkit = polkit_daemon();
     for _ in 0..3 {
-        let mut client = polkit.served.connect();
+        let mut client = polkit.daemon.connect();
         client.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
-        polkit.asked.recv().unwrap();
+        polkit.questions.recv().unwrap();
         drop(client);
         polkit.answer.send(Authorization::Granted).unwrap();
     }
-    polkit.served.connect().call(AUTH_LIST, &[]);
-    polkit.served.stop();
+    polkit.daemon.connect().call(AUTH_LIST, &[]);
+    polkit.daemon.stop();
 }
 
 #[test]
 fn polkit_questions_beyond_the_limit_are_refused() {
-    let polkit = with_polkit();
-    let served = &polkit.served;
-    // No more than may be anonymous at a time, so from the network's side nobody gets here.
+    let polkit = polkit_daemon();
+    let daemon = &polkit.daemon;
+    // As many pending decisions as there are anonymous slots.
     let waiting: Vec<RawClient> = (0..20)
         .map(|_| {
-            let mut client = served.connect();
+            let mut client = daemon.connect();
             client.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
-            polkit.asked.recv().unwrap();
+            polkit.questions.recv().unwrap();
             client
         })
         .collect();
-    let mut late = served.connect();
+    let mut late = daemon.connect();
     late.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
-    assert!(late.is_kept_waiting(), "it is not even accepted");
+    assert!(
+        late.is_kept_waiting(),
+        "a client beyond the limit is not served"
+    );
     for _ in 0..waiting.len() {
         polkit.answer.send(Authorization::Denied).unwrap();
     }
     drop(waiting);
     polkit.answer.send(Authorization::Denied).unwrap();
     assert_eq!(error_of(&mut late).0, 45);
-    polkit.served.stop();
+    polkit.daemon.stop();
 }
 
 #[test]
 fn polkit_without_its_program_is_refused_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("pkcheck");
-    let error = refusal(&dir, |config| {
+    let error = start_error(&dir, |config| {
         config.auth_unix_ro = Auth::Polkit;
         config.authorizer = Arc::new(PkCheck { program });
     });
@@ -203,11 +205,11 @@ fn polkit_without_its_program_is_refused_at_the_start() {
     assert!(error.to_string().contains("install polkitd"), "{error}");
 }
 
-/// Root passes by asking which way there is (DM-1003); others are told that it is polkit.
+/// Root is authenticated by listing the authentication types (DM-1003); for other users the list contains polkit.
 #[test]
-fn root_is_not_asked_for_anything() {
-    let polkit = with_polkit();
-    let mut client = polkit.served.connect();
+fn root_needs_no_polkit_authentication() {
+    let polkit = polkit_daemon();
+    let mut client = polkit.daemon.connect();
     let types = client.call(AUTH_LIST, &[]);
     if rustix::process::geteuid().is_root() {
         assert_eq!(types, [0, 0, 0, 1, 0, 0, 0, 0]);
@@ -215,6 +217,6 @@ fn root_is_not_asked_for_anything() {
     } else {
         assert_eq!(types, [0, 0, 0, 1, 0, 0, 0, 2]);
     }
-    assert!(polkit.asked.try_recv().is_err());
-    polkit.served.stop();
+    assert!(polkit.questions.try_recv().is_err());
+    polkit.daemon.stop();
 }

@@ -1,4 +1,4 @@
-//! The daemon as a process: its file, its log, SIGHUP.
+//! Authentication of the daemon as a process: the password file, the log and SIGHUP.
 
 use crate::passwd::passwd;
 use crate::password_file;
@@ -9,8 +9,8 @@ use test_support::daemon::Daemon;
 use test_support::sasl::log_in;
 use test_support::timeout::wait_until;
 
-/// A daemon that wants SASL by its configuration file, in a directory with the file of passwords; `DIR` in
-/// the settings is that directory.
+/// Starts a daemon that requires SASL, in a directory with a password file. `DIR` in the settings stands for that
+/// directory.
 fn daemon(settings: &str) -> Daemon {
     let dir = tempfile::tempdir().unwrap();
     assert!(passwd(&dir, &["fred"], "pencil\n").status.success());
@@ -25,10 +25,10 @@ fn daemon(settings: &str) -> Daemon {
     Daemon::start_in(dir, &["-v", "--config", config.to_str().unwrap()])
 }
 
-/// Whether the password is the one of now.
-fn is_let_in(daemon: &Daemon, password: &str) -> bool {
+/// Returns `true` if the password is accepted.
+fn can_log_in(daemon: &Daemon, password: &str) -> bool {
     let mut client = daemon.connect();
-    crate::sasl::tries_to_log_in(&mut client, password)
+    crate::sasl::can_log_in(&mut client, password)
 }
 
 fn directory_of(daemon: &Daemon) -> std::path::PathBuf {
@@ -83,28 +83,36 @@ fn sighup_has_the_passwords_and_the_patterns_read_again() {
     let daemon = daemon("log_outputs = \"2:file:DIR/log\"\n");
     let file = directory_of(&daemon).join("passwords");
     let log = || std::fs::read_to_string(directory_of(&daemon).join("log")).unwrap();
-    assert!(is_let_in(&daemon, "pencil"));
+    assert!(can_log_in(&daemon, "pencil"));
     let changed = crate::passwd::passwd_of(&file, &["fred"], "pen\n");
     assert!(changed.status.success());
-    assert!(is_let_in(&daemon, "pencil"), "nobody has said so");
+    assert!(
+        can_log_in(&daemon, "pencil"),
+        "the file is not read before SIGHUP"
+    );
     daemon.signal(Signal::HUP);
-    wait_until("the new password counts", || is_let_in(&daemon, "pen"));
-    assert!(!is_let_in(&daemon, "pencil"));
+    wait_until("the new password is accepted", || {
+        can_log_in(&daemon, "pen")
+    });
+    assert!(!can_log_in(&daemon, "pencil"));
 
     let config = directory_of(&daemon).join("eventryd.conf");
     let text = std::fs::read_to_string(&config).unwrap();
-    let nobody = format!("{text}sasl_allowed_username_list = []\n");
-    std::fs::write(&config, nobody).unwrap();
+    let no_users = format!("{text}sasl_allowed_username_list = []\n");
+    std::fs::write(&config, no_users).unwrap();
     daemon.signal(Signal::HUP);
-    wait_until("nobody is let in", || !is_let_in(&daemon, "pen"));
+    wait_until("no user is accepted", || !can_log_in(&daemon, "pen"));
 
     // A file that cannot be read changes nothing.
     std::fs::write(&config, text).unwrap();
     std::fs::write(&file, "broken\n").unwrap();
     daemon.signal(Signal::HUP);
-    wait_until("what is wrong is logged", || {
+    wait_until("the error is logged", || {
         log().contains("passwords:1: expected USER:SCRAM-SHA-256$")
     });
     assert!(log().contains("nothing is changed"), "{}", log());
-    assert!(!is_let_in(&daemon, "pen"), "as before, nobody is");
+    assert!(
+        !can_log_in(&daemon, "pen"),
+        "no user is accepted, as before"
+    );
 }

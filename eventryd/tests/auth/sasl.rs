@@ -20,18 +20,18 @@ fn set_password(dir: &TempDir, user: &str, password: &str) {
     change_password(&password_file(dir), user, set).unwrap();
 }
 
-/// A daemon whose read-write socket wants SASL, and knows fred.
-pub(crate) fn served(change: impl FnOnce(&mut Config)) -> Served {
+/// Starts a daemon whose read-write socket requires SASL, with the user fred.
+pub(crate) fn sasl_daemon(change: impl FnOnce(&mut Config)) -> TestDaemon {
     let dir = tempfile::tempdir().unwrap();
     set_password(&dir, "fred", "pencil");
-    Served::start(dir, |config| {
+    TestDaemon::start(dir, |config| {
         config.auth_unix_rw = Auth::Sasl;
         change(config);
     })
 }
 
-/// Whether it is let in.
-pub(crate) fn tries_to_log_in(client: &mut RawClient, password: &str) -> bool {
+/// Tries to log in; returns `true` on success.
+pub(crate) fn can_log_in(client: &mut RawClient, password: &str) -> bool {
     let last = proof_of(client, password);
     let call = message(SASL_STEP, 9, &last);
     client.stream.write_all(&call).unwrap();
@@ -47,8 +47,8 @@ pub(crate) fn assert_denied(client: &mut RawClient, password: &str) {
 
 #[test]
 fn sasl_login_is_required_for_service() {
-    let served = served(|_| ());
-    let mut client = served.connect();
+    let daemon = sasl_daemon(|_| ());
+    let mut client = daemon.connect();
     assert_eq!(client.call(AUTH_LIST, &[]), [0, 0, 0, 1, 0, 0, 0, 1]);
     let (code, domain, text) = failure(&mut client, CONNECT_OPEN, &open_arguments());
     assert_eq!(
@@ -58,109 +58,109 @@ fn sasl_login_is_required_for_service() {
     log_in(&mut client, "pencil");
     client.open();
     client.call(GET_HOSTNAME, &[]);
-    // The read-only socket asks for nothing.
-    RawClient::connect(&served.config.read_only_socket_path()).open();
-    served.stop();
+    // The read-only socket requires no authentication.
+    RawClient::connect(&daemon.config.read_only_socket_path()).open();
+    daemon.stop();
 }
 
 #[test]
 fn three_failures_close_the_connection() {
-    let served = served(|_| ());
-    let mut client = served.connect();
+    let daemon = sasl_daemon(|_| ());
+    let mut client = daemon.connect();
     for _ in 0..3 {
         assert_denied(&mut client, "wrong");
     }
     assert!(client.is_closed());
-    let mut client = served.connect();
+    let mut client = daemon.connect();
     assert_denied(&mut client, "wrong");
     assert_denied(&mut client, "wrong");
     log_in(&mut client, "pencil");
     client.open();
-    served.stop();
+    daemon.stop();
 }
 
 #[test]
 fn only_users_who_fit_a_pattern_are_let_in() {
-    for (patterns, is_let_in) in [
+    for (patterns, is_allowed) in [
         (&["fred"][..], true),
         (&["ann", "f*"], true),
         (&["ann", "fre", "*@example"], false),
-        // An empty list is nobody, not everybody.
+        // An empty list allows no user.
         (&[], false),
     ] {
         let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.into()).collect();
-        let served = served(|config| config.sasl.allowed_users = Some(patterns.clone()));
-        let mut client = served.connect();
-        if is_let_in {
+        let daemon = sasl_daemon(|config| config.sasl.allowed_users = Some(patterns.clone()));
+        let mut client = daemon.connect();
+        if is_allowed {
             log_in(&mut client, "pencil");
             client.open();
         } else {
             assert_denied(&mut client, "pencil");
         }
-        served.stop();
+        daemon.stop();
     }
 }
 
 #[test]
 fn passwords_are_read_again_when_asked_and_kept_if_that_fails() {
-    let served = served(|_| ());
-    set_password(&served.dir, "fred", "pen");
-    let mut client = served.connect();
+    let daemon = sasl_daemon(|_| ());
+    set_password(&daemon.dir, "fred", "pen");
+    let mut client = daemon.connect();
     log_in(&mut client, "pencil");
-    served.ready.control.apply(&served.config).unwrap();
+    daemon.ready.control.apply(&daemon.config).unwrap();
     client.call(AUTH_LIST, &[]);
     client.open();
-    log_in(&mut served.connect(), "pen");
-    assert_denied(&mut served.connect(), "pencil");
+    log_in(&mut daemon.connect(), "pen");
+    assert_denied(&mut daemon.connect(), "pencil");
 
-    std::fs::write(password_file(&served.dir), "fred:broken\n").unwrap();
-    let refused = served.ready.control.apply(&served.config);
-    let said = refused.unwrap_err().to_string();
+    std::fs::write(password_file(&daemon.dir), "fred:broken\n").unwrap();
+    let refused = daemon.ready.control.apply(&daemon.config);
+    let text = refused.unwrap_err().to_string();
     assert!(
-        said.contains("passwords:1: expected SCRAM-SHA-256$"),
-        "{said}"
+        text.contains("passwords:1: expected SCRAM-SHA-256$"),
+        "{text}"
     );
-    log_in(&mut served.connect(), "pen");
-    served.stop();
+    log_in(&mut daemon.connect(), "pen");
+    daemon.stop();
 }
 
 #[test]
 fn auth_timeout_closes_anonymous_clients_only() {
-    let served = served(|config| config.auth_timeout = Duration::from_millis(300));
-    let mut known = served.connect();
+    let daemon = sasl_daemon(|config| config.auth_timeout = Duration::from_millis(300));
+    let mut known = daemon.connect();
     log_in(&mut known, "pencil");
-    let mut silent = served.connect();
-    let mut asking = served.connect();
+    let mut silent = daemon.connect();
+    let mut asking = daemon.connect();
     asking.call(AUTH_LIST, &[]);
-    let mut halfway = served.connect();
+    let mut halfway = daemon.connect();
     proof_of(&mut halfway, "pencil");
     for client in [&mut silent, &mut asking, &mut halfway] {
         assert!(client.is_closed());
     }
     known.open();
-    served.stop();
+    daemon.stop();
 }
 
 #[test]
 fn anonymous_limit_does_not_block_other_services() {
-    let served = served(|config| {
+    let daemon = sasl_daemon(|config| {
         config.max_anonymous_clients = 2;
         config.eviction_grace = Duration::MAX;
     });
-    let mut first = served.connect();
+    let mut first = daemon.connect();
     first.call(AUTH_LIST, &[]);
-    let mut second = served.connect();
+    let mut second = daemon.connect();
     second.call(AUTH_LIST, &[]);
 
-    let mut third = served.connect();
+    let mut third = daemon.connect();
     third.stream.write_all(&message(AUTH_LIST, 1, &[])).unwrap();
     assert!(third.is_kept_waiting());
-    RawClient::connect(&served.config.read_only_socket_path()).open();
+    RawClient::connect(&daemon.config.read_only_socket_path()).open();
 
-    // Who logs in makes room, and so does who goes.
+    // An authenticated client frees an anonymous slot, and so does a disconnected one.
     log_in(&mut first, "pencil");
     assert!(third.read_message().is_some());
-    let mut fourth = served.connect();
+    let mut fourth = daemon.connect();
     fourth
         .stream
         .write_all(&message(AUTH_LIST, 1, &[]))
@@ -168,18 +168,21 @@ fn anonymous_limit_does_not_block_other_services() {
     assert!(fourth.is_kept_waiting());
     drop(second);
     assert!(fourth.read_message().is_some());
-    served.stop();
+    daemon.stop();
 }
 
 #[test]
-fn what_cannot_work_is_refused_at_the_start_with_the_reason() {
+fn unusable_auth_settings_are_refused_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let sasl = |config: &mut Config| config.auth_unix_rw = Auth::Sasl;
-    let missing = refusal(&dir, sasl);
+    let missing = start_error(&dir, sasl);
     assert_eq!(missing.exit_status(), 7);
-    let said = missing.to_string();
-    assert!(said.contains("cannot read the password file"), "{said}");
-    assert!(said.contains("eventryd passwd --file"), "{said}");
+    let message = missing.to_string();
+    assert!(
+        message.contains("cannot read the password file"),
+        "{message}"
+    );
+    assert!(message.contains("eventryd passwd --file"), "{message}");
 
     set_password(&dir, "fred", "pencil");
     let mode = |mode| {
@@ -188,8 +191,8 @@ fn what_cannot_work_is_refused_at_the_start_with_the_reason() {
     };
     for open in [0o640, 0o604, 0o620] {
         mode(open);
-        let said = refusal(&dir, sasl).to_string();
-        assert!(said.contains("chmod 600"), "{said}");
+        let message = start_error(&dir, sasl).to_string();
+        assert!(message.contains("chmod 600"), "{message}");
     }
     mode(0o600);
 
@@ -197,7 +200,7 @@ fn what_cannot_work_is_refused_at_the_start_with_the_reason() {
         (Auth::Sasl, "SASL cannot be used on plain TCP"),
         (Auth::Polkit, "polkit cannot be used on TCP"),
     ] {
-        let error = refusal(&dir, |config| {
+        let error = start_error(&dir, |config| {
             config.tcp = Some(TcpService {
                 address: Some("127.0.0.1".into()),
                 port: "0".into(),
@@ -208,7 +211,7 @@ fn what_cannot_work_is_refused_at_the_start_with_the_reason() {
         assert!(error.to_string().contains(expected), "{error}");
     }
 
-    let error = refusal(&dir, |config| config.max_clients = 19.try_into().unwrap());
+    let error = start_error(&dir, |config| config.max_clients = 19.try_into().unwrap());
     assert!(
         error.to_string().contains("max_anonymous_clients is 20"),
         "{error}"
@@ -217,23 +220,23 @@ fn what_cannot_work_is_refused_at_the_start_with_the_reason() {
 
 #[test]
 fn disconnect_during_login_frees_the_slot() {
-    let served = served(|config| config.max_anonymous_clients = 1);
+    let daemon = sasl_daemon(|config| config.max_anonymous_clients = 1);
     for _ in 0..20 {
-        let mut client = served.connect();
+        let mut client = daemon.connect();
         client.call(AUTH_LIST, &[]);
         drop(client);
     }
     for _ in 0..20 {
-        let mut client = served.connect();
+        let mut client = daemon.connect();
         proof_of(&mut client, "pencil");
         drop(client);
     }
-    let mut client = served.connect();
+    let mut client = daemon.connect();
     log_in(&mut client, "pencil");
-    wait_until("there is room", || {
-        let mut next = served.connect();
+    wait_until("a slot is free", || {
+        let mut next = daemon.connect();
         next.call(AUTH_LIST, &[]);
         true
     });
-    served.stop();
+    daemon.stop();
 }

@@ -1,4 +1,4 @@
-//! The configuration of the daemon, seen by whoever writes it.
+//! The configuration of the daemon: files, options, environment and reload.
 
 #![cfg(not(loom))]
 
@@ -13,16 +13,14 @@ use test_support::daemon::{Daemon, eventryd};
 use test_support::rpc::{AUTH_LIST, GET_HOSTNAME, message};
 use test_support::timeout::{bounded, wait_until};
 
-/// Runs the daemon to its end.
+/// Runs the daemon, and waits for its end.
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = eventryd();
     command.args(arguments).envs(variables.iter().copied());
-    bounded("an eventryd that is to end", move || {
-        command.output().unwrap()
-    })
+    bounded("the end of eventryd", move || command.output().unwrap())
 }
 
-fn said(output: &[u8]) -> String {
+fn utf8(output: &[u8]) -> String {
     String::from_utf8_lossy(output).into_owned()
 }
 
@@ -32,18 +30,18 @@ fn file(dir: &TempDir, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// What `--check-config` says about a text: the status, and standard error.
+/// Runs `--check-config` on a text; returns the exit status and standard error.
 fn checked(name: &str, text: &str) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, name, text);
     let output = run(&["--check-config", "-f", path.to_str().unwrap()], &[]);
-    let said = said(&output.stderr).replace(&format!("{}/", dir.path().display()), "");
-    (output.status.code(), said)
+    let stderr = utf8(&output.stderr).replace(&format!("{}/", dir.path().display()), "");
+    (output.status.code(), stderr)
 }
 
 #[test]
 fn check_config_tells_everything_that_is_wrong() {
-    let (status, said) = checked(
+    let (status, stderr) = checked(
         "a.conf",
         "max_client = 1\n\nlisten_tcp = 2; log_filters = \"x\"\n",
     );
@@ -59,15 +57,15 @@ eventryd: a.conf:3:31: `log_filters`: filter `x` does not begin with a level fro
 3 | listen_tcp = 2; log_filters = \"x\"
   |                               ^
 ";
-    assert_eq!(said, expected);
+    assert_eq!(stderr, expected);
 }
 
 #[test]
 fn check_config_names_what_has_no_effect_and_is_content() {
-    let (status, said) = checked("a.conf", "audit_level = 1\nmax_clients = 30\n");
-    assert_eq!(status, Some(0), "{said}");
+    let (status, stderr) = checked("a.conf", "audit_level = 1\nmax_clients = 30\n");
+    assert_eq!(status, Some(0), "{stderr}");
     assert_eq!(
-        said,
+        stderr,
         "eventryd: a.conf:1: `audit_level` has no effect: auditing is not implemented\n"
     );
 }
@@ -84,19 +82,19 @@ the configuration is valid; eventryd would listen on
   /x/eventry-sock-ro  (mode 0777)
   all addresses, port 7  (TCP)
 ";
-    assert_eq!(said(&output.stdout), expected);
+    assert_eq!(utf8(&output.stdout), expected);
 }
 
 #[test]
 fn toml_is_read_by_name_or_option_with_the_same_settings() {
-    let (status, said) = checked("a.toml", "max_clients = 30\nlisten_tcp = false\n[server]\n");
-    assert_eq!(status, Some(1), "{said}");
-    assert!(said.starts_with("eventryd: a.toml:3:"), "{said}");
-    let (status, said) = checked("a.toml", "max_client = 30\n");
+    let (status, stderr) = checked("a.toml", "max_clients = 30\nlisten_tcp = false\n[server]\n");
+    assert_eq!(status, Some(1), "{stderr}");
+    assert!(stderr.starts_with("eventryd: a.toml:3:"), "{stderr}");
+    let (status, stderr) = checked("a.toml", "max_client = 30\n");
     assert_eq!(status, Some(1));
     assert!(
-        said.contains("a.toml:1:1") && said.contains("did you mean `max_clients`?"),
-        "{said}"
+        stderr.contains("a.toml:1:1") && stderr.contains("did you mean `max_clients`?"),
+        "{stderr}"
     );
 
     let dir = tempfile::tempdir().unwrap();
@@ -120,7 +118,7 @@ fn print_config_says_where_each_value_came_from() {
     let options = ["--print-config", "-f", path, "--prefix", "x", "-t", "9"];
     let output = run(&options, &[("LIBVIRT_DEBUG", "warning")]);
     assert_eq!(output.status.code(), Some(0));
-    let printed = said(&output.stdout);
+    let printed = utf8(&output.stdout);
     let expected = [
         format!("max_clients = 30  # {path}:2"),
         "log_level = 3  # environment LIBVIRT_DEBUG".to_owned(),
@@ -136,10 +134,10 @@ fn print_config_says_where_each_value_came_from() {
     }
 }
 
-/// The folder of the repository.
+/// The root directory of the repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The samples as they are in the tree, and how they are made.
+/// The samples in the repository, with the argument of `--print-sample` and the format.
 const SAMPLES: [(&str, &str, ConfigFormat); 2] = [
     ("packaging/eventryd.conf", "libvirt", ConfigFormat::Libvirt),
     ("packaging/eventryd.toml", "toml", ConfigFormat::Toml),
@@ -150,10 +148,10 @@ fn the_samples_are_those_of_the_table() {
     for (path, syntax, format) in SAMPLES {
         let found = std::fs::read_to_string(Path::new(ROOT).join(path));
         let printed = run(&["--print-sample", syntax], &[]);
-        assert_eq!(said(&printed.stdout), sample_file(format));
+        assert_eq!(utf8(&printed.stdout), sample_file(format));
         assert!(
             found.is_ok_and(|found| found == sample_file(format)),
-            "{path} is not what the table says: cargo run -- --print-sample {syntax} > {path}"
+            "{path} is out of date: cargo run -- --print-sample {syntax} > {path}"
         );
     }
 }
@@ -176,12 +174,12 @@ fn every_setting_of_the_samples_can_be_enabled() {
             .filter(|line| line.contains(" = ") && !line.starts_with('#'));
         assert_eq!(settings.count(), setting_specs().count(), "{path}");
         let name = Path::new(path).file_name().unwrap().to_str().unwrap();
-        let (status, said) = checked(name, &text.join("\n"));
-        assert_eq!(status, Some(0), "{said}");
+        let (status, stderr) = checked(name, &text.join("\n"));
+        assert_eq!(status, Some(0), "{stderr}");
     }
 }
 
-/// The table in the documentation is that of the program. `EVENTRY_WRITE=1` writes it.
+/// With `EVENTRY_WRITE=1` this test rewrites the documented table.
 #[test]
 fn the_documented_settings_are_those_of_the_table() {
     let path = Path::new(ROOT).join("docs/configuration.md");
@@ -210,7 +208,7 @@ fn a_wrong_configuration_stops_the_start_and_leaves_nothing() {
     for path in [&path, &missing] {
         let output = run(&["--run-dir", run_dir, "-f", path.to_str().unwrap()], &[]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(said(&output.stderr).contains(path.to_str().unwrap()));
+        assert!(utf8(&output.stderr).contains(path.to_str().unwrap()));
         assert!(!Path::new(run_dir).exists());
     }
 }
@@ -234,9 +232,9 @@ fn a_wrong_option_or_variable_ends_it_with_status_1() {
         let output = run(&["--check-config"], &[(name, value)]);
         assert_eq!(output.status.code(), Some(1), "{name}");
         assert!(
-            said(&output.stderr).contains(name),
+            utf8(&output.stderr).contains(name),
             "{}",
-            said(&output.stderr)
+            utf8(&output.stderr)
         );
     }
     for option in ["--help", "--version", "--print-sample"] {
@@ -244,7 +242,7 @@ fn a_wrong_option_or_variable_ends_it_with_status_1() {
     }
 }
 
-/// A daemon with a configuration file and its log in a file.
+/// A daemon with a configuration file and a log file.
 struct Configured {
     dir: TempDir,
     daemon: Option<Daemon>,
@@ -275,7 +273,7 @@ impl Configured {
         self.daemon.as_ref().unwrap()
     }
 
-    /// Has the daemon read another configuration, and waits until it has said so.
+    /// Reloads another configuration, and waits until `expected` is logged.
     fn reload(&self, text: &str, expected: &str) {
         self.write(text);
         self.daemon().signal(Signal::HUP);
@@ -304,7 +302,7 @@ fn sighup_applies_settings_and_names_those_for_a_restart() {
         "{}",
         configured.log()
     );
-    // There is room for the second one now, and the log tells more.
+    // The second client is admitted now, and debug messages are logged.
     assert!(second.read_message().is_some());
     wait_until("connections are logged", || {
         configured.log().contains(": debug : ")
@@ -364,7 +362,7 @@ fn a_log_file_that_was_moved_away_is_made_anew_on_sighup() {
     );
 }
 
-/// DM-1601: the environment decides where the log goes, and what is in it.
+/// DM-1601: the environment sets the outputs and the level of the log.
 #[test]
 fn the_environment_sets_the_log() {
     let dir = tempfile::tempdir().unwrap();
@@ -378,7 +376,7 @@ fn the_environment_sets_the_log() {
     ];
     let output = run(&options, &variables);
     assert_eq!(
-        (output.status.code(), said(&output.stderr)),
+        (output.status.code(), utf8(&output.stderr)),
         (Some(0), String::new())
     );
     let log = std::fs::read_to_string(log).unwrap();
@@ -389,7 +387,7 @@ fn the_environment_sets_the_log() {
     );
 }
 
-/// But for the two lists that take the place of single settings.
+/// The file sets everything except the two lists that replace single settings.
 #[test]
 fn a_virtproxyd_conf_that_sets_everything_works_unchanged() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/virtproxyd.conf");

@@ -1,6 +1,6 @@
-//! The worker pool: the lock, the sleep of the workers and their wakes, in every interleaving of small programs.
+//! Loom models of the worker pool: its lock, and the sleep and wake-up of workers, in every interleaving.
 //!
-//! A program of its own, since each model needs a process of its own (see `test_support::models`).
+//! This is a program without the test harness, because each model needs its own process (`test_support::models`).
 
 #[cfg(loom)]
 mod models;

@@ -1,5 +1,5 @@
-//! The models of the pool of workers: what is lost between the lock and the sleep of a worker is a job that
-//! never runs, and who waits for it is a deadlock.
+//! The models of the worker pool. A lost wake-up is a job that never runs, which shows as a deadlock of the thread that
+//! waits for it.
 
 use eventryd::worker_pool::{JobPriority, WorkerLimits, WorkerPool};
 use loom::sync::{Condvar, Mutex};
@@ -24,8 +24,8 @@ const fn model(
     }
 }
 
-/// Three threads that use two locks have too many executions for all of them: those with few preemptions are
-/// where a wake is lost.
+/// Models with three threads and two locks have too many executions, so their preemptions are limited to two, which
+/// suffice to lose a wake-up.
 pub(crate) const MODELS: &[Model] = &[
     model("W1", "submit_x_sleep", submit_x_sleep, None, 300),
     model(
@@ -50,7 +50,7 @@ fn workers(min: usize, max: usize, priority: usize) -> WorkerLimits {
     WorkerLimits { min, max, priority }
 }
 
-/// How many have arrived, and a way to wait for them.
+/// A counter of arrivals to wait for.
 #[derive(Default)]
 struct Gate {
     arrived: Mutex<usize>,
@@ -84,7 +84,7 @@ fn end(pool: &WorkerPool<Job>) {
     assert_eq!((stats.running, stats.queued), (0, 0));
 }
 
-/// A job that comes while the only worker goes to sleep is run.
+/// A job is submitted while the only worker goes to sleep.
 fn submit_x_sleep() {
     let (pool, gate) = (pool(workers(1, 1, 0)), Arc::new(Gate::default()));
     pool.start().unwrap();
@@ -95,7 +95,7 @@ fn submit_x_sleep() {
     end(&pool);
 }
 
-/// The only ordinary worker waits for a high-priority job, which the other one runs.
+/// The only ordinary worker blocks until a high-priority job runs on the priority worker.
 fn submit_high_x_blocked_worker() {
     let (pool, gate) = (pool(workers(1, 1, 1)), Arc::new(Gate::default()));
     let (blocked, high) = (Arc::clone(&gate), Arc::clone(&gate));
@@ -107,7 +107,7 @@ fn submit_high_x_blocked_worker() {
     end(&pool);
 }
 
-/// The first job waits for the second, which waits for a worker, whom a raised limit allows.
+/// The first job blocks until the second one runs, for which a raised limit allows a worker.
 fn raise_the_limit_x_blocked_worker() {
     let (pool, gate) = (pool(workers(0, 1, 0)), Arc::new(Gate::default()));
     let (blocked, second) = (Arc::clone(&gate), Arc::clone(&gate));
@@ -120,7 +120,7 @@ fn raise_the_limit_x_blocked_worker() {
     end(&pool);
 }
 
-/// A job counts its run, or else its drop.
+/// The payload of a job, which counts its drop, after a run or without one.
 struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {
@@ -129,7 +129,7 @@ impl Drop for Counted {
     }
 }
 
-/// A stop ends a worker that sleeps, runs or is about to; each job is run or dropped, once.
+/// A stop ends a worker in any state, and each job is run or dropped exactly once.
 fn stop_x_work() {
     let pool = pool(workers(1, 1, 0));
     let over = Arc::new(AtomicUsize::new(0));
@@ -142,7 +142,7 @@ fn stop_x_work() {
     assert_eq!(over.load(Relaxed), 2);
     let refused = pool.submit(
         JobPriority::Normal,
-        Box::new(|| unreachable!("it was stopped")),
+        Box::new(|| unreachable!("the pool is stopped")),
     );
     assert!(refused.is_err());
 }

@@ -1,4 +1,4 @@
-//! The daemon on sockets that were passed to it, as systemd does.
+//! Socket activation: the daemon on sockets that were passed to it.
 
 use std::fs;
 use std::io::Read;
@@ -8,12 +8,13 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use test_support::client::RawClient;
-use test_support::daemon::{Daemon, Exit, eventryd, started_to_end};
+use test_support::daemon::{Daemon, Exit, eventryd, run_to_end};
 use test_support::rpc::GET_HOSTNAME;
 use test_support::timeout::wait_until;
-use test_support::tls::{Tls, Version, client_config, committed_files, let_in, lines_naming};
+use test_support::tls::{Tls, Version, client_config, committed_files, handshake, lines_naming};
 
-/// The daemon, with a socket as its descriptors from 3 on, once for each name.
+/// Returns a command that passes a socket to the daemon as descriptor 3, and again as the following ones for each
+/// further name.
 fn passed(socket: OwnedFd, names: &str, run_dir: &Path, options: &[&str]) -> Command {
     let count = if names.is_empty() {
         1
@@ -43,7 +44,7 @@ fn passed(socket: OwnedFd, names: &str, run_dir: &Path, options: &[&str]) -> Com
 
 fn refused(socket: OwnedFd, names: &str, options: &[&str]) -> Exit {
     let dir = tempfile::tempdir().unwrap();
-    started_to_end(&mut passed(socket, names, dir.path(), options))
+    run_to_end(&mut passed(socket, names, dir.path(), options))
 }
 
 #[test]
@@ -64,7 +65,7 @@ fn passed_unix_socket_is_served_alone_and_not_removed() {
     assert!(left.path().join("passed").exists());
 }
 
-/// DM-404: what `listen_tcp` says is for sockets of our own.
+/// DM-404: `listen_tcp` does not apply to passed sockets.
 #[test]
 fn passed_tcp_socket_is_served_as_configured() {
     let dir = tempfile::tempdir().unwrap();
@@ -74,10 +75,10 @@ fn passed_tcp_socket_is_served_as_configured() {
     for options in [&["--listen-tcp", "127.0.0.1:1"], &of_file] {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        let place = tempfile::tempdir().unwrap();
-        let run_dir = place.path().join("run");
+        let other_dir = tempfile::tempdir().unwrap();
+        let run_dir = other_dir.path().join("run");
         let mut command = passed(socket.into(), "eventryd-tcp.socket", &run_dir, options);
-        let daemon = Daemon::start_by(&mut command, place);
+        let daemon = Daemon::start_by(&mut command, other_dir);
         assert_eq!(daemon.addresses("TCP"), [address]);
         RawClient::connect_tcp(address).open();
     }
@@ -88,7 +89,7 @@ fn passed_tcp_socket_is_served_as_configured() {
     assert!(exit.stderr.contains("auth_tcp"), "{}", exit.stderr);
 }
 
-/// DM-501: an error on the listening socket is told once, and not waited for again and again.
+/// DM-501: an error on the listening socket is logged once, and its service is closed.
 #[test]
 fn broken_listener_closes_its_service_but_not_its_clients() {
     let dir = tempfile::tempdir().unwrap();
@@ -102,7 +103,7 @@ fn broken_listener_closes_its_service_but_not_its_clients() {
     client.open();
     let before = daemon.descriptors();
     rustix::net::shutdown(&ours, rustix::net::Shutdown::Both).unwrap();
-    wait_until("it is closed", || daemon.descriptors() < before);
+    wait_until("the socket is closed", || daemon.descriptors() < before);
     client.call(GET_HOSTNAME, &[]);
     assert!(std::os::unix::net::UnixStream::connect(&path).is_err());
     let log = daemon.stop().log;
@@ -112,13 +113,13 @@ fn broken_listener_closes_its_service_but_not_its_clients() {
     assert_eq!(lines.count(), 1, "{log}");
 }
 
-/// libvirtd would serve on without them, and their clients wait for ever (DM-402).
+/// libvirtd serves without such sockets, so that their clients wait without an answer (DM-402).
 #[test]
 fn bad_passed_socket_names_end_the_start_with_status_6() {
     let dir = tempfile::tempdir().unwrap();
     let unix = |name: &str| OwnedFd::from(UnixListener::bind(dir.path().join(name)).unwrap());
     let tcp = OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
-    for (socket, names, said) in [
+    for (socket, names, message) in [
         (unix("a"), "", "systemd passed 1 sockets but 0 names"),
         (
             unix("b"),
@@ -139,12 +140,12 @@ fn bad_passed_socket_names_end_the_start_with_status_6() {
     ] {
         let exit = refused(socket, names, &[]);
         assert_eq!(exit.status, Some(6), "{}", exit.stderr);
-        assert!(exit.stderr.contains(said), "{said}: {}", exit.stderr);
+        assert!(exit.stderr.contains(message), "{message}: {}", exit.stderr);
     }
 }
 
 #[test]
-fn what_was_passed_to_another_process_is_left_alone() {
+fn sockets_passed_to_another_process_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let run_dir = dir.path().join("run");
     fs::create_dir(&run_dir).unwrap();
@@ -163,7 +164,7 @@ fn what_was_passed_to_another_process_is_left_alone() {
     daemon.connect().open();
 }
 
-/// DM-404, DM-406: what `listen_tls` says is for sockets of our own.
+/// DM-404, DM-406: `listen_tls` does not apply to passed sockets.
 #[test]
 fn passed_tls_socket_is_served_without_listen_tls() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -187,7 +188,7 @@ fn passed_tls_socket_is_served_without_listen_tls() {
         let config = client_config(&committed_files(), Version::Tls13, true);
         Tls::over(TcpStream::connect(address).unwrap(), config)
     };
-    let_in(connect()).open();
+    handshake(connect()).open();
 
     fs::write(&file, lines + "tls_allowed_dn_list = []\n").unwrap();
     daemon.signal(rustix::process::Signal::HUP);
@@ -197,7 +198,7 @@ fn passed_tls_socket_is_served_without_listen_tls() {
     assert_eq!(
         connect().read(&mut [0]).unwrap_or(0),
         0,
-        "nobody is allowed"
+        "no client is allowed"
     );
 }
 
@@ -207,7 +208,7 @@ fn passed_tls_socket_without_certificates_ends_the_start() {
     let file = dir.path().join("eventryd.conf");
     let missing =
         "ca_file = \"/nothing/a\"\ncert_file = \"/nothing/c\"\nkey_file = \"/nothing/k\"\n";
-    for (text, said) in [
+    for (text, message) in [
         (missing, "cannot read the CA certificate /nothing/a"),
         (
             "auth_tls = \"polkit\"\n",
@@ -219,6 +220,6 @@ fn passed_tls_socket_without_certificates_ends_the_start() {
         let options = ["--config", file.to_str().unwrap()];
         let exit = refused(socket.into(), "eventryd-tls.socket", &options);
         assert_eq!(exit.status, Some(6), "{}", exit.stderr);
-        assert!(exit.stderr.contains(said), "{}", exit.stderr);
+        assert!(exit.stderr.contains(message), "{}", exit.stderr);
     }
 }

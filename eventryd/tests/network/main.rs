@@ -1,4 +1,4 @@
-//! The daemon on TCP, on TLS, and on sockets that were passed to it.
+//! The daemon on TCP, on TLS, and on passed sockets.
 
 #![cfg(not(loom))]
 

@@ -1,4 +1,4 @@
-//! The daemon on TCP, and what becomes of listening sockets when there is nothing left to accept with.
+//! The daemon on TCP, and listening sockets without a free descriptor.
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::io::Write;
@@ -37,7 +37,7 @@ fn a_half_closed_client_over_tcp_still_gets_its_answers() {
     for _ in 0..50 {
         let mut client = RawClient::connect_tcp(daemon.addresses("TCP")[0]);
         let mut bytes = message(CONNECT_OPEN, 1, &open_arguments());
-        // More than are taken in one turn: the end comes before the last of them is looked at.
+        // More calls than one turn handles: the end of the input arrives before the last of them is handled.
         for serial in 2..=20 {
             bytes.extend(message(GET_HOSTNAME, serial, &[]));
         }
@@ -57,17 +57,16 @@ fn taken_port_is_reported_and_leaves_nothing() {
     let address = other.local_addr().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
     let refused = refused_with(dir.path(), &["--listen-tcp", &address]);
-    let said = refused.stderr;
-    assert_eq!(refused.status, Some(6), "{said}");
+    let stderr = refused.stderr;
+    assert_eq!(refused.status, Some(6), "{stderr}");
     assert!(
-        said.contains(&format!("cannot listen on {address}")),
-        "{said}"
+        stderr.contains(&format!("cannot listen on {address}")),
+        "{stderr}"
     );
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-/// A client that finds no descriptor left waits, on any socket, at no cost, and is served when one is freed
-/// (DM-505).
+/// A client without a free descriptor waits, on any socket, and is served when one is freed (DM-505).
 #[test]
 fn client_without_a_free_descriptor_is_served_later() {
     let daemon = start_with_tcp();
@@ -92,7 +91,7 @@ fn client_without_a_free_descriptor_is_served_later() {
     drop(leaves);
     assert!(waiting.read_message().is_some());
 
-    // Whose turn it is does not depend on the socket that he came by.
+    // The next free descriptor serves a client of any socket.
     let mut next = daemon.connect();
     assert!(next.is_kept_waiting());
     drop(waiting);
@@ -100,7 +99,7 @@ fn client_without_a_free_descriptor_is_served_later() {
     let log = daemon.stop().log;
     assert!(
         log.contains("cannot accept on 127.0.0.1:"),
-        "who looks for the reason finds it: {log}"
+        "the reason is not logged: {log}"
     );
 }
 
@@ -108,10 +107,12 @@ fn client_without_a_free_descriptor_is_served_later() {
 fn a_flood_of_connections_over_tcp_leaves_nothing_behind() {
     let daemon = start_with_tcp();
     daemon.connect().open();
-    let before = daemon.settled_descriptors();
+    let before = daemon.idle_descriptors();
     for _ in 0..300 {
         let client = RawClient::connect_tcp(daemon.addresses("TCP")[0]);
         drop(client);
     }
-    wait_until("all are gone", || daemon.settled_descriptors() == before);
+    wait_until("all clients are closed", || {
+        daemon.idle_descriptors() == before
+    });
 }

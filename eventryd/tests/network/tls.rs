@@ -1,4 +1,4 @@
-//! The daemon on TLS, seen by clients that do what they should not, and by the operator.
+//! The daemon on TLS: bad clients, and reload of keys and certificates.
 
 #![allow(clippy::print_stdout, reason = "the figures are part of the result")]
 
@@ -13,10 +13,10 @@ use test_support::daemon::Daemon;
 use test_support::rpc::{CONNECT_OPEN, GET_HOSTNAME, message, open_arguments};
 use test_support::timeout::wait_until;
 use test_support::tls::{
-    Tls, Version, client_config, committed_files, let_in, lines_naming, server_name,
+    Tls, Version, client_config, committed_files, handshake, lines_naming, server_name,
 };
 
-/// The files of the tree, in a directory where they can be changed, and the lines that name them.
+/// Copies the files of the repository to a directory, and returns the configuration lines for the copies.
 fn files_in(dir: &TempDir) -> String {
     let mut files = committed_files();
     let [server] = &mut files.server[..] else {
@@ -30,27 +30,27 @@ fn files_in(dir: &TempDir) -> String {
     lines_naming(&files)
 }
 
-/// A daemon with TLS and plain TCP, and the directory with its files.
+/// Starts a daemon with TLS and plain TCP, and returns the directory of its files too.
 fn start_with(more: &str) -> (Daemon, std::path::PathBuf) {
     let dir = tempfile::tempdir().unwrap();
-    let place = dir.path().to_owned();
+    let path = dir.path().to_owned();
     let network = "listen_tls = 1\ntls_port = \"0\"\nlisten_addr = \"127.0.0.1\"\n\
                    listen_tcp = 1\ntcp_port = \"0\"\nauth_tcp = \"none\"\n";
     let text = format!("{network}{}{more}", files_in(&dir));
-    let file = place.join("eventryd.conf");
+    let file = path.join("eventryd.conf");
     fs::write(&file, text).unwrap();
     let file = file.display().to_string();
-    (Daemon::start_in(dir, &["--config", &file]), place)
+    (Daemon::start_in(dir, &["--config", &file]), path)
 }
 
 fn start() -> Daemon {
     start_with("").0
 }
 
-/// Connects, and waits for the byte that says so.
+/// Connects, and waits for the confirmation of the server.
 fn connect_to(address: SocketAddr, version: Version) -> RawClient<Tls> {
     let config = client_config(&committed_files(), version, true);
-    let_in(Tls::over(TcpStream::connect(address).unwrap(), config))
+    handshake(Tls::over(TcpStream::connect(address).unwrap(), config))
 }
 
 fn connect(daemon: &Daemon) -> RawClient<Tls> {
@@ -63,7 +63,7 @@ fn tls_port(daemon: &Daemon) -> TcpStream {
     stream
 }
 
-/// What still comes until the end, however that comes.
+/// Reads until the end of the stream or an error.
 fn rest_of(mut stream: TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);
@@ -93,19 +93,19 @@ fn a_long_message_in_many_records_is_answered() {
     let daemon = start();
     let mut client = connect(&daemon);
     client.open();
-    // What follows the arguments is not looked at.
+    // Bytes after the arguments are ignored.
     client.call(GET_HOSTNAME, &vec![0; 1 << 20]);
 }
 
 #[test]
 fn a_half_closed_client_over_tls_still_gets_its_answers() {
     let daemon = start();
-    for farewell in [true, false] {
+    for sends_close_notify in [true, false] {
         let mut client = connect(&daemon);
         let mut calls = message(CONNECT_OPEN, 1, &open_arguments());
         calls.extend(message(GET_HOSTNAME, 2, &[]));
         client.stream.write_all(&calls).unwrap();
-        if farewell {
+        if sends_close_notify {
             client.stream.0.conn.send_close_notify();
             client.stream.flush().unwrap();
         }
@@ -117,23 +117,23 @@ fn a_half_closed_client_over_tls_still_gets_its_answers() {
     }
 }
 
-/// Whoever is told so knows that nothing was cut off. Who was not let in is told nothing (DM-1203).
+/// The alert shows that the stream is complete. A rejected client gets none (DM-1203).
 #[test]
-fn a_connection_that_the_daemon_ends_ends_with_a_farewell() {
+fn connection_closed_by_the_daemon_gets_close_notify() {
     let daemon = start();
     for version in [Version::Tls12, Version::Tls13] {
         let mut client = connect_to(daemon.addresses("TLS")[0], version);
         client.open();
         let close = 2;
         client.call(close, &[]);
-        // Without a farewell it is an error.
+        // Without close_notify this is an error.
         assert_eq!(client.stream.read(&mut [0]).unwrap(), 0);
     }
     let mut idle = connect(&daemon);
-    // A deaf client delays no end.
-    let mut deaf = connect(&daemon);
-    deaf.open();
-    deaf.flood(daemon.pid());
+    // A client that does not read delays no other client.
+    let mut non_reading = connect(&daemon);
+    non_reading.open();
+    non_reading.flood(daemon.pid());
     daemon.signal(Signal::TERM);
     assert_eq!(idle.stream.read(&mut [0]).unwrap(), 0);
     daemon.signal(Signal::TERM);
@@ -164,7 +164,7 @@ fn plain_bytes_on_the_tls_port_end_that_connection_alone() {
     for bytes in [&call[..], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"] {
         let mut stream = tls_port(&daemon);
         stream.write_all(bytes).unwrap();
-        // At most an alert comes, and no reply.
+        // The daemon sends at most an alert.
         let rest = rest_of(stream);
         assert!(
             rest.len() <= 7 && rest.first().is_none_or(|kind| *kind == 21),
@@ -196,8 +196,7 @@ fn tls_bytes_on_the_plain_port_are_a_length_that_is_too_large() {
     assert!(log.contains("broke the protocol"), "{log}");
 }
 
-/// Half a record, and half a handshake, wait for the rest; when it does not come, the time is over. Whoever
-/// was let in is not affected.
+/// A partial record or handshake is closed by the authentication timeout. An accepted client is not affected.
 #[test]
 fn unfinished_handshake_is_closed_in_time() {
     let (daemon, _) = start_with("eventry_auth_timeout = 1\n");
@@ -228,15 +227,17 @@ fn disconnect_at_any_handshake_byte_leaves_nothing() {
     let mut hello = Vec::new();
     connection.write_tls(&mut hello).unwrap();
     connect(&daemon).open();
-    let before = daemon.settled_descriptors();
+    let before = daemon.idle_descriptors();
     for end in 0..=hello.len() {
         let mut stream = tls_port(&daemon);
         stream.write_all(&hello[..end]).unwrap();
     }
-    wait_until("all are gone", || daemon.settled_descriptors() == before);
+    wait_until("all clients are closed", || {
+        daemon.idle_descriptors() == before
+    });
 }
 
-/// Keys and certificates that do not do change nothing; those that do are for clients to come.
+/// Unusable keys and certificates change nothing; usable ones apply to new clients.
 #[test]
 fn sighup_reads_keys_and_certificates_again_all_or_nothing() {
     let (daemon, dir) = start_with("");
@@ -266,8 +267,8 @@ fn sighup_reads_keys_and_certificates_again_all_or_nothing() {
     fs::write(&certificate, good_certificate).unwrap();
     fs::write(&key, good_key).unwrap();
     let lines = fs::read_to_string(dir.join("eventryd.conf")).unwrap();
-    let nobody = lines.clone() + "tls_allowed_dn_list = []\n";
-    fs::write(dir.join("eventryd.conf"), nobody).unwrap();
+    let empty_list = lines.clone() + "tls_allowed_dn_list = []\n";
+    fs::write(dir.join("eventryd.conf"), empty_list).unwrap();
     reload("in force now: tls_allowed_dn_list", 1);
     let config = client_config(&committed_files(), Version::Tls13, true);
     let connection = ClientConnection::new(config, server_name()).unwrap();
@@ -277,14 +278,15 @@ fn sighup_reads_keys_and_certificates_again_all_or_nothing() {
         0,
         "the list is in force"
     );
-    // Who was there stays.
+    // An existing client is not affected.
     before.call(GET_HOSTNAME, &[]);
     fs::write(dir.join("eventryd.conf"), lines).unwrap();
     reload("in force now: tls_allowed_dn_list", 2);
     connect(&daemon).open();
 }
 
-/// GnuTLS writes a zero before a number whose highest bit is set, which cryptographic libraries refuse.
+/// GnuTLS writes a leading zero byte if the highest bit of the private value is set. Cryptographic libraries reject
+/// such a key.
 #[test]
 fn a_key_with_a_zero_too_many_serves_as_the_one_without() {
     let (daemon, dir) = start_with("");
@@ -297,14 +299,14 @@ fn a_key_with_a_zero_too_many_serves_as_the_one_without() {
     drop(daemon);
 }
 
-/// A key of P-256 in PKCS #8, as openssl writes it, with a zero before its number.
+/// Returns a P-256 key in PKCS #8 with a leading zero byte in its private value.
 fn with_a_zero_before_its_number(pem: &str) -> String {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     let lines = pem.lines().filter(|line| !line.starts_with("-----"));
     let mut der = STANDARD.decode(lines.collect::<String>()).unwrap();
-    // A sequence, and in it a string of bytes, and in it a sequence with a number of 32 bytes: each is one byte
-    // longer now.
+    // A SEQUENCE contains an OCTET STRING, which contains a SEQUENCE with an OCTET STRING of 32 bytes. Each length grows
+    // by one.
     let number = der
         .windows(5)
         .position(|bytes| bytes == [2, 1, 1, 4, 32])
@@ -334,7 +336,7 @@ fn an_idle_client_over_tls_costs_at_most_ten_kib() {
     let warm: Vec<_> = (0..50).map(|_| connect(&daemon)).collect();
     let before = daemon.resident_kib();
     let clients: Vec<_> = (0..200).map(|_| connect(&daemon)).collect();
-    daemon.settled_descriptors();
+    daemon.idle_descriptors();
     let grown = daemon.resident_kib() - before;
     println!("{grown} KiB for {} idle clients", clients.len());
     assert!(grown <= 10 * clients.len() as u64, "{grown} KiB");

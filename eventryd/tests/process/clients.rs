@@ -1,4 +1,4 @@
-//! The daemon on its sockets, seen by raw clients and by whoever starts and stops it.
+//! The daemon as a process: its sockets, raw clients, start and stop.
 
 use rustix::process::Signal;
 use std::io::Write;
@@ -9,7 +9,7 @@ use test_support::rpc::{AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, message, open_arg
 use test_support::timeout::wait_until;
 
 #[test]
-fn it_says_what_it_listens_on_and_what_to_try() {
+fn start_prints_the_sockets_and_a_virsh_command() {
     let daemon = Daemon::start();
     let socket = daemon.socket().display().to_string();
     let text = daemon.announced().join("\n");
@@ -73,8 +73,8 @@ fn sighup_does_not_end_it() {
     assert_eq!(daemon.stop().status, Some(0));
 }
 
-/// A client that does not read keeps an orderly stop waiting for the grace of 5 seconds; a second signal
-/// does not wait for anybody (DM-1304).
+/// A client that does not read delays an orderly stop by the grace of 5 seconds; a second signal ends it at once
+/// (DM-1304).
 #[test]
 fn a_second_signal_stops_it_at_once() {
     let daemon = Daemon::start();
@@ -82,8 +82,10 @@ fn a_second_signal_stops_it_at_once() {
     client.open();
     client.flood(daemon.pid());
     daemon.signal(Signal::TERM);
-    // The first signal has been dealt with when the socket's name is gone.
-    wait_until("the socket's name is gone", || !daemon.socket().exists());
+    // The first signal is handled when the name of the socket is removed.
+    wait_until("the name of the socket is removed", || {
+        !daemon.socket().exists()
+    });
     daemon.signal(Signal::TERM);
     let ended = daemon.wait();
     assert_eq!(ended.status, Some(0), "{}", ended.log);
@@ -122,11 +124,11 @@ fn a_second_daemon_is_refused_and_the_first_undisturbed() {
     let mut client = daemon.connect();
     client.open();
     let second = refused(&daemon.run_dir());
-    let said = second.stderr;
-    assert_eq!(second.status, Some(1), "{said}");
+    let stderr = second.stderr;
+    assert_eq!(second.status, Some(1), "{stderr}");
     let pid = format!("another eventryd (process {}) already serves", daemon.pid());
-    assert!(said.contains(&pid), "{said}");
-    assert!(said.contains("--run-dir"), "{said}");
+    assert!(stderr.contains(&pid), "{stderr}");
+    assert!(stderr.contains("--run-dir"), "{stderr}");
 
     client.call(GET_HOSTNAME, &[]);
     daemon.connect().open();
@@ -139,10 +141,10 @@ fn a_socket_of_another_program_is_left_alone() {
     let path = dir.path().join("eventry-sock-ro");
     let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let refused = refused(dir.path());
-    let said = refused.stderr;
-    assert_eq!(refused.status, Some(6), "{said}");
-    assert!(said.contains("in use by another program"), "{said}");
-    // What was begun is undone: the read-write socket was made first.
+    let stderr = refused.stderr;
+    assert_eq!(refused.status, Some(6), "{stderr}");
+    assert!(stderr.contains("in use by another program"), "{stderr}");
+    // The read-write socket, which was created first, is removed again.
     assert!(!dir.path().join("eventry-sock").exists());
     assert!(path.exists());
 }
@@ -163,19 +165,19 @@ fn a_directory_that_cannot_be_made_is_a_clear_error() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let refused = refused(&dir.path().join("file/below"));
-    let said = refused.stderr;
-    assert_eq!(refused.status, Some(2), "{said}");
-    assert!(said.contains("cannot create the directory"), "{said}");
+    let stderr = refused.stderr;
+    assert_eq!(refused.status, Some(2), "{stderr}");
+    assert!(stderr.contains("cannot create the directory"), "{stderr}");
 }
 
 #[test]
 fn daemon_serves_when_its_output_is_not_read() {
-    let daemon = Daemon::start_unheard();
-    wait_until("the socket is there", || daemon.socket().exists());
+    let daemon = Daemon::start_without_stdout();
+    wait_until("the socket exists", || daemon.socket().exists());
     daemon.connect().open();
 }
 
-/// What a client sends at its start, in one piece.
+/// Returns the first calls of a client.
 fn session_bytes() -> Vec<u8> {
     let mut bytes = message(AUTH_LIST, 1, &[]);
     bytes.extend(message(CONNECT_OPEN, 2, &open_arguments()));
@@ -184,17 +186,17 @@ fn session_bytes() -> Vec<u8> {
 }
 
 #[test]
-fn a_peer_that_vanishes_at_any_byte_leaves_nothing_behind() {
+fn disconnect_at_any_byte_leaves_nothing() {
     let daemon = Daemon::start();
     let bytes = session_bytes();
-    // The first client's memory and descriptors are not a leak.
+    // Memory and descriptors of the first client are not a leak.
     daemon.connect().open();
-    let before = daemon.settled_descriptors();
+    let before = daemon.idle_descriptors();
     for end in 0..=bytes.len() {
         let mut client = daemon.connect();
         client.stream.write_all(&bytes[..end]).unwrap();
     }
-    assert_eq!(daemon.settled_descriptors(), before);
+    assert_eq!(daemon.idle_descriptors(), before);
     let log = daemon.stop();
     assert_eq!(log.status, Some(0), "{}", log.log);
 }
@@ -221,7 +223,7 @@ fn one_byte_at_a_time_and_all_in_one_write_are_answered_alike() {
 fn a_bad_length_closes_the_connection_with_one_log_line() {
     let daemon = Daemon::start();
     daemon.connect().open();
-    let before = daemon.settled_descriptors();
+    let before = daemon.idle_descriptors();
     let resident = daemon.resident_kib();
     let lengths: [u32; 6] = [0, 3, 4, 27, 33_554_437, u32::MAX];
     for length in lengths {
@@ -231,10 +233,10 @@ fn a_bad_length_closes_the_connection_with_one_log_line() {
         client.stream.write_all(&bytes).unwrap();
         assert!(client.is_closed(), "length {length}");
     }
-    assert_eq!(daemon.settled_descriptors(), before);
+    assert_eq!(daemon.idle_descriptors(), before);
     assert!(
         daemon.resident_kib() < resident + 1024,
-        "something was allocated"
+        "memory was allocated for a bad length"
     );
     let log = daemon.stop().log;
     let lines = log
@@ -243,7 +245,7 @@ fn a_bad_length_closes_the_connection_with_one_log_line() {
     assert_eq!(lines.count(), lengths.len(), "{log}");
 }
 
-/// A peer that announces the longest message and stops costs what it sent, not what it announced.
+/// A peer that announces the longest message and stops uses memory only for the bytes that it has sent.
 #[test]
 fn an_announced_length_allocates_nothing() {
     let daemon = Daemon::start();
@@ -265,7 +267,7 @@ fn an_announced_length_allocates_nothing() {
             client
         })
         .collect();
-    daemon.settled_descriptors();
+    daemon.idle_descriptors();
     let grown = virtual_kib().saturating_sub(before);
     assert!(
         grown < 32 * 1024,
@@ -288,7 +290,7 @@ fn a_half_closed_client_still_gets_its_answers() {
     }
 }
 
-/// One client cannot fill the disk, whatever it does wrong how often; how much was left out is told.
+/// The rate limit of the log applies to errors of clients, and the number of suppressed lines is logged.
 #[test]
 fn a_flood_by_clients_is_a_short_log() {
     let daemon = Daemon::start();
@@ -299,12 +301,12 @@ fn a_flood_by_clients_is_a_short_log() {
     }
     let log = daemon.stop().log;
     let count = |part| log.lines().filter(|line| line.contains(part)).count();
-    // A run that takes long may begin another ten seconds.
+    // A slow run may begin another window of ten seconds.
     assert!((50..200).contains(&count("broke the protocol")), "{log}");
     assert!(count("more lines of server.client:") >= 1, "{log}");
 }
 
-/// Whatever a client says, a line of the log is one that the daemon wrote.
+/// Line breaks and control characters from a client are escaped in the log.
 #[test]
 fn a_client_cannot_forge_a_line_of_the_log() {
     let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &["-v"]);

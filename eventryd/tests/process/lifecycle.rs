@@ -15,16 +15,14 @@ fn in_dir(run_dir: &Path, options: &[&str]) -> Command {
 }
 
 fn run(mut command: Command) -> Output {
-    bounded("an eventryd that is to end", move || {
-        command.output().unwrap()
-    })
+    bounded("the end of eventryd", move || command.output().unwrap())
 }
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A daemon in the background; killed if the test does not stop it.
+/// A daemon in the background. It is killed on drop.
 struct Background(Pid);
 
 impl Background {
@@ -47,8 +45,8 @@ impl Drop for Background {
     }
 }
 
-/// DM-106: it returns when the daemon serves; that is a process of its own session, of the number in the pid
-/// file, which says nothing on the terminal.
+/// DM-106: the command returns when the daemon serves. The daemon is a session leader, has the number in the pid file,
+/// and prints nothing.
 #[test]
 fn in_the_background_it_serves_when_the_command_returns() {
     let dir = tempfile::tempdir().unwrap();
@@ -71,8 +69,9 @@ fn in_the_background_it_serves_when_the_command_returns() {
 
     let daemon = Background::from_pid_file(&pid_file);
     assert_eq!(getsid(Some(daemon.0)), Ok(daemon.0));
-    let place = std::fs::read_link(format!("/proc/{}/cwd", daemon.0.as_raw_nonzero())).unwrap();
-    assert_eq!(place, Path::new("/"));
+    let working_directory =
+        std::fs::read_link(format!("/proc/{}/cwd", daemon.0.as_raw_nonzero())).unwrap();
+    assert_eq!(working_directory, Path::new("/"));
     RawClient::connect(&run_dir.join("eventry-sock")).open();
     kill_process(daemon.0, Signal::TERM).unwrap();
     daemon.wait();
@@ -85,7 +84,7 @@ fn in_the_background_it_serves_when_the_command_returns() {
     assert!(log.contains(&listening), "{log}");
 }
 
-/// The status tells whoever started it what went wrong, as it does in the foreground.
+/// The exit status and the message are those of a start in the foreground.
 #[test]
 fn in_the_background_a_start_that_fails_says_why() {
     let dir = tempfile::tempdir().unwrap();
@@ -106,7 +105,7 @@ fn in_the_background_a_start_that_fails_says_why() {
             "unknown setting",
         ),
     ];
-    for (run_dir, options, status, said) in cases {
+    for (run_dir, options, status, message) in cases {
         let mut command = in_dir(&path(run_dir), &["--daemon"]);
         command.args(options).env(
             "LIBVIRT_LOG_OUTPUTS",
@@ -116,13 +115,13 @@ fn in_the_background_a_start_that_fails_says_why() {
         assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
         let lines = stderr(&output)
             .lines()
-            .filter(|line| line.contains(said))
+            .filter(|line| line.contains(message))
             .count();
         assert_eq!(lines, 1, "{}", stderr(&output));
     }
 }
 
-/// DM-108: the pid file is locked, has the number of the process, and goes with it.
+/// DM-108: the pid file is locked, holds the number of the process, and is removed at the end.
 #[test]
 fn a_pid_file_belongs_to_one_daemon() {
     let dir = tempfile::tempdir().unwrap();
@@ -135,8 +134,8 @@ fn a_pid_file_belongs_to_one_daemon() {
     let other = dir.path().join("run");
     let output = run(in_dir(&other, &option));
     assert_eq!(output.status.code(), Some(1));
-    let told = format!("is locked by another process ({})", daemon.pid());
-    assert!(stderr(&output).contains(&told), "{}", stderr(&output));
+    let text = format!("is locked by another process ({})", daemon.pid());
+    assert!(stderr(&output).contains(&text), "{}", stderr(&output));
     assert!(!other.exists());
     assert_eq!(std::fs::read_to_string(&pid_file).unwrap(), written);
 
@@ -144,7 +143,7 @@ fn a_pid_file_belongs_to_one_daemon() {
     assert!(!pid_file.exists());
 }
 
-/// DM-110: a start with few descriptors is one with as many as the hard limit allows.
+/// DM-110
 #[test]
 fn the_soft_limit_of_open_files_is_raised_to_the_hard_limit() {
     let dir = tempfile::tempdir().unwrap();
@@ -194,26 +193,26 @@ fn the_service_manager_is_told_of_start_reload_and_stop() {
     let path = dir.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(TIMEOUT)).unwrap();
-    let told = || {
+    let notification = || {
         let mut message = [0; 1024];
-        let length = manager.recv(&mut message).expect("the manager is told");
+        let length = manager.recv(&mut message).expect("a notification");
         String::from_utf8_lossy(&message[..length]).into_owned()
     };
     let daemon = Daemon::start_notifying(&path);
-    assert_eq!(told(), "READY=1\n");
-    // It serves already.
+    assert_eq!(notification(), "READY=1\n");
+    // The daemon serves before it sends READY.
     daemon.connect().open();
 
     daemon.signal(Signal::HUP);
-    let reloading = told();
+    let reloading = notification();
     let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
     assert!(
         micros.is_some_and(|rest| rest.trim_end().parse::<u64>().is_ok()),
         "{reloading}"
     );
-    assert_eq!(told(), "READY=1\n");
+    assert_eq!(notification(), "READY=1\n");
 
     daemon.signal(Signal::TERM);
-    assert_eq!(told(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=10000000\n");
+    assert_eq!(notification(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=10000000\n");
     assert_eq!(daemon.wait().status, Some(0));
 }

@@ -1,4 +1,4 @@
-//! `eventryd` as a process: its clients, its signals, its files.
+//! `eventryd` as a process: clients, signals and files.
 
 #![cfg(not(loom))]
 

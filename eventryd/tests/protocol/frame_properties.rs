@@ -1,7 +1,7 @@
-//! What holds for any input whatever.
+//! Properties of framing and sessions for any input.
 //!
-//! - The way the bytes arrive changes nothing: not the answers, not what is logged, not the end.
-//! - No input makes a session panic, or send anything but whole messages.
+//! - Splits of the input do not change the replies, the logged events or the end of the session.
+//! - A session never panics, and sends only complete messages.
 //! - A call, a reply and an error decode to what was encoded.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use uuid::{Uuid, uuid};
 
 const TEST_UUID: Uuid = uuid!("6695eb01-f6a4-8304-79aa-97f2502e193f");
 
-/// A piece of a client's bytes: mostly messages, some broken, some not messages at all.
+/// Generates a piece of input: valid calls, messages with random headers, or random bytes.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         8 => call().prop_map(|call| message_of(&call, 3)),
@@ -105,7 +105,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// Everything there is to see of a session that was sent these pieces.
+/// Returns the output, the final state and the decision to close of a session that has received these pieces.
 fn observe<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, String, bool) {
     let driver = Arc::new(MemoryDriver::with_hostname("vm"));
     let mut peer = Peer::new(driver, SessionConfig::default());
@@ -123,7 +123,7 @@ fn observe<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, String, 
     (sent, end, session.should_close())
 }
 
-/// The pieces that `cuts` makes of `bytes`.
+/// Splits `bytes` at `cuts`.
 fn cut<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
     let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
     at.extend([0, bytes.len()]);
@@ -149,7 +149,7 @@ proptest! {
         messages in vec((header(), vec(any::<u32>(), 0..300)), 0..20),
         cuts in vec(any::<prop::sample::Index>(), 0..12),
     ) {
-        // A call with descriptors has rules of its own.
+        // A call with descriptors needs a descriptor count.
         let messages: Vec<_> = messages
             .into_iter()
             .filter(|(header, _)| header.kind != MessageType::CallWithFds)
@@ -165,8 +165,8 @@ proptest! {
         let mut left = messages.iter();
         for piece in cut(&bytes, &cuts) {
             splitter.push(piece);
-            while let Some(Frame { header, payload }) = splitter.head().expect("messages only") {
-                let (expected, words) = left.next().expect("as many as were written");
+            while let Some(Frame { header, payload }) = splitter.head().expect("valid messages") {
+                let (expected, words) = left.next().expect("no more messages than written");
                 prop_assert_eq!(header, *expected);
                 let words: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
                 prop_assert_eq!(payload, &words[..]);
@@ -182,7 +182,7 @@ proptest! {
         let mut bytes = Vec::new();
         call.encode(&mut Encoder::new(&mut bytes));
         let number = call.procedure().number;
-        // Bytes after the arguments are ignored, bytes that are missing are not.
+        // Bytes after the arguments are ignored; missing bytes are an error.
         if !bytes.is_empty() {
             prop_assert!(Call::decode(number, &bytes[..bytes.len() - 1]).is_err());
         }

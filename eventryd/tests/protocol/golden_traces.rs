@@ -1,7 +1,7 @@
-//! What unmodified clients said to a real daemon, said to ours: the answers are the same.
+//! Recorded sessions of unmodified clients with libvirt's daemon, which get the same replies from this one.
 //!
-//! `eventryd/tests/traces` holds the bytes of recorded sessions; `eventryd/tests/traces/other-domains` those with domains that
-//! our hypervisor does not have, for the decoder only.
+//! `eventryd/tests/traces` holds the recorded sessions. Those in `eventryd/tests/traces/other-domains` have domains that
+//! the in-memory hypervisor lacks; they test the decoder only.
 
 use std::fs;
 use std::path::Path;
@@ -13,11 +13,11 @@ use eventryd::wire::{Call, Encoder, FrameSplitter, MAX_FRAME, Reply};
 use serde_json::Value;
 use test_support::peer::{Answer, Peer, answers};
 
-/// How many sessions there are; a test that finds fewer proves nothing.
+/// The number of recorded sessions, so that a missing file fails the test.
 const SESSIONS: usize = 31;
 const SESSIONS_WITH_OTHER_DOMAINS: usize = 4;
 
-/// A recorded session: per connection, what each side sent.
+/// A recorded session: the messages of both sides, for each connection.
 struct Trace {
     name: String,
     connections: Vec<Recording>,
@@ -70,7 +70,7 @@ fn every_recorded_answer_decodes_and_encodes_to_the_same_bytes() {
     let others = traces("other-domains", SESSIONS_WITH_OTHER_DOMAINS);
     for trace in traces("", SESSIONS).into_iter().chain(others) {
         for recording in &trace.connections {
-            // `answers` compares the bytes.
+            // `answers` encodes each message again and compares the bytes.
             assert!(!answers(&recording.answers).is_empty(), "{}", trace.name);
         }
     }
@@ -87,7 +87,10 @@ fn every_recorded_call_decodes_and_encodes_to_the_same_bytes() {
         {
             let mut splitter = FrameSplitter::new(MAX_FRAME);
             splitter.push(request);
-            let frame = splitter.head().expect("a message").expect("a whole one");
+            let frame = splitter
+                .head()
+                .expect("a message")
+                .expect("a complete message");
             let call = Call::decode(frame.header.procedure, frame.payload).expect("a call");
             assert_eq!(call.procedure().number, frame.header.procedure);
             let mut again = Vec::new();
@@ -97,10 +100,10 @@ fn every_recorded_call_decodes_and_encodes_to_the_same_bytes() {
     }
 }
 
-/// Plays a trace to a daemon of its own and compares all but the processor time.
+/// Plays a trace to a new daemon, and compares the replies except for the CPU time.
 fn replay(trace: &Trace, how: &str, play: impl Fn(&mut Peer, &Recording) -> Vec<u8>) {
     let driver = MemoryDriver::with_hostname("vm");
-    // This one was recorded on a machine without any hypervisor to choose.
+    // This session was recorded on a host without a default hypervisor.
     let has_default = trace.name != "virsh-remote-scheme-probe";
     let driver = Arc::new(if has_default {
         driver
@@ -116,12 +119,12 @@ fn replay(trace: &Trace, how: &str, play: impl Fn(&mut Peer, &Recording) -> Vec<
     }
 }
 
-/// The answers without the processor time, which depends on when they were given.
+/// Decodes the replies, and clears the CPU time, which depends on the time of the reply.
 fn timeless(bytes: Vec<u8>) -> Vec<Answer> {
     let mut answers = answers(&bytes);
     for answer in &mut answers {
         if let Answer::Ok(_, Reply::DomainGetInfo(info)) = answer {
-            assert_ne!(info.cpu_time, 0, "clients leave out a processor time of 0");
+            assert_ne!(info.cpu_time, 0, "clients do not print a CPU time of 0");
             info.cpu_time = 0;
         }
     }

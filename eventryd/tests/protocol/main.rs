@@ -1,4 +1,4 @@
-//! The protocol without a socket: framing, recorded sessions, bad input, TLS.
+//! The protocol without sockets: framing, recorded sessions, bad input and TLS.
 
 #![cfg(not(loom))]
 

@@ -1,4 +1,4 @@
-//! A TLS connection as a pure value: the server's side against a client of rustls, without a socket.
+//! The server's side of a TLS connection against a rustls client, without sockets.
 
 use eventryd::net::tls::{
     ClientCertError, TlsContext, TlsSession, TlsSessionError, TlsSettings, wall_clock,
@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::sync::{Arc, LazyLock};
 use test_support::tls::{Version, client_config, committed_files, server_name};
 
-/// The record type of everything that is encrypted in TLS 1.3, and of data in 1.2.
+/// The record type of all encrypted records in TLS 1.3, and of application data in TLS 1.2.
 const DATA: u8 = 23;
 
 fn settings() -> TlsSettings {
@@ -30,7 +30,7 @@ fn client(version: Version, with_certificate: bool) -> ClientConnection {
     ClientConnection::new(config, server_name()).unwrap()
 }
 
-/// Everything that one side has to send.
+/// Returns the pending output of the client.
 fn output_of_client(client: &mut ClientConnection) -> Vec<u8> {
     let mut bytes = Vec::new();
     while client.wants_write() {
@@ -47,8 +47,8 @@ fn output_of(session: &mut TlsSession) -> Vec<u8> {
     bytes
 }
 
-/// Has the client take bytes, and returns its plaintext.
-fn give_client(client: &mut ClientConnection, mut bytes: &[u8]) -> Vec<u8> {
+/// Passes bytes to the client, and returns the received plaintext.
+fn feed_client(client: &mut ClientConnection, mut bytes: &[u8]) -> Vec<u8> {
     let mut plaintext: Vec<u8> = Vec::new();
     while !bytes.is_empty() {
         client.read_tls(&mut bytes).unwrap();
@@ -58,7 +58,7 @@ fn give_client(client: &mut ClientConnection, mut bytes: &[u8]) -> Vec<u8> {
     plaintext
 }
 
-/// The types of the records in these bytes, and how long they are.
+/// Returns the types and lengths of the records in `bytes`.
 fn records(mut bytes: &[u8]) -> Vec<(u8, usize)> {
     let mut records = Vec::new();
     while let [kind, _, _, high, low, rest @ ..] = bytes {
@@ -66,27 +66,27 @@ fn records(mut bytes: &[u8]) -> Vec<(u8, usize)> {
         records.push((*kind, length));
         bytes = &rest[length..];
     }
-    assert!(bytes.is_empty(), "half a record");
+    assert!(bytes.is_empty(), "the bytes end within a record");
     records
 }
 
-/// What the server makes of one connection.
+/// The results of one connection.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    /// What it understood of what the client sent.
+struct ConnectionResult {
+    /// The plaintext that the server received.
     plaintext: Vec<u8>,
-    /// What the client understood of what it was sent.
+    /// The plaintext that the client received.
     answers: Vec<u8>,
-    /// Why it was cut off.
+    /// The error that ended the connection.
     failure: Option<String>,
 }
 
-/// A whole connection: the handshake, then `messages`, each in a record of its own, echoed. What the client
-/// sends arrives in pieces of these lengths, in turn.
-fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> Seen {
+/// Runs a connection: the handshake, then `messages`, each in its own record, which the server echoes. The client's
+/// output arrives in pieces of the given lengths, in turn.
+fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> ConnectionResult {
     let mut pieces = pieces.iter().copied().cycle();
     let (mut client, mut session) = (client(version, true), CONTEXT.accept().unwrap());
-    let mut seen = Seen {
+    let mut result = ConnectionResult {
         plaintext: Vec::new(),
         answers: Vec::new(),
         failure: None,
@@ -94,9 +94,9 @@ fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> Seen 
     let mut unsent = messages.iter();
     loop {
         let sent = output_of_client(&mut client);
-        if sent.is_empty() && !client.is_handshaking() && !seen.answers.is_empty() {
+        if sent.is_empty() && !client.is_handshaking() && !result.answers.is_empty() {
             let Some(message) = unsent.next() else {
-                return seen;
+                return result;
             };
             client.writer().write_all(message).unwrap();
             continue;
@@ -105,56 +105,56 @@ fn connection(version: Version, messages: &[Vec<u8>], pieces: &[usize]) -> Seen 
         while !rest.is_empty() {
             let (piece, later) = rest.split_at(pieces.next().unwrap().clamp(1, rest.len()));
             rest = later;
-            let before = seen.plaintext.len();
-            let received = session.receive(piece, |bytes| seen.plaintext.extend(bytes));
+            let before = result.plaintext.len();
+            let received = session.receive(piece, |bytes| result.plaintext.extend(bytes));
             if let Err(failure) = received {
-                seen.failure = Some(failure.to_string());
-                return seen;
+                result.failure = Some(failure.to_string());
+                return result;
             }
-            let echo = &seen.plaintext[before..];
+            let echo = &result.plaintext[before..];
             assert_eq!(session.send(echo), echo.len());
         }
         let answer = output_of(&mut session);
-        seen.answers.extend(give_client(&mut client, &answer));
+        result.answers.extend(feed_client(&mut client, &answer));
     }
 }
 
-/// The server's bytes after the client's last flight, and the client.
+/// Completes a handshake; returns both sides and the last output of the server.
 fn opened(version: Version) -> (ClientConnection, TlsSession, Vec<u8>) {
     let (mut client, mut session) = (client(version, true), CONTEXT.accept().unwrap());
     loop {
-        let flight = output_of_client(&mut client);
-        let received = session.receive(&flight, |_| panic!("nothing was sent yet"));
+        let output = output_of_client(&mut client);
+        let received = session.receive(&output, |_| panic!("the client has sent no data"));
         if received.unwrap().opened {
             let bytes = output_of(&mut session);
             return (client, session, bytes);
         }
-        give_client(&mut client, &output_of(&mut session));
+        feed_client(&mut client, &output_of(&mut session));
     }
 }
 
-/// DM-1203; libvirt's clients look for the byte once, and take anything before it for its absence.
+/// DM-1203: libvirt's clients read once and expect exactly this byte.
 #[test]
 fn the_byte_1_comes_first_and_alone_and_there_are_no_tickets() {
     let (mut client, _, bytes) = opened(Version::Tls13);
-    // One byte, its type, and 16 of the cipher.
+    // One byte, its type, and 16 bytes of the cipher.
     assert_eq!(records(&bytes), [(DATA, 18)]);
-    assert_eq!(give_client(&mut client, &bytes), [1]);
+    assert_eq!(feed_client(&mut client, &bytes), [1]);
 
     let (mut client, _, bytes) = opened(Version::Tls12);
-    // After the end of the handshake: one byte, 8 of a nonce, and 16 of the cipher.
+    // One byte, a nonce of 8 bytes, and 16 bytes of the cipher.
     assert_eq!(records(&bytes).last(), Some(&(DATA, 25)));
     let data = |records: Vec<(u8, usize)>| records.iter().filter(|(kind, _)| *kind == DATA).count();
     assert_eq!(data(records(&bytes)), 1);
-    assert_eq!(give_client(&mut client, &bytes), [1]);
+    assert_eq!(feed_client(&mut client, &bytes), [1]);
 }
 
-/// DM-813: libvirtd leaves all but the first until more bytes arrive.
+/// DM-813: libvirtd does not handle the second and later messages until more bytes arrive.
 #[test]
 fn six_messages_in_one_record_are_handed_out_at_once() {
     for version in [Version::Tls12, Version::Tls13] {
         let (mut client, mut session, bytes) = opened(version);
-        give_client(&mut client, &bytes);
+        feed_client(&mut client, &bytes);
         let messages = [7; 6 * 28];
         client.writer().write_all(&messages).unwrap();
         let record = output_of_client(&mut client);
@@ -168,20 +168,20 @@ fn six_messages_in_one_record_are_handed_out_at_once() {
 }
 
 #[test]
-fn what_a_client_sends_before_the_byte_is_not_lost() {
+fn data_sent_before_the_confirmation_is_kept() {
     let (mut client, mut session) = (client(Version::Tls13, true), CONTEXT.accept().unwrap());
     client.writer().write_all(b"early").unwrap();
     let mut plaintext: Vec<u8> = Vec::new();
     for _ in 0..2 {
-        let flight = output_of_client(&mut client);
+        let output = output_of_client(&mut client);
         session
-            .receive(&flight, |bytes| plaintext.extend(bytes))
+            .receive(&output, |bytes| plaintext.extend(bytes))
             .unwrap();
         let answer = output_of(&mut session);
         if session.is_open() {
-            assert_eq!(give_client(&mut client, &answer), [1]);
+            assert_eq!(feed_client(&mut client, &answer), [1]);
         } else {
-            give_client(&mut client, &answer);
+            feed_client(&mut client, &answer);
         }
     }
     assert_eq!(plaintext, b"early");
@@ -192,9 +192,9 @@ fn missing_client_certificate_closes_without_an_alert() {
     for version in [Version::Tls12, Version::Tls13] {
         let (mut client, mut session) = (client(version, false), CONTEXT.accept().unwrap());
         let refused = loop {
-            let flight = output_of_client(&mut client);
-            match session.receive(&flight, |_| panic!("nobody was let in")) {
-                Ok(_) => give_client(&mut client, &output_of(&mut session)),
+            let output = output_of_client(&mut client);
+            match session.receive(&output, |_| panic!("plaintext of a rejected client")) {
+                Ok(_) => feed_client(&mut client, &output_of(&mut session)),
                 Err(refused) => break refused,
             };
         };
@@ -202,7 +202,7 @@ fn missing_client_certificate_closes_without_an_alert() {
             refused,
             TlsSessionError::ClientCertificate(ClientCertError::Missing)
         ));
-        // The client sees the handshake end, and then nothing.
+        // For the client the handshake completes, and no data follow.
         assert_eq!(session.send(b"anything"), 0);
         let last = output_of(&mut session);
         let alert = 21;
@@ -211,10 +211,14 @@ fn missing_client_certificate_closes_without_an_alert() {
                 .iter()
                 .any(|(kind, _)| [DATA, alert].contains(kind))
         );
-        assert_eq!(give_client(&mut client, &last), b"");
+        assert_eq!(feed_client(&mut client, &last), b"");
         assert!(!client.is_handshaking());
-        // And it stays so.
-        assert!(session.receive(b"more", |_| panic!("it is over")).is_err());
+        // Further input is an error too.
+        assert!(
+            session
+                .receive(b"more", |_| panic!("plaintext after the end"))
+                .is_err()
+        );
     }
 }
 
@@ -233,7 +237,7 @@ fn our_own_certificates_are_checked_unless_the_checks_are_off() {
     let refused = load(of_client, true).unwrap_err();
     assert!(refused.contains("basic constraints"), "{refused}");
     load(of_client, false).unwrap();
-    // An extended key usage that is not critical is a warning.
+    // A wrong extended key usage that is not critical is a warning.
     let as_server: fn(&mut TlsSettings) = |settings| {
         let server = &mut settings.files.server[0];
         server.certificate = server.certificate.with_file_name("client.pem");
@@ -252,9 +256,9 @@ fn accepted_peer_has_the_name_of_its_certificate() {
 }
 
 #[test]
-fn a_farewell_ends_the_input_and_what_follows_is_not_looked_at() {
+fn close_notify_ends_the_input_and_later_bytes_are_ignored() {
     let (mut client, mut session, bytes) = opened(Version::Tls13);
-    give_client(&mut client, &bytes);
+    feed_client(&mut client, &bytes);
     client.writer().write_all(b"last").unwrap();
     client.send_close_notify();
     let mut sent = output_of_client(&mut client);
@@ -263,17 +267,17 @@ fn a_farewell_ends_the_input_and_what_follows_is_not_looked_at() {
     let received = session.receive(&sent, |bytes| plaintext.extend(bytes));
     assert!(received.unwrap().ended);
     assert_eq!(plaintext, b"last");
-    // Its answers can still be sent.
+    // The server can still send replies.
     assert_eq!(session.send(b"answer"), 6);
     assert_eq!(
-        give_client(&mut client, &output_of(&mut session)),
+        feed_client(&mut client, &output_of(&mut session)),
         b"answer"
     );
 }
 
-/// A client that does not read makes the server hold 64 KiB and a record, not more.
+/// For a client that does not read, the server keeps at most 64 KiB and a record.
 #[test]
-fn what_waits_to_be_sent_is_bounded() {
+fn unsent_output_is_bounded() {
     let (_, mut session, _) = opened(Version::Tls13);
     let much = vec![0; 1 << 20];
     let mut taken = 0;
@@ -294,7 +298,7 @@ fn plain_bytes_are_no_tls() {
         b"GET / HTTP/1.1\r\n\r\n",
     ] {
         let mut session = CONTEXT.accept().unwrap();
-        let received = session.receive(bytes, |_| panic!("it is no TLS"));
+        let received = session.receive(bytes, |_| panic!("plaintext of bytes that are not TLS"));
         assert!(matches!(received, Err(TlsSessionError::Protocol(_))));
     }
 }
@@ -303,7 +307,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn how_the_bytes_are_cut_changes_nothing(
+    fn splits_of_the_input_change_nothing(
         pieces in prop::collection::vec(1..400_usize, 1..8),
         messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..6),
         old in any::<bool>(),
@@ -319,8 +323,8 @@ proptest! {
     #[test]
     fn any_bytes_are_taken_without_a_panic(bytes: Vec<u8>) {
         let mut session = CONTEXT.accept().unwrap();
-        let _ = session.receive(&bytes, |_| panic!("nobody was let in"));
+        let _ = session.receive(&bytes, |_| panic!("plaintext of a rejected client"));
         let (_, mut session, _) = opened(Version::Tls13);
-        let _ = session.receive(&bytes, |_| panic!("it is not encrypted"));
+        let _ = session.receive(&bytes, |_| panic!("plaintext of bytes that are not encrypted"));
     }
 }

@@ -1,5 +1,4 @@
-//! Input that no client should send: what it is answered, whether the connection lives on, and what the log
-//! says of it (DM-801…805, 902).
+//! Bad input, with the expected reply, state of the connection and log message (DM-801…805, 902).
 
 use test_support::rpc::{
     AUTH_LIST, CONNECT_OPEN, GET_HOSTNAME, KEEPALIVE, REMOTE, framed, open_arguments,
@@ -15,26 +14,26 @@ const CALL: u32 = 0;
 /// One piece of bad input.
 pub(crate) struct Case {
     pub(crate) name: String,
-    /// What is sent by a client that has opened `test:///default`.
+    /// The input, sent by a client that has opened `test:///default`.
     pub(crate) bytes: Vec<u8>,
     pub(crate) answer: Answer,
-    pub(crate) lives: bool,
-    /// What a line of the log has, if there is one.
+    pub(crate) stays_open: bool,
+    /// A part of the expected log message, if there is one.
     pub(crate) log: Option<String>,
 }
 
-/// What comes back before anything else does.
+/// The first reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Nothing,
     Success,
     /// A pong.
     Pong,
-    /// With this code and text.
+    /// An error with this code and text.
     Error(u32, String),
 }
 
-/// A message, all of whose words can be wrong.
+/// A message whose words can all be invalid.
 struct Message {
     program: u32,
     version: u32,
@@ -71,7 +70,7 @@ impl Message {
     }
 }
 
-/// A lookup by a name of which the length is told.
+/// Returns a lookup by a name with any length word.
 fn lookup(length: u32, name: &[u8]) -> Message {
     Message {
         payload: [&length.to_be_bytes(), name].concat(),
@@ -79,24 +78,24 @@ fn lookup(length: u32, name: &[u8]) -> Message {
     }
 }
 
-/// What breaks the framing: no answer, the end, one line.
+/// Returns a violation of the framing: no reply, the connection is closed, one log message.
 fn fatal(name: &str, bytes: Vec<u8>, log: &str) -> Case {
     Case {
         name: name.to_owned(),
         bytes,
         answer: Answer::Nothing,
-        lives: false,
+        stays_open: false,
         log: Some(format!("broke the protocol: {log}")),
     }
 }
 
-/// A call that is refused before anybody carries it out.
+/// Returns a call that is refused before it is dispatched.
 fn refused(name: &str, message: &Message, text: &str) -> Case {
     Case {
         name: name.to_owned(),
         bytes: message.bytes(),
         answer: Answer::Error(39, text.to_owned()),
-        lives: true,
+        stays_open: true,
         log: Some(format!("refused: {text}")),
     }
 }
@@ -106,29 +105,29 @@ fn dropped(name: &str, message: &Message, why: &str) -> Case {
         name: name.to_owned(),
         bytes: message.bytes(),
         answer: Answer::Nothing,
-        lives: true,
+        stays_open: true,
         log: Some(format!("dropped: {why}")),
     }
 }
 
-/// A call that the driver answers.
+/// Returns a call that the driver answers.
 fn answered(name: &str, message: &Message, answer: Answer) -> Case {
     Case {
         name: name.to_owned(),
         bytes: message.bytes(),
         answer,
-        lives: true,
+        stays_open: true,
         log: None,
     }
 }
 
-/// What has no effect, or an ordinary one.
+/// Returns unusual input without an error or a log message.
 fn harmless(name: &str, bytes: Vec<u8>, answer: Answer) -> Case {
     Case {
         name: name.to_owned(),
         bytes,
         answer,
-        lives: true,
+        stays_open: true,
         log: None,
     }
 }
@@ -380,7 +379,7 @@ fn states() -> Vec<Case> {
     let close = call(2).bytes();
     let after_close = [close.clone(), call(GET_HOSTNAME).bytes()].concat();
     let end = |name: &str, bytes| Case {
-        lives: false,
+        stays_open: false,
         ..harmless(name, bytes, Answer::Success)
     };
     let polkit = answered(

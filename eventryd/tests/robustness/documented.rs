@@ -16,7 +16,7 @@ fn row(case: &Case) -> String {
         Answer::Pong => "pong".to_owned(),
         Answer::Error(code, text) => format!("error {code} “{text}”"),
     };
-    let connection = if case.lives { "open" } else { "closed" };
+    let connection = if case.stays_open { "open" } else { "closed" };
     let log = case
         .log
         .as_deref()
@@ -41,7 +41,7 @@ fn the_documented_cases_are_those_that_are_tried() {
     assert!(found[begin..end] == table, "{help}");
 }
 
-/// Returns the number of tests that a text names, and those that do not exist.
+/// Returns the number of tests that a text names, and the names of missing tests.
 fn missing(text: &str, read: impl Fn(&str) -> Option<String>) -> (usize, Vec<String>) {
     let named: Vec<&str> = text.split('`').filter(|part| part.contains("::")).collect();
     let missing = named.iter().filter(|named| {

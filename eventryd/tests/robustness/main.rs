@@ -1,4 +1,4 @@
-//! What clients do that they should not, on Unix, TCP and TLS alike: the answer, the connection, the log.
+//! Bad input and bad clients on Unix sockets, TCP and TLS: the reply, the connection and the log.
 
 #![cfg(not(loom))]
 
@@ -10,22 +10,22 @@ mod transports;
 use cases::{Answer, Case, SERIAL, cases};
 use std::io::Write;
 use test_support::rpc::{AUTH_LIST, KEEPALIVE, message};
-use transports::{Peer, Served, Transport};
+use transports::{Client, TestDaemon, Transport};
 
-/// The serial of the call by which a connection shows that it lives.
+/// The serial of the call that tests whether the connection is open.
 const PROBE: u32 = 4242;
 
-/// What the client read until the answer to its probe, or the end; whether that was an answer.
-fn answers(client: &mut Peer) -> (Vec<Answer>, bool) {
-    let mut seen = Vec::new();
+/// Reads until the reply to the probe or the end; returns the replies before it, and `true` if the probe was answered.
+fn answers(client: &mut Client) -> (Vec<Answer>, bool) {
+    let mut replies = Vec::new();
     while let Some((header, payload)) = client.read_message() {
         let [program, _, _, kind, serial, status] = header;
         let word = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
         if serial == PROBE {
-            return (seen, true);
+            return (replies, true);
         }
         let is_pong = (program, kind) == (KEEPALIVE, 2);
-        seen.push(match (is_pong, status) {
+        replies.push(match (is_pong, status) {
             (true, _) => Answer::Pong,
             (_, 0) => Answer::Success,
             _ => {
@@ -34,23 +34,30 @@ fn answers(client: &mut Peer) -> (Vec<Answer>, bool) {
                 Answer::Error(word(0), text.unwrap())
             }
         });
-        assert!(is_pong || serial == SERIAL, "the serial of {header:?}");
+        assert!(
+            is_pong || serial == SERIAL,
+            "unexpected serial in {header:?}"
+        );
     }
-    (seen, false)
+    (replies, false)
 }
 
-fn try_on(served: &Served, transport: Transport, case: &Case) {
+fn run_case(test: &TestDaemon, transport: Transport, case: &Case) {
     let name = format!("{transport:?}: {}", case.name);
-    let before = served.log().len();
-    let mut client = served.open(transport);
+    let before = test.log().len();
+    let mut client = test.open(transport);
     client.stream.write_all(&case.bytes).unwrap();
     // The daemon may have closed the connection already.
     let _ = client.stream.write_all(&message(AUTH_LIST, PROBE, &[]));
-    let (seen, lives) = answers(&mut client);
-    let first = seen.first().unwrap_or(&Answer::Nothing);
-    assert_eq!((first, lives), (&case.answer, case.lives), "{name}");
-    let log = &served.log()[before..];
-    // Who connects and who goes has a line too.
+    let (replies, stays_open) = answers(&mut client);
+    let first = replies.first().unwrap_or(&Answer::Nothing);
+    assert_eq!(
+        (first, stays_open),
+        (&case.answer, case.stays_open),
+        "{name}"
+    );
+    let log = &test.log()[before..];
+    // Connects and closes are logged too.
     let own = log.lines().filter(|line| line.contains("client "));
     let lines: Vec<_> = own
         .filter(|line| case.log.as_deref().is_some_and(|log| line.contains(log)))
@@ -59,28 +66,28 @@ fn try_on(served: &Served, transport: Transport, case: &Case) {
     assert_eq!(lines.len(), expected, "{name}: {log}");
 }
 
-fn try_all_on(transport: Transport) {
-    let served = Served::start("");
+fn run_all_cases(transport: Transport) {
+    let test = TestDaemon::start("");
     for case in cases() {
-        try_on(&served, transport, &case);
+        run_case(&test, transport, &case);
     }
-    // And nobody else is worse off.
-    served.open(transport);
-    let ended = served.daemon.stop();
+    // Other clients are still served.
+    test.open(transport);
+    let ended = test.daemon.stop();
     assert_eq!(ended.status, Some(0), "{}", ended.log);
 }
 
 #[test]
 fn every_case_is_answered_as_documented_over_unix() {
-    try_all_on(Transport::Unix);
+    run_all_cases(Transport::Unix);
 }
 
 #[test]
 fn every_case_is_answered_as_documented_over_tcp() {
-    try_all_on(Transport::Tcp);
+    run_all_cases(Transport::Tcp);
 }
 
 #[test]
 fn every_case_is_answered_as_documented_over_tls() {
-    try_all_on(Transport::Tls);
+    run_all_cases(Transport::Tls);
 }

@@ -1,4 +1,4 @@
-//! One daemon, and the three ways to it.
+//! A daemon with three transports.
 
 use std::fs;
 use std::io::Read;
@@ -10,7 +10,7 @@ use test_support::daemon::Daemon;
 use test_support::timeout::TIMEOUT;
 use test_support::tls::{Tls, Version, client_config, committed_files, lines_naming};
 
-/// How a client's bytes travel.
+/// The transport of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     Unix,
@@ -20,17 +20,17 @@ pub(crate) enum Transport {
 
 pub(crate) const TRANSPORTS: [Transport; 3] = [Transport::Unix, Transport::Tcp, Transport::Tls];
 
-/// A client, whatever its bytes travel over.
-pub(crate) type Peer = RawClient<Box<dyn Stream + Send>>;
+/// A client on any transport.
+pub(crate) type Client = RawClient<Box<dyn Stream + Send>>;
 
-/// A daemon that listens everywhere and logs everything to a file.
-pub(crate) struct Served {
+/// A daemon that listens on all transports and logs everything to a file.
+pub(crate) struct TestDaemon {
     pub(crate) daemon: Daemon,
     log: PathBuf,
 }
 
-impl Served {
-    pub(crate) fn start(more: &str) -> Served {
+impl TestDaemon {
+    pub(crate) fn start(more: &str) -> TestDaemon {
         let dir = tempfile::tempdir().unwrap();
         let (file, log) = (dir.path().join("eventryd.conf"), dir.path().join("log"));
         let text = format!(
@@ -43,11 +43,11 @@ impl Served {
         fs::write(&file, text).unwrap();
         let file = file.display().to_string();
         let daemon = Daemon::start_in(dir, &["--config", &file]);
-        Served { daemon, log }
+        TestDaemon { daemon, log }
     }
 
-    /// A connection on which nothing was said yet, not even by TLS.
-    pub(crate) fn dial(&self, transport: Transport) -> Peer {
+    /// Connects without a TLS handshake.
+    pub(crate) fn dial(&self, transport: Transport) -> Client {
         let stream: Box<dyn Stream + Send> = match transport {
             Transport::Unix => Box::new(UnixStream::connect(self.daemon.socket()).unwrap()),
             Transport::Tcp => Box::new(self.dial_tcp("TCP")),
@@ -62,8 +62,8 @@ impl Served {
         stream
     }
 
-    /// A client that may speak.
-    pub(crate) fn connect(&self, transport: Transport) -> Peer {
+    /// Connects, with a complete handshake on TLS.
+    pub(crate) fn connect(&self, transport: Transport) -> Client {
         match transport {
             Transport::Unix | Transport::Tcp => self.dial(transport),
             Transport::Tls => {
@@ -77,14 +77,14 @@ impl Served {
         }
     }
 
-    /// A client that has opened `test:///default`.
-    pub(crate) fn open(&self, transport: Transport) -> Peer {
+    /// Connects, and opens `test:///default`.
+    pub(crate) fn open(&self, transport: Transport) -> Client {
         let mut client = self.connect(transport);
         client.open();
         client
     }
 
-    /// What is logged so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }

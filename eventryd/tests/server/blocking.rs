@@ -1,19 +1,19 @@
-//! A hypervisor that takes its time: a driver whose connections say that they may block, and do.
+//! A driver whose calls block until the test lets them return.
 
 use eventry::MonotonicTime;
 use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use test_support::{pass_on, pass_on_the_rest};
+use test_support::{delegate, delegate_rest};
 
-/// The in-memory hypervisor, but that the question for its hostname is answered when the test says so.
+/// The in-memory hypervisor with a `hostname` call that blocks.
 pub(crate) struct BlockingDriver {
     inner: MemoryDriver,
-    /// The calls are left to workers.
+    /// Workers run the calls.
     pub(crate) may_block: bool,
     blocked: Sender<Sender<()>>,
 }
 
-/// Calls that wait: each goes on when what is received for it is dropped.
+/// The blocked calls. Each one returns when its sender is dropped.
 pub(crate) type Blocked = Receiver<Sender<()>>;
 
 impl BlockingDriver {
@@ -56,25 +56,25 @@ impl HypervisorSession for Blocking {
     }
 
     fn hostname(&self) -> String {
-        let (go_on, wait) = channel();
-        // A test that has ended waits for nobody.
-        if self.blocked.send(go_on).is_ok() {
+        let (resume, wait) = channel();
+        // The receiver is gone at the end of the test.
+        if self.blocked.send(resume).is_ok() {
             let _ = wait.recv();
         }
         self.inner.hostname()
     }
 
-    /// The version of a hypervisor that is broken.
+    /// Panics, like a broken hypervisor.
     fn version(&self) -> u64 {
-        panic!("this panic is the test's")
+        panic!("this panic is part of the test")
     }
 
-    pass_on! {
+    delegate! {
         domain_by_name(name: &[u8]) -> Result<Domain, DriverError>;
         info(domain: &Domain, now: MonotonicTime) -> Result<DomainInfo, DriverError>;
         suspend(domain: &Domain) -> Result<(), DriverError>;
         destroy(domain: &Domain) -> Result<(), DriverError>;
     }
 
-    pass_on_the_rest!();
+    delegate_rest!();
 }

@@ -1,4 +1,4 @@
-//! Keepalive on a socket: who is pinged, who is given up, and who is not (DM-901 to DM-906).
+//! Keepalive on a socket (DM-901 to DM-906).
 
 use eventryd::driver::MemoryDriver;
 use eventryd::net::RunDir;
@@ -13,19 +13,19 @@ use test_support::client::RawClient;
 use test_support::in_process::InProcess;
 use test_support::rpc::{FEATURE_KEEPALIVE, GET_HOSTNAME, PING, SUPPORTS_FEATURE, pong};
 
-/// A daemon and where it is.
-struct Served {
+/// A daemon on threads of this process, and its socket.
+struct TestDaemon {
     daemon: InProcess,
     socket: PathBuf,
     _dir: TempDir,
 }
 
-fn serve(interval: Option<Duration>, count: u32) -> Served {
+fn start(interval: Option<Duration>, count: u32) -> TestDaemon {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(RunDir::Chosen(dir.path().to_owned()));
     config.keepalive = Keepalive { interval, count };
     let daemon = InProcess::start(&config, || Arc::new(MemoryDriver::new()));
-    Served {
+    TestDaemon {
         daemon,
         socket: config.socket_path(),
         _dir: dir,
@@ -42,9 +42,9 @@ fn assert_ping(message: Option<([u32; 6], Vec<u8>)>) {
 
 #[test]
 fn a_silent_client_gets_its_pings_and_then_the_end() {
-    let served = serve(INTERVAL, 2);
-    let state = served.daemon.ready();
-    let mut client = RawClient::connect(&served.socket);
+    let test = start(INTERVAL, 2);
+    let state = test.daemon.ready();
+    let mut client = RawClient::connect(&test.socket);
     assert_eq!(
         client.call(SUPPORTS_FEATURE, &FEATURE_KEEPALIVE),
         [0, 0, 0, 1]
@@ -54,15 +54,15 @@ fn a_silent_client_gets_its_pings_and_then_the_end() {
     }
     assert!(client.is_closed());
     state.shutdown.request();
-    served.daemon.wait().unwrap();
+    test.daemon.wait().unwrap();
 }
 
 #[test]
 fn a_client_that_answers_its_pings_is_served_on() {
-    // It has two seconds for its first answer, however busy the machine is.
-    let served = serve(INTERVAL, 100);
-    served.daemon.ready();
-    let mut client = RawClient::connect(&served.socket);
+    // 100 intervals, so that a busy machine has two seconds for the first pong.
+    let test = start(INTERVAL, 100);
+    test.daemon.ready();
+    let mut client = RawClient::connect(&test.socket);
     client.open();
     client.call(SUPPORTS_FEATURE, &FEATURE_KEEPALIVE);
     for _ in 0..150 {
@@ -74,9 +74,9 @@ fn a_client_that_answers_its_pings_is_served_on() {
 
 #[test]
 fn client_without_keepalive_gets_no_pings() {
-    let served = serve(INTERVAL, 2);
-    served.daemon.ready();
-    let mut client = RawClient::connect(&served.socket);
+    let test = start(INTERVAL, 2);
+    test.daemon.ready();
+    let mut client = RawClient::connect(&test.socket);
     client.open();
     assert!(client.is_kept_waiting());
     client.call(GET_HOSTNAME, &[]);
@@ -85,9 +85,9 @@ fn client_without_keepalive_gets_no_pings() {
 #[test]
 fn without_an_interval_keepalive_is_offered_but_no_ping_sent() {
     for interval in [None, Some(Duration::ZERO)] {
-        let served = serve(interval, 2);
-        served.daemon.ready();
-        let mut client = RawClient::connect(&served.socket);
+        let test = start(interval, 2);
+        test.daemon.ready();
+        let mut client = RawClient::connect(&test.socket);
         let yes = client.call(SUPPORTS_FEATURE, &FEATURE_KEEPALIVE);
         assert_eq!(yes, [0, 0, 0, 1]);
         assert!(client.is_kept_waiting());

@@ -1,5 +1,5 @@
-//! The daemon on threads of the test's process. Tests that start programs are elsewhere: a child has a copy of each
-//! descriptor until it executes its program.
+//! The daemon on threads of the test's process. Tests that start programs are in other test programs, because a child
+//! holds copies of all descriptors until its `exec`.
 
 #![cfg(not(loom))]
 

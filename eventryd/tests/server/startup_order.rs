@@ -1,4 +1,4 @@
-//! The start-up order of the daemon's socket layer (DM-101…105).
+//! The start-up order of the daemon (DM-101…105).
 
 use eventryd::driver::{Driver, MemoryDriver};
 use eventryd::net::RunDir;
@@ -22,34 +22,34 @@ fn driver() -> Arc<dyn Driver> {
     Arc::new(MemoryDriver::with_hostname("example"))
 }
 
-/// Runs a daemon that cannot serve.
-fn runs_in_vain(
+/// Runs a daemon whose start fails.
+fn run_failing(
     config: &Config,
     initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, &'static str> + Send + 'static,
 ) -> Result<(), DaemonError> {
     let config = config.clone();
-    bounded("a daemon that cannot serve", move || {
-        run(&config, initialise_driver, |_| panic!("it must not serve"))
+    bounded("the end of a daemon", move || {
+        run(&config, initialise_driver, |_| panic!("the daemon serves"))
     })
 }
 
-/// DM-104: between the creation of the sockets and the enabling of the services a client may connect and
-/// send, but is not answered; then it is.
+/// DM-104: a client that connects before the services are enabled is answered when they are.
 #[test]
 fn early_client_is_served_once_services_are_enabled() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
-    let (initialising, held): (Sender<()>, Receiver<()>) = channel();
-    let (go_on, gate): (Sender<()>, Receiver<()>) = channel();
+    let (initialising, initialised): (Sender<()>, Receiver<()>) = channel();
+    let (resume, gate): (Sender<()>, Receiver<()>) = channel();
     let daemon = InProcess::start(&config, move || {
         initialising.send(()).unwrap();
         gate.recv().unwrap();
         driver()
     });
 
-    held.recv_timeout(TIMEOUT)
-        .expect("the driver is initialised");
-    // The driver is being initialised: both sockets exist and take connections.
+    initialised
+        .recv_timeout(TIMEOUT)
+        .expect("the initialisation of the driver");
+    // During the initialisation of the driver both sockets accept connections into their queues.
     let mut early = RawClient::connect(&config.socket_path());
     let mut early_reader = RawClient::connect(&config.read_only_socket_path());
     for client in [&mut early, &mut early_reader] {
@@ -59,7 +59,7 @@ fn early_client_is_served_once_services_are_enabled() {
     assert!(early.is_kept_waiting() && early_reader.is_kept_waiting());
     assert!(!daemon.is_ready());
 
-    go_on.send(()).unwrap();
+    resume.send(()).unwrap();
     let state = daemon.ready();
     for client in [&mut early, &mut early_reader] {
         let (header, _) = client.read_message().unwrap();
@@ -70,7 +70,7 @@ fn early_client_is_served_once_services_are_enabled() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-/// DM-502: what one event of the listening socket leaves in its queue is accepted in later turns.
+/// DM-502: connections that one event leaves in the queue are accepted in later turns.
 #[test]
 fn more_clients_than_one_turn_accepts_are_all_served() {
     const CLIENTS: usize = 40;
@@ -81,7 +81,7 @@ fn more_clients_than_one_turn_accepts_are_all_served() {
         gate.recv().unwrap();
         driver()
     });
-    wait_until("the socket is there", || config.socket_path().exists());
+    wait_until("the socket exists", || config.socket_path().exists());
     let mut early: Vec<RawClient> = (0..CLIENTS)
         .map(|_| RawClient::connect(&config.socket_path()))
         .collect();
@@ -91,11 +91,11 @@ fn more_clients_than_one_turn_accepts_are_all_served() {
     daemon.wait().unwrap();
 }
 
-/// DM-105: a driver that cannot be initialised ends the daemon in order.
+/// DM-105: a driver that fails to initialise ends the daemon in order.
 #[test]
 fn driver_failure_ends_the_daemon_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let ended = runs_in_vain(&config(&dir), || Err("no hypervisor today"));
+    let ended = run_failing(&config(&dir), || Err("no hypervisor today"));
     let error = ended.unwrap_err();
     assert!(matches!(error, DaemonError::Driver(_)));
     assert_eq!(error.exit_status(), 11);
@@ -107,14 +107,14 @@ fn driver_failure_ends_the_daemon_and_leaves_nothing() {
 fn a_client_that_came_early_sees_the_end_when_the_driver_fails() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
-    let (come, came) = channel();
+    let (sender, receiver) = channel();
     let socket = config.socket_path();
-    let ended = runs_in_vain(&config, move || {
-        come.send(RawClient::connect(&socket)).unwrap();
+    let ended = run_failing(&config, move || {
+        sender.send(RawClient::connect(&socket)).unwrap();
         Err("no hypervisor today")
     });
     assert!(ended.is_err());
-    assert!(came.try_recv().unwrap().is_closed());
+    assert!(receiver.try_recv().unwrap().is_closed());
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_socket_that_cannot_be_made_ends_the_daemon_with_a_status() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     std::fs::write(config.read_only_socket_path(), "not a socket").unwrap();
-    let ended = runs_in_vain(&config, || Ok(driver()));
+    let ended = run_failing(&config, || Ok(driver()));
     let error = ended.unwrap_err();
     assert_eq!(error.exit_status(), 6, "{error}");
     let left: Vec<_> = std::fs::read_dir(dir.path())
@@ -132,9 +132,9 @@ fn a_socket_that_cannot_be_made_ends_the_daemon_with_a_status() {
     assert_eq!(left, [config.read_only_socket_path()]);
 }
 
-/// What is at the path of a socket is replaced only if it is a socket that nobody listens on (DM-202).
+/// A file at the path of a socket is replaced only if it is a socket without a listener (DM-202).
 #[test]
-fn what_is_no_dead_socket_is_left_alone_and_named() {
+fn file_that_is_no_dead_socket_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     let (path, beside) = (config.socket_path(), dir.path().join("beside"));
@@ -157,7 +157,7 @@ fn what_is_no_dead_socket_is_left_alone_and_named() {
     for (what, make) in make {
         make(&path, &beside);
         let before = std::fs::symlink_metadata(&path).unwrap().ino();
-        let error = runs_in_vain(&config, || Ok(driver())).unwrap_err();
+        let error = run_failing(&config, || Ok(driver())).unwrap_err();
         assert_eq!(error.exit_status(), 6, "{what}: {error}");
         assert!(
             error.to_string().contains("is not a socket"),
@@ -179,7 +179,7 @@ fn what_is_no_dead_socket_is_left_alone_and_named() {
     assert!(beside.exists());
 }
 
-/// The limit of clients holds, and a place that gets free is taken by who waits (DM-601, DM-605).
+/// A waiting client gets the slot of a client that disconnects (DM-601, DM-605).
 #[test]
 fn a_client_beyond_the_limit_waits_until_one_leaves() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Calls that block: carried out by workers, many at a time, answered whatever happens meanwhile.
+//! Blocking calls, which workers run.
 
 use super::blocking::{Blocked, BlockingDriver};
 use eventryd::net::RunDir;
@@ -23,28 +23,33 @@ const GET_VERSION: i32 = 4;
 const CONNECT_CLOSE: i32 = 2;
 
 /// A daemon whose driver blocks.
-struct Slow {
-    daemon: InProcess,
+struct BlockingDaemon {
+    process: InProcess,
     state: Ready,
     config: Config,
     blocked: Blocked,
     _dir: TempDir,
 }
 
-impl Slow {
-    fn start(change: impl FnOnce(&mut Config)) -> Slow {
+impl BlockingDaemon {
+    fn start(change: impl FnOnce(&mut Config)) -> BlockingDaemon {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::new(RunDir::Chosen(dir.path().to_owned()));
         change(&mut config);
         let (driver, blocked) = BlockingDriver::new();
-        Slow::start_with(dir, config, driver, blocked)
+        BlockingDaemon::start_with(dir, config, driver, blocked)
     }
 
-    fn start_with(dir: TempDir, config: Config, driver: BlockingDriver, blocked: Blocked) -> Slow {
-        let daemon = InProcess::start(&config, || Arc::new(driver));
-        let state = daemon.ready();
-        Slow {
-            daemon,
+    fn start_with(
+        dir: TempDir,
+        config: Config,
+        driver: BlockingDriver,
+        blocked: Blocked,
+    ) -> BlockingDaemon {
+        let process = InProcess::start(&config, || Arc::new(driver));
+        let state = process.ready();
+        BlockingDaemon {
+            process,
             state,
             config,
             blocked,
@@ -52,27 +57,27 @@ impl Slow {
         }
     }
 
-    /// A client that has opened its connection.
+    /// Connects a client, and opens the hypervisor.
     fn connect(&self) -> RawClient {
         let mut client = RawClient::connect(&self.config.socket_path());
         client.open();
         client
     }
 
-    /// Waits until another call blocks; it goes on when what is returned is dropped.
+    /// Waits until another call blocks. The call returns when the sender is dropped.
     fn blocked(&self) -> Sender<()> {
         self.blocked.recv_timeout(TIMEOUT).expect("a call blocks")
     }
 
-    /// Asks for the end, and waits until nobody can connect any more.
+    /// Requests a stop, and waits until the socket is removed.
     fn request_stop(&self) {
         self.state.shutdown.request();
         let socket = self.config.socket_path();
-        wait_until("the socket is gone", || !socket.exists());
+        wait_until("the socket is removed", || !socket.exists());
     }
 
     fn wait(self) -> Result<(), DaemonError> {
-        self.daemon.wait()
+        self.process.wait()
     }
 }
 
@@ -84,22 +89,22 @@ fn send(client: &mut RawClient, calls: &[(i32, u32)]) {
     client.stream.write_all(&bytes).unwrap();
 }
 
-/// The serial and the status of the next reply.
+/// Returns the serial and the status of the next reply.
 fn reply(client: &mut RawClient) -> (u32, u32) {
     let (header, _) = client.read_message().expect("a reply");
     (header[4], header[5])
 }
 
-/// libvirtd runs 6 of them.
+/// libvirtd runs 6 of the 20 at the same time.
 #[test]
 fn twenty_blocking_calls_in_a_burst_run_at_the_same_time() {
-    let slow = Slow::start(|config| {
+    let daemon = BlockingDaemon::start(|config| {
         config.client_limits.max_client_requests = NonZeroUsize::new(20).unwrap();
     });
-    let mut client = slow.connect();
+    let mut client = daemon.connect();
     let calls: Vec<_> = (100..120).map(|serial| (GET_HOSTNAME, serial)).collect();
     send(&mut client, &calls);
-    let blocked: Vec<_> = (0..20).map(|_| slow.blocked()).collect();
+    let blocked: Vec<_> = (0..20).map(|_| daemon.blocked()).collect();
     drop(blocked);
     let mut serials: Vec<u32> = (0..20).map(|_| reply(&mut client).0).collect();
     serials.sort_unstable();
@@ -108,19 +113,19 @@ fn twenty_blocking_calls_in_a_burst_run_at_the_same_time() {
 
 #[test]
 fn blocking_call_delays_no_other_call() {
-    let slow = Slow::start(|_| {});
-    let mut client = slow.connect();
+    let daemon = BlockingDaemon::start(|_| {});
+    let mut client = daemon.connect();
     send(&mut client, &[(GET_HOSTNAME, 7), (GET_TYPE, 8)]);
-    let blocked = slow.blocked();
+    let blocked = daemon.blocked();
     assert_eq!(reply(&mut client), (8, 0));
-    slow.connect().call(GET_TYPE, &[]);
+    daemon.connect().call(GET_TYPE, &[]);
     drop(blocked);
     assert_eq!(reply(&mut client), (7, 0));
 }
 
 #[test]
 fn high_priority_call_is_answered_while_all_workers_block() {
-    let slow = Slow::start(|config| {
+    let daemon = BlockingDaemon::start(|config| {
         let max = NonZeroUsize::MIN;
         config.workers = WorkerLimits {
             min: 1,
@@ -128,10 +133,10 @@ fn high_priority_call_is_answered_while_all_workers_block() {
             priority: 1,
         };
     });
-    let mut first = slow.connect();
-    let mut second = slow.connect();
+    let mut first = daemon.connect();
+    let mut second = daemon.connect();
     send(&mut first, &[(GET_HOSTNAME, 7)]);
-    let blocked = slow.blocked();
+    let blocked = daemon.blocked();
     second.call(GET_TYPE, &[]);
     drop(blocked);
     assert_eq!(reply(&mut first), (7, 0));
@@ -139,39 +144,39 @@ fn high_priority_call_is_answered_while_all_workers_block() {
 
 #[test]
 fn answer_to_a_disconnected_client_is_dropped() {
-    let slow = Slow::start(|_| {});
-    let mut client = slow.connect();
+    let daemon = BlockingDaemon::start(|_| {});
+    let mut client = daemon.connect();
     send(&mut client, &[(GET_HOSTNAME, 7)]);
-    let blocked = slow.blocked();
+    let blocked = daemon.blocked();
     drop(client);
-    let mut next = slow.connect();
+    let mut next = daemon.connect();
     drop(blocked);
     next.call(GET_TYPE, &[]);
-    slow.request_stop();
-    slow.wait().unwrap();
+    daemon.request_stop();
+    daemon.wait().unwrap();
 }
 
 #[test]
 fn a_driver_that_panics_fails_one_call_only() {
-    let slow = Slow::start(|_| {});
-    let mut client = slow.connect();
+    let daemon = BlockingDaemon::start(|_| {});
+    let mut client = daemon.connect();
     send(&mut client, &[(GET_VERSION, 7)]);
     assert_eq!(reply(&mut client), (7, 1));
     client.call(GET_TYPE, &[]);
 }
 
-/// libvirtd answers 45 of 50 (DM-809).
+/// libvirtd answers 45 of the 50 (DM-809).
 #[test]
 fn fifty_half_closed_clients_get_blocking_answers() {
-    let slow = Slow::start(|config| {
+    let daemon = BlockingDaemon::start(|config| {
         config.workers.max = NonZeroUsize::new(50).unwrap();
     });
-    let mut clients: Vec<RawClient> = (0..50).map(|_| slow.connect()).collect();
+    let mut clients: Vec<RawClient> = (0..50).map(|_| daemon.connect()).collect();
     for client in &mut clients {
         send(client, &[(GET_HOSTNAME, 7)]);
         client.stream.shutdown(Shutdown::Write).unwrap();
     }
-    let blocked: Vec<_> = (0..50).map(|_| slow.blocked()).collect();
+    let blocked: Vec<_> = (0..50).map(|_| daemon.blocked()).collect();
     drop(blocked);
     for client in &mut clients {
         assert_eq!(reply(client), (7, 0));
@@ -181,12 +186,12 @@ fn fifty_half_closed_clients_get_blocking_answers() {
 
 #[test]
 fn half_closed_client_with_a_hung_call_is_closed_in_time() {
-    let slow = Slow::start(|config| {
+    let daemon = BlockingDaemon::start(|config| {
         config.client_limits.max_linger = Duration::from_millis(20);
     });
-    let mut client = slow.connect();
+    let mut client = daemon.connect();
     send(&mut client, &[(GET_HOSTNAME, 7)]);
-    let blocked = slow.blocked();
+    let blocked = daemon.blocked();
     client.stream.shutdown(Shutdown::Write).unwrap();
     assert!(client.is_closed());
     drop(blocked);
@@ -194,56 +199,56 @@ fn half_closed_client_with_a_hung_call_is_closed_in_time() {
 
 #[test]
 fn calls_that_were_read_are_answered_before_a_stop() {
-    let slow = Slow::start(|_| {});
-    let mut client = slow.connect();
-    // Five in progress, one read and not begun.
+    let daemon = BlockingDaemon::start(|_| {});
+    let mut client = daemon.connect();
+    // Five calls in progress, and one that is read and not dispatched.
     let calls: Vec<_> = (1..=6).map(|serial| (GET_HOSTNAME, serial)).collect();
     send(&mut client, &calls);
-    let blocked: Vec<_> = (0..5).map(|_| slow.blocked()).collect();
-    slow.request_stop();
+    let blocked: Vec<_> = (0..5).map(|_| daemon.blocked()).collect();
+    daemon.request_stop();
     drop(blocked);
-    drop(slow.blocked());
+    drop(daemon.blocked());
     let mut serials: Vec<u32> = (0..6).map(|_| reply(&mut client).0).collect();
     serials.sort_unstable();
     assert_eq!(serials, [1, 2, 3, 4, 5, 6]);
     assert!(client.is_closed());
-    slow.wait().unwrap();
+    daemon.wait().unwrap();
 }
 
 #[test]
 fn a_stop_waits_for_the_call_of_a_client_that_is_gone() {
-    let slow = Slow::start(|_| {});
-    let mut client = slow.connect();
+    let daemon = BlockingDaemon::start(|_| {});
+    let mut client = daemon.connect();
     send(&mut client, &[(GET_HOSTNAME, 7)]);
-    let blocked = slow.blocked();
+    let blocked = daemon.blocked();
     drop(client);
-    slow.request_stop();
-    assert!(slow.daemon.goes_on());
+    daemon.request_stop();
+    assert!(daemon.process.keeps_running());
     drop(blocked);
-    slow.wait().unwrap();
+    daemon.wait().unwrap();
 }
 
 #[test]
 fn hung_call_delays_a_stop_no_longer_than_the_grace() {
-    let slow = Slow::start(|config| config.shutdown_grace = Duration::from_millis(20));
-    let mut client = slow.connect();
+    let daemon = BlockingDaemon::start(|config| config.shutdown_grace = Duration::from_millis(20));
+    let mut client = daemon.connect();
     send(&mut client, &[(GET_HOSTNAME, 7)]);
-    let blocked = slow.blocked();
-    slow.state.shutdown.request();
+    let blocked = daemon.blocked();
+    daemon.state.shutdown.request();
     assert!(client.is_closed());
-    slow.wait().unwrap();
+    daemon.wait().unwrap();
     drop(blocked);
 }
 
 #[test]
 fn a_close_waits_for_the_answers_and_nothing_after_it_is_read() {
-    let slow = Slow::start(|_| {});
-    let mut client = slow.connect();
+    let daemon = BlockingDaemon::start(|_| {});
+    let mut client = daemon.connect();
     send(
         &mut client,
         &[(GET_HOSTNAME, 7), (CONNECT_CLOSE, 8), (GET_TYPE, 9)],
     );
-    let blocked = slow.blocked();
+    let blocked = daemon.blocked();
     assert_eq!(reply(&mut client), (8, 0));
     drop(blocked);
     assert_eq!(reply(&mut client), (7, 0));
@@ -253,18 +258,18 @@ fn a_close_waits_for_the_answers_and_nothing_after_it_is_read() {
 /// libvirtd reads no pong while the call blocks, and closes the connection (DM-905).
 #[test]
 fn an_answering_client_throttled_at_limit_1_survives_keepalive() {
-    let slow = Slow::start(|config| {
+    let daemon = BlockingDaemon::start(|config| {
         config.client_limits.max_client_requests = NonZeroUsize::MIN;
         config.keepalive = Keepalive {
             interval: Some(Duration::from_millis(20)),
             count: 50,
         };
     });
-    let mut client = slow.connect();
+    let mut client = daemon.connect();
     client.call(SUPPORTS_FEATURE, &FEATURE_KEEPALIVE);
-    // The second one waits behind the first.
+    // The second call waits for the first.
     send(&mut client, &[(GET_HOSTNAME, 7), (GET_TYPE, 8)]);
-    let blocked = slow.blocked();
+    let blocked = daemon.blocked();
     for _ in 0..100 {
         let (header, _) = client.read_message().expect("a ping");
         assert_eq!(header, PING);
@@ -281,27 +286,27 @@ fn an_answering_client_throttled_at_limit_1_survives_keepalive() {
     assert_eq!(replies, [7, 8]);
 }
 
-/// DM-807: while nothing is read and nothing is sent, the end of the peer is noticed all the same.
+/// DM-807: a disconnect is detected while the client is neither read from nor written to.
 #[test]
-fn a_throttled_client_that_vanishes_is_noticed_at_once() {
-    let slow = Slow::start(|config| {
+fn disconnect_of_a_throttled_client_is_detected() {
+    let daemon = BlockingDaemon::start(|config| {
         config.client_limits.max_client_requests = NonZeroUsize::MIN;
         config.max_clients = NonZeroUsize::MIN;
         config.max_anonymous_clients = 0;
     });
-    let mut client = slow.connect();
+    let mut client = daemon.connect();
     send(
         &mut client,
         &[(GET_HOSTNAME, 7), (GET_TYPE, 8), (GET_TYPE, 9)],
     );
-    let blocked = slow.blocked();
+    let blocked = daemon.blocked();
     drop(client);
-    // There is room for one client only.
-    slow.connect().call(GET_TYPE, &[]);
+    // The limit is one client.
+    daemon.connect().call(GET_TYPE, &[]);
     drop(blocked);
 }
 
-/// The slot of the client is free: a stop without an end of its grace waits for no client.
+/// The stop has no limit of its grace, and ends because the slot of the client is free.
 #[test]
 fn panic_on_the_loops_thread_closes_only_its_client() {
     let dir = tempfile::tempdir().unwrap();
@@ -309,11 +314,11 @@ fn panic_on_the_loops_thread_closes_only_its_client() {
     config.shutdown_grace = Duration::MAX;
     let (mut driver, blocked) = BlockingDriver::new();
     driver.may_block = false;
-    let quick = Slow::start_with(dir, config, driver, blocked);
-    let (mut client, mut other) = (quick.connect(), quick.connect());
+    let daemon = BlockingDaemon::start_with(dir, config, driver, blocked);
+    let (mut client, mut other) = (daemon.connect(), daemon.connect());
     send(&mut client, &[(GET_VERSION, 7)]);
     assert!(client.is_closed());
     other.call(GET_TYPE, &[]);
-    quick.request_stop();
-    quick.wait().unwrap();
+    daemon.request_stop();
+    daemon.wait().unwrap();
 }

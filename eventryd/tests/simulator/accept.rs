@@ -1,11 +1,11 @@
-//! The simulator's stand-in for the daemon's handling of new connections. `Admission` decides; it is checked against
-//! a naive model in `eventryd/tests/admission`, and here it is part of everything else.
+//! Simulated handling of new connections. The decisions are those of `Admission`, which `eventryd/tests/admission`
+//! checks against a naive model.
 
 use crate::claims::claim;
 use crate::keepalive::KeepaliveOracle;
-use crate::ledger::Terms;
+use crate::ledger::LedgerLimits;
 use crate::pipe::Pipe;
-use crate::world::{Live, World, note};
+use crate::world::{ServedClient, World, trace};
 use eventry::Events;
 use eventryd::admission::{ACCEPT_BUDGET, AdmissionDecision, AdmissionStep, PendingClient, Scope};
 use eventryd::connection::{ClientAuth, Connection};
@@ -15,82 +15,92 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 impl World {
-    /// A listening socket is ready.
+    /// Accepts connections on a random service.
     pub(crate) fn accept_one(&mut self) {
-        let which = self.rng.below(4);
+        let service_index = self.rng.below(4);
         let is_out = self.rng.one_in(12);
-        self.accept(which, is_out);
+        self.accept(service_index, is_out);
     }
 
     /// Accepts connections on a service, unless it is out of descriptors; returns `true` if there were any.
-    pub(crate) fn accept(&mut self, which: usize, is_out: bool) -> bool {
-        if self.backlog[which].is_empty() || !self.admission.is_accepting(which) {
+    pub(crate) fn accept(&mut self, service_index: usize, is_out: bool) -> bool {
+        if self.backlog[service_index].is_empty() || !self.admission.is_accepting(service_index) {
             return false;
         }
         if is_out {
-            let pause = self.admission.accept_failed(which);
-            note!(self, "service {which} is out of descriptors, for {pause:?}");
-            self.resting[which] = Some(self.now.saturating_add(pause));
-            self.shared.borrow_mut().met.out_of_descriptors += 1;
+            let pause = self.admission.accept_failed(service_index);
+            trace!(
+                self,
+                "service {service_index} is out of descriptors and pauses for {pause:?}"
+            );
+            self.suspended_until[service_index] = Some(self.now.saturating_add(pause));
+            self.shared.borrow_mut().counts.out_of_descriptors += 1;
             return false;
         }
         for _ in 0..ACCEPT_BUDGET {
-            if let Some(who) = self.backlog[which].pop_front() {
-                self.arrive(which, who);
+            if let Some(client_index) = self.backlog[service_index].pop_front() {
+                self.arrive(service_index, client_index);
             }
         }
         true
     }
 
-    fn arrive(&mut self, which: usize, who: usize) {
+    fn arrive(&mut self, service_index: usize, client_index: usize) {
         self.last_client += 1;
         let id = self.last_client;
         let pending = PendingClient {
-            peer: self.clients[who].borrow().peer,
-            anonymous: self.services[which].makes_anonymous(),
+            peer: self.clients[client_index].borrow().peer,
+            anonymous: self.services[service_index].starts_anonymous(),
         };
-        let decision = self.admission.arrive(self.now, which, id, pending);
-        note!(self, "client {} is accepted as {id}: {decision:?}", who + 1);
-        self.waiting.insert(id, (which, who));
+        let decision = self.admission.arrive(self.now, service_index, id, pending);
+        trace!(
+            self,
+            "client {} is accepted as {id}: {decision:?}",
+            client_index + 1
+        );
+        self.waiting.insert(id, (service_index, client_index));
         match decision {
             AdmissionDecision::Admit => self.admit(id),
             AdmissionDecision::Wait => {
-                self.shared.borrow_mut().met.waited += 1;
-                self.speak_or_not(id);
+                self.shared.borrow_mut().counts.waited += 1;
+                self.maybe_speak(id);
             }
             AdmissionDecision::Reject(rejected) => {
-                self.shared.borrow_mut().met.rejected += 1;
-                let (_, gone) = self.waiting.remove(&rejected).expect("it waits");
-                self.clients[gone].borrow_mut().vanish();
+                self.shared.borrow_mut().counts.rejected += 1;
+                let (_, rejected_index) = self
+                    .waiting
+                    .remove(&rejected)
+                    .expect("the rejected client waits");
+                self.clients[rejected_index].borrow_mut().disconnect();
                 if rejected != id {
-                    let peer = self.clients[gone].borrow().peer;
+                    let peer = self.clients[rejected_index].borrow().peer;
                     self.admission.client_closed(rejected, peer);
-                    self.resting = [None; 4];
-                    self.speak_or_not(id);
+                    self.suspended_until = [None; 4];
+                    self.maybe_speak(id);
                 }
             }
         }
     }
 
-    /// A waiting client sends something, or nothing.
-    fn speak_or_not(&mut self, id: u64) {
+    /// Lets a waiting client send its first bytes, with a probability of one half.
+    fn maybe_speak(&mut self, id: u64) {
         if self.rng.one_in(2) {
             self.admission.clients.spoke(self.now, id);
         }
         self.admit_waiting();
     }
 
-    /// Has free slots given to waiting clients in the next turn, if any client waits.
+    /// Schedules the admission of waiting clients for the next turn, if any client waits.
     pub(crate) fn admit_soon(&mut self) {
         if self.admission.clients.waiting() > 0 {
             self.admit_at = Some(self.now);
         }
     }
 
-    /// Gives free slots to waiting clients, and evicts clients for them.
+    /// Admits waiting clients to free slots, and evicts clients for them.
     pub(crate) fn admit_waiting(&mut self) {
         while let Some(step) = self.admission.clients.next(self.now) {
-            note!(self, "{step:?}");
+            trace!(self, "{step:?}");
             match step {
                 AdmissionStep::Admit(id) => self.admit(id),
                 AdmissionStep::Evict { id, .. } => self.evict(id),
@@ -100,34 +110,40 @@ impl World {
     }
 
     fn evict(&mut self, id: u64) {
-        let live = self.live.remove(&id).expect("DM-602: it is there");
-        self.shared.borrow_mut().met.evicted += 1;
+        let served = self
+            .served
+            .remove(&id)
+            .expect("DM-602: the evicted client is served");
+        self.shared.borrow_mut().counts.evicted += 1;
         claim!(
-            live.is_unidentified && !self.waiting.is_empty(),
+            served.is_unidentified && !self.waiting.is_empty(),
             "DM-602",
-            "{id} is evicted without a reason"
+            "client {id} is evicted without a reason"
         );
-        self.close(id, live);
+        self.close(id, served);
     }
 
     fn admit(&mut self, id: u64) {
-        let (which, who) = self.waiting.remove(&id).expect("DM-601: it waits");
-        let service = self.services[which];
-        self.check_slot(which);
-        let client = Rc::clone(&self.clients[who]);
+        let (service_index, client_index) = self
+            .waiting
+            .remove(&id)
+            .expect("DM-601: the admitted client waits");
+        let service = self.services[service_index];
+        self.check_slot(service_index);
+        let client = Rc::clone(&self.clients[client_index]);
         let peer = client.borrow().peer;
-        let is_root = client.borrow().ledger.standing.is_root;
+        let is_root = client.borrow().ledger.session.is_root;
         let limits = self.config.limits;
         let config = SessionConfig {
             access: service.access,
             auth: service.auth,
             peer_is_root: is_root,
-            awaits_handshake: service.shakes_hands,
+            awaits_handshake: service.has_handshake,
             accepted: self.now,
             limits: Arc::new(limits),
             keepalive: self.config.keepalive,
         };
-        let terms = Terms {
+        let ledger_limits = LedgerLimits {
             max_requests: limits.max_client_requests.get(),
             max_output: limits.max_output.get(),
             max_tx_bytes: limits.max_tx_bytes.get(),
@@ -138,16 +154,18 @@ impl World {
             KeepaliveOracle::new(self.now, limits.auth_timeout, keepalive, limits.max_linger);
         let max_failures = limits.max_auth_failures.get();
         let mut accepted = client.borrow_mut();
-        accepted.ledger.accept(terms, max_failures, keepalive);
+        accepted
+            .ledger
+            .accept(ledger_limits, max_failures, keepalive);
         drop(accepted);
-        self.shared.borrow_mut().met.accepted += 1;
+        self.shared.borrow_mut().counts.accepted += 1;
         let pipe = Pipe {
             client: Rc::clone(&client),
             shared: Rc::clone(&self.shared),
         };
         let connection = Connection::new(pipe, config, ClientAuth::default(), true);
-        let live = Live {
-            who,
+        let served = ServedClient {
+            client_index,
             client: Rc::clone(&client),
             is_anonymous: connection.session().is_anonymous(),
             connection,
@@ -158,35 +176,36 @@ impl World {
             is_unidentified: true,
             peer,
         };
-        self.live.insert(id, live);
+        self.served.insert(id, served);
         self.schedule(id);
     }
 
-    /// Checks by counting that there is a slot for a client of this service.
-    fn check_slot(&self, which: usize) {
-        let (limits, service) = (self.config.admission, &self.services[which]);
+    /// Checks by counting that a slot is free for a client of this service.
+    fn check_slot(&self, service_index: usize) {
+        let (limits, service) = (self.config.admission, &self.services[service_index]);
         let beyond = 2 * (limits.max_clients / 32).max(1);
         claim!(
-            self.live.len() < limits.max_clients + beyond,
+            self.served.len() < limits.max_clients + beyond,
             "DM-601",
-            "{} clients are there, of {}",
-            self.live.len(),
+            "{} clients are served, the limit is {}",
+            self.served.len(),
             limits.max_clients
         );
         let anonymous = self.anonymous(service.scope);
         claim!(
-            !service.makes_anonymous()
+            !service.starts_anonymous()
                 || limits.max_anonymous == 0
                 || anonymous < limits.max_anonymous,
             "DM-602",
-            "{anonymous} anonymous clients are there, of {}",
+            "{anonymous} anonymous clients are served, the limit is {}",
             limits.max_anonymous
         );
     }
 
     fn anonymous(&self, scope: Scope) -> usize {
-        let live = self.live.values();
-        live.filter(|live| live.is_anonymous && live.peer.scope() == scope)
+        let served = self.served.values();
+        served
+            .filter(|served| served.is_anonymous && served.peer.scope() == scope)
             .count()
     }
 }

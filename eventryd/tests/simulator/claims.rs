@@ -1,6 +1,6 @@
-//! How a broken promise is told.
+//! The macro that checks a rule.
 
-/// Fails with the number and the words of a claim unless it holds.
+/// Panics with the number of the rule and a message unless the condition holds.
 macro_rules! claim {
     ($holds:expr, $claim:expr, $($text:tt)+) => {
         if !$holds {

@@ -1,4 +1,4 @@
-//! A simulated client: what it sends, when it reads, and how it leaves.
+//! A simulated client: its messages, its reads and its disconnect.
 
 use crate::ledger::Ledger;
 use crate::message::{Breach, FIRST, Kind, PASSWORD};
@@ -8,65 +8,65 @@ use std::collections::VecDeque;
 use test_support::rng::Rng;
 use test_support::scram;
 
-/// How a client behaves.
+/// The behaviour of a client.
 #[derive(Clone, Debug)]
-pub(crate) struct Temper {
-    /// How many answers it waits for at most before it sends more.
+pub(crate) struct Behaviour {
+    /// The largest number of calls without a reply.
     pub(crate) window: usize,
-    /// How many calls it means to make.
+    /// The number of calls to make.
     pub(crate) calls: usize,
-    /// How many bytes it sends at once at most.
+    /// The largest number of bytes to send at once.
     pub(crate) chunk: usize,
     pub(crate) reads: bool,
     pub(crate) answers_pings: bool,
-    pub(crate) asks_keepalive: bool,
-    pub(crate) proof: Proof,
-    /// One message of so many is out of order, if any.
-    pub(crate) mischief: Option<usize>,
-    pub(crate) leaves: Leave,
-    /// The last message is sent in half.
-    pub(crate) half: bool,
+    pub(crate) requests_keepalive: bool,
+    pub(crate) login: Login,
+    /// One message in this many is a bad one; `None` for no bad messages.
+    pub(crate) bad_message_rate: Option<usize>,
+    pub(crate) departure: Departure,
+    /// The last message is never complete.
+    pub(crate) truncates_last: bool,
 }
 
-/// How it says who it is.
+/// The behaviour of a client during authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
-    Right,
-    /// Wrong at first.
-    Wrong,
-    /// Not at all.
+pub(crate) enum Login {
+    Valid,
+    /// The first attempt fails.
+    FirstInvalid,
+    /// The client does not authenticate.
     Never,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leave {
+pub(crate) enum Departure {
     Close,
     HalfClose,
-    Vanish,
+    Disconnect,
     Stay,
 }
 
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: u64,
-    /// Who it counts as.
+    /// The peer that the client counts as in admission control.
     pub(crate) peer: Peer,
-    pub(crate) temper: Temper,
+    pub(crate) behaviour: Behaviour,
     rng: Rng,
-    /// What it has not sent yet.
+    /// Encoded messages that are not sent yet.
     outbox: VecDeque<u8>,
-    /// How many bytes of a handshake it begins with.
+    /// The number of handshake bytes that the server has not read yet.
     pub(crate) handshake: usize,
-    /// What is on its way to the server.
+    /// Bytes sent by the client and not read by the server.
     pub(crate) to_server: VecDeque<u8>,
-    /// What the server has sent and the client has not read.
+    /// Bytes sent by the server and not read by the client.
     pub(crate) from_server: VecDeque<u8>,
-    /// How much of that there may be.
-    pub(crate) room: usize,
+    /// The largest length of `from_server`.
+    pub(crate) capacity: usize,
     inbox: Vec<u8>,
-    /// The end of what it sends is on its way.
+    /// The client has closed its sending direction.
     pub(crate) eof: bool,
-    pub(crate) vanished: bool,
+    pub(crate) is_disconnected: bool,
     /// The connection fails at the next attempt to use it.
     pub(crate) is_broken: bool,
     pub(crate) ledger: Ledger,
@@ -74,64 +74,68 @@ pub(crate) struct Client {
     awaited: Vec<u32>,
     is_open: bool,
     challenge: Option<Vec<u8>>,
-    wrong_left: usize,
-    /// Pings that it has read and not answered.
-    owes: usize,
-    has_asked: bool,
-    /// It has sent what ends the connection.
-    is_done: bool,
-    /// It behaves from now on.
-    pub(crate) is_polite: bool,
+    invalid_left: usize,
+    /// The number of pings that are read and not answered.
+    unanswered_pings: usize,
+    has_requested_keepalive: bool,
+    /// The client sends nothing more, because its last message ends the session.
+    has_ended: bool,
+    /// The client reads everything, answers pings, and makes no new calls.
+    pub(crate) is_cooperative: bool,
 }
 
 impl Client {
     pub(crate) fn new(
         (id, peer): (u64, Peer),
-        temper: Temper,
+        behaviour: Behaviour,
         rng: Rng,
-        room: usize,
+        capacity: usize,
         ledger: Ledger,
     ) -> Client {
         Client {
             id,
             peer,
-            wrong_left: if temper.proof == Proof::Wrong { 1 } else { 0 },
-            temper,
+            invalid_left: if behaviour.login == Login::FirstInvalid {
+                1
+            } else {
+                0
+            },
+            behaviour,
             rng,
             outbox: VecDeque::new(),
             handshake: 0,
             to_server: VecDeque::new(),
             from_server: VecDeque::new(),
-            room,
+            capacity,
             inbox: Vec::new(),
             eof: false,
-            vanished: false,
+            is_disconnected: false,
             is_broken: false,
             ledger,
             serial: 0,
             awaited: Vec::new(),
             is_open: false,
             challenge: None,
-            owes: 0,
-            has_asked: false,
-            is_done: false,
-            is_polite: false,
+            unanswered_pings: 0,
+            has_requested_keepalive: false,
+            has_ended: false,
+            is_cooperative: false,
         }
     }
 
-    /// Begins with bytes that are not messages: its part of a handshake.
-    pub(crate) fn shake_hands(&mut self, bytes: usize) {
+    /// Queues the bytes of a handshake, which precede all messages.
+    pub(crate) fn begin_handshake(&mut self, bytes: usize) {
         self.handshake = bytes;
         self.outbox.extend(std::iter::repeat_n(0x16, bytes));
     }
 
-    /// Does one of the things it does.
+    /// Takes one random step: queues a message, sends or reads.
     pub(crate) fn act(&mut self) {
         match self.rng.below(4) {
-            0 => self.say(),
+            0 => self.queue_next_message(),
             1 | 2 => self.send(),
             _ => {
-                if self.temper.reads {
+                if self.behaviour.reads {
                     let most = 1 + self.rng.below(300);
                     self.read(most);
                 }
@@ -139,22 +143,22 @@ impl Client {
         }
     }
 
-    /// Does all that a client that behaves does now; whether there was anything.
-    pub(crate) fn behave(&mut self) -> bool {
+    /// Reads and sends everything, as a cooperative client; returns `true` if there was anything to read or send.
+    pub(crate) fn cooperate(&mut self) -> bool {
         let before = (self.outbox.len(), self.from_server.len(), self.eof);
-        self.is_polite = true;
+        self.is_cooperative = true;
         self.read(usize::MAX);
-        self.temper.chunk = usize::MAX;
-        self.temper.half = false;
+        self.behaviour.chunk = usize::MAX;
+        self.behaviour.truncates_last = false;
         self.send();
         before.1 > 0 || before.0 > 0
     }
 
-    /// Adds a message to what it is about to send.
-    fn put(&mut self, kind: Kind) {
+    /// Adds a message to the outbox.
+    fn queue(&mut self, kind: Kind) {
         self.serial += 1;
         let bytes = kind.encode(self.id, self.serial);
-        let is_call = !kind.is_keepalive() && kind != Kind::NotACall;
+        let is_call = !kind.is_keepalive() && kind != Kind::UnexpectedReply;
         if is_call {
             self.awaited.push(self.serial);
         }
@@ -163,37 +167,41 @@ impl Client {
         self.outbox.extend(bytes);
     }
 
-    /// Thinks of something to say, if it may say more.
-    fn say(&mut self) {
-        if self.is_done || self.eof || self.vanished || self.is_polite {
+    /// Queues a message chosen at random, unless the window is full or the session has ended.
+    fn queue_next_message(&mut self) {
+        if self.has_ended || self.eof || self.is_disconnected || self.is_cooperative {
             return;
         }
-        if self.temper.calls == 0 {
-            return self.leave();
+        if self.behaviour.calls == 0 {
+            return self.end_session();
         }
-        if self.awaited.len() >= self.temper.window {
+        if self.awaited.len() >= self.behaviour.window {
             return;
         }
-        if self.temper.mischief.is_some_and(|of| self.rng.one_in(of)) {
-            self.temper.calls -= 1;
-            return self.misbehave();
+        if self
+            .behaviour
+            .bad_message_rate
+            .is_some_and(|of| self.rng.one_in(of))
+        {
+            self.behaviour.calls -= 1;
+            return self.queue_bad_message();
         }
-        let standing = &self.ledger.standing;
-        let (scheme, is_known) = (standing.scheme, standing.is_known);
-        if scheme != 0 && !is_known && self.temper.proof != Proof::Never {
-            return self.prove(scheme);
+        let session = &self.ledger.session;
+        let (scheme, is_authenticated) = (session.scheme, session.is_authenticated);
+        if scheme != 0 && !is_authenticated && self.behaviour.login != Login::Never {
+            return self.authenticate(scheme);
         }
-        self.temper.calls -= 1;
+        self.behaviour.calls -= 1;
         let kind = match self.rng.below(12) {
-            _ if self.temper.asks_keepalive && !self.has_asked => {
-                self.has_asked = true;
-                Kind::AskKeepalive
+            _ if self.behaviour.requests_keepalive && !self.has_requested_keepalive => {
+                self.has_requested_keepalive = true;
+                Kind::RequestKeepalive
             }
             _ if !self.is_open => {
                 self.is_open = true;
                 Kind::Open {
                     read_only: self.rng.one_in(5),
-                    good: !self.rng.one_in(8),
+                    exists: !self.rng.one_in(8),
                 }
             }
             0 => Kind::Ping,
@@ -203,116 +211,120 @@ impl Client {
             5 | 6 => Kind::Hostname,
             _ => Kind::Read,
         };
-        self.put(kind);
+        self.queue(kind);
     }
 
-    /// Goes on to say who it is; each step waits for the answer to the one before.
-    fn prove(&mut self, scheme: u32) {
+    /// Queues the next step of the authentication, unless the reply to the last step is missing.
+    fn authenticate(&mut self, scheme: u32) {
         if !self.awaited.is_empty() {
             return;
         }
-        let is_wrong = self.wrong_left > 0;
+        let is_invalid = self.invalid_left > 0;
         let kind = match (scheme, self.challenge.take()) {
             (2, _) => {
-                self.wrong_left = self.wrong_left.saturating_sub(1);
-                Kind::Polkit { granted: !is_wrong }
+                self.invalid_left = self.invalid_left.saturating_sub(1);
+                Kind::Polkit {
+                    granted: !is_invalid,
+                }
             }
             (_, Some(challenge)) => {
-                self.wrong_left = self.wrong_left.saturating_sub(1);
+                self.invalid_left = self.invalid_left.saturating_sub(1);
                 let data = scram::proof(FIRST, PASSWORD, &challenge);
-                if is_wrong {
+                if is_invalid {
                     Kind::SaslStep {
-                        right: false,
+                        valid: false,
                         data: b"c=biws,r=simulated".to_vec(),
                     }
                 } else {
-                    Kind::SaslStep { right: true, data }
+                    Kind::SaslStep { valid: true, data }
                 }
             }
-            _ => match self.ledger.standing.stage() {
+            _ => match self.ledger.session.sasl_step() {
                 0 if self.rng.one_in(3) => Kind::AuthList { padding: 0 },
                 0 => Kind::SaslInit,
                 _ => Kind::SaslStart {
-                    sound: !(is_wrong && self.rng.one_in(2)),
+                    offered: !(is_invalid && self.rng.one_in(2)),
                 },
             },
         };
-        self.put(kind);
+        self.queue(kind);
     }
 
-    fn misbehave(&mut self) {
-        let cap = self.ledger.longest_while_anonymous;
+    fn queue_bad_message(&mut self) {
+        let cap = self.ledger.max_frame_before_auth;
         let kind = match self.rng.below(14) {
             0 => Kind::OddKeepalive,
-            1 => Kind::NotACall,
-            2 => Kind::StrangeCall,
+            1 => Kind::UnexpectedReply,
+            2 => Kind::UnknownProgram,
             3 => Kind::BadStatus,
             4 => Kind::UnknownProcedure,
-            5 => Kind::Garbled,
+            5 => Kind::MissingArguments,
             6 => Kind::SaslInit,
-            7 => Kind::SaslStart { sound: false },
+            7 => Kind::SaslStart { offered: false },
             8 => Kind::Polkit { granted: false },
             9 => Kind::Pong,
-            // Exactly as long as a message may be before the client is known.
+            // The longest message that is allowed before authentication.
             10 => Kind::AuthList {
                 padding: cap - wire::HEADER,
             },
             11 => Kind::Open {
                 read_only: false,
-                good: true,
+                exists: true,
             },
             12 => Kind::Break(Breach::Descriptors),
             _ => Kind::Break(Breach::Length(match self.rng.below(3) {
-                0 => u32::try_from(self.rng.below(wire::HEADER)).expect("it is small"),
-                1 if self.is_surely_anonymous() => u32::try_from(cap + 1).expect("it is small"),
+                0 => u32::try_from(self.rng.below(wire::HEADER)).expect("a small number"),
+                1 if self.must_be_anonymous() => u32::try_from(cap + 1).expect("a small number"),
                 _ => 33_554_437,
             })),
         };
-        self.is_done = matches!(kind, Kind::Break(_));
-        self.put(kind);
+        self.has_ended = matches!(kind, Kind::Break(_));
+        self.queue(kind);
     }
 
-    /// Whether nobody can know who it is when the server reads what it sends next.
-    fn is_surely_anonymous(&self) -> bool {
-        let standing = &self.ledger.standing;
-        self.awaited.is_empty() && !standing.is_known && !(standing.is_root && standing.scheme == 2)
+    /// Returns `true` if the server reads the next message before the client is authenticated.
+    fn must_be_anonymous(&self) -> bool {
+        let session = &self.ledger.session;
+        self.awaited.is_empty()
+            && !session.is_authenticated
+            && !(session.is_root && session.scheme == 2)
     }
 
-    fn leave(&mut self) {
-        match self.temper.leaves {
-            Leave::Close => {
-                self.put(Kind::Close);
-                self.is_done = true;
+    fn end_session(&mut self) {
+        match self.behaviour.departure {
+            Departure::Close => {
+                self.queue(Kind::Close);
+                self.has_ended = true;
             }
-            Leave::HalfClose if self.outbox.is_empty() => self.half_close(),
-            Leave::Vanish => self.vanish(),
-            Leave::HalfClose | Leave::Stay => {}
+            Departure::HalfClose if self.outbox.is_empty() => self.half_close(),
+            Departure::Disconnect => self.disconnect(),
+            Departure::HalfClose | Departure::Stay => {}
         }
     }
 
     pub(crate) fn half_close(&mut self) {
         self.eof = true;
-        self.is_done = true;
+        self.has_ended = true;
     }
 
-    /// Is gone, with all that was on its way.
-    pub(crate) fn vanish(&mut self) {
-        self.vanished = true;
-        self.is_done = true;
+    /// Ends the connection. Bytes in flight are lost.
+    pub(crate) fn disconnect(&mut self) {
+        self.is_disconnected = true;
+        self.has_ended = true;
     }
 
-    /// Puts some of what it has to say on its way.
+    /// Sends a part of the outbox.
     fn send(&mut self) {
-        if self.eof || self.vanished {
+        if self.eof || self.is_disconnected {
             return;
         }
-        let keep = usize::from(self.temper.half);
+        let keep = usize::from(self.behaviour.truncates_last);
         let most = self
             .outbox
             .len()
             .saturating_sub(keep)
-            .min(self.temper.chunk);
-        let count = if self.is_polite || most == 0 {
+            .min(self.behaviour.chunk);
+        let count = if self.is_cooperative || most == 0 {
             most
         } else {
             1 + self.rng.below(most)
@@ -320,14 +332,14 @@ impl Client {
         self.to_server.extend(self.outbox.drain(..count));
     }
 
-    /// Reads at most so much, and answers what it has to.
+    /// Reads at most `most` bytes, and answers pings.
     fn read(&mut self, most: usize) {
         let count = most.min(self.from_server.len());
         self.inbox.extend(self.from_server.drain(..count));
         let mut inbox = std::mem::take(&mut self.inbox);
         while let Some((head, body, length)) = wire::first(&inbox) {
             if head.program == wire::KEEPALIVE {
-                self.owes += usize::from(head.procedure == 1);
+                self.unanswered_pings += usize::from(head.procedure == 1);
             } else {
                 self.awaited.retain(|serial| *serial != head.serial);
                 if head.procedure == wire::SASL_START && head.status == 0 {
@@ -337,9 +349,9 @@ impl Client {
             inbox.drain(..length);
         }
         self.inbox = inbox;
-        if (self.temper.answers_pings || self.is_polite) && !self.eof {
-            for _ in 0..std::mem::take(&mut self.owes) {
-                self.put(Kind::Pong);
+        if (self.behaviour.answers_pings || self.is_cooperative) && !self.eof {
+            for _ in 0..std::mem::take(&mut self.unanswered_pings) {
+                self.queue(Kind::Pong);
             }
         }
     }

@@ -1,40 +1,40 @@
-//! The in-memory hypervisor, which remembers who had it do what.
+//! The in-memory hypervisor with a record of the executed calls.
 
 use eventry::MonotonicTime;
 use eventryd::driver::{Domain, DomainInfo, Driver, DriverError, HypervisorSession, MemoryDriver};
 use std::sync::{Arc, Mutex};
-use test_support::{pass_on, pass_on_the_rest};
+use test_support::{delegate, delegate_rest};
 
-/// The names under which calls asked for the domain: each is of one call of one client.
-pub(crate) type Done = Arc<Mutex<Vec<String>>>;
+/// The domain names of the executed calls. Each name belongs to one call of one client.
+pub(crate) type ExecutedCalls = Arc<Mutex<Vec<String>>>;
 
 pub(crate) struct Hypervisor {
     inner: MemoryDriver,
     may_block: bool,
-    done: Done,
+    executed: ExecutedCalls,
 }
 
 impl Hypervisor {
-    /// The machine's name is as long as its answers are to be.
+    /// Creates a hypervisor. The length of `hostname` sets the length of the replies.
     pub(crate) fn new(may_block: bool, hostname: &str) -> Hypervisor {
         Hypervisor {
             inner: MemoryDriver::with_hostname(hostname),
             may_block,
-            done: Done::default(),
+            executed: ExecutedCalls::default(),
         }
     }
 
-    pub(crate) fn done(&self) -> Done {
-        Arc::clone(&self.done)
+    pub(crate) fn executed(&self) -> ExecutedCalls {
+        Arc::clone(&self.executed)
     }
 }
 
 impl Driver for Hypervisor {
     fn open(&self, uri: &str) -> Result<Box<dyn HypervisorSession>, DriverError> {
-        Ok(Box::new(Remembering {
+        Ok(Box::new(Recorder {
             inner: self.inner.open(uri)?,
             may_block: self.may_block,
-            done: Arc::clone(&self.done),
+            executed: Arc::clone(&self.executed),
         }))
     }
 
@@ -43,47 +43,47 @@ impl Driver for Hypervisor {
     }
 }
 
-struct Remembering {
+struct Recorder {
     inner: Box<dyn HypervisorSession>,
     may_block: bool,
-    done: Done,
+    executed: ExecutedCalls,
 }
 
-impl Remembering {
-    fn remember(&self, name: &str) {
-        self.done.lock().unwrap().push(name.to_owned());
+impl Recorder {
+    fn record(&self, name: &str) {
+        self.executed.lock().unwrap().push(name.to_owned());
     }
 }
 
-impl HypervisorSession for Remembering {
+impl HypervisorSession for Recorder {
     fn may_block(&self) -> bool {
         self.may_block
     }
 
     fn domain_by_name(&self, name: &[u8]) -> Result<Domain, DriverError> {
-        self.remember(&String::from_utf8_lossy(name));
+        self.record(&String::from_utf8_lossy(name));
         self.inner.domain_by_name(b"test")
     }
 
     fn info(&self, domain: &Domain, now: MonotonicTime) -> Result<DomainInfo, DriverError> {
-        self.remember(&domain.name);
+        self.record(&domain.name);
         self.inner.info(domain, now)
     }
 
     fn suspend(&self, domain: &Domain) -> Result<(), DriverError> {
-        self.remember(&domain.name);
+        self.record(&domain.name);
         self.inner.suspend(domain)
     }
 
     fn destroy(&self, domain: &Domain) -> Result<(), DriverError> {
-        self.remember(&domain.name);
+        self.record(&domain.name);
         self.inner.destroy(domain)
     }
 
-    pass_on! {
+    delegate! {
         version() -> u64;
         hostname() -> String;
     }
 
-    pass_on_the_rest!();
+    delegate_rest!();
 }

@@ -1,112 +1,112 @@
-//! The end of a world: the daemon is stopped, or everybody behaves until nobody is left.
+//! The end of a world: the daemon stops, or all clients cooperate until the last one has disconnected.
 
 use crate::claims::claim;
-use crate::workers::Supply;
-use crate::world::{World, note};
+use crate::workers::ThreadSupply;
+use crate::world::{World, trace};
 use eventry::{Events, MonotonicTime};
 
-/// More rounds than any world needs to come to rest.
+/// An upper bound of the rounds until a world is idle.
 const ROUNDS: usize = 20_000;
-/// How often polite clients are left to be pinged.
+/// The number of deadlines for which idle clients only answer pings.
 const PINGS: usize = 12;
 
 impl World {
-    /// The daemon is asked to stop, perhaps for the second time.
+    /// Requests an orderly stop; a second request stops the daemon at once.
     pub(crate) fn drain(&mut self) {
         if !self.admission.drain() {
-            note!(self, "asked to stop once more");
-            self.shared.borrow_mut().met.cut_short += 1;
-            return self.stop_at_once();
+            trace!(self, "second request to stop");
+            self.shared.borrow_mut().counts.stopped_twice += 1;
+            return self.stop_now();
         }
-        note!(self, "asked to stop");
-        for (id, (_, who)) in std::mem::take(&mut self.waiting) {
-            self.clients[who].borrow_mut().vanish();
-            let peer = self.clients[who].borrow().peer;
+        trace!(self, "request to stop");
+        for (id, (_, client_index)) in std::mem::take(&mut self.waiting) {
+            self.clients[client_index].borrow_mut().disconnect();
+            let peer = self.clients[client_index].borrow().peer;
             self.admission.client_closed(id, peer);
         }
-        let is_busy = self.shared.borrow().staff.in_flight > 0;
-        self.shared.borrow_mut().met.drained_busy += usize::from(is_busy);
-        let ids: Vec<u64> = self.live.keys().copied().collect();
+        let is_busy = self.shared.borrow().pool.in_flight > 0;
+        self.shared.borrow_mut().counts.drained_busy += usize::from(is_busy);
+        let ids: Vec<u64> = self.served.keys().copied().collect();
         for id in ids {
-            self.drive(id, |live, now| {
-                let ledger = &mut live.client.borrow_mut().ledger;
-                ledger.input_is_over = true;
-                ledger.keepalive.is_finishing = true;
-                live.connection.drain(now);
+            self.drive(id, |served, now| {
+                let ledger = &mut served.client.borrow_mut().ledger;
+                ledger.input_ended = true;
+                ledger.keepalive.is_draining = true;
+                served.connection.drain(now);
             });
         }
         self.grace_until = Some(self.now.saturating_add(self.grace));
         self.stop_if_over();
     }
 
-    /// The loop ends once the daemon is being stopped and nobody is left to wait for.
+    /// Ends the loop if the daemon drains and no client or call is left.
     pub(crate) fn stop_if_over(&mut self) {
         if self.admission.is_draining()
-            && self.live.is_empty()
-            && self.shared.borrow().staff.in_flight == 0
+            && self.served.is_empty()
+            && self.shared.borrow().pool.in_flight == 0
             && !self.is_stopped
         {
-            note!(self, "stopped in order");
-            self.shared.borrow_mut().met.drained += 1;
+            trace!(self, "stopped in order");
+            self.shared.borrow_mut().counts.drained += 1;
             self.is_stopped = true;
             self.grace_until = None;
         }
     }
 
-    /// Everything ends here, whatever it was about to do.
-    pub(crate) fn stop_at_once(&mut self) {
+    /// Stops the daemon without waiting for clients or calls.
+    pub(crate) fn stop_now(&mut self) {
         self.is_stopped = true;
         self.grace_until = None;
         self.waiting.clear();
-        for live in std::mem::take(&mut self.live).into_values() {
-            self.clients[live.who].borrow_mut().vanish();
+        for served in std::mem::take(&mut self.served).into_values() {
+            self.clients[served.client_index].borrow_mut().disconnect();
         }
     }
 
-    /// Brings the world to its end, and checks what is left.
-    pub(crate) fn wind_up(&mut self) {
-        self.shared.borrow_mut().is_fair = true;
-        self.shared.borrow_mut().staff.supply = Supply::PLENTY;
+    /// Ends the world, and checks that nothing is left.
+    pub(crate) fn finish(&mut self) {
+        self.shared.borrow_mut().transfers_all = true;
+        self.shared.borrow_mut().pool.supply = ThreadSupply::UNLIMITED;
         if !self.is_stopped {
-            self.come_to_rest();
+            self.run_until_idle();
             self.check_all_is_answered();
-            self.be_pinged();
-            self.leave();
+            self.answer_pings();
+            self.disconnect_all();
         }
         if !self.is_stopped {
-            self.shared.borrow_mut().met.wound_up += 1;
+            self.shared.borrow_mut().counts.finished += 1;
             self.check_nothing_is_left();
         }
         let shared = &mut *self.shared.borrow_mut();
-        let dropped = shared.staff.stop(&mut shared.rng, self.now);
-        self.check_carried_out(dropped);
+        let dropped = shared.pool.stop(&mut shared.rng, self.now);
+        self.check_executed(dropped);
     }
 
-    /// Everything that can happen now happens, and all clients behave, until nothing is left to happen.
-    fn come_to_rest(&mut self) {
+    /// Runs rounds in which all clients cooperate, until a round changes nothing.
+    fn run_until_idle(&mut self) {
         for _ in 0..ROUNDS {
             if !self.round() || self.is_stopped {
                 return;
             }
         }
-        panic!("liveness: something goes on for ever");
+        panic!("liveness: the world does not become idle");
     }
 
-    /// Everybody does what there is to do; whether there was anything.
+    /// Takes every step that is possible now; returns `true` if there was any.
     fn round(&mut self) -> bool {
         let mut any = false;
         for client in &self.clients {
             let client = &mut *client.borrow_mut();
-            any |= !client.vanished && client.behave();
+            any |= !client.is_disconnected && client.cooperate();
         }
         any |= self.fire();
         any |= self.admit_in_time();
-        for which in 0..4 {
-            any |= self.accept(which, false);
+        for service_index in 0..4 {
+            any |= self.accept(service_index, false);
         }
-        let ids: Vec<u64> = self.live.keys().copied().collect();
+        let ids: Vec<u64> = self.served.keys().copied().collect();
         for id in ids {
-            if self.live.contains_key(&id) && self.ready(id) != Events::NONE {
+            if self.served.contains_key(&id) && self.ready(id) != Events::NONE {
                 self.serve(id);
                 any = true;
             }
@@ -115,8 +115,8 @@ impl World {
             any = true;
         }
         any |= self.complete();
-        for question in std::mem::take(&mut self.questions) {
-            self.decide(question);
+        for request in std::mem::take(&mut self.polkit_requests) {
+            self.complete_polkit(request);
             any = true;
         }
         self.check();
@@ -124,99 +124,113 @@ impl World {
     }
 
     fn check_all_is_answered(&self) {
-        for (id, live) in &self.live {
-            let client = live.client.borrow();
+        for (id, served) in &self.served {
+            let client = served.client.borrow();
             claim!(
-                client.ledger.is_done() || client.ledger.input_is_over,
+                client.ledger.is_done() || client.ledger.input_ended,
                 "liveness",
-                "client {} ({id}) waits for ever: {:?}",
+                "client {} ({id}) does not get its replies: {:?}",
                 client.id,
                 client.ledger
             );
         }
     }
 
-    /// Who answers pings stays, however long nothing else happens.
-    fn be_pinged(&mut self) {
+    /// Advances the clock over several deadlines, during which clients only answer pings.
+    fn answer_pings(&mut self) {
         for _ in 0..PINGS {
             let Some(next) = self.next_time().filter(|_| !self.is_stopped) else {
                 return;
             };
             self.advance(next);
-            self.come_to_rest();
+            self.run_until_idle();
         }
     }
 
-    /// Everybody who is there leaves, which lets in those who wait, who leave in turn.
-    fn leave(&mut self) {
+    /// Half-closes all served clients, then those that are admitted to the free slots, until none is left.
+    fn disconnect_all(&mut self) {
         for _ in 0..ROUNDS {
             let waiting: usize = self.backlog.iter().map(|queue| queue.len()).sum();
             let waiting = waiting + self.waiting.len();
-            let nobody_comes = waiting == 0 || self.admission.is_draining();
-            if self.is_stopped || self.live.is_empty() && nobody_comes {
+            let no_client_waits = waiting == 0 || self.admission.is_draining();
+            if self.is_stopped || self.served.is_empty() && no_client_waits {
                 return;
             }
-            let live: Vec<usize> = self.live.values().map(|live| live.who).collect();
-            for who in live {
-                self.clients[who].borrow_mut().half_close();
+            let served: Vec<usize> = self
+                .served
+                .values()
+                .map(|served| served.client_index)
+                .collect();
+            for client_index in served {
+                self.clients[client_index].borrow_mut().half_close();
             }
-            self.come_to_rest();
+            self.run_until_idle();
             if let Some(next) = self.next_time() {
                 self.advance(next);
             }
         }
-        panic!("liveness: {} clients do not go", self.live.len());
+        panic!("liveness: {} clients are not closed", self.served.len());
     }
 
     fn check_nothing_is_left(&mut self) {
-        self.come_to_rest();
-        self.shared.borrow().staff.check_limits();
+        self.run_until_idle();
+        self.shared.borrow().pool.check_limits();
         claim!(
-            self.deadlines.first().is_none() && self.questions.is_empty(),
+            self.deadlines.first().is_none() && self.polkit_requests.is_empty(),
             "DM-810",
-            "{:?} is due for a client that is gone",
+            "a deadline of a closed client is left: {:?}",
             self.deadlines.first()
         );
         claim!(
             self.waiting.is_empty() && self.admission.clients.waiting() == 0,
             "DM-601",
-            "{:?} wait for a place though nobody is there",
+            "clients wait although no slot is taken: {:?}",
             self.waiting
         );
-        for which in 0..4 {
+        for service_index in 0..4 {
             claim!(
-                self.admission.is_accepting(which) || self.admission.is_draining(),
+                self.admission.is_accepting(service_index) || self.admission.is_draining(),
                 "DM-505",
-                "service {which} does not accept though nobody is there"
+                "service {service_index} does not accept although no client is served"
             );
         }
         let rest: Option<MonotonicTime> = self.timer;
-        claim!(rest.is_none(), "DM-810", "the timer is left at {rest:?}");
+        claim!(
+            rest.is_none(),
+            "DM-810",
+            "the timer is still armed, for {rest:?}"
+        );
     }
 
-    /// Every call that was to reach the hypervisor did, and once; `dropped` jobs are not to.
-    fn check_carried_out(&self, dropped: usize) {
-        let mut done = self.done.lock().unwrap().clone();
-        let mut due: Vec<String> = self
+    /// Checks that each expected call was executed exactly once, except for at most `dropped` jobs.
+    fn check_executed(&self, dropped: usize) {
+        let mut executed = self.executed.lock().unwrap().clone();
+        let mut expected: Vec<String> = self
             .clients
             .iter()
             .flat_map(|client| client.borrow().ledger.tags().collect::<Vec<_>>())
             .collect();
-        done.sort();
-        due.sort();
-        let twice = done.windows(2).find(|pair| pair[0] == pair[1]);
-        claim!(twice.is_none(), "DM-701", "{twice:?} was carried out twice");
-        let stray = done.iter().find(|name| due.binary_search(name).is_err());
+        executed.sort();
+        expected.sort();
+        let twice = executed.windows(2).find(|pair| pair[0] == pair[1]);
+        claim!(
+            twice.is_none(),
+            "DM-701",
+            "call {twice:?} was executed twice"
+        );
+        let stray = executed
+            .iter()
+            .find(|name| expected.binary_search(name).is_err());
         claim!(
             stray.is_none(),
             "DM-1103",
-            "{stray:?} must not reach the hypervisor"
+            "call {stray:?} must not reach the hypervisor"
         );
         claim!(
-            due.len() - done.len() <= dropped,
+            expected.len() - executed.len() <= dropped,
             "DM-706",
-            "{} calls were not carried out, {dropped} were dropped",
-            due.len() - done.len()
+            "{} calls were not executed, only {dropped} were dropped",
+            expected.len() - executed.len()
         );
     }
 }

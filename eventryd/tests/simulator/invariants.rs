@@ -1,20 +1,20 @@
-//! What must hold after every step, whatever has happened.
+//! The invariants of a world.
 
 use crate::claims::claim;
 use crate::world::World;
 
 impl World {
-    /// What must hold after every step.
+    /// Checks the invariants, which hold after every step.
     pub(crate) fn check(&self) {
         if self.is_stopped {
             return;
         }
-        for (index, resting) in self.resting.iter().enumerate() {
-            let is_due = resting.is_none() && !self.admission.is_draining();
+        for (index, suspended_until) in self.suspended_until.iter().enumerate() {
+            let is_due = suspended_until.is_none() && !self.admission.is_draining();
             claim!(
                 self.admission.is_accepting(index) == is_due,
                 "DM-505",
-                "service {index} accepts: {}, and is to: {is_due}",
+                "service {index} accepts: {}, expected: {is_due}",
                 !is_due
             );
         }
@@ -22,20 +22,20 @@ impl World {
         claim!(
             waiting == self.waiting.len(),
             "DM-601",
-            "{waiting} clients are said to wait, {} do",
+            "{waiting} clients wait according to the admission control, {} do",
             self.waiting.len()
         );
-        for (id, live) in &self.live {
-            let next = live.connection.watch().deadline;
+        for (id, served) in &self.served {
+            let next = served.connection.watch().deadline;
             claim!(
                 next.is_none_or(|next| self.timer.is_some_and(|timer| timer <= next)),
                 "DM-903",
-                "client {id} is due at {next:?}, and the timer fires at {:?}",
+                "client {id} has a deadline at {next:?}, the timer fires at {:?}",
                 self.timer
             );
-            let client = live.client.borrow();
+            let client = served.client.borrow();
             let keepalive = &client.ledger.keepalive;
-            keepalive.check_alive(*id, live.is_anonymous, self.timer);
+            keepalive.check_alive(*id, served.is_anonymous, self.timer);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The oracle of one client's times: when it was heard, and when it must be gone.
+//! The oracle of the deadlines of one client.
 
 use crate::claims::claim;
-use crate::ledger::Look;
+use crate::ledger::Observation;
 use eventry::MonotonicTime;
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ pub(crate) struct KeepaliveOracle {
     interval: Duration,
     count: u32,
     linger: Duration,
-    /// When it must be known, if ever.
-    pub(crate) known_by: Option<MonotonicTime>,
-    /// When it last sent anything.
-    heard: MonotonicTime,
-    /// Since when it may be pinged.
-    watched: Option<MonotonicTime>,
+    /// The deadline of the authentication, if there is one.
+    pub(crate) auth_deadline: Option<MonotonicTime>,
+    /// The time of the last byte from the client.
+    last_received: MonotonicTime,
+    /// The time from which the server may send pings.
+    enabled_at: Option<MonotonicTime>,
     pings: u32,
     last_ping: MonotonicTime,
-    /// Since it was heard, calls were in progress or bytes unsent: it may have been excused.
+    /// Since the last byte, calls were in progress or bytes unsent, so the pings may have started again.
     was_busy: bool,
-    /// Since it was heard, the loop was late.
+    /// Since the last byte, the loop was late.
     pub(crate) was_late: bool,
-    /// When the end of the session began.
-    ending: Option<MonotonicTime>,
-    /// The daemon ends the session, and decides how long that may take.
-    pub(crate) is_finishing: bool,
+    /// The time at which the session began to close.
+    closing_since: Option<MonotonicTime>,
+    /// The daemon drains, and limits the time of the close itself.
+    pub(crate) is_draining: bool,
 }
 
 impl KeepaliveOracle {
@@ -41,135 +41,138 @@ impl KeepaliveOracle {
             interval,
             count,
             linger,
-            known_by: (!auth_timeout.is_zero()).then(|| accepted.saturating_add(auth_timeout)),
-            heard: accepted,
-            watched: None,
+            auth_deadline: (!auth_timeout.is_zero()).then(|| accepted.saturating_add(auth_timeout)),
+            last_received: accepted,
+            enabled_at: None,
             pings: 0,
             last_ping: accepted,
             was_busy: false,
             was_late: false,
-            ending: None,
-            is_finishing: false,
+            closing_since: None,
+            is_draining: false,
         }
     }
 
-    pub(crate) fn hear(&mut self) {
-        self.heard = self.now;
+    pub(crate) fn record_received(&mut self) {
+        self.last_received = self.now;
         self.pings = 0;
         (self.was_busy, self.was_late) = (false, false);
     }
 
-    /// The client has said that it answers pings.
-    pub(crate) fn watch(&mut self, now: MonotonicTime) {
-        if !self.interval.is_zero() && self.ending.is_none() && !self.is_finishing {
-            self.watched.get_or_insert(now);
+    /// Records that the client has requested keepalive.
+    pub(crate) fn enable(&mut self, now: MonotonicTime) {
+        if !self.interval.is_zero() && self.closing_since.is_none() && !self.is_draining {
+            self.enabled_at.get_or_insert(now);
         }
     }
 
-    pub(crate) fn begin_end(&mut self, now: MonotonicTime) {
-        self.ending.get_or_insert(now);
+    pub(crate) fn begin_close(&mut self, now: MonotonicTime) {
+        self.closing_since.get_or_insert(now);
     }
 
-    pub(crate) fn is_watched(&self) -> bool {
-        self.watched.is_some()
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled_at.is_some()
     }
 
-    /// Whether it is pinged before it is taken for dead.
-    pub(crate) fn is_pinged(&self) -> bool {
+    /// Returns `true` if the client gets pings before it is closed.
+    pub(crate) fn sends_pings(&self) -> bool {
         self.count > 0
     }
 
-    /// When its keepalive began to count.
-    fn since(&self) -> MonotonicTime {
-        self.watched
-            .map_or(self.heard, |watched| watched.max(self.heard))
+    /// Returns the time from which the keepalive interval counts.
+    fn idle_since(&self) -> MonotonicTime {
+        self.enabled_at.map_or(self.last_received, |enabled_at| {
+            enabled_at.max(self.last_received)
+        })
     }
 
-    /// The server pings.
+    /// Records a ping of the server.
     pub(crate) fn ping(&mut self, id: u64) {
         claim!(
-            self.is_watched(),
+            self.is_enabled(),
             "DM-901",
-            "client {id} is pinged and has not asked for it"
+            "client {id} gets a ping without a request for keepalive"
         );
         self.pings += 1;
-        let silent = self.now.saturating_duration_since(self.since());
-        // Who may have been excused is pinged anew.
+        let idle = self.now.saturating_duration_since(self.idle_since());
+        // The pings of a busy client may have started again.
         let least = if self.was_busy { 1 } else { self.pings };
         claim!(
-            silent >= self.interval * least && (self.pings <= self.count || self.was_busy),
+            idle >= self.interval * least && (self.pings <= self.count || self.was_busy),
             "DM-903",
-            "client {id}: ping {} after {silent:?}",
+            "client {id}: ping {} after {idle:?}",
             self.pings
         );
         self.last_ping = self.now;
     }
 
-    pub(crate) fn settle(&mut self, look: Look, has_calls: bool) {
-        self.was_busy |= has_calls || look.unsent > 0 || look.has_more;
+    pub(crate) fn record_activity(&mut self, observed: Observation, has_calls: bool) {
+        self.was_busy |= has_calls || observed.unsent > 0 || observed.has_more;
     }
 
-    /// The server has taken the client for dead.
+    /// Checks that the keepalive was right to close the client.
     pub(crate) fn check_dead(&self, id: u64, arrived_unread: usize, is_full: bool) {
-        let silent = self.now.saturating_duration_since(self.since());
+        let idle = self.now.saturating_duration_since(self.idle_since());
         let needed = self.interval * (self.count + 1);
         claim!(
-            self.is_watched() && silent >= needed,
+            self.is_enabled() && idle >= needed,
             "DM-903",
-            "client {id} is dead after {silent:?}, not {needed:?}"
+            "client {id} is closed after {idle:?} instead of {needed:?}"
         );
         claim!(
             arrived_unread == 0 || is_full,
             "DM-908",
-            "client {id} is dead, and {arrived_unread} bytes of it have arrived"
+            "client {id} is closed with {arrived_unread} bytes unread"
         );
         claim!(
             self.was_busy || self.pings == self.count,
             "DM-903",
-            "client {id} is dead after {} pings, not {}",
+            "client {id} is closed after {} pings instead of {}",
             self.pings,
             self.count
         );
         claim!(
             self.pings == 0 || self.now.saturating_duration_since(self.last_ping) >= self.interval,
             "DM-908",
-            "client {id} had no time to answer the last ping"
+            "client {id} is closed before the interval after the last ping is over"
         );
     }
 
     pub(crate) fn check_unfinished(&self, id: u64) {
         let took = self
-            .ending
+            .closing_since
             .map(|began| self.now.saturating_duration_since(began));
         claim!(
             took.is_some_and(|took| took >= self.linger),
             "DM-809",
-            "client {id}: the end was cut off after {took:?}, not {:?}",
+            "client {id}: the close was cut off after {took:?} instead of {:?}",
             self.linger
         );
     }
 
     pub(crate) fn check_anonymous(&self, id: u64) {
         claim!(
-            self.known_by.is_some_and(|by| by <= self.now),
+            self.auth_deadline.is_some_and(|by| by <= self.now),
             "DM-603",
-            "client {id} had time to say who it is"
+            "client {id} is closed before the deadline of the authentication"
         );
     }
 
-    /// When it must be gone at the latest, if nothing happens.
-    fn must_be_gone(&self, is_anonymous: bool) -> Option<(&'static str, MonotonicTime)> {
-        let known_by = self.known_by.filter(|_| is_anonymous);
-        let ended_by = self.ending.map(|began| began.saturating_add(self.linger));
-        let may_be_dead = self.ending.is_none() && !self.is_finishing;
-        let is_silent = may_be_dead && !self.was_busy && !self.was_late;
-        let dead_by = self.watched.filter(|_| is_silent);
+    /// Returns the latest time at which the client is closed if nothing more happens, with the rule.
+    fn latest_close(&self, is_anonymous: bool) -> Option<(&'static str, MonotonicTime)> {
+        let auth_deadline = self.auth_deadline.filter(|_| is_anonymous);
+        let ended_by = self
+            .closing_since
+            .map(|began| began.saturating_add(self.linger));
+        let may_be_dead = self.closing_since.is_none() && !self.is_draining;
+        let is_idle = may_be_dead && !self.was_busy && !self.was_late;
+        let dead_by = self.enabled_at.filter(|_| is_idle);
         let dead_by = dead_by.map(|_| {
-            self.since()
+            self.idle_since()
                 .saturating_add(self.interval * (self.count + 1))
         });
         let all = [
-            ("DM-603", known_by),
+            ("DM-603", auth_deadline),
             ("DM-809", ended_by),
             ("DM-903", dead_by),
         ];
@@ -177,13 +180,13 @@ impl KeepaliveOracle {
         all.min_by_key(|(_, at)| *at)
     }
 
-    /// Checks that the server has kept its times; `timer` is when it looks next.
+    /// Checks that the timer of the server, `timer`, fires no later than the client must be closed.
     pub(crate) fn check_alive(&self, id: u64, is_anonymous: bool, timer: Option<MonotonicTime>) {
-        if let Some((rule, by)) = self.must_be_gone(is_anonymous) {
+        if let Some((rule, by)) = self.latest_close(is_anonymous) {
             claim!(
                 timer.is_some_and(|timer| timer <= by),
                 rule,
-                "client {id} must be gone by {by:?}, and nobody looks before {timer:?}"
+                "client {id} must be closed by {by:?}, the timer fires at {timer:?}"
             );
         }
     }

@@ -1,13 +1,13 @@
-//! The oracle of one client: what it sent, what was made of it, and what it must still get. Plain lists.
+//! The oracle of one client: plain lists of its messages, how each was handled, and which replies are expected.
 
 use crate::claims::claim;
 use crate::keepalive::KeepaliveOracle;
-use crate::message::{Due, Kind, Standing, Way};
+use crate::message::{Expected, Handling, Kind, SessionModel};
 use crate::wire::{self, Head};
 
-/// What one client may use, as far as the claims are concerned.
+/// The limits of one client that the rules name.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct LedgerLimits {
     pub(crate) max_requests: usize,
     pub(crate) max_output: usize,
     pub(crate) max_tx_bytes: usize,
@@ -17,60 +17,60 @@ pub(crate) struct Terms {
 struct Message {
     kind: Kind,
     serial: u32,
-    /// Where in the client's stream it ends; of a length that is none, where that ends.
+    /// The offset of its end in the client's stream. A bad length word ends with itself.
     end: usize,
-    /// What must come of it, once it was taken.
-    due: Option<Due>,
+    /// The expected reply; `None` until the server has taken the message.
+    expected: Option<Expected>,
     is_answered: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Ledger {
     id: u64,
-    terms: Terms,
+    limits: LedgerLimits,
     messages: Vec<Message>,
-    /// How many bytes the client meant to send so far.
+    /// The number of bytes that the client has queued.
     written: usize,
-    /// How many bytes of the client's the session has been given.
+    /// The number of the client's bytes that the session has received.
     pub(crate) delivered: usize,
-    pub(crate) standing: Standing,
-    /// Serials of calls that somebody carries out.
+    pub(crate) session: SessionModel,
+    /// The serials of the calls that are dispatched and not completed.
     pub(crate) in_progress: Vec<u32>,
-    /// Before each open in progress.
+    /// The values of `is_open` and `read_only` before the open in progress.
     before_open: Option<(bool, bool)>,
     /// The call in progress whose failure ends the session.
-    ends_with: Option<u32>,
-    /// How many bytes the server had in all for the client when last looked at.
-    seen: u64,
-    /// How many bytes of the server's went out.
+    final_call: Option<u32>,
+    /// The number of bytes that the server has produced for the client.
+    produced: u64,
+    /// The number of bytes that the server has sent.
     pub(crate) sent: u64,
     pongs: usize,
-    odd: usize,
+    dropped_keepalives: usize,
     largest: usize,
     pub(crate) keepalive: KeepaliveOracle,
-    /// It sends no more, or nothing more is taken from it.
-    pub(crate) input_is_over: bool,
+    /// The client sends nothing more, or the server reads nothing more.
+    pub(crate) input_ended: bool,
     pub(crate) is_waiting: bool,
-    /// The longest message before the client is known.
-    pub(crate) longest_while_anonymous: usize,
-    /// It has broken the protocol, and that was noticed.
-    pub(crate) is_breached: bool,
+    /// The longest message before authentication.
+    pub(crate) max_frame_before_auth: usize,
+    /// The server has detected a protocol violation.
+    pub(crate) has_violation: bool,
 }
 
-/// What is seen of a session from outside.
+/// The state of a session as seen from outside.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
+pub(crate) struct Observation {
     pub(crate) has_more: bool,
     pub(crate) wants_read: bool,
     pub(crate) unsent: usize,
 }
 
 impl Ledger {
-    /// The ledger of a client that has not been accepted.
-    pub(crate) fn new(id: u64, longest_while_anonymous: usize, standing: Standing) -> Ledger {
+    /// Creates the ledger of a client that is not accepted yet.
+    pub(crate) fn new(id: u64, max_frame_before_auth: usize, session: SessionModel) -> Ledger {
         Ledger {
             id,
-            terms: Terms {
+            limits: LedgerLimits {
                 max_requests: 0,
                 max_output: 0,
                 max_tx_bytes: 0,
@@ -78,42 +78,47 @@ impl Ledger {
             messages: Vec::new(),
             written: 0,
             delivered: 0,
-            standing,
+            session,
             in_progress: Vec::new(),
             before_open: None,
-            ends_with: None,
-            seen: 0,
+            final_call: None,
+            produced: 0,
             sent: 0,
             pongs: 0,
-            odd: 0,
+            dropped_keepalives: 0,
             largest: 0,
             keepalive: KeepaliveOracle::default(),
-            input_is_over: false,
+            input_ended: false,
             is_waiting: false,
-            longest_while_anonymous,
-            is_breached: false,
+            max_frame_before_auth,
+            has_violation: false,
         }
     }
 
-    /// The client is accepted, on these terms.
-    pub(crate) fn accept(&mut self, terms: Terms, max_failures: u32, keepalive: KeepaliveOracle) {
-        (self.terms, self.keepalive) = (terms, keepalive);
-        self.standing.max_failures = max_failures;
+    /// Records that the client is accepted with these limits.
+    pub(crate) fn accept(
+        &mut self,
+        limits: LedgerLimits,
+        max_failures: u32,
+        keepalive: KeepaliveOracle,
+    ) {
+        (self.limits, self.keepalive) = (limits, keepalive);
+        self.session.max_failures = max_failures;
     }
 
-    /// Takes note of what the client is about to send.
+    /// Records a message that the client queues.
     pub(crate) fn write(&mut self, kind: Kind, serial: u32, bytes: &[u8]) {
         self.written += bytes.len();
         self.messages.push(Message {
             kind,
             serial,
             end: self.written,
-            due: None,
+            expected: None,
             is_answered: false,
         });
     }
 
-    /// What the message of this serial is about.
+    /// Returns the kind of the message with this serial.
     pub(crate) fn kind_of(&self, serial: u32) -> Option<&Kind> {
         let mut messages = self.messages.iter();
         messages
@@ -121,78 +126,84 @@ impl Ledger {
             .map(|message| &message.kind)
     }
 
-    /// Takes the next message that is no keepalive, which has this serial: DM-809 says that none is left out.
-    fn take(&mut self, serial: u32, way: Way) {
-        let (id, standing) = (self.id, &mut self.standing);
+    /// Records how the server handles the message with this serial, which must be the next one (DM-809). Keepalive
+    /// messages are counted elsewhere.
+    fn take(&mut self, serial: u32, handling: Handling) {
+        let (id, session) = (self.id, &mut self.session);
         claim!(
-            !standing.is_over,
+            !session.has_ended,
             "DM-811",
-            "client {id}: {serial} is taken after the end"
+            "client {id}: call {serial} is taken after the end of the session"
         );
         let mut waiting = self.messages.iter_mut();
-        let next = waiting.find(|message| !message.kind.is_keepalive() && message.due.is_none());
+        let next =
+            waiting.find(|message| !message.kind.is_keepalive() && message.expected.is_none());
         let Some(next) = next.filter(|next| next.serial == serial) else {
-            panic!("DM-809: client {id}: {serial} is taken, and is not the next");
+            panic!("DM-809: client {id}: call {serial} is taken out of order");
         };
         claim!(
             next.end <= self.delivered,
             "DM-801",
-            "client {id}: {serial} is taken before it is there"
+            "client {id}: call {serial} is taken before all of its bytes are received"
         );
-        let before = (standing.is_open, standing.read_only);
-        let (expected, due) = standing.take(&next.kind);
-        if expected == Way::HandedOut && standing.is_over {
-            // The last failure that it may have is one when it is decided.
-            standing.is_over = false;
-            self.ends_with = Some(serial);
+        let before = (session.is_open, session.read_only);
+        let (expected_handling, expected) = session.take(&next.kind);
+        if expected_handling == Handling::Dispatched && session.has_ended {
+            // The session ends when the failure is decided, not when the call is dispatched.
+            session.has_ended = false;
+            self.final_call = Some(serial);
         }
-        let rule = match (&next.kind, &due, way) {
-            (Kind::Write { .. }, Due::Failure(wire::OPERATION_DENIED), Way::HandedOut) => "DM-1103",
-            (_, Due::Failure(wire::RPC), Way::HandedOut) => "DM-805",
+        let rule = match (&next.kind, &expected, handling) {
+            (
+                Kind::Write { .. },
+                Expected::Failure(wire::OPERATION_DENIED),
+                Handling::Dispatched,
+            ) => "DM-1103",
+            (_, Expected::Failure(wire::RPC), Handling::Dispatched) => "DM-805",
             _ => "DM-804",
         };
         claim!(
-            expected == way,
+            expected_handling == handling,
             rule,
-            "client {id}: {serial} {:?} is {way:?}, not {expected:?}",
+            "client {id}: call {serial} {:?} is {handling:?} instead of {expected_handling:?}",
             next.kind
         );
         if matches!(next.kind, Kind::Open { .. }) {
             self.before_open = Some(before);
         }
-        // A message that is dropped has had its answer.
-        next.is_answered = due == Due::KeepaliveOracle;
-        next.due = Some(due);
-        let asks = next.kind == Kind::AskKeepalive;
+        // A dropped message gets no reply.
+        next.is_answered = expected == Expected::Nothing;
+        next.expected = Some(expected);
+        let asks = next.kind == Kind::RequestKeepalive;
         let now = self.keepalive.now;
-        if asks && way == Way::Answered {
-            self.keepalive.watch(now);
+        if asks && handling == Handling::Answered {
+            self.keepalive.enable(now);
         }
-        if self.standing.is_over {
-            self.keepalive.begin_end(now);
+        if self.session.has_ended {
+            self.keepalive.begin_close(now);
         }
     }
 
-    /// A call was handed out.
-    pub(crate) fn hand_out(&mut self, serial: u32) {
-        self.take(serial, Way::HandedOut);
+    /// Records that a call was dispatched.
+    pub(crate) fn dispatch(&mut self, serial: u32) {
+        self.take(serial, Handling::Dispatched);
         claim!(
-            self.in_progress.len() < self.terms.max_requests,
+            self.in_progress.len() < self.limits.max_requests,
             "DM-806",
-            "client {}: {serial} is one call too many in progress",
+            "client {}: call {serial} exceeds the limit of calls in progress",
             self.id
         );
         claim!(
-            !self.is_barred(),
+            !self.has_barrier(),
             "DM-1102",
-            "client {}: {serial} overtakes a call that decides what it may do",
+            "client {}: call {serial} overtakes a call that decides which calls are allowed",
             self.id
         );
         self.in_progress.push(serial);
     }
 
-    /// Whether a call is in progress that decides what the next may do.
-    fn is_barred(&self) -> bool {
+    /// Returns `true` if a call is in progress that decides which calls are allowed.
+    fn has_barrier(&self) -> bool {
         let mut kinds = self
             .in_progress
             .iter()
@@ -200,83 +211,88 @@ impl Ledger {
         kinds.any(Kind::is_barrier)
     }
 
-    /// The session says that it has refused a message; its answer was seen before.
+    /// Checks that the error reply of a refused message was produced before the session reports the refusal.
     pub(crate) fn refused(&mut self, serial: u32) {
         let id = self.id;
         let message = self.by_serial(serial);
         claim!(
-            message.is_answered && matches!(message.due, Some(Due::Failure(_))),
+            message.is_answered && matches!(message.expected, Some(Expected::Failure(_))),
             "DM-804",
-            "client {id}: {message:?} is refused without an answer"
+            "client {id}: {message:?} is refused without a reply"
         );
     }
 
     pub(crate) fn drop_message(&mut self, head_is_keepalive: bool, serial: u32) {
         if head_is_keepalive {
-            self.odd += 1;
+            self.dropped_keepalives += 1;
         } else {
-            self.take(serial, Way::Dropped);
+            self.take(serial, Handling::Dropped);
         }
     }
 
-    /// The session has found that the client breaks the protocol.
-    pub(crate) fn end_by_violation(&mut self) {
+    /// Records that the session reports a protocol violation.
+    pub(crate) fn record_violation(&mut self) {
         let mut waiting = self.messages.iter();
         let breach = waiting.position(|message| matches!(message.kind, Kind::Break(_)));
         let Some(at) = breach.filter(|at| self.messages[*at].end <= self.delivered) else {
-            panic!("DM-801: client {}: it has not broken the protocol", self.id);
+            panic!(
+                "DM-801: client {}: a violation is reported without one",
+                self.id
+            );
         };
         let before = &self.messages[..at];
         let untaken = before
             .iter()
-            .filter(|message| message.due.is_none() && !message.kind.is_keepalive());
+            .filter(|message| message.expected.is_none() && !message.kind.is_keepalive());
         claim!(
             untaken.count() <= 1,
             "DM-801",
-            "client {}: calls before the breach are lost",
+            "client {}: calls before the violation are lost",
             self.id
         );
-        self.standing.is_over = true;
-        self.is_breached = true;
+        self.session.has_ended = true;
+        self.has_violation = true;
     }
 
-    /// Nobody could carry the call out: it fails whatever it is.
+    /// Records that no worker could run the call, so that it fails.
     pub(crate) fn fail(&mut self, serial: u32) {
         let message = self.by_serial(serial);
-        message.due = Some(Due::Failure(wire::INTERNAL_ERROR));
+        message.expected = Some(Expected::Failure(wire::INTERNAL_ERROR));
         if matches!(message.kind, Kind::Open { .. }) {
-            let before = self.before_open.take().expect("one open at a time");
-            (self.standing.is_open, self.standing.read_only) = before;
+            let before = self.before_open.take().expect("an open is in progress");
+            (self.session.is_open, self.session.read_only) = before;
         }
     }
 
-    /// A call is over; its answer follows.
+    /// Records that a call is complete. Its reply follows.
     pub(crate) fn complete(&mut self, serial: u32) {
         self.in_progress.retain(|own| *own != serial);
-        if self.ends_with == Some(serial) {
-            self.standing.is_over = true;
-            self.keepalive.begin_end(self.keepalive.now);
+        if self.final_call == Some(serial) {
+            self.session.has_ended = true;
+            self.keepalive.begin_close(self.keepalive.now);
         }
     }
 
     fn by_serial(&mut self, serial: u32) -> &mut Message {
         let mut messages = self.messages.iter_mut();
         let found = messages.find(|message| message.serial == serial);
-        found.unwrap_or_else(|| panic!("DM-806: nobody has sent {serial}"))
+        found.unwrap_or_else(|| panic!("DM-806: no message has the serial {serial}"))
     }
 
-    /// Looks at what the server has put out for the client and was not seen before; `output` is what is left
-    /// of it to send.
-    pub(crate) fn look(&mut self, output: &[u8]) {
-        let skip = usize::try_from(self.seen - self.sent).expect("it fits");
+    /// Reads the new messages of the server's output. `output` holds the bytes that are not sent yet.
+    pub(crate) fn read_output(&mut self, output: &[u8]) {
+        let skip = usize::try_from(self.produced - self.sent).expect("it fits");
         let mut fresh = &output[skip..];
         while !fresh.is_empty() {
             let Some((head, body, length)) = wire::first(fresh) else {
-                panic!("DM-801: client {}: half a message is put out", self.id);
+                panic!(
+                    "DM-801: client {}: the output ends within a message",
+                    self.id
+                );
             };
             self.frame(head, body);
             self.largest = self.largest.max(length);
-            self.seen += length as u64;
+            self.produced += length as u64;
             fresh = &fresh[length..];
         }
     }
@@ -297,75 +313,78 @@ impl Ledger {
             }
             return;
         }
-        if self.by_serial(head.serial).due.is_none() {
-            let way = if head.status == 0 {
-                Way::Answered
+        if self.by_serial(head.serial).expected.is_none() {
+            let handling = if head.status == 0 {
+                Handling::Answered
             } else {
-                Way::Refused
+                Handling::Refused
             };
-            self.take(head.serial, way);
+            self.take(head.serial, handling);
         }
         let is_running = self.in_progress.contains(&head.serial);
         let message = self.by_serial(head.serial);
         claim!(
             !is_running && !message.is_answered,
             "DM-806",
-            "client {id}: {head:?} is answered twice, or too early"
+            "client {id}: a second or an early reply: {head:?}"
         );
         message.is_answered = true;
         let number = wire::word(body, 0);
-        let fits = match (&message.due, head.status) {
-            (Some(Due::Success(expected)), 0) => body.starts_with(expected),
-            (Some(Due::Failure(code)), 1) => number == Some(*code),
-            (Some(Due::Reply), 0 | 1) => true,
+        let fits = match (&message.expected, head.status) {
+            (Some(Expected::Success(expected)), 0) => body.starts_with(expected),
+            (Some(Expected::Failure(code)), 1) => number == Some(*code),
+            (Some(Expected::Reply), 0 | 1) => true,
             _ => false,
         };
-        let (kind, due) = (&message.kind, &message.due);
+        let (kind, expected) = (&message.kind, &message.expected);
         claim!(
             fits && head.kind == wire::REPLY,
             "DM-804",
-            "client {id}: {kind:?} has {due:?} due, and gets {head:?} {body:?}"
+            "client {id}: {kind:?} expects {expected:?} and gets {head:?} {body:?}"
         );
     }
 
-    /// Checks where the client stands once nothing moves any more.
-    pub(crate) fn check(&mut self, look: Look) {
+    /// Checks the limits and the flow control of the client after the server has handled an input.
+    pub(crate) fn check(&mut self, observed: Observation) {
         let id = self.id;
-        self.keepalive.settle(look, !self.in_progress.is_empty());
+        self.keepalive
+            .record_activity(observed, !self.in_progress.is_empty());
         let cap = self
-            .terms
+            .limits
             .max_tx_bytes
-            .max(self.terms.max_output + self.largest);
+            .max(self.limits.max_output + self.largest);
         claim!(
-            look.unsent <= cap,
+            observed.unsent <= cap,
             "DM-812",
-            "client {id}: {} bytes wait, more than {cap}",
-            look.unsent
+            "client {id}: {} bytes are unsent, the limit is {cap}",
+            observed.unsent
         );
-        if self.standing.is_over {
+        if self.session.has_ended {
             return;
         }
-        let is_full = look.unsent >= self.terms.max_output;
+        let is_full = observed.unsent >= self.limits.max_output;
         claim!(
-            !(is_full && look.wants_read),
+            !(is_full && observed.wants_read),
             "DM-812",
-            "client {id} is read from and does not read"
+            "client {id} does not read, and the server reads from it"
         );
-        if is_full || look.has_more {
+        if is_full || observed.has_more {
             return;
         }
-        let is_busy = self.in_progress.len() >= self.terms.max_requests || self.is_barred();
+        let is_busy = self.in_progress.len() >= self.limits.max_requests || self.has_barrier();
         let (mut waiting, mut pings, mut odd) = (0, 0, 0);
         for message in &self.messages {
             if message.end > self.delivered || waiting == 2 {
                 break;
             }
             match message.kind {
-                Kind::Break(_) => panic!("DM-801: client {id}: it breaks the protocol and goes on"),
+                Kind::Break(_) => {
+                    panic!("DM-801: client {id}: the session goes on after a violation")
+                }
                 Kind::Ping => pings += 1,
                 Kind::OddKeepalive => odd += 1,
                 Kind::Pong => {}
-                _ if message.due.is_some() => {}
+                _ if message.expected.is_some() => {}
                 _ => waiting += 1,
             }
         }
@@ -373,33 +392,33 @@ impl Ledger {
         claim!(
             waiting == 0 || is_busy,
             "DM-806",
-            "client {id}: a call waits while {} of {} are in progress",
+            "client {id}: a call waits while {} of at most {} are in progress",
             self.in_progress.len(),
-            self.terms.max_requests
+            self.limits.max_requests
         );
         claim!(
-            (self.pongs, self.odd) == (pings, odd),
+            (self.pongs, self.dropped_keepalives) == (pings, odd),
             "DM-905",
-            "client {id}: {pings} pings are read, {} are answered",
+            "client {id}: {pings} pings were read, {} were answered",
             self.pongs
         );
         claim!(
-            look.wants_read == (waiting < 2) || self.input_is_over,
+            observed.wants_read == (waiting < 2) || self.input_ended,
             "DM-905",
             "client {id}: wants_read is {} while {waiting} calls wait",
-            look.wants_read
+            observed.wants_read
         );
     }
 
-    /// Checks that all that was read is answered, and all answers were taken by the connection.
+    /// Checks that every message that was read has its reply, and that every reply was sent.
     pub(crate) fn check_answered(&self) {
         let id = self.id;
         claim!(
-            self.in_progress.is_empty() && self.seen == self.sent,
+            self.in_progress.is_empty() && self.produced == self.sent,
             "DM-809",
-            "client {id} is left with {} calls in progress and {} bytes unsent",
+            "client {id} is closed with {} calls in progress and {} bytes unsent",
             self.in_progress.len(),
-            self.seen - self.sent
+            self.produced - self.sent
         );
         let mut over = false;
         for message in &self.messages {
@@ -407,10 +426,10 @@ impl Ledger {
             claim!(
                 message.is_answered || !is_read || message.kind.is_keepalive(),
                 "DM-809",
-                "client {id}: {message:?} was read and is not answered"
+                "client {id}: {message:?} was read and has no reply"
             );
-            // What comes after the one that ended it has no effect.
-            over |= message.due.is_some() && self.is_last(message);
+            // Messages after the one that ended the session have no effect.
+            over |= message.expected.is_some() && self.is_last(message);
         }
     }
 
@@ -418,33 +437,35 @@ impl Ledger {
         let mut taken = self
             .messages
             .iter()
-            .filter(|message| message.due.is_some() && !message.kind.is_keepalive());
-        self.standing.is_over
+            .filter(|message| message.expected.is_some() && !message.kind.is_keepalive());
+        self.session.has_ended
             && taken
                 .next_back()
                 .is_some_and(|last| last.serial == message.serial)
     }
 
-    /// Whether so many bytes are more than may wait for the client.
-    pub(crate) fn is_too_much(&self, unsent: usize) -> bool {
-        unsent > self.terms.max_tx_bytes
+    /// Returns `true` if `unsent` bytes exceed the limit that closes the client.
+    pub(crate) fn exceeds_max_tx_bytes(&self, unsent: usize) -> bool {
+        unsent > self.limits.max_tx_bytes
     }
 
-    /// Whether so many bytes are so many that nothing more is read.
+    /// Returns `true` if `unsent` bytes stop the server from reading.
     pub(crate) fn is_full(&self, unsent: usize) -> bool {
-        unsent >= self.terms.max_output
+        unsent >= self.limits.max_output
     }
 
-    /// The names under which the hypervisor was to be asked for the domain.
+    /// Returns the domain names of the calls that must reach the hypervisor.
     pub(crate) fn tags(&self) -> impl Iterator<Item = String> {
-        let reached = self
-            .messages
-            .iter()
-            .filter(|message| matches!(message.due, Some(Due::Success(_) | Due::Reply)));
+        let reached = self.messages.iter().filter(|message| {
+            matches!(
+                message.expected,
+                Some(Expected::Success(_) | Expected::Reply)
+            )
+        });
         reached.filter_map(|message| message.kind.tag(self.id, message.serial))
     }
 
-    /// Whether everything that the client sent was read and answered.
+    /// Returns `true` if everything that the client sent was read and answered.
     pub(crate) fn is_done(&self) -> bool {
         let complete = self
             .messages
@@ -452,7 +473,7 @@ impl Ledger {
             .is_none_or(|last| last.end <= self.delivered);
         complete
             && self.in_progress.is_empty()
-            && self.seen == self.sent
+            && self.produced == self.sent
             && self
                 .messages
                 .iter()

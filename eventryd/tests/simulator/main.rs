@@ -1,13 +1,13 @@
-//! The daemon's decisions in virtual time: sessions, keepalive, limits and the pool under a scheduler that follows
-//! from a seed (`docs/simulator.md`).
+//! The simulator: sessions, keepalive, limits and the worker pool in virtual time, under a scheduler that follows from
+//! a seed (`docs/simulator.md`).
 //!
-//! `EVENTRY_SEEDS` says how many worlds to live in, `EVENTRY_SEED` which one to live in again, with every step
-//! printed. A failing seed prints the command that replays it.
+//! `EVENTRY_SEEDS` sets the number of worlds. `EVENTRY_SEED` replays the world of one seed and prints every step. A
+//! failing seed prints the command that replays it.
 
 #![cfg(not(loom))]
 #![allow(
     clippy::print_stdout,
-    reason = "the figures and the steps are of interest"
+    reason = "the figures and the steps are part of the result"
 )]
 #![allow(
     clippy::disallowed_types,
@@ -17,9 +17,9 @@
 mod accept;
 mod claims;
 mod client;
-mod disconnect;
 mod driver;
 mod end;
+mod faults;
 mod invariants;
 mod keepalive;
 mod ledger;
@@ -37,10 +37,11 @@ use situations::Situations;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use world::World;
 
-/// How many worlds a plain `cargo test` lives in.
+/// The number of worlds of a plain `cargo test`.
 const SEEDS: u64 = 300;
-/// In how many worlds each situation is to be met so often.
+/// The number of worlds for which [`FLOOR`] holds.
 const OF_SEEDS: u64 = 10_000;
+/// The smallest count of each situation.
 const FLOOR: u64 = 100;
 
 fn number(variable: &str) -> Option<u64> {
@@ -48,8 +49,8 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().expect("a number"))
 }
 
-/// Lives in the world of a seed; a failure names the command that does it again.
-fn live(seed: u64) -> Situations {
+/// Runs the world of a seed. A failure prints the command that replays it.
+fn run_seed(seed: u64) -> Situations {
     let mut world = World::new(seed, false);
     catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|failure| {
         println!(
@@ -59,37 +60,40 @@ fn live(seed: u64) -> Situations {
     })
 }
 
-/// The steps of a world, and how it failed if it did.
+/// Returns the steps of a world, and its result.
 fn trace(seed: u64) -> (Vec<String>, std::thread::Result<Situations>) {
     let mut world = World::new(seed, true);
-    let lived = catch_unwind(AssertUnwindSafe(|| world.run()));
-    (world.trace.take().unwrap_or_default(), lived)
+    let result = catch_unwind(AssertUnwindSafe(|| world.run()));
+    (world.trace.take().unwrap_or_default(), result)
 }
 
 #[test]
-fn every_promise_holds_in_every_world() {
+fn every_rule_holds_in_every_world() {
     if number("EVENTRY_SEED").is_some() {
         return;
     }
     let seeds = number("EVENTRY_SEEDS").unwrap_or(SEEDS);
-    let mut met = Situations::default();
+    let mut counts = Situations::default();
     for seed in 0..seeds {
-        met.add(&live(seed));
+        counts.add(&run_seed(seed));
     }
-    println!("simulator: {seeds} seeds, {} steps; met\n{met}", met.steps);
-    // Chance decides how often fewer meet it; a third as often is far from what they do.
+    println!(
+        "simulator: {seeds} seeds, {} steps; met\n{counts}",
+        counts.steps
+    );
+    // Fewer seeds scatter more; a third of the floor is far below what they reach.
     let floor = if seeds >= OF_SEEDS {
         FLOOR
     } else {
         FLOOR * seeds / OF_SEEDS / 3
     };
     let floor = usize::try_from(floor).expect("it fits");
-    let rare: Vec<_> = met
+    let rare: Vec<_> = counts
         .all()
         .into_iter()
         .filter(|(_, count)| *count < floor)
         .collect();
-    assert_eq!(rare, [], "met less than {floor} times");
+    assert_eq!(rare, [], "situations met less than {floor} times");
 }
 
 #[test]
@@ -97,12 +101,12 @@ fn one_seed_is_replayed_with_its_steps() {
     let Some(seed) = number("EVENTRY_SEED") else {
         return;
     };
-    let (steps, lived) = trace(seed);
+    let (steps, result) = trace(seed);
     for step in steps {
         println!("{step}");
     }
-    match lived {
-        Ok(met) => println!("seed {seed}: no promise is broken; met\n{met}"),
+    match result {
+        Ok(counts) => println!("seed {seed}: all rules hold; met\n{counts}"),
         Err(failure) => resume_unwind(failure),
     }
 }
@@ -111,7 +115,7 @@ fn one_seed_is_replayed_with_its_steps() {
 fn the_same_seed_takes_the_same_steps() {
     for seed in 0..20 {
         let (first, second) = (trace(seed).0, trace(seed).0);
-        assert!(first.len() > 50, "seed {seed} does nothing");
+        assert!(first.len() > 50, "seed {seed} takes few steps");
         assert_eq!(first, second, "seed {seed}");
     }
 }

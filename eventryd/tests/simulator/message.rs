@@ -1,51 +1,51 @@
-//! What a client says, and what the specification says must come of it.
+//! The messages of a client, and the reply that the specification requires for each.
 
 use crate::wire::{self, Head, chars, counted, domain};
 
-/// One message of a client, by what it is about.
+/// The kind of a client's message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ping,
     Pong,
-    /// Of the keepalive program, and neither of the two.
+    /// A message of the keepalive program that is neither ping nor pong.
     OddKeepalive,
-    /// An answer that nobody asked for.
-    NotACall,
-    /// A call of a program that is not served.
-    StrangeCall,
-    /// A call whose status says that it failed.
+    /// A reply without a call.
+    UnexpectedReply,
+    /// A call of an unknown program.
+    UnknownProgram,
+    /// A call with the status of an error.
     BadStatus,
     UnknownProcedure,
-    /// A call of an existing procedure, but its arguments are missing.
-    Garbled,
+    /// A call of an existing procedure without its arguments.
+    MissingArguments,
     AuthList {
-        /// Bytes behind the arguments, which are to be ignored.
+        /// The number of bytes after the arguments, which the server ignores.
         padding: usize,
     },
     SaslInit,
     SaslStart {
-        /// The mechanism is offered.
-        sound: bool,
+        /// The server offers the mechanism.
+        offered: bool,
     },
     SaslStep {
-        right: bool,
+        valid: bool,
         data: Vec<u8>,
     },
     Polkit {
-        /// What the user will say.
+        /// The decision of polkit.
         granted: bool,
     },
     Open {
         read_only: bool,
-        /// The hypervisor is there.
-        good: bool,
+        /// The hypervisor exists.
+        exists: bool,
     },
     Close,
-    /// Whether the server answers pings: from then on it may ping.
-    AskKeepalive,
+    /// The question whether the server supports keepalive, after which the server may send pings.
+    RequestKeepalive,
     Hostname,
     Read,
-    /// Reads, and is no urgent call.
+    /// A read call of normal priority.
     Slow,
     Write {
         urgent: bool,
@@ -53,22 +53,22 @@ pub(crate) enum Kind {
     Break(Breach),
 }
 
-/// What ends the connection at once.
+/// A violation of the protocol, which ends the connection at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Breach {
-    /// A length word that is no message's.
+    /// An invalid length word.
     Length(u32),
-    /// A call that brings descriptors.
+    /// A call with file descriptors.
     Descriptors,
 }
 
 impl Kind {
-    /// Whether it passes by calls in progress.
+    /// Returns `true` for a message that does not wait for calls in progress.
     pub(crate) fn is_keepalive(&self) -> bool {
         matches!(self, Kind::Ping | Kind::Pong | Kind::OddKeepalive)
     }
 
-    /// Whether nobody knows what the next call may do until it is over.
+    /// Returns `true` if the call decides which calls are allowed after it, so that the next one waits.
     pub(crate) fn is_barrier(&self) -> bool {
         matches!(
             self,
@@ -79,13 +79,13 @@ impl Kind {
         )
     }
 
-    /// The name under which it asks for the domain, if it does.
+    /// Returns the domain name in the call, if it has one.
     pub(crate) fn tag(&self, client: u64, serial: u32) -> Option<String> {
         matches!(self, Kind::Read | Kind::Slow | Kind::Write { .. })
             .then(|| format!("{client}/{serial}"))
     }
 
-    /// The bytes.
+    /// Encodes the message.
     pub(crate) fn encode(&self, client: u64, serial: u32) -> Vec<u8> {
         let call = |procedure| Head::call(procedure, serial);
         let tag = self.tag(client, serial).unwrap_or_default();
@@ -93,7 +93,7 @@ impl Kind {
             Kind::Ping => Head::keepalive(1).with(&[]),
             Kind::Pong => Head::keepalive(2).with(&[]),
             Kind::OddKeepalive => Head::keepalive(3).with(&[]),
-            Kind::NotACall => {
+            Kind::UnexpectedReply => {
                 let kind = wire::REPLY;
                 Head {
                     kind,
@@ -101,7 +101,7 @@ impl Kind {
                 }
                 .with(&counted(b"test"))
             }
-            Kind::StrangeCall => {
+            Kind::UnknownProgram => {
                 let program = 0x1234_5678;
                 Head { program, ..call(1) }.with(&[])
             }
@@ -114,11 +114,11 @@ impl Kind {
                 .with(&[])
             }
             Kind::UnknownProcedure => call(9_999).with(&[]),
-            Kind::Garbled => call(wire::FEATURE).with(&[]),
+            Kind::MissingArguments => call(wire::FEATURE).with(&[]),
             Kind::AuthList { padding } => call(wire::AUTH_LIST).with(&vec![0xee; *padding]),
             Kind::SaslInit => call(wire::SASL_INIT).with(&[]),
-            Kind::SaslStart { sound } => {
-                let mechanism: &[u8] = if *sound { b"SCRAM-SHA-256" } else { b"PLAIN" };
+            Kind::SaslStart { offered } => {
+                let mechanism: &[u8] = if *offered { b"SCRAM-SHA-256" } else { b"PLAIN" };
                 let first = chars(FIRST.as_bytes());
                 call(wire::SASL_START).with(&[counted(mechanism), vec![0; 4], first].concat())
             }
@@ -126,8 +126,8 @@ impl Kind {
                 call(wire::SASL_STEP).with(&[vec![0; 4], chars(data)].concat())
             }
             Kind::Polkit { .. } => call(wire::POLKIT).with(&[]),
-            Kind::Open { read_only, good } => {
-                let uri: &[u8] = if *good {
+            Kind::Open { read_only, exists } => {
+                let uri: &[u8] = if *exists {
                     b"test:///default"
                 } else {
                     b"nosuch:///"
@@ -137,7 +137,7 @@ impl Kind {
                 call(wire::OPEN).with(&[&is_there[..], &counted(uri), &flags].concat())
             }
             Kind::Close => call(wire::CLOSE).with(&[]),
-            Kind::AskKeepalive => call(wire::FEATURE).with(&10_u32.to_be_bytes()),
+            Kind::RequestKeepalive => call(wire::FEATURE).with(&10_u32.to_be_bytes()),
             Kind::Hostname => call(wire::HOSTNAME).with(&[]),
             Kind::Read => call(wire::LOOKUP).with(&counted(tag.as_bytes())),
             Kind::Slow => call(wire::INFO).with(&domain(&tag)),
@@ -156,166 +156,182 @@ impl Kind {
     }
 }
 
-/// What a client says first in an exchange.
+/// The first message of the client in a SCRAM exchange.
 pub(crate) const FIRST: &str = "n,,n=alice,r=simulated";
 pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &[u8] = b"wonderland";
 
-/// What must come of a message.
+/// The expected reply to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Due {
-    /// Nothing.
-    KeepaliveOracle,
-    /// A reply whose body begins so.
+pub(crate) enum Expected {
+    /// No reply.
+    Nothing,
+    /// A success whose body begins with these bytes.
     Success(Vec<u8>),
-    /// A reply that the call failed, with this number.
+    /// An error with this code.
     Failure(u32),
-    /// A reply; whether the call succeeded depends on the hypervisor.
+    /// A success or an error, which depends on the state of the domain.
     Reply,
-    /// The end, without a reply.
+    /// The end of the connection, without a reply.
     End,
 }
 
-/// How a message is to be dealt with.
+/// The handling of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// By the session alone.
+pub(crate) enum Handling {
+    /// The session answers.
     Answered,
-    /// With an error, by the session.
+    /// The session answers with an error.
     Refused,
-    /// Not at all.
+    /// The session ignores the message.
     Dropped,
-    /// By the hypervisor, or whoever knows passwords.
-    HandedOut,
+    /// The hypervisor or the authenticator answers.
+    Dispatched,
 }
 
-/// What a client has reached with the messages so far; they count in the order in which they were sent.
+/// A model of the protocol state of one client. Messages are applied in the order in which they were sent.
 #[derive(Clone, Debug)]
-pub(crate) struct Standing {
-    /// How to authenticate: 0 not at all, 1 by SASL, 2 by polkit.
+pub(crate) struct SessionModel {
+    /// The authentication type: 0 for none, 1 for SASL, 2 for polkit.
     pub(crate) scheme: u32,
     pub(crate) is_root: bool,
-    pub(crate) is_known: bool,
-    /// How many steps of SASL it has behind it.
-    stage: u32,
+    pub(crate) is_authenticated: bool,
+    /// The number of completed SASL steps.
+    sasl_step: u32,
     failures: u32,
     pub(crate) max_failures: u32,
     pub(crate) read_only: bool,
     pub(crate) is_open: bool,
-    /// Nothing it sends has any effect any more.
-    pub(crate) is_over: bool,
+    /// Further messages have no effect.
+    pub(crate) has_ended: bool,
     pub(crate) hostname: Vec<u8>,
 }
 
-impl Standing {
-    pub(crate) fn new(scheme: u32, read_only: bool) -> Standing {
-        Standing {
+impl SessionModel {
+    pub(crate) fn new(scheme: u32, read_only: bool) -> SessionModel {
+        SessionModel {
             scheme,
             is_root: false,
-            is_known: scheme == 0,
-            stage: 0,
+            is_authenticated: scheme == 0,
+            sasl_step: 0,
             failures: 0,
             max_failures: 3,
             read_only,
             is_open: false,
-            is_over: false,
+            has_ended: false,
             hostname: Vec::new(),
         }
     }
 
-    /// Takes the next message: what must come of it, and how.
-    pub(crate) fn take(&mut self, kind: &Kind) -> (Way, Due) {
-        let refused = |code| (Way::Refused, Due::Failure(code));
+    /// Applies the next message; returns its handling and the expected reply.
+    pub(crate) fn take(&mut self, kind: &Kind) -> (Handling, Expected) {
+        let refused = |code| (Handling::Refused, Expected::Failure(code));
         match kind {
-            Kind::Ping | Kind::Pong | Kind::OddKeepalive | Kind::NotACall => {
-                (Way::Dropped, Due::KeepaliveOracle)
+            Kind::Ping | Kind::Pong | Kind::OddKeepalive | Kind::UnexpectedReply => {
+                (Handling::Dropped, Expected::Nothing)
             }
-            Kind::StrangeCall | Kind::BadStatus | Kind::UnknownProcedure => refused(wire::RPC),
+            Kind::UnknownProgram | Kind::BadStatus | Kind::UnknownProcedure => refused(wire::RPC),
             Kind::Break(_) => {
-                self.is_over = true;
-                (Way::Dropped, Due::End)
+                self.has_ended = true;
+                (Handling::Dropped, Expected::End)
             }
             Kind::AuthList { .. } => {
-                self.is_known |= self.scheme == 2 && self.is_root;
-                let scheme = if self.is_known { 0 } else { self.scheme };
-                (Way::Answered, Due::Success(words(&[1, scheme])))
+                self.is_authenticated |= self.scheme == 2 && self.is_root;
+                let scheme = if self.is_authenticated {
+                    0
+                } else {
+                    self.scheme
+                };
+                (Handling::Answered, Expected::Success(words(&[1, scheme])))
             }
             Kind::SaslInit
             | Kind::SaslStart { .. }
             | Kind::SaslStep { .. }
             | Kind::Polkit { .. } => self.authenticate(kind),
-            _ if !self.is_known => refused(wire::RPC),
-            Kind::Garbled => refused(wire::RPC),
+            _ if !self.is_authenticated => refused(wire::RPC),
+            Kind::MissingArguments => refused(wire::RPC),
             Kind::Write { .. } if self.read_only => refused(wire::OPERATION_DENIED),
-            Kind::AskKeepalive => (Way::Answered, Due::Success(words(&[1]))),
+            Kind::RequestKeepalive => (Handling::Answered, Expected::Success(words(&[1]))),
             Kind::Close => {
-                self.is_over = true;
-                (Way::Answered, Due::Success(Vec::new()))
+                self.has_ended = true;
+                (Handling::Answered, Expected::Success(Vec::new()))
             }
-            Kind::Open { .. } if self.is_open => {
-                (Way::HandedOut, Due::Failure(wire::INTERNAL_ERROR))
+            Kind::Open { .. } if self.is_open => (
+                Handling::Dispatched,
+                Expected::Failure(wire::INTERNAL_ERROR),
+            ),
+            Kind::Open { exists: false, .. } => {
+                (Handling::Dispatched, Expected::Failure(wire::NO_CONNECT))
             }
-            Kind::Open { good: false, .. } => (Way::HandedOut, Due::Failure(wire::NO_CONNECT)),
             Kind::Open { read_only, .. } => {
                 self.is_open = true;
                 self.read_only |= *read_only;
-                (Way::HandedOut, Due::Success(Vec::new()))
+                (Handling::Dispatched, Expected::Success(Vec::new()))
             }
-            _ if !self.is_open => (Way::HandedOut, Due::Failure(wire::INTERNAL_ERROR)),
-            Kind::Hostname => (Way::HandedOut, Due::Success(counted(&self.hostname))),
-            Kind::Read | Kind::Slow => (Way::HandedOut, Due::Success(Vec::new())),
-            Kind::Write { .. } => (Way::HandedOut, Due::Reply),
+            _ if !self.is_open => (
+                Handling::Dispatched,
+                Expected::Failure(wire::INTERNAL_ERROR),
+            ),
+            Kind::Hostname => (
+                Handling::Dispatched,
+                Expected::Success(counted(&self.hostname)),
+            ),
+            Kind::Read | Kind::Slow => (Handling::Dispatched, Expected::Success(Vec::new())),
+            Kind::Write { .. } => (Handling::Dispatched, Expected::Reply),
         }
     }
 
-    fn authenticate(&mut self, kind: &Kind) -> (Way, Due) {
-        let is_turn = !self.is_known
+    fn authenticate(&mut self, kind: &Kind) -> (Handling, Expected) {
+        let is_turn = !self.is_authenticated
             && match kind {
-                Kind::SaslInit => (self.scheme, self.stage) == (1, 0),
-                Kind::SaslStart { .. } => (self.scheme, self.stage) == (1, 1),
-                Kind::SaslStep { .. } => (self.scheme, self.stage) == (1, 2),
+                Kind::SaslInit => (self.scheme, self.sasl_step) == (1, 0),
+                Kind::SaslStart { .. } => (self.scheme, self.sasl_step) == (1, 1),
+                Kind::SaslStep { .. } => (self.scheme, self.sasl_step) == (1, 2),
                 _ => self.scheme == 2,
             };
         let body = match kind {
             _ if !is_turn => {
                 self.fail();
-                return (Way::Refused, Due::Failure(wire::AUTH_FAILED));
+                return (Handling::Refused, Expected::Failure(wire::AUTH_FAILED));
             }
             Kind::SaslInit => {
-                self.stage = 1;
-                return (Way::Answered, Due::Success(counted(b"SCRAM-SHA-256")));
+                self.sasl_step = 1;
+                return (
+                    Handling::Answered,
+                    Expected::Success(counted(b"SCRAM-SHA-256")),
+                );
             }
-            Kind::SaslStart { sound: true } => {
-                self.stage = 2;
+            Kind::SaslStart { offered: true } => {
+                self.sasl_step = 2;
                 words(&[0, 0])
             }
-            Kind::SaslStep { right: true, .. } => {
-                self.is_known = true;
+            Kind::SaslStep { valid: true, .. } => {
+                self.is_authenticated = true;
                 words(&[1, 0])
             }
             Kind::Polkit { granted: true } => {
-                self.is_known = true;
+                self.is_authenticated = true;
                 words(&[1])
             }
             _ => {
-                self.stage = 0;
+                self.sasl_step = 0;
                 self.fail();
-                return (Way::HandedOut, Due::Failure(wire::AUTH_FAILED));
+                return (Handling::Dispatched, Expected::Failure(wire::AUTH_FAILED));
             }
         };
-        (Way::HandedOut, Due::Success(body))
+        (Handling::Dispatched, Expected::Success(body))
     }
 
-    /// How many steps of SASL it has behind it.
-    pub(crate) fn stage(&self) -> u32 {
-        self.stage
+    /// Returns the number of completed SASL steps.
+    pub(crate) fn sasl_step(&self) -> u32 {
+        self.sasl_step
     }
 
-    /// DM-1005.
+    /// Counts a failed authentication (DM-1005).
     fn fail(&mut self) {
-        if !self.is_known {
+        if !self.is_authenticated {
             self.failures += 1;
-            self.is_over |= self.failures >= self.max_failures;
+            self.has_ended |= self.failures >= self.max_failures;
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The transport of a simulated client: bytes move as chance decides.
+//! The transport of a simulated client, which moves a random number of bytes at a time.
 
 use crate::client::Client;
 use crate::situations::Situations;
-use crate::workers::Staff;
+use crate::workers::PoolModel;
 use eventryd::auth::Sasl;
 use eventryd::connection::{Amount, Handshake, ReadOutcome, Transport, TransportError};
 use std::cell::RefCell;
@@ -17,13 +17,13 @@ pub(crate) type ClientCell = Rc<RefCell<Client>>;
 /// The state that all connections share.
 pub(crate) struct Shared {
     pub(crate) rng: Rng,
-    pub(crate) staff: Staff,
+    pub(crate) pool: PoolModel,
     pub(crate) sasl: Arc<Sasl>,
-    /// The number of bytes to read at once.
+    /// The largest number of bytes of one read.
     pub(crate) read_size: usize,
-    pub(crate) met: Situations,
+    pub(crate) counts: Situations,
     /// Every transfer moves as much as possible.
-    pub(crate) is_fair: bool,
+    pub(crate) transfers_all: bool,
 }
 
 /// The daemon's end of a pipe to a client.
@@ -48,15 +48,15 @@ impl Transport for Pipe {
             handshake: None,
         };
         let arrived = client.to_server.len();
-        if arrived == 0 && !client.eof && !client.vanished {
+        if arrived == 0 && !client.eof && !client.is_disconnected {
             return Ok(outcome);
         }
         let count = arrived.min(shared.read_size);
         let mut bytes: Vec<u8> = client.to_server.drain(..count).collect();
         let ledger = &mut client.ledger;
         if count == 0 {
-            ledger.input_is_over = true;
-            ledger.keepalive.begin_end(ledger.keepalive.now);
+            ledger.input_ended = true;
+            ledger.keepalive.begin_close(ledger.keepalive.now);
             (outcome.amount, outcome.ended) = (Amount::Short, true);
             return Ok(outcome);
         }
@@ -70,7 +70,7 @@ impl Transport for Pipe {
             });
         }
         if !bytes.is_empty() {
-            ledger.keepalive.hear();
+            ledger.keepalive.record_received();
             ledger.delivered += bytes.len();
             plaintext(&bytes);
         }
@@ -87,18 +87,18 @@ impl Transport for Pipe {
             &mut *self.client.borrow_mut(),
             &mut *self.shared.borrow_mut(),
         );
-        client.ledger.look(bytes);
-        if client.is_broken || client.vanished {
+        client.ledger.read_output(bytes);
+        if client.is_broken || client.is_disconnected {
             return Err(reset());
         }
-        let room = client.room - client.from_server.len();
+        let room = client.capacity - client.from_server.len();
         let most = bytes.len().min(room);
-        let count = if most == 0 || shared.is_fair {
+        let count = if most == 0 || shared.transfers_all {
             most
         } else {
             1 + shared.rng.below(most)
         };
-        shared.met.partial_sends += usize::from(count < bytes.len());
+        shared.counts.partial_sends += usize::from(count < bytes.len());
         client.from_server.extend(&bytes[..count]);
         client.ledger.sent += count as u64;
         Ok(count)
@@ -106,7 +106,7 @@ impl Transport for Pipe {
 
     fn flush(&mut self) -> Result<(), TransportError> {
         let client = &mut *self.client.borrow_mut();
-        client.ledger.look(&[]);
+        client.ledger.read_output(&[]);
         if client.is_broken {
             return Err(reset());
         }

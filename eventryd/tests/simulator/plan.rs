@@ -1,6 +1,6 @@
-//! What the dice say of a world before it begins: its configuration and its clients.
+//! The random choices at the start of a world: its configuration and its clients.
 
-use crate::client::{Leave, Proof, Temper};
+use crate::client::{Behaviour, Departure, Login};
 use eventryd::admission::{AdmissionLimits, Peer, Scope};
 use eventryd::session::{Access, Auth, ClientLimits, Keepalive};
 use eventryd::worker_pool::WorkerLimits;
@@ -9,7 +9,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use test_support::rng::Rng;
 
-/// What may change while the daemon runs.
+/// The settings that may change while the daemon runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
     pub(crate) admission: AdmissionLimits,
@@ -18,13 +18,13 @@ pub(crate) struct Config {
     pub(crate) workers: WorkerLimits,
 }
 
-/// A service, by what it asks of its clients.
+/// A service: its network scope, its access, and its authentication.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Service {
     pub(crate) scope: Scope,
     pub(crate) access: Access,
     pub(crate) auth: Auth,
-    pub(crate) shakes_hands: bool,
+    pub(crate) has_handshake: bool,
 }
 
 impl Config {
@@ -33,9 +33,9 @@ impl Config {
         let max_output = 1 + rng.below(600);
         let max_tx_bytes = max_output + if rng.one_in(3) { rng.below(200) } else { 4_000 };
         let auth_timeout = [0, 2, 20, 60][rng.below(4)];
-        let failures = u32::try_from(1 + rng.below(4)).expect("it is small");
+        let failures = u32::try_from(1 + rng.below(4)).expect("a small number");
         let interval = [0, 1, 1, 3, 5][rng.below(5)];
-        let cap = u32::try_from(800 + rng.below(400)).expect("it is small");
+        let cap = u32::try_from(800 + rng.below(400)).expect("a small number");
         Config {
             admission: AdmissionLimits {
                 max_clients: 1 + rng.below(16),
@@ -55,7 +55,7 @@ impl Config {
             },
             keepalive: Keepalive {
                 interval: (interval > 0).then(|| Duration::from_secs(interval)),
-                count: u32::try_from(rng.below(4)).expect("it is small"),
+                count: u32::try_from(rng.below(4)).expect("a small number"),
             },
             workers: WorkerLimits {
                 min: rng.below(4) * rng.below(2),
@@ -67,20 +67,20 @@ impl Config {
 }
 
 impl Service {
-    /// The four that a daemon has, with any way to authenticate.
+    /// Draws the four services of a daemon, each with a random authentication type.
     pub(crate) fn draw(rng: &mut Rng) -> [Service; 4] {
         let mut unix = |access| Service {
             scope: Scope::Local,
             access,
             auth: [Auth::None, Auth::None, Auth::Sasl, Auth::Polkit][rng.below(4)],
-            shakes_hands: false,
+            has_handshake: false,
         };
         let services = [unix(Access::ReadWrite), unix(Access::ReadOnly)];
-        let network = |auth, shakes_hands| Service {
+        let network = |auth, has_handshake| Service {
             scope: Scope::Network,
             access: Access::ReadWrite,
             auth,
-            shakes_hands,
+            has_handshake,
         };
         let tls = network([Auth::None, Auth::Sasl][rng.below(2)], true);
         let [rw, ro] = services;
@@ -89,14 +89,14 @@ impl Service {
 }
 
 impl Service {
-    /// Whether its clients are nobody at first.
-    pub(crate) fn makes_anonymous(&self) -> bool {
-        self.auth != Auth::None || self.shakes_hands
+    /// Returns `true` if new clients are anonymous.
+    pub(crate) fn starts_anonymous(&self) -> bool {
+        self.auth != Auth::None || self.has_handshake
     }
 
-    /// Who comes to it.
+    /// Draws the peer of a client.
     pub(crate) fn draw_peer(&self, rng: &mut Rng) -> Peer {
-        let which = u8::try_from(rng.below(3)).expect("it is small");
+        let which = u8::try_from(rng.below(3)).expect("a small number");
         match self.scope {
             Scope::Local => Peer::User(Some(which.into())),
             Scope::Network => Peer::V4(Ipv4Addr::new(192, 0, 2, which)),
@@ -104,55 +104,65 @@ impl Service {
     }
 }
 
-impl Temper {
-    pub(crate) fn draw(rng: &mut Rng) -> Temper {
-        let whole = Temper {
+impl Behaviour {
+    pub(crate) fn draw(rng: &mut Rng) -> Behaviour {
+        let whole = Behaviour {
             window: 1,
             calls: 1 + rng.below(12),
             chunk: 1 + rng.below(200),
             reads: true,
             answers_pings: !rng.one_in(3),
-            asks_keepalive: !rng.one_in(4),
-            proof: [Proof::Right, Proof::Right, Proof::Wrong, Proof::Never][rng.below(4)],
-            mischief: None,
-            leaves: [Leave::Close, Leave::HalfClose, Leave::Vanish, Leave::Stay][rng.below(4)],
-            half: false,
+            requests_keepalive: !rng.one_in(4),
+            login: [
+                Login::Valid,
+                Login::Valid,
+                Login::FirstInvalid,
+                Login::Never,
+            ][rng.below(4)],
+            bad_message_rate: None,
+            departure: [
+                Departure::Close,
+                Departure::HalfClose,
+                Departure::Disconnect,
+                Departure::Stay,
+            ][rng.below(4)],
+            truncates_last: false,
         };
         match rng.below(9) {
-            // As virsh does.
+            // Like virsh.
             0 => whole,
-            1 | 2 => Temper {
+            1 | 2 => Behaviour {
                 window: 2 + rng.below(8),
                 ..whole
             },
             // One byte at a time.
-            3 => Temper {
+            3 => Behaviour {
                 chunk: 1,
                 window: 4,
                 calls: 1 + rng.below(4),
                 ..whole
             },
-            4 => Temper {
-                half: true,
+            4 => Behaviour {
+                truncates_last: true,
                 window: 3,
                 ..whole
             },
-            // Floods.
-            5 => Temper {
+            // A flood.
+            5 => Behaviour {
                 window: 60,
                 calls: 30 + rng.below(30),
                 chunk: 4_000,
                 ..whole
             },
-            // Never reads.
-            6 => Temper {
+            // A client that never reads.
+            6 => Behaviour {
                 reads: false,
                 window: 60,
                 calls: 10 + rng.below(30),
                 ..whole
             },
-            _ => Temper {
-                mischief: Some(1 + rng.below(6)),
+            _ => Behaviour {
+                bad_message_rate: Some(1 + rng.below(6)),
                 window: 1 + rng.below(5),
                 ..whole
             },

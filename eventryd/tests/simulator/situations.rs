@@ -1,7 +1,6 @@
-//! How often the seeds came to where mistakes hide.
+//! Counts of rare situations.
 //!
-//! A scheduler that never gets there proves nothing, however many seeds it runs. The counts are printed, and
-//! have floors.
+//! The counts are printed and have floors, because a scheduler that never reaches a situation proves nothing about it.
 
 /// Counts of situations, each with its name.
 macro_rules! situations {
@@ -17,7 +16,7 @@ macro_rules! situations {
                 $(self.$field += other.$field;)+
             }
 
-            /// All counts, with their names.
+            /// Returns all counts with their names.
             pub(crate) fn all(&self) -> Vec<(&'static str, usize)> {
                 vec![$(($name, self.$field)),+]
             }
@@ -29,36 +28,36 @@ situations! {
     steps: "steps",
     accepted: "clients accepted",
     answered: "calls answered by workers",
-    dropped_answers: "answers of clients that were gone",
+    dropped_replies: "replies to disconnected clients dropped",
     throttled: "clients throttled",
-    ping_while_throttled: "bytes taken from throttled clients",
+    ping_while_throttled: "reads from throttled clients",
     partial_sends: "sends cut short",
-    full_output: "clients that do not read stopped",
-    unread: "clients closed that read too little",
-    dead: "clients taken for dead",
-    late: "deadlines met late",
-    anonymous: "clients closed that did not say who they are",
+    full_output: "clients not read from because of unread output",
+    unread: "clients closed for unread output",
+    dead: "clients closed by keepalive",
+    late: "deadlines handled late",
+    auth_timeouts: "clients closed by the authentication timeout",
     denied: "clients denied",
-    unfinished: "ends cut off",
+    unfinished: "closes cut off by the linger limit",
     refused: "calls refused",
     violations: "violations",
     resets: "connections reset",
-    peer_gone: "peers gone while not read from",
+    peer_gone: "disconnects detected while not reading",
     half_closed: "half-closed clients answered in full",
-    closed: "clients that closed in order",
-    waited: "clients that had to wait",
+    closed: "clients closed by their own request",
+    waited: "clients kept waiting",
     rejected: "waiting clients rejected",
     evicted: "clients evicted",
-    out_of_descriptors: "accepts out of descriptors",
-    turn_over: "turns over with messages left",
+    out_of_descriptors: "accepts without a free descriptor",
+    turn_over: "turns ended with messages left",
     no_worker: "calls without a worker",
-    crowded: "more than four jobs at once",
-    reloads: "limits changed",
+    many_jobs: "worlds with more than four jobs at once",
+    reloads: "reloads",
     drained: "daemons stopped in order",
     drained_busy: "daemons stopped in order with calls in progress",
-    grace_over: "daemons out of grace",
-    cut_short: "daemons stopped at once",
-    wound_up: "daemons that went on to the last client",
+    grace_over: "daemons stopped at the end of the grace",
+    stopped_twice: "daemons stopped by a second request",
+    finished: "daemons that served until the last client",
 }
 
 impl std::fmt::Display for Situations {

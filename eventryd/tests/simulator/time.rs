@@ -1,12 +1,12 @@
-//! How time passes, and what of it is the loop's own.
+//! The virtual clock, and the timeouts of the loop.
 
-use crate::world::{World, note};
+use crate::world::{World, trace};
 use eventry::MonotonicTime;
 use std::time::Duration;
 
 impl World {
-    /// The clock goes on: to the next deadline, not so far, or beyond.
-    pub(crate) fn let_time_pass(&mut self) {
+    /// Advances the clock to the next deadline, to an earlier or to a later time.
+    pub(crate) fn advance_clock(&mut self) {
         let next = self.next_time();
         let random = self
             .now
@@ -19,10 +19,10 @@ impl World {
         self.advance(to);
     }
 
-    /// When something is due next.
+    /// Returns the time of the next deadline.
     pub(crate) fn next_time(&self) -> Option<MonotonicTime> {
-        let resting = self.resting.into_iter().flatten();
-        resting
+        let suspended_until = self.suspended_until.into_iter().flatten();
+        suspended_until
             .chain(self.timer)
             .chain(self.admit_at)
             .chain(self.grace_until)
@@ -32,21 +32,21 @@ impl World {
     pub(crate) fn advance(&mut self, to: MonotonicTime) {
         let to = to.max(self.now);
         if self.timer.is_some_and(|timer| timer < to) {
-            self.shared.borrow_mut().met.late += 1;
-            for live in self.live.values() {
-                live.client.borrow_mut().ledger.keepalive.was_late = true;
+            self.shared.borrow_mut().counts.late += 1;
+            for served in self.served.values() {
+                served.client.borrow_mut().ledger.keepalive.was_late = true;
             }
         }
         self.now = to;
-        note!(self, "time passes");
-        self.end_rests();
+        trace!(self, "time passes");
+        self.resume_services();
         if self.grace_until.is_some_and(|until| until <= to) {
-            self.shared.borrow_mut().met.grace_over += 1;
-            self.stop_at_once();
+            self.shared.borrow_mut().counts.grace_over += 1;
+            self.stop_now();
         }
     }
 
-    /// Gives free slots to waiting clients if that is due; returns `true` if it was.
+    /// Admits waiting clients if that is due; returns `true` if it was.
     pub(crate) fn admit_in_time(&mut self) -> bool {
         let is_due = self.admit_at.is_some_and(|at| at <= self.now);
         if is_due {
@@ -55,10 +55,10 @@ impl World {
         is_due
     }
 
-    fn end_rests(&mut self) {
-        for (index, resting) in self.resting.iter_mut().enumerate() {
-            if resting.is_some_and(|until| until <= self.now) {
-                *resting = None;
+    fn resume_services(&mut self) {
+        for (index, suspended_until) in self.suspended_until.iter_mut().enumerate() {
+            if suspended_until.is_some_and(|until| until <= self.now) {
+                *suspended_until = None;
                 self.admission.resume(index);
             }
         }

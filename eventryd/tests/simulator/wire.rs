@@ -1,4 +1,4 @@
-//! The protocol as a client's author would write it down from its description: nothing of it is the daemon's.
+//! The protocol, written from its description without code of the daemon.
 
 use test_support::rpc::framed;
 
@@ -6,12 +6,12 @@ pub(crate) const REMOTE: u32 = 0x2000_8086;
 pub(crate) const KEEPALIVE: u32 = 0x6b65_6570;
 pub(crate) const HEADER: usize = 28;
 
-/// Types of messages.
+/// Message types.
 pub(crate) const CALL: u32 = 0;
 pub(crate) const REPLY: u32 = 1;
 pub(crate) const MESSAGE: u32 = 2;
 
-/// Procedures.
+/// Procedure numbers.
 pub(crate) const OPEN: i32 = 1;
 pub(crate) const CLOSE: i32 = 2;
 pub(crate) const DESTROY: i32 = 12;
@@ -26,14 +26,14 @@ pub(crate) const SASL_START: i32 = 68;
 pub(crate) const SASL_STEP: i32 = 69;
 pub(crate) const POLKIT: i32 = 70;
 
-/// IntIds of errors.
+/// Error codes.
 pub(crate) const INTERNAL_ERROR: u32 = 1;
 pub(crate) const NO_CONNECT: u32 = 5;
 pub(crate) const OPERATION_DENIED: u32 = 29;
 pub(crate) const RPC: u32 = 39;
 pub(crate) const AUTH_FAILED: u32 = 45;
 
-/// The header's words behind the length.
+/// The words of the header after the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) program: u32,
@@ -64,7 +64,7 @@ impl Head {
         }
     }
 
-    /// The message with this body.
+    /// Encodes the message with this body.
     pub(crate) fn with(self, body: &[u8]) -> Vec<u8> {
         let words = [
             self.program,
@@ -78,7 +78,7 @@ impl Head {
     }
 }
 
-/// A whole message at the front of `bytes`, and its length; nothing if it is not all there.
+/// Decodes the first message of `bytes`: its header, its body and its length; `None` if it is incomplete.
 pub(crate) fn first(bytes: &[u8]) -> Option<(Head, &[u8], usize)> {
     let length = word(bytes, 0)? as usize;
     assert!(length >= HEADER, "the server sent a message of {length}");
@@ -94,13 +94,13 @@ pub(crate) fn first(bytes: &[u8]) -> Option<(Head, &[u8], usize)> {
     Some((head, body, length))
 }
 
-/// The word at this place.
+/// Returns the word with this index.
 pub(crate) fn word(bytes: &[u8], index: usize) -> Option<u32> {
     let at = bytes.get(4 * index..4 * index + 4)?;
     Some(u32::from_be_bytes(at.try_into().expect("four bytes")))
 }
 
-/// Bytes with their length before them, filled up to whole words.
+/// Encodes bytes with their length, padded to whole words.
 pub(crate) fn counted(text: &[u8]) -> Vec<u8> {
     let length = u32::try_from(text.len()).expect("a short text");
     let mut bytes = length.to_be_bytes().to_vec();
@@ -109,7 +109,7 @@ pub(crate) fn counted(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The one domain of the hypervisor, under a name of the client's choice: only the UUID counts.
+/// Encodes the domain of the hypervisor. The name is free, because the hypervisor compares the UUID only.
 pub(crate) fn domain(name: &str) -> Vec<u8> {
     let mut bytes = counted(name.as_bytes());
     bytes.extend(0x6695_eb01_f6a4_8304_79aa_97f2_502e_193f_u128.to_be_bytes());
@@ -117,7 +117,7 @@ pub(crate) fn domain(name: &str) -> Vec<u8> {
     bytes
 }
 
-/// The characters of a SASL message: the protocol has them in a word each.
+/// Encodes SASL data, in which the protocol uses a word for each byte.
 pub(crate) fn chars(data: &[u8]) -> Vec<u8> {
     let length = u32::try_from(data.len()).expect("a short text");
     let words = data.iter().map(|byte| u32::from(*byte));
@@ -125,7 +125,7 @@ pub(crate) fn chars(data: &[u8]) -> Vec<u8> {
     words.flat_map(u32::to_be_bytes).collect()
 }
 
-/// The characters in a body, behind so many words.
+/// Decodes the SASL data that follow `words_before` words of a body.
 pub(crate) fn chars_in(body: &[u8], words_before: usize) -> Option<Vec<u8>> {
     let length = word(body, words_before)? as usize;
     let at = |index| word(body, words_before + 1 + index);

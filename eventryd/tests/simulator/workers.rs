@@ -1,4 +1,4 @@
-//! WorkerLimits without threads: when one begins, takes a job or ends is the scheduler's choice.
+//! A model of the worker pool without threads. The simulator decides when a worker starts, takes a job and ends.
 
 use crate::claims::claim;
 use eventry::MonotonicTime;
@@ -19,11 +19,11 @@ pub(crate) enum Job {
         serial: u32,
         call: PreparedCall,
     },
-    /// Drops the hypervisor session of a client.
+    /// A job that drops the hypervisor session of a client.
     Close(Arc<dyn HypervisorSession>),
 }
 
-/// A call that is over and not answered.
+/// A completed call without its reply.
 pub(crate) struct Completed {
     pub(crate) client: u64,
     pub(crate) ticket: Ticket,
@@ -31,101 +31,101 @@ pub(crate) struct Completed {
     pub(crate) outcome: CallOutcome,
 }
 
-/// One worker: what it is, and what it runs.
+/// One worker.
 struct Thread {
     kind: WorkerKind,
     runs: Option<(u64, Job)>,
-    /// It looks for a job next; otherwise it sleeps until it is told of one.
+    /// The worker takes a job in its next step; otherwise it sleeps until it is woken.
     is_awake: bool,
 }
 
-/// What the system has of threads.
+/// The threads that the system provides.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Supply {
-    /// No more than so many at a time.
-    pub(crate) most: usize,
-    /// One attempt of so many fails, if any.
-    pub(crate) fails: Option<usize>,
+pub(crate) struct ThreadSupply {
+    /// The largest number of threads at a time.
+    pub(crate) max: usize,
+    /// One start in this many fails; `None` if none fails.
+    pub(crate) failure_rate: Option<usize>,
 }
 
-impl Supply {
-    pub(crate) const PLENTY: Supply = Supply {
-        most: usize::MAX,
-        fails: None,
+impl ThreadSupply {
+    pub(crate) const UNLIMITED: ThreadSupply = ThreadSupply {
+        max: usize::MAX,
+        failure_rate: None,
     };
 }
 
-/// The pool's plan, its workers, and a list of jobs beside it.
-pub(crate) struct Staff {
-    plan: Scheduler<(u64, Job)>,
+/// The scheduler of the pool, its workers, and a separate list of the jobs.
+pub(crate) struct PoolModel {
+    scheduler: Scheduler<(u64, Job)>,
     limits: WorkerLimits,
     threads: Vec<Thread>,
-    /// Every job that was taken and has not begun, in this order.
+    /// The submitted jobs that have not begun, oldest first.
     waiting: Vec<(u64, JobPriority)>,
     next_job: u64,
-    pub(crate) supply: Supply,
-    /// A worker could not be started since that was last looked at.
-    was_short: bool,
+    pub(crate) supply: ThreadSupply,
+    /// The last attempt to start workers failed.
+    start_failed: bool,
     pub(crate) completed: Vec<Completed>,
-    /// Calls that were handed in and not taken back.
+    /// The number of calls that are submitted and not taken back.
     pub(crate) in_flight: usize,
-    pub(crate) most_running: usize,
+    pub(crate) max_running: usize,
 }
 
-impl Staff {
-    pub(crate) fn new(limits: WorkerLimits, supply: Supply) -> Staff {
-        Staff {
-            plan: Scheduler::new(limits),
+impl PoolModel {
+    pub(crate) fn new(limits: WorkerLimits, supply: ThreadSupply) -> PoolModel {
+        PoolModel {
+            scheduler: Scheduler::new(limits),
             limits,
             threads: Vec::new(),
             waiting: Vec::new(),
             next_job: 0,
             supply,
-            was_short: false,
+            start_failed: false,
             completed: Vec::new(),
             in_flight: 0,
-            most_running: 0,
+            max_running: 0,
         }
     }
 
-    /// Hands a job in; whether it was taken.
-    pub(crate) fn submit(&mut self, urgency: JobPriority, job: Job, rng: &mut Rng) -> bool {
+    /// Submits a job; returns `true` if the pool takes it.
+    pub(crate) fn submit(&mut self, job_priority: JobPriority, job: Job, rng: &mut Rng) -> bool {
         self.next_job += 1;
         let (number, is_call) = (self.next_job, matches!(job, Job::Call { .. }));
         let (threads, supply) = (&mut self.threads, self.supply);
-        let mut was_short = false;
-        let submitted = self.plan.submit(urgency, (number, job), |kind| {
-            let begun = begin(threads, kind, supply, rng);
-            was_short |= begun.is_err();
-            begun
+        let mut start_failed = false;
+        let submitted = self.scheduler.submit(job_priority, (number, job), |kind| {
+            let started = start_worker(threads, kind, supply, rng);
+            start_failed |= started.is_err();
+            started
         });
-        self.was_short = was_short;
+        self.start_failed = start_failed;
         let is_taken = match submitted {
             Ok(()) => true,
             Err(SubmitError::NoWorker(..)) => false,
-            Err(SubmitError::Stopped(_)) => panic!("DM-706: nobody has stopped the pool"),
+            Err(SubmitError::Stopped(_)) => panic!("DM-706: the pool was not stopped"),
         };
         if is_taken {
-            self.waiting.push((number, urgency));
+            self.waiting.push((number, job_priority));
             self.in_flight += usize::from(is_call);
-            self.wake(urgency, rng);
+            self.wake(job_priority, rng);
         }
         self.check();
         is_taken
     }
 
-    /// Tells sleeping workers of a job, as the pool does: one of those who take any, and one of those who take
-    /// only what is urgent.
-    fn wake(&mut self, urgency: JobPriority, rng: &mut Rng) {
-        for (kind, is_told) in [
+    /// Wakes sleeping workers for a job, as the pool does: one ordinary worker, and for a high-priority job one priority
+    /// worker.
+    fn wake(&mut self, job_priority: JobPriority, rng: &mut Rng) {
+        for (kind, wakes) in [
             (WorkerKind::Ordinary, true),
-            (WorkerKind::Priority, urgency == JobPriority::High),
+            (WorkerKind::Priority, job_priority == JobPriority::High),
         ] {
             let asleep = self.threads.iter_mut();
             let mut asleep: Vec<&mut Thread> = asleep
                 .filter(|thread| thread.kind == kind && thread.runs.is_none() && !thread.is_awake)
                 .collect();
-            if is_told && !asleep.is_empty() {
+            if wakes && !asleep.is_empty() {
                 let which = rng.below(asleep.len());
                 asleep[which].is_awake = true;
             }
@@ -134,14 +134,14 @@ impl Staff {
 
     pub(crate) fn set_limits(&mut self, limits: WorkerLimits, rng: &mut Rng) {
         self.limits = limits;
-        self.was_short = false;
-        self.plan.set_limits(limits);
-        if self.plan.has_started() {
+        self.start_failed = false;
+        self.scheduler.set_limits(limits);
+        if self.scheduler.has_started() {
             let (threads, supply) = (&mut self.threads, self.supply);
-            let staffed = self
-                .plan
-                .start_workers(|kind| begin(threads, kind, supply, rng));
-            self.was_short = staffed.is_err();
+            let started = self
+                .scheduler
+                .start_workers(|kind| start_worker(threads, kind, supply, rng));
+            self.start_failed = started.is_err();
         }
         for thread in &mut self.threads {
             thread.is_awake = thread.runs.is_none();
@@ -149,31 +149,31 @@ impl Staff {
         self.check();
     }
 
-    /// Lets one worker do its next step; whether there is one that does anything.
+    /// Runs the next step of one worker; returns `false` if all of them sleep.
     pub(crate) fn step(&mut self, rng: &mut Rng, now: MonotonicTime) -> bool {
-        let mut able = (0..self.threads.len()).filter(|at| {
+        let mut runnable = (0..self.threads.len()).filter(|at| {
             let thread = &self.threads[*at];
             thread.is_awake || thread.runs.is_some()
         });
-        let count = able.clone().count();
+        let count = runnable.clone().count();
         if count == 0 {
             return false;
         }
-        let at = able.nth(rng.below(count)).expect("so many are able");
+        let at = runnable.nth(rng.below(count)).expect("a runnable worker");
         let kind = self.threads[at].kind;
         if let Some((_, job)) = self.threads[at].runs.take() {
             self.finish(job, now);
-            self.plan.job_finished(kind);
+            self.scheduler.job_finished(kind);
             self.threads[at].is_awake = true;
         } else {
-            self.look_for_a_job(at, kind);
+            self.take_job(at, kind);
         }
         self.check();
         true
     }
 
-    fn look_for_a_job(&mut self, at: usize, kind: WorkerKind) {
-        match self.plan.next_action(kind) {
+    fn take_job(&mut self, at: usize, kind: WorkerKind) {
+        match self.scheduler.next_action(kind) {
             WorkerAction::Run((number, job)) => {
                 self.check_order(number, kind);
                 self.threads[at].is_awake = false;
@@ -201,7 +201,7 @@ impl Staff {
         }
     }
 
-    /// Takes the calls that are over, those of one client together.
+    /// Takes the completed calls, sorted by client.
     pub(crate) fn take_completed(&mut self) -> Vec<Completed> {
         let mut completed = std::mem::take(&mut self.completed);
         self.in_flight -= completed.len();
@@ -209,29 +209,33 @@ impl Staff {
         completed
     }
 
-    /// The job that is taken is the oldest that may be, and runs for the first time.
+    /// Checks that a worker takes the oldest job that it may take.
     fn check_order(&mut self, number: u64, kind: WorkerKind) {
         let mut waiting = self.waiting.iter();
-        let oldest = waiting
-            .find(|(_, urgency)| kind == WorkerKind::Ordinary || *urgency == JobPriority::High);
+        let oldest = waiting.find(|(_, job_priority)| {
+            kind == WorkerKind::Ordinary || *job_priority == JobPriority::High
+        });
         claim!(
             oldest.is_some_and(|(oldest, _)| *oldest == number),
             "DM-701",
-            "{kind:?} takes job {number}, and the oldest that it may is {oldest:?}"
+            "{kind:?} takes job {number}, the oldest that it may take is {oldest:?}"
         );
         self.waiting.retain(|(waiting, _)| *waiting != number);
     }
 
-    fn count(&self, is_one: impl Fn(&Thread) -> bool) -> usize {
-        self.threads.iter().filter(|thread| is_one(thread)).count()
+    fn count(&self, predicate: impl Fn(&Thread) -> bool) -> usize {
+        self.threads
+            .iter()
+            .filter(|thread| predicate(thread))
+            .count()
     }
 
     fn check(&mut self) {
         let ordinary = self.count(|thread| thread.kind == WorkerKind::Ordinary);
         let priority = self.threads.len() - ordinary;
         let running = self.count(|thread| thread.runs.is_some());
-        self.most_running = self.most_running.max(running);
-        let stats = self.plan.stats();
+        self.max_running = self.max_running.max(running);
+        let stats = self.scheduler.stats();
         claim!(
             (
                 stats.workers,
@@ -240,56 +244,56 @@ impl Staff {
                 stats.queued
             ) == (ordinary, priority, running, self.waiting.len()),
             "DM-701",
-            "{stats:?}, but there are {ordinary} and {priority} workers, {running} jobs run, {:?} wait",
+            "{stats:?} differs from {ordinary} ordinary and {priority} priority workers, {running} running jobs, waiting jobs {:?}",
             self.waiting
         );
         let free =
             self.count(|thread| thread.kind == WorkerKind::Ordinary && thread.runs.is_none());
         claim!(
-            self.waiting.len() <= free || ordinary >= self.limits.max.get() || self.was_short,
+            self.waiting.len() <= free || ordinary >= self.limits.max.get() || self.start_failed,
             "DM-702",
-            "{} jobs wait, {free} of {ordinary} workers are free, there may be {}",
+            "{} jobs wait, {free} of {ordinary} workers are free, the limit is {}",
             self.waiting.len(),
             self.limits.max
         );
-        for (_, urgency) in &self.waiting {
+        for (_, job_priority) in &self.waiting {
             let takes = |thread: &Thread| {
-                thread.kind == WorkerKind::Ordinary || *urgency == JobPriority::High
+                thread.kind == WorkerKind::Ordinary || *job_priority == JobPriority::High
             };
             claim!(
                 self.threads.iter().any(takes),
                 "DM-702",
-                "a job waits, and there is no worker who could take it"
+                "a job waits without a worker that may take it"
             );
         }
     }
 
-    /// Nothing moves any more: no more workers are left than may be, and nothing waits.
+    /// Checks that an idle pool has no waiting job, and no more workers than its limits allow.
     pub(crate) fn check_limits(&self) {
         let ordinary = self.count(|thread| thread.kind == WorkerKind::Ordinary);
         let priority = self.threads.len() - ordinary;
         claim!(
             ordinary <= self.limits.max.get() && priority <= self.limits.priority,
             "DM-703",
-            "{ordinary} and {priority} workers are left, of {:?}",
+            "{ordinary} ordinary and {priority} priority workers are left, the limits are {:?}",
             self.limits
         );
         claim!(
             self.waiting.is_empty() && self.in_flight == 0,
             "DM-702",
-            "{:?} wait and {} calls are not over, though nothing moves",
+            "jobs {:?} wait and {} calls are incomplete in an idle pool",
             self.waiting,
             self.in_flight
         );
     }
 
-    /// Ends the pool, as the daemon does when it is over; returns how many jobs that drops.
+    /// Stops the pool, as the daemon does at its end; returns the number of dropped jobs.
     pub(crate) fn stop(&mut self, rng: &mut Rng, now: MonotonicTime) -> usize {
-        let dropped = self.plan.stop();
+        let dropped = self.scheduler.stop();
         claim!(
             dropped.len() == self.waiting.len(),
             "DM-706",
-            "{} jobs are dropped, {} wait",
+            "{} jobs are dropped, {} were waiting",
             dropped.len(),
             self.waiting.len()
         );
@@ -308,13 +312,13 @@ impl Staff {
     }
 }
 
-fn begin(
+fn start_worker(
     threads: &mut Vec<Thread>,
     kind: WorkerKind,
-    supply: Supply,
+    supply: ThreadSupply,
     rng: &mut Rng,
 ) -> io::Result<()> {
-    if threads.len() >= supply.most || supply.fails.is_some_and(|of| rng.one_in(of)) {
+    if threads.len() >= supply.max || supply.failure_rate.is_some_and(|of| rng.one_in(of)) {
         return Err(io::ErrorKind::WouldBlock.into());
     }
     threads.push(Thread {

@@ -1,13 +1,13 @@
-//! One world: a daemon's decisions, its clients, and a scheduler that picks what happens next.
+//! One world: the decisions of a daemon, its clients, and a scheduler that chooses the next step at random.
 
-use crate::client::{Client, Temper};
-use crate::driver::{Done, Hypervisor};
+use crate::client::{Behaviour, Client};
+use crate::driver::{ExecutedCalls, Hypervisor};
 use crate::ledger::Ledger;
-use crate::message::{PASSWORD, Standing, USER};
+use crate::message::{PASSWORD, SessionModel, USER};
 use crate::pipe::{ClientCell, Pipe, Shared};
 use crate::plan::{Config, Service};
 use crate::situations::Situations;
-use crate::workers::{Staff, Supply};
+use crate::workers::{PoolModel, ThreadSupply};
 use eventry::{Events, MonotonicTime};
 use eventryd::admission::{Admission, Peer};
 use eventryd::auth::{Passwords, Sasl, Verifier};
@@ -28,42 +28,42 @@ pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) config: Config,
     pub(crate) services: [Service; 4],
-    /// Who waits to be accepted on each.
+    /// The clients in the queue of each listening socket.
     pub(crate) backlog: [VecDeque<usize>; 4],
-    /// Until when a service rests that is out of descriptors.
-    pub(crate) resting: [Option<MonotonicTime>; 4],
+    /// The end of the pause of each service that is out of descriptors.
+    pub(crate) suspended_until: [Option<MonotonicTime>; 4],
     pub(crate) admission: Admission,
-    /// Who is accepted and waits for a place, by service and client.
+    /// The accepted clients that wait for a slot, with the indexes of service and client.
     pub(crate) waiting: BTreeMap<u64, (usize, usize)>,
-    /// When free slots are to be given to waiting clients.
+    /// The time at which waiting clients are admitted to free slots.
     pub(crate) admit_at: Option<MonotonicTime>,
     pub(crate) deadlines: DeadlineQueue,
-    /// When the loop's one timer for clients fires.
+    /// The time of the loop's timeout for the deadlines of clients.
     pub(crate) timer: Option<MonotonicTime>,
     pub(crate) clients: Vec<ClientCell>,
-    /// Those that will connect.
-    to_come: usize,
-    pub(crate) live: BTreeMap<u64, Live>,
+    /// The number of clients that will connect.
+    unconnected: usize,
+    pub(crate) served: BTreeMap<u64, ServedClient>,
     pub(crate) last_client: u64,
-    /// What polkit was asked.
-    pub(crate) questions: Vec<(u64, Ticket, u32)>,
+    /// The polkit authentications that are not decided: client, ticket and serial.
+    pub(crate) polkit_requests: Vec<(u64, Ticket, u32)>,
     pub(crate) driver: Arc<dyn Driver>,
-    pub(crate) done: Done,
+    pub(crate) executed: ExecutedCalls,
     pub(crate) shared: Rc<RefCell<Shared>>,
     pub(crate) grace: Duration,
     pub(crate) grace_until: Option<MonotonicTime>,
     pub(crate) is_stopped: bool,
-    /// One step of so many lets time pass.
-    haste: usize,
-    /// How often workers get on, in tenths.
-    diligence: usize,
+    /// One step in this many advances the clock.
+    steps_per_advance: usize,
+    /// The probability of a step of the workers, in tenths.
+    worker_rate: usize,
     has_faults: bool,
     pub(crate) trace: Option<Vec<String>>,
 }
 
-/// A client that is served.
-pub(crate) struct Live {
-    pub(crate) who: usize,
+/// A client that has a connection.
+pub(crate) struct ServedClient {
+    pub(crate) client_index: usize,
     pub(crate) client: ClientCell,
     pub(crate) connection: Connection<Pipe>,
     pub(crate) calls: CallHandler,
@@ -72,20 +72,20 @@ pub(crate) struct Live {
     /// The limit that the client has exceeded.
     pub(crate) expired: Option<Expiry>,
     pub(crate) is_anonymous: bool,
-    /// It has not authenticated nor, where it need not, made a call.
+    /// The client has not authenticated nor, where that is not required, made a call.
     pub(crate) is_unidentified: bool,
     pub(crate) peer: Peer,
 }
 
-/// Notes a step, if somebody wants to read it.
-macro_rules! note {
+/// Records a step, if the steps are printed.
+macro_rules! trace {
     ($world:expr, $($text:tt)+) => {
         if let Some(trace) = &mut $world.trace {
             trace.push(format!("{:>16} {}", $world.now.as_nanos(), format_args!($($text)+)));
         }
     };
 }
-pub(crate) use note;
+pub(crate) use trace;
 
 impl World {
     pub(crate) fn new(seed: u64, has_trace: bool) -> World {
@@ -99,10 +99,10 @@ impl World {
         let hostname = "h".repeat(1 + rng.below(700));
         let hypervisor = Hypervisor::new(!rng.one_in(3), &hostname);
         let has_faults = !rng.one_in(4);
-        let mut supply = Supply::PLENTY;
+        let mut supply = ThreadSupply::UNLIMITED;
         match rng.below(8) {
-            0 if has_faults => supply.fails = Some(1 + rng.below(4)),
-            1 | 2 if has_faults => supply.most = rng.below(4),
+            0 if has_faults => supply.failure_rate = Some(1 + rng.below(4)),
+            1 | 2 if has_faults => supply.max = rng.below(4),
             _ => {}
         }
         World {
@@ -112,40 +112,40 @@ impl World {
             admit_at: None,
             services,
             backlog: Default::default(),
-            resting: [None; 4],
+            suspended_until: [None; 4],
             deadlines: DeadlineQueue::default(),
             timer: None,
             clients: Vec::new(),
-            to_come: rng.below(13),
-            live: BTreeMap::new(),
+            unconnected: rng.below(13),
+            served: BTreeMap::new(),
             last_client: 0,
-            questions: Vec::new(),
-            done: hypervisor.done(),
+            polkit_requests: Vec::new(),
+            executed: hypervisor.executed(),
             driver: Arc::new(hypervisor),
             shared: Rc::new(RefCell::new(Shared {
-                staff: Staff::new(config.workers, supply),
+                pool: PoolModel::new(config.workers, supply),
                 sasl: Arc::new(passwords()),
                 read_size: [1 + rng.below(64), 16_384][rng.below(2)],
-                met: Situations::default(),
-                is_fair: false,
+                counts: Situations::default(),
+                transfers_all: false,
                 rng: rng.fork(),
             })),
             config,
             grace: Duration::from_secs(rng.below(6) as u64),
             grace_until: None,
             is_stopped: false,
-            haste: [6, 30, 100, 300][rng.below(4)],
-            diligence: 1 + rng.below(10),
+            steps_per_advance: [6, 30, 100, 300][rng.below(4)],
+            worker_rate: 1 + rng.below(10),
             has_faults,
             trace: has_trace.then(Vec::new),
             rng,
         }
     }
 
-    /// Lives, and ends; what was met on the way.
+    /// Runs the world to its end; returns the counts of situations.
     pub(crate) fn run(&mut self) -> Situations {
-        note!(self, "{:?}", self.config);
-        note!(self, "{:?}", self.services);
+        trace!(self, "{:?}", self.config);
+        trace!(self, "{:?}", self.services);
         let steps = 300 + self.rng.below(1_500);
         for _ in 0..steps {
             if self.is_stopped {
@@ -153,111 +153,113 @@ impl World {
             }
             self.step();
             self.check();
-            self.shared.borrow_mut().met.steps += 1;
+            self.shared.borrow_mut().counts.steps += 1;
         }
-        self.wind_up();
+        self.finish();
         let shared = &mut *self.shared.borrow_mut();
-        let crowded = shared.staff.most_running > 4;
-        shared.met.crowded += usize::from(crowded);
-        shared.met.clone()
+        let many_jobs = shared.pool.max_running > 4;
+        shared.counts.many_jobs += usize::from(many_jobs);
+        shared.counts.clone()
     }
 
     fn step(&mut self) {
-        if self.rng.one_in(self.haste) {
-            return self.let_time_pass();
+        if self.rng.one_in(self.steps_per_advance) {
+            return self.advance_clock();
         }
         if self.admission.is_draining() && self.rng.one_in(60) {
             return self.drain();
         }
         match self.rng.below(40) {
             0..=1 => self.connect(),
-            2..=13 => self.have_a_client_act(),
+            2..=13 => self.step_client(),
             14..=17 => self.accept_one(),
-            18..=23 if self.rng.below(10) < self.diligence => {
+            18..=23 if self.rng.below(10) < self.worker_rate => {
                 self.step_worker();
             }
             24..=26 => drop(self.complete()),
-            27 => self.answer_a_question(),
+            27 => self.answer_polkit(),
             28..=29 => drop(self.fire()),
             30 => drop(self.admit_in_time()),
-            31 if self.has_faults && self.rng.one_in(3) => self.disturb(),
+            31 if self.has_faults && self.rng.one_in(3) => self.inject_fault(),
             _ => self.serve_one(),
         }
     }
 
-    /// Lets one worker do its next step; returns `false` if no worker has anything to do.
+    /// Runs the next step of one worker; returns `false` if all of them sleep.
     pub(crate) fn step_worker(&mut self) -> bool {
         let shared = &mut *self.shared.borrow_mut();
-        shared.staff.step(&mut shared.rng, self.now)
+        shared.pool.step(&mut shared.rng, self.now)
     }
 
-    /// A client comes to a service.
+    /// Connects a new client to a random service.
     fn connect(&mut self) {
-        if self.to_come == 0 {
+        if self.unconnected == 0 {
             return;
         }
-        self.to_come -= 1;
-        let which = self.rng.below(4);
-        let service = self.services[which];
-        let who = self.clients.len();
-        let id = who as u64 + 1;
-        let temper = Temper::draw(&mut self.rng);
-        note!(self, "client {id} connects to service {which}: {temper:?}");
+        self.unconnected -= 1;
+        let service_index = self.rng.below(4);
+        let service = self.services[service_index];
+        let client_index = self.clients.len();
+        let id = client_index as u64 + 1;
+        let behaviour = Behaviour::draw(&mut self.rng);
+        trace!(
+            self,
+            "client {id} connects to service {service_index}: {behaviour:?}"
+        );
         let scheme = match service.auth {
             Auth::None => 0,
             Auth::Sasl => 1,
             Auth::Polkit => 2,
         };
         let read_only = service.access == Access::ReadOnly;
-        let mut standing = Standing::new(scheme, read_only);
+        let mut session = SessionModel::new(scheme, read_only);
         let peer = service.draw_peer(&mut self.rng);
-        standing.is_root = peer == Peer::User(Some(0));
-        standing.hostname = self.driver_hostname();
+        session.is_root = peer == Peer::User(Some(0));
+        session.hostname = self.driver_hostname();
         let cap = self.config.limits.max_frame_before_auth as usize;
-        let ledger = Ledger::new(id, cap, standing);
-        let room = 28 + self.rng.below(2_000);
-        let mut client = Client::new((id, peer), temper, self.rng.fork(), room, ledger);
-        if service.shakes_hands {
-            client.shake_hands(1 + self.rng.below(60));
+        let ledger = Ledger::new(id, cap, session);
+        let capacity = 28 + self.rng.below(2_000);
+        let mut client = Client::new((id, peer), behaviour, self.rng.fork(), capacity, ledger);
+        if service.has_handshake {
+            client.begin_handshake(1 + self.rng.below(60));
         }
         self.clients.push(Rc::new(RefCell::new(client)));
-        self.backlog[which].push_back(who);
+        self.backlog[service_index].push_back(client_index);
     }
 
     fn driver_hostname(&self) -> Vec<u8> {
-        let connection = self.driver.open("test:///default").expect("it is there");
+        let connection = self
+            .driver
+            .open("test:///default")
+            .expect("the hypervisor exists");
         connection.hostname().into_bytes()
     }
 
-    fn have_a_client_act(&mut self) {
+    fn step_client(&mut self) {
         if self.clients.is_empty() {
             return;
         }
-        let mut who = self.rng.below(self.clients.len());
-        if self.clients[who].borrow().vanished {
-            // Somebody else, who is more likely to be there.
-            who = self.rng.below(self.clients.len());
+        let mut client_index = self.rng.below(self.clients.len());
+        if self.clients[client_index].borrow().is_disconnected {
+            // A second draw makes a connected client more likely.
+            client_index = self.rng.below(self.clients.len());
         }
-        let mut client = self.clients[who].borrow_mut();
+        let mut client = self.clients[client_index].borrow_mut();
         let before = client.to_server.len();
         for _ in 0..1 + self.rng.below(6) {
             client.act();
         }
         let sent = client.to_server.len() - before;
         drop(client);
-        note!(
-            self,
-            "client {} acts, {sent} bytes are on their way",
-            who + 1
-        );
+        trace!(self, "client {} sends {sent} bytes", client_index + 1);
     }
 
-    /// The user makes up their mind.
-    fn answer_a_question(&mut self) {
-        if !self.questions.is_empty() {
-            let which = self.rng.below(self.questions.len());
-            let question = self.questions.swap_remove(which);
-            self.decide(question);
+    /// Decides a random polkit authentication.
+    fn answer_polkit(&mut self) {
+        if !self.polkit_requests.is_empty() {
+            let index = self.rng.below(self.polkit_requests.len());
+            let request = self.polkit_requests.swap_remove(index);
+            self.complete_polkit(request);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What is done to the daemon. That a connection is cut off in the midst of it is expected.
+//! The attacks of hostile clients. The daemon may close their connections at any point.
 
 use crate::Rng;
-use crate::target::{Line, SERVICES, Service, Target, Who};
+use crate::target::{ClientStream, Role, SERVICES, Service, Target};
 use rustix::net::sockopt::set_socket_linger;
 use rustls::ClientConnection;
 use std::io::{self, Read, Write};
@@ -18,7 +18,7 @@ use test_support::tls::{Tls, Version, server_name};
 
 pub(crate) type Attack = fn(&Target, &mut Rng) -> io::Result<()>;
 
-/// Every kind, and its name.
+/// All attacks, with their names.
 pub(crate) const ATTACKS: [(&str, Attack); 22] = [
     ("connects and closes", connects_and_closes),
     ("is silent", is_silent),
@@ -26,44 +26,47 @@ pub(crate) const ATTACKS: [(&str, Attack); 22] = [
     ("claims the longest message", claims_the_longest_message),
     ("never reads", never_reads),
     ("sends garbage", sends_garbage),
-    ("sends lengths that cannot be", sends_lengths_that_cannot_be),
-    ("vanishes in mid-message", vanishes_in_mid_message),
-    ("vanishes in mid-reply", vanishes_in_mid_reply),
+    ("sends invalid lengths", sends_invalid_lengths),
+    ("disconnects in mid-message", disconnects_in_mid_message),
+    ("disconnects in mid-reply", disconnects_in_mid_reply),
     ("resets in mid-reply", resets_in_mid_reply),
     ("closes half and reads", closes_half_and_reads),
-    ("calls what there is not", calls_what_there_is_not),
+    ("makes unknown calls", makes_unknown_calls),
     ("does not answer pings", does_not_answer_pings),
-    ("comes as a crowd", comes_as_a_crowd),
+    ("connects 120 times at once", connects_120_times),
     ("fails to log in", fails_to_log_in),
-    ("logs in by halves", logs_in_by_halves),
-    ("sends no TLS to its port", sends_no_tls_to_its_port),
-    ("says half a hello", says_half_a_hello),
-    ("storms the handshake", storms_the_handshake),
-    ("shows no certificate", shows_no_certificate),
-    ("breaks a record of TLS", breaks_a_record_of_tls),
-    ("drops out of TLS", drops_out_of_tls),
+    ("abandons a login", abandons_a_login),
+    (
+        "sends plaintext to the TLS port",
+        sends_plaintext_to_the_tls_port,
+    ),
+    ("sends half a hello", sends_half_a_hello),
+    ("makes 8 handshakes at once", makes_8_handshakes),
+    ("sends no certificate", sends_no_certificate),
+    ("sends a broken TLS record", sends_a_broken_tls_record),
+    ("disconnects in a TLS record", disconnects_in_a_tls_record),
 ];
 
-fn any(rng: &mut Rng) -> Service {
+fn any_service(rng: &mut Rng) -> Service {
     SERVICES[rng.below(SERVICES.len())]
 }
 
-/// One where calls are made without a login.
-fn any_open(rng: &mut Rng) -> Service {
+/// Returns a random service without authentication.
+fn any_open_service(rng: &mut Rng) -> Service {
     [Service::ReadWrite, Service::Tcp, Service::Tls][rng.below(3)]
 }
 
-fn open(target: &Target, service: Service) -> io::Result<Line> {
-    let mut line = target.dial(service, Who::Hostile)?;
-    line.write_all(&message(CONNECT_OPEN, 1, &open_arguments()))?;
-    read_message(&mut line)?;
-    Ok(line)
+fn open(target: &Target, service: Service) -> io::Result<ClientStream> {
+    let mut stream = target.connect(service, Role::Hostile)?;
+    stream.write_all(&message(CONNECT_OPEN, 1, &open_arguments()))?;
+    read_message(&mut stream)?;
+    Ok(stream)
 }
 
-/// Reads until there is an end, or nothing comes for a while.
-fn read_to_end(line: &mut impl Read) {
+/// Reads until the end of the stream, an error or the timeout.
+fn read_to_end(stream: &mut impl Read) {
     let mut buffer = [0; 4096];
-    while line.read(&mut buffer).is_ok_and(|count| count > 0) {}
+    while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
 }
 
 fn wait(milliseconds: usize) {
@@ -83,97 +86,97 @@ fn calls(count: usize) -> Vec<u8> {
 }
 
 fn connects_and_closes(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let lines: io::Result<Vec<Line>> = (0..1 + rng.below(16))
-        .map(|_| target.dial_raw(any(rng), Who::Hostile))
+    let streams: io::Result<Vec<ClientStream>> = (0..1 + rng.below(16))
+        .map(|_| target.connect_raw(any_service(rng), Role::Hostile))
         .collect();
-    lines.map(drop)
+    streams.map(drop)
 }
 
-/// For a while, or until it is told that this was too long.
+/// The client waits for a second, or until the daemon closes it.
 fn is_silent(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = target.dial_raw(any(rng), Who::Hostile)?;
+    let mut stream = target.connect_raw(any_service(rng), Role::Hostile)?;
     let seconds = if rng.one_in(8) { 7 } else { 1 };
-    line.set_timeout(Duration::from_secs(seconds))?;
-    line.read(&mut [0]).map(drop)
+    stream.set_timeout(Duration::from_secs(seconds))?;
+    stream.read(&mut [0]).map(drop)
 }
 
-/// To the end, or not.
+/// The message may be incomplete.
 fn sends_a_byte_at_a_time(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = target.dial(any(rng), Who::Hostile)?;
+    let mut stream = target.connect(any_service(rng), Role::Hostile)?;
     let call = message(CONNECT_OPEN, 1, &open_arguments());
     for byte in &call[..1 + rng.below(call.len())] {
-        line.write_all(&[*byte])?;
+        stream.write_all(&[*byte])?;
         wait(rng.below(40));
     }
-    line.set_timeout(Duration::from_millis(500))?;
-    read_to_end(&mut line);
+    stream.set_timeout(Duration::from_millis(500))?;
+    read_to_end(&mut stream);
     Ok(())
 }
 
-/// Of which the beginning comes.
+/// At most the beginning of the message follows.
 fn claims_the_longest_message(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = target.dial(any(rng), Who::Hostile)?;
+    let mut stream = target.connect(any_service(rng), Role::Hostile)?;
     let mut call = message(GET_HOSTNAME, 1, &[]);
     let longest: u32 = 4 + (32 << 20);
     call[..4].copy_from_slice(&longest.to_be_bytes());
-    line.write_all(&call)?;
+    stream.write_all(&call)?;
     if rng.one_in(2) {
-        line.write_all(&vec![0; rng.below(1 << 20)])?;
+        stream.write_all(&vec![0; rng.below(1 << 20)])?;
         wait(rng.below(300));
     }
     Ok(())
 }
 
 fn never_reads(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = open(target, any_open(rng))?;
-    line.set_timeout(Duration::from_millis(300))?;
+    let mut stream = open(target, any_open_service(rng))?;
+    stream.set_timeout(Duration::from_millis(300))?;
     let calls = calls(512);
-    let mut stuffed = Ok(());
+    let mut result = Ok(());
     for _ in 0..200 {
-        stuffed = line.write_all(&calls);
-        if stuffed.is_err() {
+        result = stream.write_all(&calls);
+        if result.is_err() {
             break;
         }
     }
     wait(rng.below(1000));
-    stuffed
+    result
 }
 
 fn sends_garbage(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = target.dial(any(rng), Who::Hostile)?;
-    line.write_all(&bytes(rng, 5000))?;
-    line.set_timeout(Duration::from_millis(500))?;
-    read_to_end(&mut line);
+    let mut stream = target.connect(any_service(rng), Role::Hostile)?;
+    stream.write_all(&bytes(rng, 5000))?;
+    stream.set_timeout(Duration::from_millis(500))?;
+    read_to_end(&mut stream);
     Ok(())
 }
 
-fn sends_lengths_that_cannot_be(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = target.dial(any(rng), Who::Hostile)?;
+fn sends_invalid_lengths(target: &Target, rng: &mut Rng) -> io::Result<()> {
+    let mut stream = target.connect(any_service(rng), Role::Hostile)?;
     let length = [0_u32, 3, 4, 27, 5 + (32 << 20), u32::MAX][rng.below(6)];
     let mut call = message(AUTH_LIST, 1, &[]);
     call[..4].copy_from_slice(&length.to_be_bytes());
-    line.write_all(&call)?;
-    read_to_end(&mut line);
+    stream.write_all(&call)?;
+    read_to_end(&mut stream);
     Ok(())
 }
 
-fn vanishes_in_mid_message(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = open(target, any_open(rng))?;
+fn disconnects_in_mid_message(target: &Target, rng: &mut Rng) -> io::Result<()> {
+    let mut stream = open(target, any_open_service(rng))?;
     let calls = calls(3);
-    line.write_all(&calls[..1 + rng.below(calls.len())])?;
+    stream.write_all(&calls[..1 + rng.below(calls.len())])?;
     wait(rng.below(20));
     Ok(())
 }
 
-fn vanishes_in_mid_reply(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = open(target, any_open(rng))?;
-    line.write_all(&calls(1 + rng.below(200)))?;
-    line.read_exact(&mut vec![0; rng.below(100)])
+fn disconnects_in_mid_reply(target: &Target, rng: &mut Rng) -> io::Result<()> {
+    let mut stream = open(target, any_open_service(rng))?;
+    stream.write_all(&calls(1 + rng.below(200)))?;
+    stream.read_exact(&mut vec![0; rng.below(100)])
 }
 
-/// Without a farewell of TCP.
+/// The socket is closed with RST instead of FIN.
 fn resets_in_mid_reply(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let stream = target.dial_tcp(Who::Hostile)?;
+    let stream = target.connect_tcp(Role::Hostile)?;
     set_socket_linger(&stream, Some(Duration::ZERO))?;
     (&stream).write_all(&message(CONNECT_OPEN, 1, &open_arguments()))?;
     (&stream).write_all(&calls(1 + rng.below(200)))?;
@@ -182,65 +185,65 @@ fn resets_in_mid_reply(target: &Target, rng: &mut Rng) -> io::Result<()> {
 }
 
 fn closes_half_and_reads(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = open(target, any_open(rng))?;
-    line.write_all(&calls(1 + rng.below(100)))?;
-    line.shutdown(Shutdown::Write)?;
-    read_to_end(&mut line);
+    let mut stream = open(target, any_open_service(rng))?;
+    stream.write_all(&calls(1 + rng.below(100)))?;
+    stream.shutdown(Shutdown::Write)?;
+    read_to_end(&mut stream);
     Ok(())
 }
 
-/// Programs, versions, procedures, types and statuses that do not exist, each of which has an answer or none.
-fn calls_what_there_is_not(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = open(target, any_open(rng))?;
+/// The header has a wrong program, version, procedure, type, serial or status.
+fn makes_unknown_calls(target: &Target, rng: &mut Rng) -> io::Result<()> {
+    let mut stream = open(target, any_open_service(rng))?;
     for _ in 0..20 {
         let mut call = message(GET_HOSTNAME, 7, &[]);
         let word = 4 * (1 + rng.below(6));
         let value = [0, 1, 2, 9, u32::MAX, 0x2000_8087][rng.below(6)];
         call[word..word + 4].copy_from_slice(&value.to_be_bytes());
-        line.write_all(&call)?;
+        stream.write_all(&call)?;
     }
-    line.set_timeout(Duration::from_millis(200))?;
-    read_to_end(&mut line);
+    stream.set_timeout(Duration::from_millis(200))?;
+    read_to_end(&mut stream);
     Ok(())
 }
 
 fn does_not_answer_pings(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = open(target, any_open(rng))?;
-    line.write_all(&message(SUPPORTS_FEATURE, 2, &FEATURE_KEEPALIVE))?;
-    line.set_timeout(Duration::from_secs(7))?;
-    read_to_end(&mut line);
+    let mut stream = open(target, any_open_service(rng))?;
+    stream.write_all(&message(SUPPORTS_FEATURE, 2, &FEATURE_KEEPALIVE))?;
+    stream.set_timeout(Duration::from_secs(7))?;
+    read_to_end(&mut stream);
     Ok(())
 }
 
-fn comes_as_a_crowd(target: &Target, rng: &mut Rng) -> io::Result<()> {
+fn connects_120_times(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let service = [Service::ReadWrite, Service::Tcp][rng.below(2)];
-    let lines: io::Result<Vec<Line>> = (0..120)
+    let streams: io::Result<Vec<ClientStream>> = (0..120)
         .map(|_| {
-            let mut line = target.dial(service, Who::Hostile)?;
-            line.write_all(&message(CONNECT_OPEN, 1, &open_arguments()))?;
-            Ok(line)
+            let mut stream = target.connect(service, Role::Hostile)?;
+            stream.write_all(&message(CONNECT_OPEN, 1, &open_arguments()))?;
+            Ok(stream)
         })
         .collect();
     wait(300);
-    lines.map(drop)
+    streams.map(drop)
 }
 
-/// Three times, which is once too often.
+/// The daemon closes the connection after three failures.
 fn fails_to_log_in(target: &Target, _: &mut Rng) -> io::Result<()> {
-    let mut line = target.dial(Service::ReadOnly, Who::Hostile)?;
+    let mut stream = target.connect(Service::ReadOnly, Role::Hostile)?;
     loop {
-        let challenge = challenge(&mut line, "n,,n=fred,r=abc")?;
+        let challenge = challenge(&mut stream, "n,,n=fred,r=abc")?;
         let wrong = proof("n,,n=fred,r=abc", b"pencils", &challenge);
-        line.write_all(&message(SASL_STEP, 3, &data(&wrong)))?;
-        read_message(&mut line)?;
+        stream.write_all(&message(SASL_STEP, 3, &data(&wrong)))?;
+        read_message(&mut stream)?;
     }
 }
 
-fn challenge(line: &mut Line, first: &str) -> io::Result<Vec<u8>> {
-    line.write_all(&message(SASL_INIT, 1, &[]))?;
-    read_message(line)?;
-    line.write_all(&message(SASL_START, 2, &start_arguments(first)))?;
-    let (_, reply) = read_message(line)?;
+fn challenge(stream: &mut ClientStream, first: &str) -> io::Result<Vec<u8>> {
+    stream.write_all(&message(SASL_INIT, 1, &[]))?;
+    read_message(stream)?;
+    stream.write_all(&message(SASL_START, 2, &start_arguments(first)))?;
+    let (_, reply) = read_message(stream)?;
     Ok(reply
         .get(12..)
         .unwrap_or_default()
@@ -249,31 +252,31 @@ fn challenge(line: &mut Line, first: &str) -> io::Result<Vec<u8>> {
         .collect())
 }
 
-/// A user there is not, nonsense, too much of it, or nothing more.
-fn logs_in_by_halves(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = target.dial(Service::ReadOnly, Who::Hostile)?;
-    challenge(&mut line, "n,,n=nobody,r=abc")?;
+/// The user does not exist; the last step is missing, random or too long.
+fn abandons_a_login(target: &Target, rng: &mut Rng) -> io::Result<()> {
+    let mut stream = target.connect(Service::ReadOnly, Role::Hostile)?;
+    challenge(&mut stream, "n,,n=nobody,r=abc")?;
     let answer = match rng.below(3) {
         0 => return Ok(()),
         1 => bytes(rng, 200),
         _ => vec![b'x'; 70_000],
     };
-    line.write_all(&message(SASL_STEP, 3, &data(&answer)))?;
-    line.set_timeout(Duration::from_millis(500))?;
-    read_to_end(&mut line);
+    stream.write_all(&message(SASL_STEP, 3, &data(&answer)))?;
+    stream.set_timeout(Duration::from_millis(500))?;
+    read_to_end(&mut stream);
     Ok(())
 }
 
-fn sends_no_tls_to_its_port(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut line = target.dial_raw(Service::Tls, Who::Hostile)?;
+fn sends_plaintext_to_the_tls_port(target: &Target, rng: &mut Rng) -> io::Result<()> {
+    let mut stream = target.connect_raw(Service::Tls, Role::Hostile)?;
     let sent = match rng.below(3) {
         0 => bytes(rng, 3000),
         1 => message(CONNECT_OPEN, 1, &open_arguments()),
         _ => [&[22, 3, 1, 0x3f, 0xff], &bytes(rng, 3000)[..]].concat(),
     };
-    line.write_all(&sent)?;
-    line.set_timeout(Duration::from_millis(500))?;
-    read_to_end(&mut line);
+    stream.write_all(&sent)?;
+    stream.set_timeout(Duration::from_millis(500))?;
+    read_to_end(&mut stream);
     Ok(())
 }
 
@@ -281,12 +284,12 @@ fn version(rng: &mut Rng) -> Version {
     [Version::Tls12, Version::Tls13][rng.below(2)]
 }
 
-fn says_half_a_hello(target: &Target, rng: &mut Rng) -> io::Result<()> {
+fn sends_half_a_hello(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let config = target.tls_client(version(rng), true);
-    let mut client = ClientConnection::new(config, server_name()).expect("a client of TLS");
+    let mut client = ClientConnection::new(config, server_name()).expect("a TLS client");
     let mut hello = Vec::new();
     client.write_tls(&mut hello)?;
-    let mut stream = target.dial_tls(Who::Hostile)?;
+    let mut stream = target.connect_tls(Role::Hostile)?;
     stream.write_all(&hello[..rng.below(hello.len())])?;
     stream.set_read_timeout(Some(Duration::from_millis(1 + rng.below(1000) as u64)))?;
     read_to_end(&mut stream);
@@ -295,41 +298,44 @@ fn says_half_a_hello(target: &Target, rng: &mut Rng) -> io::Result<()> {
 
 fn handshake(target: &Target, version: Version, with_certificate: bool) -> io::Result<Tls> {
     let config = target.tls_client(version, with_certificate);
-    let stream = target.dial_tls(Who::Hostile)?;
+    let stream = target.connect_tls(Role::Hostile)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut tls = Tls::over(stream, config);
     tls.read_exact(&mut [0])?;
     Ok(tls)
 }
 
-fn storms_the_handshake(target: &Target, rng: &mut Rng) -> io::Result<()> {
+fn makes_8_handshakes(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let version = version(rng);
     let all: io::Result<Vec<Tls>> = (0..8).map(|_| handshake(target, version, true)).collect();
     all.map(drop)
 }
 
-fn shows_no_certificate(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let let_in = handshake(target, version(rng), false);
-    assert!(let_in.is_err(), "a client without a certificate was let in");
+fn sends_no_certificate(target: &Target, rng: &mut Rng) -> io::Result<()> {
+    let result = handshake(target, version(rng), false);
+    assert!(
+        result.is_err(),
+        "a client without a certificate was accepted"
+    );
     Ok(())
 }
 
-fn under_tls(target: &Target, rng: &mut Rng) -> io::Result<TcpStream> {
+fn tcp_under_tls(target: &Target, rng: &mut Rng) -> io::Result<TcpStream> {
     let mut tls = handshake(target, version(rng), true)?;
     tls.write_all(&message(CONNECT_OPEN, 1, &open_arguments()))?;
     tls.0.sock.try_clone()
 }
 
-fn breaks_a_record_of_tls(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut stream = under_tls(target, rng)?;
+fn sends_a_broken_tls_record(target: &Target, rng: &mut Rng) -> io::Result<()> {
+    let mut stream = tcp_under_tls(target, rng)?;
     let broken = [&[23, 3, 3, 0, 40], &bytes(rng, 100)[..]].concat();
     stream.write_all(&broken)?;
     read_to_end(&mut stream);
     Ok(())
 }
 
-/// In the midst of a record.
-fn drops_out_of_tls(target: &Target, rng: &mut Rng) -> io::Result<()> {
-    let mut stream = under_tls(target, rng)?;
+/// The connection ends within a record.
+fn disconnects_in_a_tls_record(target: &Target, rng: &mut Rng) -> io::Result<()> {
+    let mut stream = tcp_under_tls(target, rng)?;
     stream.write_all(&[23, 3, 3, 0, 40, 1, 2, 3])
 }

@@ -1,13 +1,13 @@
-//! A daemon with one of each service under everything that clients can do to it at the same time, while polite ones
-//! are served throughout; afterwards it uses what it used before. `docs/soak.md` says more.
+//! The soak test: a daemon with all services under attacks of hostile clients, while polite clients must be served.
+//! Afterwards the daemon must use no more resources than before (`docs/soak.md`).
 //!
-//! `EVENTRY_SOAK_SECONDS` says how long. What each client does follows from a seed, which is printed;
-//! `EVENTRY_SOAK_SEED` sets it, so that the same mix can be run again. The clients meet as they will.
+//! `EVENTRY_SOAK_SECONDS` sets the duration. The actions of each client follow from a seed, which is printed, and which
+//! `EVENTRY_SOAK_SEED` sets. The order in which the clients run does not follow from it.
 
 #![cfg(not(loom))]
 #![allow(
     clippy::disallowed_methods,
-    reason = "how long it lasts is the only thing the clock decides"
+    reason = "the clock limits only the duration"
 )]
 #![allow(clippy::print_stdout, reason = "the figures are part of the result")]
 
@@ -21,13 +21,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
-use target::{SERVICES, Target, become_hostile};
+use target::{SERVICES, Target, become_other_user};
 use test_support::rng::Rng;
 
-/// How many do harm at a time.
+/// The number of hostile clients.
 const HOSTILE: usize = 16;
-/// What the daemon may keep beyond what it kept after the warm-up: the most that it ever needs at a time comes
-/// late, and the allocator keeps it.
+/// The memory that the daemon may use beyond that after the warm-up. The peak of its use may come late, and the
+/// allocator keeps it.
 const SLACK_KIB: u64 = 2048;
 
 #[test]
@@ -39,7 +39,7 @@ fn hostile_mix_leaves_no_descriptor_and_no_thread() {
     let target = Target::start();
     let before = target.read();
     println!("soak: at the start {before}");
-    // What is allocated once, and what many need at a time, which the allocator keeps.
+    // The warm-up makes the allocations that are made once, and those of many clients that the allocator keeps.
     let warm_up = Duration::from_secs((seconds / 4).clamp(10, 60));
     mix(&target, &mut rng, warm_up);
     let warm = target.settled(before);
@@ -56,8 +56,8 @@ fn hostile_mix_leaves_no_descriptor_and_no_thread() {
         "{} KiB more than after the warm-up",
         after.private_kib - warm.private_kib
     );
-    let said = target.stop();
-    assert!(!said.contains("panicked"), "{said}");
+    let log = target.stop();
+    assert!(!log.contains("panicked"), "{log}");
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -73,12 +73,12 @@ impl Count {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
-    fn so_far(&self) -> u64 {
+    fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// One run of the mix: until when, and what has been done.
+/// One run of the mix: its duration and its counts.
 struct Run {
     begun: Instant,
     length: Duration,
@@ -91,36 +91,36 @@ struct Run {
 }
 
 impl Run {
-    fn goes_on(&self) -> bool {
+    fn is_active(&self) -> bool {
         self.begun.elapsed() < self.length && !self.has_failed.load(Ordering::Relaxed)
     }
 
-    /// Waits, but not beyond the end.
+    /// Waits, but not beyond the end of the run.
     fn pause(&self, milliseconds: usize) {
         let end = Instant::now() + Duration::from_millis(milliseconds as u64);
-        while self.goes_on() && Instant::now() < end {
+        while self.is_active() && Instant::now() < end {
             let left = end.saturating_duration_since(Instant::now());
             thread::sleep(left.min(Duration::from_millis(100)));
         }
     }
 
     fn summary(&self) -> String {
-        let attacks: u64 = self.attacks.iter().map(Count::so_far).sum();
+        let attacks: u64 = self.attacks.iter().map(Count::get).sum();
         format!(
             "{} polite sessions and {} calls of those that stay, none failed; {attacks} attacks of {} kinds, {} reloads, {} shortages of descriptors",
-            self.polite_sessions.so_far(),
-            self.polite_calls.so_far(),
+            self.polite_sessions.get(),
+            self.polite_calls.get(),
             ATTACKS.len(),
-            self.reloads.so_far(),
-            self.shortages.so_far()
+            self.reloads.get(),
+            self.shortages.get()
         )
     }
 }
 
 /// Ends the run when a thread of it panics.
-struct Fail<'a>(&'a Run);
+struct FailOnPanic<'a>(&'a Run);
 
-impl Drop for Fail<'_> {
+impl Drop for FailOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.has_failed.store(true, Ordering::Relaxed);
@@ -128,7 +128,7 @@ impl Drop for Fail<'_> {
     }
 }
 
-/// Everything at once, for so long; returns what was done.
+/// Runs all clients at once for a time; returns the summary.
 fn mix(target: &Target, rng: &mut Rng, length: Duration) -> String {
     let run = Run {
         begun: Instant::now(),
@@ -142,35 +142,35 @@ fn mix(target: &Target, rng: &mut Rng, length: Duration) -> String {
     };
     thread::scope(|scope| {
         for service in SERVICES {
-            begin(scope, &run, rng, move |rng, run| {
-                polite::comes_and_goes(target, service, rng, run);
+            spawn(scope, &run, rng, move |rng, run| {
+                polite::run_sessions(target, service, rng, run);
             });
-            begin(scope, &run, rng, move |rng, run| {
-                polite::stays(target, service, rng, run);
+            spawn(scope, &run, rng, move |rng, run| {
+                polite::stay_connected(target, service, rng, run);
             });
         }
         for number in 0..HOSTILE {
-            begin(scope, &run, rng, move |rng, run| {
-                become_hostile();
-                harm(target, number, rng, run);
+            spawn(scope, &run, rng, move |rng, run| {
+                become_other_user();
+                run_attacks(target, number, rng, run);
             });
         }
-        begin(scope, &run, rng, |rng, run| {
-            operator::meddles(target, rng, run);
+        spawn(scope, &run, rng, |rng, run| {
+            operator::run(target, rng, run);
         });
-        while run.goes_on() {
+        while run.is_active() {
             run.pause(60_000);
             let seconds = run.begun.elapsed().as_secs();
             println!("soak: {seconds:5} s: {}; {}", target.read(), run.summary());
         }
     });
     for ((name, _), count) in ATTACKS.iter().zip(&run.attacks) {
-        println!("soak: {:6} {name}", count.so_far());
+        println!("soak: {:6} {name}", count.get());
     }
     run.summary()
 }
 
-fn begin<'scope, 'run: 'scope>(
+fn spawn<'scope, 'run: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     run: &'run Run,
     rng: &mut Rng,
@@ -178,28 +178,28 @@ fn begin<'scope, 'run: 'scope>(
 ) {
     let mut rng = rng.fork();
     scope.spawn(move || {
-        let _fail = Fail(run);
+        let _fail_on_panic = FailOnPanic(run);
         work(&mut rng, run);
     });
 }
 
-/// Goes through all kinds of attacks, each time in another order; at first the `number`th client begins with the
-/// `number`th, so that none is missing.
-fn harm(target: &Target, number: usize, rng: &mut Rng, run: &Run) {
+/// Runs all attacks again and again in random orders. The first attack depends on `number`, so that a short run includes
+/// each of them.
+fn run_attacks(target: &Target, number: usize, rng: &mut Rng, run: &Run) {
     let mut order: Vec<usize> = (0..ATTACKS.len()).collect();
     order.rotate_left(number * ATTACKS.len() / HOSTILE);
     loop {
         for kind in &order {
-            if !run.goes_on() {
+            if !run.is_active() {
                 return;
             }
-            // It may be cut off at any point.
+            // The daemon may close the connection at any point.
             let _ = (ATTACKS[*kind].1)(target, rng);
             run.attacks[*kind].add(1);
             run.pause(rng.below(50));
         }
-        for place in 1..order.len() {
-            order.swap(place, rng.below(place + 1));
+        for index in 1..order.len() {
+            order.swap(index, rng.below(index + 1));
         }
     }
 }

@@ -1,13 +1,12 @@
-//! What the operator and the system do meanwhile.
+//! Reloads of the configuration, and shortages of descriptors.
 
 use crate::target::Target;
 use crate::{Rng, Run};
 
-/// Changes the configuration now and then, for the better or not, and in between has the descriptors run out;
-/// leaves everything as it was. Not both at once: a daemon that is told to serve no more clients than it has
-/// descriptors for, while it has none, would do so.
-pub(crate) fn meddles(target: &Target, rng: &mut Rng, run: &Run) {
-    while run.goes_on() {
+/// Reloads valid and invalid configurations, and in between limits the descriptors; restores both at the end. A reload
+/// never meets a shortage, in which the daemon would lower `max_clients` to its free descriptors.
+pub(crate) fn run(target: &Target, rng: &mut Rng, run: &Run) {
+    while run.is_active() {
         let more = match rng.below(4) {
             0 => "max_clients = many\n".to_owned(),
             1 => format!("max_client_requests = {}\n", 1 + rng.below(8)),

@@ -1,6 +1,6 @@
-//! Clients that behave, and must be served whatever the others do: a failure of one ends the soak.
+//! Polite clients, which must be served at all times. A failure of one fails the soak.
 
-use crate::target::{Line, PASSWORD, Service, Target, Who};
+use crate::target::{ClientStream, PASSWORD, Role, Service, Target};
 use crate::{Rng, Run};
 use std::io::Write;
 use test_support::client::RawClient;
@@ -10,61 +10,63 @@ use test_support::rpc::{
 };
 use test_support::sasl::log_in;
 
-/// Comes again and again for a short session.
-pub(crate) fn comes_and_goes(target: &Target, service: Service, rng: &mut Rng, run: &Run) {
-    while run.goes_on() {
+/// Runs short sessions, one after the other.
+pub(crate) fn run_sessions(target: &Target, service: Service, rng: &mut Rng, run: &Run) {
+    while run.is_active() {
         let mut client = Client::connect(target, service);
         for _ in 0..rng.below(5) {
-            client.ask(GET_HOSTNAME, &[]);
+            client.call(GET_HOSTNAME, &[]);
         }
-        client.ask_many(1 + rng.below(30));
+        client.pipeline(1 + rng.below(30));
         run.polite_sessions.add(1);
         run.pause(rng.below(50));
     }
 }
 
-/// Stays all the time; asks at once or after a silence in which it is pinged, and answers that.
-pub(crate) fn stays(target: &Target, service: Service, rng: &mut Rng, run: &Run) {
+/// Keeps one connection, makes calls, and answers pings between them.
+pub(crate) fn stay_connected(target: &Target, service: Service, rng: &mut Rng, run: &Run) {
     let mut client = Client::connect(target, service);
-    client.ask(SUPPORTS_FEATURE, &FEATURE_KEEPALIVE);
-    while run.goes_on() {
+    client.call(SUPPORTS_FEATURE, &FEATURE_KEEPALIVE);
+    while run.is_active() {
         if rng.one_in(50) {
             let (header, _) = client.raw.read_message().expect("a ping");
             assert_eq!(header, PING);
             client.raw.stream.write_all(&pong()).unwrap();
         }
-        client.ask(GET_HOSTNAME, &[]);
+        client.call(GET_HOSTNAME, &[]);
         run.polite_calls.add(1);
         run.pause(rng.below(100));
     }
 }
 
 struct Client {
-    raw: RawClient<Line>,
+    raw: RawClient<ClientStream>,
     serial: u32,
 }
 
 impl Client {
     fn connect(target: &Target, service: Service) -> Client {
-        let line = target.dial(service, Who::Polite);
-        let line = line.unwrap_or_else(|error| panic!("a polite client, {service:?}: {error}"));
-        let mut raw = RawClient::over(line);
+        let stream = target.connect(service, Role::Polite);
+        let stream = stream.unwrap_or_else(|error| {
+            panic!("a polite client cannot connect to {service:?}: {error}")
+        });
+        let mut raw = RawClient::over(stream);
         if service == Service::ReadOnly {
             log_in(&mut raw, PASSWORD);
         }
         let mut client = Client { raw, serial: 100 };
-        client.ask(AUTH_LIST, &[]);
-        client.ask(CONNECT_OPEN, &open_arguments());
+        client.call(AUTH_LIST, &[]);
+        client.call(CONNECT_OPEN, &open_arguments());
         client
     }
 
-    fn ask(&mut self, procedure: i32, arguments: &[u8]) {
+    fn call(&mut self, procedure: i32, arguments: &[u8]) {
         self.send(procedure, arguments);
         self.expect(self.serial);
     }
 
-    /// Asks everything before it reads an answer.
-    fn ask_many(&mut self, count: usize) {
+    /// Makes several calls before it reads the replies.
+    fn pipeline(&mut self, count: usize) {
         let first = self.serial + 1;
         for _ in 0..count {
             self.send(GET_HOSTNAME, &[]);
@@ -80,13 +82,10 @@ impl Client {
         self.raw.stream.write_all(&call).unwrap();
     }
 
-    /// The next answer is that to `serial`, and a success; pings before it are answered.
+    /// Reads the reply to `serial`, which must be a success, and answers pings before it.
     fn expect(&mut self, serial: u32) {
         loop {
-            let (header, _) = self
-                .raw
-                .read_message()
-                .expect("a polite client gets its answers");
+            let (header, _) = self.raw.read_message().expect("a reply to a polite client");
             if header == PING {
                 self.raw.stream.write_all(&pong()).unwrap();
                 continue;

@@ -1,4 +1,4 @@
-//! The daemon under the soak: one of each service, and what it uses.
+//! The daemon of the soak test, its services and its use of resources.
 
 use eventryd::auth::{PasswordChange, change_password};
 use rustix::process::{Pid, Resource, Rlimit, Signal, Uid, geteuid, getrlimit, prlimit};
@@ -22,19 +22,19 @@ use test_support::tls::{Tls, Version, client_config, committed_files, lines_nami
 
 pub(crate) const PASSWORD: &str = "pencil";
 
-/// What does not change while the daemon runs. Who is silent is pinged, and given up after five seconds.
+/// The settings that do not change. A silent client is closed after five seconds.
 const SETTINGS: &str = "listen_tcp = 1\ntcp_port = \"0\"\nauth_tcp = \"none\"\n\
      listen_tls = 1\ntls_port = \"0\"\nlisten_addr = \"127.0.0.1\"\n\
      unix_sock_rw_perms = \"0777\"\nauth_unix_ro = \"sasl\"\neventry_auth_timeout = 5\n\
      keepalive_interval = 1\nkeepalive_count = 4\n\
      log_level = 3\nlog_filters = \"2:daemon\"\neventry_log_burst = 0\n";
 
-/// How clients reach it.
+/// A service of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
-    /// The read-write socket, where nobody has to log in.
+    /// The read-write socket, without authentication.
     ReadWrite,
-    /// The read-only one, where everybody has to.
+    /// The read-only socket, with SASL.
     ReadOnly,
     Tcp,
     Tls,
@@ -47,37 +47,37 @@ pub(crate) const SERVICES: [Service; 4] = [
     Service::Tls,
 ];
 
-/// Who connects: they come from different addresses, and are different users, as real ones would.
+/// The role of a client. The roles have different addresses and users.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Who {
+pub(crate) enum Role {
     Polite,
     Hostile,
 }
 
-pub(crate) type Line = Box<dyn Stream + Send>;
+pub(crate) type ClientStream = Box<dyn Stream + Send>;
 
-/// Makes this thread, and no other, that of another user, if it may.
-pub(crate) fn become_hostile() {
+/// Changes the user of this thread alone, if the process runs as root.
+pub(crate) fn become_other_user() {
     if geteuid().is_root() {
-        set_thread_uid(Uid::from_raw(NOBODY)).unwrap();
+        set_thread_uid(Uid::from_raw(OTHER_USER)).unwrap();
     }
 }
 
-const NOBODY: u32 = 65534;
+const OTHER_USER: u32 = 65534;
 
 pub(crate) struct Target {
-    // Before the daemon and its directory.
+    // The first field, because it is dropped before the daemon and its directory.
     log: Log,
     daemon: Daemon,
     dir: PathBuf,
     tcp: SocketAddr,
     tls: SocketAddr,
     descriptors: Rlimit,
-    /// Whatever user reads them, before he is another one.
+    /// The client configurations, which are read before any thread changes its user.
     tls_clients: TlsClients,
 }
 
-/// Clients of TLS, without a certificate and with one.
+/// Configurations of TLS clients without and with a certificate.
 struct TlsClients {
     tls12: [Arc<ClientConfig>; 2],
     tls13: [Arc<ClientConfig>; 2],
@@ -95,12 +95,12 @@ impl TlsClients {
     }
 }
 
-/// What the daemon uses.
+/// The resources that the daemon uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) descriptors: usize,
     pub(crate) threads: usize,
-    /// Memory that belongs to it alone, as far as it was ever used.
+    /// The private dirty memory in KiB.
     pub(crate) private_kib: u64,
 }
 
@@ -121,29 +121,29 @@ impl fmt::Display for Reading {
 impl Target {
     pub(crate) fn start() -> Target {
         let dir = tempfile::tempdir().unwrap();
-        let place = dir.path().to_owned();
-        // Other users get to the sockets.
-        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = dir.path().to_owned();
+        // Other users may connect to the sockets.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let set = PasswordChange::Set {
             password: PASSWORD.as_bytes(),
             iterations: NonZeroU32::new(4096).unwrap(),
         };
-        change_password(&place.join("passwords"), "fred", set).unwrap();
-        let file = place.join("eventryd.conf");
-        write_settings(&place, "");
+        change_password(&path.join("passwords"), "fred", set).unwrap();
+        let file = path.join("eventryd.conf");
+        write_settings(&path, "");
         let file = file.display().to_string();
         let daemon = Daemon::start_in(dir, &["--config", &file]);
         let [tcp, tls] = ["TCP", "TLS"].map(|kind| daemon.addresses(kind)[0]);
-        // It raises its limit to the most that it was left, which is what this process was left.
+        // The daemon raises its soft limit to the hard limit, which it inherits from this process.
         let most = getrlimit(Resource::Nofile).maximum;
         let descriptors = Rlimit {
             current: most,
             maximum: most,
         };
         Target {
-            log: Log(place.join("log")),
+            log: Log(path.join("log")),
             daemon,
-            dir: place,
+            dir: path,
             tcp,
             tls,
             descriptors,
@@ -151,7 +151,7 @@ impl Target {
         }
     }
 
-    /// What a client of TLS is told.
+    /// Returns the configuration of a TLS client.
     pub(crate) fn tls_client(&self, version: Version, with_certificate: bool) -> Arc<ClientConfig> {
         let clients = match version {
             Version::Tls12 => &self.tls_clients.tls12,
@@ -160,54 +160,54 @@ impl Target {
         Arc::clone(&clients[usize::from(with_certificate)])
     }
 
-    /// A connection on which nothing was said: on the port for TLS, no hello either.
-    pub(crate) fn dial_raw(&self, service: Service, who: Who) -> io::Result<Line> {
+    /// Connects without a TLS handshake.
+    pub(crate) fn connect_raw(&self, service: Service, role: Role) -> io::Result<ClientStream> {
         Ok(match service {
-            Service::ReadWrite => patient(UnixStream::connect(self.daemon.socket())?, who)?,
+            Service::ReadWrite => with_timeout(UnixStream::connect(self.daemon.socket())?, role)?,
             Service::ReadOnly => {
-                patient(UnixStream::connect(self.daemon.read_only_socket())?, who)?
+                with_timeout(UnixStream::connect(self.daemon.read_only_socket())?, role)?
             }
-            Service::Tcp => patient(self.dial_tcp(who)?, who)?,
-            Service::Tls => patient(self.dial_tls(who)?, who)?,
+            Service::Tcp => with_timeout(self.connect_tcp(role)?, role)?,
+            Service::Tls => with_timeout(self.connect_tls(role)?, role)?,
         })
     }
 
-    /// A connection on which calls can be made, once whoever asks for it has logged in.
-    pub(crate) fn dial(&self, service: Service, who: Who) -> io::Result<Line> {
+    /// Connects, with a complete handshake on TLS.
+    pub(crate) fn connect(&self, service: Service, role: Role) -> io::Result<ClientStream> {
         if service != Service::Tls {
-            return self.dial_raw(service, who);
+            return self.connect_raw(service, role);
         }
         let config = self.tls_client(Version::Tls13, true);
-        let stream = self.dial_tls(who)?;
-        stream.set_timeout(timeout_of(who))?;
+        let stream = self.connect_tls(role)?;
+        stream.set_timeout(timeout_of(role))?;
         let mut stream = Tls::over(stream, config);
         let mut welcome = [0];
         stream.read_exact(&mut welcome)?;
         Ok(Box::new(stream))
     }
 
-    pub(crate) fn dial_tcp(&self, who: Who) -> io::Result<TcpStream> {
-        dial_from(who, self.tcp)
+    pub(crate) fn connect_tcp(&self, role: Role) -> io::Result<TcpStream> {
+        connect_as(role, self.tcp)
     }
 
-    /// A connection to the port for TLS.
-    pub(crate) fn dial_tls(&self, who: Who) -> io::Result<TcpStream> {
-        dial_from(who, self.tls)
+    /// Connects to the port of TLS without a handshake.
+    pub(crate) fn connect_tls(&self, role: Role) -> io::Result<TcpStream> {
+        connect_as(role, self.tls)
     }
 
-    /// Has the daemon read its configuration again, with these lines besides, and waits until it has.
+    /// Reloads the configuration with additional lines, and waits until the daemon has handled the signal.
     pub(crate) fn reload_with(&self, more: &str) {
-        let heeded = || self.log.read().matches(" SIGHUP: ").count();
-        let before = heeded();
+        let reloads = || self.log.read().matches(" SIGHUP: ").count();
+        let before = reloads();
         write_settings(&self.dir, more);
         self.daemon.signal(Signal::HUP);
-        wait_until("SIGHUP is heeded", || {
+        wait_until("SIGHUP is handled", || {
             thread::sleep(Duration::from_millis(50));
-            heeded() > before
+            reloads() > before
         });
     }
 
-    /// Leaves the daemon so many descriptors more than it has open.
+    /// Limits the daemon to `more` free descriptors.
     pub(crate) fn leave_descriptors(&self, more: u64) {
         let current = self.daemon.descriptors() as u64 + more;
         self.limit_descriptors(Rlimit {
@@ -238,8 +238,7 @@ impl Target {
         }
     }
 
-    /// What it uses when nobody is connected and all that were have been dealt with: as many descriptors and
-    /// threads as `before`, or the soak has failed.
+    /// Waits until descriptors and threads are those of `before`, and returns the resources then in use.
     pub(crate) fn settled(&self, before: Reading) -> Reading {
         let mut last = self.read();
         let what = format!("descriptors and threads are those of before ({before})");
@@ -251,7 +250,7 @@ impl Target {
         last
     }
 
-    /// Stops the daemon in order, and returns what it has said.
+    /// Stops the daemon, and returns its log.
     pub(crate) fn stop(self) -> String {
         let log = self.log.read();
         let ended = self.daemon.stop();
@@ -271,7 +270,7 @@ impl Log {
 }
 
 impl Drop for Log {
-    /// Says what became of the polite, and what happened at last, if it should not have.
+    /// Prints the log of the polite clients and the last lines, if the test fails.
     fn drop(&mut self) {
         if thread::panicking() {
             let log = self.read();
@@ -290,7 +289,7 @@ fn pid_of(daemon: &Daemon) -> Option<Pid> {
     Pid::from_raw(daemon.pid() as i32)
 }
 
-/// The file changes in one step, so that the daemon reads the old one or the new one.
+/// Writes the configuration file. The rename makes the change atomic for the daemon.
 fn write_settings(dir: &Path, more: &str) {
     let text = format!(
         "{SETTINGS}{}eventry_sasl_password_file = \"{}\"\nlog_outputs = \"2:file:{}\"\n",
@@ -303,23 +302,23 @@ fn write_settings(dir: &Path, more: &str) {
     fs::rename(fresh, dir.join("eventryd.conf")).unwrap();
 }
 
-/// The polite wait for what they are due; the hostile have other things to do.
-fn timeout_of(who: Who) -> Duration {
-    match who {
-        Who::Polite => TIMEOUT,
-        Who::Hostile => Duration::from_secs(2),
+/// Returns the timeout of reads and writes. Hostile clients do not wait long.
+fn timeout_of(role: Role) -> Duration {
+    match role {
+        Role::Polite => TIMEOUT,
+        Role::Hostile => Duration::from_secs(2),
     }
 }
 
-fn patient(stream: impl Stream + Send + 'static, who: Who) -> io::Result<Line> {
-    stream.set_timeout(timeout_of(who))?;
+fn with_timeout(stream: impl Stream + Send + 'static, role: Role) -> io::Result<ClientStream> {
+    stream.set_timeout(timeout_of(role))?;
     Ok(Box::new(stream))
 }
 
-fn dial_from(who: Who, to: SocketAddr) -> io::Result<TcpStream> {
-    let last = match who {
-        Who::Polite => 2,
-        Who::Hostile => 3,
+fn connect_as(role: Role, to: SocketAddr) -> io::Result<TcpStream> {
+    let last = match role {
+        Role::Polite => 2,
+        Role::Hostile => 3,
     };
     connect_from(last, to)
 }

@@ -4,7 +4,6 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventry::table::{NotRegistered, Removal};
 use eventry::poller::Registrar;
 use eventry::registry::{AddError, Next, RemoveError};
 use eventry::table::{NotRegistered, Removal};

@@ -105,7 +105,8 @@ impl Play {
                 "the connection requests turns without an end"
             );
             turns_left -= 1;
-            self.connection.on_ready(Events::READABLE, MonotonicTime::ZERO);
+            self.connection
+                .on_ready(Events::READABLE, MonotonicTime::ZERO);
             self.pull();
         }
     }
@@ -188,18 +189,21 @@ impl Play {
 
     fn answer(&mut self, request: Request) {
         let result = self.calls.handle_call(MonotonicTime::ZERO, request.call);
-        self.connection.complete(request.ticket, result, MonotonicTime::ZERO);
+        self.connection
+            .complete(request.ticket, result, MonotonicTime::ZERO);
     }
 
     fn decide(&mut self, result: AuthResult) {
         if let Some(ticket) = self.undecided.take() {
-            self.connection.authenticated(ticket, result, MonotonicTime::ZERO);
+            self.connection
+                .authenticated(ticket, result, MonotonicTime::ZERO);
         }
     }
 
     fn send(&mut self, count: usize) {
         self.pipe.borrow_mut().room = count;
-        self.connection.on_ready(Events::WRITABLE, MonotonicTime::ZERO);
+        self.connection
+            .on_ready(Events::WRITABLE, MonotonicTime::ZERO);
         self.pull();
         self.pipe.borrow_mut().room = 0;
     }

@@ -14,7 +14,7 @@ fn without_authentication_only_authentication_is_served() {
         (open_frame("test:///default", 0), "authentication required"),
         (call_frame(&feature), "authentication required"),
         (message_with(header(2), &[]), "authentication required"),
-        // Who asks for arguments that do not decode is told nothing about them.
+        // The authentication is checked before the arguments are decoded.
         (message_with(header(23), &[]), "authentication required"),
         (message_with(header(9_999), &[]), "unknown procedure: 9999"),
         (
@@ -62,7 +62,7 @@ fn only_the_lowest_bit_of_an_opens_flags_counts() {
             },
         );
         let mut bytes = open_frame("test:///default", flags);
-        // In the same write: the open's outcome decides about the very next call.
+        // In the same write: the result of the open decides about the next call.
         bytes.extend(call_frame(&Call::DomainDestroy(DomainArgs {
             dom: test_domain(),
         })));
@@ -79,17 +79,17 @@ fn only_the_lowest_bit_of_an_opens_flags_counts() {
 
 #[test]
 fn read_only_session_may_make_only_read_calls() {
-    // Written out, so that a line of the table changed by mistake does not change the test with it.
+    // Literal numbers, so that a wrong change of the table does not change the test.
     const HARMLESS: [i32; 30] = [
         1, 2, 3, 4, 6, 15, 16, 19, 22, 23, 24, 59, 60, 66, 67, 68, 69, 70, 110, 121, 122, 150, 151,
         157, 183, 212, 273, 360, 361, 426,
     ];
-    // The least that changes something and is served; the rest is not served at all.
+    // The procedures that are served and change something.
     const HARMFUL: [i32; 3] = [12, 28, 34];
     assert_eq!(PROCEDURES.len(), HARMLESS.len() + HARMFUL.len());
-    // libvirt's last procedure is 453; what is above it, below 0 and far out is no different.
+    // libvirt's last procedure is 453. IntIds above it, below 0 and far out of range are unknown.
     let far_out = [i32::MIN, i32::MIN + 1, -100, 0x2000_8086, i32::MAX];
-    // A service that is read-only, and one that a client has opened so.
+    // A read-only service, and a connection opened read-only.
     let sessions: [fn() -> Peer; 2] = [
         || opened(Access::ReadOnly),
         || {
@@ -104,7 +104,7 @@ fn read_only_session_may_make_only_read_calls() {
         .flat_map(|number| sessions.map(|session| (number, session)))
     {
         let mut peer = session();
-        // Arguments for any procedure: a domain and many more words than needed.
+        // Arguments for any procedure: a domain and more words than any needs.
         let mut payload = words(&[4]);
         payload.extend(b"test");
         payload.extend(test_domain().uuid.as_bytes());

@@ -1,4 +1,4 @@
-//! Who does not prove who they are, or prove it in a strange way.
+//! Failed and malformed authentication.
 
 use super::*;
 use eventryd::session::Refusal;
@@ -48,8 +48,8 @@ fn assert_failed(peer: &mut Peer, bytes: &[u8], what: &str) {
     assert_eq!(sent, [expected], "{what}");
 }
 
-/// What the server says; it must not have failed.
-fn said(peer: &mut Peer, bytes: &[u8]) -> (i32, i32, Vec<u8>) {
+/// Returns `complete`, `nil` and the data of a SASL reply, which must be a success.
+fn reply_data(peer: &mut Peer, bytes: &[u8]) -> (i32, i32, Vec<u8>) {
     match &answers(&peer.exchange(bytes))[..] {
         [Answer::Ok(_, Reply::AuthSaslStart(ret) | Reply::AuthSaslStep(ret))] => {
             (ret.complete, ret.nil, ret.data.0.clone())
@@ -61,7 +61,7 @@ fn said(peer: &mut Peer, bytes: &[u8]) -> (i32, i32, Vec<u8>) {
 fn log_in(peer: &mut Peer, password: &[u8]) -> Vec<u8> {
     peer.exchange(&init());
     let (complete, nil, challenge) =
-        said(peer, &start("SCRAM-SHA-256", Some(CLIENT_FIRST.as_bytes())));
+        reply_data(peer, &start("SCRAM-SHA-256", Some(CLIENT_FIRST.as_bytes())));
     assert_eq!((complete, nil), (0, 0));
     assert!(CLIENT_FIRST.contains(USER));
     let nonce = format!("r=abc{},", base64(&NONCE));
@@ -74,7 +74,7 @@ fn right_password_completes_the_login() {
     let mut peer = sasl_peer();
     let last = log_in(&mut peer, PASSWORD);
     assert!(!peer.session.is_authenticated());
-    let (complete, nil, data) = said(&mut peer, &last);
+    let (complete, nil, data) = reply_data(&mut peer, &last);
     assert_eq!((complete, nil), (1, 0));
     assert!(data.starts_with(b"v="));
     assert!(peer.session.is_authenticated());
@@ -88,11 +88,11 @@ fn scram_without_client_first_gets_an_empty_challenge() {
     let mut peer = sasl_peer();
     peer.exchange(&init());
     assert_eq!(
-        said(&mut peer, &start("SCRAM-SHA-256", None)),
+        reply_data(&mut peer, &start("SCRAM-SHA-256", None)),
         (0, 1, vec![])
     );
-    let (_, _, challenge) = said(&mut peer, &step(Some(CLIENT_FIRST.as_bytes())));
-    let (complete, ..) = said(
+    let (_, _, challenge) = reply_data(&mut peer, &step(Some(CLIENT_FIRST.as_bytes())));
+    let (complete, ..) = reply_data(
         &mut peer,
         &step(Some(&proof(CLIENT_FIRST, PASSWORD, &challenge))),
     );
@@ -108,7 +108,7 @@ fn third_wrong_password_ends_the_session() {
         assert!(!peer.session.should_close());
     }
     let last = log_in(&mut peer, b"wrong");
-    // What is behind the last failure in the same write has no effect.
+    // A call after the last failure in the same write has no effect.
     let both = [last.clone(), open_frame("test:///default", 0)].concat();
     let sent = answers(&peer.exchange(&both));
     let expected = Answer::Error(header_of(&last), RemoteError::authentication_failed());
@@ -123,7 +123,7 @@ fn a_wrong_password_and_then_the_right_one_is_let_in() {
     let last = log_in(&mut peer, b"wrong");
     assert_failed(&mut peer, &last, "wrong password");
     let last = log_in(&mut peer, PASSWORD);
-    assert_eq!(said(&mut peer, &last).0, 1);
+    assert_eq!(reply_data(&mut peer, &last).0, 1);
 }
 
 #[test]
@@ -154,16 +154,16 @@ fn a_step_out_of_turn_fails_and_changes_nothing() {
             "{:?}",
             peer.events
         );
-        // It goes on where it was.
+        // The exchange continues at the same step.
         if before.is_empty() {
             peer.exchange(&init());
         }
         let challenge = if before.len() < 2 {
-            said(&mut peer, &scram(CLIENT_FIRST)).2
+            reply_data(&mut peer, &scram(CLIENT_FIRST)).2
         } else {
             format!("r=abc{},s={},i=4096", base64(&NONCE), base64(&[2; 16])).into_bytes()
         };
-        let (complete, ..) = said(
+        let (complete, ..) = reply_data(
             &mut peer,
             &step(Some(&proof(CLIENT_FIRST, PASSWORD, &challenge))),
         );
@@ -198,12 +198,12 @@ fn malformed_scram_fails_and_stays_connected() {
     ] {
         let mut peer = sasl_peer();
         peer.exchange(&init());
-        said(
+        reply_data(
             &mut peer,
             &start("SCRAM-SHA-256", Some(CLIENT_FIRST.as_bytes())),
         );
         assert_failed(&mut peer, &step(last), "no proof");
-        assert_failed(&mut peer, &step(last), "it has to begin again");
+        assert_failed(&mut peer, &step(last), "the exchange must start again");
     }
 }
 
@@ -211,7 +211,7 @@ fn malformed_scram_fails_and_stays_connected() {
 fn more_data_than_may_be_does_not_decode() {
     let mut peer = sasl_peer();
     peer.exchange(&init());
-    // The count is checked before anything else; so much data would not fit into a message anyway.
+    // The length is checked first. So much data would not fit into a message before authentication.
     let mut payload = words(&[13]);
     payload.extend(b"SCRAM-SHA-256\0\0\0");
     payload.extend(words(&[0, 65_537]));
@@ -234,7 +234,10 @@ fn message_over_256_kib_before_login_ends_the_session() {
     let last = log_in(&mut peer, PASSWORD);
     peer.exchange(&last);
     peer.exchange(&1_000_000_u32.to_be_bytes());
-    assert!(!peer.session.should_close(), "afterwards it may be longer");
+    assert!(
+        !peer.session.should_close(),
+        "the limit does not apply after authentication"
+    );
 }
 
 #[test]
@@ -256,7 +259,7 @@ fn the_calls_of_another_scheme_fail() {
     for auth in [Auth::None, Auth::Sasl] {
         assert_failed(&mut peer(auth), &polkit(), "polkit");
     }
-    // Nobody is thrown out who need not prove anything.
+    // A client that needs no authentication is not closed for failures.
     let mut unasked = peer(Auth::None);
     for _ in 0..10 {
         assert_failed(&mut unasked, &polkit(), "polkit");

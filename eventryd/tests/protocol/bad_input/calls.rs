@@ -1,4 +1,4 @@
-//! Calls that are at fault, and calls that only look so.
+//! Invalid calls, and unusual calls that are valid.
 
 use super::*;
 
@@ -119,7 +119,7 @@ fn odd_arguments_that_do_decode_are_looked_up() {
     ] {
         let sent = opened(Access::ReadWrite).exchange(&bytes);
         let [Answer::Error(_, error)] = &answers(&sent)[..] else {
-            panic!("not one error")
+            panic!("the reply is not a single error")
         };
         assert_eq!(*error, not_found);
     }
@@ -141,7 +141,7 @@ fn a_lookup_of_the_test_domain_finds_it() {
     let call = Call::DomainLookupByName(LookupByNameArgs { name });
     let sent = opened(Access::ReadOnly).exchange(&call_frame(&call));
     let [Answer::Ok(_, Reply::DomainLookupByName(found))] = &answers(&sent)[..] else {
-        panic!("not found");
+        panic!("the domain is not found");
     };
     assert_eq!(found.dom, test_domain());
 }
@@ -198,7 +198,7 @@ fn the_state_of_the_connection_decides_what_is_an_error() {
     ] {
         let sent = peer.exchange(&feature(asked));
         let [Answer::Ok(_, Reply::ConnectSupportsFeature(reply))] = &answers(&sent)[..] else {
-            panic!("feature {asked} is an error");
+            panic!("the reply for feature {asked} is an error");
         };
         assert_eq!(reply.value, expected, "feature {asked}");
     }
@@ -215,7 +215,7 @@ fn a_failed_open_can_be_tried_again() {
     assert_eq!(
         peer.session.access(),
         Access::ReadWrite,
-        "an open that failed changes nothing"
+        "a failed open changes nothing"
     );
     let sent = peer.exchange(&open_frame("test:///default", 0));
     assert!(matches!(&answers(&sent)[..], [Answer::Ok(..)]));

@@ -1,4 +1,4 @@
-//! Input that is no message, or a message that is no call.
+//! Invalid messages, and messages that are not calls.
 
 use super::*;
 
@@ -79,7 +79,7 @@ fn call_with_fds_is_fatal_unless_it_brings_none() {
 }
 
 #[test]
-fn what_is_not_a_call_is_dropped_in_silence() {
+fn message_that_is_not_a_call_is_dropped_without_a_reply() {
     let kind = |word| Header {
         kind: MessageType::from(word),
         ..header(66)
@@ -191,6 +191,6 @@ fn assert_violation(bytes: &[u8], expected: FrameError) {
     assert_eq!(
         peer.exchange(&message_with(header(66), &[])),
         [0_u8; 0],
-        "a broken session answers nothing"
+        "a session answers nothing after a violation"
     );
 }

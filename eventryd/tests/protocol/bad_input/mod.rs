@@ -1,4 +1,4 @@
-//! What a real daemon answers to input that no client should send, and what ours must answer.
+//! Replies to bad input. They are those of libvirt's daemon.
 
 mod access;
 mod auth;
@@ -24,7 +24,7 @@ fn driver() -> Arc<MemoryDriver> {
     Arc::new(MemoryDriver::with_hostname("vm"))
 }
 
-/// A peer that has connected the way clients do.
+/// Returns a peer that has opened `test:///default`.
 fn opened(access: Access) -> Peer {
     let mut peer = Peer::new(
         driver(),
@@ -46,7 +46,7 @@ fn assert_alive(peer: &mut Peer) {
     ));
 }
 
-/// Exactly one error comes back, with all of the call's header, and the session goes on.
+/// Checks that the reply is exactly one error with the header of the call, and that the session still serves.
 fn assert_refused(peer: &mut Peer, bytes: &[u8], text: &str) {
     let sent = peer.exchange(bytes);
     let expected = Answer::Error(header_of(bytes), RemoteError::rpc(text));
@@ -59,7 +59,7 @@ fn assert_refused(peer: &mut Peer, bytes: &[u8], text: &str) {
     assert_eq!(answers(&sent), [Answer::Message(Header::pong())], "{text}");
 }
 
-/// The header of the reply that is due to a message of ours.
+/// Returns the header of the error reply to a message.
 fn header_of(bytes: &[u8]) -> Header {
     let mut from = eventryd::wire::Decoder::new(&bytes[4..]);
     let header: Header = eventryd::wire::Xdr::decode(&mut from).expect("a header");

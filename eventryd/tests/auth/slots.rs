@@ -1,7 +1,7 @@
-//! Nobody can keep others out: neither a user nor an address, nor either of them itself.
+//! No user or address can block other clients, or its own.
 
-use crate::Served;
-use crate::sasl::served;
+use crate::TestDaemon;
+use crate::sasl::sasl_daemon;
 use eventryd::net::TransportKind;
 use eventryd::server::{TcpService, TlsService};
 use eventryd::session::Auth;
@@ -20,11 +20,10 @@ use test_support::rpc::{AUTH_LIST, GET_HOSTNAME, message};
 use test_support::sasl::log_in;
 use test_support::tls::{Version, client_config, committed_files, server_name};
 
-/// Short, so that the tests are.
-const MOMENT: Duration = Duration::from_millis(50);
+/// A short grace, to keep the tests short.
+const GRACE: Duration = Duration::from_millis(50);
 
-/// A connection of the user `uid`: of a thread that is that user, which concerns no other thread. If we are
-/// nobody special, of ourselves.
+/// Connects as the user `uid` from a thread with that user id; as the user of the test if that is not root.
 fn connect_as(uid: u32, path: &Path) -> RawClient {
     let path = path.to_owned();
     let connecting = thread::spawn(move || {
@@ -36,28 +35,28 @@ fn connect_as(uid: u32, path: &Path) -> RawClient {
     RawClient::over(connecting.join().unwrap())
 }
 
-/// Lets other users get to the sockets.
-fn open_up(served: &Served) {
-    set_permissions(served.dir.path(), Permissions::from_mode(0o755)).unwrap();
+/// Lets other users connect to the sockets.
+fn allow_other_users(daemon: &TestDaemon) {
+    set_permissions(daemon.dir.path(), Permissions::from_mode(0o755)).unwrap();
 }
 
-fn address_of(served: &Served, transport: TransportKind) -> SocketAddr {
-    let mut endpoints = served.ready.endpoints.iter();
+fn address_of(daemon: &TestDaemon, transport: TransportKind) -> SocketAddr {
+    let mut endpoints = daemon.ready.endpoints.iter();
     let found = endpoints.find(|endpoint| endpoint.transport == transport);
-    match found.expect("it listens there").address {
+    match found.expect("an endpoint of this transport").address {
         eventryd::net::ListenAddress::Tcp(address) => address,
-        eventryd::net::ListenAddress::Unix(_) => panic!("it is on a network"),
+        eventryd::net::ListenAddress::Unix(_) => panic!("a network endpoint is expected"),
     }
 }
 
-fn on_tls(config: &mut eventryd::server::Config) {
+fn enable_tls(config: &mut eventryd::server::Config) {
     let mut tls = TlsService::new(committed_files());
     tls.address = Some("127.0.0.1".to_owned());
     tls.port = "0".to_owned();
     config.tls = Some(tls);
 }
 
-fn on_tcp(config: &mut eventryd::server::Config) {
+fn enable_tcp(config: &mut eventryd::server::Config) {
     config.tcp = Some(TcpService {
         address: Some("127.0.0.1".to_owned()),
         port: "0".to_owned(),
@@ -65,16 +64,15 @@ fn on_tcp(config: &mut eventryd::server::Config) {
     });
 }
 
-/// The stock limit of 20, and 40 that say nothing, of the very user that wants to get in: in libvirtd nobody gets
-/// in any more.
+/// The default limit of 20, and 40 silent clients of the same user. In libvirtd no other client is served any more.
 #[test]
 fn forty_silent_clients_do_not_block_any_user() {
-    let served = served(|config| {
+    let daemon = sasl_daemon(|config| {
         config.rw_mode = 0o777;
-        config.eviction_grace = MOMENT;
+        config.eviction_grace = GRACE;
     });
-    open_up(&served);
-    let path = served.config.socket_path();
+    allow_other_users(&daemon);
+    let path = daemon.config.socket_path();
     let silent: Vec<_> = (0..40).map(|_| connect_as(1001, &path)).collect();
     for uid in [1001, 1002, 0] {
         let mut client = connect_as(uid, &path);
@@ -82,43 +80,43 @@ fn forty_silent_clients_do_not_block_any_user() {
         client.open();
     }
     drop(silent);
-    served.stop();
+    daemon.stop();
 }
 
-/// They say what they can, and as often as they can; and are many. Their own user may have to wait, nobody else.
+/// Many clients of one user that make calls without end may delay this user, but no other one.
 #[test]
 fn busy_flood_of_one_user_does_not_block_other_users() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    let served = served(|config| {
+    let daemon = sasl_daemon(|config| {
         config.rw_mode = 0o777;
-        config.eviction_grace = MOMENT;
+        config.eviction_grace = GRACE;
         config.max_anonymous_clients = 4;
     });
-    open_up(&served);
-    let path = served.config.socket_path();
+    allow_other_users(&daemon);
+    let path = daemon.config.socket_path();
     let mut flood: Vec<_> = (0..100).map(|_| connect_as(1001, &path)).collect();
     for uid in 2000..2010 {
         for client in &mut flood {
-            // Some are closed meanwhile.
+            // Some of these clients are evicted.
             let _ = client.stream.write_all(&message(AUTH_LIST, 1, &[]));
         }
         let mut other = connect_as(uid, &path);
         log_in(&mut other, "pencil");
         other.open();
     }
-    served.stop();
+    daemon.stop();
 }
 
 #[test]
 fn stalled_tls_handshakes_do_not_block_other_addresses() {
-    let served = served(|config| {
-        on_tls(config);
-        config.eviction_grace = MOMENT;
+    let daemon = sasl_daemon(|config| {
+        enable_tls(config);
+        config.eviction_grace = GRACE;
         config.max_anonymous_clients = 4;
     });
-    let address = address_of(&served, TransportKind::Tls);
+    let address = address_of(&daemon, TransportKind::Tls);
     let config = client_config(&committed_files(), Version::Tls13, true);
     let connection = || ClientConnection::new(config.clone(), server_name()).unwrap();
     let flood: Vec<_> = (0..50)
@@ -130,7 +128,7 @@ fn stalled_tls_handshakes_do_not_block_other_addresses() {
             stream
         })
         .collect();
-    // Another address, and the same one.
+    // Two other addresses, then the same one.
     for last in [3, 4, 2] {
         let stream = connect_from(last, address).unwrap();
         stream.set_timeout(test_support::timeout::TIMEOUT).unwrap();
@@ -140,20 +138,20 @@ fn stalled_tls_handshakes_do_not_block_other_addresses() {
         assert_eq!(welcome, [1]);
     }
     drop(flood);
-    served.stop();
+    daemon.stop();
 }
 
-/// All places are taken by clients that have shown who they are, or need not, and use the connection: nobody is
-/// cut off, and others get in all the same.
+/// All slots are taken by active clients that need no authentication. None of them is evicted, and other peers are
+/// admitted.
 #[test]
 fn address_holding_all_slots_leaves_room_for_others() {
-    let served = served(|config| {
-        on_tcp(config);
-        config.eviction_grace = MOMENT;
+    let daemon = sasl_daemon(|config| {
+        enable_tcp(config);
+        config.eviction_grace = GRACE;
         config.max_clients = NonZeroUsize::new(64).unwrap();
     });
-    let address = address_of(&served, TransportKind::Tcp);
-    let mut greedy: Vec<_> = (0..64)
+    let address = address_of(&daemon, TransportKind::Tcp);
+    let mut holders: Vec<_> = (0..64)
         .map(|_| {
             let mut client = RawClient::over(connect_from(2, address).unwrap());
             client.open();
@@ -165,27 +163,27 @@ fn address_holding_all_slots_leaves_room_for_others() {
 
     let mut other = RawClient::over(connect_from(3, address).unwrap());
     other.open();
-    let mut local = served.connect();
+    let mut local = daemon.connect();
     log_in(&mut local, "pencil");
     local.open();
-    for client in &mut greedy {
+    for client in &mut holders {
         client.call(GET_HOSTNAME, &[]);
     }
-    // A place that gets free is the next one's.
-    drop((greedy, other, local));
+    // The waiting client gets the free slot.
+    drop((holders, other, local));
     one_more.open();
-    served.stop();
+    daemon.stop();
 }
 
-/// More than may connect at all, and none of them says anything: `max_clients` is no lock either.
+/// More silent clients than `max_clients` do not block other clients.
 #[test]
 fn silent_clients_holding_all_slots_are_evicted() {
-    let served = served(|config| {
-        on_tcp(config);
-        config.eviction_grace = MOMENT;
+    let daemon = sasl_daemon(|config| {
+        enable_tcp(config);
+        config.eviction_grace = GRACE;
         config.max_clients = NonZeroUsize::new(32).unwrap();
     });
-    let address = address_of(&served, TransportKind::Tcp);
+    let address = address_of(&daemon, TransportKind::Tcp);
     let silent: Vec<_> = (0..100)
         .map(|_| connect_from(2, address).unwrap())
         .collect();
@@ -193,27 +191,27 @@ fn silent_clients_holding_all_slots_are_evicted() {
         RawClient::over(connect_from(last, address).unwrap()).open();
     }
     for _ in 0..3 {
-        let mut local = served.connect();
+        let mut local = daemon.connect();
         log_in(&mut local, "pencil");
         local.open();
     }
     drop(silent);
-    served.stop();
+    daemon.stop();
 }
 
-/// Who waits, and who is waited for, cost nothing; and they do not outlive the daemon.
+/// Clients that wait for a slot are closed with the daemon, and do not delay its stop.
 #[test]
 fn waiting_client_is_closed_when_the_daemon_stops() {
-    let served = served(|config| {
+    let daemon = sasl_daemon(|config| {
         config.max_anonymous_clients = 1;
         config.eviction_grace = Duration::MAX;
-        // Nor does the daemon wait for them.
+        // The stop would wait without a limit.
         config.shutdown_grace = Duration::MAX;
     });
-    let mut first = served.connect();
+    let mut first = daemon.connect();
     first.call(AUTH_LIST, &[]);
-    let mut waiting: Vec<_> = (0..5).map(|_| served.connect()).collect();
+    let mut waiting: Vec<_> = (0..5).map(|_| daemon.connect()).collect();
     assert!(waiting.iter_mut().all(RawClient::is_kept_waiting));
-    served.stop();
+    daemon.stop();
     assert!(waiting.iter_mut().all(RawClient::is_closed));
 }
