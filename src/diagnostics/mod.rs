@@ -83,10 +83,10 @@ impl Diagnostics {
     ) -> (Duration, Option<Warning>) {
         let limit = self.limits.stalled_after;
         let checked = self.overdue.check(now, deadline, waits, limit);
-        let Some((waited, is_news)) = checked else {
+        let Some((waited, should_warn)) = checked else {
             return (Duration::ZERO, None);
         };
-        let warning = is_news.then_some(if is_running {
+        let warning = should_warn.then_some(if is_running {
             Warning::Blocked { waited }
         } else {
             Warning::NotRunning { waited }

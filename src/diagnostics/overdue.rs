@@ -58,9 +58,9 @@ impl Overdue {
             (due, waiting) => due.or(waiting)?,
         };
         let waited = now.saturating_duration_since(since);
-        let is_news = waited >= limit && !self.is_reported;
-        self.is_reported |= is_news;
-        Some((waited, is_news))
+        let should_warn = waited >= limit && !self.is_reported;
+        self.is_reported |= should_warn;
+        Some((waited, should_warn))
     }
 }
 

@@ -25,20 +25,20 @@ const fn timeout(serial: u64) -> TimeoutId {
 }
 
 /// The diagnostics of a loop with its clock, to be told of whole turns.
-struct Told {
+struct Fixture {
     diagnostics: Diagnostics,
     now: MonotonicTime,
 }
 
-impl Told {
-    fn new(no_progress: u32) -> Told {
+impl Fixture {
+    fn new(no_progress: u32) -> Fixture {
         let mut diagnostics = Diagnostics::new(TICK);
         diagnostics.set_limits(WarningLimits {
             no_progress,
             ..WarningLimits::default()
         });
         let now = MonotonicTime::from_nanos(1_000_000_000);
-        Told { diagnostics, now }
+        Fixture { diagnostics, now }
     }
 
     /// A turn in which these handles are called for so long, and change something or not.
@@ -78,96 +78,97 @@ const SLOW: Duration = Duration::from_micros(50);
 
 #[test]
 fn a_slow_callback_is_named_with_the_time_it_took_at_least() {
-    let mut told = Told::new(10);
+    let mut fixture = Fixture::new(10);
     let (quick, slow) = (handle(1), handle(2));
-    let warnings = told.turn(&[(quick, R, false, ms(10)), (slow, R, false, ms(150))]);
+    let warnings = fixture.turn(&[(quick, R, false, ms(10)), (slow, R, false, ms(150))]);
     let callback = CallbackId::Handle(slow);
     // The clock may have been late by a tick when the first one returned.
     let took = ms(150) - TICK;
     assert_eq!(warnings, [Warning::SlowCallback { callback, took }]);
-    assert_eq!(told.diagnostics.longest().callback, took);
-    assert_eq!(told.diagnostics.longest().turn, ms(160));
-    assert_eq!(told.turn(&[(slow, R, false, ms(99))]), []);
+    assert_eq!(fixture.diagnostics.longest().callback, took);
+    assert_eq!(fixture.diagnostics.longest().turn, ms(160));
+    assert_eq!(fixture.turn(&[(slow, R, false, ms(99))]), []);
 }
 
 #[test]
 fn a_timeout_and_a_drop_are_named_too() {
-    let mut told = Told::new(10);
-    told.diagnostics.turn_began(told.now);
-    let late = told.now.saturating_add(ms(100));
+    let mut fixture = Fixture::new(10);
+    fixture.diagnostics.turn_began(fixture.now);
+    let late = fixture.now.saturating_add(ms(100));
     let callback = CallbackId::Timeout(timeout(7));
-    told.diagnostics.call_ended(callback, Events::NONE, late);
-    told.diagnostics.free_began(late);
-    told.diagnostics.free_ended(late.saturating_add(ms(200)));
+    fixture.diagnostics.call_ended(callback, Events::NONE, late);
+    fixture.diagnostics.free_began(late);
+    fixture.diagnostics.free_ended(late.saturating_add(ms(200)));
     let took = ms(100);
     let first = Warning::SlowCallback { callback, took };
     let callback = CallbackId::Free;
     let took = ms(200) - TICK;
     let second = Warning::SlowCallback { callback, took };
-    assert_eq!(told.diagnostics.turn_ended(|| late), [first, second]);
+    assert_eq!(fixture.diagnostics.turn_ended(|| late), [first, second]);
 }
 
 #[test]
 fn after_a_slow_turn_without_a_name_every_call_is_timed() {
-    let mut told = Told::new(10);
+    let mut fixture = Fixture::new(10);
     let mut calls = vec![(handle(1), R, false, Duration::ZERO); SAMPLES as usize];
     calls.push((handle(9), R, false, ms(120)));
     let took = ms(120);
-    assert_eq!(told.turn(&calls), [Warning::SlowTurn { took }]);
+    assert_eq!(fixture.turn(&calls), [Warning::SlowTurn { took }]);
     let callback = CallbackId::Handle(handle(9));
     let took = ms(120) - TICK;
     assert_eq!(
-        told.turn(&calls),
+        fixture.turn(&calls),
         [Warning::SlowCallback { callback, took }]
     );
     // Many short calls make a long turn, and nobody is to blame.
     let calls = vec![(handle(1), R, false, ms(10)); 30];
-    assert_eq!(told.turn(&calls), []);
+    assert_eq!(fixture.turn(&calls), []);
 }
 
 #[test]
 fn the_longest_turn_is_kept() {
-    let mut told = Told::new(10);
+    let mut fixture = Fixture::new(10);
     for (took, longest) in [(30, 30), (20, 30), (31, 31)] {
-        told.diagnostics.turn_began(told.now);
-        told.now = told.now.saturating_add(ms(took));
+        fixture.diagnostics.turn_began(fixture.now);
+        fixture.now = fixture.now.saturating_add(ms(took));
         // More calls than are timed.
-        while told.diagnostics.takes_sample() {}
-        assert_eq!(told.diagnostics.turn_ended(|| told.now), []);
-        assert_eq!(told.diagnostics.longest().turn, ms(longest));
+        while fixture.diagnostics.takes_sample() {}
+        assert_eq!(fixture.diagnostics.turn_ended(|| fixture.now), []);
+        assert_eq!(fixture.diagnostics.longest().turn, ms(longest));
     }
 }
 
 // Otherwise a turn of few calls that waits long for its next one would seem long.
 #[test]
 fn a_turn_whose_calls_were_all_timed_ends_with_the_last_of_them() {
-    let mut told = Told::new(10);
-    told.diagnostics.turn_began(told.now);
-    let over = told.now.saturating_add(ms(20));
+    let mut fixture = Fixture::new(10);
+    fixture.diagnostics.turn_began(fixture.now);
+    let over = fixture.now.saturating_add(ms(20));
     let callback = CallbackId::Timeout(timeout(7));
-    told.diagnostics.call_ended(callback, Events::NONE, over);
+    fixture.diagnostics.call_ended(callback, Events::NONE, over);
     assert_eq!(
-        told.diagnostics
+        fixture
+            .diagnostics
             .turn_ended(|| over.saturating_add(ms(1_000))),
         []
     );
-    assert_eq!(told.diagnostics.longest().turn, ms(20));
+    assert_eq!(fixture.diagnostics.longest().turn, ms(20));
 }
 
 // The time between the last call and the drop is not the drop's.
 #[test]
 fn a_drop_takes_time_from_when_it_began() {
-    let mut told = Told::new(10);
-    told.diagnostics.turn_began(told.now);
-    let began = told.now.saturating_add(ms(500));
-    told.diagnostics.free_began(began);
+    let mut fixture = Fixture::new(10);
+    fixture.diagnostics.turn_began(fixture.now);
+    let began = fixture.now.saturating_add(ms(500));
+    fixture.diagnostics.free_began(began);
     let over = began.saturating_add(TICK + ms(30));
-    told.diagnostics.free_ended(over);
-    assert_eq!(told.diagnostics.longest().callback, ms(30));
+    fixture.diagnostics.free_ended(over);
+    assert_eq!(fixture.diagnostics.longest().callback, ms(30));
     // Of this turn of 500 ms no single part was slow.
-    let took = over.saturating_duration_since(told.now);
+    let took = over.saturating_duration_since(fixture.now);
     let slow = Warning::SlowTurn { took };
-    assert_eq!(told.diagnostics.turn_ended(|| over), [slow]);
+    assert_eq!(fixture.diagnostics.turn_ended(|| over), [slow]);
 }
 
 #[test]
@@ -196,66 +197,66 @@ fn a_change_with_a_time_checks_once_the_limit_has_passed() {
 
 #[test]
 fn turns_as_long_as_those_of_a_loop_that_spins_are_a_spin() {
-    let mut told = Told::new(100);
-    assert_eq!(told.warned_in(300, &[(handle(1), R)], SPINNING_TURN), 1);
+    let mut fixture = Fixture::new(100);
+    assert_eq!(fixture.warned_in(300, &[(handle(1), R)], SPINNING_TURN), 1);
 }
 
 // EV-309.
 #[test]
 fn a_handle_that_spins_is_warned_of_once() {
-    let mut told = Told::new(100);
-    assert_eq!(told.warned_in(100, &[(handle(1), R)], FAST), 0);
-    assert_eq!(told.warned_in(10_000, &[(handle(1), R)], FAST), 1);
+    let mut fixture = Fixture::new(100);
+    assert_eq!(fixture.warned_in(100, &[(handle(1), R)], FAST), 0);
+    assert_eq!(fixture.warned_in(10_000, &[(handle(1), R)], FAST), 1);
     // Another one is not hidden by it.
     let both = [(handle(1), R), (handle(2), R)];
-    assert_eq!(told.warned_in(10_000, &both, FAST), 1);
+    assert_eq!(fixture.warned_in(10_000, &both, FAST), 1);
 }
 
 #[test]
 fn loop_that_waits_between_turns_spins_only_on_a_hangup() {
-    let mut told = Told::new(100);
-    assert_eq!(told.warned_in(10_000, &[(handle(1), R)], SLOW), 0);
-    assert_eq!(told.warned_in(10_000, &[(handle(1), R | H)], SLOW), 1);
+    let mut fixture = Fixture::new(100);
+    assert_eq!(fixture.warned_in(10_000, &[(handle(1), R)], SLOW), 0);
+    assert_eq!(fixture.warned_in(10_000, &[(handle(1), R | H)], SLOW), 1);
 }
 
 #[test]
 fn a_callback_that_changes_something_makes_progress() {
-    let mut told = Told::new(100);
+    let mut fixture = Fixture::new(100);
     for turn in 0..10_000 {
-        told.now = told.now.saturating_add(FAST);
+        fixture.now = fixture.now.saturating_add(FAST);
         let changed = turn % 90 == 0;
-        let warnings = told.turn(&[(handle(1), H, changed, Duration::ZERO)]);
+        let warnings = fixture.turn(&[(handle(1), H, changed, Duration::ZERO)]);
         assert_eq!(warnings, []);
     }
 }
 
 #[test]
 fn a_handle_that_pauses_for_a_turn_makes_progress() {
-    let mut told = Told::new(100);
+    let mut fixture = Fixture::new(100);
     for _ in 0..100 {
-        assert_eq!(told.warned_in(90, &[(handle(1), H)], FAST), 0);
-        assert_eq!(told.warned_in(1, &[], FAST), 0);
+        assert_eq!(fixture.warned_in(90, &[(handle(1), H)], FAST), 0);
+        assert_eq!(fixture.warned_in(1, &[], FAST), 0);
     }
 }
 
 #[test]
 fn a_busy_handle_does_not_hide_one_that_spins_behind_it() {
-    let mut told = Told::new(100);
+    let mut fixture = Fixture::new(100);
     let mut warnings = 0;
     for turn in 0..2_000_u32 {
         let both = [(handle(1), R), (handle(2), H)];
         // The first one is ready in two turns of three.
         let calls = &both[usize::from(turn % 3 == 0)..];
-        warnings += told.warned_in(1, calls, FAST);
+        warnings += fixture.warned_in(1, calls, FAST);
     }
     assert_eq!(warnings, 1);
 }
 
 #[test]
 fn more_handles_can_be_warned_of_than_are_remembered() {
-    let mut told = Told::new(10);
+    let mut fixture = Fixture::new(10);
     for serial in 1..=2 * REMEMBERED as u64 {
-        assert_eq!(told.warned_in(30, &[(handle(serial), H)], FAST), 1);
+        assert_eq!(fixture.warned_in(30, &[(handle(serial), H)], FAST), 1);
     }
-    assert_eq!(told.diagnostics.no_progress.reported.len(), REMEMBERED);
+    assert_eq!(fixture.diagnostics.no_progress.reported.len(), REMEMBERED);
 }

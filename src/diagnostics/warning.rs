@@ -59,16 +59,16 @@ pub enum Warning {
 /// use std::sync::mpsc::channel;
 /// use std::time::Duration;
 ///
-/// let (tell, told) = channel();
+/// let (sender, receiver) = channel();
 /// let mut event_loop = EventLoop::builder()
 ///     .warning_limits(WarningLimits::default().with_slow_callback(Duration::from_millis(20)))
-///     .on_warning(move |warning| tell.send(*warning).unwrap())
+///     .on_warning(move |warning| sender.send(*warning).unwrap())
 ///     .build()?;
 /// event_loop.registry().add_timeout(Duration::ZERO, |_| {
 ///     std::thread::sleep(Duration::from_millis(60)); // What a callback should not do.
 /// })?;
 /// event_loop.run_once(None)?;
-/// assert!(matches!(told.recv()?, Warning::SlowCallback { .. }));
+/// assert!(matches!(receiver.recv()?, Warning::SlowCallback { .. }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

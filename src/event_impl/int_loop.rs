@@ -77,7 +77,7 @@ impl IntLoop {
             |callback, number, events| callback(number, events),
             |callback| {
                 self.registry
-                    .insert_handle_quietly(source, interest, callback)
+                    .insert_handle_deferred(source, interest, callback)
             },
         )?;
         trace::handle_added(id, fd, interest);
@@ -96,7 +96,7 @@ impl IntLoop {
         let (number, id) = self.add(
             callback,
             |callback, number, _| callback(number),
-            |callback| self.registry.insert_timeout_quietly(interval, callback),
+            |callback| self.registry.insert_timeout_deferred(interval, callback),
         )?;
         trace::timeout_added(id, interval);
         Ok(number)

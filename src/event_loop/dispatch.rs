@@ -85,7 +85,7 @@ impl<'a, P: Poller> Calls<'a, '_, P> {
             let _ = self.registry.apply(effects);
         }
         id.finish(&mut state.table, callback);
-        self.registry.call_is_over(&state);
+        self.registry.notify_waiters(&state);
         state
     }
 

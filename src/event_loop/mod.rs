@@ -149,7 +149,7 @@ impl<P: Poller> EventLoop<P> {
             stale = state.table.take_stale();
         }
         if self.stale_detector.detect(stale) {
-            self.rebuild_poller();
+            self.recreate_poller();
         }
         drop(dispatch(&self.registry, &mut self.freed, &mut panics));
         if let Some(hook) = &mut self.before_wait {
@@ -188,10 +188,10 @@ impl<P: Poller> EventLoop<P> {
                 unreachable!("{violation}");
             }
         }
-        let settled = self.settle(panics);
+        let result = self.end_turn(panics);
         self.registry.set_is_running(false);
         waited.map_err(RunError::Wait)?;
-        settled
+        result
     }
 
     /// Frees what has been removed, and what that removes, until nothing waits; calls nothing.
@@ -205,7 +205,7 @@ impl<P: Poller> EventLoop<P> {
             self.registry.lock().table.begin_frees();
             drop(dispatch(&self.registry, &mut self.freed, &mut panics));
         }
-        self.settle(panics)
+        self.end_turn(panics)
     }
 
     /// Sets what is called in every turn before the loop waits: the place for work that collects what
@@ -246,9 +246,9 @@ impl<P: Poller> EventLoop<P> {
     /// use std::time::Duration;
     ///
     /// let mut inner = EventLoop::new()?;
-    /// let (tell, told) = channel();
-    /// inner.registry().add_timeout(Duration::from_millis(1), move |_| tell.send(()).unwrap())?;
-    /// while told.try_recv().is_err() {
+    /// let (sender, receiver) = channel();
+    /// inner.registry().add_timeout(Duration::from_millis(1), move |_| sender.send(()).unwrap())?;
+    /// while receiver.try_recv().is_err() {
     ///     // The outer loop, here a bare poll(2).
     ///     let timeout = inner.prepare().map(Timespec::try_from).transpose()?;
     ///     let fd = inner.poll_fd().expect("this poller has one");

@@ -43,15 +43,15 @@ impl<P: Poller> EventLoop<P> {
     }
 
     /// Ends a turn in which these callbacks panicked.
-    pub(super) fn settle(&self, panics: Vec<CallbackPanic>) -> Result<(), RunError> {
+    pub(super) fn end_turn(&self, panics: Vec<CallbackPanic>) -> Result<(), RunError> {
         if panics.is_empty() {
             return Ok(());
         }
-        self.settle_panics(panics)
+        self.apply_panic_policy(panics)
     }
 
     #[cold]
-    fn settle_panics(&self, panics: Vec<CallbackPanic>) -> Result<(), RunError> {
+    fn apply_panic_policy(&self, panics: Vec<CallbackPanic>) -> Result<(), RunError> {
         self.registry.lock().stats.panics += panics.len() as u64;
         for panic in &panics {
             trace::panicked(panic);

@@ -8,7 +8,7 @@ impl<P: Poller> EventLoop<P> {
     ///
     /// If it cannot for lack of a descriptor, the phantoms will be seen again.
     #[cold]
-    pub(super) fn rebuild_poller(&mut self) {
+    pub(super) fn recreate_poller(&mut self) {
         let mut state = self.registry.lock();
         if let Ok(true) = self.poller.recreate() {
             state.table.poller_was_recreated();

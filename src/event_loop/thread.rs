@@ -28,11 +28,11 @@ impl<P: Poller> EventLoop<P> {
     /// use std::time::Duration;
     ///
     /// let thread = EventLoop::new()?.spawn("events")?;
-    /// let (tell, told) = channel();
+    /// let (sender, receiver) = channel();
     /// thread.registry().add_timeout(Duration::ZERO, move |_| {
-    ///     let _ = tell.send(std::thread::current().name().map(str::to_owned));
+    ///     let _ = sender.send(std::thread::current().name().map(str::to_owned));
     /// })?;
-    /// assert_eq!(told.recv()?.as_deref(), Some("events"));
+    /// assert_eq!(receiver.recv()?.as_deref(), Some("events"));
     /// thread.join()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -98,20 +98,20 @@ impl<P: Poller> Registry<P> {
         callback: Callback<P>,
     ) -> Inserted<HandleId, P::Source, P> {
         let fd = source.fd();
-        let (added, pending) = self.insert_handle_quietly(source, interest, callback);
+        let (added, pending) = self.insert_handle_deferred(source, interest, callback);
         self.finish(pending);
         added.inspect(|id| trace::handle_added(id, fd, interest))
     }
 
     /// The same for callers who hold a lock of their own; they tell later.
-    pub(crate) fn insert_handle_quietly(
+    pub(crate) fn insert_handle_deferred(
         &self,
         source: P::Source,
         interest: Events,
         callback: Callback<P>,
     ) -> (Inserted<HandleId, P::Source, P>, Pending) {
         let fd = source.fd();
-        let (added, pending) = self.change_quietly(None, |state| {
+        let (added, pending) = self.change_deferred(None, |state| {
             state.table.add_handle(fd, source, interest, callback)
         });
         let added = added.map_err(|(reason, callback, source)| AddError {

@@ -132,13 +132,13 @@ impl<P: Poller> Registry<P> {
         now: Option<MonotonicTime>,
         change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
     ) -> Result<T, E> {
-        let (result, pending) = self.change_quietly(now, change);
+        let (result, pending) = self.change_deferred(now, change);
         self.finish(pending);
         result
     }
 
     /// Makes one change for a caller that holds a lock of its own, and [finishes](Registry::finish) it later.
-    fn change_quietly<T, E>(
+    fn change_deferred<T, E>(
         &self,
         now: Option<MonotonicTime>,
         change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
@@ -228,7 +228,7 @@ impl<P: Poller> Registry<P> {
     }
 
     /// Tells those who wait for it that a call is over.
-    pub(crate) fn call_is_over(&self, state: &State<P>) {
+    pub(crate) fn notify_waiters(&self, state: &State<P>) {
         if state.waiters > 0 {
             self.shared.finished.notify_all();
         }
@@ -260,7 +260,7 @@ impl<P: Poller> State<P> {
             match apply(registrar, change) {
                 Ok(()) => {}
                 Err(error) if is_known && error.kind() == io::ErrorKind::NotFound => {
-                    self.table.forgotten(fd);
+                    self.table.registration_not_found(fd);
                 }
                 Err(_) => self.table.refused(fd),
             }

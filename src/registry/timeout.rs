@@ -117,19 +117,19 @@ impl<P: Poller> Registry<P> {
         interval: Option<Duration>,
         callback: Callback<P>,
     ) -> Inserted<TimeoutId, (), P> {
-        let (added, pending) = self.insert_timeout_quietly(interval, callback);
+        let (added, pending) = self.insert_timeout_deferred(interval, callback);
         self.finish(pending);
         added.inspect(|id| trace::timeout_added(id, interval))
     }
 
     /// The same for callers who hold a lock of their own; they tell later.
-    pub(crate) fn insert_timeout_quietly(
+    pub(crate) fn insert_timeout_deferred(
         &self,
         interval: Option<Duration>,
         callback: Callback<P>,
     ) -> (Inserted<TimeoutId, (), P>, Pending) {
         let now = self.now_for(interval);
-        let (added, pending) = self.change_quietly(now, |state| {
+        let (added, pending) = self.change_deferred(now, |state| {
             let now = now.unwrap_or(MonotonicTime::ZERO);
             state.table.add_timeout(now, interval, callback)
         });

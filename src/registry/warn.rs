@@ -109,8 +109,8 @@ mod tests {
     fn new_limits_are_in_force_at_once() {
         let (_poller, model) = ModelPoller::new();
         let registry: Registry<ModelPoller> = Registry::new(model.clone());
-        let (tell, told) = std::sync::mpsc::channel();
-        let hook = move |warning: &Warning| tell.send(*warning).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let hook = move |warning: &Warning| sender.send(*warning).unwrap();
         registry.set_warning_hook(Arc::new(hook));
         // Begins to wait under the old limit, which is longer.
         registry.add_timeout(s(0), |_| {}).unwrap();
@@ -122,8 +122,8 @@ mod tests {
         model.advance(s(1));
         registry.check_overdue();
         let waited = s(1);
-        let told: Vec<_> = told.try_iter().collect();
-        assert_eq!(told, [Warning::NotRunning { waited }]);
+        let warnings: Vec<_> = receiver.try_iter().collect();
+        assert_eq!(warnings, [Warning::NotRunning { waited }]);
     }
 
     #[test]

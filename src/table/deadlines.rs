@@ -45,9 +45,9 @@ pub(super) struct Deadlines {
     /// Nodes that were gathered, the first one at the end.
     gathered: Vec<Node>,
     /// Least number of timeouts that a turn takes from the heap one by one before it gathers the others.
-    gathers_after: usize,
+    gather_threshold: usize,
     /// After how many more timeouts of this turn the rest of those that are due is gathered.
-    gathers_in: usize,
+    until_gather: usize,
     /// The alarms of the gathered nodes from here on have been read ahead.
     read_ahead: usize,
     /// How many alarms are armed.
@@ -81,7 +81,7 @@ impl Alarm {
         self.is_armed().then_some(self.due)
     }
 
-    fn is_stood_for_by(&self, node: &Node) -> bool {
+    fn is_represented_by(&self, node: &Node) -> bool {
         self.key == node.key && self.node == node.armed
     }
 
@@ -105,13 +105,13 @@ impl fmt::Debug for Alarm {
 }
 
 impl Deadlines {
-    /// Creates an empty order. Where a turn calls more timeouts than `gathers_after`, the rest is gathered.
-    pub(super) fn new(gathers_after: usize) -> Deadlines {
+    /// Creates an empty order. Where a turn calls more timeouts than `gather_threshold`, the rest is gathered.
+    pub(super) fn new(gather_threshold: usize) -> Deadlines {
         Deadlines {
             heap: Heap::default(),
             gathered: Vec::new(),
-            gathers_after,
-            gathers_in: 0,
+            gather_threshold,
+            until_gather: 0,
             read_ahead: 0,
             alarms: 0,
         }
@@ -134,7 +134,7 @@ impl Deadlines {
     }
 
     /// Whether superseded nodes outnumber the others, so that it is time to [`sweep`](Deadlines::sweep).
-    pub(super) fn is_littered(&self) -> bool {
+    pub(super) fn needs_sweep(&self) -> bool {
         self.node_count() > 2 * self.alarms
     }
 
@@ -143,7 +143,7 @@ impl Deadlines {
     pub(super) fn sweep(&mut self, alarms: &impl Alarms) {
         let stands = |node: &Node| {
             let alarm = alarms.alarm(node.slot);
-            alarm.is_some_and(|alarm| alarm.is_stood_for_by(node))
+            alarm.is_some_and(|alarm| alarm.is_represented_by(node))
         };
         self.heap.retain(|node| stands(&node));
         self.gathered.retain(stands);
@@ -151,17 +151,17 @@ impl Deadlines {
 
     /// A turn begins.
     pub(super) fn begin_turn(&mut self) {
-        self.gathers_in = self.gathers_after + self.heap.len() / 32;
+        self.until_gather = self.gather_threshold + self.heap.len() / 32;
     }
 
     /// A timeout is called that is due at `now`: takes out the others that are due, if it comes to many in this
     /// turn. Nothing was armed yet after the arming `armed`.
-    pub(super) fn record(&mut self, now: MonotonicTime, armed: u64) {
-        match self.gathers_in.checked_sub(1) {
-            Some(left) => self.gathers_in = left,
+    pub(super) fn count_call(&mut self, now: MonotonicTime, armed: u64) {
+        match self.until_gather.checked_sub(1) {
+            Some(left) => self.until_gather = left,
             None => {
                 self.gather(now, armed);
-                self.gathers_in = usize::MAX;
+                self.until_gather = usize::MAX;
             }
         }
     }
@@ -191,7 +191,7 @@ impl Deadlines {
             let node = self.first_node()?;
             self.read_ahead(alarms);
             let alarm = alarms.alarm_mut(node.slot);
-            match alarm.filter(|alarm| alarm.is_stood_for_by(&node)) {
+            match alarm.filter(|alarm| alarm.is_represented_by(&node)) {
                 None => self.pop_first_node(),
                 Some(alarm) if alarm.due.armed as u32 == node.armed => {
                     return Some((node.slot, alarm.due));
@@ -272,13 +272,14 @@ impl Deadlines {
     /// Whether the nodes are in order, one of them stands for each armed timeout, not after its deadline, and
     /// the others are not more than those.
     pub(super) fn is_consistent(&self, alarms: &impl Alarms) -> bool {
-        let standing = self.nodes().filter(|node| {
+        let representing = self.nodes().filter(|node| {
             let alarm = alarms.alarm(node.slot);
-            alarm
-                .is_some_and(|alarm| alarm.is_stood_for_by(node) && alarm.key <= alarm.due.deadline)
+            alarm.is_some_and(|alarm| {
+                alarm.is_represented_by(node) && alarm.key <= alarm.due.deadline
+            })
         });
         let pairs = self.gathered.windows(2);
-        standing.count() == self.alarms
+        representing.count() == self.alarms
             && self.heap.is_consistent()
             && pairs.into_iter().all(|pair| !pair[0].is_before(&pair[1]))
             && self.heap.len() + self.gathered.len() <= 2 * self.alarms
@@ -351,7 +352,7 @@ mod tests {
                         model.remove(&slot);
                     }
                 }
-                if deadlines.is_littered() {
+                if deadlines.needs_sweep() {
                     deadlines.sweep(&alarms);
                 }
                 if gather < 40 {

@@ -153,7 +153,7 @@ impl Descriptors {
 
     /// Notes that the poller does not know the descriptor under the token that it was registered_interest. It is to be registered_interest
     /// anew, under another one.
-    pub(super) fn forgotten(&mut self, fd: RawFd) {
+    pub(super) fn registration_not_found(&mut self, fd: RawFd) {
         let descriptor = self.entry(fd);
         descriptor.registered_interest = Events::NONE;
         if !descriptor.dirty {
@@ -163,7 +163,7 @@ impl Descriptors {
     }
 
     /// Notes that the poller knows nothing any more. What it is to know is registered_interest when the loop next sleeps.
-    pub(super) fn forget_told(&mut self) {
+    pub(super) fn forget_registrations(&mut self) {
         for (fd, descriptor) in (0..).zip(&mut self.by_fd) {
             let was_registered = !std::mem::take(&mut descriptor.registered_interest).is_empty();
             let is_wanted = was_registered && !descriptor.union.is_empty();

@@ -111,7 +111,7 @@ impl<P, S> Table<P, S> {
             next: NONE,
         });
         self.link(fd, slot);
-        self.unite(fd);
+        self.update_union(fd);
         let table = self.number;
         Ok((
             HandleId(Key {
@@ -138,7 +138,7 @@ impl<P, S> Table<P, S> {
         let entry = self.handle_mut(id)?;
         entry.interest = interest & Events::ALL;
         let fd = entry.fd;
-        self.unite(fd);
+        self.update_union(fd);
         Ok(self.effects())
     }
 
@@ -159,7 +159,7 @@ impl<P, S> Table<P, S> {
             self.turn.forget_refusal(id.0.serial.get());
         }
         self.unlink(fd, id.0.slot);
-        self.unite(fd);
+        self.update_union(fd);
         let unwatched = self.descriptors.end_unwanted(fd).then_some(id.0.slot);
         self.frees.push_back(Freed::Handle(id.0.slot));
         Ok((removal, self.effects_of_removal(unwatched)))
@@ -220,8 +220,8 @@ impl<P, S> Table<P, S> {
     /// Says that the poller does not know the descriptor of a [`Reregister`](Change::Reregister) just taken,
     /// which was closed and opened again as another file (EV-1002). The next change registers it under a
     /// token of its own: under the old one the poller may go on reporting the first file (EV-1003).
-    pub fn forgotten(&mut self, fd: RawFd) {
-        self.descriptors.forgotten(fd);
+    pub fn registration_not_found(&mut self, fd: RawFd) {
+        self.descriptors.registration_not_found(fd);
     }
 
     /// Says that the poller ended a registration by itself, because its descriptor is not open any more;
@@ -236,7 +236,7 @@ impl<P, S> Table<P, S> {
     /// Says that the poller knows nothing any more: it is to be told of every descriptor anew, under new
     /// tokens. What it has reported so far counts.
     pub fn poller_was_recreated(&mut self) {
-        self.descriptors.forget_told();
+        self.descriptors.forget_registrations();
     }
 
     /// The registered handle that `id` names.
@@ -271,7 +271,7 @@ impl<P, S> Table<P, S> {
             Some(entry) => std::mem::replace(&mut entry.next, NONE),
             None => return,
         };
-        self.turn.pass_over(slot, next);
+        self.turn.advance_cursor_past(slot, next);
         let descriptor = self.descriptors.entry(fd);
         if descriptor.first == slot {
             descriptor.first = next;
@@ -288,7 +288,7 @@ impl<P, S> Table<P, S> {
     }
 
     /// Works out anew what the handles of `fd` want together.
-    pub(super) fn unite(&mut self, fd: RawFd) {
+    pub(super) fn update_union(&mut self, fd: RawFd) {
         let mut union = Events::NONE;
         let mut at = self.descriptors.entry(fd).first;
         while let Some(entry) = self.handles.get(at) {

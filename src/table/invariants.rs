@@ -28,7 +28,7 @@ impl<P, S> Table<P, S> {
 
     fn check_storage(&self) -> Result<(), Violation> {
         holds(
-            self.handles.vacant_listed().is_some() && self.timeouts.vacant_listed().is_some(),
+            self.handles.vacant_count().is_some() && self.timeouts.vacant_count().is_some(),
             "every slot is occupied or on the list of vacant ones",
         )?;
         let handles = self

@@ -92,20 +92,20 @@ impl<T, V: Store<Slot<T>>> Slots<T, V> {
     }
 
     /// How many slots are on the list of vacant ones, or `None` if the list is broken.
-    pub(super) fn vacant_listed(&self) -> Option<usize> {
-        let mut free_count = 0;
+    pub(super) fn vacant_count(&self) -> Option<usize> {
+        let mut count = 0;
         let mut at = self.vacant;
         while let Some(slot) = at {
             let Some(Slot::Vacant { next }) = self.slots.element(slot as usize) else {
                 return None;
             };
-            free_count += 1;
-            if free_count > self.slots.count() {
+            count += 1;
+            if count > self.slots.count() {
                 return None;
             }
             at = *next;
         }
-        (free_count + self.occupied == self.slots.count()).then_some(free_count)
+        (count + self.occupied == self.slots.count()).then_some(count)
     }
 }
 
@@ -124,12 +124,12 @@ mod tests {
         }
         assert_eq!(slots.remove(1), Some(1));
         assert_eq!(slots.remove(1), None);
-        assert_eq!(slots.vacant_listed(), Some(1));
+        assert_eq!(slots.vacant_count(), Some(1));
         assert_eq!(slots.next_slot(), Some(1));
         slots.insert(7);
         assert_eq!(slots.get(1), Some(&7));
         assert_eq!(slots.len(), 3);
-        assert_eq!(slots.vacant_listed(), Some(0));
+        assert_eq!(slots.vacant_count(), Some(0));
         assert_eq!(slots.remove(3), None);
     }
 }

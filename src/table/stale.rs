@@ -8,7 +8,7 @@ use crate::id::Token;
 
 /// An event with a stale token that is reported so often belongs to a phantom. Once proves nothing: the
 /// registration may have ended after the event was fetched. It cannot be fetched again then.
-const SIGHTINGS: u32 = 2;
+const MIN_REPORTS: u32 = 2;
 
 /// Tells phantoms from events that a removal has overtaken.
 ///
@@ -37,12 +37,12 @@ impl StaleDetector {
         let Some(token) = stale else {
             return false;
         };
-        let sightings = match self.suspect {
-            Some((suspect, sightings)) if suspect == token => sightings + 1,
+        let reports = match self.suspect {
+            Some((suspect, reports)) if suspect == token => reports + 1,
             _ => 1,
         };
-        self.suspect = (sightings < SIGHTINGS).then_some((token, sightings));
-        sightings >= SIGHTINGS
+        self.suspect = (reports < MIN_REPORTS).then_some((token, reports));
+        reports >= MIN_REPORTS
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
     fn a_phantom_is_seen_again_until_the_poller_is_rid_of_it() {
         let mut detector = StaleDetector::default();
         let seen = (0..10).filter(|_| detector.detect(token(3))).count();
-        assert_eq!(seen, 10 / SIGHTINGS as usize);
+        assert_eq!(seen, 10 / MIN_REPORTS as usize);
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl<P, S> Table<P, S> {
 
     /// Keeps what is superseded among the deadlines in bounds.
     fn sweep_deadlines(&mut self) {
-        if self.deadlines.is_littered() {
+        if self.deadlines.needs_sweep() {
             self.deadlines.sweep(&self.timeouts);
         }
     }

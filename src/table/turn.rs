@@ -104,7 +104,7 @@ impl Default for Turn {
 
 impl Turn {
     /// The handle in `slot` leaves its descriptor, where `next` follows it.
-    pub(super) fn pass_over(&mut self, slot: u32, next: u32) {
+    pub(super) fn advance_cursor_past(&mut self, slot: u32, next: u32) {
         if self.cursor == slot {
             self.cursor = next;
         }
@@ -259,7 +259,7 @@ impl<P, S> Table<P, S> {
         if due.deadline > self.turn.now || due.armed > self.turn.armed {
             return None;
         }
-        self.deadlines.record(self.turn.now, self.armed);
+        self.deadlines.count_call(self.turn.now, self.armed);
         let entry = self.timeouts.get_mut(slot)?;
         let payload = entry.lifecycle.begin();
         let payload = payload.expect("I12: what is armed is registered and at home");
@@ -316,7 +316,7 @@ impl<P, S> Table<P, S> {
                 entry.interest = Events::NONE;
                 let id = HandleId(entry.lifecycle.key(self.number, slot));
                 let fd = entry.fd;
-                self.unite(fd);
+                self.update_union(fd);
                 self.turn.outstanding = true;
                 return Some(DueCall::Handle {
                     id,
