@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_deadline_waits_from_when_it_was_first_noticed() {
+    fn work_without_a_deadline_waits_since_the_first_check() {
         let mut overdue = Overdue::default();
         assert_eq!(check(&mut overdue, 4, None, true), Some((s(0), false)));
         assert_eq!(check(&mut overdue, 14, None, true), Some((s(10), true)));

@@ -77,7 +77,7 @@ const FAST: Duration = Duration::from_micros(2);
 const SLOW: Duration = Duration::from_micros(50);
 
 #[test]
-fn a_slow_callback_is_named_with_the_time_it_took_at_least() {
+fn slow_callback_is_reported_with_its_least_duration() {
     let mut fixture = Fixture::new(10);
     let (quick, slow) = (handle(1), handle(2));
     let warnings = fixture.turn(&[(quick, R, false, ms(10)), (slow, R, false, ms(150))]);
@@ -91,7 +91,7 @@ fn a_slow_callback_is_named_with_the_time_it_took_at_least() {
 }
 
 #[test]
-fn a_timeout_and_a_drop_are_named_too() {
+fn slow_timeout_and_slow_drop_are_reported() {
     let mut fixture = Fixture::new(10);
     fixture.diagnostics.turn_began(fixture.now);
     let late = fixture.now.saturating_add(ms(100));
@@ -108,7 +108,7 @@ fn a_timeout_and_a_drop_are_named_too() {
 }
 
 #[test]
-fn after_a_slow_turn_without_a_name_every_call_is_timed() {
+fn slow_turn_without_a_slow_sample_times_all_later_calls() {
     let mut fixture = Fixture::new(10);
     let mut calls = vec![(handle(1), R, false, Duration::ZERO); SAMPLES as usize];
     calls.push((handle(9), R, false, ms(120)));
@@ -126,7 +126,7 @@ fn after_a_slow_turn_without_a_name_every_call_is_timed() {
 }
 
 #[test]
-fn the_longest_turn_is_kept() {
+fn longest_turn_is_kept() {
     let mut fixture = Fixture::new(10);
     for (took, longest) in [(30, 30), (20, 30), (31, 31)] {
         fixture.diagnostics.turn_began(fixture.now);
@@ -140,7 +140,7 @@ fn the_longest_turn_is_kept() {
 
 // Otherwise a turn of few calls that waits long for its next one would seem long.
 #[test]
-fn a_turn_whose_calls_were_all_timed_ends_with_the_last_of_them() {
+fn turn_with_all_calls_timed_ends_with_its_last_call() {
     let mut fixture = Fixture::new(10);
     fixture.diagnostics.turn_began(fixture.now);
     let over = fixture.now.saturating_add(ms(20));
@@ -157,7 +157,7 @@ fn a_turn_whose_calls_were_all_timed_ends_with_the_last_of_them() {
 
 // The time between the last call and the drop is not the drop's.
 #[test]
-fn a_drop_takes_time_from_when_it_began() {
+fn drop_is_timed_from_its_own_start() {
     let mut fixture = Fixture::new(10);
     fixture.diagnostics.turn_began(fixture.now);
     let began = fixture.now.saturating_add(ms(500));
@@ -196,14 +196,14 @@ fn a_change_with_a_time_checks_once_the_limit_has_passed() {
 }
 
 #[test]
-fn turns_as_long_as_those_of_a_loop_that_spins_are_a_spin() {
+fn turns_of_exactly_the_spinning_limit_are_reported() {
     let mut fixture = Fixture::new(100);
     assert_eq!(fixture.warned_in(300, &[(handle(1), R)], SPINNING_TURN), 1);
 }
 
 // EV-309.
 #[test]
-fn a_handle_that_spins_is_warned_of_once() {
+fn spinning_handle_is_reported_once() {
     let mut fixture = Fixture::new(100);
     assert_eq!(fixture.warned_in(100, &[(handle(1), R)], FAST), 0);
     assert_eq!(fixture.warned_in(10_000, &[(handle(1), R)], FAST), 1);
@@ -220,7 +220,7 @@ fn loop_that_waits_between_turns_spins_only_on_a_hangup() {
 }
 
 #[test]
-fn a_callback_that_changes_something_makes_progress() {
+fn callback_that_changes_the_table_makes_progress() {
     let mut fixture = Fixture::new(100);
     for turn in 0..10_000 {
         fixture.now = fixture.now.saturating_add(FAST);
@@ -231,7 +231,7 @@ fn a_callback_that_changes_something_makes_progress() {
 }
 
 #[test]
-fn a_handle_that_pauses_for_a_turn_makes_progress() {
+fn handle_that_pauses_for_a_turn_makes_progress() {
     let mut fixture = Fixture::new(100);
     for _ in 0..100 {
         assert_eq!(fixture.warned_in(90, &[(handle(1), H)], FAST), 0);
@@ -240,7 +240,7 @@ fn a_handle_that_pauses_for_a_turn_makes_progress() {
 }
 
 #[test]
-fn a_busy_handle_does_not_hide_one_that_spins_behind_it() {
+fn busy_handle_does_not_hide_a_spinning_one() {
     let mut fixture = Fixture::new(100);
     let mut warnings = 0;
     for turn in 0..2_000_u32 {
@@ -253,7 +253,7 @@ fn a_busy_handle_does_not_hide_one_that_spins_behind_it() {
 }
 
 #[test]
-fn more_handles_can_be_warned_of_than_are_remembered() {
+fn more_handles_are_reported_than_are_remembered() {
     let mut fixture = Fixture::new(10);
     for serial in 1..=2 * REMEMBERED as u64 {
         assert_eq!(fixture.warned_in(30, &[(handle(serial), H)], FAST), 1);

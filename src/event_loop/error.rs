@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_number_of_panics_can_be_displayed() {
+    fn callback_panicked_displays_the_first_and_counts_the_rest() {
         let panic = |message: &str| CallbackPanic {
             callback: CallbackId::Free,
             message: message.to_owned(),

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_only_waits_to_be_told_to_the_poller_waits_too() {
+    fn check_overdue_counts_changes_that_wait_for_the_poller() {
         let (_poller, model) = ModelPoller::new();
         let registry: Registry<ModelPoller> = Registry::new(model.clone());
         registry
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn new_limits_are_in_force_at_once() {
+    fn new_warning_limits_apply_at_once() {
         let (_poller, model) = ModelPoller::new();
         let registry: Registry<ModelPoller> = Registry::new(model.clone());
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_coarse_clock_of_a_registry_is_that_of_its_poller() {
+    fn coarse_now_returns_the_coarse_time_of_the_poller() {
         let (_poller, model) = ModelPoller::new();
         let registry: Registry<ModelPoller> = Registry::new(model.clone());
         model.advance(s(7));

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_pushed_out_is_corrected_when_it_surfaces() {
+    fn first_returns_a_postponed_timeout_after_the_others() {
         let mut alarms = vec![Alarm::new(), Alarm::new()];
         let mut deadlines = Deadlines::new(1);
         deadlines.arm(0, &mut alarms[0], due(5, 0));
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_point_in_time_is_a_deadline_like_others() {
+    fn first_returns_the_latest_representable_deadline() {
         let mut alarms = vec![Alarm::new(), Alarm::new()];
         let mut deadlines = Deadlines::new(1);
         deadlines.arm(0, &mut alarms[0], due(u64::MAX, 0));

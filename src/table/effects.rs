@@ -136,7 +136,7 @@ mod tests {
 
     // EV-901: what the loop would sleep past wakes it, once per sleep.
     #[test]
-    fn one_change_of_a_sleep_wakes_the_loop() {
+    fn only_one_change_per_sleep_wakes_the_loop() {
         let (mut table, handle, timeout) = table();
         table.fall_asleep(Some(at(10)));
         let later = table.update_timeout(timeout, at(0), after(20)).unwrap();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_that_has_woken_up_is_not_woken() {
+    fn change_while_awake_does_not_wake_the_loop() {
         let (mut table, handle, _) = table();
         table.fall_asleep(None);
         table.wake_up();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn removals_beyond_a_number_ask_the_thread_to_yield() {
+    fn removal_asks_to_yield_once_per_many_frees() {
         let mut table: Table<(), ()> = Table::new(0);
         for number in 1..=2 * MANY_FREES {
             let (id, effects) = table.add_timeout(at(0), None, ()).unwrap();

@@ -228,7 +228,7 @@ mod tests {
     proptest! {
         /// Against a list that is sorted after each operation.
         #[test]
-        fn it_is_a_heap_whatever_is_done_to_it(ops in ops()) {
+        fn heap_equals_a_sorted_list_after_every_operation(ops in ops()) {
             let mut heap = Heap::default();
             let mut list: Vec<Node> = Vec::new();
             for (armed, op) in (0..).zip(ops) {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_equal_keys_the_older_is_first_across_a_wrap() {
+    fn is_before_orders_equal_keys_by_age_across_a_wrap() {
         assert!(node(5, 1).is_before(&node(5, 2)) && !node(5, 2).is_before(&node(5, 1)));
         assert!(
             node(5, u32::MAX).is_before(&node(5, 0)) && !node(5, 0).is_before(&node(5, u32::MAX))
@@ -279,7 +279,7 @@ mod tests {
 
     /// The check itself, which the search and the fuzzer rely upon.
     #[test]
-    fn a_node_before_its_parent_and_one_beyond_the_last_are_noticed() {
+    fn is_consistent_rejects_wrong_order_and_nodes_past_the_end() {
         let mut heap = Heap::default();
         (0..7).for_each(|armed| heap.push(node(10 + u64::from(armed), armed)));
         assert!(heap.is_consistent());

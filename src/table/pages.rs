@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_pushed_is_found_on_every_page() {
+    fn appended_elements_are_found_on_every_page() {
         let mut pages = Pages::default();
         let count = 2 * PAGE + 1;
         for element in 0..count {

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vacated_slot_is_used_again() {
+    fn insert_reuses_the_slot_vacated_last() {
         let mut slots = Slots::<_, Vec<_>>::new();
         for entry in 0..3 {
             slots.insert(entry);

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_removals_overtook_are_no_phantoms() {
+    fn detect_ignores_tokens_that_are_reported_once() {
         let mut detector = StaleDetector::default();
         for removed in 0..1_000 {
             assert!(!detector.detect(token(removed)));
@@ -63,14 +63,14 @@ mod tests {
     }
 
     #[test]
-    fn a_phantom_is_seen_again_until_the_poller_is_rid_of_it() {
+    fn detect_reports_a_repeated_token_until_it_stops() {
         let mut detector = StaleDetector::default();
         let seen = (0..10).filter(|_| detector.detect(token(3))).count();
         assert_eq!(seen, 10 / MIN_REPORTS as usize);
     }
 
     #[test]
-    fn a_removal_in_between_only_puts_it_off() {
+    fn detect_restarts_the_count_after_another_token() {
         let mut detector = StaleDetector::default();
         let stale = [3, 1, 3, 3].map(token);
         assert_eq!(
