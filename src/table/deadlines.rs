@@ -1,39 +1,39 @@
-//! The armed timeouts, nearest first.
+//! The armed timeouts, ordered by deadline.
 //!
-//! The order is kept by a heap that is corrected late. Pushing a deadline further out, which idle timers do
-//! all the time, and disarming cost O(1) and do not touch the heap: the node that stands there is found to
-//! be too early, or superseded, when it surfaces. Superseded nodes are swept out before they outnumber
-//! the others.
+//! The order is kept by a heap with lazy correction. To postpone a deadline, which is the most frequent
+//! operation on idle timers, and to disarm a timeout cost O(1) and do not change the heap: a node that is too
+//! early, or superseded, is corrected when it becomes the first one. Superseded nodes are removed before they
+//! outnumber the others.
 //!
-//! When much is due at once, the nodes that are due are taken out of the heap together and sorted: that is
-//! several times cheaper than to take the first one out again and again.
+//! When many timeouts are due at once, their nodes are gathered: they are removed from the heap together and
+//! sorted. That is several times cheaper than to remove the first one repeatedly.
 
 use super::heap::{Heap, Node};
 use crate::time::MonotonicTime;
 use std::fmt;
 use std::hint::black_box;
 
-/// When a timeout is due, and the order among those due at the same time: the one armed first comes
-/// first.
+/// The deadline of a timeout, and the number of its arming: of two timeouts with the same deadline, the one armed
+/// first comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
     pub(super) deadline: MonotonicTime,
     pub(super) armed: u64,
 }
 
-/// What a timeout keeps for the order.
+/// The part of a timeout that the order needs.
 #[derive(Clone)]
 pub(super) struct Alarm {
-    /// When it is due, if it is armed.
+    /// The deadline; valid while the alarm is armed.
     due: Due,
-    /// The key of the one node in the heap that stands for it, never later than the deadline; or
-    /// [`MonotonicTime::FAR_FUTURE`] if it is not armed.
+    /// The key of the one node that represents the alarm, never later than the deadline; or
+    /// [`MonotonicTime::FAR_FUTURE`] if the alarm is not armed.
     key: MonotonicTime,
-    /// What that node says of its arming: tells it from superseded ones.
+    /// The number of the arming in that node, which distinguishes it from superseded nodes.
     node: u32,
 }
 
-/// Where the alarms are.
+/// A collection of alarms by slot.
 pub(super) trait Alarms {
     fn alarm(&self, slot: u32) -> Option<&Alarm>;
     fn alarm_mut(&mut self, slot: u32) -> Option<&mut Alarm>;
@@ -42,22 +42,22 @@ pub(super) trait Alarms {
 #[derive(Clone, Debug)]
 pub(super) struct Deadlines {
     heap: Heap,
-    /// Nodes that were gathered, the first one at the end.
+    /// The gathered nodes, the first one at the end.
     gathered: Vec<Node>,
-    /// Least number of timeouts that a turn takes from the heap one by one before it gathers the others.
+    /// The least number of timeouts that a turn takes from the heap one by one before it gathers the others.
     gather_threshold: usize,
-    /// After how many more timeouts of this turn the rest of those that are due is gathered.
+    /// The number of timeouts that this turn still takes one by one before it gathers the others.
     until_gather: usize,
-    /// The alarms of the gathered nodes from here on have been read ahead.
+    /// The index in `gathered` from which on the alarms of the nodes have been read ahead.
     read_ahead: usize,
-    /// How many alarms are armed.
+    /// The number of armed alarms.
     alarms: usize,
 }
 
-/// So many alarms are read ahead.
+/// The number of alarms that are read ahead.
 const READ_AHEAD: usize = 16;
 
-/// The latest key: the one after it says that an alarm is not armed.
+/// The latest key of a node. The key after it means that an alarm is not armed.
 pub(super) const LATEST: MonotonicTime = MonotonicTime::from_nanos(u64::MAX - 1);
 
 impl Alarm {
@@ -76,7 +76,7 @@ impl Alarm {
         self.key != MonotonicTime::FAR_FUTURE
     }
 
-    /// When it is due, if it is armed.
+    /// Returns the deadline if the alarm is armed.
     pub(super) fn due(&self) -> Option<Due> {
         self.is_armed().then_some(self.due)
     }
@@ -85,7 +85,7 @@ impl Alarm {
         self.key == node.key && self.node == node.armed
     }
 
-    /// Makes the node that stands for it from now on.
+    /// Creates the node that represents the alarm from now on.
     fn make_node(&mut self, slot: u32) -> Node {
         self.key = self.due.deadline.min(LATEST);
         self.node = self.due.armed as u32;
@@ -97,7 +97,7 @@ impl Alarm {
     }
 }
 
-/// Shows when it is due; what stands for it in the heap is the heap's business.
+/// Shows the deadline only: the node is an implementation detail of the order.
 impl fmt::Debug for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Alarm").field(&self.due()).finish()
@@ -105,7 +105,7 @@ impl fmt::Debug for Alarm {
 }
 
 impl Deadlines {
-    /// Creates an empty order. Where a turn calls more timeouts than `gather_threshold`, the rest is gathered.
+    /// Creates an empty order. If a turn calls more timeouts than `gather_threshold`, it gathers the others.
     pub(super) fn new(gather_threshold: usize) -> Deadlines {
         Deadlines {
             heap: Heap::default(),
@@ -117,7 +117,8 @@ impl Deadlines {
         }
     }
 
-    /// Arms the timeout in `slot`, or moves it if it is armed. Armings must be numbered in ascending order.
+    /// Arms the timeout in `slot`, or changes its deadline if it is armed. Armings must be numbered in ascending
+    /// order.
     pub(super) fn arm(&mut self, slot: u32, alarm: &mut Alarm, due: Due) {
         alarm.due = due;
         let is_new = !alarm.is_armed();
@@ -127,35 +128,35 @@ impl Deadlines {
         self.alarms += usize::from(is_new);
     }
 
-    /// Disarms a timeout; does nothing if it is not armed.
+    /// Disarms a timeout. Does nothing if it is not armed.
     pub(super) fn disarm(&mut self, alarm: &mut Alarm) {
         self.alarms -= usize::from(alarm.is_armed());
         alarm.key = MonotonicTime::FAR_FUTURE;
     }
 
-    /// Whether superseded nodes outnumber the others, so that it is time to [`sweep`](Deadlines::sweep).
+    /// Returns whether superseded nodes outnumber the others, so that a [`sweep`](Deadlines::sweep) is due.
     pub(super) fn needs_sweep(&self) -> bool {
         self.node_count() > 2 * self.alarms
     }
 
-    /// Takes all superseded nodes out. It costs as much as there are nodes, and that many armings and
-    /// disarmings went before it.
+    /// Removes all superseded nodes. The cost is linear in the number of nodes; at least half as many armings and
+    /// disarmings precede each sweep.
     pub(super) fn sweep(&mut self, alarms: &impl Alarms) {
-        let stands = |node: &Node| {
+        let is_current = |node: &Node| {
             let alarm = alarms.alarm(node.slot);
             alarm.is_some_and(|alarm| alarm.is_represented_by(node))
         };
-        self.heap.retain(|node| stands(&node));
-        self.gathered.retain(stands);
+        self.heap.retain(|node| is_current(&node));
+        self.gathered.retain(is_current);
     }
 
-    /// A turn begins.
+    /// Begins a turn.
     pub(super) fn begin_turn(&mut self) {
         self.until_gather = self.gather_threshold + self.heap.len() / 32;
     }
 
-    /// A timeout is called that is due at `now`: takes out the others that are due, if it comes to many in this
-    /// turn. Nothing was armed yet after the arming `armed`.
+    /// Counts a call of a timeout that is due at `now`. If this turn has called many, gathers the others that are
+    /// due. `armed` is the number of the latest arming.
     pub(super) fn count_call(&mut self, now: MonotonicTime, armed: u64) {
         match self.until_gather.checked_sub(1) {
             Some(left) => self.until_gather = left,
@@ -178,14 +179,14 @@ impl Deadlines {
         self.read_ahead = gathered.len();
     }
 
-    /// Whether a timeout may be due at `now`. Quick, for it is asked before each call of a turn.
+    /// Returns whether a timeout may be due at `now`. It is fast, because it runs before each call of a turn.
     #[inline]
     pub(super) fn may_be_due(&self, now: MonotonicTime) -> bool {
-        // No node stands for a deadline that is before its key.
+        // No node has a key later than the deadline that it represents.
         self.heap.least_key() <= now || !self.gathered.is_empty()
     }
 
-    /// The timeout that is due first, and when.
+    /// Returns the slot of the timeout that is due first, and its deadline.
     pub(super) fn first(&mut self, alarms: &mut impl Alarms) -> Option<(u32, Due)> {
         loop {
             let node = self.first_node()?;
@@ -201,8 +202,8 @@ impl Deadlines {
         }
     }
 
-    /// Reads the alarms that are needed next all at once, when there are many: they are all over the memory, and
-    /// the processor waits for several together no longer than for one.
+    /// Reads the alarms that are needed next in one batch, if there are many. They are scattered in memory, and
+    /// several cache misses at once take no longer than one.
     #[inline]
     fn read_ahead(&mut self, alarms: &impl Alarms) {
         if self.gathered.len() > self.read_ahead || self.gathered.is_empty() {
@@ -214,7 +215,7 @@ impl Deadlines {
         black_box(alarms.fold(0, |read, alarm| read ^ alarm.key.as_nanos()));
     }
 
-    /// Whether the first node is among the gathered ones.
+    /// Returns whether the first node is among the gathered ones.
     fn is_first_gathered(&self) -> bool {
         let gathered = self.gathered.last();
         gathered.is_some_and(|gathered| {
@@ -242,12 +243,12 @@ impl Deadlines {
     fn pop_gathered(&mut self) {
         self.gathered.pop();
         if self.gathered.is_empty() {
-            // It was much, and may not be for a long time.
+            // The capacity may be large, and may not be needed again for a long time.
             self.gathered = Vec::new();
         }
     }
 
-    /// Puts a later node in the place of the first one.
+    /// Replaces the first node by a later one.
     fn replace_first_node(&mut self, node: Node) {
         if self.is_first_gathered() {
             self.pop_gathered();
@@ -269,8 +270,8 @@ impl Deadlines {
         self.alarms
     }
 
-    /// Whether the nodes are in order, one of them stands for each armed timeout, not after its deadline, and
-    /// the others are not more than those.
+    /// Returns whether the nodes are in order, exactly one of them represents each armed timeout and is not later
+    /// than its deadline, and superseded nodes do not outnumber the others.
     pub(super) fn is_consistent(&self, alarms: &impl Alarms) -> bool {
         let representing = self.nodes().filter(|node| {
             let alarm = alarms.alarm(node.slot);

@@ -1,8 +1,8 @@
-//! One record per file descriptor: which handles watch it, what they want together, and what the poller
-//! has been registered_interest.
+//! One record per file descriptor: the handles that watch it, the union of their interests, and the interest
+//! registered with the poller.
 //!
-//! A poller takes one registration per descriptor, the event API any number of handles (EV-403); this is
-//! where the two meet. Records are found by the descriptor's number, so a token leads to its handles
+//! A poller takes one registration per descriptor, the event API any number of handles (EV-403). A record maps
+//! one to the other. Records are indexed by the number of the descriptor, so the handles of a token are found
 //! without hashing.
 
 use super::slots::NONE;
@@ -14,19 +14,19 @@ use std::os::fd::RawFd;
 
 #[derive(Clone)]
 pub(super) struct Descriptor {
-    /// The first handle on this descriptor; the others follow by [`next`](super::handles::Handle).
+    /// The slot of the first handle on this descriptor; the others follow by [`next`](super::handles::Handle).
     pub(super) first: u32,
-    /// What the poller has been registered_interest; nothing if the descriptor is not registered.
+    /// The interest registered with the poller; empty if the descriptor is not registered.
     registered_interest: Events,
-    /// The serial of what it was registered_interest last.
+    /// The serial of the latest registration.
     registration: u32,
-    /// The union of the handles' interests.
+    /// The union of the interests of the handles.
     union: Events,
-    /// Whether the record stands on the list of those to look at.
+    /// True if the descriptor is in the list of dirty descriptors.
     pub(super) dirty: bool,
 }
 
-/// What the poller must be registered_interest.
+/// The difference between the registered interest and the union of the interests of the handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Difference {
     Register { token: Token, interest: Events },
@@ -37,12 +37,12 @@ pub(super) enum Difference {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Descriptors {
     by_fd: Vec<Descriptor>,
-    /// The records to look at, in the order in which they were changed.
+    /// The dirty descriptors, whose registration may need a change, in the order in which they became dirty.
     dirty: VecDeque<RawFd>,
     registrations: u32,
 }
 
-/// The serial of a registration that is over is not shown.
+/// Leaves out the serial of a registration that has ended.
 impl fmt::Debug for Descriptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let registration = (!self.registered_interest.is_empty()).then_some(self.registration);
@@ -69,7 +69,7 @@ impl Default for Descriptor {
 }
 
 impl Descriptors {
-    /// The record of `fd`, made if there is none.
+    /// Returns the record of `fd`, and creates it if there is none.
     pub(super) fn entry(&mut self, fd: RawFd) -> &mut Descriptor {
         let index = index(fd);
         if index >= self.by_fd.len() {
@@ -78,21 +78,21 @@ impl Descriptors {
         &mut self.by_fd[index]
     }
 
-    /// Makes records up to the one at `index`.
+    /// Creates the records up to the one at `index`.
     #[cold]
     fn grow(&mut self, index: usize) {
         self.by_fd.resize_with(index + 1, Descriptor::default);
     }
 
-    /// The first handle on the descriptor that `token` was registered for, or `None` if that
-    /// registration is over.
+    /// Returns the slot of the first handle on the descriptor that was registered with `token`, or `None` if that
+    /// registration has ended.
     pub(super) fn first_of(&self, token: Token) -> Option<u32> {
         let descriptor = self.by_fd.get(index(token.fd()))?;
         let is_current = descriptor.registration == token.registration();
         (is_current && !descriptor.registered_interest.is_empty()).then_some(descriptor.first)
     }
 
-    /// Notes what the handles of `fd` want together.
+    /// Sets the union of the interests of the handles on `fd`.
     pub(super) fn set_union(&mut self, fd: RawFd, union: Events) {
         let descriptor = self.entry(fd);
         descriptor.union = union;
@@ -102,7 +102,7 @@ impl Descriptors {
         }
     }
 
-    /// The next difference between what the poller was registered_interest and what it must know, taken as registered_interest.
+    /// Takes the next difference, and treats the union as the registered interest from then on.
     pub(super) fn next_difference(&mut self) -> Option<(RawFd, Difference)> {
         while let Some(fd) = self.dirty.pop_front() {
             let descriptor = &mut self.by_fd[index(fd)];
@@ -132,8 +132,8 @@ impl Descriptors {
         None
     }
 
-    /// Ends the registration of a descriptor that nobody wants anything of any more; returns whether
-    /// there was one. This difference cannot wait: the descriptor may be closed next (EV-713).
+    /// Ends the registration of a descriptor in which no handle has an interest any more; returns whether there was
+    /// one. This difference cannot wait: the descriptor may be closed next (EV-713).
     pub(super) fn end_unwanted(&mut self, fd: RawFd) -> bool {
         let descriptor = self.entry(fd);
         let ends = descriptor.union.is_empty() && !descriptor.registered_interest.is_empty();
@@ -143,16 +143,16 @@ impl Descriptors {
         ends
     }
 
-    /// Notes that the poller refused the descriptor, so it knows nothing of it; returns the first handle
-    /// on it.
+    /// Records that the poller refused the descriptor, which is not registered now; returns the slot of the first
+    /// handle on it.
     pub(super) fn refused(&mut self, fd: RawFd) -> u32 {
         let descriptor = self.entry(fd);
         descriptor.registered_interest = Events::NONE;
         descriptor.first
     }
 
-    /// Notes that the poller does not know the descriptor under the token that it was registered_interest. It is to be registered_interest
-    /// anew, under another one.
+    /// Records that the poller has no registration of the descriptor. The descriptor is to be registered again,
+    /// under another token.
     pub(super) fn registration_not_found(&mut self, fd: RawFd) {
         let descriptor = self.entry(fd);
         descriptor.registered_interest = Events::NONE;
@@ -162,7 +162,8 @@ impl Descriptors {
         }
     }
 
-    /// Notes that the poller knows nothing any more. What it is to know is registered_interest when the loop next sleeps.
+    /// Records that the poller has no registrations any more. All descriptors with an interest are registered again
+    /// before the loop next sleeps.
     pub(super) fn forget_registrations(&mut self) {
         for (fd, descriptor) in (0..).zip(&mut self.by_fd) {
             let was_registered = !std::mem::take(&mut descriptor.registered_interest).is_empty();
@@ -174,13 +175,13 @@ impl Descriptors {
         }
     }
 
-    /// Forgets everything: the poller is about to go.
+    /// Removes all records, because the poller is being dropped.
     pub(super) fn clear(&mut self) {
         self.by_fd.clear();
         self.dirty.clear();
     }
 
-    /// The records that have handles or are registered, with their descriptor, union and registration.
+    /// Returns all records, with their descriptor, union and registered interest.
     pub(super) fn iter(&self) -> impl Iterator<Item = (RawFd, &Descriptor, Events, Events)> {
         let records = (0..).zip(&self.by_fd);
         records.map(|(fd, descriptor)| {
@@ -193,14 +194,14 @@ impl Descriptors {
         })
     }
 
-    /// Whether some difference has not been taken yet.
+    /// Returns whether there are dirty descriptors.
     pub(super) fn has_differences(&self) -> bool {
         !self.dirty.is_empty()
     }
 }
 
-/// A descriptor's number as an index. Negative numbers lead past the end of any table: they are refused
-/// when a handle is added, and a foreign token may carry one.
+/// Converts the number of a descriptor to an index. A negative number gives an index past the end of any vector:
+/// handles with one are refused, but a token that the table did not issue may contain one.
 fn index(fd: RawFd) -> usize {
     usize::try_from(fd).unwrap_or(usize::MAX)
 }

@@ -1,67 +1,67 @@
-//! The effects of a change of the table, and the sleep of the loop, which decides about one of them.
+//! The effects of a change of the table, and the sleep state of the loop, from which the wake follows.
 
 use super::Table;
 use crate::time::MonotonicTime;
 
-/// What the caller of a change has to do so that the change takes effect outside of the table.
+/// The actions that a change of the table requires outside of it.
 ///
-/// Every operation that a thread may call at any time returns one. The table decides, the caller carries out.
+/// Every operation that threads may call at any time returns one. The table decides, the caller acts.
 #[derive(Debug)]
-#[must_use = "the change takes effect only when its effects are carried out"]
+#[must_use = "the change takes effect only when its effects are applied"]
 pub struct Effects<'a, S> {
-    /// The source of a descriptor that the poller must forget before anything else happens to the table: the
-    /// caller of the removal may close the descriptor next (EV-713).
+    /// The source of a descriptor that must be deregistered from the poller before the next operation on the
+    /// table: the caller of the removal may close the descriptor next (EV-713).
     pub deregister: Option<&'a S>,
-    /// The loop sleeps past something that it should do now, and is to be woken. One wake per sleep is enough,
-    /// so only one change during a sleep asks for it.
+    /// True if the loop must be woken because it would sleep past work that is due. One wake per sleep is enough,
+    /// so only one change during a sleep sets it.
     pub wake: bool,
-    /// Many removed entries wait for their free call. A thread other than the loop's should yield, or it keeps
-    /// the loop from its other work and more and more of them pile up. Only one removal in many thousands asks for
-    /// it, because the time that yielding takes depends on the other work of the machine.
+    /// True if many removed entries wait for their free call, so that a thread other than the loop's should yield.
+    /// Otherwise the thread keeps the loop from its other work, and the number of waiting entries grows. Only one
+    /// removal in many thousands sets it, because the duration of a yield depends on the load of the machine.
     pub yield_to_loop: bool,
 }
 
-/// The number of removed entries that is taken for a loop that cannot keep up.
+/// The number of removed entries from which on the loop is considered too slow for the removals.
 const MANY_FREES: usize = 16384;
 
-/// The state of the loop, as far as waking it goes.
+/// The sleep state of the loop, which decides whether a change must wake it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sleep {
-    /// It will look at the table before it sleeps again.
+    /// The loop examines the table before it sleeps again.
     Awake,
-    /// It waits, or is about to, until this time at most.
+    /// The loop waits, or is about to wait, until this time at most.
     Until(Option<MonotonicTime>),
 }
 
 impl<P, S> Table<P, S> {
-    /// Notes that the loop goes to sleep, until `until` at most.
+    /// Records that the loop goes to sleep, until `until` at most.
     pub fn fall_asleep(&mut self, until: Option<MonotonicTime>) {
         self.sleep = Sleep::Until(until);
     }
 
-    /// Notes that the loop looks at the table again.
+    /// Records that the loop is awake: it examines the table before it sleeps again.
     pub fn wake_up(&mut self) {
         self.sleep = Sleep::Awake;
     }
 
-    /// Asks the loop to stop. The request stays until it is [taken](Table::take_stop) (EV-907).
+    /// Requests a stop of the loop. The request stays until it is [taken](Table::take_stop) (EV-907).
     pub fn request_stop(&mut self) -> Effects<'_, S> {
         self.stop = true;
         self.effects()
     }
 
-    /// Returns whether the loop is asked to stop.
+    /// Returns whether a stop is requested.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stop
     }
 
-    /// Returns whether the loop is asked to stop, and withdraws the request.
+    /// Returns whether a stop is requested, and clears the request.
     pub fn take_stop(&mut self) -> bool {
         std::mem::take(&mut self.stop)
     }
 
-    /// The effects of an addition or an update.
+    /// Returns the effects of an addition or an update.
     #[inline]
     pub(super) fn effects(&mut self) -> Effects<'_, S> {
         Effects {
@@ -71,7 +71,8 @@ impl<P, S> Table<P, S> {
         }
     }
 
-    /// The effects of a removal, which ended the registration of the descriptor of the handle in `unwatched`.
+    /// Returns the effects of a removal. `unwatched` is the slot of the removed handle if its removal ended the
+    /// registration of its descriptor.
     #[inline]
     pub(super) fn effects_of_removal(&mut self, unwatched: Option<u32>) -> Effects<'_, S> {
         let wake = self.wakes();
@@ -82,7 +83,7 @@ impl<P, S> Table<P, S> {
         }
     }
 
-    /// Decides whether the change just made is to wake the loop.
+    /// Decides whether the change just made must wake the loop.
     #[inline]
     fn wakes(&mut self) -> bool {
         match self.sleep {
@@ -91,8 +92,8 @@ impl<P, S> Table<P, S> {
         }
     }
 
-    /// Decides whether the loop, which sleeps until `until`, sleeps past something that it should do now; from
-    /// then on it counts as awake.
+    /// Decides whether the loop, which sleeps until `until`, would sleep past work that is due. If so, it counts as
+    /// awake from then on.
     #[cold]
     fn must_wake(&mut self, until: Option<MonotonicTime>) -> bool {
         let deadline = self.next_deadline();
@@ -125,7 +126,7 @@ mod tests {
         Some(Duration::from_nanos(nanos))
     }
 
-    /// A table with a handle that the poller knows and a timeout that is due at 10.
+    /// Returns a table with a handle that is registered with the poller and a timeout that is due at 10.
     fn table() -> (Table<&'static str, i32>, HandleId, TimeoutId) {
         let mut table = Table::new(0);
         let (handle, _) = table.add_handle(3, 33, Events::READABLE, "handle").unwrap();
@@ -134,31 +135,34 @@ mod tests {
         (table, handle, timeout)
     }
 
-    // EV-901: what the loop would sleep past wakes it, once per sleep.
+    // EV-901: work that the loop would sleep past wakes it, once per sleep.
     #[test]
     fn only_one_change_per_sleep_wakes_the_loop() {
         let (mut table, handle, timeout) = table();
         table.fall_asleep(Some(at(10)));
         let later = table.update_timeout(timeout, at(0), after(20)).unwrap();
-        assert!(!later.wake, "a deadline that is put off");
+        assert!(!later.wake, "a postponed deadline does not wake the loop");
         let nearer = table.update_timeout(timeout, at(0), after(9)).unwrap();
-        assert!(nearer.wake, "a nearer deadline");
-        assert!(!table.request_stop().wake, "it counts as awake");
+        assert!(nearer.wake, "an earlier deadline wakes the loop");
+        assert!(
+            !table.request_stop().wake,
+            "a loop that was woken counts as awake"
+        );
 
         for sleeps_until in [None, Some(at(9))] {
             table.take_stop();
             table.fall_asleep(sleeps_until);
-            assert!(table.request_stop().wake, "a stop");
+            assert!(table.request_stop().wake, "a stop wakes the loop");
             assert!(table.is_stopping());
         }
         table.take_stop();
         table.fall_asleep(Some(at(9)));
         let changed = table.update_handle(handle, Events::WRITABLE).unwrap();
-        assert!(changed.wake, "a change for the poller");
+        assert!(changed.wake, "a change for the poller wakes the loop");
         while table.next_change().is_some() {}
         table.fall_asleep(Some(at(9)));
         let (_, removed) = table.remove_timeout(timeout).unwrap();
-        assert!(removed.wake, "something to free");
+        assert!(removed.wake, "an entry to free wakes the loop");
     }
 
     #[test]
@@ -170,7 +174,7 @@ mod tests {
         assert!(!effects.wake);
     }
 
-    // EV-713: what the handles of a descriptor still want may wait, the end of the last of them may not.
+    // EV-713: a change of the interest in a descriptor may wait, the removal of its last handle may not.
     #[test]
     fn the_last_removal_deregisters_the_descriptor() {
         let (mut table, first, _) = table();
@@ -180,11 +184,17 @@ mod tests {
         assert_eq!(effects.deregister, None);
         let (_, effects) = table.remove_handle(second).unwrap();
         assert_eq!(effects.deregister, Some(&44));
-        assert!(table.next_change().is_none(), "the poller is told once");
+        assert!(
+            table.next_change().is_none(),
+            "the descriptor is deregistered once"
+        );
         let (third, _) = table.add_handle(3, 55, Events::WRITABLE, "third").unwrap();
         assert!(matches!(table.next_change(), Some(Change::Register { .. })));
         let effects = table.update_handle(third, Events::NONE).unwrap();
-        assert_eq!(effects.deregister, None, "a disabled handle may wait");
+        assert_eq!(
+            effects.deregister, None,
+            "the deregistration of a disabled handle may wait"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The operations that handles and timeouts have in common, by the kind of their id.
+//! The operations that handles and timeouts have in common, by the type of their id.
 
 use super::lifecycle::Lifecycle;
 use super::{Effects, NotRegistered, Removal, Table};
@@ -8,9 +8,9 @@ use std::fmt::Debug;
 
 /// The id of a handle or of a timeout.
 ///
-/// The registry and the loop treat both kinds alike; each operation is found at compile time.
+/// The registry and the loop are generic over it, so each operation is selected at compile time.
 pub(crate) trait EntryId: Copy + Debug + Into<CallbackId> {
-    /// The entry's key.
+    /// Returns the key of the entry.
     fn key(self) -> Key;
 
     /// Removes the entry.
@@ -19,7 +19,7 @@ pub(crate) trait EntryId: Copy + Debug + Into<CallbackId> {
         table: &mut Table<P, S>,
     ) -> Result<(Removal, Effects<'_, S>), NotRegistered>;
 
-    /// Keeps the entry registered, not to be called before it is updated.
+    /// Disables the entry: it stays registered and is not called before it is updated.
     fn disable<P, S>(self, table: &mut Table<P, S>) -> Result<Effects<'_, S>, NotRegistered>;
 
     /// Returns whether a call of the entry runs.
@@ -81,7 +81,8 @@ impl EntryId for TimeoutId {
 }
 
 impl<P, S> Table<P, S> {
-    /// Returns whether a call runs of the entry that `key` names, be it removed or not.
+    /// Returns whether a call of the entry with this key runs, also if the entry was removed. `entry` is the
+    /// entry in the slot of the key.
     pub(super) fn is_in_flight(&self, key: Key, entry: Option<&Lifecycle<P>>) -> bool {
         entry.is_some_and(|entry| {
             key.table == self.number && entry.serial() == key.serial.get() && entry.is_in_flight()

@@ -1,4 +1,4 @@
-//! Handles: the entries that watch a file descriptor.
+//! Handles: the entries that watch file descriptors.
 
 use super::descriptors::Difference;
 use super::lifecycle::Lifecycle;
@@ -9,52 +9,54 @@ use crate::events::Events;
 use crate::id::{HandleId, Key, Token};
 use std::os::fd::RawFd;
 
-/// One interest in one descriptor.
+/// One handle: an interest in one descriptor.
 #[derive(Clone, Debug)]
 pub(super) struct Handle<P, S> {
     pub(super) lifecycle: Lifecycle<P>,
     pub(super) source: S,
     pub(super) fd: RawFd,
-    /// Without unknown bits, so that an interest in nothing else is empty (EV-306).
+    /// The interest without unknown bits, so that an interest in unknown bits alone is empty (EV-306).
     pub(super) interest: Events,
-    /// Whether its descriptor was refused and it has not been called for it yet.
+    /// True if the poller refused the descriptor and the handle has not been called for the refusal yet.
     pub(super) refused: bool,
-    /// The next handle on the same descriptor, older ones first; only registered ones are linked.
+    /// The slot of the next handle on the same descriptor, in the order of addition. Only registered handles are
+    /// linked.
     pub(super) next: u32,
 }
 
-/// What the poller must be told about one descriptor, and a source that names it.
+/// A change of the poller's registration of one descriptor.
 ///
-/// Registrations and changes of interest may wait until the loop next sleeps, so that those which cancel
-/// each other out cost nothing. The end of a registration that follows from a removal may not: the caller
-/// may close the descriptor next (EV-713).
+/// Registrations and changes of interest may wait until the loop next sleeps, so that changes that cancel
+/// each other out cost nothing. A deregistration that follows from a removal may not wait: the caller may close
+/// the descriptor next (EV-713).
 #[derive(Debug)]
 pub enum Change<'a, S> {
-    /// The descriptor is new to the poller.
+    /// The descriptor is to be registered with the poller.
     Register {
         /// A source of the descriptor.
         source: &'a S,
         /// Its number.
         fd: RawFd,
-        /// What to report when it is ready; never used before.
+        /// The token to report when the descriptor is ready. It was never used before.
         token: Token,
-        /// What its handles want together; not empty.
+        /// The union of the interests of its handles. It is not empty.
         interest: Events,
     },
-    /// The poller knows the descriptor; its handles want something else now.
+    /// The interest in a registered descriptor has changed.
     Reregister {
         /// A source of the descriptor.
         source: &'a S,
         /// Its number.
         fd: RawFd,
-        /// What to report from now on; never used before. The number may be another file by now, and the
-        /// poller may know both: one token for both would have the handles called for both (EV-1003).
+        /// The token to report from now on. It was never used before: the number may refer to another file
+        /// by now, and the poller may still watch both files. With one token for both, the handles would be
+        /// called for both (EV-1003).
         token: Token,
-        /// What its handles want together; not empty.
+        /// The union of the interests of its handles. It is not empty.
         interest: Events,
     },
-    /// Nobody wants anything of the descriptor. A poller reports hang-ups whatever the interest, so a
-    /// disabled descriptor must be unknown to it (EV-401).
+    /// No handle has an interest in the descriptor. A poller reports hang-ups whatever the interest, so a
+    /// disabled descriptor must not be registered (EV-401).
     Deregister {
         /// A source of the descriptor.
         source: &'a S,
@@ -64,7 +66,7 @@ pub enum Change<'a, S> {
 }
 
 impl<S> Change<'_, S> {
-    /// The number of the descriptor.
+    /// Returns the number of the descriptor.
     #[must_use]
     pub fn fd(&self) -> RawFd {
         match *self {
@@ -76,14 +78,15 @@ impl<S> Change<'_, S> {
 }
 
 impl<P, S> Table<P, S> {
-    /// Adds a handle on `fd`, which `source` names to the poller. An empty `interest` adds it disabled.
+    /// Adds a handle on `fd`, which the poller identifies by `source`. With an empty `interest` the handle is
+    /// disabled.
     ///
-    /// The record of a descriptor is found by its number, so the table grows with the largest number:
-    /// pass only descriptors that are open.
+    /// The records of descriptors are indexed by number, so the size of the table grows with the largest number:
+    /// pass open descriptors only.
     ///
     /// # Errors
     ///
-    /// [`Refused`], with `payload` and `source`: nothing happened, they still belong to the caller
+    /// [`Refused`], with `payload` and `source`: the table is unchanged, and both still belong to the caller
     /// (EV-207).
     pub fn add_handle(
         &mut self,
@@ -123,9 +126,9 @@ impl<P, S> Table<P, S> {
         ))
     }
 
-    /// Changes what a handle wants; an empty `interest` disables it (EV-401, EV-402).
+    /// Changes the interest of a handle; an empty `interest` disables it (EV-401, EV-402).
     ///
-    /// It counts for everything that is dispatched from now on, also in the running turn (EV-602…604).
+    /// It applies to all calls that begin from now on, also in the running turn (EV-602…604).
     ///
     /// # Errors
     ///
@@ -142,12 +145,12 @@ impl<P, S> Table<P, S> {
         Ok(self.effects())
     }
 
-    /// Removes a handle. From now on no call of it begins; its payload is handed out for its free call
-    /// once nothing is left to call.
+    /// Removes a handle. From now on no call of it begins; its payload is handed out for its free call when no
+    /// other call of the turn is left.
     ///
     /// # Errors
     ///
-    /// [`NotRegistered`], also when it was removed before: of several removals one succeeds (EV-701).
+    /// [`NotRegistered`], also if it was removed before: exactly one of several removals succeeds (EV-701).
     pub fn remove_handle(
         &mut self,
         id: HandleId,
@@ -165,20 +168,26 @@ impl<P, S> Table<P, S> {
         Ok((removal, self.effects_of_removal(unwatched)))
     }
 
-    /// The handle in `slot`, which was removed and waits for its free call.
+    /// Returns the handle in `slot`, which was removed and waits for its free call.
+    ///
+    /// # Panics
+    ///
+    /// If there is no handle in `slot`.
     pub(super) fn removed_handle(&self, slot: u32) -> &Handle<P, S> {
         let entry = self.handles.get(slot);
         entry.expect("I7: a removed handle stays until it is freed")
     }
 
-    /// The next thing the poller must be told, taken as told. To be called before the loop sleeps until there is
-    /// none.
+    /// Takes the next change for the poller; from then on the table treats it as made. Before each sleep the loop
+    /// calls this until there is none.
     pub fn next_change(&mut self) -> Option<Change<'_, S>> {
         let (fd, difference) = self.descriptors.next_difference()?;
         let entry = self.handles.get(self.descriptors.entry(fd).first);
-        // The last handle to go ends the registration at once, so where one is to be changed or ended
-        // later, there are handles.
-        let source = &entry.expect("I13: a change outlived its handles").source;
+        // The removal of the last handle deregisters the descriptor at once, so a descriptor with a later change
+        // has handles.
+        let source = &entry
+            .expect("I13: a descriptor with a change has a handle")
+            .source;
         Some(match difference {
             Difference::Register { token, interest } => Change::Register {
                 source,
@@ -196,13 +205,13 @@ impl<P, S> Table<P, S> {
         })
     }
 
-    /// Whether there is something to tell the poller.
+    /// Returns whether there are dirty descriptors, so that the poller may need a change.
     #[must_use]
     pub fn has_changes(&self) -> bool {
         self.descriptors.has_differences()
     }
 
-    /// Says that the poller refused the descriptor of a change just taken. Every enabled handle on it is
+    /// Records that the poller refused the descriptor of the change just taken. Every enabled handle on it is
     /// called once more in the next turn, with [`Events::ERROR`], and disabled (EV-1001).
     pub fn refused(&mut self, fd: RawFd) {
         let mut at = self.descriptors.refused(fd);
@@ -217,29 +226,30 @@ impl<P, S> Table<P, S> {
         }
     }
 
-    /// Says that the poller does not know the descriptor of a [`Reregister`](Change::Reregister) just taken,
-    /// which was closed and opened again as another file (EV-1002). The next change registers it under a
-    /// token of its own: under the old one the poller may go on reporting the first file (EV-1003).
+    /// Records that the poller has no registration of the descriptor of the [`Reregister`](Change::Reregister)
+    /// just taken, because its number was closed and opened again as another file (EV-1002). The next change
+    /// registers it under another token: under the old one the poller may go on reporting the first file
+    /// (EV-1003).
     pub fn registration_not_found(&mut self, fd: RawFd) {
         self.descriptors.registration_not_found(fd);
     }
 
-    /// Says that the poller ended a registration by itself, because its descriptor is not open any more;
-    /// what follows is as if it had [refused](Table::refused) the descriptor. To be said before the turn
-    /// begins. A token that is no longer registered is passed over.
+    /// Records that the poller ended a registration by itself, because its descriptor is not open any more; the
+    /// descriptor is treated like a [refused](Table::refused) one. The loop calls this before the turn begins.
+    /// A token that is no longer registered is ignored.
     pub fn lost(&mut self, token: Token) {
         if self.descriptors.first_of(token).is_some() {
             self.refused(token.fd());
         }
     }
 
-    /// Says that the poller knows nothing any more: it is to be told of every descriptor anew, under new
-    /// tokens. What it has reported so far counts.
+    /// Records that the loop recreated the poller, which has no registrations now. Every descriptor is to be
+    /// registered again, under a new token. Events that were reported before stay valid.
     pub fn poller_was_recreated(&mut self) {
         self.descriptors.forget_registrations();
     }
 
-    /// The registered handle that `id` names.
+    /// Returns the registered handle with this id.
     fn handle_mut(&mut self, id: HandleId) -> Result<&mut Handle<P, S>, NotRegistered> {
         let number = self.number;
         self.handles
@@ -248,7 +258,7 @@ impl<P, S> Table<P, S> {
             .ok_or(NotRegistered)
     }
 
-    /// Puts the handle behind the others on its descriptor.
+    /// Appends the handle to the list of handles on its descriptor.
     fn link(&mut self, fd: RawFd, slot: u32) {
         let descriptor = self.descriptors.entry(fd);
         if descriptor.first == NONE {
@@ -265,7 +275,7 @@ impl<P, S> Table<P, S> {
         }
     }
 
-    /// Takes the handle out of those on its descriptor.
+    /// Removes the handle from the list of handles on its descriptor.
     fn unlink(&mut self, fd: RawFd, slot: u32) {
         let next = match self.handles.get_mut(slot) {
             Some(entry) => std::mem::replace(&mut entry.next, NONE),
@@ -287,7 +297,7 @@ impl<P, S> Table<P, S> {
         }
     }
 
-    /// Works out anew what the handles of `fd` want together.
+    /// Recomputes the union of the interests of the handles on `fd`.
     pub(super) fn update_union(&mut self, fd: RawFd) {
         let mut union = Events::NONE;
         let mut at = self.descriptors.entry(fd).first;

@@ -1,20 +1,20 @@
-//! A 4-ary heap of nodes that nobody points at, so that moving a node writes nothing but the heap.
+//! A 4-ary heap of nodes without back references, so that moving a node writes to the heap only.
 
 use crate::time::MonotonicTime;
 use std::fmt;
 
-/// One place in the order of deadlines.
+/// One element of the order of deadlines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node {
     pub(super) key: MonotonicTime,
-    /// The low bits of the number of the arming; orders nodes with equal keys, the older first. Two that
-    /// are 2³¹ armings apart may change places, which shows in nothing but that order.
+    /// The low 32 bits of the number of the arming. They order nodes with equal keys, the older first. Two nodes
+    /// that are 2³¹ armings apart may be in the wrong order, which has no other effect.
     pub(super) armed: u32,
     pub(super) slot: u32,
 }
 
 impl Node {
-    /// Fills places that are not in use; later than every other.
+    /// The filler of unused places, later than every other node.
     const NONE: Node = Node {
         key: MonotonicTime::FAR_FUTURE,
         armed: 0,
@@ -26,8 +26,8 @@ impl Node {
         self.key < other.key || self.key == other.key && age > 0
     }
 
-    /// Sorts after what it stands before. A total order, unlike [`is_before`](Node::is_before), among nodes
-    /// that were armed before the arming with this number.
+    /// Returns a sort key that puts the first node last. Unlike [`is_before`](Node::is_before), it is a total order
+    /// among the nodes that were armed before the arming with this number.
     pub(super) fn rank(&self, armed: u64) -> (std::cmp::Reverse<MonotonicTime>, u32) {
         let age = (armed as u32).wrapping_sub(self.armed);
         (std::cmp::Reverse(self.key), age)
@@ -39,7 +39,7 @@ impl Node {
 #[repr(align(64))]
 struct Quad([Node; 4]);
 
-/// The nodes, the least first. The root stands alone; the children of node `n` are the quad `n`.
+/// The nodes, the least first. The root is stored by itself; the children of node `n` are the quad `n`.
 #[derive(Clone)]
 pub(super) struct Heap {
     root: Node,
@@ -62,18 +62,18 @@ impl Heap {
         self.len
     }
 
-    /// The least node.
+    /// Returns the least node.
     pub(super) fn first(&self) -> Option<Node> {
         (self.len > 0).then_some(self.root)
     }
 
-    /// The key of the least node, or [`MonotonicTime::FAR_FUTURE`] if there is none.
+    /// Returns the key of the least node, or [`MonotonicTime::FAR_FUTURE`] if there is none.
     #[inline]
     pub(super) fn least_key(&self) -> MonotonicTime {
         self.root.key
     }
 
-    /// Adds a node, whose key is not [`MonotonicTime::FAR_FUTURE`].
+    /// Adds a node. Its key must not be [`MonotonicTime::FAR_FUTURE`].
     pub(super) fn push(&mut self, node: Node) {
         if self.len > 4 * self.quads.len() {
             self.quads.push(Quad([Node::NONE; 4]));
@@ -82,12 +82,12 @@ impl Heap {
         self.sift_up(self.len - 1, node);
     }
 
-    /// Puts `node` in the place of the least one.
+    /// Replaces the least node by `node`.
     pub(super) fn replace_first(&mut self, node: Node) {
         self.sift_down(0, node);
     }
 
-    /// Takes the least node out.
+    /// Removes the least node.
     pub(super) fn pop_first(&mut self) {
         let Some(last) = self.len.checked_sub(1) else {
             return;
@@ -101,7 +101,8 @@ impl Heap {
         }
     }
 
-    /// Keeps the nodes that `keep` answers true for; it is asked of each once. Costs as much as there are nodes.
+    /// Keeps the nodes for which `keep` returns true; it is called once per node. The cost is linear in the number
+    /// of nodes.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(Node) -> bool) {
         let mut kept = 0;
         for at in 0..self.len {
@@ -121,7 +122,7 @@ impl Heap {
         }
     }
 
-    /// Whether no node stands before its parent, and no place beyond the last is in use.
+    /// Returns whether no node is before its parent and no place past the end is in use.
     pub(super) fn is_consistent(&self) -> bool {
         let ordered = (1..self.len).all(|at| !self.get(at).is_before(&self.get((at - 1) / 4)));
         let places = 1 + 4 * self.quads.len();
@@ -129,7 +130,7 @@ impl Heap {
         ordered && vacant
     }
 
-    /// The nodes in no particular order.
+    /// Returns the nodes in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Node> {
         (0..self.len).map(|at| self.get(at))
     }
@@ -226,7 +227,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a list that is sorted after each operation.
+        /// Compares the heap with a list that is sorted after each operation.
         #[test]
         fn heap_equals_a_sorted_list_after_every_operation(ops in ops()) {
             let mut heap = Heap::default();
@@ -262,7 +263,7 @@ mod tests {
                 let least_key = expected.first().map_or(MonotonicTime::FAR_FUTURE, |first| first.0);
                 prop_assert_eq!(heap.least_key(), least_key);
                 prop_assert_eq!(sorted(heap.iter()), expected);
-                prop_assert!(heap.quads.len() <= heap.len().div_ceil(4), "memory is not given back");
+                prop_assert!(heap.quads.len() <= heap.len().div_ceil(4), "unused quads are released");
             }
         }
     }
@@ -277,7 +278,7 @@ mod tests {
         assert!(node(4, 2).is_before(&node(5, 1)) && !node(5, 1).is_before(&node(4, 2)));
     }
 
-    /// The check itself, which the search and the fuzzer rely upon.
+    /// Tests the check itself, because the search and the fuzzer depend on it.
     #[test]
     fn is_consistent_rejects_wrong_order_and_nodes_past_the_end() {
         let mut heap = Heap::default();
@@ -286,15 +287,12 @@ mod tests {
         for at in 1..7 {
             let mut broken = heap.clone();
             broken.put(at, node(1, 9));
-            assert!(
-                !broken.is_consistent(),
-                "node {at} stands before its parent"
-            );
+            assert!(!broken.is_consistent(), "node {at} is before its parent");
         }
         for at in 7..9 {
             let mut broken = heap.clone();
             broken.put(at, node(90, 9));
-            assert!(!broken.is_consistent(), "place {at} is in use");
+            assert!(!broken.is_consistent(), "place {at} past the end is in use");
         }
     }
 }

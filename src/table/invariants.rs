@@ -1,17 +1,17 @@
-//! What must hold between any two operations.
+//! The invariants that hold between any two operations.
 
 use super::{Freed, Table};
 use crate::events::Events;
 use crate::time::MonotonicTime;
 use std::collections::BTreeSet;
 
-/// An invariant does not hold: a bug in the table.
+/// A violated invariant, which is a bug in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invariant violated: {0}")]
 pub struct Violation(pub &'static str);
 
 impl<P, S> Table<P, S> {
-    /// Checks the table against itself, in time proportional to its size: for tests and debug builds.
+    /// Checks the invariants, in time proportional to the size of the table, for tests and debug builds.
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ impl<P, S> Table<P, S> {
     fn check_storage(&self) -> Result<(), Violation> {
         holds(
             self.handles.vacant_count().is_some() && self.timeouts.vacant_count().is_some(),
-            "every slot is occupied or on the list of vacant ones",
+            "every slot is occupied or in the list of vacant slots",
         )?;
         let handles = self
             .handles
@@ -43,10 +43,13 @@ impl<P, S> Table<P, S> {
         let entries = serials.len();
         serials.sort_unstable();
         serials.dedup();
-        holds(serials.len() == entries, "I1: no serial names two entries")?;
+        holds(
+            serials.len() == entries,
+            "I1: no two entries have the same serial",
+        )?;
         holds(
             serials.last().is_none_or(|last| *last <= self.serials),
-            "I1: no entry is ahead of the serials",
+            "I1: no serial is greater than the latest one issued",
         )?;
         let running = |running: bool| usize::from(running);
         let out: usize = self
@@ -61,7 +64,7 @@ impl<P, S> Table<P, S> {
             .sum();
         holds(
             out == usize::from(self.turn.outstanding),
-            "I8: exactly the outstanding call has its payload out",
+            "I8: only the payload of the outstanding call is out of the table",
         )
     }
 
@@ -82,9 +85,12 @@ impl<P, S> Table<P, S> {
             };
             holds(
                 removed == Some(false),
-                "I7: what waits to be freed is removed",
+                "I7: an entry that waits for its free call is removed",
             )?;
-            holds(queued.insert((kind, slot)), "I5: nothing is freed twice")?;
+            holds(
+                queued.insert((kind, slot)),
+                "I5: no entry waits for two free calls",
+            )?;
         }
         let handles = self.handles.iter();
         let timeouts = self.timeouts.iter();
@@ -96,14 +102,14 @@ impl<P, S> Table<P, S> {
                 .count();
         holds(
             removed == queued.len(),
-            "I7: what is removed waits to be freed",
+            "I7: a removed entry waits for its free call",
         )
     }
 
     fn check_timeouts(&self) -> Result<(), Violation> {
         holds(
             self.deadlines.is_consistent(&self.timeouts),
-            "the heap is a heap",
+            "the order of deadlines is consistent",
         )?;
         let mut armed = 0;
         for (_, entry) in self.timeouts.iter() {
@@ -113,12 +119,12 @@ impl<P, S> Table<P, S> {
                 is_armed
                     == (entry.lifecycle.is_registered()
                         && entry.interval.after(MonotonicTime::ZERO).is_some()),
-                "I12: armed are exactly the registered timeouts with an interval",
+                "I12: a timeout is armed exactly if it is registered and has an interval",
             )?;
         }
         holds(
             armed == self.deadlines.len(),
-            "I12: every armed timeout is in the table",
+            "I12: the number of armed alarms is that of the armed timeouts",
         )
     }
 
@@ -133,11 +139,11 @@ impl<P, S> Table<P, S> {
                 holds(entry.fd == fd, "a handle is linked to its own descriptor")?;
                 holds(
                     entry.lifecycle.is_registered(),
-                    "only registered handles are linked",
+                    "a linked handle is registered",
                 )?;
                 holds(
                     entry.lifecycle.serial() > age,
-                    "handles of one descriptor stand by age",
+                    "the handles of a descriptor are in the order of addition",
                 )?;
                 age = entry.lifecycle.serial();
                 wanted |= entry.interest;
@@ -145,12 +151,15 @@ impl<P, S> Table<P, S> {
                 linked += 1;
                 at = entry.next;
             }
-            holds(wanted == union, "I13: the union is that of the handles")?;
+            holds(
+                wanted == union,
+                "I13: the union is that of the interests of the handles",
+            )?;
             holds(
                 registered_interest == union
                     || descriptor.dirty
                     || registered_interest.is_empty() && all_refused,
-                "I13: the poller was registered_interest the union, or will be, or refused it",
+                "I13: the registered interest is the union, or the descriptor is dirty or refused",
             )?;
         }
         let registered = self.handles.iter();

@@ -1,10 +1,10 @@
 //! The table of handles and timeouts: every decision of the event API, without I/O, clock or lock.
 //!
-//! [`Table`] is a plain value. Time and readiness are arguments. What must follow from a change is a return
-//! value ([`Effects`]), and so are what the poller must be told before the loop sleeps
-//! ([`Table::next_change`]) and every callback to make ([`Table::next_call`]). The registry makes each call
-//! atomic with one lock, so whatever threads do is *some* sequence of these calls, and sequences can be
-//! searched exhaustively, generated and fuzzed without a thread.
+//! [`Table`] is a plain value. Time and readiness are arguments. The consequences of a change are returned as
+//! [`Effects`], the changes for the poller by [`Table::next_change`], and the callbacks to call by
+//! [`Table::next_call`]. The registry makes each operation atomic with one lock, so any interleaving of threads
+//! is a sequence of these operations. Sequences can be searched exhaustively, generated and fuzzed without a
+//! thread.
 //!
 //! | | absent | Idle | Running | Cancelled | Removed |
 //! |---|---|---|---|---|---|
@@ -15,11 +15,10 @@
 //! | finish | bug | bug | → Idle | → Removed | bug |
 //! | free | – | – | – | – | → absent, payload out |
 //!
-//! The row is the same whether the call comes from another thread, another callback or the callback
-//! itself: the table cannot tell and need not.
+//! The same transitions apply to calls by another thread, by another callback and by the callback itself: the
+//! table does not distinguish them.
 //!
-//! The module deliberately knows nothing of callbacks or of descriptors' readiness: a payload is whatever the
-//! caller wants back.
+//! The module does not depend on callbacks or on the poller: the type of a payload is up to the caller.
 
 mod deadlines;
 mod descriptors;
@@ -58,8 +57,9 @@ use turn::Turn;
 
 /// The table of handles and timeouts.
 ///
-/// `P` is the payload of an entry, handed out for each call and at the end for good; `S` is what names a
-/// handle's descriptor to the poller, which stays in the table until the entry is freed.
+/// `P` is the payload of an entry. The table hands it out for each call, and for the last time when the entry is
+/// freed. `S` is the source by which the poller identifies the descriptor of a handle; it stays in the table
+/// until the entry is freed.
 ///
 /// ```
 /// use eventry::table::{DueCall, Change, Table, Removal};
@@ -75,7 +75,7 @@ use turn::Turn;
 /// let Some(DueCall::Handle { id: called, payload, .. }) = table.next_call() else { panic!() };
 /// assert_eq!((called, payload), (id, "three"));
 ///
-/// // Removed while its callback runs: one last call is in flight, then it is freed.
+/// // It is removed while its callback runs: the last call is in flight, then the entry is freed.
 /// let (removal, effects) = table.remove_handle(id).unwrap();
 /// assert_eq!((removal, effects.deregister), (Removal::InFlight, Some(&())));
 /// table.finish_handle(called, payload);
@@ -90,25 +90,25 @@ pub struct Table<P, S = ()> {
     descriptors: Descriptors,
     timeouts: Timeouts<P>,
     deadlines: Deadlines,
-    /// The latest time anybody mentioned; it never runs backwards.
+    /// The latest time passed to the table. It never decreases.
     now: MonotonicTime,
-    /// How many times a timeout has been armed; orders those that are due at the same time.
+    /// The number of armings so far. It orders the timeouts that are due at the same time.
     armed: u64,
-    /// The least token that an event was dropped for.
+    /// The lowest token of the events that were dropped.
     stale: Option<Token>,
     turn: Turn,
-    /// What was removed and waits for its free call, in the order of removal (EV-710).
+    /// The removed entries that wait for their free call, in the order of removal (EV-710).
     frees: VecDeque<Freed>,
     closed: bool,
-    /// Set while the loop is asked to stop.
+    /// True while a stop is requested.
     stop: bool,
     sleep: Sleep,
 }
 
-/// Handles are looked up for each event that is dispatched.
+/// A plain vector, because a handle is looked up for each event that is dispatched.
 type Handles<P, S> = Slots<Handle<P, S>, Vec<Slot<Handle<P, S>>>>;
 
-/// There may be a million timeouts, and most calls are additions and updates.
+/// Pages, because there may be a million timeouts and most operations are additions and updates.
 type Timeouts<P> = Slots<Timeout<P>, Pages<Slot<Timeout<P>>>>;
 
 #[derive(Clone, Copy, Debug)]
@@ -117,39 +117,40 @@ enum Freed {
     Timeout(u32),
 }
 
-/// The id names no registered entry: it was removed, or never issued, or by another loop (EV-205, EV-206).
+/// An error: the id is not the id of a registered entry. The entry was removed, or the id was never issued, or
+/// another loop issued it (EV-205, EV-206).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such handle or timeout is registered")]
 pub struct NotRegistered;
 
-/// Why an entry was not added. The caller keeps what he offered (EV-207).
+/// The reason why an entry was not added. Payload and source are returned to the caller (EV-207).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
-    /// A descriptor is a number from 0 upward (EV-208).
+    /// The descriptor is negative (EV-208).
     #[error("{0} is not a file descriptor")]
     NotADescriptor(std::os::fd::RawFd),
     /// All 2³²−1 slots are in use.
     #[error("the table is full")]
     Full,
-    /// The loop this table belonged to is gone (EV-714).
+    /// The loop of this table was dropped (EV-714).
     #[error("the event loop is gone")]
     Closed,
 }
 
 impl<P, S> Table<P, S> {
-    /// An empty table. `number` tells its ids from those of other tables (EV-1103).
+    /// Creates an empty table. `number` distinguishes its ids from those of other tables (EV-1103).
     #[must_use]
     pub fn new(number: u32) -> Table<P, S> {
-        // Sorting pays off beyond some dozen timeouts.
+        // Sorting is faster than the heap beyond some dozen timeouts.
         Table::with_gather_threshold(number, 64)
     }
 
     /// Creates an empty table in which a turn takes at least `timeouts` timeouts from the heap of deadlines
-    /// before it takes out and sorts the others that are due.
+    /// before it removes and sorts the others that are due.
     ///
-    /// The threshold decides how much work is done and never which calls are made: with a low one, a small
-    /// table reaches the sorted path.
+    /// The threshold affects the amount of work only, never the calls: with a low threshold, a small table
+    /// reaches the sorted path.
     #[must_use]
     pub fn with_gather_threshold(number: u32, timeouts: usize) -> Table<P, S> {
         Table {
@@ -170,48 +171,48 @@ impl<P, S> Table<P, S> {
         }
     }
 
-    /// How many handles are registered or wait for their free call.
+    /// Returns the number of handles that are registered or wait for their free call.
     #[must_use]
     pub fn handle_count(&self) -> usize {
         self.handles.len()
     }
 
-    /// How many timeouts are registered or wait for their free call.
+    /// Returns the number of timeouts that are registered or wait for their free call.
     #[must_use]
     pub fn timeout_count(&self) -> usize {
         self.timeouts.len()
     }
 
-    /// How many entries were removed and wait for their free call.
+    /// Returns the number of removed entries that wait for their free call.
     #[must_use]
     pub fn pending_frees(&self) -> usize {
         self.frees.len()
     }
 
-    /// Whether a call of the handle runs, be it removed or not.
+    /// Returns whether a call of the handle runs, also if the handle was removed.
     #[must_use]
     pub fn is_handle_in_flight(&self, id: HandleId) -> bool {
         let entry = self.handles.get(id.0.slot);
         self.is_in_flight(id.0, entry.map(|entry| &entry.lifecycle))
     }
 
-    /// Whether a call of the timeout runs, be it removed or not.
+    /// Returns whether a call of the timeout runs, also if the timeout was removed.
     #[must_use]
     pub fn is_timeout_in_flight(&self, id: TimeoutId) -> bool {
         let entry = self.timeouts.get(id.0.slot);
         self.is_in_flight(id.0, entry.map(|entry| &entry.lifecycle))
     }
 
-    /// Whether a turn has something to do whatever the poller reports: the loop must not sleep.
+    /// Returns whether the next turn has work even if the poller reports nothing. The loop must not sleep then.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !self.frees.is_empty() || !self.turn.refused.is_empty()
     }
 
-    /// Removes every entry and refuses new ones: the loop is about to go (EV-714).
+    /// Removes every entry and refuses new ones, because the loop is being dropped (EV-714).
     ///
-    /// What was removed is handed out for its free call by [`next_call`](Table::next_call) after
-    /// [`begin_frees`](Table::begin_frees); no callback is called any more. The poller is told nothing.
+    /// After [`begin_frees`](Table::begin_frees), [`next_call`](Table::next_call) returns the free calls of the
+    /// removed entries; no callback is called any more. There are no changes for the poller.
     pub fn close(&mut self) {
         self.closed = true;
         let handles = self.handles.iter().map(|(slot, entry)| {
@@ -255,19 +256,19 @@ impl<P, S> Table<P, S> {
         self.turn.refusals = 0;
     }
 
-    /// The serial of the next entry; it never repeats.
+    /// Returns the serial of the next entry. Serials never repeat.
     fn next_serial(&mut self) -> NonZeroU64 {
         self.serials += 1;
-        NonZeroU64::new(self.serials).expect("a counter that is added to is not zero")
+        NonZeroU64::new(self.serials).expect("the incremented counter is not zero")
     }
 
-    /// The latest time anybody mentioned.
+    /// Returns the latest time passed to the table.
     pub(crate) fn latest_time(&self) -> MonotonicTime {
         self.now
     }
 
-    /// Takes note of the time; it never runs backwards, so what is armed now is never due before what
-    /// was armed earlier with the same interval.
+    /// Records the time, and returns the latest time recorded. That never decreases, so a timeout armed now is
+    /// not due before one that was armed earlier with the same interval.
     fn advance(&mut self, now: MonotonicTime) -> MonotonicTime {
         self.now = self.now.max(now);
         self.now

@@ -1,8 +1,7 @@
-//! A vector that grows by pages: nothing is moved when it grows, and each element stays on cache lines of its
-//! own.
+//! A vector that grows by pages: it moves no elements when it grows, so that elements stay aligned to cache lines.
 
-/// Elements per page. The first page grows like any vector, so that a few elements cost no more than they do
-/// there.
+/// The number of elements per page. The first page grows like a vector, so that a few elements take no more memory
+/// than in one.
 const PAGE: usize = 1 << 10;
 
 #[derive(Clone, Debug)]
@@ -11,7 +10,7 @@ pub(super) struct Pages<T> {
     len: usize,
 }
 
-/// What grows at its end.
+/// A sequence that grows at its end.
 pub(super) trait Store<T>: Default {
     fn count(&self) -> usize;
     fn append(&mut self, element: T);
@@ -22,7 +21,7 @@ pub(super) trait Store<T>: Default {
         T: 'a;
 }
 
-/// Quicker to look into, and moved when it grows.
+/// Faster to index than [`Pages`], but moves its elements when it grows.
 impl<T> Store<T> for Vec<T> {
     fn count(&self) -> usize {
         self.len()

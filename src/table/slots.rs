@@ -3,7 +3,7 @@
 use super::pages::Store;
 use std::marker::PhantomData;
 
-/// Entries in numbered slots, which are kept in a `V`; a vacated slot is used again, the last one first.
+/// Entries in numbered slots, which are stored in a `V`. Vacated slots are reused, the one vacated last first.
 #[derive(Clone, Debug)]
 pub(super) struct Slots<T, V> {
     slots: V,
@@ -28,19 +28,19 @@ impl<T, V: Store<Slot<T>>> Slots<T, V> {
         }
     }
 
-    /// The slot that the next [`insert`](Slots::insert) uses, or `None` when all numbers are taken.
+    /// Returns the slot that the next [`insert`](Slots::insert) uses, or `None` if all slots are occupied.
     pub(super) fn next_slot(&self) -> Option<u32> {
         self.vacant
             .or_else(|| u32::try_from(self.slots.count()).ok().filter(|n| *n < NONE))
     }
 
-    /// Stores `entry` in the slot that [`next_slot`](Slots::next_slot) named.
+    /// Stores `entry` in the slot that [`next_slot`](Slots::next_slot) returned.
     pub(super) fn insert(&mut self, entry: T) {
         match self.vacant {
             Some(slot) => {
                 let place = self.slots.element_mut(slot as usize);
                 let Some(place @ &mut Slot::Vacant { next }) = place else {
-                    unreachable!("I1: the list of vacant slots names an occupied one")
+                    unreachable!("I1: a slot in the list of vacant slots is vacant")
                 };
                 self.vacant = next;
                 *place = Slot::Occupied(entry);
@@ -91,7 +91,7 @@ impl<T, V: Store<Slot<T>>> Slots<T, V> {
             })
     }
 
-    /// How many slots are on the list of vacant ones, or `None` if the list is broken.
+    /// Returns the length of the list of vacant slots, or `None` if the list is inconsistent.
     pub(super) fn vacant_count(&self) -> Option<usize> {
         let mut count = 0;
         let mut at = self.vacant;
@@ -109,7 +109,7 @@ impl<T, V: Store<Slot<T>>> Slots<T, V> {
     }
 }
 
-/// No slot; as a link it takes four bytes where an `Option` would take eight.
+/// The link to no slot. It takes four bytes; an `Option` would take eight.
 pub(super) const NONE: u32 = u32::MAX;
 
 #[cfg(test)]

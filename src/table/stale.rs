@@ -1,16 +1,16 @@
-//! Registrations that are over for the table and not for the poller.
+//! Stale registrations: those that have ended for the table but not for the poller.
 //!
-//! Epoll knows a descriptor by its number and its open file. If the number is closed before the removal
-//! while a duplicate keeps the file open, no number is left to deregister it by, and it is reported for
-//! ever (EV-1003). Only a new poller is rid of it.
+//! Epoll identifies a registration by the number of the descriptor and the open file. If the number is closed
+//! before the removal while a duplicate keeps the file open, the registration cannot be removed any more, and
+//! epoll reports it forever (EV-1003). Only a new epoll instance is free of it, so the loop recreates the poller.
 
 use crate::id::Token;
 
-/// An event with a stale token that is reported so often belongs to a phantom. Once proves nothing: the
-/// registration may have ended after the event was fetched. It cannot be fetched again then.
+/// The number of reports of a token from which on its registration counts as stale. One report is not enough: the
+/// registration may have ended after the poller had fetched the event. Such an event is reported once only.
 const MIN_REPORTS: u32 = 2;
 
-/// Tells phantoms from events that a removal has overtaken.
+/// Distinguishes stale registrations from events that were fetched before a removal.
 ///
 /// ```
 /// use eventry::Token;
@@ -19,20 +19,20 @@ const MIN_REPORTS: u32 = 2;
 /// let mut detector = StaleDetector::default();
 /// let stale = Some(Token::from_bits(7));
 /// assert!(!detector.detect(stale));
-/// // A turn without a stale event says nothing of one that is ready now and then.
+/// // A turn without a stale event does not reset the count: a stale registration may be ready at times only.
 /// assert!(!detector.detect(None));
 /// assert!(detector.detect(stale));
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct StaleDetector {
-    /// The stale token seen last, and how often in a row.
+    /// The latest stale token, and the number of its consecutive reports.
     suspect: Option<(Token, u32)>,
 }
 
 impl StaleDetector {
-    /// Takes note of what [`take_stale`](super::Table::take_stale) returned: the least of the stale tokens,
-    /// which is the same one in each turn however many phantoms there are and whatever their order.
-    /// Returns whether the poller reports phantoms; then it begins to count anew.
+    /// Counts a report of the token that [`take_stale`](super::Table::take_stale) returned: the lowest stale token,
+    /// which is the same in each turn, regardless of the number and order of stale registrations. Returns whether
+    /// the poller has stale registrations; the count then restarts.
     pub fn detect(&mut self, stale: Option<Token>) -> bool {
         let Some(token) = stale else {
             return false;

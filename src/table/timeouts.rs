@@ -7,23 +7,23 @@ use crate::id::{Key, TimeoutId};
 use crate::time::{MonotonicTime, whole_nanos};
 use std::time::Duration;
 
-/// One repeating interval. On one cache line, which is all that an update touches.
+/// One timeout: a repeating interval. It occupies one cache line, the only one that an update touches.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(super) struct Timeout<P> {
     pub(super) lifecycle: Lifecycle<P>,
-    /// How long after it was armed it is due.
+    /// The time from the arming to the deadline.
     pub(super) interval: Interval,
     pub(super) alarm: Alarm,
 }
 
 impl<P, S> Table<P, S> {
-    /// Adds a timeout, first due `interval` after `now` and then again and again; none adds it disabled,
-    /// zero makes it due in every turn (EV-801, EV-802).
+    /// Adds a timeout that is due `interval` after `now` and repeatedly from then on. Without an interval it is
+    /// disabled; with an interval of zero it is due in every turn (EV-801, EV-802).
     ///
     /// # Errors
     ///
-    /// [`Refused`], with `payload`: nothing happened, it still belongs to the caller (EV-207).
+    /// [`Refused`], with `payload`: the table is unchanged, and `payload` still belongs to the caller (EV-207).
     pub fn add_timeout(
         &mut self,
         now: MonotonicTime,
@@ -56,8 +56,8 @@ impl<P, S> Table<P, S> {
         ))
     }
 
-    /// Starts the interval anew, also with the same value: the timeout is due `interval` after `now`, and
-    /// not in the running turn (EV-607…609, EV-611, EV-805). None disables it.
+    /// Restarts the interval, also with the same value: the timeout is due `interval` after `now`, and not in the
+    /// running turn (EV-607…609, EV-611, EV-805). `None` disables it.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl<P, S> Table<P, S> {
         Ok(self.effects())
     }
 
-    /// Removes a timeout; as [`remove_handle`](Table::remove_handle).
+    /// Removes a timeout, as [`remove_handle`](Table::remove_handle) removes a handle.
     ///
     /// # Errors
     ///
@@ -94,13 +94,13 @@ impl<P, S> Table<P, S> {
         Ok((removal, self.effects_of_removal(None)))
     }
 
-    /// When the next timeout is due.
+    /// Returns the time when the next timeout is due.
     pub fn next_deadline(&mut self) -> Option<MonotonicTime> {
         let first = self.deadlines.first(&mut self.timeouts);
         first.map(|(_, due)| due.deadline)
     }
 
-    /// Keeps what is superseded among the deadlines in bounds.
+    /// Removes superseded nodes from the order of deadlines if there are too many.
     fn sweep_deadlines(&mut self) {
         if self.deadlines.needs_sweep() {
             self.deadlines.sweep(&self.timeouts);
@@ -108,7 +108,7 @@ impl<P, S> Table<P, S> {
     }
 }
 
-/// The registered timeout that `id` names in the table with this number.
+/// Returns the registered timeout with this id in the table with this number.
 fn named<P>(
     timeouts: &mut Timeouts<P>,
     table: u32,
@@ -121,7 +121,7 @@ fn named<P>(
 }
 
 impl<P> Timeout<P> {
-    /// Begins its interval at `now`, or disarms it if it is disabled. `armed` counts armings.
+    /// Starts the interval at `now`, or disarms the timeout if it is disabled. `armed` counts armings.
     pub(super) fn arm(
         &mut self,
         slot: u32,
@@ -150,13 +150,13 @@ impl<P> Alarms for Timeouts<P> {
     }
 }
 
-/// How long after it was armed a timeout is due, in nanoseconds, or that it is not.
+/// The time from the arming of a timeout to its deadline, in nanoseconds; or [`DISABLED`](Interval::DISABLED).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Interval(u64);
 
 impl Interval {
     const DISABLED: Interval = Interval(u64::MAX);
-    /// Longer than a loop lives: due at the last point in time, whenever it begins.
+    /// The longest interval, with which a timeout is due at the last point in time, whenever it was armed.
     const LONGEST: Interval = Interval(u64::MAX - 1);
 
     fn new(interval: Option<Duration>) -> Interval {
@@ -165,14 +165,14 @@ impl Interval {
         })
     }
 
-    /// When a timeout with this interval that is armed at `now` is due.
+    /// Returns the deadline of a timeout with this interval that is armed at `now`.
     pub(super) fn after(self, now: MonotonicTime) -> Option<MonotonicTime> {
         match self {
             Interval::DISABLED => None,
             Interval::LONGEST => Some(MonotonicTime::FAR_FUTURE),
             Interval(nanos) => {
                 let deadline = MonotonicTime::from_nanos(now.as_nanos().saturating_add(nanos));
-                // The order of deadlines does not tell the last two points in time apart.
+                // The order of deadlines does not distinguish the last two points in time.
                 Some(if deadline < LATEST {
                     deadline
                 } else {

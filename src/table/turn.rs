@@ -1,4 +1,4 @@
-//! One turn of the loop: what is due and ready is snapshotted, then handed out call by call.
+//! One turn of the loop: a snapshot of the due timeouts and ready handles, which are then called one by one.
 
 use super::slots::NONE;
 use super::{Freed, Table};
@@ -8,74 +8,73 @@ use crate::time::MonotonicTime;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
-/// The turn that runs. Its vector keeps its storage from turn to turn.
+/// The running turn. Its vector keeps its capacity from turn to turn.
 #[derive(Clone, Debug)]
 pub(super) struct Turn {
-    /// When the turn sampled the clock.
+    /// The time when the turn began.
     now: MonotonicTime,
-    /// Timeouts armed up to here may fire in this turn; those armed later wait for the next (EV-506).
+    /// The number of the latest arming before the turn. Timeouts armed later wait for the next turn (EV-506).
     armed: u64,
-    /// Handles with a serial up to here may be called in this turn; those added later wait for the next.
+    /// The latest serial before the turn. Handles added later wait for the next turn.
     serial: u64,
-    /// What the poller reported of descriptors that are registered. The handles of each are looked up when
-    /// it comes to be looked at, so those removed, disabled or replaced since are passed over (EV-507).
+    /// The reports of the poller about registered descriptors. The handles of a descriptor are looked up when
+    /// its report is processed, so handles removed, disabled or replaced since then are skipped (EV-507).
     ready: Vec<Report>,
-    /// How many of the reports have been looked at.
+    /// The number of reports processed.
     looked_at: usize,
-    /// The next handle on the descriptor of the report last looked at, and what was reported.
+    /// The slot of the next handle on the descriptor of the report processed last.
     cursor: u32,
+    /// The events of the report processed last.
     events: Events,
-    /// The handles whose descriptor the poller refused and that have not been called for it. They stay
-    /// if the turn is given up: nobody reports a refusal again.
+    /// The handles whose descriptor the poller refused and that have not been called for the refusal. They stay
+    /// if the turn is abandoned, because the poller does not report a refusal again.
     pub(super) refused: VecDeque<RefusedHandle>,
-    /// How many of those are still to be called in this turn; what is refused meanwhile waits for the
+    /// The number of those that are still to be called in this turn. Handles refused during the turn wait for the
     /// next one.
     pub(super) refusals: usize,
-    /// How many free calls the turn may still make; set once nothing is left to call.
+    /// The number of free calls left in this turn; set when no other calls are left.
     frees: Option<usize>,
-    /// Whether a call is out.
+    /// True while a call is outstanding.
     pub(super) outstanding: bool,
 }
 
-/// A descriptor and what is pending of it.
+/// A descriptor and its pending events.
 #[derive(Clone, Copy, Debug)]
 struct Report {
     fd: RawFd,
     events: Events,
 }
 
-/// A handle whose descriptor the poller refused: called once with [`Events::ERROR`] and disabled.
+/// A handle whose descriptor the poller refused. It is called once with [`Events::ERROR`] and disabled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RefusedHandle {
     pub(super) serial: u64,
     pub(super) slot: u32,
 }
 
-/// A callback to make, with the payload it is made with.
+/// A call to make, with the payload of the entry.
 #[derive(Debug)]
 #[must_use = "the payload is out of the table until the call is finished"]
 pub enum DueCall<P, S = ()> {
-    /// The handle's descriptor is ready. Give the payload back with
-    /// [`finish_handle`](Table::finish_handle).
+    /// A handle with a ready descriptor. [`finish_handle`](Table::finish_handle) puts the payload back.
     Handle {
         /// The handle.
         id: HandleId,
-        /// The descriptor it was added with.
+        /// The descriptor that it was added with.
         fd: RawFd,
-        /// Its share of what is pending; never empty (EV-310).
+        /// The pending events that its interest covers; never empty (EV-310).
         events: Events,
         /// Its payload.
         payload: P,
     },
-    /// The timeout's interval has passed. Give the payload back with
-    /// [`finish_timeout`](Table::finish_timeout).
+    /// A timeout whose interval has passed. [`finish_timeout`](Table::finish_timeout) puts the payload back.
     Timeout {
         /// The timeout.
         id: TimeoutId,
         /// Its payload.
         payload: P,
     },
-    /// The entry was removed and its last call is over: the payload is the caller's for good (EV-704).
+    /// A removed entry whose last call is over. The payload stays with the caller (EV-704).
     Free {
         /// The payload of the removed entry.
         payload: P,
@@ -103,21 +102,21 @@ impl Default for Turn {
 }
 
 impl Turn {
-    /// The handle in `slot` leaves its descriptor, where `next` follows it.
+    /// Moves the cursor to `next` if it points to `slot`, whose handle is being unlinked.
     pub(super) fn advance_cursor_past(&mut self, slot: u32, next: u32) {
         if self.cursor == slot {
             self.cursor = next;
         }
     }
 
-    /// Forgets what was reported.
+    /// Discards the reports.
     fn clear(&mut self) {
         self.ready.clear();
         self.looked_at = 0;
         self.cursor = NONE;
     }
 
-    /// The refused handle with this serial was removed: it is not to be called any more.
+    /// Drops the pending refusal of the handle with this serial, which was removed.
     pub(super) fn forget_refusal(&mut self, serial: u64) {
         let mut refused = self.refused.iter();
         if let Some(at) = refused.position(|refusal| refusal.serial == serial) {
@@ -127,8 +126,8 @@ impl Turn {
     }
 }
 
-/// Keeps the least of the stale tokens. They are rare, and the walk over what is ready is on the dispatch
-/// path.
+/// Keeps the lowest stale token. It is a cold function because stale tokens are rare and the loop over the reports
+/// is on the dispatch path.
 #[cold]
 #[inline(never)]
 fn record_stale(least: &mut Option<Token>, stale: Token) {
@@ -136,13 +135,13 @@ fn record_stale(least: &mut Option<Token>, stale: Token) {
 }
 
 impl<P, S> Table<P, S> {
-    /// Begins a turn at `now` with what the poller reported.
+    /// Begins a turn at `now` with the events that the poller reported.
     ///
-    /// Due timeouts and ready handles are settled here; what is added from now on is not called before
-    /// the next turn (EV-506). Events with a token that is no longer registered are dropped.
+    /// This determines the due timeouts and ready handles; entries added later are not called before the next
+    /// turn (EV-506). Events with a token that is no longer registered are dropped.
     ///
-    /// What an earlier turn left uncalled is given up: a descriptor that is still ready will be reported
-    /// again, a timeout that is still due fires in this turn, and a refusal that was not reported is reported.
+    /// The calls that an earlier turn left are abandoned: the poller reports a descriptor that is still ready
+    /// again, a timeout that is still due is called in this turn, and so is a handle with a pending refusal.
     ///
     /// # Panics
     ///
@@ -159,7 +158,7 @@ impl<P, S> Table<P, S> {
         self.turn.frees = None;
         self.turn.serial = self.serials;
         self.turn.clear();
-        // Internal iteration: a poller of several backends then asks once which one it is.
+        // Internal iteration: a poller with several backends then selects its backend once.
         ready.into_iter().for_each(|(token, events)| {
             if self.descriptors.first_of(token).is_some() {
                 let fd = token.fd();
@@ -171,13 +170,13 @@ impl<P, S> Table<P, S> {
         self.turn.refusals = self.turn.refused.len();
     }
 
-    /// The least token that an event was dropped for since this was last asked, for
-    /// [`StaleDetector`](super::StaleDetector) to judge.
+    /// Returns the lowest token of the events that were dropped since the last call, for
+    /// [`StaleDetector`](super::StaleDetector).
     pub fn take_stale(&mut self) -> Option<Token> {
         self.stale.take()
     }
 
-    /// Begins a turn that only makes the free calls that are pending.
+    /// Begins a turn that consists of the pending free calls only.
     ///
     /// # Panics
     ///
@@ -189,12 +188,11 @@ impl<P, S> Table<P, S> {
         self.turn.frees = Some(self.frees.len());
     }
 
-    /// The next call of the turn: due timeouts by deadline, then ready handles in the order reported,
-    /// then those whose descriptor was refused, then what was removed, in the order of removal (EV-502,
-    /// EV-710).
+    /// Returns the next call of the turn: due timeouts by deadline, then ready handles in the order reported, then
+    /// handles with a refused descriptor, then removed entries in the order of removal (EV-502, EV-710).
     ///
-    /// A free call is made only when nothing else is left to call in the turn. Entries removed by a free
-    /// call are freed in the next turn, so a turn makes boundedly many calls.
+    /// Free calls come when no other calls of the turn are left. Entries removed by a free call are freed in the
+    /// next turn, so the number of calls in a turn is bounded.
     ///
     /// # Panics
     ///
@@ -202,7 +200,7 @@ impl<P, S> Table<P, S> {
     pub fn next_call(&mut self) -> Option<DueCall<P, S>> {
         assert!(!self.turn.outstanding, "I8: a call began during a call");
         if self.turn.frees.is_none() {
-            // One after the other rather than chained: a call is large, and this is the dispatch path.
+            // Three `if`s instead of `or_else`: a call is large, and this is the dispatch path.
             if let Some(call) = self.next_timeout() {
                 return Some(call);
             }
@@ -219,7 +217,7 @@ impl<P, S> Table<P, S> {
         Some(self.free(freed))
     }
 
-    /// Takes the payload back after a handle's callback has returned.
+    /// Puts the payload back after the callback of a handle has returned.
     ///
     /// # Panics
     ///
@@ -234,7 +232,7 @@ impl<P, S> Table<P, S> {
             .finish(payload);
     }
 
-    /// Takes the payload back after a timeout's callback has returned.
+    /// Puts the payload back after the callback of a timeout has returned.
     ///
     /// # Panics
     ///
@@ -249,8 +247,9 @@ impl<P, S> Table<P, S> {
             .finish(payload);
     }
 
-    /// The next due timeout. It is armed anew before it is called, so that an update inside its callback
-    /// wins (EV-611, EV-803), from the time of the turn, so that missed periods are lost (EV-804).
+    /// Begins the call of the next due timeout. The timeout is armed again before its call, so that an update inside
+    /// its callback takes precedence (EV-611, EV-803), and from the time of the turn, so that missed periods are
+    /// lost (EV-804).
     fn next_timeout(&mut self) -> Option<DueCall<P, S>> {
         if !self.deadlines.may_be_due(self.turn.now) {
             return None;
@@ -262,14 +261,14 @@ impl<P, S> Table<P, S> {
         self.deadlines.count_call(self.turn.now, self.armed);
         let entry = self.timeouts.get_mut(slot)?;
         let payload = entry.lifecycle.begin();
-        let payload = payload.expect("I12: what is armed is registered and at home");
+        let payload = payload.expect("I12: an armed timeout is registered and idle");
         entry.arm(slot, self.turn.now, &mut self.armed, &mut self.deadlines);
         self.turn.outstanding = true;
         let id = TimeoutId(entry.lifecycle.key(self.number, slot));
         Some(DueCall::Timeout { id, payload })
     }
 
-    /// The next ready handle that is still registered and enabled.
+    /// Begins the call of the next ready handle that is still registered and enabled.
     fn next_handle(&mut self) -> Option<DueCall<P, S>> {
         loop {
             let slot = self.turn.cursor;
@@ -298,8 +297,9 @@ impl<P, S> Table<P, S> {
         }
     }
 
-    /// The next handle whose descriptor was refused, if it is still registered and enabled. It is
-    /// disabled before it is called, so that an update inside its callback wins and is tried anew.
+    /// Begins the call of the next handle with a refused descriptor that is still registered and enabled. The
+    /// handle is disabled before its call, so that an update inside its callback takes precedence and registers the
+    /// descriptor again.
     fn next_refusal(&mut self) -> Option<DueCall<P, S>> {
         while let Some(left) = self.turn.refusals.checked_sub(1) {
             self.turn.refusals = left;
@@ -329,7 +329,7 @@ impl<P, S> Table<P, S> {
         None
     }
 
-    /// Lets an entry that was removed go.
+    /// Takes a removed entry out of the table, for its free call.
     fn free(&mut self, freed: Freed) -> DueCall<P, S> {
         let (lifecycle, source) = match freed {
             Freed::Handle(slot) => {
