@@ -1,4 +1,4 @@
-//! Callbacks as the table keeps them: one box each, of whatever type they are.
+//! Callbacks in the table: each in one box, so that callbacks of any type have the same type there.
 
 use super::{Next, Registry};
 use crate::events::Events;
@@ -6,20 +6,20 @@ use crate::id::Key;
 use crate::poller::Poller;
 use std::any::Any;
 
-/// A callback of any type. Dropping it is its free call.
+/// A boxed callback of any type. Its free call is its drop.
 pub(crate) type Callback<P> = Box<dyn Invoke<P>>;
 
-/// A callback with what it needs to be called.
+/// A callback that can be called without its type.
 pub(crate) trait Invoke<P: Poller>: Send {
-    /// Calls it with the registry, the key of its entry and, for a handle, the events; returns what is to become
-    /// of the entry.
+    /// Calls the callback with the registry, the key of its entry and, for a handle, the events; returns the next
+    /// state of the entry.
     fn call(&mut self, registry: &Registry<P>, key: Key, events: Events) -> Next;
 
     /// Returns the callback as it was added.
     fn into_inner(self: Box<Self>) -> Box<dyn Any>;
 }
 
-/// The callback `F`, which `A` calls in the way that its kind of entry asks for.
+/// The callback `F`, and the adapter `A` that calls it with the arguments for its type of entry.
 struct Adapted<F, A> {
     callback: F,
     adapter: A,
@@ -35,10 +35,10 @@ where
     Box::new(Adapted { callback, adapter })
 }
 
-/// Takes the callback out of the box, and drops what it was called with.
+/// Takes the callback out of the box, and drops the adapter.
 pub(crate) fn unboxed<P: Poller, F: 'static>(callback: Callback<P>) -> F {
     let callback = callback.into_inner().downcast();
-    *callback.expect("the table gives back the callback that it was offered")
+    *callback.expect("the table returns the callback that was passed to it")
 }
 
 impl<P, F, A> Invoke<P> for Adapted<F, A>

@@ -1,10 +1,10 @@
-//! Why a call of the registry failed.
+//! The errors of the registry.
 
 use crate::table::{NotRegistered, Refused};
 use std::error::Error;
 use std::fmt;
 
-/// A handle or timeout was not added. Source and callback come back as they were offered: the callback was
+/// An error: a handle or timeout was not added. It contains source and callback unchanged: the callback was
 /// neither called nor dropped (EV-207).
 ///
 /// ```
@@ -25,26 +25,26 @@ use std::fmt;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// An error that owns a callback is as little `Sync` as the callback is. Where that is in the way, pass on the
+/// The error owns the callback, so it is `Sync` only if the callback is. Where that is a problem, use the
 /// [reason](AddError::into_reason) alone.
 pub struct AddError<S, F, E = Refused> {
-    /// The reason.
+    /// The reason of the failure.
     pub reason: E,
-    /// The callback. It is dropped before the source, as always.
+    /// The callback. It is dropped before the source, as in every other case.
     pub callback: F,
-    /// The source of the handle; nothing for a timeout.
+    /// The source of the handle, or `()` for a timeout.
     pub source: S,
 }
 
-/// An entry was not removed.
+/// An error: an entry was not removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoveError {
-    /// The id names nothing.
+    /// The id is not the id of a registered entry.
     #[error(transparent)]
     NotRegistered(#[from] NotRegistered),
-    /// The callback runs on this very thread, below the caller: it would wait for itself. The entry is
-    /// still registered; remove it without waiting.
+    /// The callback of the entry is running and calls this, so it would wait for itself. The entry is still
+    /// registered; remove it without waiting.
     #[error("the callback would wait for itself")]
     WouldDeadlock,
 }
@@ -55,7 +55,7 @@ impl<S, F, E> AddError<S, F, E> {
         (self.source, self.callback)
     }
 
-    /// Returns the reason, and drops the source and the callback.
+    /// Returns the reason, and drops source and callback.
     pub fn into_reason(self) -> E {
         self.reason
     }

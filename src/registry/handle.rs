@@ -1,4 +1,4 @@
-//! Handles, from any thread.
+//! The operations on handles, for any thread.
 
 use super::{
     AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, boxed, trace, unboxed,
@@ -9,23 +9,23 @@ use crate::poller::{DefaultPoller, Poller, Source};
 use crate::table::{NotRegistered, Removal};
 use std::os::fd::RawFd;
 
-/// What a handle's callback is called with (EV-310).
+/// The argument of a handle's callback (EV-310).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct HandleEvent<'a, S, P: Poller = DefaultPoller> {
     /// The handle.
     pub id: HandleId,
-    /// Its share of what is pending; never empty.
+    /// The pending events that its interest covers; never empty.
     pub events: Events,
-    /// What the handle was added with.
+    /// The source that the handle was added with.
     pub source: &'a S,
-    /// The registry the handle belongs to; every operation may be called on it.
+    /// The registry of the handle; every operation may be called on it.
     pub registry: &'a Registry<P>,
 }
 
 impl<P: Poller> Registry<P> {
-    /// Adds a handle by what the poller knows descriptors by. Real programs use
-    /// [`add_handle`](Registry::add_handle); this serves every poller.
+    /// Adds a handle on a source of the poller. This works with every poller; programs on the operating system's
+    /// pollers use [`add_handle`](Registry::add_handle).
     ///
     /// # Errors
     ///
@@ -52,10 +52,10 @@ impl<P: Poller> Registry<P> {
         })
     }
 
-    /// Changes what a handle wants; [`Events::NONE`] disables it until the next update (EV-401, EV-402).
+    /// Changes the interest of a handle; [`Events::NONE`] disables it until the next update (EV-401, EV-402).
     ///
-    /// Everything dispatched after the return obeys it; a call that has begun already may still run
-    /// (EV-615).
+    /// The new interest applies to all calls that begin after this returns; a call that has begun before may still
+    /// run (EV-615).
     ///
     /// # Errors
     ///
@@ -66,10 +66,10 @@ impl<P: Poller> Registry<P> {
 
     /// Removes a handle: no call of its callback begins after this returns (EV-702, EV-703).
     ///
-    /// After [`Removal::Idle`] none is running either, so what the callback uses may be reused at once.
-    /// After [`Removal::InFlight`] the last call is still running on the loop's thread, which may be
-    /// this one. The callback and its source are dropped later, exactly once, by the loop and never
-    /// inside this call (EV-704…708); the descriptor may be closed as soon as this returns (EV-713).
+    /// After [`Removal::Idle`] no call is running, so data that the callback uses may be reused at once. After
+    /// [`Removal::InFlight`] the last call is still running on the loop's thread, which may be the current thread.
+    /// The loop drops the callback and its source later, exactly once and never inside this call (EV-704…708). The
+    /// descriptor may be closed as soon as this returns (EV-713).
     ///
     /// # Errors
     ///
@@ -78,19 +78,18 @@ impl<P: Poller> Registry<P> {
         self.remove(id)
     }
 
-    /// Removes a handle and waits until its last call is over: then no call runs and none will begin.
+    /// Removes a handle and waits until its last call is over. No call runs after this returns, and none will begin.
     ///
-    /// For callers who hold nothing that the callback may be waiting for, such as a lock it takes.
+    /// The caller must hold nothing that the callback may wait for, such as a lock that the callback takes.
     ///
     /// # Errors
     ///
-    /// [`RemoveError`]: the id names nothing, or the callback itself is the caller.
+    /// [`RemoveError`]: the handle is not registered, or its own callback is the caller.
     pub fn remove_handle_and_wait(&self, id: HandleId) -> Result<(), RemoveError> {
         self.remove_and_wait(id)
     }
 
-    /// Adds a handle, or gives everything back: what was offered, and the callback to be dropped after
-    /// the lock has been released.
+    /// Adds a handle. On failure it returns source and callback, to be dropped after the lock has been released.
     fn insert_handle(
         &self,
         source: P::Source,
@@ -103,7 +102,8 @@ impl<P: Poller> Registry<P> {
         added.inspect(|id| trace::handle_added(id, fd, interest))
     }
 
-    /// The same for callers who hold a lock of their own; they tell later.
+    /// Does the same for callers that hold a lock of their own. They [finish](Registry::finish) and trace the
+    /// addition after its release.
     pub(crate) fn insert_handle_deferred(
         &self,
         source: P::Source,
@@ -123,7 +123,7 @@ impl<P: Poller> Registry<P> {
     }
 }
 
-/// Calls a handle's callback, with what it knows its descriptor by.
+/// Calls the callback of a handle with its source.
 fn call<P, S, F, R>(
     callback: &mut F,
     source: &S,
@@ -154,19 +154,19 @@ mod with_descriptor {
     use std::sync::Arc;
 
     impl<P: Poller<Source = OsSource>> Registry<P> {
-        /// Adds a handle on `source`, which stays open until the handle has been removed and its last
-        /// call is over. With an empty `interest` it is added disabled.
+        /// Adds a handle on `source`, which stays open until the handle has been removed and its last call is over.
+        /// With an empty `interest` the handle is disabled.
         ///
-        /// The callback is called by the loop's thread, once per turn in which the descriptor is ready
-        /// for the interest, or has an error or hang-up pending whether asked for or not (EV-303,
-        /// EV-308); the first time in the next turn. Any number of handles may watch one descriptor
-        /// (EV-403). A descriptor that cannot be polled, such as a regular file, is always ready, and
-        /// keeps the loop from sleeping while its handle is enabled (EV-1004).
+        /// The loop's thread calls the callback once per turn in which the descriptor is ready for the interest, or
+        /// has an error or hang-up pending, even if the interest does not include them (EV-303, EV-308). The first
+        /// call is in the next turn. Any number of handles may watch one descriptor (EV-403). A descriptor that
+        /// cannot be polled, such as a regular file, is always ready, and keeps the loop from sleeping while its
+        /// handle is enabled (EV-1004).
         ///
-        /// Do not close the descriptor before the handle has been removed. If that is noticed, every
-        /// handle on it is called with [`Events::ERROR`] once and disabled. With
-        /// [`Backend::Poll`](crate::Backend::Poll) the next wait pending, unless the number has been
-        /// opened again by then; epoll only when it is next told of the descriptor (EV-1001).
+        /// Do not close the descriptor before the handle has been removed. If the poller detects a closed
+        /// descriptor, every handle on it is called once with [`Events::ERROR`] and disabled.
+        /// [`Backend::Poll`](crate::Backend::Poll) detects it in the pending or next wait, unless the number has been
+        /// opened again by then; epoll detects it only with the next change of the registration (EV-1001).
         ///
         /// # Errors
         ///
@@ -192,11 +192,11 @@ mod with_descriptor {
             added.map_err(|error| {
                 drop(error.source);
                 let callback = unboxed(error.callback);
-                // The other two shares are gone: one with the box, one with the name.
+                // The other two references are dropped: one with the adapter, one with the poller's source.
                 let source = Arc::into_inner(source);
                 AddError {
                     reason: error.reason,
-                    source: source.expect("what was not added is not shared"),
+                    source: source.expect("the source of a refused handle is not shared"),
                     callback,
                 }
             })

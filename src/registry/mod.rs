@@ -1,9 +1,9 @@
-//! The lock around the table, and what every thread may call.
+//! The lock around the table, and the operations that every thread may call.
 //!
-//! A [`Registry`] is a cheap handle to one loop's table: clone it, send it, call it from any thread and
-//! from inside any callback. Each call takes the one lock, decides in the [`Table`], tells the poller and
-//! lets go; a callback is never called, freed or waited for here. The loop is woken only if it sleeps
-//! past the change, and at most once per sleep.
+//! A [`Registry`] is a cheap reference to the table of one loop: it can be cloned, sent, and called from any thread
+//! and inside any callback. Each operation takes the one lock, changes the [`Table`], deregisters from the poller
+//! and releases the lock. It never calls or frees a callback, and only the removals that say so wait for one. The
+//! loop is woken only if it would sleep past the change, and at most once per sleep.
 
 mod callback;
 mod error;
@@ -36,7 +36,7 @@ pub(crate) use warn::Pending;
 pub(crate) type Changed<'a, T, E, P = DefaultPoller> =
     Result<(T, Effects<'a, <P as Poller>::Source>), E>;
 
-/// The id of what was added, or everything that was offered.
+/// The id of the added entry, or an error with source and callback.
 pub(crate) type Inserted<I, S, P = DefaultPoller> = Result<I, AddError<S, Callback<P>>>;
 
 /// Adds, updates and removes handles and timeouts of one event loop, from any thread and from inside
@@ -69,23 +69,23 @@ pub struct Registry<P: Poller = DefaultPoller> {
 
 struct Shared<P: Poller> {
     state: Mutex<State<P>>,
-    /// Told when a call is over that somebody waits for.
+    /// Notified when a call is over and threads wait for one.
     finished: Condvar,
     registrar: P::Registrar,
-    /// Whether some thread runs the loop. Only the choice between two warnings depends on it.
+    /// True while a thread runs the loop. Only the choice between two warnings depends on it.
     is_running: atomic::AtomicBool,
-    /// Whether a signal asked the loop to stop. Stored without the lock.
+    /// True after a signal handler has requested a stop. It is stored without the lock.
     signalled: AtomicBool,
 }
 
-/// What the lock guards.
+/// The data that the lock protects.
 pub(crate) struct State<P: Poller> {
     pub(crate) table: Table<Callback<P>, P::Source>,
-    /// The thread that runs the loop, or ran it last. While a call is in flight, it is the former.
+    /// The thread that runs the loop, or else the one that ran it last. While a call is in flight, a thread runs it.
     runner: Option<ThreadId>,
-    /// How many threads wait for a call to be over.
+    /// The number of threads that wait until a call is over.
     waiters: usize,
-    /// How many entries have left the table and are being dropped.
+    /// The number of entries that were taken out of the table and are being dropped.
     pub(crate) freeing: usize,
     pub(crate) stats: Stats,
     pub(crate) diagnostics: Diagnostics,
@@ -113,12 +113,12 @@ impl<P: Poller> Registry<P> {
         }
     }
 
-    /// The lock. No callback is called or freed while it is held.
+    /// Takes the lock. No callback is called or freed while it is held.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<P>> {
         self.shared.state.lock()
     }
 
-    /// Makes one change to the table and carries out its effects.
+    /// Makes one change to the table and applies its effects.
     pub(crate) fn change<T, E>(
         &self,
         change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
@@ -126,7 +126,7 @@ impl<P: Poller> Registry<P> {
         self.change_at(None, change)
     }
 
-    /// Makes one change, with the time if the caller has read the clock for it.
+    /// Makes one change, at the time `now` if the caller has read the clock.
     fn change_at<T, E>(
         &self,
         now: Option<MonotonicTime>,
@@ -137,7 +137,8 @@ impl<P: Poller> Registry<P> {
         result
     }
 
-    /// Makes one change for a caller that holds a lock of its own, and [finishes](Registry::finish) it later.
+    /// Makes one change for a caller that may hold a lock of its own and [finishes](Registry::finish) the change
+    /// later.
     fn change_deferred<T, E>(
         &self,
         now: Option<MonotonicTime>,
@@ -161,7 +162,7 @@ impl<P: Poller> Registry<P> {
         (result, pending)
     }
 
-    /// Carries out what cannot wait for the release of the lock, and returns the rest.
+    /// Applies the effects that require the lock, and returns the others.
     pub(crate) fn apply(&self, effects: Effects<'_, P::Source>) -> Pending {
         if let Some(source) = effects.deregister {
             self.registrar().deregister(source);
@@ -173,8 +174,7 @@ impl<P: Poller> Registry<P> {
         }
     }
 
-    /// Whether nothing is registered and nothing waits to be freed: everything that callbacks hold has
-    /// been given back.
+    /// Returns whether no entry is registered or waits to be freed, so that all callbacks have been dropped.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let state = self.lock();
@@ -182,9 +182,9 @@ impl<P: Poller> Registry<P> {
         entries == 0 && state.freeing == 0
     }
 
-    /// How much there is and what the loop has done so far.
+    /// Returns the numbers of entries, and the counters of the loop.
     ///
-    /// It checks for overdue work, so the warning that the loop is not running may come from here.
+    /// This checks for overdue work, so it may call the warning hook.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let overdue = self.check_overdue();
@@ -227,15 +227,15 @@ impl<P: Poller> Registry<P> {
         Ok(())
     }
 
-    /// Tells those who wait for it that a call is over.
+    /// Notifies the threads that wait until a call is over.
     pub(crate) fn notify_waiters(&self, state: &State<P>) {
         if state.waiters > 0 {
             self.shared.finished.notify_all();
         }
     }
 
-    /// Wakes the loop. A wake that cannot be sent is lost on a poller that is beyond help: the loop's
-    /// own wait reports what is wrong with it.
+    /// Wakes the loop. An error is ignored, because it means that the poller is broken, and the loop's own wait
+    /// reports that.
     fn wake(&self) {
         let _ = self.shared.registrar.wake();
     }
@@ -244,7 +244,7 @@ impl<P: Poller> Registry<P> {
         &self.shared.registrar
     }
 
-    /// The time of the loop's clock, for deadlines of the program's own that are compared with the loop's.
+    /// Returns the time of the loop's clock, for deadlines of the program that are compared with the loop's.
     #[must_use]
     pub fn now(&self) -> MonotonicTime {
         self.shared.registrar.now()
@@ -252,7 +252,7 @@ impl<P: Poller> Registry<P> {
 }
 
 impl<P: Poller> State<P> {
-    /// Tells the poller everything it must know before the loop sleeps.
+    /// Applies all changes to the poller, before the loop sleeps.
     pub(crate) fn apply_changes(&mut self, registrar: &P::Registrar) {
         while let Some(change) = self.table.next_change() {
             let fd = change.fd();
@@ -267,7 +267,7 @@ impl<P: Poller> State<P> {
         }
     }
 
-    /// Notes that the current thread runs the loop.
+    /// Records that the current thread runs the loop.
     pub(crate) fn begin_run(&mut self) {
         self.runner = Some(current_thread());
         self.stats.turns += 1;
@@ -289,7 +289,7 @@ fn apply<R: Registrar>(registrar: &R, change: Change<'_, R::Source>) -> io::Resu
             ..
         } => registrar
             .reregister(source, token, interest)
-            // The table takes a refused descriptor for unknown to the poller; so it had better be.
+            // The table assumes that a refused descriptor is not registered, so the old registration must end.
             .inspect_err(|_| registrar.deregister(source)),
         Change::Deregister { source, .. } => {
             registrar.deregister(source);

@@ -1,9 +1,9 @@
-//! What a callback wants to happen next.
+//! The return value of callbacks.
 
-/// What becomes of a handle or timeout after its callback has returned.
+/// The state of a handle or timeout after its callback has returned.
 ///
-/// A callback that returns nothing keeps its entry as it is. What a callback has done to its own entry
-/// before it returns is not undone by keeping it.
+/// A callback that returns `()` keeps its entry as it is. [`Next::Keep`] does not undo changes that the callback has
+/// made to its own entry.
 ///
 /// ```
 /// use eventry::{EventLoop, Next};
@@ -26,12 +26,12 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Next {
-    /// It stays as it is.
+    /// The entry stays as it is.
     #[default]
     Keep,
-    /// It stays registered and is not called until it is updated (EV-401).
+    /// The entry stays registered and is not called until it is updated (EV-401).
     Disable,
-    /// It is removed, and its callback dropped in this turn (EV-610).
+    /// The entry is removed, and its callback is dropped in this turn (EV-610).
     Remove,
 }
 

@@ -1,8 +1,8 @@
-//! What there is and what has been done.
+//! The numbers and counters of a loop.
 
 use std::time::Duration;
 
-/// A snapshot of one loop: how much there is, and what it has done since it was made.
+/// A snapshot of one loop: its entries now, and its work since it was created.
 ///
 /// ```
 /// use eventry::EventLoop;
@@ -19,31 +19,31 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Handles that are registered or wait to be freed.
+    /// The number of handles that are registered or wait to be freed.
     pub handles: usize,
-    /// Timeouts that are registered or wait to be freed.
+    /// The number of timeouts that are registered or wait to be freed.
     pub timeouts: usize,
-    /// Entries that were removed and wait to be freed, or are being freed.
+    /// The number of removed entries that wait to be freed, or are being freed.
     pub pending_frees: usize,
-    /// Turns begun.
+    /// The number of turns begun.
     pub turns: u64,
-    /// Callbacks called.
+    /// The number of callbacks called.
     pub calls: u64,
-    /// Callbacks freed.
+    /// The number of callbacks freed.
     pub frees: u64,
-    /// Calls, and drops of removed callbacks, that panicked.
+    /// The number of calls, and of drops of removed callbacks, that panicked.
     pub panics: u64,
-    /// How often a sleeping loop was woken for a change.
+    /// The number of times that a change woke the sleeping loop.
     pub wakes: u64,
-    /// The longest that one callback, or the drop of what was removed, took at least, as far as it was
-    /// timed. Timed are the first calls of a turn, and all once a turn has been slow.
+    /// The longest measured time of one callback, or of the drop of removed callbacks in one turn. The first calls
+    /// of each turn are timed, and all calls once a turn has been slow.
     ///
-    /// This costs a few nanoseconds because it is read from the kernel's coarse clock: the figure is too
-    /// small by up to two of its ticks, of 1 to 10 ms each, and zero for what takes less.
+    /// A measurement costs a few nanoseconds, because it reads the kernel's coarse clock. The value is a lower
+    /// bound: it is too small by up to two ticks of that clock, of 1 to 10 ms each, and zero for shorter times.
     pub longest_callback: Duration,
-    /// The longest that all calls of one turn took together at least; too small by up to one tick.
+    /// The longest time of all calls of one turn together; too small by up to one tick.
     pub longest_turn: Duration,
-    /// For how long something has been due now, as far as anybody noticed; zero if nothing is. A loop that
-    /// is run keeps this near zero.
+    /// The time for which work has been overdue now, as far as checks have detected; zero if none is. In a running
+    /// loop it is near zero.
     pub overdue: Duration,
 }

@@ -1,4 +1,4 @@
-//! Timeouts, from any thread.
+//! The operations on timeouts, for any thread.
 
 use super::{
     AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, boxed, trace, unboxed,
@@ -9,22 +9,22 @@ use crate::table::{NotRegistered, Removal};
 use crate::time::MonotonicTime;
 use std::time::Duration;
 
-/// What a timeout's callback is called with (EV-811).
+/// The argument of a timeout's callback (EV-811).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TimeoutEvent<'a, P: Poller = DefaultPoller> {
     /// The timeout.
     pub id: TimeoutId,
-    /// The registry it belongs to; every operation may be called on it.
+    /// The registry of the timeout; every operation may be called on it.
     pub registry: &'a Registry<P>,
 }
 
 impl<P: Poller> Registry<P> {
-    /// Adds a timeout that is called every `interval`, for the first time one interval from now; zero
-    /// calls it in every turn, `None` adds it disabled (EV-801, EV-802).
+    /// Adds a timeout that is called every `interval`, for the first time one interval from now. With an interval of
+    /// zero it is called in every turn; with `None` it is disabled (EV-801, EV-802).
     ///
-    /// It is never called early. A loop that comes late calls it once and counts the next interval from
-    /// there: missed periods are lost (EV-804, EV-806).
+    /// It is never called early. A loop that is late calls it once and starts the next interval then: missed periods
+    /// are lost (EV-804, EV-806).
     ///
     /// ```
     /// use eventry::EventLoop;
@@ -65,7 +65,7 @@ impl<P: Poller> Registry<P> {
         })
     }
 
-    /// Starts the interval anew, also with the same value (EV-805); `None` disables the timeout.
+    /// Restarts the interval, also with the same value (EV-805); `None` disables the timeout.
     ///
     /// A timeout that is due but not called yet is not called before the new interval has passed
     /// (EV-607).
@@ -86,8 +86,8 @@ impl<P: Poller> Registry<P> {
         })
     }
 
-    /// Removes a timeout: no call of its callback begins after this returns; as
-    /// [`remove_handle`](Registry::remove_handle).
+    /// Removes a timeout, as [`remove_handle`](Registry::remove_handle) removes a handle: no call of its callback
+    /// begins after this returns.
     ///
     /// # Errors
     ///
@@ -96,8 +96,8 @@ impl<P: Poller> Registry<P> {
         self.remove(id)
     }
 
-    /// Removes a timeout and waits until its last call is over; as
-    /// [`remove_handle_and_wait`](Registry::remove_handle_and_wait).
+    /// Removes a timeout and waits until its last call is over, as
+    /// [`remove_handle_and_wait`](Registry::remove_handle_and_wait) does with a handle.
     ///
     /// # Errors
     ///
@@ -106,12 +106,12 @@ impl<P: Poller> Registry<P> {
         self.remove_and_wait(id)
     }
 
-    /// The time when an interval begins; without one, reading the clock is saved.
+    /// Returns the time when an interval begins. Without an interval, the clock is not read.
     fn now_for(&self, interval: Option<Duration>) -> Option<MonotonicTime> {
         interval.map(|_| self.now())
     }
 
-    /// Adds a timeout, or gives the callback back, to be dropped after the lock has been released.
+    /// Adds a timeout. On failure it returns the callback, to be dropped after the lock has been released.
     fn insert_timeout(
         &self,
         interval: Option<Duration>,
@@ -122,7 +122,8 @@ impl<P: Poller> Registry<P> {
         added.inspect(|id| trace::timeout_added(id, interval))
     }
 
-    /// The same for callers who hold a lock of their own; they tell later.
+    /// Does the same for callers that hold a lock of their own. They [finish](Registry::finish) and trace the
+    /// addition after its release.
     pub(crate) fn insert_timeout_deferred(
         &self,
         interval: Option<Duration>,

@@ -1,12 +1,12 @@
-//! What is told to `tracing`, if the feature of that name is on; without it nothing of this is left.
+//! The events for `tracing`, which are compiled only with the feature of that name.
 //!
-//! A subscriber is code of the user's, so nothing is told with a lock held. All events have the target
-//! `eventry`: turns and wakes at the level `TRACE`, what comes and goes at `DEBUG`, warnings at `WARN`,
-//! panics of callbacks at `ERROR`.
+//! A subscriber is user code, so no event is emitted with a lock held. All events have the target `eventry`: turns
+//! and wakes at the level `TRACE`, additions, removals and stops at `DEBUG`, warnings at `WARN`, panics of callbacks
+//! at `ERROR`.
 
 #![cfg_attr(
     not(feature = "tracing"),
-    allow(unused_variables, reason = "nobody is told anything")
+    allow(unused_variables, reason = "no event is emitted")
 )]
 
 use crate::diagnostics::Warning;
@@ -22,55 +22,55 @@ macro_rules! emit {
     };
 }
 
-/// The loop begins to wait.
+/// Traces that the loop begins to wait.
 #[inline]
 pub(crate) fn waits(timeout: Option<Duration>) {
     emit!(TRACE, ?timeout, "waits");
 }
 
-/// The calls of a turn are over; so many turns and calls there were in all.
+/// Traces that the calls of a turn are over, with the numbers of turns and calls so far.
 #[inline]
 pub(crate) fn turned(turns: u64, calls: u64) {
     emit!(TRACE, turns, calls, "turned");
 }
 
-/// A sleeping loop is woken for a change.
+/// Traces that a change wakes the sleeping loop.
 #[inline]
 pub(crate) fn wakes() {
     emit!(TRACE, "wakes");
 }
 
-/// A handle was added.
+/// Traces the addition of a handle.
 #[inline]
 pub(crate) fn handle_added(id: impl Debug, fd: RawFd, interest: Events) {
     emit!(DEBUG, ?id, fd, ?interest, "handle added");
 }
 
-/// A timeout was added.
+/// Traces the addition of a timeout.
 #[inline]
 pub(crate) fn timeout_added(id: impl Debug, interval: Option<Duration>) {
     emit!(DEBUG, ?id, ?interval, "timeout added");
 }
 
-/// A handle or timeout was removed.
+/// Traces the removal of a handle or timeout.
 #[inline]
 pub(crate) fn removed(id: impl Debug, removal: impl Debug) {
     emit!(DEBUG, ?id, ?removal, "removed");
 }
 
-/// Somebody asked the loop to stop.
+/// Traces a stop request.
 #[inline]
 pub(crate) fn stops() {
     emit!(DEBUG, "stops");
 }
 
-/// A callback has panicked, and was removed.
+/// Traces the panic of a callback.
 #[inline]
 pub(crate) fn panicked(panic: &impl Display) {
     emit!(ERROR, "{panic}");
 }
 
-/// Something is warned of.
+/// Traces a warning.
 #[inline]
 pub(crate) fn warned(warning: &Warning) {
     emit!(WARN, "{warning}");

@@ -1,4 +1,4 @@
-//! The way of a warning from the diagnostics to the hook of the loop.
+//! The delivery of warnings from the diagnostics to the hook of the loop.
 
 use super::{Registry, State, trace};
 use crate::diagnostics::{Warning, WarningHook, WarningLimits};
@@ -8,20 +8,20 @@ use crate::time::MonotonicTime;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The rest of a change, for when the caller holds no lock any more.
-#[must_use = "it is to be carried out by `Registry::finish`"]
+/// The effects of a change that must be applied without a lock.
+#[must_use = "`Registry::finish` must apply it"]
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    /// The loop was woken.
+    /// True if the change woke the loop.
     pub(super) woke: bool,
-    /// A check for overdue work is due.
+    /// True if a check for overdue work is due.
     pub(super) checks: bool,
-    /// The thread removes faster than the loop frees.
+    /// True if the thread should yield, because it removes faster than the loop frees.
     pub(super) yields: bool,
 }
 
 impl<P: Poller> Registry<P> {
-    /// Finishes a change. No lock may be held: subscribers and the hook are code of the user.
+    /// Finishes a change. No lock may be held, because subscribers and the hook are user code.
     pub(crate) fn finish(&self, pending: Pending) {
         if pending.woke {
             trace::wakes();
@@ -34,7 +34,7 @@ impl<P: Poller> Registry<P> {
         }
     }
 
-    /// Checks for overdue work, warns of it, and returns how long something has been due.
+    /// Checks for overdue work, calls the hook if a warning is due, and returns for how long work has been overdue.
     #[cold]
     pub(super) fn check_overdue(&self) -> Duration {
         let now = self.now();
@@ -53,12 +53,12 @@ impl<P: Poller> Registry<P> {
         waited
     }
 
-    /// Notes whether some thread runs the loop, which decides between two warnings and nothing else.
+    /// Records whether a thread runs the loop. Only the choice between two warnings depends on it.
     pub(crate) fn set_is_running(&self, is_running: bool) {
         self.shared.is_running.store(is_running, Ordering::Relaxed);
     }
 
-    /// Passes a warning on. No lock may be held.
+    /// Traces a warning and calls the hook. No lock may be held.
     pub(crate) fn warn(&self, warning: &Warning) {
         trace::warned(warning);
         let hook = self.lock().diagnostics.hook.clone();
@@ -71,12 +71,12 @@ impl<P: Poller> Registry<P> {
         self.lock().diagnostics.set_limits(limits);
     }
 
-    /// Replaces the hook, and returns the old one, to be dropped without the lock.
+    /// Replaces the hook, and returns the previous one, to be dropped without the lock.
     pub(crate) fn set_warning_hook(&self, hook: WarningHook) -> Option<WarningHook> {
         self.lock().diagnostics.hook.replace(hook)
     }
 
-    /// The time, read from the coarse clock.
+    /// Returns the time of the coarse clock.
     pub(crate) fn coarse_now(&self) -> MonotonicTime {
         self.shared.registrar.coarse_now()
     }
@@ -112,7 +112,7 @@ mod tests {
         let (sender, receiver) = std::sync::mpsc::channel();
         let hook = move |warning: &Warning| sender.send(*warning).unwrap();
         registry.set_warning_hook(Arc::new(hook));
-        // Begins to wait under the old limit, which is longer.
+        // The timeout becomes due under the old limit, which is longer.
         registry.add_timeout(s(0), |_| {}).unwrap();
         registry.set_warning_limits(WarningLimits {
             stalled_after: s(1),
