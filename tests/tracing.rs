@@ -88,11 +88,11 @@ fn turns_additions_and_removals_are_traced() {
     let expected = [
         (Level::DEBUG, "handle added fd=3 interest=READABLE"),
         (Level::DEBUG, "timeout added interval=Some(5ms)"),
-        (Level::TRACE, "waits timeout=Some(0ns)"),
-        (Level::TRACE, "turned turns=1 calls=1"),
-        (Level::DEBUG, "removed removal=Idle"),
-        (Level::DEBUG, "removed removal=Idle"),
-        (Level::DEBUG, "stops"),
+        (Level::TRACE, "loop waits timeout=Some(0ns)"),
+        (Level::TRACE, "turn ended turns=1 calls=1"),
+        (Level::DEBUG, "entry removed removal=Idle"),
+        (Level::DEBUG, "entry removed removal=Idle"),
+        (Level::DEBUG, "stop requested"),
     ];
     let expected = expected.map(|(level, text)| (level, text.to_owned()));
     assert_eq!(told, expected);
@@ -154,7 +154,7 @@ fn wake_is_traced() {
         registry.add_timeout(Duration::ZERO, |_| {}).unwrap();
     });
     assert!(
-        told.contains(&(Level::TRACE, "wakes".to_owned())),
+        told.contains(&(Level::TRACE, "loop woken".to_owned())),
         "{told:?}"
     );
 }
@@ -196,7 +196,12 @@ fn no_lock_of_the_event_implementation_is_held_either() {
         let _ = event_impl::remove_timeout(timeout.unwrap()).unwrap();
     });
     let told: Vec<String> = told.try_iter().collect();
-    let begun = ["handle added", "timeout added", "removed", "removed"];
+    let begun = [
+        "handle added",
+        "timeout added",
+        "entry removed",
+        "entry removed",
+    ];
     assert_eq!(told.len(), begun.len(), "{told:?}");
     for (told, begun) in told.iter().zip(begun) {
         assert!(told.starts_with(begun), "{told}");

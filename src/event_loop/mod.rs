@@ -156,7 +156,7 @@ impl<P: Poller> EventLoop<P> {
             hook();
         }
         let timeout = self.prepare_to_wait(timeout);
-        trace::waits(timeout);
+        trace::wait_began(timeout);
         let waited = self.poller.wait(timeout);
 
         let mut state = self.registry.lock();
@@ -178,7 +178,7 @@ impl<P: Poller> EventLoop<P> {
             for warning in &warnings {
                 self.registry.warn(warning);
             }
-            trace::turned(turns, calls);
+            trace::turn_ended(turns, calls);
             if let Some(hook) = &mut self.after_dispatch {
                 hook();
             }
@@ -322,7 +322,7 @@ impl<P: Poller> Stopper<P> {
     /// Makes [`EventLoop::run`] return: the one that runs after its current turn, or else the next one
     /// after one turn that does not wait (EV-907).
     pub fn stop(&self) {
-        trace::stops();
+        trace::stop_requested();
         let stopped = self
             .registry
             .change(|state| Ok(((), state.table.request_stop())));

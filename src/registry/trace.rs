@@ -24,20 +24,20 @@ macro_rules! emit {
 
 /// Traces that the loop begins to wait.
 #[inline]
-pub(crate) fn waits(timeout: Option<Duration>) {
-    emit!(TRACE, ?timeout, "waits");
+pub(crate) fn wait_began(timeout: Option<Duration>) {
+    emit!(TRACE, ?timeout, "loop waits");
 }
 
 /// Traces that the calls of a turn are over, with the numbers of turns and calls so far.
 #[inline]
-pub(crate) fn turned(turns: u64, calls: u64) {
-    emit!(TRACE, turns, calls, "turned");
+pub(crate) fn turn_ended(turns: u64, calls: u64) {
+    emit!(TRACE, turns, calls, "turn ended");
 }
 
 /// Traces that a change wakes the sleeping loop.
 #[inline]
-pub(crate) fn wakes() {
-    emit!(TRACE, "wakes");
+pub(crate) fn woken() {
+    emit!(TRACE, "loop woken");
 }
 
 /// Traces the addition of a handle.
@@ -55,13 +55,13 @@ pub(crate) fn timeout_added(id: impl Debug, interval: Option<Duration>) {
 /// Traces the removal of a handle or timeout.
 #[inline]
 pub(crate) fn removed(id: impl Debug, removal: impl Debug) {
-    emit!(DEBUG, ?id, ?removal, "removed");
+    emit!(DEBUG, ?id, ?removal, "entry removed");
 }
 
 /// Traces a stop request.
 #[inline]
-pub(crate) fn stops() {
-    emit!(DEBUG, "stops");
+pub(crate) fn stop_requested() {
+    emit!(DEBUG, "stop requested");
 }
 
 /// Traces the panic of a callback.

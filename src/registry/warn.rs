@@ -24,7 +24,7 @@ impl<P: Poller> Registry<P> {
     /// Finishes a change. No lock may be held, because subscribers and the hook are user code.
     pub(crate) fn finish(&self, pending: Pending) {
         if pending.woke {
-            trace::wakes();
+            trace::woken();
         }
         if pending.checks {
             self.check_overdue();
