@@ -1,4 +1,4 @@
-//! Loops on the operating system's pollers, and the choice between these.
+//! The builder of loops on the operating system's pollers.
 
 use super::{CallbackPanic, EventLoop, PanicPolicy};
 use crate::diagnostics::{Warning, WarningHook, WarningLimits};
@@ -7,19 +7,19 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// Makes a loop; from [`EventLoop::builder`].
+/// A builder of loops, from [`EventLoop::builder`].
 ///
 /// ```
 /// use eventry::{Backend, EventLoop};
 /// use std::time::Duration;
 ///
-/// // The type of the loop is the same, whatever it waits with.
+/// // The type of the loop does not depend on the backend.
 /// let mut event_loop: EventLoop = EventLoop::builder().backend(Backend::Poll).build()?;
 /// event_loop.run_once(Some(Duration::ZERO))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
-#[must_use = "a builder makes nothing before `build`"]
+#[must_use = "a builder creates no loop before `build`"]
 pub struct EventLoopBuilder {
     backend: Backend,
     warning_limits: WarningLimits,
@@ -28,23 +28,23 @@ pub struct EventLoopBuilder {
 }
 
 impl EventLoop<OsPoller> {
-    /// A loop on the operating system's default poller, [`Backend::Epoll`].
+    /// Creates a loop on the operating system's default poller, [`Backend::Epoll`].
     ///
     /// # Errors
     ///
-    /// Whatever the operating system reports, for example that there are no descriptors left.
+    /// The error of the operating system, for example that the process has too many descriptors.
     pub fn new() -> io::Result<EventLoop> {
         EventLoop::builder().build()
     }
 
-    /// Makes a loop with something other than the defaults.
+    /// Returns a builder of a loop, with the default settings.
     pub fn builder() -> EventLoopBuilder {
         EventLoopBuilder::default()
     }
 }
 
 impl EventLoopBuilder {
-    /// Waits with `backend`.
+    /// Sets the backend that the loop waits with.
     pub fn backend(mut self, backend: Backend) -> EventLoopBuilder {
         self.backend = backend;
         self
@@ -56,7 +56,7 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Tells `hook` of warnings; see [`EventLoop::set_on_warning`].
+    /// Sets the hook that is called with each warning; see [`EventLoop::set_on_warning`].
     pub fn on_warning(
         mut self,
         hook: impl Fn(&Warning) + Send + Sync + 'static,
@@ -65,13 +65,14 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Sets what the loop does after callbacks have panicked. By default the run ends.
+    /// Sets the reaction of the loop to callbacks that panic. By default the run ends.
     pub fn panic_policy(mut self, policy: PanicPolicy) -> EventLoopBuilder {
         self.panic_policy = policy;
         self
     }
 
-    /// Calls `hook` with each callback that panics, and goes on; see [`PanicPolicy::Call`].
+    /// Sets a hook that is called for each callback that panics, and lets the loop continue; see
+    /// [`PanicPolicy::Call`].
     pub fn on_panic(
         self,
         hook: impl Fn(&CallbackPanic) + Send + Sync + 'static,
@@ -79,11 +80,11 @@ impl EventLoopBuilder {
         self.panic_policy(PanicPolicy::Call(Arc::new(hook)))
     }
 
-    /// The loop.
+    /// Creates the loop.
     ///
     /// # Errors
     ///
-    /// Whatever the operating system reports, for example that there are no descriptors left.
+    /// The error of the operating system, for example that the process has too many descriptors.
     pub fn build(self) -> io::Result<EventLoop> {
         let mut event_loop = OsPoller::new(self.backend).map(EventLoop::with_poller)?;
         event_loop.set_warning_limits(self.warning_limits);

@@ -1,4 +1,4 @@
-//! The calls of one turn, one by one, each without the lock.
+//! The calls of one turn, which are made one by one, without the lock.
 
 use super::CallbackPanic;
 use crate::events::Events;
@@ -10,16 +10,16 @@ use crate::table::{DueCall, EntryId};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Callbacks and sources that were removed and are to be dropped.
+/// The callbacks and sources of removed entries, which are to be dropped.
 pub(super) type Freed<P> = Vec<(Callback<P>, Option<<P as Poller>::Source>)>;
 
-/// What the calls of a turn use of the loop.
+/// The parts of the loop that the calls of a turn use.
 struct Calls<'a, 'b, P: Poller> {
     registry: &'a Registry<P>,
     panics: &'b mut Vec<CallbackPanic>,
 }
 
-/// Makes the calls of the turn that has begun, and returns with the lock held.
+/// Makes the calls of the turn that has begun, and returns the lock.
 pub(super) fn dispatch<'a, P: Poller>(
     registry: &'a Registry<P>,
     freed: &mut Freed<P>,
@@ -37,8 +37,8 @@ pub(super) fn dispatch<'a, P: Poller>(
             } => calls.call(state, id, events, payload),
             DueCall::Timeout { id, payload } => calls.call(state, id, Events::NONE, payload),
             DueCall::Free { payload, source } => {
-                // Nothing but free calls is left in the turn: they are taken together, so that a loop
-                // which has much to free does not take the lock for each.
+                // Only free calls are left in the turn. They are taken together, so that the lock is not taken
+                // again for each of them.
                 freed.push((payload, source));
                 while let Some(call) = state.table.next_call() {
                     let DueCall::Free { payload, source } = call else {
@@ -54,7 +54,8 @@ pub(super) fn dispatch<'a, P: Poller>(
 }
 
 impl<'a, P: Poller> Calls<'a, '_, P> {
-    /// Calls the callback of an entry without the lock, and does with the entry what the callback asks for.
+    /// Calls the callback of an entry without the lock, and then keeps, disables or removes the entry as the callback
+    /// has returned.
     fn call<I: EntryId>(
         &mut self,
         mut state: MutexGuard<'a, State<P>>,
@@ -76,12 +77,12 @@ impl<'a, P: Poller> Calls<'a, '_, P> {
         }
         let effects = match next {
             Next::Keep => None,
-            // The callback may have removed its own entry: then there is nothing left to do.
+            // An error means that the callback has removed its own entry.
             Next::Disable => id.disable(&mut state.table).ok(),
             Next::Remove => id.remove(&mut state.table).ok().map(|(_, effects)| effects),
         };
         if let Some(effects) = effects {
-            // The loop is awake, and this is its thread: nothing is left to do without the lock.
+            // The loop is awake, and this is its thread, so it needs neither a wake nor a yield.
             let _ = self.registry.apply(effects);
         }
         id.finish(&mut state.table, callback);
@@ -89,7 +90,7 @@ impl<'a, P: Poller> Calls<'a, '_, P> {
         state
     }
 
-    /// Drops what was removed, without the lock.
+    /// Drops removed callbacks and sources, without the lock.
     fn free(
         &mut self,
         mut state: MutexGuard<'a, State<P>>,
@@ -118,7 +119,7 @@ impl<'a, P: Poller> Calls<'a, '_, P> {
     }
 }
 
-/// Calls `call`, and turns a panic into its message.
+/// Calls `call`, and returns the message of a panic as an error.
 fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| message_of(&*panic))
 }

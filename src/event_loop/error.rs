@@ -1,23 +1,23 @@
-//! Why a turn of the loop ended with an error.
+//! The errors of a turn of the loop.
 
 use crate::id::CallbackId;
 use std::fmt;
 use std::io;
 
-/// Why a turn of the loop ended with an error. The loop may be run again after each (EV-512).
+/// An error of a turn of the loop. The loop may be run again after each (EV-512).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The wait failed for a reason other than a signal. Nothing was called; trying again at once is
-    /// likely to fail again.
+    /// The wait failed for a reason other than a signal. No callback was called. Another attempt at once is likely
+    /// to fail again.
     #[error("cannot wait for events: {0}")]
     Wait(#[source] io::Error),
-    /// Callbacks panicked. Each was removed and dropped, the other callbacks of the turn were called
-    /// (EV-514). Only with [`PanicPolicy::Stop`](super::PanicPolicy::Stop), which is the default.
+    /// Callbacks panicked. Each of them was removed and dropped, and the other callbacks of the turn were called
+    /// (EV-514). This error occurs only with [`PanicPolicy::Stop`](super::PanicPolicy::Stop), the default.
     #[error("{}", Panics(.0))]
     CallbackPanicked(Vec<CallbackPanic>),
-    /// The process was forked from the one that made the loop, and must not run it (EV-1105). Nothing was
-    /// done.
+    /// The process is a forked child of the one that created the loop, and must not run it (EV-1105). The loop is
+    /// unchanged.
     #[error("the event loop belongs to the parent process")]
     ForkedChild,
 }
@@ -38,7 +38,7 @@ impl fmt::Display for CallbackPanic {
     }
 }
 
-/// The panics of one turn: the first of them, and the number of others.
+/// The panics of one turn, displayed as the first of them and the number of others.
 struct Panics<'a>(&'a [CallbackPanic]);
 
 impl fmt::Display for Panics<'_> {

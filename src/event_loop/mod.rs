@@ -1,4 +1,4 @@
-//! The loop: waits for what is due or ready, and calls it.
+//! The loop: waits for due timeouts and ready descriptors, and calls their callbacks.
 
 #[cfg(not(loom))]
 mod builder;
@@ -32,17 +32,17 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// Runs the callbacks of one table: the owner of the wait.
+/// An event loop: waits, and runs the callbacks of one table.
 ///
-/// Others add and remove through its [`Registry`] and stop it through a [`Stopper`]. Callbacks run only
-/// on the thread inside [`run`](EventLoop::run) or [`run_once`](EventLoop::run_once), one at a time
-/// (EV-1101, EV-1102). Both need the loop exclusively, so it cannot be entered twice (EV-511).
+/// Any thread can add and remove entries through its [`Registry`] and stop it through a [`Stopper`]. Callbacks run
+/// only on the thread inside [`run`](EventLoop::run) or [`run_once`](EventLoop::run_once), one at a time (EV-1101,
+/// EV-1102). Both borrow the loop exclusively, so they cannot be called inside each other (EV-511).
 ///
-/// Dropping the loop removes every entry and drops every callback, uncalled (EV-714).
+/// The drop of the loop removes every entry and drops every callback without a call (EV-714).
 ///
-/// In a child that was forked without executing another program, leave the loop and its registries alone
-/// or drop the loop, which does nothing to the parent's; a removal there would end what the parent watches
-/// (EV-1105).
+/// In a forked child that has not executed another program, do not use the loop and its registries. The child may
+/// drop the loop, which does not affect the parent's; but a removal in the child would end a registration of the
+/// parent (EV-1105).
 ///
 /// ```
 /// use eventry::EventLoop;
@@ -50,7 +50,7 @@ use std::time::Duration;
 ///
 /// let mut event_loop = EventLoop::new()?;
 /// event_loop.registry().add_timeout(Duration::from_millis(1), |tick| {
-///     tick.registry.remove_timeout(tick.id).expect("registered while it is called");
+///     tick.registry.remove_timeout(tick.id).expect("the timeout is registered during its call");
 /// })?;
 /// event_loop.run_once(None)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -58,27 +58,27 @@ use std::time::Duration;
 pub struct EventLoop<P: Poller = DefaultPoller> {
     registry: Registry<P>,
     poller: P,
-    /// What is being freed; keeps its storage.
+    /// The callbacks and sources that are being dropped. The vector keeps its capacity.
     freed: Freed<P>,
     process: Process,
-    /// Looks for registrations that the poller cannot end.
+    /// Detects stale registrations, which the poller cannot end.
     stale_detector: StaleDetector,
     panic_policy: PanicPolicy,
     before_wait: Option<Hook>,
     after_dispatch: Option<Hook>,
 }
 
-/// What is called in every turn.
+/// A function that is called in every turn.
 type Hook = Box<dyn FnMut() + Send>;
 
-/// Stops a loop, from any thread and from inside callbacks.
+/// A reference to a loop that stops it, from any thread and inside callbacks.
 #[derive(Debug)]
 pub struct Stopper<P: Poller = DefaultPoller> {
     registry: Registry<P>,
 }
 
 impl<P: Poller> EventLoop<P> {
-    /// A loop on a poller of your choice.
+    /// Creates a loop on the given poller.
     #[must_use]
     pub fn with_poller(poller: P) -> EventLoop<P> {
         EventLoop {
@@ -93,13 +93,13 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// The registry of this loop.
+    /// Returns the registry of this loop.
     #[must_use]
     pub fn registry(&self) -> Registry<P> {
         self.registry.clone()
     }
 
-    /// A stopper of this loop.
+    /// Returns a stopper of this loop.
     #[must_use]
     pub fn stopper(&self) -> Stopper<P> {
         Stopper {
@@ -107,14 +107,13 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Runs until somebody [stops](Stopper::stop) the loop. If that has happened already, returns after
-    /// one turn that does not wait (EV-907).
+    /// Runs the loop until it is [stopped](Stopper::stop). If a stop was requested before, returns after one turn that
+    /// does not wait (EV-907).
     ///
     /// # Errors
     ///
-    /// [`RunError`]; the loop may be run again. Callbacks that panic are an error only with
-    /// [`PanicPolicy::Stop`]. [`RunError::ForkedChild`] in a child that was forked from
-    /// the process that made the loop (EV-1105).
+    /// [`RunError`]; the loop may be run again. Callbacks that panic are an error only with [`PanicPolicy::Stop`]. The
+    /// error is [`RunError::ForkedChild`] in a forked child of the process that created the loop (EV-1105).
     pub fn run(&mut self) -> Result<(), RunError> {
         self.check_process()?;
         loop {
@@ -126,14 +125,13 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Runs one turn: waits until something is due or ready, but not longer than `timeout`, and calls it.
+    /// Runs one turn: waits until a timeout is due or a descriptor is ready, but not longer than `timeout`, and makes
+    /// the calls.
     ///
-    /// Due timeouts are called first, by deadline, then ready handles in the order the poller reports
-    /// them, each once; then what was removed is dropped. It may return without having called anything
-    /// (EV-513).
+    /// First it calls due timeouts by deadline, then ready handles in the order of the poller's reports, each once;
+    /// then it drops removed callbacks. It may return without a call (EV-513).
     ///
-    /// Unlike [`run`](EventLoop::run) it does not ask which process this is: do not call it in a forked
-    /// child.
+    /// Unlike [`run`](EventLoop::run) it does not check for a forked child: do not call it in one.
     ///
     /// # Errors
     ///
@@ -194,11 +192,12 @@ impl<P: Poller> EventLoop<P> {
         result
     }
 
-    /// Frees what has been removed, and what that removes, until nothing waits; calls nothing.
+    /// Frees removed entries, and the entries removed by these drops, until none is left. Calls no callbacks.
     ///
     /// # Errors
     ///
-    /// [`RunError::CallbackPanicked`] if a drop panicked, with [`PanicPolicy::Stop`]; the others are done.
+    /// [`RunError::CallbackPanicked`] if a drop panicked and the policy is [`PanicPolicy::Stop`]. All other drops are
+    /// done nevertheless.
     pub fn drain(&mut self) -> Result<(), RunError> {
         let mut panics = Vec::new();
         while self.registry.lock().table.pending_frees() > 0 {
@@ -208,8 +207,8 @@ impl<P: Poller> EventLoop<P> {
         self.end_turn(panics)
     }
 
-    /// Sets what is called in every turn before the loop waits: the place for work that collects what
-    /// callbacks have left to do. It may use the registry.
+    /// Sets the hook that is called in every turn before the loop waits, for example to process work that callbacks
+    /// have queued. It may use the registry.
     pub fn set_before_wait(&mut self, hook: impl FnMut() + Send + 'static) {
         self.before_wait = Some(Box::new(hook));
     }
@@ -221,10 +220,10 @@ impl<P: Poller> EventLoop<P> {
 
     /// Sets the hook that is called with each [`Warning`], in place of the one that was set before.
     ///
-    /// The loop's thread calls it at the end of a turn, when all calls of the turn are over.
-    /// [`Warning::NotRunning`] and [`Warning::Blocked`] come from any thread that calls the registry, inside that
-    /// call, so the hook must not wait for what that thread may hold. It may use the registry, and no lock of
-    /// this library is held while it is called.
+    /// The loop's thread calls it at the end of a turn, when all calls of the turn are over. For
+    /// [`Warning::NotRunning`] and [`Warning::Blocked`], any thread that calls the registry calls it inside that call,
+    /// so the hook must not wait for a lock that such a thread may hold. It may use the registry, and no lock of this
+    /// library is held while it is called.
     pub fn set_on_warning(&mut self, hook: impl Fn(&Warning) + Send + Sync + 'static) {
         let replaced = self.registry.set_warning_hook(std::sync::Arc::new(hook));
         drop(replaced);
@@ -235,9 +234,9 @@ impl<P: Poller> EventLoop<P> {
         self.registry.set_warning_limits(limits);
     }
 
-    /// Prepares the loop to be waited for by another one: tells its poller what there is to wait for, and
-    /// returns how long to wait at most. When that has passed, or [`poll_fd`](EventLoop::poll_fd) is
-    /// readable, call [`run_once`](EventLoop::run_once) with a timeout of zero, and prepare again.
+    /// Prepares the loop to be embedded in another one: applies the changes to its poller, and returns the longest
+    /// time to wait. When that time has passed, or [`poll_fd`](EventLoop::poll_fd) is readable, call
+    /// [`run_once`](EventLoop::run_once) with a timeout of zero, and prepare again.
     ///
     /// ```
     /// use eventry::EventLoop;
@@ -249,9 +248,9 @@ impl<P: Poller> EventLoop<P> {
     /// let (sender, receiver) = channel();
     /// inner.registry().add_timeout(Duration::from_millis(1), move |_| sender.send(()).unwrap())?;
     /// while receiver.try_recv().is_err() {
-    ///     // The outer loop, here a bare poll(2).
+    ///     // The outer loop is a plain poll(2) here.
     ///     let timeout = inner.prepare().map(Timespec::try_from).transpose()?;
-    ///     let fd = inner.poll_fd().expect("this poller has one");
+    ///     let fd = inner.poll_fd().expect("the default poller has a descriptor");
     ///     poll(&mut [PollFd::new(&fd, PollFlags::IN)], timeout.as_ref())?;
     ///     inner.run_once(Some(Duration::ZERO))?;
     /// }
@@ -261,22 +260,22 @@ impl<P: Poller> EventLoop<P> {
         self.prepare_to_wait(None)
     }
 
-    /// The descriptor that is readable when the loop has something to do, if the poller has one. Ask for it
-    /// again after every turn: a poller that had to be rebuilt has another one (EV-1003).
+    /// Returns the descriptor that is readable when the loop has work, if the poller has one. Call this again after
+    /// every turn: if the loop recreates the poller, the descriptor changes (EV-1003).
     #[must_use]
     pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         self.poller.poll_fd()
     }
 
-    /// Tells the poller what has changed, works out how long to wait, and notes that others must wake
-    /// the loop for what it would sleep past.
+    /// Applies the changes to the poller, computes how long to wait, and records that the loop sleeps, so that other
+    /// threads wake it for earlier work.
     fn prepare_to_wait(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         let mut state = self.registry.lock();
         state.apply_changes(self.registry.registrar());
         let stops = state.table.is_stopping() || self.registry.is_signalled();
         let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
         if at_once || stops || state.table.is_busy() || self.poller.is_always_ready() {
-            // It does not sleep, so nobody needs to wake it, and there is no need to know the time.
+            // The loop does not sleep, so no thread needs to wake it, and the clock need not be read.
             return Some(Duration::ZERO);
         }
         let deadline = state.table.next_deadline();
@@ -319,8 +318,8 @@ impl<P: Poller + fmt::Debug> fmt::Debug for EventLoop<P> {
 }
 
 impl<P: Poller> Stopper<P> {
-    /// Makes [`EventLoop::run`] return: the one that runs after its current turn, or else the next one
-    /// after one turn that does not wait (EV-907).
+    /// Stops the loop: the running [`EventLoop::run`] returns after its current turn. If none is running, the next one
+    /// returns after one turn that does not wait (EV-907).
     pub fn stop(&self) {
         trace::stop_requested();
         let stopped = self

@@ -1,4 +1,4 @@
-//! What follows from callbacks that panicked.
+//! The reaction to callbacks that panic.
 
 use super::{CallbackPanic, EventLoop, RunError};
 use crate::poller::Poller;
@@ -6,9 +6,10 @@ use crate::registry::trace;
 use std::fmt;
 use std::sync::Arc;
 
-/// What the loop does after callbacks have panicked.
+/// The reaction of the loop to callbacks that panic.
 ///
-/// Each of them has been removed and dropped, and the other callbacks of the turn have been called (EV-514).
+/// With each policy, the callbacks that panicked are removed and dropped, and the other callbacks of the turn are
+/// called (EV-514).
 ///
 /// ```
 /// use eventry::{EventLoop, PanicPolicy};
@@ -29,20 +30,20 @@ pub enum PanicPolicy {
     /// Ends the run at the end of the turn, with [`RunError::CallbackPanicked`]. The loop may be run again.
     #[default]
     Stop,
-    /// Goes on as if the callbacks had returned.
+    /// Continues as if the callbacks had returned.
     Continue,
-    /// Calls this with each panic, at the end of the turn, and goes on. The loop's thread calls it without a
+    /// Calls this hook with each panic, at the end of the turn, and continues. The loop's thread calls it without a
     /// lock; it may use the registry, and stop the loop.
     Call(Arc<dyn Fn(&CallbackPanic) + Send + Sync>),
 }
 
 impl<P: Poller> EventLoop<P> {
-    /// Sets what the loop does after callbacks have panicked.
+    /// Sets the reaction of the loop to callbacks that panic.
     pub fn set_panic_policy(&mut self, policy: PanicPolicy) {
         self.panic_policy = policy;
     }
 
-    /// Ends a turn in which these callbacks panicked.
+    /// Ends a turn in which these callbacks panicked, and applies the policy to them.
     pub(super) fn end_turn(&self, panics: Vec<CallbackPanic>) -> Result<(), RunError> {
         if panics.is_empty() {
             return Ok(());

@@ -1,12 +1,13 @@
-//! Getting rid of what a poller reports and nobody is registered for.
+//! The end of stale registrations.
 
 use super::EventLoop;
 use crate::poller::Poller;
 
 impl<P: Poller> EventLoop<P> {
-    /// Lets the poller begin anew, if it can, and has it told everything before the next wait (EV-1003).
+    /// Recreates the poller, if it supports that. Every interest in a descriptor is then registered again
+    /// before the next wait (EV-1003).
     ///
-    /// If it cannot for lack of a descriptor, the phantoms will be seen again.
+    /// If no descriptor is left for a new poller, the stale registrations stay, and the loop detects them again.
     #[cold]
     pub(super) fn recreate_poller(&mut self) {
         let mut state = self.registry.lock();

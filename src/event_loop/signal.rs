@@ -1,18 +1,17 @@
-//! Stopping a loop from a signal handler.
+//! The stop of a loop from a signal handler.
 
 use super::EventLoop;
 use crate::poller::{DefaultPoller, Poller};
 use crate::registry::Registry;
 
-/// Stops a loop, also from inside a signal handler (EV-907, EV-1107).
+/// A reference to a loop that stops it, also inside a signal handler (EV-907, EV-1107).
 ///
-/// [`stop`](SignalStopper::stop) stores a flag and writes to a descriptor; it takes no lock, allocates
-/// nothing and leaves `errno` alone unless the write fails. That holds for the pollers of the operating
-/// system; [`ModelPoller`](crate::poller::model::ModelPoller) has locks of its own. Everything else about a
-/// stopper, cloning and dropping included, belongs outside of the handler: keep it in a `static`, or in the
-/// closure that the handler is.
+/// [`stop`](SignalStopper::stop) stores a flag and writes to a descriptor; it takes no lock, allocates nothing, and
+/// changes `errno` only if the write fails. That holds for the pollers of the operating system;
+/// [`ModelPoller`](crate::poller::model::ModelPoller) takes locks of its own. No other operation on a stopper, not even
+/// clone and drop, is allowed inside the handler: keep the stopper in a `static`, or in the closure of the handler.
 ///
-/// A [`Stopper`](super::Stopper) is the better choice everywhere else: it wakes the loop only when it sleeps.
+/// Everywhere else, use a [`Stopper`](super::Stopper), which wakes the loop only if it sleeps.
 ///
 /// ```
 /// use eventry::{EventLoop, SignalStopper};
@@ -20,7 +19,7 @@ use crate::registry::Registry;
 ///
 /// static STOPPER: OnceLock<SignalStopper> = OnceLock::new();
 ///
-/// // What a handler for SIGTERM would be.
+/// // A handler for SIGTERM.
 /// extern "C" fn on_signal(_signal: i32) {
 ///     if let Some(stopper) = STOPPER.get() {
 ///         stopper.stop();
@@ -30,7 +29,7 @@ use crate::registry::Registry;
 /// let mut event_loop = EventLoop::new()?;
 /// STOPPER.get_or_init(|| event_loop.signal_stopper());
 /// # on_signal(15);
-/// event_loop.run()?; // Returns when the signal has come.
+/// event_loop.run()?; // Returns after the signal.
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -39,7 +38,7 @@ pub struct SignalStopper<P: Poller = DefaultPoller> {
 }
 
 impl<P: Poller> EventLoop<P> {
-    /// A stopper of this loop that signal handlers may use.
+    /// Returns a stopper of this loop for signal handlers.
     #[must_use]
     pub fn signal_stopper(&self) -> SignalStopper<P> {
         SignalStopper {
@@ -49,7 +48,7 @@ impl<P: Poller> EventLoop<P> {
 }
 
 impl<P: Poller> SignalStopper<P> {
-    /// Makes [`EventLoop::run`] return, exactly as [`Stopper::stop`](super::Stopper::stop) does.
+    /// Stops the loop, as [`Stopper::stop`](super::Stopper::stop) does.
     pub fn stop(&self) {
         self.registry.stop_by_signal();
     }

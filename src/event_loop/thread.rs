@@ -1,4 +1,4 @@
-//! A loop on a thread of its own.
+//! Loops that run on a thread of their own.
 
 use super::process::Process;
 use super::{EventLoop, RunError, Stopper};
@@ -7,15 +7,15 @@ use crate::registry::Registry;
 use std::io;
 use std::thread::{self, JoinHandle};
 
-/// A loop that runs on a thread of its own, until it is stopped or dropped.
+/// A loop that runs on a thread of its own until it is stopped or dropped.
 ///
-/// Dropping it stops the loop and waits for the thread, so nothing of it is left then: callbacks that hold
-/// a lock the dropper holds too must not be waited for.
+/// The drop stops the loop and waits until its thread has ended. It must not happen while the caller holds a lock that
+/// a callback may wait for.
 #[derive(Debug)]
 pub struct LoopThread<P: Poller = DefaultPoller> {
     stopper: Stopper<P>,
     process: Process,
-    /// Taken when the thread is joined.
+    /// The thread, or `None` after it was joined.
     thread: Option<JoinHandle<Result<(), RunError>>>,
 }
 
@@ -39,7 +39,7 @@ impl<P: Poller> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// Whatever the operating system reports; the loop is gone then, and its callbacks are dropped.
+    /// The error of the operating system. The loop and its callbacks are then dropped.
     pub fn spawn(mut self, name: &str) -> io::Result<LoopThread<P>> {
         let stopper = self.stopper();
         let thread = thread::Builder::new()
@@ -54,24 +54,24 @@ impl<P: Poller> EventLoop<P> {
 }
 
 impl<P: Poller> LoopThread<P> {
-    /// The registry of the loop.
+    /// Returns the registry of the loop.
     #[must_use]
     pub fn registry(&self) -> Registry<P> {
         self.stopper.registry.clone()
     }
 
-    /// A stopper of the loop.
+    /// Returns a stopper of the loop.
     #[must_use]
     pub fn stopper(&self) -> Stopper<P> {
         self.stopper.clone()
     }
 
-    /// Stops the loop and waits until it has ended. Called by one of its own callbacks, it does not wait.
+    /// Stops the loop and waits until its thread has ended. Inside one of its own callbacks, it does not wait.
     ///
     /// # Errors
     ///
-    /// What ended the loop, if it was not stopped; [`RunError::ForkedChild`] in a forked child, which has no
-    /// such thread (EV-1105).
+    /// The error that ended the run, if there was one; [`RunError::ForkedChild`] in a forked child, which does not
+    /// have the thread (EV-1105).
     pub fn join(mut self) -> Result<(), RunError> {
         self.end()
     }
@@ -84,7 +84,7 @@ impl<P: Poller> LoopThread<P> {
         match self.thread.take() {
             Some(thread) if thread.thread().id() != thread::current().id() => match thread.join() {
                 Ok(ended) => ended,
-                // A drop that panicked while the loop was dropped.
+                // The thread panics only if the drop of a callback or source panicked while the loop was dropped.
                 Err(panic) => std::panic::resume_unwind(panic),
             },
             _ => Ok(()),
@@ -97,7 +97,7 @@ impl<P: Poller> Drop for LoopThread<P> {
         if thread::panicking() && !self.process.is_parent() {
             self.stopper.stop();
         } else {
-            // Whoever wants to know calls `join`.
+            // The error is ignored here; `join` returns it.
             let _ = self.end();
         }
     }
