@@ -1,8 +1,8 @@
 //! Diagnostics: slow callbacks, handles that make no progress, overdue work, a loop that is not running.
 //!
-//! Every decision is made by `Diagnostics`, a plain value with time as an argument. The registry keeps one
-//! under its lock, notes the changes of the table and the calls of the loop in it, and passes the warnings that
-//! come of it to the one hook of the loop.
+//! `Diagnostics` makes every decision. It is a plain value with time as an argument. The registry keeps one under its
+//! lock, records the changes of the table and the calls of the loop in it, and passes its warnings to the hook of the
+//! loop.
 
 mod no_progress;
 mod overdue;
@@ -22,7 +22,7 @@ use slow::{Longest, Slow};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Called with each warning.
+/// The hook that is called with each warning.
 pub(crate) type WarningHook = Arc<dyn Fn(&Warning) + Send + Sync>;
 
 /// The diagnostics of one loop.
@@ -41,7 +41,7 @@ pub(crate) struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// Creates the diagnostics of a loop whose coarse clock may be late by `tick`.
+    /// Creates the diagnostics of a loop whose coarse clock lags by up to `tick`.
     pub(crate) fn new(tick: Duration) -> Diagnostics {
         Diagnostics {
             limits: WarningLimits::default(),
@@ -55,13 +55,13 @@ impl Diagnostics {
         }
     }
 
-    /// Sets the limits. A turn that has begun keeps the time when its overdue work is looked for.
+    /// Sets the limits. They apply to the next check for overdue work, too.
     pub(crate) fn set_limits(&mut self, limits: WarningLimits) {
         self.limits = limits;
         self.overdue.limit_changed();
     }
 
-    /// Notes a change of the table, with the time if the caller knows it. Returns whether a
+    /// Records a change of the table, with the time if the caller has read the clock. Returns whether a
     /// [check for overdue work](Diagnostics::check_overdue) is due.
     #[inline]
     pub(crate) fn changed(&mut self, now: Option<MonotonicTime>) -> bool {
@@ -71,9 +71,9 @@ impl Diagnostics {
         is_due || self.changes % CHECK_EVERY == 0
     }
 
-    /// Checks for work that waits at `now`, given the time when the first timeout is due, whether anything else
-    /// waits, and whether some thread runs the loop. Returns how long something has been due, and the warning
-    /// to give.
+    /// Checks for overdue work at `now`. `deadline` is the time when the first timeout is due, `waits` is true if other
+    /// work waits, and `is_running` is true if a thread runs the loop. Returns for how long work has been overdue, and
+    /// the warning to give.
     pub(crate) fn check_overdue(
         &mut self,
         now: MonotonicTime,
@@ -94,20 +94,20 @@ impl Diagnostics {
         (waited, warning)
     }
 
-    /// Notes that a turn has begun at `now`, which is exact.
+    /// Records that a turn has begun at `now`, which is exact.
     pub(crate) fn turn_began(&mut self, now: MonotonicTime) {
         self.changes_seen = self.changes;
         self.slow.turn_began(now);
         self.overdue.turn_began(now, self.limits.stalled_after);
     }
 
-    /// Decides whether the call that is over is to be noted by [`call_ended`](Diagnostics::call_ended).
+    /// Decides whether the call that is over must be recorded by [`call_ended`](Diagnostics::call_ended).
     #[inline]
     pub(crate) fn takes_sample(&mut self) -> bool {
         self.slow.takes_sample()
     }
 
-    /// Notes that a callback that was called with `events` has returned at `now` or later.
+    /// Records that a callback that was called with `events` has returned at `now` or later.
     #[inline]
     pub(crate) fn call_ended(&mut self, callback: CallbackId, events: Events, now: MonotonicTime) {
         let seen = std::mem::replace(&mut self.changes_seen, self.changes);
@@ -119,12 +119,12 @@ impl Diagnostics {
         self.ended(callback, now);
     }
 
-    /// Notes that removed callbacks are about to be dropped; `now` may be late.
+    /// Records that the drop of removed callbacks begins. `now` may be up to one tick too early.
     pub(crate) fn free_began(&mut self, now: MonotonicTime) {
         self.slow.free_began(now);
     }
 
-    /// Notes that removed callbacks have been dropped, at `now` or later.
+    /// Records that the drop of removed callbacks has ended at `now` or later.
     pub(crate) fn free_ended(&mut self, now: MonotonicTime) {
         self.ended(CallbackId::Free, now);
     }
@@ -136,8 +136,8 @@ impl Diagnostics {
         }
     }
 
-    /// Ends the calls of the turn, and returns the warnings to give. Unless all of them were noted, `now` is the
-    /// time when they ended, or a little earlier.
+    /// Ends the calls of the turn, and returns the warnings to give. If not all calls were recorded, `now` is read: the
+    /// time when they ended, or up to one tick earlier.
     pub(crate) fn turn_ended(&mut self, now: impl FnOnce() -> MonotonicTime) -> Vec<Warning> {
         let slow = self.slow.turn_ended(now, self.limits.slow_callback);
         self.warnings.extend(slow);
@@ -147,7 +147,7 @@ impl Diagnostics {
         std::mem::take(&mut self.warnings)
     }
 
-    /// The longest times seen so far.
+    /// Returns the longest times measured so far.
     pub(crate) fn longest(&self) -> Longest {
         self.slow.longest()
     }

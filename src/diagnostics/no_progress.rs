@@ -1,4 +1,4 @@
-//! Handles that are called turn after turn without effect.
+//! Handles that are called in many consecutive turns without effect.
 
 use super::Warning;
 use crate::events::Events;
@@ -6,40 +6,40 @@ use crate::id::HandleId;
 use crate::time::MonotonicTime;
 use std::time::Duration;
 
-/// The longest turn of a loop that does nothing but spin. Other turns have work to do, or waited.
+/// The longest average turn of a loop that only spins. A longer turn has done work, or has waited.
 pub(super) const SPINNING_TURN: Duration = Duration::from_micros(10);
 
-/// The number of handles that are remembered after a warning.
+/// The number of handles that are remembered after a warning, so that each is reported once.
 pub(super) const REMEMBERED: usize = 16;
 
-/// The handle that is watched, with memory from turn to turn.
+/// The detection of handles without progress. It examines one handle at a time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NoProgress {
     suspect: Option<Suspect>,
-    /// The first handle of this turn that is not suspected.
+    /// The first other handle that was called in this turn.
     other: Option<HandleId>,
-    /// Handles that were warned of, the latest at the end.
+    /// The handles that were reported, the latest at the end.
     pub(super) reported: Vec<HandleId>,
 }
 
-/// A handle that is called turn after turn.
+/// The handle that is examined.
 #[derive(Clone, Copy, Debug)]
 struct Suspect {
     handle: HandleId,
-    /// The number of turns in a row in which it has been called without a change of the table.
+    /// The number of consecutive turns in which it has been called without a change of the table.
     turns: u32,
     /// The time when the first of them began.
     since: MonotonicTime,
     /// The events of its last call.
     events: Events,
-    /// Whether each call told of an error or a hang-up. Those do not go away by themselves.
+    /// True if the events of each call include an error or a hang-up. Such a condition does not end by itself.
     is_broken: bool,
-    /// Whether it has been called in this turn.
+    /// True if it has been called in this turn.
     is_called: bool,
 }
 
 impl NoProgress {
-    /// Notes a call in the turn that began at `began`, and whether the table was changed meanwhile.
+    /// Records a call in the turn that began at `began`, and whether the table was changed during it.
     pub(super) fn called(
         &mut self,
         handle: HandleId,
@@ -56,7 +56,7 @@ impl NoProgress {
         }
     }
 
-    /// Ends the turn that began at `began`: `limit` turns in a row are too many.
+    /// Ends the turn that began at `began`. Returns a warning if the handle was called in `limit` consecutive turns.
     pub(super) fn turn_ended(&mut self, began: MonotonicTime, limit: u32) -> Option<Warning> {
         let other = self.other.take();
         match &mut self.suspect {
@@ -71,7 +71,7 @@ impl NoProgress {
         None
     }
 
-    /// Warns of the suspect, unless its turns took long enough to do something.
+    /// Returns the warning, unless the turns were long enough to contain work.
     #[cold]
     fn report(&mut self, began: MonotonicTime) -> Option<Warning> {
         let suspect = self.suspect.take()?;
@@ -94,7 +94,8 @@ impl NoProgress {
 }
 
 impl Suspect {
-    /// A handle that was called in the turn that began at `since`; its calls count from the next turn on.
+    /// Begins to examine a handle that was called in the turn that began at `since`. Its calls count from the next turn
+    /// on.
     fn new(handle: HandleId, since: MonotonicTime) -> Suspect {
         Suspect {
             handle,

@@ -1,36 +1,35 @@
-//! Work that waits although it is due, because no thread runs the loop or a callback blocks it.
+//! Overdue work, which waits because no thread runs the loop or a callback blocks it.
 //!
-//! Only the threads that call the registry can notice that, and it must not cost them anything: a call that
-//! has read the clock anyway compares the time with one other, and of the other calls one in [`CHECK_EVERY`]
-//! reads the clock.
+//! Only the threads that call the registry can detect it, and the cost must be negligible: a call that has read the
+//! clock anyway makes one comparison, and of the other calls one in [`CHECK_EVERY`] reads the clock.
 
 use crate::time::MonotonicTime;
 use std::time::Duration;
 
-/// One in this many changes of the table checks for overdue work.
+/// The number of changes of the table for each check for overdue work.
 pub(super) const CHECK_EVERY: u64 = 64;
 
-/// The work that waits, as far as it is known.
+/// The state of the check for overdue work.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overdue {
-    /// No check is needed before this time; unknown until a time is first mentioned.
+    /// The time before which no check is needed, or `None` until the first time is known.
     quiet_until: Option<MonotonicTime>,
-    /// The time since when something is known to wait that has no time of its own: entries to free, refusals to
-    /// report, changes for the poller.
+    /// The time of the first check that found waiting work without a deadline: entries to free, refusals to report,
+    /// changes for the poller.
     waiting_since: Option<MonotonicTime>,
-    /// Whether a warning was given since the last turn.
+    /// True if a warning was given since the last turn.
     is_reported: bool,
 }
 
 impl Overdue {
-    /// Notes that a turn has begun at `now`, which does whatever waited.
+    /// Records that a turn has begun at `now`. The turn does all work that waits.
     pub(super) fn turn_began(&mut self, now: MonotonicTime, limit: Duration) {
         self.quiet_until = Some(now.saturating_add(limit));
         self.waiting_since = None;
         self.is_reported = false;
     }
 
-    /// Puts a new limit into force, from the next time that is mentioned on.
+    /// Applies a new limit from the next known time on.
     pub(super) fn limit_changed(&mut self) {
         self.quiet_until = None;
     }
@@ -41,8 +40,8 @@ impl Overdue {
         now > *self.quiet_until.get_or_insert(now.saturating_add(limit))
     }
 
-    /// Checks for work that waits at `now`, given the time when the first timeout is due and whether anything
-    /// else waits. Returns how long something has been due, and whether that calls for a warning.
+    /// Checks for overdue work at `now`. `deadline` is the time when the first timeout is due, and `waits` is true if
+    /// other work waits. Returns for how long work has been overdue, and whether a warning is due.
     pub(super) fn check(
         &mut self,
         now: MonotonicTime,
@@ -106,7 +105,7 @@ mod tests {
         assert_eq!(check(&mut overdue, 4, None, true), Some((s(0), false)));
         assert_eq!(check(&mut overdue, 14, None, true), Some((s(10), true)));
         assert_eq!(check(&mut overdue, 15, Some(1), true), Some((s(14), false)));
-        // Changes that have cancelled each other out wait for nothing.
+        // Changes that cancel each other out are no waiting work.
         assert_eq!(check(&mut overdue, 16, None, false), None);
         assert_eq!(check(&mut overdue, 17, None, true), Some((s(0), false)));
     }

@@ -1,7 +1,7 @@
-//! Callbacks that take too long.
+//! The detection of slow callbacks.
 //!
-//! Only the first [`SAMPLES`] calls of each turn are timed, so that a turn with many calls costs hardly more
-//! than without: a turn with few calls pays more for its wait than for this.
+//! Only the first [`SAMPLES`] calls of each turn are timed, so that the cost is negligible in a turn with many calls. In
+//! a turn with few calls, the wait costs more than the measurements.
 
 use super::Warning;
 use crate::time::MonotonicTime;
@@ -10,10 +10,10 @@ use std::time::Duration;
 /// The number of calls of a turn that are timed.
 pub(super) const SAMPLES: u32 = 4;
 
-/// The time that callbacks take, as far as it is measured.
+/// The measured times of callbacks.
 #[derive(Clone, Debug)]
 pub(super) struct Slow {
-    /// The clock may be late by this much.
+    /// The longest time by which the clock may lag.
     tick: Duration,
     /// The number of calls of this turn that are still to be timed.
     samples_left: u32,
@@ -21,16 +21,16 @@ pub(super) struct Slow {
     samples_per_turn: u32,
     /// The time when the turn began.
     began: MonotonicTime,
-    /// The next call begins at this time or earlier.
+    /// An upper bound of the time when the next call begins.
     idle_since: MonotonicTime,
     /// The time when the last timed call was over, or the turn began.
     last_ended: MonotonicTime,
-    /// Whether a warning names a slow call of this turn.
+    /// True if a warning names a slow call of this turn.
     is_named: bool,
     longest: Longest,
 }
 
-/// The longest times seen.
+/// The longest measured times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Longest {
     pub(crate) callback: Duration,
@@ -38,7 +38,7 @@ pub(crate) struct Longest {
 }
 
 impl Slow {
-    /// Creates a record for a loop whose clock may be late by `tick`.
+    /// Creates the measurement for a loop whose clock lags by up to `tick`.
     pub(super) fn new(tick: Duration) -> Slow {
         Slow {
             tick,
@@ -61,7 +61,7 @@ impl Slow {
         self.is_named = false;
     }
 
-    /// The time when the turn began.
+    /// Returns the time when the turn began.
     pub(super) fn began(&self) -> MonotonicTime {
         self.began
     }
@@ -76,13 +76,13 @@ impl Slow {
         true
     }
 
-    /// Notes that removed callbacks are about to be dropped; `now` may be late.
+    /// Records that the drop of removed callbacks begins. `now` may be up to one tick too early.
     pub(super) fn free_began(&mut self, now: MonotonicTime) {
         self.idle_since = now.saturating_add(self.tick);
     }
 
-    /// Notes that a call, or the drop of removed callbacks, was over at `now` or later. Returns the time that it
-    /// took if that calls for a warning.
+    /// Records that a call, or the drop of removed callbacks, was over at `now` or later. Returns the time that it took
+    /// if a warning is due.
     #[inline]
     pub(super) fn ended(&mut self, now: MonotonicTime, limit: Duration) -> Option<Duration> {
         let took = now.saturating_duration_since(self.idle_since);
@@ -98,8 +98,8 @@ impl Slow {
         Some(took)
     }
 
-    /// Ends the calls of the turn. Unless all of them were timed, `now` is the time when they ended, or a little
-    /// earlier.
+    /// Ends the calls of the turn. If not all of them were timed, `now` is read: the time when they ended, or up to one
+    /// tick earlier.
     pub(super) fn turn_ended(
         &mut self,
         now: impl FnOnce() -> MonotonicTime,
@@ -120,7 +120,7 @@ impl Slow {
         self.turn_was_slow(took)
     }
 
-    /// Times every call from now on if no warning names the slow one.
+    /// Enables the timing of every call, and returns a warning, if no warning names the slow call.
     #[cold]
     fn turn_was_slow(&mut self, took: Duration) -> Option<Warning> {
         if self.is_named || self.samples_per_turn != SAMPLES {
@@ -130,7 +130,7 @@ impl Slow {
         Some(Warning::SlowTurn { took })
     }
 
-    /// The longest times seen so far.
+    /// Returns the longest times measured so far.
     pub(super) fn longest(&self) -> Longest {
         self.longest
     }

@@ -24,7 +24,7 @@ const fn timeout(serial: u64) -> TimeoutId {
     TimeoutId(handle(serial).0)
 }
 
-/// The diagnostics of a loop with its clock, to be told of whole turns.
+/// The diagnostics of a loop and its clock, driven turn by turn.
 struct Fixture {
     diagnostics: Diagnostics,
     now: MonotonicTime,
@@ -41,7 +41,8 @@ impl Fixture {
         Fixture { diagnostics, now }
     }
 
-    /// A turn in which these handles are called for so long, and change something or not.
+    /// Runs a turn with these calls, each with its handle, its events, whether it changes the table, and its duration;
+    /// returns the warnings.
     fn turn(&mut self, calls: &[(HandleId, Events, bool, Duration)]) -> Vec<Warning> {
         self.diagnostics.turn_began(self.now);
         for (handle, events, changed, took) in calls {
@@ -58,7 +59,7 @@ impl Fixture {
         self.diagnostics.turn_ended(|| now)
     }
 
-    /// How many of so many equal turns that take `each` bring a warning.
+    /// Runs this number of equal turns, which take `each`, and returns the number of warnings.
     fn warned_in(&mut self, turns: u32, calls: &[(HandleId, Events)], each: Duration) -> usize {
         let mut warnings = 0;
         for _ in 0..turns {
@@ -82,7 +83,7 @@ fn slow_callback_is_reported_with_its_least_duration() {
     let (quick, slow) = (handle(1), handle(2));
     let warnings = fixture.turn(&[(quick, R, false, ms(10)), (slow, R, false, ms(150))]);
     let callback = CallbackId::Handle(slow);
-    // The clock may have been late by a tick when the first one returned.
+    // The clock may have lagged by one tick when the first callback returned.
     let took = ms(150) - TICK;
     assert_eq!(warnings, [Warning::SlowCallback { callback, took }]);
     assert_eq!(fixture.diagnostics.longest().callback, took);
@@ -120,7 +121,7 @@ fn slow_turn_without_a_slow_sample_times_all_later_calls() {
         fixture.turn(&calls),
         [Warning::SlowCallback { callback, took }]
     );
-    // Many short calls make a long turn, and nobody is to blame.
+    // Many short calls make a long turn, and none of them is reported.
     let calls = vec![(handle(1), R, false, ms(10)); 30];
     assert_eq!(fixture.turn(&calls), []);
 }
@@ -138,7 +139,7 @@ fn longest_turn_is_kept() {
     }
 }
 
-// Otherwise a turn of few calls that waits long for its next one would seem long.
+// Otherwise the time after the last call would count as part of a turn of few calls.
 #[test]
 fn turn_with_all_calls_timed_ends_with_its_last_call() {
     let mut fixture = Fixture::new(10);
@@ -165,7 +166,7 @@ fn drop_is_timed_from_its_own_start() {
     let over = began.saturating_add(TICK + ms(30));
     fixture.diagnostics.free_ended(over);
     assert_eq!(fixture.diagnostics.longest().callback, ms(30));
-    // Of this turn of 500 ms no single part was slow.
+    // No single call or drop of this turn of more than 500 ms was slow.
     let took = over.saturating_duration_since(fixture.now);
     let slow = Warning::SlowTurn { took };
     assert_eq!(fixture.diagnostics.turn_ended(|| over), [slow]);
@@ -207,7 +208,7 @@ fn spinning_handle_is_reported_once() {
     let mut fixture = Fixture::new(100);
     assert_eq!(fixture.warned_in(100, &[(handle(1), R)], FAST), 0);
     assert_eq!(fixture.warned_in(10_000, &[(handle(1), R)], FAST), 1);
-    // Another one is not hidden by it.
+    // The reported handle does not hide another one.
     let both = [(handle(1), R), (handle(2), R)];
     assert_eq!(fixture.warned_in(10_000, &both, FAST), 1);
 }

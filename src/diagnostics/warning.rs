@@ -1,58 +1,57 @@
-//! What the loop warns of, and from when on.
+//! The warnings of the loop, and their limits.
 
 use crate::events::Events;
 use crate::id::{CallbackId, HandleId};
 use std::fmt;
 use std::time::Duration;
 
-/// Something that a program should not do to its loop, or not for so long.
+/// A warning about the use of a loop.
 ///
 /// Warnings go to the hook of the loop ([`set_on_warning`](crate::EventLoop::set_on_warning)) and, with the
-/// feature `tracing`, to the subscriber, at the level `WARN`. Nothing follows from one: the loop goes on as
-/// it was.
+/// feature `tracing`, to the subscriber, at the level `WARN`. They have no other effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// A callback, or the drop of removed ones, took at least [`WarningLimits::slow_callback`]. Nothing else was
-    /// called meanwhile.
+    /// A callback, or the drop of removed ones, took at least [`WarningLimits::slow_callback`]. It delayed all other
+    /// calls.
     SlowCallback {
         /// The callback.
         callback: CallbackId,
-        /// How long it took at least; see [`Stats::longest_callback`](crate::registry::Stats::longest_callback).
+        /// A lower bound of its duration; see [`Stats::longest_callback`](crate::registry::Stats::longest_callback).
         took: Duration,
     },
-    /// All calls of a turn together took at least [`WarningLimits::slow_callback`], and too few of them were timed
-    /// to tell which one was slow. It is said once: from then on each call is timed.
+    /// All calls of a turn together took at least [`WarningLimits::slow_callback`], and too few of them were timed to
+    /// identify a slow one. The warning is given once: from then on each call is timed.
     SlowTurn {
-        /// How long they took at least.
+        /// A lower bound of their duration.
         took: Duration,
     },
-    /// A handle was called in so many turns in a row, as if nobody did what it was called for: a hang-up or
-    /// an error that stays, or readiness that is not used, and the loop does not come to rest (EV-309). Said
-    /// once for a handle. A handle that really has so much to do looks the same.
+    /// A handle was called in many consecutive turns without progress: a hang-up or an error persists, or its callback
+    /// does not consume the readiness, and the loop never sleeps (EV-309). The warning is given once per handle. A
+    /// handle that always has work to do causes it, too.
     NoProgress {
         /// The handle.
         handle: HandleId,
-        /// What it was called with last.
+        /// The events of its last call.
         events: Events,
-        /// In how many turns in a row.
+        /// The number of consecutive turns.
         turns: u32,
     },
-    /// Something has been due for [`WarningLimits::stalled_after`], and no thread runs the loop. Said once until the
-    /// loop is run.
+    /// Work has been due for [`WarningLimits::stalled_after`], and no thread runs the loop. The warning is given once
+    /// until the loop is run.
     NotRunning {
-        /// For how long, as far as anybody noticed.
+        /// The time for which work has been overdue, as far as checks have detected.
         waited: Duration,
     },
-    /// Something has been due for [`WarningLimits::stalled_after`], and the loop is held up by a callback, a drop or
-    /// a hook that does not return. Said once until the next turn.
+    /// Work has been due for [`WarningLimits::stalled_after`], and a callback, a drop or a hook that does not return
+    /// blocks the loop. The warning is given once until the next turn.
     Blocked {
-        /// For how long, as far as anybody noticed.
+        /// The time for which work has been overdue, as far as checks have detected.
         waited: Duration,
     },
 }
 
-/// From when on the loop warns.
+/// The limits beyond which the loop warns.
 ///
 /// ```
 /// use eventry::{EventLoop, Warning, WarningLimits};
@@ -65,7 +64,7 @@ pub enum Warning {
 ///     .on_warning(move |warning| sender.send(*warning).unwrap())
 ///     .build()?;
 /// event_loop.registry().add_timeout(Duration::ZERO, |_| {
-///     std::thread::sleep(Duration::from_millis(60)); // What a callback should not do.
+///     std::thread::sleep(Duration::from_millis(60)); // A callback should not block.
 /// })?;
 /// event_loop.run_once(None)?;
 /// assert!(matches!(receiver.recv()?, Warning::SlowCallback { .. }));
@@ -74,31 +73,32 @@ pub enum Warning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WarningLimits {
-    /// How long a callback may take. 100 ms at first; with less than some tens of milliseconds the clock's
-    /// tick begins to matter, and what is too short for it is not noticed.
+    /// The duration of a callback from which on it is slow. The default is 100 ms. With less than some tens of
+    /// milliseconds, the error of up to two ticks of the clock becomes significant, and slow callbacks may be missed.
     pub slow_callback: Duration,
-    /// In how many turns in a row a handle may be called without a change of the table. 100,000 at first.
+    /// The number of consecutive turns without a change of the table from which on a handle makes no progress. The
+    /// default is 100,000.
     pub no_progress: u32,
-    /// How long something may be due without a turn. 10 s at first.
+    /// The time for which work may be due without a turn. The default is 10 s.
     pub stalled_after: Duration,
 }
 
 impl WarningLimits {
-    /// Sets how long a callback may take.
+    /// Sets [`slow_callback`](WarningLimits::slow_callback).
     #[must_use]
     pub fn with_slow_callback(mut self, limit: Duration) -> WarningLimits {
         self.slow_callback = limit;
         self
     }
 
-    /// Sets in how many turns in a row a handle may be called.
+    /// Sets [`no_progress`](WarningLimits::no_progress).
     #[must_use]
     pub fn with_no_progress(mut self, turns: u32) -> WarningLimits {
         self.no_progress = turns;
         self
     }
 
-    /// Sets how long something may be due without a turn.
+    /// Sets [`stalled_after`](WarningLimits::stalled_after).
     #[must_use]
     pub fn with_stalled_after(mut self, limit: Duration) -> WarningLimits {
         self.stalled_after = limit;

@@ -54,8 +54,8 @@ pub(super) fn dispatch<'a, P: Poller>(
 }
 
 impl<'a, P: Poller> Calls<'a, '_, P> {
-    /// Calls the callback of an entry without the lock, and then keeps, disables or removes the entry as the callback
-    /// has returned.
+    /// Calls the callback of an entry without the lock, and then keeps, disables or removes the entry according to the
+    /// returned [`Next`].
     fn call<I: EntryId>(
         &mut self,
         mut state: MutexGuard<'a, State<P>>,

@@ -213,7 +213,7 @@ impl<P: Poller> EventLoop<P> {
         self.before_wait = Some(Box::new(hook));
     }
 
-    /// Sets what is called in every turn after the last callback and free call. It may use the registry.
+    /// Sets the hook that is called in every turn after the last callback and free call. It may use the registry.
     pub fn set_after_dispatch(&mut self, hook: impl FnMut() + Send + 'static) {
         self.after_dispatch = Some(Box::new(hook));
     }

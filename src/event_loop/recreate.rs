@@ -4,8 +4,8 @@ use super::EventLoop;
 use crate::poller::Poller;
 
 impl<P: Poller> EventLoop<P> {
-    /// Recreates the poller, if it supports that. Every interest in a descriptor is then registered again
-    /// before the next wait (EV-1003).
+    /// Recreates the poller, if it supports that. Every interest in a descriptor is then registered again before the
+    /// next wait (EV-1003).
     ///
     /// If no descriptor is left for a new poller, the stale registrations stay, and the loop detects them again.
     #[cold]
