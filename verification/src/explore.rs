@@ -1,4 +1,4 @@
-//! Every sequence of ops within bounds, breadth first, until nothing new is found.
+//! Breadth-first search over every sequence of ops within bounds, until no new state is found.
 
 use crate::key::Keys;
 use crate::op::{FDS, Interval};
@@ -7,66 +7,66 @@ use eventry::Events;
 use std::collections::{HashSet, VecDeque};
 use std::os::fd::RawFd;
 
-/// What the search may do.
+/// Bounds of a search.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// How many entries may be added.
+    /// Limit of the entries that are added.
     pub adds: Adds,
-    /// The descriptors that handles are added on.
+    /// Descriptors of the handles.
     pub fds: Vec<RawFd>,
-    /// What handles want; empty for a search without handles.
+    /// Interests of handles; empty for a search without handles.
     pub interests: Vec<Events>,
-    /// What a descriptor can be found ready for.
+    /// Events for which a descriptor may be ready.
     pub ready: Vec<Events>,
-    /// The intervals of timeouts, in ticks of one nanosecond; empty for a search without timeouts.
+    /// Intervals of timeouts, in ticks of one nanosecond; empty for a search without timeouts.
     pub intervals: Vec<Interval>,
-    /// Whether the poller may refuse a descriptor.
+    /// Allows the poller to refuse a descriptor.
     pub refusals: bool,
-    /// Whether the poller may be rebuilt, at any time. The loop does so when a turn has just begun, but the
-    /// table allows it.
-    pub rebuilds: bool,
-    /// Whether a thread may come with a time that is over.
+    /// Allows a new poller at any time. The loop recreates its poller only at the start of a turn, but the
+    /// table allows it at any time.
+    pub recreations: bool,
+    /// Allows a thread to call with an earlier time than the table's.
     pub samples: bool,
-    /// Whether a turn may be given up for the next, a batch fetched during a turn, and the poller told
-    /// what can wait while a callback runs. The loop does nothing of it, but the table allows it.
+    /// Allows to begin a turn before the last one has ended, to fetch a batch during a turn, and to flush
+    /// changes while a callback runs. The loop does none of these, but the table allows them.
     pub abandon: bool,
-    /// States further away than this many ops are not visited.
+    /// Maximum number of ops that lead to a visited state.
     pub depth: usize,
 }
 
-/// How many entries a search adds.
+/// Number of entries that a search adds.
 #[derive(Clone, Copy, Debug)]
 pub enum Adds {
     /// This many in all.
     Ever(usize),
-    /// Without end, but only this many at a time. The ids of freed entries are tried as long as they are
-    /// among the `stale` latest of their kind.
+    /// Any number in all, but only this many at a time. The ids of freed entries are used as long as they
+    /// are among the latest `stale` of their kind.
     AtOnce {
-        /// How many registered or waiting to be freed.
+        /// Maximum number of entries that are registered or wait to be freed.
         entries: usize,
-        /// How many ids of freed entries are kept.
+        /// Number of ids of freed entries that are kept.
         stale: usize,
     },
 }
 
-/// What a search found.
+/// Result of a search.
 #[derive(Clone, Debug)]
-pub struct Found {
-    /// How many states, up to renaming.
+pub struct SearchResult {
+    /// Number of states, up to renaming.
     pub states: usize,
-    /// How many ops were tried in them.
+    /// Number of ops applied to them.
     pub transitions: usize,
-    /// How many ops the furthest state is away.
+    /// Number of ops that lead to the furthest state.
     pub depth: usize,
-    /// Whether every state within the bounds was visited, whatever its depth.
+    /// Every state within the bounds was visited, independent of its depth.
     pub fixpoint: bool,
-    /// The first violation and the shortest sequence of ops that leads to it; the search ends there.
+    /// The first violation and the shortest sequence of ops that leads to it. The search ends there.
     pub violation: Option<(Vec<Op>, Violation)>,
 }
 
 /// Visits every state within `bounds`.
 #[must_use]
-pub fn explore(bounds: &Bounds) -> Found {
+pub fn explore(bounds: &Bounds) -> SearchResult {
     let longest = bounds
         .intervals
         .iter()
@@ -76,11 +76,11 @@ pub fn explore(bounds: &Bounds) -> Found {
         .unwrap_or(0);
     let mut keys = Keys::new(longest);
     let mut seen = HashSet::new();
-    // How each state was reached first: from which, by what.
+    // For each state, the state and the op from which it was reached first.
     let mut reached: Vec<(usize, Op)> = vec![(0, Op::Close)];
     let mut frontier = VecDeque::from([(0, 0, World::new())]);
     seen.insert(keys.of(&World::new()));
-    let mut found = Found {
+    let mut found = SearchResult {
         states: 1,
         transitions: 0,
         depth: 0,
@@ -104,7 +104,7 @@ pub fn explore(bounds: &Bounds) -> Found {
                 return found;
             }
             if let Adds::AtOnce { stale, .. } = bounds.adds {
-                next.forget_all_but(stale);
+                next.forget_freed_except(stale);
             }
             if seen.insert(keys.of(&next)) {
                 reached.push((state, op));
@@ -116,7 +116,7 @@ pub fn explore(bounds: &Bounds) -> Found {
     found
 }
 
-/// The ops that lead to `state`.
+/// Returns the ops that lead to `state`.
 fn path(reached: &[(usize, Op)], mut state: usize) -> Vec<Op> {
     let mut ops = Vec::new();
     while state != 0 {
@@ -129,7 +129,7 @@ fn path(reached: &[(usize, Op)], mut state: usize) -> Vec<Op> {
 }
 
 impl Bounds {
-    /// What may happen next in `world`.
+    /// Returns the ops that the bounds allow in `world`.
     fn ops(&self, world: &World) -> Vec<Op> {
         let mut ops = Vec::new();
         self.add_ops(world, &mut ops);
@@ -156,8 +156,8 @@ impl Bounds {
             }
         }
         self.loop_ops(world, &mut ops);
-        if self.rebuilds && !world.mirror.registered().is_empty() {
-            ops.push(Op::Rebuild);
+        if self.recreations && !world.mirror.registered().is_empty() {
+            ops.push(Op::Recreate);
         }
         if !world.oracle.is_closed() {
             ops.push(Op::Close);
@@ -187,7 +187,7 @@ impl Bounds {
         ops.extend(self.intervals.iter().map(add));
     }
 
-    /// What the loop may do next.
+    /// Adds the ops of the loop.
     fn loop_ops(&self, world: &World, ops: &mut Vec<Op>) {
         if world.is_in_call() {
             ops.push(Op::Finish);
@@ -197,7 +197,7 @@ impl Bounds {
             return;
         }
         ops.push(Op::Step);
-        if !self.abandon && !world.oracle.turn_is_over() {
+        if !self.abandon && !world.oracle.has_turn_ended() {
             return;
         }
         ops.push(Op::Frees);
@@ -215,7 +215,7 @@ impl Bounds {
         }
     }
 
-    /// The loop is about to sleep; the poller may refuse any of the descriptors it is told of.
+    /// Adds a flush of the changes for each set of descriptors that the poller may refuse.
     fn flush_ops(&self, world: &World, ops: &mut Vec<Op>) {
         let mut all = vec![0];
         for change in world.oracle.pending() {
@@ -227,7 +227,7 @@ impl Bounds {
         ops.extend(all.into_iter().map(|refused| Op::Flush { refused }));
     }
 
-    /// Every combination of what the descriptors can be ready for.
+    /// Returns every combination of the events for which the descriptors may be ready.
     fn readiness(&self) -> Vec<[Events; FDS]> {
         let mut all = vec![[Events::NONE; FDS]];
         for &fd in &self.fds {
@@ -248,8 +248,8 @@ impl Bounds {
 }
 
 impl World {
-    /// Forgets what was freed, except the latest `stale` ids of each kind.
-    fn forget_all_but(&mut self, stale: usize) {
+    /// Drops the freed entries, except those with the latest `stale` ids of each kind.
+    fn forget_freed_except(&mut self, stale: usize) {
         let freed = |world: &World, label| {
             let entry = world.oracle.registration(label);
             entry.is_none_or(|entry| entry.freed)

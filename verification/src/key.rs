@@ -1,53 +1,54 @@
-//! When two states of the world are the same.
+//! Digests that identify equal states of the world.
 //!
-//! A key is a digest of everything the future can depend on: the table, read through its `Debug` form
-//! because its fields are private, and the world around it. Two things are abstracted from.
+//! A key is a digest of everything that later answers can depend on: the table, read through its `Debug`
+//! form because its fields are private, and the world around it. The digest abstracts from the following.
 //!
 //! **Names.** Serials, registrations, armings and labels come from counters that only grow, and are only
-//! compared, so their ranks among those present stand for them; whatever comes later is greater than all.
-//! Times are ranked too, but a gap between neighbours keeps its length up to one beyond the longest
-//! interval: a new deadline is a present time plus an interval, so how it compares with the others is
-//! the same for both states, and remains so. The counters themselves are left out: that they are ahead of
-//! everything present is how they are used, and for serials an invariant checked after every op.
+//! compared. The digest replaces each by its rank among the present ones; later ones are greater than all.
+//! Times are ranked too, but the gap between two successive times keeps its length, up to one more than
+//! the longest interval. A new deadline is a present time plus an interval, so its order among the other
+//! times is the same in both states. The counters are left out: they are greater than every present
+//! number; for serials this is an invariant checked after every op.
 //!
-//! **What is overwritten before it is read**, by inspection of the table: the ready list up to where it was
-//! looked at; the time and the snapshot of a turn that has come to its free calls; and the latest time spoken of, unless a thread still holds an earlier one.
+//! **Values that are overwritten before they are read**, by inspection of the table: the ready list up to
+//! the position reached; the time and the snapshot of a turn that has begun its free calls; the latest
+//! time passed to the table, unless a thread still holds an earlier one.
 //!
-//! **What only decides how much work is done:** the heap of deadlines, superseded nodes and all. Which timeout
-//! is the next follows from when each is due, which is there; that it does follow is what the heap's own test
-//! shows, and that the heap is in order is an invariant checked after every op.
+//! **Values that only affect the amount of work:** the heap of deadlines with its superseded nodes. The
+//! next timeout follows from the deadlines of all timeouts, which are part of the digest. The test of the
+//! heap shows this, and the order of the heap is an invariant checked after every op.
 //!
-//! Left out as well are the list of all tokens ever used, and the label from which on entries are new in
-//! the turn. Only checks read them. The first can hide a token that repeats after it has left every place in
-//! the state, which a counter of 32 bits does not do in a search; what the second finds is a wrong call
-//! anyway.
+//! Also left out are the list of all tokens ever used, and the label at which the entries added in the
+//! turn begin. Only checks read them. Without the first, the search can miss a token that repeats after it
+//! has left the state, which a counter of 32 bits does not do in a search. A wrong call that the second
+//! detects differs from the oracle's call anyway.
 
 use crate::World;
 use crate::oracle::Label;
-use crate::world::Out;
+use crate::world::RunningCall;
 use eventry::{Events, MonotonicTime, Token};
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write;
 use std::hash::Hasher;
 
-/// Computes keys; keeps its buffers.
+/// Computation of keys, with buffers that are reused.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    /// Gaps between times are kept up to here.
+    /// Maximum length of a gap between times.
     longest_gap: u64,
     text: String,
     form: Form,
     values: [Vec<u64>; CLASSES],
 }
 
-/// A state as words and numbers.
+/// A state written as words and numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Form {
     words: Vec<u8>,
     numbers: Vec<(Class, u64)>,
 }
 
-/// What a number is.
+/// Class of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     Time,
@@ -55,11 +56,11 @@ pub(crate) enum Class {
     Arming,
     Registration,
     Label,
-    /// It stands for itself.
+    /// A number that is not ranked.
     Literal,
 }
 
-/// How many classes are ranked: those before `Literal`.
+/// Number of the ranked classes: those before `Literal`.
 const CLASSES: usize = Class::Literal as usize;
 
 impl Keys {
@@ -72,20 +73,19 @@ impl Keys {
         }
     }
 
-    /// The key of `world`. That two keys are equal by accident is as likely as for any two 128-bit
-    /// hashes.
+    /// Returns the key of `world`. Different states have equal keys as rarely as 128-bit hashes collide.
     pub(crate) fn of(&mut self, world: &World) -> u128 {
         self.form.words.clear();
         self.form.numbers.clear();
         self.text.clear();
         let text = &mut self.text;
         let written = write!(text, "{:?}", world.table);
-        written.expect("a string takes whatever is written");
+        written.expect("writing to a string does not fail");
         self.form
             .table(text, world.sampled.is_some(), world.stale.is_some());
         text.clear();
         let written = write!(text, "{:?}{:?}", world.handles, world.timeouts);
-        written.expect("a string takes whatever is written");
+        written.expect("writing to a string does not fail");
         self.form.text(text);
         self.form.world(world);
         self.rank();
@@ -97,7 +97,7 @@ impl Keys {
         u128::from(high.finish()) << 64 | u128::from(low.finish())
     }
 
-    /// Appends the numbers to the words, those of the first classes by rank.
+    /// Appends the numbers to the words; replaces those of the ranked classes by their ranks.
     fn rank(&mut self) {
         for values in &mut self.values {
             values.clear();
@@ -131,14 +131,14 @@ impl Keys {
 }
 
 impl Form {
-    /// Takes up the table's `Debug` form.
+    /// Adds the table's `Debug` form.
     fn table(&mut self, text: &str, with_latest_time: bool, had_stale: bool) {
         let (tables, rest) = split(text, ", deadlines: ");
         let (_, rest) = split(rest, ", now: ");
         let (latest, rest) = split(rest, ", armed: ");
         let (_, rest) = split(rest, ", stale: ");
         let (stale, rest) = split(rest, ", turn: Turn { ");
-        // Which one it is matters to nothing but the check, which wants one if there was one.
+        // The check needs to know only that a stale token was recorded, not which one.
         self.literal(u64::from(had_stale && stale.starts_with("Some")));
         let (snapshot, rest) = split(rest, ", ready: [");
         let (ready, rest) = split(rest, "], looked_at: ");
@@ -155,7 +155,7 @@ impl Form {
             if !cursor.starts_with(NO_SLOT) {
                 self.text(cursor);
             }
-            let looked_at = looked_at.parse().expect("a number of reports");
+            let looked_at = looked_at.parse().expect("`looked_at` is a number");
             for report in ready.split("Report").skip(1).skip(looked_at) {
                 self.text(report);
             }
@@ -163,7 +163,7 @@ impl Form {
         self.text(rest);
     }
 
-    /// Takes up any `Debug` form: the numbers by what the word before them says, the rest as it is.
+    /// Adds any `Debug` form. The word before a number decides its class; other text is added unchanged.
     fn text(&mut self, text: &str) {
         let bytes = text.as_bytes();
         let mut last: &[u8] = b"";
@@ -205,7 +205,7 @@ impl Form {
         self.numbers.push((class, number));
     }
 
-    /// Takes up everything around the table but the ids.
+    /// Adds the world around the table, except the ids.
     fn world(&mut self, world: &World) {
         self.time(world.now);
         self.option(world.sampled, Form::time);
@@ -213,10 +213,13 @@ impl Form {
         self.option(world.batch.as_ref(), |form, batch| {
             form.all(batch, Form::report)
         });
-        self.option(world.out.as_ref(), |form, out| match out {
-            Out::Handle(_, label) => form.labelled(0, *label),
-            Out::Timeout(_, label) => form.labelled(1, *label),
-        });
+        self.option(
+            world.running_call.as_ref(),
+            |form, running_call| match running_call {
+                RunningCall::Handle(_, label) => form.labelled(0, *label),
+                RunningCall::Timeout(_, label) => form.labelled(1, *label),
+            },
+        );
         self.all(world.mirror.registered(), |form, (fd, token, interest)| {
             form.literal(u64::from(fd.cast_unsigned()));
             form.report(&(*token, *interest));
@@ -256,19 +259,22 @@ impl Form {
         self.literal(events.bits().into());
     }
 
-    /// A descriptor, and which of its registrations.
+    /// Adds a token: a descriptor and the number of its registration.
     fn token(&mut self, bits: u64) {
         self.literal(bits & u64::from(u32::MAX));
         self.numbers.push((Class::Registration, bits >> 32));
     }
 }
 
-/// Where the table notes that no handle is left to look at on the descriptor last looked at.
+/// Value of the table's cursor when the current descriptor has no more handles.
 const NO_SLOT: &str = "4294967295";
 
-/// The table's `Debug` form is known to have these fields; a change of it must fail here and not merge
-/// states.
+/// Splits `text` at `at`.
+///
+/// # Panics
+///
+/// If the table's `Debug` form lacks the field: a changed form must fail here instead of merging states.
 fn split<'a>(text: &'a str, at: &str) -> (&'a str, &'a str) {
     let halves = text.split_once(at);
-    halves.unwrap_or_else(|| panic!("the table shows no {at:?} in {text}"))
+    halves.unwrap_or_else(|| panic!("the table's debug form has no {at:?}: {text}"))
 }

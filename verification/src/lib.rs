@@ -1,13 +1,13 @@
-//! What the checks of eventry share.
+//! Shared code of the checks of eventry's table.
 //!
-//! One vocabulary, [`Op`], says everything that can happen to the table: what any thread may call, what
-//! the loop does, what the poller reports, that time passes. [`World`] applies an op to the real
-//! [`Table`](eventry::table::Table) and to a naive [`Oracle`](oracle::Oracle) in lock-step and compares
-//! every answer. The exhaustive [`explorer`](explore), the property tests and the fuzz target differ only
-//! in where the ops come from.
+//! An [`Op`] is one operation on the table or on its surroundings: a call of any thread, a step of the
+//! loop, a report of the poller, or the passing of time. [`World`] applies an op to the real
+//! [`Table`](eventry::table::Table) and to a naive [`Oracle`](oracle::Oracle), and compares every
+//! answer. The exhaustive [search](explore), the property tests and the fuzz target differ only in the
+//! source of the ops.
 //!
-//! The table is a plain value behind one lock, so whatever threads do to it is some sequence of ops; what
-//! is left (the lock, the sleep and the wake) is the subject of the loom models in `tests/loom.rs`.
+//! The table is a plain value behind one lock, so the calls of several threads are some sequence of ops.
+//! The lock, the sleep and the wake are checked by the loom models in `tests/loom`.
 
 mod checks;
 pub mod explore;

@@ -1,4 +1,4 @@
-//! What a poller would know if it believed every word it is told, and forgave nothing.
+//! A strict model of a poller.
 
 use crate::Violation;
 use crate::oracle::{Label, share};
@@ -6,29 +6,29 @@ use eventry::table::Change;
 use eventry::{Events, Token};
 use std::os::fd::RawFd;
 
-/// Names a descriptor to the mirror; kept in the table with its handle.
+/// Source of a handle, kept in the table with the handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The handle it was added with.
+    /// Its handle.
     pub label: Label,
     /// The descriptor.
     pub fd: RawFd,
 }
 
-/// A poller without a kernel that fails where a kernel would shrug.
+/// A poller without a kernel that rejects changes which a kernel would accept.
 #[derive(Clone, Debug, Default)]
 pub struct Mirror {
     registered: Vec<(RawFd, Token, Events)>,
-    /// Every token ever seen.
+    /// Every token ever used.
     used: Vec<Token>,
 }
 
 impl Mirror {
-    /// Believes one change.
+    /// Applies one change.
     ///
     /// # Errors
     ///
-    /// `I13` if it contradicts what was said before.
+    /// `I13` if it contradicts the registrations or repeats a token.
     pub fn apply(&mut self, change: &Change<'_, Source>) -> Result<(), Violation> {
         let fault = match *change {
             Change::Register {
@@ -52,9 +52,9 @@ impl Mirror {
                 let used = self.used.contains(&token);
                 self.used.push(token);
                 let known = self.position(fd).map(|at| &mut self.registered[at]);
-                let fits = known.is_some_and(|(_, own, told)| {
+                let fits = known.is_some_and(|(_, own, registered_interest)| {
                     *own = token;
-                    std::mem::replace(told, interest) != interest
+                    std::mem::replace(registered_interest, interest) != interest
                 });
                 !fits || used || interest.is_empty() || source.fd != fd
             }
@@ -66,18 +66,17 @@ impl Mirror {
         Violation::unless(!fault, "I13", || format!("{change:?} contradicts {self:?}"))
     }
 
-    /// Refuses what was said last of `fd`, as a poller does when the descriptor is not open: it knows
-    /// nothing of it.
+    /// Drops the registration of `fd`, as a poller does that refuses a descriptor which is not open.
     pub fn refuse(&mut self, fd: RawFd) {
         self.registered.retain(|(own, ..)| *own != fd);
     }
 
-    /// The poller is gone.
+    /// Drops all registrations.
     pub fn clear(&mut self) {
         self.registered.clear();
     }
 
-    /// The descriptor of the registration that has this token, if it is not over.
+    /// Returns the descriptor whose current registration has this token.
     #[must_use]
     pub fn fd_of(&self, token: Token) -> Option<RawFd> {
         let registered = self.registered.iter();
@@ -87,20 +86,20 @@ impl Mirror {
             .next()
     }
 
-    /// What is reported of `fd`.
+    /// Returns the registered interest in `fd`.
     #[must_use]
     pub fn interest(&self, fd: RawFd) -> Events {
         let at = self.position(fd).map(|at| self.registered[at].2);
         at.unwrap_or(Events::NONE)
     }
 
-    /// What is registered: descriptor, token and interest.
+    /// Returns descriptor, token and interest of every registration.
     #[must_use]
     pub fn registered(&self) -> &[(RawFd, Token, Events)] {
         &self.registered
     }
 
-    /// What a wait reports when the descriptors 0, 1, … are ready for `ready`.
+    /// Returns the events of a wait in which the descriptors 0, 1, … are ready for `ready`.
     #[must_use]
     pub fn report(&self, ready: &[Events]) -> Vec<(Token, Events)> {
         let mut report = Vec::new();

@@ -1,39 +1,39 @@
-//! The vocabulary: everything that can happen to the table.
+//! The operations on the table and its surroundings.
 
 use eventry::Events;
 use std::os::fd::RawFd;
 
-/// How long a timeout's interval is, in nanoseconds; none disables it.
+/// Interval of a timeout in nanoseconds; none disables it.
 pub type Interval = Option<u64>;
 
-/// One thing that happens.
+/// One operation.
 ///
-/// `nth` counts all ids ever issued of its kind, modulo their number, so ids of removed entries are as
-/// likely as others. An op that makes no sense in its state, such as finishing a call when none is out,
-/// does nothing: any sequence is meaningful.
+/// `nth` is an index into all ids ever issued of its kind, modulo their number, so that ids of removed
+/// entries are as likely as others. An op that does not apply to the state, such as finishing a call when
+/// none runs, does nothing, so every sequence is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Any thread adds a handle.
     AddHandle {
-        /// The descriptor; negative ones are to be refused.
+        /// The descriptor; the table must refuse negative ones.
         fd: RawFd,
-        /// What it wants.
+        /// Its interest.
         interest: Events,
     },
     /// Any thread updates a handle.
     UpdateHandle {
-        /// Which of the ids ever issued.
+        /// Index into the ids ever issued.
         nth: usize,
-        /// What it wants from now on.
+        /// Its new interest.
         interest: Events,
     },
     /// Any thread removes a handle.
     RemoveHandle {
-        /// Which of the ids ever issued.
+        /// Index into the ids ever issued.
         nth: usize,
     },
-    /// Some thread that is about to add or update a timeout reads the clock. Others may take the lock
-    /// before it does, so that it comes with a time that is over.
+    /// Some thread that is about to add or update a timeout reads the clock. Other threads may take the
+    /// lock before it does, so that it passes an earlier time than they do.
     Sample,
     /// Any thread adds a timeout.
     AddTimeout {
@@ -42,46 +42,47 @@ pub enum Op {
     },
     /// Any thread updates a timeout.
     UpdateTimeout {
-        /// Which of the ids ever issued.
+        /// Index into the ids ever issued.
         nth: usize,
         /// Its new interval.
         interval: Interval,
     },
     /// Any thread removes a timeout.
     RemoveTimeout {
-        /// Which of the ids ever issued.
+        /// Index into the ids ever issued.
         nth: usize,
     },
-    /// The loop tells the poller what it must know before it sleeps. What cannot wait so long is told at
-    /// once after every op and is not an op of its own.
+    /// The loop passes the pending changes to the poller before it sleeps. Changes that cannot wait until
+    /// then are applied after every op and are not ops of their own.
     Flush {
-        /// The descriptors 0, 1, … that the poller refuses, by bit.
+        /// Bit mask of the descriptors 0, 1, … that the poller refuses.
         refused: u8,
     },
-    /// The loop asks for the next deadline and fetches from the poller what is ready. Things may change
-    /// before the turn begins with that batch.
+    /// The loop asks for the next deadline and fetches the ready events from the poller. Other ops may
+    /// follow before the turn begins with that batch.
     Poll {
-        /// What the descriptors 0, 1, … are ready for.
+        /// Events for which the descriptors 0, 1, … are ready.
         ready: [Events; FDS],
     },
     /// The loop begins a turn with the batch it fetched last.
     Turn,
-    /// The loop begins a turn that only frees.
+    /// The loop begins a turn that makes only free calls.
     Frees,
-    /// The loop begins the next call of the turn. A free call is over at once, since the table has no
-    /// part in it any more.
+    /// The loop begins the next call of the turn. A free call ends at once, since the table takes no
+    /// further part in it.
     Step,
     /// The callback that runs returns.
     Finish,
-    /// This much time passes, also while a callback runs.
+    /// This many nanoseconds pass, also while a callback runs.
     Tick(u64),
-    /// The poller is made anew and knows nothing: it had reported what nobody can end.
-    Rebuild,
+    /// The loop replaces the poller, which had reported a registration that cannot be ended, by a new one
+    /// without registrations.
+    Recreate,
     /// The loop is dropped.
     Close,
 }
 
-/// How many descriptors [`Op::Poll`] and [`Op::Flush`] speak of.
+/// Number of descriptors in [`Op::Poll`] and [`Op::Flush`].
 pub const FDS: usize = 8;
 
 #[cfg(feature = "arbitrary")]
@@ -126,9 +127,9 @@ mod from_bytes {
                 13 | 14 => Op::Step,
                 15 | 16 => Op::Finish,
                 17 => Op::Tick(bytes.int_in_range(0..=20u8)?.into()),
-                // Rare, since little can happen afterwards.
+                // Rare, since few ops have an effect afterwards.
                 _ if bytes.ratio(1u8, 16)? => Op::Close,
-                _ if bytes.ratio(1u8, 4)? => Op::Rebuild,
+                _ if bytes.ratio(1u8, 4)? => Op::Recreate,
                 _ => Op::Step,
             })
         }

@@ -1,10 +1,10 @@
-//! How often a run came to where mistakes hide.
+//! Counts of rare situations in generated sequences.
 //!
-//! A generator that never gets there proves nothing, however many cases it runs. The tests print these
-//! counts and fail below their floors.
+//! Defects show in rare situations, which a generator must reach. The tests print these counts and fail
+//! below their floors.
 
 use crate::op::Interval;
-use crate::oracle::{Answer, Label, What};
+use crate::oracle::{Answer, EntryKind, Label};
 use crate::{Op, Violation, World};
 use eventry::Events;
 use eventry::table::Removal;
@@ -17,7 +17,7 @@ pub struct Situations {
     pub calls: usize,
     /// A payload was freed.
     pub frees: usize,
-    /// An entry was removed after its turn had meant to call it, and before it did.
+    /// An entry was removed in a turn that was going to call it.
     pub removed_before_its_call: usize,
     /// An entry was removed while its callback ran.
     pub removed_while_running: usize,
@@ -25,39 +25,38 @@ pub struct Situations {
     pub descriptor_reused_in_turn: usize,
     /// The same, and the removed handle had been disabled before (EV-606).
     pub disabled_then_reused: usize,
-    /// A turn began with an event of an earlier registration of a descriptor that handles were added on
-    /// again.
+    /// A turn began with an event of an earlier registration of a descriptor that has new handles.
     pub stale_event_of_reused_descriptor: usize,
-    /// A timeout was updated after its turn had meant to call it, and before it did.
+    /// A timeout was updated in a turn that was going to call it.
     pub updated_while_due: usize,
     /// The same, and its interval was made shorter.
     pub shortened_while_due: usize,
-    /// The poller was not told of a descriptor whose changes had cancelled each other out.
+    /// The poller got no change for a descriptor whose changes had cancelled each other out.
     pub cancelled_changes: usize,
     /// A descriptor was refused while a callback of one of its handles ran.
     pub refused_while_running: usize,
-    /// A handle that had heard of a refusal was enabled again.
+    /// A handle that was disabled by a refusal was enabled again.
     pub refused_then_enabled: usize,
-    /// A registration was ended at once while an event of it waited for the turn to begin.
+    /// A removal ended a registration while an event of it waited for the turn to begin.
     pub urgent_with_stale_batch: usize,
-    /// The poller was rebuilt while it knew something.
-    pub rebuilt: usize,
-    /// An id was used that no longer names anything.
+    /// The poller was recreated while it had registrations.
+    pub recreated: usize,
+    /// An id was used that no longer names an entry.
     pub stale_ids: usize,
     /// An entry was removed while others were being freed.
     pub removed_while_freeing: usize,
-    /// A timeout was armed with a time that was over.
+    /// A timeout was armed with an earlier time than the table's.
     pub late_clock: usize,
     /// The loop was dropped while a callback ran.
     pub closed_in_call: usize,
     seen: Seen,
-    /// Those that heard of a refusal and have not been enabled since.
-    heard: Vec<Label>,
-    /// How many events of the batch belonged to no registration before the op.
+    /// Handles that were disabled by a refusal and not enabled since.
+    disabled_by_refusal: Vec<Label>,
+    /// Number of stale events in the batch before the op.
     stale_before: usize,
 }
 
-/// What happened since the turn began.
+/// Changes since the turn began.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     disabled: Vec<Label>,
@@ -66,15 +65,15 @@ struct Seen {
 }
 
 impl Situations {
-    /// Applies `op` to `world` and counts.
+    /// Applies `op` to `world` and counts the situations.
     ///
     /// # Errors
     ///
     /// As [`World::apply`].
     pub fn apply(&mut self, world: &mut World, op: Op) -> Result<(), Violation> {
-        self.look_before(world, op);
+        self.count_before(world, op);
         world.apply(op)?;
-        self.look_after(world, op);
+        self.count_after(world, op);
         Ok(())
     }
 
@@ -89,7 +88,7 @@ impl Situations {
         }
     }
 
-    /// The names of the situations that were met less often than `floor`.
+    /// Returns the names of the situations that occurred less often than `floor`.
     #[must_use]
     pub fn below(&self, floor: usize) -> Vec<&'static str> {
         let counts = self.clone().counts_mut().map(|count| *count);
@@ -100,36 +99,36 @@ impl Situations {
         rare.map(|(name, _)| name).collect()
     }
 
-    fn look_before(&mut self, world: &World, op: Op) {
-        let meant = |label: Option<Label>| {
-            usize::from(label.is_some_and(|label| world.oracle().means_to_call(label)))
+    fn count_before(&mut self, world: &World, op: Op) {
+        let is_due = |label: Option<Label>| {
+            usize::from(label.is_some_and(|label| world.oracle().will_call(label)))
         };
         match op {
             Op::RemoveHandle { nth } => {
                 let label = world.nth_handle(nth);
-                self.removed_before_its_call += meant(label);
-                self.note_removal(world, label);
+                self.removed_before_its_call += is_due(label);
+                self.record_removal(world, label);
                 self.stale_before = world.stale_events();
             }
             Op::Flush { refused } => {
                 let oracle = world.oracle();
                 self.cancelled_changes += oracle.changed().len() - oracle.pending().len();
-                self.refused_while_running += usize::from(world.refuses_the_running(refused));
+                self.refused_while_running += usize::from(world.refuses_running_handle(refused));
             }
             Op::UpdateHandle { nth, interest } if interest != Events::NONE => {
                 let label = world.nth_handle(nth);
-                let heard = self.heard.len();
-                self.heard.retain(|own| Some(*own) != label);
-                self.refused_then_enabled += heard - self.heard.len();
+                let disabled_by_refusal = self.disabled_by_refusal.len();
+                self.disabled_by_refusal.retain(|own| Some(*own) != label);
+                self.refused_then_enabled += disabled_by_refusal - self.disabled_by_refusal.len();
             }
             Op::RemoveTimeout { nth } => {
-                self.removed_before_its_call += meant(world.nth_timeout(nth));
+                self.removed_before_its_call += is_due(world.nth_timeout(nth));
             }
             Op::UpdateTimeout { nth, interval } => {
                 let label = world.nth_timeout(nth);
-                self.updated_while_due += meant(label);
+                self.updated_while_due += is_due(label);
                 if label.is_some_and(|label| world.is_longer_than(label, interval)) {
-                    self.shortened_while_due += meant(label);
+                    self.shortened_while_due += is_due(label);
                 }
                 self.late_clock += usize::from(world.sampled.is_some_and(|then| then < world.now));
             }
@@ -137,20 +136,21 @@ impl Situations {
                 self.stale_event_of_reused_descriptor += world.stale_events_of_reused_descriptors();
                 self.seen = Seen::default();
             }
-            Op::Rebuild => self.rebuilt += usize::from(!world.mirror.registered().is_empty()),
+            Op::Recreate => self.recreated += usize::from(!world.mirror.registered().is_empty()),
             Op::Close => self.closed_in_call += usize::from(world.is_in_call()),
             _ => {}
         }
     }
 
-    fn look_after(&mut self, world: &World, op: Op) {
+    fn count_after(&mut self, world: &World, op: Op) {
         if let (Op::Step, Answer::Handle(label, ..)) = (op, world.last())
-            && world.wants_nothing(*label)
+            && world.is_disabled(*label)
         {
-            self.heard.push(*label);
+            self.disabled_by_refusal.push(*label);
         }
         if let (Op::RemoveHandle { nth }, Answer::Removed(_)) = (op, world.last()) {
-            self.heard.retain(|own| Some(*own) != world.nth_handle(nth));
+            self.disabled_by_refusal
+                .retain(|own| Some(*own) != world.nth_handle(nth));
             self.urgent_with_stale_batch += world.stale_events() - self.stale_before;
         }
         match (op, world.last()) {
@@ -179,10 +179,10 @@ impl Situations {
         }
     }
 
-    fn note_removal(&mut self, world: &World, label: Option<Label>) {
+    fn record_removal(&mut self, world: &World, label: Option<Label>) {
         let entry = label.and_then(|label| world.oracle().registration(label));
         if let Some(entry) = entry.filter(|entry| entry.registered)
-            && let What::Handle { fd, .. } = entry.what
+            && let EntryKind::Handle { fd, .. } = entry.kind
         {
             self.seen.removed.push(fd);
             if self.seen.disabled.contains(&entry.label) {
@@ -206,7 +206,7 @@ impl Situations {
             &mut self.refused_while_running,
             &mut self.refused_then_enabled,
             &mut self.urgent_with_stale_batch,
-            &mut self.rebuilt,
+            &mut self.recreated,
             &mut self.stale_ids,
             &mut self.removed_while_freeing,
             &mut self.late_clock,
@@ -225,15 +225,15 @@ impl std::fmt::Display for Situations {
 }
 
 impl World {
-    /// How many events of the batch belong to a registration that is over, of a descriptor that has a
-    /// new one.
+    /// Returns the number of stale events in the batch whose descriptor has a new registered handle.
     fn stale_events_of_reused_descriptors(&self) -> usize {
         let batch = self.batch.iter().flatten();
         let stale = batch.filter(|(token, _)| self.mirror.fd_of(*token).is_none());
         let is_reused = |fd: RawFd| {
             let mut entries = self.oracle.registrations().iter();
             entries.any(|entry| {
-                entry.registered && matches!(entry.what, What::Handle { fd: own, .. } if own == fd)
+                entry.registered
+                    && matches!(entry.kind, EntryKind::Handle { fd: own, .. } if own == fd)
             })
         };
         stale
@@ -241,7 +241,7 @@ impl World {
             .count()
     }
 
-    /// How many events of the batch belong to a registration that is over.
+    /// Returns the number of events in the batch whose registration has ended.
     fn stale_events(&self) -> usize {
         let batch = self.batch.iter().flatten();
         batch
@@ -249,11 +249,11 @@ impl World {
             .count()
     }
 
-    /// Whether the poller refuses what it will be told of the descriptor of the handle that runs.
-    fn refuses_the_running(&self, refused: u8) -> bool {
+    /// Returns true if the poller refuses a pending change for the descriptor of the running handle.
+    fn refuses_running_handle(&self, refused: u8) -> bool {
         let mut entries = self.oracle.registrations().iter();
         entries.any(|entry| {
-            let What::Handle { fd, interest } = entry.what else {
+            let EntryKind::Handle { fd, interest } = entry.kind else {
                 return false;
             };
             let mut pending = self.oracle.pending().into_iter();
@@ -265,22 +265,22 @@ impl World {
         })
     }
 
-    /// Whether `label` is a timeout with a longer interval than this one.
+    /// Returns true if `label` is a timeout with a longer interval than this one.
     fn is_longer_than(&self, label: Label, shorter: Interval) -> bool {
         let entry = self.oracle.registration(label);
         entry.is_some_and(|entry| {
-            matches!(entry.what, What::Timeout { interval: Some(own), .. }
+            matches!(entry.kind, EntryKind::Timeout { interval: Some(own), .. }
                 if shorter.is_some_and(|shorter| shorter < own))
         })
     }
 
-    /// Whether `label` is a disabled handle.
-    fn wants_nothing(&self, label: Label) -> bool {
+    /// Returns true if `label` is a disabled handle.
+    fn is_disabled(&self, label: Label) -> bool {
         let entry = self.oracle.registration(label);
         entry.is_some_and(|entry| {
             matches!(
-                entry.what,
-                What::Handle {
+                entry.kind,
+                EntryKind::Handle {
                     interest: Events::NONE,
                     ..
                 }
@@ -303,7 +303,7 @@ const NAMES: [&str; 18] = [
     "refused while running",
     "refused, then enabled",
     "registration ended under a batch",
-    "poller rebuilt",
+    "poller recreated",
     "stale ids",
     "removed while freeing",
     "late clock",

@@ -1,8 +1,8 @@
-//! The table and the oracle in lock-step.
+//! The table and the oracle, with the same ops applied to both.
 
 use crate::mirror::{Mirror, Source};
 use crate::op::Interval;
-use crate::oracle::{Answer, Label, Oracle, Told};
+use crate::oracle::{Answer, InterestChange, Label, Oracle};
 use crate::{Op, Violation};
 use eventry::table::{Change, DueCall, Effects, Table};
 use eventry::{Events, HandleId, MonotonicTime, TimeoutId, Token};
@@ -10,51 +10,51 @@ use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-/// The table, everything around it, and the oracle that says what must come of it.
+/// The table, its surroundings, and the oracle.
 #[derive(Clone, Debug)]
 pub struct World {
     pub(crate) table: Table<Label, Source>,
     pub(crate) oracle: Oracle,
     pub(crate) mirror: Mirror,
     pub(crate) now: MonotonicTime,
-    /// What a thread read from the clock before it came to take the lock.
+    /// Time that a thread read from the clock before it took the lock.
     pub(crate) sampled: Option<MonotonicTime>,
-    /// What was fetched from the poller for the next turn.
+    /// Events fetched from the poller for the next turn.
     pub(crate) batch: Option<Vec<(Token, Events)>>,
-    /// The call that runs, with its payload.
-    pub(crate) out: Option<Out>,
-    /// Every handle id ever issued, and what it was issued for.
+    /// Running call, with its payload.
+    pub(crate) running_call: Option<RunningCall>,
+    /// Every handle id ever issued, with its label.
     pub(crate) handles: Vec<(Label, HandleId)>,
-    /// The same for timeouts.
+    /// Every timeout id ever issued, with its label.
     pub(crate) timeouts: Vec<(Label, TimeoutId)>,
-    /// Labels from here on were added since the turn began.
+    /// First label that was added since the turn began.
     pub(crate) turn_began: u32,
-    /// The least token in the batch that nobody was registered under when the turn began.
+    /// Least token of the batch that belonged to no registration when the turn began.
     pub(crate) stale: Option<Token>,
-    /// What the last op asked for, if it was a change.
-    pub(crate) asked: Asked,
+    /// Effects that the last op returned.
+    pub(crate) effects: OwnedEffects,
     last: Answer,
 }
 
-/// The effects of a change, without what they borrow of the table.
+/// Effects of a change, with a copy of the source instead of a borrow of the table.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct OwnedEffects {
     pub(crate) deregister: Option<Source>,
     pub(crate) wake: bool,
 }
 
-impl From<Effects<'_, Source>> for Asked {
-    fn from(effects: Effects<'_, Source>) -> Asked {
-        Asked {
+impl From<Effects<'_, Source>> for OwnedEffects {
+    fn from(effects: Effects<'_, Source>) -> OwnedEffects {
+        OwnedEffects {
             deregister: effects.deregister.copied(),
             wake: effects.wake,
         }
     }
 }
 
-/// A payload that the table handed out.
+/// A running call, with the payload that the table handed out.
 #[derive(Clone, Debug)]
-pub(crate) enum Out {
+pub(crate) enum RunningCall {
     Handle(HandleId, Label),
     Timeout(TimeoutId, Label),
 }
@@ -66,32 +66,32 @@ impl Default for World {
 }
 
 impl World {
-    /// An empty table.
+    /// Creates a world with an empty table.
     #[must_use]
     pub fn new() -> World {
         World {
-            // Two timeouts that are due reach the path for many.
+            // With this threshold two due timeouts reach the code path for many.
             table: Table::with_gather_threshold(0, 1),
             oracle: Oracle::default(),
             mirror: Mirror::default(),
             now: MonotonicTime::ZERO,
             sampled: None,
             batch: None,
-            out: None,
+            running_call: None,
             handles: Vec::new(),
             timeouts: Vec::new(),
             turn_began: 0,
             stale: None,
-            asked: Asked::default(),
+            effects: OwnedEffects::default(),
             last: Answer::Done,
         }
     }
 
-    /// Lets `op` happen, in the table and in the oracle, and compares.
+    /// Applies `op` to the table and to the oracle, and compares the answers.
     ///
     /// # Errors
     ///
-    /// The first [`Violation`] seen; a panic of the table is one. The world is of no use afterwards.
+    /// The first [`Violation`] found, which may be a panic of the table. The world must not be used afterwards.
     pub fn apply(&mut self, op: Op) -> Result<(), Violation> {
         let applied = catch_unwind(AssertUnwindSafe(|| self.apply_unguarded(op)));
         applied.unwrap_or_else(|panic| {
@@ -105,11 +105,11 @@ impl World {
         })
     }
 
-    /// Ends everything: the call that runs returns, the loop is dropped, and what is left is freed.
+    /// Ends the running call, drops the loop, and frees all entries.
     ///
     /// # Errors
     ///
-    /// As [`apply`](World::apply); `I16` if something is left.
+    /// As [`apply`](World::apply); `I16` if an entry is left.
     pub fn wind_up(&mut self) -> Result<(), Violation> {
         self.apply(Op::Finish)?;
         self.apply(Op::Close)?;
@@ -125,40 +125,40 @@ impl World {
         })
     }
 
-    /// What the last op was answered with.
+    /// Returns the answer to the last op.
     #[must_use]
     pub fn last(&self) -> &Answer {
         &self.last
     }
 
-    /// What must be.
+    /// Returns the oracle.
     #[must_use]
     pub fn oracle(&self) -> &Oracle {
         &self.oracle
     }
 
-    /// The handle that an op with this number speaks of.
+    /// Returns the handle that `nth` of an op selects.
     #[must_use]
     pub fn nth_handle(&self, nth: usize) -> Option<Label> {
         nth_of(&self.handles, nth).map(|(label, _)| label)
     }
 
-    /// The timeout that an op with this number speaks of.
+    /// Returns the timeout that `nth` of an op selects.
     #[must_use]
     pub fn nth_timeout(&self, nth: usize) -> Option<Label> {
         nth_of(&self.timeouts, nth).map(|(label, _)| label)
     }
 
-    /// Whether a batch was fetched and not used yet.
+    /// Returns true if a batch was fetched and is not used yet.
     #[must_use]
     pub fn has_batch(&self) -> bool {
         self.batch.is_some()
     }
 
-    /// Whether a callback runs.
+    /// Returns true if a callback runs.
     #[must_use]
     pub fn is_in_call(&self) -> bool {
-        self.out.is_some()
+        self.running_call.is_some()
     }
 
     fn apply_unguarded(&mut self, op: Op) -> Result<(), Violation> {
@@ -183,20 +183,20 @@ impl World {
                     Answer::Deadline(self.table.next_deadline()),
                 )
             }
-            Op::Turn if self.out.is_none() => self.begin_turn(),
-            Op::Frees if self.out.is_none() => {
+            Op::Turn if self.running_call.is_none() => self.begin_turn(),
+            Op::Frees if self.running_call.is_none() => {
                 self.stale = None;
                 self.table.begin_frees();
                 self.oracle.begin_frees();
                 DONE
             }
-            Op::Step if self.out.is_none() => self.step()?,
+            Op::Step if self.running_call.is_none() => self.step()?,
             Op::Finish => self.finish(),
             Op::Tick(by) => {
                 self.now = self.now.saturating_add(Duration::from_nanos(by));
                 DONE
             }
-            Op::Rebuild => {
+            Op::Recreate => {
                 self.table.poller_was_recreated();
                 self.oracle.poller_was_recreated();
                 self.mirror.clear();
@@ -211,24 +211,26 @@ impl World {
             Op::Turn | Op::Frees | Op::Step => SKIPPED,
         };
         Violation::unless(expected == answer, rule, || {
-            format!("{op:?} was answered with {answer:?}, but {expected:?} is right")
+            format!("the answer to {op:?} is {answer:?}, {expected:?} expected")
         })?;
         self.last = answer;
-        self.settle()
+        self.check_after_op()
     }
 
-    fn add_handle(&mut self, fd: RawFd, interest: Events) -> Result<Verdict, Violation> {
+    fn add_handle(&mut self, fd: RawFd, interest: Events) -> Result<Comparison, Violation> {
         let label = Label(self.oracle.added());
         let source = Source { label, fd };
         let expected = self.oracle.add_handle(fd, interest);
         let id = match self.table.add_handle(fd, source, interest, label) {
             Ok((id, effects)) => {
-                self.asked = effects.into();
+                self.effects = effects.into();
                 id
             }
             Err((refused, payload, back)) => {
                 let kept = payload == label && back == source;
-                Violation::unless(kept, "I6", || format!("{payload:?} and {back:?} came back"))?;
+                Violation::unless(kept, "I6", || {
+                    format!("{payload:?} and {back:?} were returned")
+                })?;
                 return Ok(("I2", expected, Answer::Refused(refused)));
             }
         };
@@ -238,41 +240,43 @@ impl World {
         Ok(("I2", expected, Answer::Added(label)))
     }
 
-    fn update_handle(&mut self, nth: usize, interest: Events) -> Verdict {
+    fn update_handle(&mut self, nth: usize, interest: Events) -> Comparison {
         let Some((label, id)) = nth_of(&self.handles, nth) else {
             return SKIPPED;
         };
         let updated = self.table.update_handle(id, interest);
         let answer = updated.map_or(Answer::NotRegistered, |effects| {
-            self.asked = effects.into();
+            self.effects = effects.into();
             Answer::Done
         });
         ("I2", self.oracle.update_handle(label, interest), answer)
     }
 
-    fn remove_handle(&mut self, nth: usize) -> Verdict {
+    fn remove_handle(&mut self, nth: usize) -> Comparison {
         let Some((label, id)) = nth_of(&self.handles, nth) else {
             return SKIPPED;
         };
         let removed = self.table.remove_handle(id);
         let answer = removed.map_or(Answer::NotRegistered, |(removal, effects)| {
-            self.asked = effects.into();
+            self.effects = effects.into();
             Answer::Removed(removal)
         });
         removal(self.oracle.remove(label), answer)
     }
 
-    fn add_timeout(&mut self, interval: Interval) -> Result<Verdict, Violation> {
+    fn add_timeout(&mut self, interval: Interval) -> Result<Comparison, Violation> {
         let now = self.sampled.take().unwrap_or(self.now);
         let label = Label(self.oracle.added());
         let expected = self.oracle.add_timeout(now, interval);
         let id = match self.table.add_timeout(now, duration(interval), label) {
             Ok((id, effects)) => {
-                self.asked = effects.into();
+                self.effects = effects.into();
                 id
             }
             Err((refused, payload)) => {
-                Violation::unless(payload == label, "I6", || format!("{payload:?} came back"))?;
+                Violation::unless(payload == label, "I6", || {
+                    format!("{payload:?} was returned")
+                })?;
                 return Ok(("I2", expected, Answer::Refused(refused)));
             }
         };
@@ -282,62 +286,62 @@ impl World {
         Ok(("I2", expected, Answer::Added(label)))
     }
 
-    fn update_timeout(&mut self, nth: usize, interval: Interval) -> Verdict {
+    fn update_timeout(&mut self, nth: usize, interval: Interval) -> Comparison {
         let now = self.sampled.take().unwrap_or(self.now);
         let Some((label, id)) = nth_of(&self.timeouts, nth) else {
             return SKIPPED;
         };
         let updated = self.table.update_timeout(id, now, duration(interval));
         let answer = updated.map_or(Answer::NotRegistered, |effects| {
-            self.asked = effects.into();
+            self.effects = effects.into();
             Answer::Done
         });
         let expected = self.oracle.update_timeout(label, now, interval);
         ("I2", expected, answer)
     }
 
-    fn remove_timeout(&mut self, nth: usize) -> Verdict {
+    fn remove_timeout(&mut self, nth: usize) -> Comparison {
         let Some((label, id)) = nth_of(&self.timeouts, nth) else {
             return SKIPPED;
         };
         let removed = self.table.remove_timeout(id);
         let answer = removed.map_or(Answer::NotRegistered, |(removal, effects)| {
-            self.asked = effects.into();
+            self.effects = effects.into();
             Answer::Removed(removal)
         });
         removal(self.oracle.remove(label), answer)
     }
 
-    /// Everything that could wait is told to the poller, each descriptor once and in its net effect.
-    fn flush(&mut self, refused: u8) -> Result<Verdict, Violation> {
+    /// Passes the pending changes to the poller, one change per descriptor with its net effect.
+    fn flush(&mut self, refused: u8) -> Result<Comparison, Violation> {
         let refuses = |fd: RawFd| refused.checked_shr(fd.cast_unsigned()).unwrap_or(0) & 1 == 1;
         let most = self.oracle.changed().len();
         let expected = self.oracle.flush(refuses);
-        let mut told = Vec::new();
-        while told.len() <= most
+        let mut changes = Vec::new();
+        while changes.len() <= most
             && let Some(change) = self.table.next_change()
         {
             let fd = change.fd();
             let before = self.mirror.interest(fd);
             let named = change_source(&change).label;
             let named = self.oracle.registration(named);
-            // Nothing else proves that the descriptor is still open.
+            // A descriptor is known to be open only as long as its source is registered.
             let open = named.is_some_and(|entry| entry.registered);
             Violation::unless(open, "I13", || {
-                format!("{change:?} is named by what was removed")
+                format!("the source of {change:?} is removed")
             })?;
             self.mirror.apply(&change)?;
             let after = self.mirror.interest(fd);
-            told.push(Told { fd, before, after });
+            changes.push(InterestChange { fd, before, after });
             if after != Events::NONE && refuses(fd) {
                 self.mirror.refuse(fd);
                 self.table.refused(fd);
             }
         }
-        Ok(("I13", expected, Answer::Told(told)))
+        Ok(("I13", expected, Answer::Flushed(changes)))
     }
 
-    fn begin_turn(&mut self) -> Verdict {
+    fn begin_turn(&mut self) -> Comparison {
         let Some(batch) = self.batch.take() else {
             return SKIPPED;
         };
@@ -355,20 +359,23 @@ impl World {
         DONE
     }
 
-    /// A turn that comes to its end has named an event that was reported for nobody, if there was one: none
-    /// later than those that were stale when it began, and none that is registered.
+    /// Checks the stale token that the table recorded in the turn that ends now.
+    ///
+    /// If an event of the turn was stale, there must be one. It must not be later than the tokens that were
+    /// stale when the turn began, and it must belong to no registration.
     fn check_stale(&mut self) -> Result<(), Violation> {
         let expected = self.stale.take();
         let named = self.table.take_stale();
         let is_over = named.is_none_or(|token| self.mirror.fd_of(token).is_none());
         let is_least = expected.is_none_or(|least| named.is_some_and(|named| named <= least));
         Violation::unless(is_over && is_least, "I18", || {
-            format!("{named:?} was named as stale, {expected:?} was")
+            format!("the recorded stale token is {named:?}, at most {expected:?} expected")
         })
     }
 
-    /// The next call of both must be the same. What goes wrong here is named as closely as possible.
-    fn step(&mut self) -> Result<Verdict, Violation> {
+    /// Begins the next call of the table and of the oracle, and compares them. A difference breaks the most
+    /// specific rule that applies.
+    fn step(&mut self) -> Result<Comparison, Violation> {
         let call = self.table.next_call();
         match &call {
             Some(DueCall::Handle {
@@ -386,7 +393,7 @@ impl World {
             }
             Some(DueCall::Free { .. }) | None => {}
         }
-        // A handle that hears of a refusal is disabled by it, so this comes after the checks of the call.
+        // The report of a refusal disables its handle, so this follows the checks of the call.
         let expected = self.oracle.next_call();
         let answer = match call {
             Some(DueCall::Handle {
@@ -395,19 +402,21 @@ impl World {
                 events,
                 payload,
             }) => {
-                self.out = Some(Out::Handle(id, payload));
+                self.running_call = Some(RunningCall::Handle(id, payload));
                 Answer::Handle(payload, fd, events)
             }
             Some(DueCall::Timeout { id, payload }) => {
-                self.out = Some(Out::Timeout(id, payload));
+                self.running_call = Some(RunningCall::Timeout(id, payload));
                 Answer::Timeout(payload)
             }
             Some(DueCall::Free { payload, source }) => {
                 let own = source.is_none_or(|source| source.label == payload);
-                Violation::unless(own, "I6", || format!("{payload:?} came with {source:?}"))?;
+                Violation::unless(own, "I6", || {
+                    format!("{payload:?} was freed with {source:?}")
+                })?;
                 let answer = Answer::Free(payload);
                 Violation::unless(expected == answer, "I5", || {
-                    format!("{answer:?}, but {expected:?} is right")
+                    format!("the call is {answer:?}, {expected:?} expected")
                 })?;
                 answer
             }
@@ -419,13 +428,13 @@ impl World {
         Ok(("I4", expected, answer))
     }
 
-    fn finish(&mut self) -> Verdict {
-        match self.out.take() {
-            Some(Out::Handle(id, label)) => {
+    fn finish(&mut self) -> Comparison {
+        match self.running_call.take() {
+            Some(RunningCall::Handle(id, label)) => {
                 self.table.finish_handle(id, label);
                 self.oracle.finish(label);
             }
-            Some(Out::Timeout(id, label)) => {
+            Some(RunningCall::Timeout(id, label)) => {
                 self.table.finish_timeout(id, label);
                 self.oracle.finish(label);
             }
@@ -435,14 +444,14 @@ impl World {
     }
 }
 
-/// Under which rule, what is right, and what the table said.
-type Verdict = (&'static str, Answer, Answer);
+/// The rule, the expected answer, and the answer of the table.
+type Comparison = (&'static str, Answer, Answer);
 
-const DONE: Verdict = ("I4", Answer::Done, Answer::Done);
-const SKIPPED: Verdict = ("I4", Answer::Skipped, Answer::Skipped);
+const DONE: Comparison = ("I4", Answer::Done, Answer::Done);
+const SKIPPED: Comparison = ("I4", Answer::Skipped, Answer::Skipped);
 
-/// A wrong kind of removal is another mistake than a wrong success.
-fn removal(expected: Answer, answer: Answer) -> Verdict {
+/// Returns the comparison of a removal: a wrong kind of removal breaks another rule than a wrong success.
+fn removal(expected: Answer, answer: Answer) -> Comparison {
     let both = matches!(
         (&expected, &answer),
         (Answer::Removed(_), Answer::Removed(_))
@@ -463,7 +472,7 @@ fn nth_of<T: Copy>(issued: &[T], nth: usize) -> Option<T> {
     issued.get(nth).copied()
 }
 
-/// The label that `id` was issued for; the payload must say the same.
+/// Returns the label for which `id` was issued, which must equal the payload.
 fn label_of<I: PartialEq + Copy + std::fmt::Debug>(
     issued: &[(Label, I)],
     id: I,

@@ -13,7 +13,7 @@ use eventry_verification::{Op, Violation, World};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use std::cell::RefCell;
 
-/// Two entries of any kind on one descriptor.
+/// Bounds for two entries of any kind on one descriptor.
 fn two() -> Bounds {
     let (readable, writable) = (Events::READABLE, Events::WRITABLE);
     Bounds {
@@ -23,14 +23,14 @@ fn two() -> Bounds {
         ready: vec![Events::NONE, readable],
         intervals: vec![Some(0)],
         refusals: true,
-        rebuilds: true,
+        recreations: true,
         samples: false,
         abandon: false,
         depth: usize::MAX,
     }
 }
 
-/// Bounds that take no time, which together are large enough for most mistakes.
+/// Bounds of short searches that together detect most defects.
 fn small_searches() -> [Bounds; 4] {
     let two = two();
     let readable = Events::READABLE;
@@ -59,14 +59,14 @@ fn small_searches() -> [Bounds; 4] {
         interests: vec![readable],
         intervals: Vec::new(),
         refusals: false,
-        rebuilds: false,
+        recreations: false,
         depth: 11,
         ..two.clone()
     };
     [late_clocks, timeouts, three, reuse]
 }
 
-/// The rule that the search finds broken, and what breaks it.
+/// Returns the first violation of the searches, and the ops that lead to it.
 fn search(searches: &[Bounds]) -> Option<(String, Violation)> {
     searches.iter().find_map(|bounds| {
         let (ops, violation) = explore(bounds).violation?;
@@ -74,7 +74,7 @@ fn search(searches: &[Bounds]) -> Option<(String, Violation)> {
     })
 }
 
-/// The same for generated sequences, the same ones every time.
+/// Returns the first violation in generated sequences, which are the same in every run.
 fn properties(cases: u32) -> Option<(String, Violation)> {
     let config = Config {
         cases,
@@ -99,8 +99,8 @@ fn properties(cases: u32) -> Option<(String, Violation)> {
     found.map(|violation| (format!("{} sequences", tried.into_inner()), violation))
 }
 
-/// The same for bytes that are taken for ops in the way of the fuzz target `table_ops`, the same ones every
-/// time and without the coverage that leads a fuzzer.
+/// Returns the first violation in ops decoded from bytes, as by the fuzz target `table_ops`. The bytes are
+/// the same in every run and not guided by coverage.
 fn bytes(inputs: u32) -> Option<(String, Violation)> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -117,7 +117,7 @@ fn bytes(inputs: u32) -> Option<(String, Violation)> {
             if input.is_empty() {
                 break world.wind_up();
             }
-            let op: Op = input.arbitrary().expect("ops are made of any bytes");
+            let op: Op = input.arbitrary().expect("any bytes decode to an op");
             if let Err(violation) = world.apply(op) {
                 break Err(violation);
             }
@@ -126,7 +126,7 @@ fn bytes(inputs: u32) -> Option<(String, Violation)> {
     })
 }
 
-/// Fails with the broken rule and what led to it.
+/// Fails with the broken rule and its cause if there is a violation.
 fn expect_nothing(found: Option<(String, Violation)>) {
     if let Some((after, violation)) = found {
         panic!("broken rule: {violation}, after {after}");

@@ -1,11 +1,11 @@
-//! Every sequence of ops within stated bounds.
+//! Searches over every sequence of ops within bounds.
 
 use eventry::Events;
 use eventry_verification::explore::{Adds, Bounds, explore};
 use std::time::Instant;
 
-/// Two descriptors; readable, writable, or disabled; found readable, or writable and hung up; intervals
-/// of none, zero and one tick.
+/// Bounds with two descriptors, the interests readable, writable and none, the events readable, and writable
+/// with hang-up, and the intervals none, zero and one tick.
 fn bounds(adds: Adds) -> Bounds {
     let (readable, writable) = (Events::READABLE, Events::WRITABLE);
     Bounds {
@@ -15,26 +15,30 @@ fn bounds(adds: Adds) -> Bounds {
         ready: vec![Events::NONE, readable, writable | Events::HANGUP],
         intervals: vec![None, Some(0), Some(1)],
         refusals: false,
-        rebuilds: false,
+        recreations: false,
         samples: false,
         abandon: false,
         depth: usize::MAX,
     }
 }
 
-/// The same, with everything that can happen: refused descriptors, rebuilt pollers, late clocks, abandoned turns.
+/// The same bounds with refused descriptors, recreated pollers, late clocks and abandoned turns.
 fn all(adds: Adds) -> Bounds {
     Bounds {
         refusals: true,
-        rebuilds: true,
+        recreations: true,
         samples: true,
         abandon: true,
         ..bounds(adds)
     }
 }
 
-/// Searches to the end of the bounds, prints the figures, and fails on a violation, on a search that
-/// does not end, and on one that found suspiciously little.
+/// Searches to the end of the bounds and prints the figures.
+///
+/// # Panics
+///
+/// On a violation, if the search does not reach the end of the bounds, or if it finds fewer states or
+/// transitions than given.
 fn search(name: &str, bounds: &Bounds, states: usize, transitions: usize) {
     let begun = Instant::now();
     let found = explore(bounds);
@@ -48,14 +52,18 @@ fn search(name: &str, bounds: &Bounds, states: usize, transitions: usize) {
     );
     assert_eq!(found.violation, None);
     let is_complete = found.fixpoint || found.depth == bounds.depth;
-    assert!(is_complete, "the search did not come to its end");
+    assert!(
+        is_complete,
+        "the search did not reach the end of the bounds"
+    );
     assert!(
         found.states >= states && found.transitions >= transitions,
-        "found too little"
+        "the search found too few states or transitions"
     );
 }
 
-/// Three entries of any kind on one descriptor, which is disabled or readable; as far as `depth` ops go.
+/// Bounds for three entries of any kind on one descriptor, which is disabled or readable, to a depth of
+/// `depth` ops.
 fn three(depth: usize) -> Bounds {
     Bounds {
         fds: vec![0],
@@ -78,7 +86,7 @@ fn every_sequence_over_one_entry_at_a_time_is_right() {
         entries: 1,
         stale: 1,
     };
-    // Disabled or readable, and intervals of zero or none: with all of `bounds` it takes minutes.
+    // The interests none and readable, and the intervals none and zero: all of `bounds` takes minutes.
     let fewer = Bounds {
         interests: vec![Events::NONE, Events::READABLE],
         ready: vec![Events::NONE, Events::READABLE | Events::HANGUP],
@@ -106,7 +114,7 @@ fn every_sequence_over_two_handles_with_refusals_is_right() {
 
 #[test]
 fn every_sequence_over_two_entries_is_right() {
-    // Ready or hung up at once: with both apart it takes minutes.
+    // Readable and hung up together: the two as separate events take minutes.
     let two = Bounds {
         ready: vec![Events::NONE, Events::READABLE | Events::HANGUP],
         ..bounds(Adds::Ever(2))
@@ -120,7 +128,7 @@ fn every_sequence_over_two_handles_at_a_time_is_right() {
         entries: 2,
         stale: 1,
     };
-    // One descriptor, disabled or readable; refusals have multiplied the states.
+    // One descriptor, disabled or readable, because refusals multiply the states.
     let handles = Bounds {
         fds: vec![0],
         interests: vec![Events::NONE, Events::READABLE],
@@ -153,7 +161,7 @@ fn every_longer_sequence_over_three_handles_is_right() {
     let handles = Bounds {
         intervals: Vec::new(),
         refusals: true,
-        rebuilds: true,
+        recreations: true,
         ..three(15)
     };
     search("three handles, 15 ops", &handles, 120_000, 1_400_000);

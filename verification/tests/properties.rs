@@ -1,5 +1,4 @@
-//! Long generated sequences over the same ops as the exhaustive search: depth and size instead of
-//! completeness.
+//! Long generated sequences of the ops of the exhaustive search, which reach a greater depth and larger tables.
 
 mod common;
 
@@ -11,22 +10,22 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
 
-/// How many fresh sequences were asked for.
-fn asked() -> Option<u32> {
-    let asked = std::env::var("EVENTRY_CASES").ok();
-    asked.map(|cases| cases.parse().expect("EVENTRY_CASES is a number"))
+/// Returns the number of new sequences that `EVENTRY_CASES` requests.
+fn requested_cases() -> Option<u32> {
+    let requested = std::env::var("EVENTRY_CASES").ok();
+    requested.map(|cases| cases.parse().expect("EVENTRY_CASES is a number"))
 }
 
-/// Runs `cases` generated sequences, the same ones every time unless `EVENTRY_CASES` asks for another
-/// number of fresh ones, and returns what they met.
+/// Runs `cases` generated sequences and returns the situations that occurred. The sequences are the same in
+/// every run, unless `EVENTRY_CASES` requests another number of new ones.
 fn run(cases: u32, longest: usize) -> Result<Situations, TestError<Vec<Move>>> {
-    let asked = asked();
+    let requested = requested_cases();
     let config = Config {
-        cases: asked.unwrap_or(cases),
+        cases: requested.unwrap_or(cases),
         failure_persistence: None,
         ..Config::default()
     };
-    let mut runner = match asked {
+    let mut runner = match requested {
         Some(_) => TestRunner::new(config),
         None => {
             let same = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
@@ -43,37 +42,44 @@ fn run(cases: u32, longest: usize) -> Result<Situations, TestError<Vec<Move>>> {
     Ok(met.into_inner())
 }
 
-/// The cases that every run repeats, and how often each situation is met in them at least.
+/// Number of cases that every run repeats.
 const CASES: u32 = 10_000;
+/// Minimum number of occurrences of each situation in them.
 const FLOOR: usize = 1_000;
 
 #[test]
-fn the_table_agrees_with_the_oracle_over_long_sequences() {
+fn long_sequences_match_the_oracle() {
     let met = run(CASES, 200).unwrap_or_else(|failure| panic!("{failure}"));
-    let (cases, floor) = match asked() {
+    let (cases, floor) = match requested_cases() {
         None => (CASES, FLOOR),
-        // Chance decides how often fresh ones meet it; half as often is far from what it does.
+        // The counts of new sequences vary with chance, but do not come near half of the floor.
         Some(cases) => (
             cases,
             FLOOR.min(FLOOR * cases as usize / CASES as usize / 2),
         ),
     };
-    println!("properties: {cases} cases of up to 200 moves, EVENTRY_CASES for others; met\n{met}");
-    assert_eq!(met.below(floor), [""; 0], "met less than {floor} times");
+    println!(
+        "properties: {cases} cases of up to 200 moves, EVENTRY_CASES for others; situations:\n{met}"
+    );
+    assert_eq!(
+        met.below(floor),
+        [""; 0],
+        "situations that occurred less than {floor} times"
+    );
 }
 
-/// The situations are met by the shorter ones; these are about tables that have grown.
+/// Covers large tables; the shorter sequences cover the situations.
 #[test]
-fn the_table_agrees_with_the_oracle_over_very_long_sequences() {
+fn very_long_sequences_match_the_oracle() {
     run(300, 2_000).unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
 
-    /// I15: nothing but the ops decides what is called.
+    /// I15: the calls depend on the ops alone.
     #[test]
-    fn the_same_ops_give_the_same_answers(moves in moves(200)) {
+    fn same_ops_give_the_same_answers(moves in moves(200)) {
         prop_assert_eq!(answers(&moves), answers(&moves));
     }
 }
@@ -83,7 +89,7 @@ fn answers(moves: &[Move]) -> Vec<Answer> {
     let mut answers = Vec::new();
     for step in moves {
         for op in step.ops(&world) {
-            world.apply(op).expect("checked by the other test");
+            world.apply(op).expect("the other test checks the rules");
             answers.push(world.last().clone());
         }
     }

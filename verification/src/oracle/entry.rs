@@ -1,67 +1,67 @@
-//! What the oracle remembers of one add, and what it answers.
+//! Entries and answers of the oracle.
 
-use super::Told;
+use super::InterestChange;
 use eventry::table::{Refused, Removal};
 use eventry::{Events, MonotonicTime};
 use std::os::fd::RawFd;
 
-/// Names a registration for ever. It is also the payload that the table is given.
+/// Permanent name of a registration, also used as its payload in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Label(pub u32);
 
-/// One successful add.
+/// An entry that was added.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// Its name.
+    /// Name of the entry.
     pub label: Label,
-    /// What was added.
-    pub what: What,
-    /// Whether it has not been removed.
+    /// Kind and settings of the entry.
+    pub kind: EntryKind,
+    /// The entry has not been removed.
     pub registered: bool,
-    /// Whether a call of it has begun and not finished.
+    /// A call of the entry has begun and not finished.
     pub running: bool,
-    /// Whether its free call was made.
+    /// The free call was made.
     pub freed: bool,
 }
 
-/// What was added.
+/// Kind and settings of an entry.
 #[derive(Clone, Copy, Debug)]
-pub enum What {
+pub enum EntryKind {
     /// A handle.
     Handle {
         /// Its descriptor.
         fd: RawFd,
-        /// What it wants.
+        /// Its interest.
         interest: Events,
     },
     /// A timeout.
     Timeout {
         /// Its interval.
         interval: Option<u64>,
-        /// When it is due; none if it is disabled.
+        /// Its deadline; none if it is disabled.
         deadline: Option<MonotonicTime>,
     },
 }
 
-/// What an op was answered with.
+/// Answer to an op.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The op made no sense and nothing was done.
+    /// The op did not apply to the state and had no effect.
     Skipped,
-    /// There is nothing to answer.
+    /// The op has no result.
     Done,
     /// An entry was added.
     Added(Label),
-    /// It was not.
+    /// The addition was refused.
     Refused(Refused),
     /// The id names no registered entry.
     NotRegistered,
     /// The entry was removed.
     Removed(Removal),
-    /// When the next timeout is due.
+    /// The next deadline.
     Deadline(Option<MonotonicTime>),
-    /// What the poller is told before the loop sleeps.
-    Told(Vec<Told>),
+    /// The changes that the poller gets before the loop sleeps.
+    Flushed(Vec<InterestChange>),
     /// A handle is called.
     Handle(Label, RawFd, Events),
     /// A timeout is called.
@@ -73,11 +73,11 @@ pub enum Answer {
 }
 
 impl Registration {
-    /// When it is due, if it is an enabled timeout.
+    /// Returns the deadline of an enabled timeout.
     pub(super) fn deadline(&self) -> Option<MonotonicTime> {
-        match self.what {
-            What::Timeout { deadline, .. } => deadline,
-            What::Handle { .. } => None,
+        match self.kind {
+            EntryKind::Timeout { deadline, .. } => deadline,
+            EntryKind::Handle { .. } => None,
         }
     }
 }

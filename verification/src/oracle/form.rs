@@ -1,11 +1,11 @@
-//! What of the oracle belongs to the key of a state.
+//! The oracle's part of the key of a state.
 
-use super::{Label, Oracle, What};
+use super::{EntryKind, Label, Oracle};
 use crate::key::Form;
 
 impl Oracle {
-    /// Writes down everything the future depends on. The latest time spoken of is part of it only as long
-    /// as a thread holds an earlier one.
+    /// Writes everything that later answers depend on. The latest time passed to the table is part of it
+    /// only as long as a thread holds an earlier one.
     pub(crate) fn write_form(&self, form: &mut Form, with_latest_time: bool) {
         form.option(with_latest_time.then_some(self.clock), Form::time);
         form.literal(self.closed.into());
@@ -13,8 +13,8 @@ impl Oracle {
             form.labelled(entry.freed.into(), entry.label);
             if !entry.freed {
                 form.literal(entry.running.into());
-                let wanted = entry.registered.then_some(&entry.what);
-                form.option(wanted, |form, what| what.write_form(form));
+                let wanted = entry.registered.then_some(&entry.kind);
+                form.option(wanted, |form, kind| kind.write_form(form));
             }
         });
         form.all(&self.removed, |form, label| form.labelled(0, *label));
@@ -44,14 +44,14 @@ impl Oracle {
     }
 }
 
-impl What {
+impl EntryKind {
     fn write_form(&self, form: &mut Form) {
         match *self {
-            What::Handle { fd, interest } => {
+            EntryKind::Handle { fd, interest } => {
                 form.literal(u64::from(fd.cast_unsigned()));
                 form.literal(interest.bits().into());
             }
-            What::Timeout { interval, deadline } => {
+            EntryKind::Timeout { interval, deadline } => {
                 form.option(interval, Form::literal);
                 form.option(deadline, Form::time);
             }

@@ -1,57 +1,57 @@
-//! What the table must do, said in the plainest way.
+//! A naive model of the table that computes the expected answers.
 //!
-//! A list of every registration ever made, flags, and linear scans. Nothing is reused, nothing is looked
-//! up, no order is kept by a structure: the oracle shares no cleverness with the table, so that it does not
-//! share its mistakes either. It sees neither ids nor tokens: a [`Label`] names a registration for ever.
+//! The oracle is a list of every registration ever made, with flags and linear scans. It reuses no storage,
+//! has no index and no sorted structure. It shares no algorithm with the table, so that it does not share
+//! the table's mistakes. It uses neither ids nor tokens: a [`Label`] names a registration permanently.
 
 mod entry;
 mod form;
-mod told;
+mod interest;
 
-pub use entry::{Answer, Label, Registration, What};
-pub use told::Told;
+pub use entry::{Answer, EntryKind, Label, Registration};
+pub use interest::InterestChange;
 
 use eventry::table::{Refused, Removal};
 use eventry::{Events, MonotonicTime};
+use interest::PollerView;
 use std::os::fd::RawFd;
-use told::Untold;
 
 /// The naive model.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
     /// Every registration ever made, oldest first.
     registrations: Vec<Registration>,
-    /// How many there ever were.
+    /// Number of registrations ever made.
     added: u32,
-    /// Timeouts, the one that was armed last at the end.
+    /// Timeouts in the order in which they were last armed.
     armed: Vec<Label>,
-    /// What was removed and not freed yet, in the order of removal.
+    /// Removed entries that are not freed yet, in the order of removal.
     removed: Vec<Label>,
-    untold: Untold,
-    /// The handles that are to hear that their descriptor was refused, in the order of the refusals.
+    poller: PollerView,
+    /// Handles to which a refusal is still to be reported, in the order of the refusals.
     refused: Vec<Label>,
     turn: Turn,
-    /// The latest time anybody spoke of.
+    /// Latest time that was passed to the table.
     clock: MonotonicTime,
     closed: bool,
 }
 
-/// What is left of the turn; all lists only shrink while it lasts.
+/// Remaining calls of the turn. During the turn the lists only shrink.
 #[derive(Clone, Debug, Default)]
 struct Turn {
     now: MonotonicTime,
-    /// The timeouts that were due when it began and have not been touched since.
+    /// Timeouts that were due at the start of the turn and were neither updated nor removed since.
     due: Vec<Label>,
-    /// The handles whose descriptor was ready when it began, and what for.
+    /// Handles whose descriptor was ready at the start of the turn, and the events.
     ready: Vec<(Label, Events)>,
-    /// The handles whose descriptor had been refused when it began.
+    /// Handles whose descriptor had been refused before the turn.
     refused: Vec<Label>,
-    /// What is freed in it, settled when nothing else was left to call.
+    /// Entries that the turn frees, decided when no other call is left.
     frees: Option<Vec<Label>>,
 }
 
 impl Oracle {
-    /// A handle is added.
+    /// Adds a handle.
     pub fn add_handle(&mut self, fd: RawFd, interest: Events) -> Answer {
         if self.closed {
             return Answer::Refused(Refused::Closed);
@@ -59,18 +59,18 @@ impl Oracle {
         if fd < 0 {
             return Answer::Refused(Refused::NotADescriptor(fd));
         }
-        let added = self.add(What::Handle { fd, interest });
-        self.note_change(fd);
+        let added = self.add(EntryKind::Handle { fd, interest });
+        self.record_change(fd);
         added
     }
 
-    /// A timeout is added.
+    /// Adds a timeout.
     pub fn add_timeout(&mut self, now: MonotonicTime, interval: Option<u64>) -> Answer {
         if self.closed {
             return Answer::Refused(Refused::Closed);
         }
         let deadline = None;
-        let added = self.add(What::Timeout { interval, deadline });
+        let added = self.add(EntryKind::Timeout { interval, deadline });
         let now = self.advance(now);
         if let Answer::Added(label) = added {
             self.arm(label, now, interval);
@@ -78,20 +78,20 @@ impl Oracle {
         added
     }
 
-    /// A handle is updated.
+    /// Updates a handle.
     pub fn update_handle(&mut self, label: Label, interest: Events) -> Answer {
-        match self.registered(label).map(|entry| &mut entry.what) {
-            Some(What::Handle { interest: old, fd }) => {
+        match self.registered(label).map(|entry| &mut entry.kind) {
+            Some(EntryKind::Handle { interest: old, fd }) => {
                 *old = interest;
                 let fd = *fd;
-                self.note_change(fd);
+                self.record_change(fd);
                 Answer::Done
             }
             _ => Answer::NotRegistered,
         }
     }
 
-    /// A timeout is updated: whatever it was, it is due an interval from now and not in this turn.
+    /// Updates a timeout: it is due one interval from `now`, and not in this turn.
     pub fn update_timeout(
         &mut self,
         label: Label,
@@ -107,7 +107,7 @@ impl Oracle {
         Answer::Done
     }
 
-    /// An entry is removed.
+    /// Removes an entry.
     pub fn remove(&mut self, label: Label) -> Answer {
         let Some(entry) = self.registered(label) else {
             return Answer::NotRegistered;
@@ -118,22 +118,22 @@ impl Oracle {
         } else {
             Removal::Idle
         };
-        if let What::Handle { fd, .. } = entry.what {
-            self.note_removal(label, fd);
+        if let EntryKind::Handle { fd, .. } = entry.kind {
+            self.record_removal(label, fd);
         }
         self.removed.push(label);
         self.turn.due.retain(|due| *due != label);
         Answer::Removed(removal)
     }
 
-    /// When the next timeout is due: the minimum over all that are registered and enabled.
+    /// Returns the next deadline: the minimum over all registered and enabled timeouts.
     #[must_use]
     pub fn deadline(&self) -> Option<MonotonicTime> {
         let registered = self.registrations.iter().filter(|entry| entry.registered);
         registered.filter_map(Registration::deadline).min()
     }
 
-    /// A turn begins, and these descriptors are ready.
+    /// Begins a turn in which the descriptors `reported` are ready.
     pub fn begin_turn(&mut self, now: MonotonicTime, reported: &[(RawFd, Events)]) {
         let now = self.advance(now);
         let position = |label: Label| self.armed.iter().position(|armed| *armed == label);
@@ -146,7 +146,7 @@ impl Oracle {
         let mut ready = Vec::new();
         for (fd, events) in reported {
             for entry in self.registrations.iter().filter(|entry| entry.registered) {
-                if matches!(entry.what, What::Handle { fd: own, .. } if own == *fd) {
+                if matches!(entry.kind, EntryKind::Handle { fd: own, .. } if own == *fd) {
                     ready.push((entry.label, *events));
                 }
             }
@@ -160,7 +160,7 @@ impl Oracle {
         };
     }
 
-    /// A turn begins that only frees.
+    /// Begins a turn that makes only free calls.
     pub fn begin_frees(&mut self) {
         self.turn.due.clear();
         self.turn.ready.clear();
@@ -168,7 +168,7 @@ impl Oracle {
         self.turn.frees = Some(self.removed.clone());
     }
 
-    /// The next call.
+    /// Begins the next call of the turn.
     pub fn next_call(&mut self) -> Answer {
         if self.turn.frees.is_none() {
             if let Some(label) = pop_front(&mut self.turn.due) {
@@ -178,7 +178,7 @@ impl Oracle {
                 let Some(entry) = self.registered(label) else {
                     continue;
                 };
-                let What::Handle { fd, interest } = entry.what else {
+                let EntryKind::Handle { fd, interest } = entry.kind else {
                     continue;
                 };
                 let delivered = share(interest, events);
@@ -190,13 +190,13 @@ impl Oracle {
             while let Some(label) = pop_front(&mut self.turn.refused) {
                 self.refused.retain(|refused| *refused != label);
                 if let Some(entry) = self.registered(label)
-                    && let What::Handle { fd, interest } = &mut entry.what
+                    && let EntryKind::Handle { fd, interest } = &mut entry.kind
                     && *interest != Events::NONE
                 {
                     *interest = Events::NONE;
                     let fd = *fd;
                     entry.running = true;
-                    self.note_change(fd);
+                    self.record_change(fd);
                     return Answer::Handle(label, fd, Events::ERROR);
                 }
             }
@@ -212,14 +212,14 @@ impl Oracle {
         Answer::Free(label)
     }
 
-    /// The call of `label` is over.
+    /// Ends the call of `label`.
     pub fn finish(&mut self, label: Label) {
         for entry in &mut self.registrations {
             entry.running &= entry.label != label;
         }
     }
 
-    /// The loop is dropped: everything is removed, oldest first.
+    /// Drops the loop: all entries are removed, oldest first.
     pub fn close(&mut self) {
         self.closed = true;
         for entry in &mut self.registrations {
@@ -229,21 +229,21 @@ impl Oracle {
         }
         self.turn.due.clear();
         self.turn.ready.clear();
-        self.forget_poller();
+        self.drop_poller();
     }
 
-    /// Drops what is known of `label`, which was freed, as if it had never been.
+    /// Drops the freed entry `label`, as if it had not been added.
     pub(crate) fn forget(&mut self, label: Label) {
         self.registrations.retain(|entry| entry.label != label);
         self.armed.retain(|armed| *armed != label);
     }
 
-    /// What the poller must report for `fd`: what its registered handles want together.
+    /// Returns the union of the interests of the registered handles of `fd`.
     #[must_use]
     pub fn union(&self, fd: RawFd) -> Events {
         let mut union = Events::NONE;
         for entry in self.registrations.iter().filter(|entry| entry.registered) {
-            if let What::Handle { fd: own, interest } = entry.what
+            if let EntryKind::Handle { fd: own, interest } = entry.kind
                 && own == fd
             {
                 union |= interest;
@@ -252,64 +252,64 @@ impl Oracle {
         union
     }
 
-    /// Every registration that has not been forgotten, oldest first.
+    /// Returns all entries, except those that [`forget`](Oracle::forget) dropped, oldest first.
     #[must_use]
     pub fn registrations(&self) -> &[Registration] {
         &self.registrations
     }
 
-    /// The registration with this label.
+    /// Returns the entry `label`.
     #[must_use]
     pub fn registration(&self, label: Label) -> Option<&Registration> {
         self.registrations.iter().find(|entry| entry.label == label)
     }
 
-    /// How many labels have been used.
+    /// Returns the number of used labels.
     #[must_use]
     pub fn added(&self) -> u32 {
         self.added
     }
 
-    /// How many entries were removed and not freed yet.
+    /// Returns the number of removed entries that are not freed yet.
     #[must_use]
     pub fn pending_frees(&self) -> usize {
         self.removed.len()
     }
 
-    /// Whether the loop was dropped.
+    /// Returns true if the loop was dropped.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Whether the turn still means to call `label`, unless something changes.
+    /// Returns true if the turn is going to call `label`, unless a change prevents it.
     #[must_use]
-    pub fn means_to_call(&self, label: Label) -> bool {
+    pub fn will_call(&self, label: Label) -> bool {
         self.turn.due.contains(&label)
             || self.turn.ready.iter().any(|(ready, _)| *ready == label)
             || self.turn.refused.contains(&label)
     }
 
-    /// Whether the turn has come to its free calls and some are left.
+    /// Returns true if the turn has begun its free calls and some are left.
     #[must_use]
     pub fn is_freeing(&self) -> bool {
         let frees = self.turn.frees.as_ref();
         frees.is_some_and(|frees| !frees.is_empty())
     }
 
-    /// Whether the loop would find nothing more to call in its turn.
+    /// Returns true if no call of the turn is left.
     #[must_use]
-    pub fn turn_is_over(&self) -> bool {
+    pub fn has_turn_ended(&self) -> bool {
         let frees = self.turn.frees.as_ref();
         frees.is_some_and(Vec::is_empty)
     }
 
-    fn add(&mut self, what: What) -> Answer {
+    fn add(&mut self, kind: EntryKind) -> Answer {
         let label = Label(self.added);
         self.added += 1;
         self.registrations.push(Registration {
             label,
-            what,
+            kind,
             registered: true,
             running: false,
             freed: false,
@@ -317,12 +317,12 @@ impl Oracle {
         Answer::Added(label)
     }
 
-    /// Calls a due timeout. It is due again an interval after the turn's time, unless its callback says
-    /// otherwise.
+    /// Calls a due timeout. It is due again one interval after the turn's time, unless its callback updates
+    /// or removes it.
     fn fire(&mut self, label: Label) -> Answer {
         let now = self.turn.now;
         if let Some(entry) = self.registered(label)
-            && let What::Timeout { interval, .. } = entry.what
+            && let EntryKind::Timeout { interval, .. } = entry.kind
         {
             entry.running = true;
             self.arm(label, now, interval);
@@ -334,7 +334,7 @@ impl Oracle {
         let due = interval.map(|interval| sum(now, interval));
         if let Some(entry) = self.registered(label) {
             let deadline = due;
-            entry.what = What::Timeout { interval, deadline };
+            entry.kind = EntryKind::Timeout { interval, deadline };
         }
         self.armed.retain(|armed| *armed != label);
         self.armed.push(label);
@@ -354,7 +354,7 @@ impl Oracle {
     }
 }
 
-/// What a handle with this interest is told when `ready` is pending (EV-303, EV-304, EV-401).
+/// Returns the events that a handle with this interest gets of `ready` (EV-303, EV-304, EV-401).
 pub(crate) fn share(interest: Events, ready: Events) -> Events {
     if interest == Events::NONE {
         return Events::NONE;
@@ -363,7 +363,8 @@ pub(crate) fn share(interest: Events, ready: Events) -> Events {
     Events::from_bits_truncate(ready.bits() & asked)
 }
 
-/// A point in time beyond the last one is the last one (EV-810), and so is the one before it.
+/// Adds an interval to a time. A sum beyond the last point in time is the last one (EV-810), as is the point
+/// just before it.
 fn sum(now: MonotonicTime, interval: u64) -> MonotonicTime {
     let nanos = u128::from(now.as_nanos()) + u128::from(interval);
     let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);

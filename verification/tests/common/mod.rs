@@ -1,8 +1,8 @@
-//! Long sequences of ops, and the run that checks one.
+//! Generation of long sequences of ops, and the check of one sequence.
 
 use eventry::Events;
 use eventry_verification::op::{FDS, Interval};
-use eventry_verification::oracle::What;
+use eventry_verification::oracle::EntryKind;
 use eventry_verification::situations::Situations;
 use eventry_verification::{Op, Violation, World};
 use proptest::prelude::*;
@@ -11,31 +11,31 @@ use std::os::fd::RawFd;
 /// One step of a generated run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Move {
-    /// This happens.
-    Happens(Op),
-    /// A handle is removed and its descriptor's number used for a new one, as when a descriptor is closed
-    /// and the next one opened; it may be disabled before.
+    /// One op.
+    Op(Op),
+    /// A handle, which may be disabled first, is removed and a new one is added on the same descriptor
+    /// number, as when a descriptor is closed and the next one opened.
     Replace {
         nth: usize,
         disable: bool,
         interest: Events,
     },
-    /// The handle that is called changes what it wants, and the poller refuses it before the call is over.
-    Upset(Events),
-    /// A timeout that the turn still means to call is given this fraction of its interval.
-    Hurry(u64),
-    /// The loop is dropped if a callback runs, which only a panic does.
-    End,
-    /// The loop does what comes next: its callback returns, the next one is called, or when the turn is
-    /// over the loop sleeps, and the poller refuses some, or the next turn begins.
+    /// The running handle gets a new interest, and the poller refuses its descriptor during the call.
+    RefuseRunning(Events),
+    /// The interval of a timeout that the turn is going to call is divided by this number.
+    Shorten(u64),
+    /// The loop is dropped while a callback runs, as after a panic.
+    CloseDuringCall,
+    /// The next step of the loop: the callback returns, the next call begins, the next turn begins, or, after
+    /// a turn, the loop flushes the changes, of which the poller refuses some, and polls.
     Loop { ready: [Events; FDS], refused: u8 },
 }
 
 impl Move {
-    /// What the move means in `world`.
+    /// Returns the ops of the move in `world`.
     pub(crate) fn ops(self, world: &World) -> Vec<Op> {
         match self {
-            Move::Happens(op) => vec![op],
+            Move::Op(op) => vec![op],
             Move::Replace {
                 nth,
                 disable,
@@ -43,7 +43,7 @@ impl Move {
             } => {
                 let label = world.nth_handle(nth);
                 let entry = label.and_then(|label| world.oracle().registration(label));
-                let Some(What::Handle { fd, .. }) = entry.map(|entry| entry.what) else {
+                let Some(EntryKind::Handle { fd, .. }) = entry.map(|entry| entry.kind) else {
                     return Vec::new();
                 };
                 let disable = disable.then_some(Op::UpdateHandle {
@@ -53,7 +53,7 @@ impl Move {
                 let replace = [Op::RemoveHandle { nth }, Op::AddHandle { fd, interest }];
                 disable.into_iter().chain(replace).collect()
             }
-            Move::Upset(interest) => {
+            Move::RefuseRunning(interest) => {
                 let mut entries = world.oracle().registrations().iter();
                 let running = entries.find(|entry| entry.running).map(|entry| entry.label);
                 let Some(nth) =
@@ -66,15 +66,15 @@ impl Move {
                     Op::Flush { refused: u8::MAX },
                 ]
             }
-            Move::Hurry(divisor) => {
+            Move::Shorten(divisor) => {
                 let due = (0..64).filter_map(|nth| {
                     let label = world.nth_timeout(nth)?;
-                    match world.oracle().registration(label)?.what {
-                        What::Timeout { interval, .. } => {
-                            let is_due = world.oracle().means_to_call(label);
+                    match world.oracle().registration(label)?.kind {
+                        EntryKind::Timeout { interval, .. } => {
+                            let is_due = world.oracle().will_call(label);
                             is_due.then_some((interval, nth))
                         }
-                        What::Handle { .. } => None,
+                        EntryKind::Handle { .. } => None,
                     }
                 });
                 let Some((interval, nth)) = due.max() else {
@@ -83,17 +83,17 @@ impl Move {
                 let interval = interval.map(|interval| interval / divisor);
                 vec![Op::UpdateTimeout { nth, interval }]
             }
-            Move::End if world.is_in_call() => vec![Op::Close],
-            Move::End => Vec::new(),
+            Move::CloseDuringCall if world.is_in_call() => vec![Op::Close],
+            Move::CloseDuringCall => Vec::new(),
             Move::Loop { .. } if world.is_in_call() => vec![Op::Finish],
-            Move::Loop { .. } if !world.oracle().turn_is_over() => vec![Op::Step],
+            Move::Loop { .. } if !world.oracle().has_turn_ended() => vec![Op::Step],
             Move::Loop { .. } if world.has_batch() => vec![Op::Turn],
             Move::Loop { ready, refused } => vec![Op::Flush { refused }, Op::Poll { ready }],
         }
     }
 }
 
-/// Up to `longest` moves; most are the loop's, so that turns get somewhere.
+/// Generates up to `longest` moves, most of them steps of the loop, so that turns reach their ends.
 pub(crate) fn moves(longest: usize) -> impl Strategy<Value = Vec<Move>> {
     proptest::collection::vec(one_move(), 0..longest)
 }
@@ -120,15 +120,15 @@ fn one_move() -> impl Strategy<Value = Move> {
         disable,
         interest,
     });
-    let upsets = events().prop_map(Move::Upset);
-    let hurries = (1..8u64).prop_map(Move::Hurry);
+    let refusals = events().prop_map(Move::RefuseRunning);
+    let shortenings = (1..8u64).prop_map(Move::Shorten);
     prop_oneof![
         156 => loops,
         12 => replaces,
-        18 => upsets,
-        22 => hurries,
-        2 => Just(Move::End),
-        120 => any_op().prop_map(Move::Happens),
+        18 => refusals,
+        22 => shortenings,
+        2 => Just(Move::CloseDuringCall),
+        120 => any_op().prop_map(Move::Op),
     ]
 }
 
@@ -147,9 +147,9 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => ready().prop_map(|ready| Op::Poll { ready }),
         1 => Just(Op::Turn),
         1 => Just(Op::Frees),
-        1 => Just(Op::Rebuild),
+        1 => Just(Op::Recreate),
         4 => (0..20u64).prop_map(Op::Tick),
-        // All that follows is about a loop that is gone.
+        // Rare, since all later ops apply to a dropped loop.
         1 => proptest::bool::weighted(0.05).prop_map(|close| if close { Op::Close } else { Op::Step }),
     ]
 }
@@ -166,7 +166,7 @@ fn ready() -> impl Strategy<Value = [Events; FDS]> {
     proptest::array::uniform8(events())
 }
 
-/// Mostly nobody is refused, or the test would be about nothing else.
+/// Generates the refused descriptors, mostly none, so that other situations occur as well.
 fn refused() -> impl Strategy<Value = u8> {
     prop_oneof![5 => Just(0), 1 => any::<u8>()]
 }

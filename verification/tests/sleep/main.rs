@@ -1,8 +1,8 @@
-//! The real loop against what it promises about its sleep, in long generated sequences: a removed entry is
-//! freed, a change made while it sleeps is seen, a stop ends a run, and it is woken for nothing else.
+//! Long generated sequences that check the sleep of the real loop.
 //!
-//! Everything happens on one thread: what another thread would do while the loop sleeps is done inside the
-//! model poller's wait. What threads do to each other is the subject of the loom models.
+//! A removed entry is freed, a change made during the sleep is seen, a stop ends a run, and the loop is woken
+//! for no other reason. Everything runs on one thread: the operations of another thread during the sleep
+//! run inside the wait of the model poller. The loom models check several threads.
 
 mod poller;
 mod world;
@@ -12,47 +12,51 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::cell::RefCell;
 use std::time::Duration;
-use world::{Act, Met, Outside};
+use world::{Act, Counts, Harness};
 
-/// Each situation is met at least so often.
+/// Minimum number of occurrences of each situation.
 const FLOOR: usize = 1_000;
 
+/// One step of a generated sequence.
 #[derive(Clone, Copy, Debug)]
 enum Move {
     /// Between two turns.
-    Now(Act),
+    BetweenTurns(Act),
     /// During the next wait.
-    Asleep(Act),
+    DuringWait(Act),
     /// During the next call.
-    InCall(Act),
+    DuringCall(Act),
     Turn(Option<u64>),
     Run,
 }
 
 #[test]
-fn the_loop_sleeps_past_nothing_and_is_woken_for_nothing_else() {
+fn loop_is_woken_exactly_when_it_has_work() {
     let cases = 10_000;
-    let met = run(cases);
+    let counts = run(cases);
     println!(
-        "sleep: {cases} cases of up to 200 moves, {} calls; met",
-        met.calls
+        "sleep: {cases} cases of up to 200 moves, {} calls; situations:",
+        counts.calls
     );
     let mut rare = Vec::new();
-    for (name, count) in met.counts() {
+    for (name, count) in counts.by_name() {
         println!("{count:>9} {name}");
         rare.extend((count < FLOOR).then_some(name));
     }
-    assert_eq!(rare, [""; 0], "met less than {FLOOR} times");
+    assert_eq!(
+        rare, [""; 0],
+        "situations that occurred less than {FLOOR} times"
+    );
 }
 
-/// The first of the same sequences: enough for `cargo xtask defects`.
+/// Runs the first of the same sequences, which suffice for `cargo xtask defects`.
 #[test]
 fn the_first_sequences_are_right() {
     run(500);
 }
 
-/// Runs so many sequences, the same ones every time.
-fn run(cases: u32) -> Met {
+/// Runs `cases` sequences, which are the same in every run, and returns the counts.
+fn run(cases: u32) -> Counts {
     let config = Config {
         cases,
         failure_persistence: None,
@@ -60,40 +64,40 @@ fn run(cases: u32) -> Met {
     };
     let same = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, same);
-    let all = RefCell::new(Met::default());
+    let all = RefCell::new(Counts::default());
     let moves = proptest::collection::vec(one_move(), 0..200);
     let ran = runner.run(&moves, |moves| {
-        let (broken, met) = check(&moves);
-        all.borrow_mut().add(&met);
-        match broken {
+        let (failure, counts) = check(&moves);
+        all.borrow_mut().add(&counts);
+        match failure {
             None => Ok(()),
-            Some(broken) => Err(TestCaseError::fail(broken)),
+            Some(failure) => Err(TestCaseError::fail(failure)),
         }
     });
     ran.unwrap_or_else(|failure| panic!("{failure}"));
     all.into_inner()
 }
 
-/// Checks one sequence, from a new loop to its end.
-fn check(moves: &[Move]) -> (Option<String>, Met) {
-    let mut outside = Outside::new();
+/// Checks one sequence, from a new loop to its end, and returns the failure and the counts.
+fn check(moves: &[Move]) -> (Option<String>, Counts) {
+    let mut harness = Harness::new();
     for step in moves {
         match *step {
-            Move::Now(act) => outside.shared.act(act),
-            Move::Asleep(act) => outside.shared.later_asleep(act),
-            Move::InCall(act) => outside.shared.later_in_call(act),
-            Move::Turn(timeout) => outside.turn(timeout.map(Duration::from_nanos)),
-            Move::Run => outside.run(),
+            Move::BetweenTurns(act) => harness.shared.act(act),
+            Move::DuringWait(act) => harness.shared.queue_asleep(act),
+            Move::DuringCall(act) => harness.shared.queue_in_call(act),
+            Move::Turn(timeout) => harness.turn(timeout.map(Duration::from_nanos)),
+            Move::Run => harness.run(),
         }
-        if outside.shared.is_broken() {
+        if harness.shared.has_failed() {
             break;
         }
     }
-    outside.end()
+    harness.end()
 }
 
-impl Met {
-    fn counts(&self) -> [(&'static str, usize); 7] {
+impl Counts {
+    fn by_name(&self) -> [(&'static str, usize); 7] {
         [
             ("stop while sleeping", self.stopped_asleep),
             ("stop by a signal while sleeping", self.signalled_asleep),
@@ -105,7 +109,7 @@ impl Met {
         ]
     }
 
-    fn add(&mut self, other: &Met) {
+    fn add(&mut self, other: &Counts) {
         self.calls += other.calls;
         self.stopped_asleep += other.stopped_asleep;
         self.signalled_asleep += other.signalled_asleep;
@@ -119,9 +123,9 @@ impl Met {
 
 fn one_move() -> impl Strategy<Value = Move> {
     prop_oneof![
-        3 => act().prop_map(Move::Now),
-        6 => act().prop_map(Move::Asleep),
-        3 => act().prop_map(Move::InCall),
+        3 => act().prop_map(Move::BetweenTurns),
+        6 => act().prop_map(Move::DuringWait),
+        3 => act().prop_map(Move::DuringCall),
         6 => proptest::option::of(0..40u64).prop_map(Move::Turn),
         1 => Just(Move::Run),
     ]

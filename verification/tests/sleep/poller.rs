@@ -1,5 +1,4 @@
-//! A poller in whose waits something happens: what other threads do while the loop sleeps, without the
-//! threads.
+//! A poller that runs operations during its waits, in place of other threads that change a sleeping loop.
 
 use crate::world::Shared;
 use eventry::poller::model::{FOR_EVER, Model, ModelPoller, ModelSource};
@@ -8,7 +7,7 @@ use eventry::{Events, Token};
 use std::io;
 use std::time::Duration;
 
-/// The model poller, which lets things happen when it waits and looks at what is right before and after.
+/// The model poller, with operations and checks during its waits.
 pub(crate) struct SleepPoller {
     inner: ModelPoller,
     shared: Shared,
@@ -29,12 +28,12 @@ impl Poller for SleepPoller {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.shared.falls_asleep(timeout);
-        self.shared.let_happen_asleep();
+        self.shared.begin_wait(timeout);
+        self.shared.run_acts_asleep();
         let timeout = timeout.filter(|timeout| *timeout < FOR_EVER);
-        // Nobody else would end a wait for ever. To return from it early is allowed (EV-513).
+        // No other thread would end a wait without a timeout. A wait may return early (EV-513).
         let waited = self.inner.wait(Some(timeout.unwrap_or_default()));
-        self.shared.wakes_up(self.inner.registrar().now());
+        self.shared.end_wait(self.inner.registrar().now());
         waited
     }
 

@@ -1,5 +1,5 @@
-//! The loop's surroundings: who does what to it and when, and a naive list of what there is, from which
-//! follows whether it may sleep.
+//! The surroundings of the loop: operations on it, and a naive list of its entries that decides when the loop
+//! must not sleep.
 
 use crate::poller::SleepPoller;
 use eventry::poller::Registrar;
@@ -12,7 +12,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// What any thread may do, also while the loop sleeps, and any callback.
+/// An operation of any thread, also while the loop sleeps, or of a callback.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
     AddHandle {
@@ -30,11 +30,11 @@ pub(crate) enum Act {
         nth: usize,
         interval: Option<u64>,
     },
-    /// Of all that were ever added.
+    /// Removes one of all entries ever added.
     Remove {
         nth: usize,
     },
-    /// A descriptor is ready for this from now on.
+    /// Sets the events for which a descriptor is ready.
     Ready {
         fd: RawFd,
         events: Events,
@@ -44,9 +44,9 @@ pub(crate) enum Act {
     StopBySignal,
 }
 
-/// How often what is rare was met.
+/// Counts of rare situations.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Met {
+pub(crate) struct Counts {
     pub(crate) stopped_asleep: usize,
     pub(crate) signalled_asleep: usize,
     pub(crate) stopped_before_run: usize,
@@ -57,77 +57,78 @@ pub(crate) struct Met {
     pub(crate) calls: usize,
 }
 
-/// The loop, from outside.
-pub(crate) struct Outside {
+/// The loop under test.
+pub(crate) struct Harness {
     pub(crate) event_loop: EventLoop<SleepPoller>,
     pub(crate) shared: Shared,
 }
 
-/// What the test, the poller and the callbacks share.
+/// State shared by the test, the poller and the callbacks.
 #[derive(Clone)]
 pub(crate) struct Shared(Arc<Mutex<World>>);
 
 struct World {
-    /// Set as soon as there is a loop.
-    doors: Option<Doors>,
+    /// Set after the loop was created.
+    controls: Option<Controls>,
     model: Model,
     entries: Vec<Entry>,
-    /// The entry whose callback runs.
+    /// Entry whose callback runs.
     running: Option<usize>,
-    /// Whether a stop is pending, of either kind.
+    /// A stop of either kind is pending.
     stop: bool,
-    /// Whether the loop is in a wait that may last, and until when; none is for ever.
+    /// End of the wait that the loop is in: the outer none is no wait, the inner none a wait without an end.
     asleep: Option<Option<MonotonicTime>>,
-    /// How often the poller had been woken when it fell asleep.
+    /// Number of wakes of the poller when the wait began.
     wakes: usize,
-    /// Whether a signal has woken it since, which the registry does not know.
+    /// A signal has woken the poller since, which the registry does not know.
     signalled: bool,
-    /// When the turn looked at the clock.
+    /// Time that the turn read from the clock.
     turn: MonotonicTime,
     waits: usize,
-    /// After so many more waits of a run, somebody stops it.
-    patience: Option<usize>,
-    happens_asleep: Vec<Act>,
-    happens_in_call: Vec<Act>,
-    broken: Option<String>,
-    met: Met,
+    /// Number of further waits after which a run is stopped.
+    waits_left: Option<usize>,
+    acts_asleep: Vec<Act>,
+    acts_in_call: Vec<Act>,
+    failure: Option<String>,
+    counts: Counts,
 }
 
+/// Interfaces of the loop for other threads.
 #[derive(Clone)]
-struct Doors {
+struct Controls {
     registry: Registry<SleepPoller>,
     stopper: Stopper<SleepPoller>,
     by_signal: SignalStopper<SleepPoller>,
 }
 
 struct Entry {
-    what: What,
+    kind: EntryKind,
     registered: bool,
     frees: usize,
 }
 
 #[derive(Clone, Copy)]
-enum What {
+enum EntryKind {
     /// Added, but its id is not known yet.
-    Unnamed,
+    Adding,
     Handle(HandleId, RawFd, Events),
     Timeout(TimeoutId, Option<u64>, Option<MonotonicTime>),
 }
 
-/// Dropped with the callback that owns it.
-struct Freed(Shared, usize);
+/// Counts the free of an entry when it is dropped with the callback that owns it.
+struct FreeCounter(Shared, usize);
 
-impl Drop for Freed {
+impl Drop for FreeCounter {
     fn drop(&mut self) {
         self.0.lock().entries[self.1].frees += 1;
     }
 }
 
-impl Outside {
-    pub(crate) fn new() -> Outside {
+impl Harness {
+    pub(crate) fn new() -> Harness {
         let (inner, model) = ModelPoller::new();
         let shared = Shared(Arc::new(Mutex::new(World {
-            doors: None,
+            controls: None,
             model,
             entries: Vec::new(),
             running: None,
@@ -137,51 +138,51 @@ impl Outside {
             signalled: false,
             turn: MonotonicTime::ZERO,
             waits: 0,
-            patience: None,
-            happens_asleep: Vec::new(),
-            happens_in_call: Vec::new(),
-            broken: None,
-            met: Met::default(),
+            waits_left: None,
+            acts_asleep: Vec::new(),
+            acts_in_call: Vec::new(),
+            failure: None,
+            counts: Counts::default(),
         })));
         let event_loop = EventLoop::with_poller(SleepPoller::new(inner, shared.clone()));
-        shared.lock().doors = Some(Doors {
+        shared.lock().controls = Some(Controls {
             registry: event_loop.registry(),
             stopper: event_loop.stopper(),
             by_signal: event_loop.signal_stopper(),
         });
-        Outside { event_loop, shared }
+        Harness { event_loop, shared }
     }
 
-    /// One turn, after which whatever was removed has been freed.
+    /// Runs one turn, after which all removed entries must be freed.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) {
         let turned = self.event_loop.run_once(timeout);
-        self.shared.turn_is_over(turned.is_ok());
+        self.shared.end_turn(turned.is_ok());
     }
 
-    /// Runs until somebody stops the loop, which is seen to after some waits.
+    /// Runs the loop until it is stopped, which happens after three waits at the latest.
     pub(crate) fn run(&mut self) {
         let (was_stopped, waits) = {
             let mut world = self.shared.lock();
-            world.patience = Some(3);
-            world.met.stopped_before_run += usize::from(world.stop);
+            world.waits_left = Some(3);
+            world.counts.stopped_before_run += usize::from(world.stop);
             (world.stop, world.waits)
         };
         let ran = self.event_loop.run();
-        self.shared.turn_is_over(ran.is_ok());
+        self.shared.end_turn(ran.is_ok());
         let mut world = self.shared.lock();
-        world.patience = None;
+        world.waits_left = None;
         let turns = world.waits - waits;
         let was_asked_to = std::mem::take(&mut world.stop);
-        world.expect(was_asked_to, "it ended though nobody stopped it");
+        world.expect(was_asked_to, "the run ended without a stop");
         world.expect(
             !was_stopped || turns == 1,
-            "a stop that came before did not end it",
+            "an earlier stop did not end the run",
         );
     }
 
-    /// What was found wrong, and what was met.
-    pub(crate) fn end(self) -> (Option<String>, Met) {
-        let Outside { event_loop, shared } = self;
+    /// Drops the loop, and returns the failure and the counts.
+    pub(crate) fn end(self) -> (Option<String>, Counts) {
+        let Harness { event_loop, shared } = self;
         drop(event_loop);
         let mut world = shared.lock();
         for entry in &mut world.entries {
@@ -190,11 +191,11 @@ impl Outside {
         let freed = world.entries.iter().all(|entry| entry.frees == 1);
         world.expect(
             freed,
-            "the loop is gone and something is not freed, or twice",
+            "an entry is not freed exactly once after the loop was dropped",
         );
-        // It holds the registry, which holds the callbacks that hold this.
-        world.doors = None;
-        (world.broken.take(), world.met)
+        // The controls hold the registry, and thereby the callbacks, which hold this state.
+        world.controls = None;
+        (world.failure.take(), world.counts)
     }
 }
 
@@ -205,28 +206,28 @@ impl Shared {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    pub(crate) fn is_broken(&self) -> bool {
-        self.lock().broken.is_some()
+    pub(crate) fn has_failed(&self) -> bool {
+        self.lock().failure.is_some()
     }
 
-    pub(crate) fn later_asleep(&self, act: Act) {
-        self.lock().happens_asleep.push(act);
+    pub(crate) fn queue_asleep(&self, act: Act) {
+        self.lock().acts_asleep.push(act);
     }
 
-    pub(crate) fn later_in_call(&self, act: Act) {
-        self.lock().happens_in_call.push(act);
+    pub(crate) fn queue_in_call(&self, act: Act) {
+        self.lock().acts_in_call.push(act);
     }
 
-    /// Does it, and looks whether the loop is woken if and only if it must be.
+    /// Performs `act`, and checks that the loop is woken if and only if it must be.
     pub(crate) fn act(&self, act: Act) {
-        let doors = self.lock().doors.clone();
-        let Some(doors) = doors else { return };
+        let controls = self.lock().controls.clone();
+        let Some(controls) = controls else { return };
         let wakes = self.lock().model.wakes();
-        self.act_on(&doors, act);
+        self.perform(&controls, act);
         let mut world = self.lock();
         let mut woken = world.model.wakes() - wakes;
         if matches!(act, Act::StopBySignal) {
-            // Its wakes are latched, whether somebody sleeps or not.
+            // A signal wakes the poller even if the loop does not sleep; the wake is latched.
             world.signalled = true;
             world.expect(woken == 1, "a signal does not wake the poller");
         }
@@ -236,66 +237,66 @@ impl Shared {
         let is_asleep = world.asleep.is_some() && world.model.wakes() - woken == world.wakes;
         let must = is_asleep && world.must_not_sleep();
         if must {
-            world.expect(woken > 0, "the loop sleeps past it");
+            world.expect(woken > 0, "the loop is not woken for the change");
             woken = woken.saturating_sub(1);
         }
-        world.expect(woken == 0, "the loop is woken for nothing");
+        world.expect(woken == 0, "the loop is woken without a reason");
         if is_asleep {
-            let met = &mut world.met;
-            met.stopped_asleep += usize::from(matches!(act, Act::Stop));
-            met.removed_asleep += usize::from(matches!(act, Act::Remove { .. }) && must);
+            let counts = &mut world.counts;
+            counts.stopped_asleep += usize::from(matches!(act, Act::Stop));
+            counts.removed_asleep += usize::from(matches!(act, Act::Remove { .. }) && must);
             let is_timeout = matches!(act, Act::AddTimeout { .. } | Act::UpdateTimeout { .. });
-            met.nearer_asleep += usize::from(is_timeout && must);
+            counts.nearer_asleep += usize::from(is_timeout && must);
             let is_handle = matches!(act, Act::AddHandle { .. } | Act::UpdateHandle { .. });
-            met.changed_asleep += usize::from(is_handle && must);
+            counts.changed_asleep += usize::from(is_handle && must);
         }
     }
 
-    fn act_on(&self, doors: &Doors, act: Act) {
-        let registry = &doors.registry;
+    fn perform(&self, controls: &Controls, act: Act) {
+        let registry = &controls.registry;
         match act {
             Act::AddHandle { fd, interest } => {
                 let (nth, guard) = self.new_entry();
                 let shared = self.clone();
                 let added = registry.add_source(ModelSource(fd), interest, move |event| {
                     let _owned = &guard;
-                    shared.handle_is_called(nth, event.events);
+                    shared.on_handle_call(nth, event.events);
                 });
-                let id = added.expect("the loop is there");
-                self.lock().entries[nth].what = What::Handle(id, fd, interest);
+                let id = added.expect("the loop exists");
+                self.lock().entries[nth].kind = EntryKind::Handle(id, fd, interest);
             }
             Act::AddTimeout { interval } => {
                 let (nth, guard) = self.new_entry();
                 let shared = self.clone();
                 let added = registry.add_timeout(interval.map(Duration::from_nanos), move |_| {
                     let _owned = &guard;
-                    shared.timeout_is_called(nth);
+                    shared.on_timeout_call(nth);
                 });
-                let id = added.expect("the loop is there");
+                let id = added.expect("the loop exists");
                 let mut world = self.lock();
                 let deadline = world.deadline(interval);
-                world.entries[nth].what = What::Timeout(id, interval, deadline);
+                world.entries[nth].kind = EntryKind::Timeout(id, interval, deadline);
             }
             Act::UpdateHandle { nth, interest } => {
-                let Some((nth, What::Handle(id, fd, _), registered)) = self.nth(nth) else {
+                let Some((nth, EntryKind::Handle(id, fd, _), registered)) = self.nth(nth) else {
                     return;
                 };
                 let updated = registry.update_handle(id, interest);
                 let mut world = self.lock();
-                world.entries[nth].what = What::Handle(id, fd, interest);
+                world.entries[nth].kind = EntryKind::Handle(id, fd, interest);
                 world.expect(updated.is_ok() == registered, "I2: an update");
             }
             Act::UpdateTimeout { nth, interval } => {
-                let Some((nth, What::Timeout(id, ..), registered)) = self.nth(nth) else {
+                let Some((nth, EntryKind::Timeout(id, ..), registered)) = self.nth(nth) else {
                     return;
                 };
                 let updated = registry.update_timeout(id, interval.map(Duration::from_nanos));
                 let mut world = self.lock();
                 let deadline = world.deadline(interval);
-                world.entries[nth].what = What::Timeout(id, interval, deadline);
+                world.entries[nth].kind = EntryKind::Timeout(id, interval, deadline);
                 world.expect(updated.is_ok() == registered, "I2: an update");
             }
-            Act::Remove { nth } => self.remove(doors, nth),
+            Act::Remove { nth } => self.remove(controls, nth),
             Act::Ready { fd, events } => {
                 let model = self.lock().model.clone();
                 model.set_ready(fd, events);
@@ -303,26 +304,26 @@ impl Shared {
             Act::Advance(nanos) => self.lock().model.advance(Duration::from_nanos(nanos)),
             Act::Stop => {
                 self.lock().stop = true;
-                doors.stopper.stop();
+                controls.stopper.stop();
             }
             Act::StopBySignal => {
                 let mut world = self.lock();
                 world.stop = true;
-                world.met.signalled_asleep += usize::from(world.asleep.is_some());
+                world.counts.signalled_asleep += usize::from(world.asleep.is_some());
                 drop(world);
-                doors.by_signal.stop();
+                controls.by_signal.stop();
             }
         }
     }
 
-    fn remove(&self, doors: &Doors, nth: usize) {
-        let Some((nth, what, registered)) = self.nth(nth) else {
+    fn remove(&self, controls: &Controls, nth: usize) {
+        let Some((nth, kind, registered)) = self.nth(nth) else {
             return;
         };
-        let removed = match what {
-            What::Handle(id, ..) => doors.registry.remove_handle(id),
-            What::Timeout(id, ..) => doors.registry.remove_timeout(id),
-            What::Unnamed => return,
+        let removed = match kind {
+            EntryKind::Handle(id, ..) => controls.registry.remove_handle(id),
+            EntryKind::Timeout(id, ..) => controls.registry.remove_timeout(id),
+            EntryKind::Adding => return,
         };
         let mut world = self.lock();
         let runs = world.running == Some(nth);
@@ -333,29 +334,29 @@ impl Shared {
         });
         world.expect(removed.ok() == right, "I2, I3: a removal");
         world.entries[nth].registered = false;
-        world.met.removed_running += usize::from(runs && registered);
+        world.counts.removed_running += usize::from(runs && registered);
     }
 
-    fn nth(&self, nth: usize) -> Option<(usize, What, bool)> {
+    fn nth(&self, nth: usize) -> Option<(usize, EntryKind, bool)> {
         let world = self.lock();
         let nth = nth.checked_rem(world.entries.len())?;
         let entry = &world.entries[nth];
-        Some((nth, entry.what, entry.registered))
+        Some((nth, entry.kind, entry.registered))
     }
 
-    fn new_entry(&self) -> (usize, Freed) {
+    fn new_entry(&self) -> (usize, FreeCounter) {
         let mut world = self.lock();
         let nth = world.entries.len();
         world.entries.push(Entry {
-            what: What::Unnamed,
+            kind: EntryKind::Adding,
             registered: true,
             frees: 0,
         });
-        (nth, Freed(self.clone(), nth))
+        (nth, FreeCounter(self.clone(), nth))
     }
 
-    /// The loop begins to wait.
-    pub(crate) fn falls_asleep(&self, timeout: Option<Duration>) {
+    /// Records that the loop begins to wait.
+    pub(crate) fn begin_wait(&self, timeout: Option<Duration>) {
         let mut world = self.lock();
         world.waits += 1;
         world.wakes = world.model.wakes();
@@ -364,63 +365,66 @@ impl Shared {
             let now = world.model.now();
             world.asleep = Some(timeout.map(|timeout| now.saturating_add(timeout)));
             let may = !world.must_not_sleep();
-            world.expect(may, "it sleeps past what it should do");
+            world.expect(may, "the loop sleeps although it has work");
         }
     }
 
-    /// What was meant for the sleep happens; a run that has waited often enough is stopped.
-    pub(crate) fn let_happen_asleep(&self) {
-        let acts = std::mem::take(&mut self.lock().happens_asleep);
+    /// Performs the operations queued for the wait, and stops a run after its last allowed wait.
+    pub(crate) fn run_acts_asleep(&self) {
+        let acts = std::mem::take(&mut self.lock().acts_asleep);
         for act in acts {
             self.act(act);
         }
         let mut world = self.lock();
-        let Some(patience) = &mut world.patience else {
+        let Some(waits_left) = &mut world.waits_left else {
             return;
         };
-        *patience = patience.saturating_sub(1);
-        let is_over = *patience == 0;
+        *waits_left = waits_left.saturating_sub(1);
+        let is_over = *waits_left == 0;
         drop(world);
         if is_over {
             self.act(Act::Stop);
         }
     }
 
-    /// The wait is over, and the loop looks at the clock.
-    pub(crate) fn wakes_up(&self, now: MonotonicTime) {
+    /// Records that the wait has ended and the loop has read the clock.
+    pub(crate) fn end_wait(&self, now: MonotonicTime) {
         let mut world = self.lock();
         world.asleep = None;
         world.turn = now;
     }
 
-    fn handle_is_called(&self, nth: usize, events: Events) {
+    fn on_handle_call(&self, nth: usize, events: Events) {
         let mut world = self.lock();
-        if let What::Handle(_, _, interest) = world.entries[nth].what {
+        if let EntryKind::Handle(_, _, interest) = world.entries[nth].kind {
             let fits = !events.is_empty() && interest.share_of(events) == events;
-            world.expect(fits, "I9: a handle is called with what it does not want");
+            world.expect(
+                fits,
+                "I9: a handle is called with events outside its interest",
+            );
         }
-        self.is_called(world, nth);
+        self.on_call(world, nth);
     }
 
-    fn timeout_is_called(&self, nth: usize) {
+    fn on_timeout_call(&self, nth: usize) {
         let mut world = self.lock();
-        if let What::Timeout(id, interval, deadline) = world.entries[nth].what {
+        if let EntryKind::Timeout(id, interval, deadline) = world.entries[nth].kind {
             let turn = world.turn;
             let is_due = deadline.is_some_and(|deadline| deadline <= turn);
-            world.expect(is_due, "a timeout is early");
+            world.expect(is_due, "a timeout fires before its deadline");
             let next = interval.map(|nanos| turn.saturating_add(Duration::from_nanos(nanos)));
-            world.entries[nth].what = What::Timeout(id, interval, next);
+            world.entries[nth].kind = EntryKind::Timeout(id, interval, next);
         }
-        self.is_called(world, nth);
+        self.on_call(world, nth);
     }
 
-    fn is_called(&self, mut world: MutexGuard<'_, World>, nth: usize) {
-        world.met.calls += 1;
+    fn on_call(&self, mut world: MutexGuard<'_, World>, nth: usize) {
+        world.counts.calls += 1;
         let registered = world.entries[nth].registered;
-        world.expect(registered, "I3: called after it was removed");
+        world.expect(registered, "I3: an entry is called after its removal");
         let idle = world.running.replace(nth).is_none();
-        world.expect(idle, "I8: called during a call");
-        let acts = std::mem::take(&mut world.happens_in_call);
+        world.expect(idle, "I8: an entry is called during a call");
+        let acts = std::mem::take(&mut world.acts_in_call);
         drop(world);
         for act in acts {
             self.act(act);
@@ -428,24 +432,24 @@ impl Shared {
         self.lock().running = None;
     }
 
-    fn turn_is_over(&self, is_ok: bool) {
+    fn end_turn(&self, is_ok: bool) {
         let mut world = self.lock();
-        world.expect(is_ok, "the turn fails");
+        world.expect(is_ok, "the turn failed");
         let freed = world.entries.iter();
         let right = freed
             .clone()
             .all(|entry| entry.frees == usize::from(!entry.registered));
         world.expect(
             right,
-            "I5: what is removed is freed by the end of the turn, once",
+            "I5: a removed entry is not freed exactly once by the end of the turn",
         );
     }
 }
 
 impl World {
     fn expect(&mut self, condition: bool, otherwise: &str) {
-        if !condition && self.broken.is_none() {
-            self.broken = Some(otherwise.to_owned());
+        if !condition && self.failure.is_none() {
+            self.failure = Some(otherwise.to_owned());
         }
     }
 
@@ -454,18 +458,18 @@ impl World {
         interval.map(|nanos| now.saturating_add(Duration::from_nanos(nanos)))
     }
 
-    /// Whether there is something that the loop must not sleep past, said in the plainest way.
+    /// Returns true if the loop has work before its wait ends.
     fn must_not_sleep(&self) -> bool {
         let frees = self.entries.iter().any(|e| !e.registered && e.frees == 0);
         let until = self.asleep.flatten();
         let registered = self.entries.iter().filter(|entry| entry.registered);
-        let due = registered.clone().any(|entry| match entry.what {
-            What::Timeout(_, _, Some(deadline)) => until.is_none_or(|until| deadline < until),
+        let due = registered.clone().any(|entry| match entry.kind {
+            EntryKind::Timeout(_, _, Some(deadline)) => until.is_none_or(|until| deadline < until),
             _ => false,
         });
         let mut wanted: Vec<(RawFd, Events)> = Vec::new();
         for entry in registered {
-            let What::Handle(_, fd, interest) = entry.what else {
+            let EntryKind::Handle(_, fd, interest) = entry.kind else {
                 continue;
             };
             match wanted.iter_mut().find(|(own, _)| *own == fd) {
