@@ -1,7 +1,7 @@
-//! What a callback is called with, and how ids are given out.
+//! Arguments of callbacks, and ids.
 
 use crate::support::{
-    AT_ONCE, R, W, handle_that_notes, log, model_loop, ms, on_each_backend, os_loop, streams,
+    AT_ONCE, R, W, add_recording_handle, log, model_loop, ms, on_each_backend, os_loop, streams,
 };
 use eventry::poller::model::ModelSource;
 use std::collections::BTreeSet;
@@ -10,20 +10,20 @@ use std::sync::mpsc::channel;
 
 // EV-310
 #[test]
-fn a_callback_gets_its_id_its_descriptor_and_what_is_pending() {
+fn callback_gets_id_descriptor_and_pending_events() {
     on_each_backend(|backend| {
         let (near, _far) = streams();
         let fd = near.as_raw_fd();
-        let (tell, told) = channel();
+        let (sender, received) = channel();
         let (mut event_loop, registry) = os_loop(backend);
         let id = registry
             .add_handle(near, R | W, move |event| {
                 let seen = (event.id, event.source.as_raw_fd(), event.events);
-                tell.send(seen).unwrap();
+                sender.send(seen).unwrap();
             })
             .unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), [(id, fd, W)]);
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), [(id, fd, W)]);
     });
 }
 
@@ -31,16 +31,16 @@ fn a_callback_gets_its_id_its_descriptor_and_what_is_pending() {
 #[test]
 fn a_timeouts_callback_gets_its_id() {
     let (mut event_loop, registry, model) = model_loop();
-    let (tell, told) = channel();
+    let (sender, received) = channel();
     let id = registry
-        .add_timeout(ms(1), move |event| tell.send(event.id).unwrap())
+        .add_timeout(ms(1), move |event| sender.send(event.id).unwrap())
         .unwrap();
     model.advance(ms(1));
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), [id]);
+    assert_eq!(received.try_iter().collect::<Vec<_>>(), [id]);
 }
 
-// EV-203: the slot is used again at once, the id never.
+// EV-203: the slot is reused at once, the id never.
 #[test]
 fn ids_do_not_repeat() {
     let (mut event_loop, registry, _model) = model_loop();
@@ -52,15 +52,15 @@ fn ids_do_not_repeat() {
         let _ = registry.remove_handle(handle).unwrap();
         let _ = registry.remove_timeout(timeout).unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        assert!(handles.insert(handle), "{handle:?} was given out twice");
-        assert!(timeouts.insert(timeout), "{timeout:?} was given out twice");
+        assert!(handles.insert(handle), "{handle:?} was issued twice");
+        assert!(timeouts.insert(timeout), "{timeout:?} was issued twice");
     }
 }
 
 // EV-206: also after another entry has taken the slot.
 #[test]
-fn a_stale_id_names_nothing() {
-    let (log, heard) = log();
+fn stale_id_is_not_registered() {
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
     let stale = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
@@ -70,7 +70,7 @@ fn a_stale_id_names_nothing() {
     for freed in [false, true] {
         if freed {
             event_loop.run_once(AT_ONCE).unwrap();
-            handle_that_notes(&registry, &log, 3, R, "live");
+            add_recording_handle(&registry, &log, 3, R, "live");
             registry.add_timeout(None, |_| {}).unwrap();
         }
         assert!(registry.remove_handle(stale).is_err());
@@ -79,5 +79,9 @@ fn a_stale_id_names_nothing() {
         assert!(registry.update_timeout(stale_timeout, ms(0)).is_err());
     }
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["live"], "the live handle kept its interest");
+    assert_eq!(
+        records.take(),
+        ["live"],
+        "the live handle kept its interest"
+    );
 }

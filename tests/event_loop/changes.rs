@@ -1,4 +1,4 @@
-//! What callbacks change: themselves and others, while they are ready but not yet called.
+//! Changes that callbacks make to their own entry, and to others that are ready but not yet called.
 //!
 //! The model poller reports descriptors in ascending order, so a handle on 3 is called before one on 4.
 
@@ -9,8 +9,8 @@ use eventry::{EventLoop, Events, HandleId, Registry, TimeoutId};
 
 type ModelRegistry = Registry<ProbePoller>;
 
-/// A loop with three readable handles on 3, 4 and 5 that note their number and events. When `change` is
-/// given, the first one makes it, once, to the second.
+/// Returns a loop with three readable handles on 3, 4 and 5 that record their number and events. The first
+/// one applies `change` to the second one, once.
 fn three_handles(
     log: &Log,
     change: impl FnOnce(&ModelRegistry, HandleId) + Send + 'static,
@@ -24,7 +24,7 @@ fn three_handles(
     let first = log.clone();
     registry
         .add_source(ModelSource(3), R, move |event| {
-            first.note("3");
+            first.record("3");
             if let Some(change) = change.take() {
                 change(event.registry, target.recv().unwrap());
             }
@@ -36,7 +36,7 @@ fn three_handles(
         let id = registry
             .add_source(ModelSource(fd), R, move |event| {
                 freed.keep();
-                log.note(format!("{fd} {:?}", event.events));
+                log.record(format!("{fd} {:?}", event.events));
             })
             .unwrap();
         send.send(id).unwrap();
@@ -47,78 +47,78 @@ fn three_handles(
 // EV-601, case G; EV-707: freed at the end of the same turn.
 #[test]
 fn a_ready_handle_that_another_removes_is_not_called() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, ..) = three_handles(&log, |registry, target| {
         assert_eq!(registry.remove_handle(target), Ok(Removal::Idle));
     });
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["3", "5 READABLE", "free 4"]);
+    assert_eq!(records.take(), ["3", "5 READABLE", "free 4"]);
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["3", "5 READABLE"]);
+    assert_eq!(records.take(), ["3", "5 READABLE"]);
 }
 
 // EV-602, case H: only that one is skipped.
 #[test]
 fn a_ready_handle_that_another_disables_is_not_called() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, ..) = three_handles(&log, |registry, target| {
         registry.update_handle(target, Events::NONE).unwrap();
     });
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["3", "5 READABLE"]);
+    assert_eq!(records.take(), ["3", "5 READABLE"]);
 }
 
 // EV-603, case I
 #[test]
 fn a_ready_handle_that_now_wants_something_else_is_not_called() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, _registry, model) = three_handles(&log, |registry, target| {
         registry.update_handle(target, W).unwrap();
     });
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["3", "5 READABLE"]);
+    assert_eq!(records.take(), ["3", "5 READABLE"]);
     model.set_ready(4, R | W);
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["3", "4 WRITABLE", "5 READABLE"]);
+    assert_eq!(records.take(), ["3", "4 WRITABLE", "5 READABLE"]);
 }
 
 // EV-604
 #[test]
 fn ready_handle_with_a_wider_interest_gets_pending_events() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, ..) = three_handles(&log, |registry, target| {
         registry.update_handle(target, R | W).unwrap();
     });
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["3", "4 READABLE", "5 READABLE"]);
+    assert_eq!(records.take(), ["3", "4 READABLE", "5 READABLE"]);
 }
 
-// EV-605, case K, and EV-606, case K2: the number is reused, with and without a disabling before.
+// EV-605, case K, and EV-606, case K2: the number is reused; in the second round the handle is disabled first.
 #[test]
-fn a_reused_descriptor_number_gets_nothing_of_its_predecessor() {
+fn reused_descriptor_number_gets_no_earlier_events() {
     for disable_first in [false, true] {
-        let (log, heard) = log();
-        let newcomer = log.clone();
+        let (log, records) = log();
+        let new_log = log.clone();
         let (mut event_loop, _registry, model) = three_handles(&log, move |registry, target| {
             if disable_first {
                 registry.update_handle(target, Events::NONE).unwrap();
             }
             let _ = registry.remove_handle(target).unwrap();
-            let note = move |_: eventry::registry::HandleEvent<'_, _, _>| newcomer.note("new");
-            registry.add_source(ModelSource(4), R, note).unwrap();
+            let recorder = move |_: eventry::registry::HandleEvent<'_, _, _>| new_log.record("new");
+            registry.add_source(ModelSource(4), R, recorder).unwrap();
         });
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), ["3", "5 READABLE", "free 4"]);
+        assert_eq!(records.take(), ["3", "5 READABLE", "free 4"]);
         model.set_ready(4, Events::NONE);
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), ["3", "5 READABLE"]);
+        assert_eq!(records.take(), ["3", "5 READABLE"]);
         model.set_ready(4, R);
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), ["3", "new", "5 READABLE"]);
+        assert_eq!(records.take(), ["3", "new", "5 READABLE"]);
     }
 }
 
-/// A loop on which two timeouts are due; the first makes `change` to the second, once.
+/// Returns a loop on which two timeouts are due; the first one applies `change` to the second one, once.
 fn two_due_timeouts(
     log: &Log,
     change: impl FnOnce(&ModelRegistry, TimeoutId) + Send + 'static,
@@ -133,7 +133,7 @@ fn two_due_timeouts(
     });
     first.unwrap();
     let log = log.clone();
-    let second = registry.add_timeout(ms(10), move |_| log.note("second"));
+    let second = registry.add_timeout(ms(10), move |_| log.record("second"));
     send.send(second.unwrap()).unwrap();
     model.advance(ms(10));
     (event_loop, registry, model)
@@ -142,33 +142,33 @@ fn two_due_timeouts(
 // EV-607: the new deadline counts from the update.
 #[test]
 fn due_timeout_prolonged_by_another_fires_later() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, _registry, model) = two_due_timeouts(&log, |registry, target| {
         registry.update_timeout(target, ms(30)).unwrap();
     });
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.after(ms(29), &mut event_loop, &model), [""; 0]);
-    assert_eq!(heard.after(ms(1), &mut event_loop, &model), ["second"]);
+    assert_eq!(records.after(ms(29), &mut event_loop, &model), [""; 0]);
+    assert_eq!(records.after(ms(1), &mut event_loop, &model), ["second"]);
 }
 
 // EV-608
 #[test]
 fn a_timeout_set_to_zero_in_a_turn_fires_in_the_next() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, ..) = two_due_timeouts(&log, |registry, target| {
         registry.update_timeout(target, ms(0)).unwrap();
     });
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), [""; 0]);
+    assert_eq!(records.take(), [""; 0]);
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["second"]);
+    assert_eq!(records.take(), ["second"]);
 }
 
 // EV-609, case AV
 #[test]
 fn a_due_timeout_that_another_disables_or_removes_does_not_fire() {
     for remove in [false, true] {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (mut event_loop, _registry, model) = two_due_timeouts(&log, move |registry, target| {
             if remove {
                 assert_eq!(registry.remove_timeout(target), Ok(Removal::Idle));
@@ -180,14 +180,14 @@ fn a_due_timeout_that_another_disables_or_removes_does_not_fire() {
             event_loop.run_once(AT_ONCE).unwrap();
             model.advance(ms(100));
         }
-        assert_eq!(heard.take(), [""; 0]);
+        assert_eq!(records.take(), [""; 0]);
     }
 }
 
 // EV-610, cases G2, L and L2: the callback runs to its end, its captures are alive until then.
 #[test]
 fn a_callback_may_remove_itself_and_runs_to_its_end() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
     let (handle, freed) = (log.clone(), log.on_drop("free handle"));
@@ -200,7 +200,7 @@ fn a_callback_may_remove_itself_and_runs_to_its_end() {
             );
             assert!(event.registry.remove_handle(event.id).is_err());
             assert!(event.registry.update_handle(event.id, W).is_err());
-            handle.note("end of handle");
+            handle.record("end of handle");
         })
         .unwrap();
     let freed = log.on_drop("free timeout");
@@ -211,14 +211,14 @@ fn a_callback_may_remove_itself_and_runs_to_its_end() {
             assert_eq!(removed, Ok(Removal::InFlight));
             assert!(event.registry.remove_timeout(event.id).is_err());
             assert!(event.registry.update_timeout(event.id, ms(0)).is_err());
-            log.note("end of timeout");
+            log.record("end of timeout");
         })
         .unwrap();
     for _ in 0..3 {
         event_loop.run_once(AT_ONCE).unwrap();
     }
     assert_eq!(
-        heard.take(),
+        records.take(),
         [
             "end of timeout",
             "end of handle",
@@ -231,13 +231,13 @@ fn a_callback_may_remove_itself_and_runs_to_its_end() {
 // EV-611
 #[test]
 fn a_handle_that_updates_itself_is_called_by_the_new_interest() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R | W);
     let mut interests = [W, H].into_iter();
     registry
         .add_source(ModelSource(3), R, move |event| {
-            log.note(format!("{:?}", event.events));
+            log.record(format!("{:?}", event.events));
             let next = interests.next().unwrap_or(Events::NONE);
             event.registry.update_handle(event.id, next).unwrap();
         })
@@ -245,39 +245,43 @@ fn a_handle_that_updates_itself_is_called_by_the_new_interest() {
     for _ in 0..3 {
         event_loop.run_once(AT_ONCE).unwrap();
     }
-    assert_eq!(heard.take(), ["READABLE", "WRITABLE"]);
+    assert_eq!(records.take(), ["READABLE", "WRITABLE"]);
 }
 
-// EV-611, case AY: the arming before the call gives way to the update in it, which counts from then.
+// EV-611, case AY: an update during the call replaces the deadline that was set before the call.
 #[test]
 fn a_timeout_that_updates_itself_counts_from_the_update() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     let slow = model.clone();
     registry
         .add_timeout(ms(50), move |event| {
-            log.note("fired");
+            log.record("fired");
             slow.advance(ms(7));
             event.registry.update_timeout(event.id, ms(200)).unwrap();
         })
         .unwrap();
-    assert_eq!(heard.after(ms(50), &mut event_loop, &model), ["fired"]);
-    assert_eq!(heard.after(ms(199), &mut event_loop, &model), [""; 0]);
-    assert_eq!(heard.after(ms(1), &mut event_loop, &model), ["fired"]);
+    assert_eq!(records.after(ms(50), &mut event_loop, &model), ["fired"]);
+    assert_eq!(records.after(ms(199), &mut event_loop, &model), [""; 0]);
+    assert_eq!(records.after(ms(1), &mut event_loop, &model), ["fired"]);
 }
 
-// EV-612: the table grows and moves while the callback runs.
+// EV-612: the table grows and its entries move while the callback runs.
 #[test]
-fn a_callback_may_add_many() {
-    let (log, heard) = log();
+fn callback_adds_many_entries() {
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
     registry
         .add_source(ModelSource(3), R, move |event| {
             for fd in 100..1_100 {
                 let log = log.clone();
-                let note = move |_: eventry::registry::HandleEvent<'_, _, _>| log.note("called");
-                event.registry.add_source(ModelSource(fd), R, note).unwrap();
+                let recorder =
+                    move |_: eventry::registry::HandleEvent<'_, _, _>| log.record("called");
+                event
+                    .registry
+                    .add_source(ModelSource(fd), R, recorder)
+                    .unwrap();
                 event.registry.add_timeout(None, |_| {}).unwrap();
             }
             let _ = event.registry.remove_handle(event.id).unwrap();
@@ -288,5 +292,5 @@ fn a_callback_may_add_many() {
         model.set_ready(fd, R);
     }
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take().len(), 1_000);
+    assert_eq!(records.take().len(), 1_000);
 }

@@ -1,7 +1,7 @@
-//! Descriptors: who closes them, when the poller forgets them, and those that cannot be polled.
+//! Closing and deregistration of descriptors, and descriptors that cannot be polled.
 
 use crate::support::{
-    AT_ONCE, E, H, LONG, R, W, log, ms, on_each_backend, os_loop, streams, timeout_that_notes,
+    AT_ONCE, E, H, LONG, R, W, add_recording_timeout, log, ms, on_each_backend, os_loop, streams,
 };
 use eventry::{EventLoop, Events};
 use std::fs::{self, File};
@@ -9,12 +9,12 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 
-/// Whether some epoll descriptor of this process watches `fd`. The kernel shows this of epoll only: with
-/// `poll(2)` it knows nothing between two waits.
+/// Returns true if some epoll descriptor of this process watches `fd`. Only epoll shows this; `poll(2)` keeps no
+/// state between waits.
 fn is_watched(fd: RawFd) -> bool {
     let entries = fs::read_dir("/proc/self/fdinfo").unwrap();
     entries
-        // Those of other tests come and go meanwhile.
+        // Other tests open and close descriptors at the same time.
         .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
         .any(|info| {
             let watched = info.lines().filter_map(|line| line.strip_prefix("tfd:"));
@@ -37,12 +37,15 @@ fn remove_returns_after_deregistering_the_descriptor() {
     event_loop.run_once(AT_ONCE).unwrap();
     assert!(is_watched(fd));
     let _ = registry.remove_handle(first).unwrap();
-    assert!(is_watched(fd), "the second handle is left");
+    assert!(
+        is_watched(fd),
+        "the descriptor was deregistered despite the second handle"
+    );
     let _ = registry.remove_handle(second).unwrap();
     assert!(!is_watched(fd));
 }
 
-// EV-401: a disabled descriptor is unknown to the poller as well, from the next sleep on.
+// EV-401: a disabled descriptor is deregistered when the loop next sleeps.
 #[test]
 fn disabled_descriptor_is_deregistered_before_the_sleep() {
     let mut event_loop = EventLoop::new().unwrap();
@@ -57,8 +60,8 @@ fn disabled_descriptor_is_deregistered_before_the_sleep() {
     assert!(!is_watched(fd));
 }
 
-// EV-713, EV-1006: open while it is registered or called, closed when the callback is freed, and not
-// closed at all if the caller kept a share.
+// EV-713, EV-1006: the descriptor stays open while it is registered or called. It is closed when the callback is
+// freed, unless the caller kept a reference.
 #[test]
 fn a_descriptor_is_closed_when_its_callback_is_freed() {
     on_each_backend(|backend| {
@@ -78,14 +81,17 @@ fn a_descriptor_is_closed_when_its_callback_is_freed() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => true,
             other => panic!("{other:?}"),
         };
-        assert!(is_open(far.read(&mut [0])), "closed by the removal");
+        assert!(
+            is_open(far.read(&mut [0])),
+            "the removal closed the descriptor"
+        );
         event_loop.run_once(AT_ONCE).unwrap();
         assert!(!is_open(far.read(&mut [0])));
         assert!(is_open(far_of_kept.read(&mut [0])));
     });
 }
 
-/// Descriptors that epoll refuses with EPERM.
+/// Returns descriptors that epoll refuses with EPERM.
 fn unpollable() -> Vec<(&'static str, File)> {
     let null = File::options().read(true).write(true).open("/dev/null");
     vec![
@@ -100,21 +106,21 @@ fn unpollable() -> Vec<(&'static str, File)> {
 fn a_descriptor_that_cannot_be_polled_is_always_ready() {
     on_each_backend(|backend| {
         for (kind, file) in unpollable() {
-            let (log, heard) = log();
+            let (log, records) = log();
             let (mut event_loop, registry) = os_loop(backend);
             let file = Arc::new(file);
             let handles = [("R|W", R | W), ("W", W), ("E|H", E | H)].map(|(name, interest)| {
                 let log = log.clone();
                 let added = registry.add_handle(Arc::clone(&file), interest, move |event| {
-                    log.note(format!("{name}: {:?}", event.events));
+                    log.record(format!("{name}: {:?}", event.events));
                 });
                 added.unwrap()
             });
             for _ in 0..3 {
-                // It keeps the wait from blocking.
+                // An always-ready descriptor makes the wait return at once.
                 event_loop.run_once(LONG).unwrap();
                 assert_eq!(
-                    heard.take(),
+                    records.take(),
                     ["R|W: READABLE|WRITABLE", "W: WRITABLE"],
                     "{kind}"
                 );
@@ -122,17 +128,17 @@ fn a_descriptor_that_cannot_be_polled_is_always_ready() {
             registry.update_handle(handles[0], R).unwrap();
             let _ = registry.remove_handle(handles[1]).unwrap();
             event_loop.run_once(LONG).unwrap();
-            assert_eq!(heard.take(), ["R|W: READABLE"], "{kind}");
+            assert_eq!(records.take(), ["R|W: READABLE"], "{kind}");
         }
     });
 }
 
-// EV-908, EV-1004: it is no reason not to sleep once nobody wants to read or write it.
+// EV-908, EV-1004: the loop sleeps if no handle has an interest in reading or writing the descriptor.
 #[test]
 fn unpollable_descriptor_does_not_spin_an_idle_loop() {
     on_each_backend(|backend| {
         for (kind, file) in unpollable() {
-            let (log, heard) = log();
+            let (log, records) = log();
             let (mut event_loop, registry) = os_loop(backend);
             let file = Arc::new(file);
             let interests = [R, Events::NONE, R | W, E | H];
@@ -142,8 +148,8 @@ fn unpollable_descriptor_does_not_spin_an_idle_loop() {
             event_loop.run_once(LONG).unwrap();
             registry.update_handle(disabled, Events::NONE).unwrap();
             let _ = registry.remove_handle(removed).unwrap();
-            timeout_that_notes(&registry, &log, ms(30), "fired");
-            let (_, turns) = heard.next(&mut event_loop);
+            add_recording_timeout(&registry, &log, ms(30), "fired");
+            let (_, turns) = records.next(&mut event_loop);
             assert!(turns <= 5, "{kind}: {turns} turns for one timeout");
         }
     });
@@ -170,19 +176,19 @@ fn a_regular_file_added_by_another_thread_ends_the_sleep() {
 #[test]
 fn duplicates_of_a_descriptor_are_independent() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (mut event_loop, registry) = os_loop(backend);
         let (near, _far) = streams();
         let duplicate = near.as_fd().try_clone_to_owned().unwrap();
         let (first, second) = (log.clone(), log);
         let id = registry
-            .add_handle(near, W, move |_| first.note("first"))
+            .add_handle(near, W, move |_| first.record("first"))
             .unwrap();
         registry
-            .add_handle(duplicate, W, move |_| second.note("second"))
+            .add_handle(duplicate, W, move |_| second.record("second"))
             .unwrap();
         let _ = registry.remove_handle(id).unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), ["second"]);
+        assert_eq!(records.take(), ["second"]);
     });
 }

@@ -1,4 +1,4 @@
-//! A loop inside another loop.
+//! A loop embedded in another loop.
 
 use crate::support::{AT_ONCE, R, log, ms, streams};
 use eventry::EventLoop;
@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 use test_support::timeout::bounded;
 
-/// One turn of an outer loop that knows nothing but a descriptor and a timeout.
+/// Runs one turn of an outer loop that uses only the descriptor and the timeout of the inner one.
 fn outer_turn(inner: &mut EventLoop) {
     let timeout = inner.prepare().map(Timespec::try_from);
     let timeout = timeout.transpose().unwrap();
@@ -20,14 +20,14 @@ fn outer_turn(inner: &mut EventLoop) {
 #[test]
 fn embedded_loop_is_driven_by_its_descriptor_and_deadline() {
     bounded("the test", || {
-        let (log, heard) = log();
+        let (log, records) = log();
         let mut inner = EventLoop::new().unwrap();
         let registry = inner.registry();
         let (near, mut far) = streams();
         let of_handle = log.clone();
         registry
             .add_handle(near, R, move |event| {
-                of_handle.note("handle");
+                of_handle.record("handle");
                 let _ = event.registry.remove_handle(event.id).unwrap();
             })
             .unwrap();
@@ -37,18 +37,18 @@ fn embedded_loop_is_driven_by_its_descriptor_and_deadline() {
         }
         registry
             .add_timeout(ms(1), move |event| {
-                log.note("timeout");
+                log.record("timeout");
                 let _ = event.registry.remove_timeout(event.id).unwrap();
             })
             .unwrap();
         while !registry.is_idle() {
             outer_turn(&mut inner);
         }
-        assert_eq!(heard.take(), ["handle", "timeout"]);
+        assert_eq!(records.take(), ["handle", "timeout"]);
     });
 }
 
-// EV-614, EV-902: the outer loop sleeps for the inner one, and is woken for it.
+// EV-614, EV-902: a change of the inner loop wakes the sleeping outer loop.
 #[test]
 fn a_change_by_another_thread_ends_the_outer_wait() {
     bounded("the test", || {
@@ -73,9 +73,9 @@ fn a_change_by_another_thread_ends_the_outer_wait() {
     });
 }
 
-// EV-1004: what is always ready does not show on the descriptor; the deadline says so.
+// EV-1004: an always-ready descriptor does not make the poll descriptor ready; `prepare` returns zero instead.
 #[test]
-fn an_always_ready_handle_leaves_the_outer_loop_no_sleep() {
+fn always_ready_handle_makes_prepare_return_zero() {
     bounded("the test", || {
         let mut inner = EventLoop::new().unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();

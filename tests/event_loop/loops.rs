@@ -5,11 +5,11 @@ use eventry::table::NotRegistered;
 use eventry::{HandleId, Registry, TimeoutId};
 use std::sync::Arc;
 
-// EV-1103: both loops have given out the same slot and serial.
+// EV-1103: both loops have issued the same slot and serial.
 #[test]
 fn ids_of_one_loop_are_unknown_to_another() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (near, _far) = streams();
         let near = Arc::new(near);
         let mut loops = [(); 2].map(|()| os_loop(backend).0);
@@ -17,10 +17,10 @@ fn ids_of_one_loop_are_unknown_to_another() {
             let registry = loops[which].registry();
             let (handle, timeout) = (log.clone(), log.clone());
             let handle = registry.add_handle(Arc::clone(&near), W, move |_| {
-                handle.note(format!("handle {which}"));
+                handle.record(format!("handle {which}"));
             });
             let timeout = registry.add_timeout(ms(0), move |_| {
-                timeout.note(format!("timeout {which}"));
+                timeout.record(format!("timeout {which}"));
             });
             (registry, handle.unwrap(), timeout.unwrap())
         });
@@ -40,7 +40,7 @@ fn ids_of_one_loop_are_unknown_to_another() {
             event_loop.run_once(AT_ONCE).unwrap();
         }
         assert_eq!(
-            heard.take(),
+            records.take(),
             ["timeout 0", "handle 0", "timeout 1", "handle 1"]
         );
     });
@@ -50,22 +50,22 @@ fn ids_of_one_loop_are_unknown_to_another() {
 #[test]
 fn loops_do_not_share_their_turns() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (mut outer, _) = os_loop(backend);
         let (mut inner, _) = os_loop(backend);
-        let note = log.clone();
+        let recorder = log.clone();
         inner
             .registry()
-            .add_timeout(ms(0), move |_| note.note("inner"))
+            .add_timeout(ms(0), move |_| recorder.record("inner"))
             .unwrap();
         outer
             .registry()
             .add_timeout(ms(0), move |_| {
                 inner.run_once(AT_ONCE).unwrap();
-                log.note("outer");
+                log.record("outer");
             })
             .unwrap();
         outer.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), ["inner", "outer"]);
+        assert_eq!(records.take(), ["inner", "outer"]);
     });
 }

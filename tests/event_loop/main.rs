@@ -1,5 +1,7 @@
-//! What the event loop promises, claim by claim: on the operating system's poller where the kernel
-//! decides, on the model poller where time and order do.
+//! Tests of the event loop, one per claim of `docs/event-api.md`.
+//!
+//! Claims about the kernel are tested on the operating system's poller, claims about time and order on the
+//! model poller.
 
 #![cfg(not(loom))]
 

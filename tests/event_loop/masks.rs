@@ -1,4 +1,4 @@
-//! Which events a handle is called with, as the kernel reports them.
+//! Events with which a handle is called, as the kernel reports them.
 
 use crate::support::{AT_ONCE, BACKENDS, E, H, R, W, log, on_each_backend, os_loop, streams};
 use eventry::Events;
@@ -8,7 +8,11 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-/// The events that a handle on `source` is called with in `turns` turns, on every backend the same.
+/// Returns the events with which a handle on `source` is called in `turns` turns.
+///
+/// # Panics
+///
+/// If the backends differ.
 fn called_with(
     source: impl AsFd + Send + Sync + 'static,
     interest: Events,
@@ -16,17 +20,17 @@ fn called_with(
 ) -> Vec<String> {
     let source = Arc::new(source);
     let [epoll, poll] = BACKENDS.map(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (mut event_loop, registry) = os_loop(backend);
         registry
             .add_handle(Arc::clone(&source), interest, move |event| {
-                log.note(format!("{:?}", event.events));
+                log.record(format!("{:?}", event.events));
             })
             .unwrap();
         for _ in 0..turns {
             event_loop.run_once(AT_ONCE).unwrap();
         }
-        heard.take()
+        records.take()
     });
     assert_eq!(epoll, poll, "the backends differ");
     epoll
@@ -41,7 +45,7 @@ fn the_bits_are_those_of_libvirt() {
 
 // EV-302, EV-303: the four cases measured on both of libvirt's loops.
 #[test]
-fn errors_and_hangups_come_unasked() {
+fn errors_and_hangups_are_delivered_without_a_request() {
     let reader_at_eof = || {
         let (reader, _) = pipe().unwrap();
         reader
@@ -55,18 +59,18 @@ fn errors_and_hangups_come_unasked() {
 
 // EV-304
 #[test]
-fn what_was_not_asked_for_is_not_delivered() {
+fn events_outside_the_interest_are_not_delivered() {
     let (near, mut far) = streams();
     far.write_all(b"unread").unwrap();
     assert_eq!(
         called_with(near.try_clone().unwrap(), E | H, 3),
         [""; 0],
-        "data pending, only errors and hang-ups wanted"
+        "data is pending, the interest is errors and hang-ups only"
     );
     assert_eq!(called_with(near, W, 1), ["WRITABLE"]);
 }
 
-// EV-305: RDHUP is not HUP, whatever the backend calls it.
+// EV-305: RDHUP is not HUP, independent of its name in the backend.
 #[test]
 fn a_half_close_is_not_a_hangup() {
     let (near, far) = streams();
@@ -107,18 +111,18 @@ fn an_interest_in_unknown_bits_alone_is_none() {
 #[test]
 fn an_update_to_unknown_bits_alone_disables() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (near, far) = streams();
         let (mut event_loop, registry) = os_loop(backend);
         let id = registry
-            .add_handle(near, R, move |_| log.note("called"))
+            .add_handle(near, R, move |_| log.record("called"))
             .unwrap();
         drop(far);
         registry
             .update_handle(id, Events::from_bits_retain(16))
             .unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), [""; 0]);
+        assert_eq!(records.take(), [""; 0]);
     });
 }
 
@@ -137,11 +141,11 @@ fn a_condition_that_persists_is_delivered_in_every_turn() {
     assert_eq!(called_with(near, W, 5), ["WRITABLE"; 5]);
 }
 
-// EV-308: an edge-triggered backend would deliver the first byte only.
+// EV-308: an edge-triggered backend would report only the first byte.
 #[test]
-fn what_a_callback_leaves_unread_calls_it_again() {
+fn unread_data_calls_the_handle_again() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (near, mut far) = streams();
         far.write_all(b"ab").unwrap();
         let (mut event_loop, registry) = os_loop(backend);
@@ -149,13 +153,13 @@ fn what_a_callback_leaves_unread_calls_it_again() {
             .add_handle(near, R, move |event| {
                 let mut byte = [0];
                 event.source.as_ref().read_exact(&mut byte).unwrap();
-                log.note(char::from(byte[0]));
+                log.record(char::from(byte[0]));
             })
             .unwrap();
         for _ in 0..4 {
             event_loop.run_once(AT_ONCE).unwrap();
         }
-        assert_eq!(heard.take(), ["a", "b"]);
+        assert_eq!(records.take(), ["a", "b"]);
     });
 }
 

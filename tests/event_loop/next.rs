@@ -1,4 +1,4 @@
-//! What a callback says about what happens next.
+//! Results of callbacks.
 
 use crate::support::{AT_ONCE, R, log, model_loop, ms};
 use eventry::poller::model::ModelSource;
@@ -8,28 +8,28 @@ use eventry::table::{NotRegistered, Removal};
 // EV-401, EV-402
 #[test]
 fn self_disabled_handle_is_called_again_after_update() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
     let id = registry
         .add_source(ModelSource(3), R, move |_| {
-            log.note("called");
+            log.record("called");
             Next::Disable
         })
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["called"]);
+    assert_eq!(records.take(), ["called"]);
     assert_eq!(model.registered(), []);
     registry.update_handle(id, R).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["called"]);
+    assert_eq!(records.take(), ["called"]);
 }
 
-// EV-610, EV-707: removed and freed in the turn of its last call.
+// EV-610, EV-707: the entry is removed and freed in the turn of its last call.
 #[test]
 fn an_entry_that_removes_itself_is_freed_in_the_same_turn() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
     let (of_handle, of_timeout) = (log.on_drop("free h"), log.on_drop("free t"));
@@ -46,38 +46,38 @@ fn an_entry_that_removes_itself_is_freed_in_the_same_turn() {
         })
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["free t", "free h"]);
+    assert_eq!(records.take(), ["free t", "free h"]);
     assert_eq!(registry.remove_handle(handle), Err(NotRegistered));
     assert_eq!(registry.remove_timeout(timeout), Err(NotRegistered));
     assert_eq!(model.registered(), []);
     assert!(registry.is_idle());
 }
 
-// A one-shot timeout that can be armed again.
+// A one-shot timeout can be armed again.
 #[test]
 fn self_disabled_timeout_fires_again_after_update() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, _model) = model_loop();
     let id = registry
         .add_timeout(ms(10), move |_| {
-            log.note("fired");
+            log.record("fired");
             Next::Disable
         })
         .unwrap();
     event_loop.run_once(None).unwrap();
-    assert_eq!(heard.take(), ["fired"]);
+    assert_eq!(records.take(), ["fired"]);
     event_loop.run_once(Some(ms(100))).unwrap();
-    assert_eq!(heard.take(), [""; 0]);
+    assert_eq!(records.take(), [""; 0]);
     registry.update_timeout(id, ms(10)).unwrap();
     event_loop.run_once(None).unwrap();
-    assert_eq!(heard.take(), ["fired"]);
+    assert_eq!(records.take(), ["fired"]);
 }
 
-// A callback that has removed its own entry cannot bring it back by what it returns.
+// The result of a callback that removed its own entry does not restore the entry.
 #[test]
-fn what_a_removed_entry_returns_is_ignored() {
+fn result_of_a_removed_entry_is_ignored() {
     for next in [Next::Keep, Next::Disable, Next::Remove] {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (mut event_loop, registry, model) = model_loop();
         model.set_ready(3, R);
         let freed = log.on_drop("free");
@@ -91,6 +91,6 @@ fn what_a_removed_entry_returns_is_ignored() {
             .unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), ["free"]);
+        assert_eq!(records.take(), ["free"]);
     }
 }

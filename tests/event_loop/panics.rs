@@ -1,6 +1,6 @@
 //! Callbacks that panic.
 
-use crate::support::{AT_ONCE, OnDrop, R, handle_that_notes, log, model_loop, ms};
+use crate::support::{AT_ONCE, OnDrop, R, add_recording_handle, log, model_loop, ms};
 use eventry::poller::Poller;
 use eventry::poller::model::ModelSource;
 use eventry::{CallbackId, CallbackPanic, EventLoop, Next, PanicPolicy, RunError, TimeoutId};
@@ -14,10 +14,10 @@ fn panics_of(result: Result<(), RunError>) -> Vec<CallbackPanic> {
     }
 }
 
-// EV-514: removed, freed once, the turn goes on, and so does the loop.
+// EV-514: the entry is removed and freed once; the turn and the loop continue.
 #[test]
 fn a_callback_that_panics_is_removed_and_the_others_are_called() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     let (timeout_freed, handle_freed) = (log.on_drop("free t"), log.on_drop("free h"));
     let timeout = registry
@@ -34,7 +34,7 @@ fn a_callback_that_panics_is_removed_and_the_others_are_called() {
             panic!("descriptor {}", 3);
         })
         .unwrap();
-    handle_that_notes(&registry, &log, 4, R, "other");
+    add_recording_handle(&registry, &log, 4, R, "other");
 
     let panics = panics_of(event_loop.run_once(AT_ONCE));
     let panics: Vec<_> = panics
@@ -46,18 +46,18 @@ fn a_callback_that_panics_is_removed_and_the_others_are_called() {
         (CallbackId::Handle(handle), "descriptor 3"),
     ];
     assert_eq!(panics, expected);
-    assert_eq!(heard.take(), ["other", "free t", "free h"]);
+    assert_eq!(records.take(), ["other", "free t", "free h"]);
     assert!(registry.remove_handle(handle).is_err());
     assert!(registry.remove_timeout(timeout).is_err());
 
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["other"]);
+    assert_eq!(records.take(), ["other"]);
 }
 
 // EV-514
 #[test]
 fn a_callback_that_removes_itself_and_panics_is_freed_once() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
     let freed = log.on_drop("free");
@@ -70,16 +70,18 @@ fn a_callback_that_removes_itself_and_panics_is_freed_once() {
         .unwrap();
     assert_eq!(panics_of(event_loop.run_once(AT_ONCE)).len(), 1);
     drop(event_loop);
-    assert_eq!(heard.take(), ["free"]);
+    assert_eq!(records.take(), ["free"]);
 }
 
-// EV-514: the free call of one does not keep the next from being freed.
+// EV-514: a panic in one free call does not prevent the next one.
 #[test]
 fn a_drop_that_panics_is_reported_and_the_others_are_freed() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, _model) = model_loop();
-    let bomb = OnDrop(|| panic!("dropped"));
-    let bad = registry.add_timeout(ms(1), move |_| bomb.keep()).unwrap();
+    let panicking = OnDrop(|| panic!("dropped"));
+    let bad = registry
+        .add_timeout(ms(1), move |_| panicking.keep())
+        .unwrap();
     let freed = log.on_drop("free");
     let good = registry.add_timeout(ms(1), move |_| freed.keep()).unwrap();
     let _ = registry.remove_timeout(bad).unwrap();
@@ -88,30 +90,34 @@ fn a_drop_that_panics_is_reported_and_the_others_are_freed() {
     assert_eq!(panics.len(), 1);
     assert_eq!(panics[0].callback, CallbackId::Free);
     assert_eq!(panics[0].message, "dropped");
-    assert_eq!(heard.take(), ["free"]);
+    assert_eq!(records.take(), ["free"]);
     event_loop.run_once(AT_ONCE).unwrap();
 }
 
-// EV-514: nobody is left to return it to, so the drop itself panics.
+// EV-514: no caller can get the panic as a result, so the drop itself panics.
 #[test]
 fn a_drop_that_panics_while_the_loop_is_dropped_is_passed_on() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (event_loop, registry, _model) = model_loop();
-    let bomb = OnDrop(|| panic!("dropped"));
-    registry.add_timeout(ms(1), move |_| bomb.keep()).unwrap();
+    let panicking = OnDrop(|| panic!("dropped"));
+    registry
+        .add_timeout(ms(1), move |_| panicking.keep())
+        .unwrap();
     let freed = log.on_drop("free");
     registry.add_timeout(ms(1), move |_| freed.keep()).unwrap();
     let panic = catch_unwind(AssertUnwindSafe(|| drop(event_loop))).unwrap_err();
     assert_eq!(panic.downcast_ref::<String>().unwrap(), "dropped");
-    assert_eq!(heard.take(), ["free"]);
+    assert_eq!(records.take(), ["free"]);
 }
 
-// A second panic would end the process.
+// A second panic during unwinding would abort the process.
 #[test]
 fn panicking_drop_during_an_unwinding_loop_drop_is_caught() {
     let (event_loop, registry, _model) = model_loop();
-    let bomb = OnDrop(|| panic!("dropped"));
-    registry.add_timeout(ms(1), move |_| bomb.keep()).unwrap();
+    let panicking = OnDrop(|| panic!("dropped"));
+    registry
+        .add_timeout(ms(1), move |_| panicking.keep())
+        .unwrap();
     let panic = catch_unwind(AssertUnwindSafe(|| {
         let _event_loop = event_loop;
         panic!("the first");
@@ -145,7 +151,10 @@ fn run_continues_after_a_panic_if_configured() {
     event_loop.run().unwrap();
     let stats = registry.stats();
     assert_eq!((stats.turns, stats.panics), (3, 1));
-    assert!(registry.remove_timeout(id).is_err(), "it was removed");
+    assert!(
+        registry.remove_timeout(id).is_err(),
+        "the entry was not removed"
+    );
 }
 
 #[test]
@@ -159,20 +168,22 @@ fn run_stops_at_a_panic_by_default() {
 
 // The hook is called without the lock, at the end of the turn, and may stop the run.
 #[test]
-fn the_panic_hook_hears_of_each_panic_and_run_continues() {
-    let (log, heard) = log();
+fn panic_hook_is_called_for_each_panic_and_run_continues() {
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
-    let (of_hook, told) = (registry.clone(), log.clone());
+    let (of_hook, received) = (registry.clone(), log.clone());
     let hook = move |panic: &CallbackPanic| {
-        told.note(format!("{panic}, {} panics", of_hook.stats().panics));
+        received.record(format!("{panic}, {} panics", of_hook.stats().panics));
     };
     event_loop.set_panic_policy(PanicPolicy::Call(Arc::new(hook)));
     let timeout = panics_once(&event_loop);
-    let bomb = OnDrop(|| panic!("dropped"));
-    let bomb = registry.add_timeout(None, move |_| bomb.keep()).unwrap();
-    let _ = registry.remove_timeout(bomb).unwrap();
+    let panicking = OnDrop(|| panic!("dropped"));
+    let panicking = registry
+        .add_timeout(None, move |_| panicking.keep())
+        .unwrap();
+    let _ = registry.remove_timeout(panicking).unwrap();
     model.set_ready(3, R);
-    handle_that_notes(&registry, &log, 3, R, "called");
+    add_recording_handle(&registry, &log, 3, R, "called");
     event_loop.run().unwrap();
     let expected = [
         "called".to_owned(),
@@ -181,55 +192,57 @@ fn the_panic_hook_hears_of_each_panic_and_run_continues() {
         "called".to_owned(),
         "called".to_owned(),
     ];
-    assert_eq!(heard.take(), expected);
+    assert_eq!(records.take(), expected);
 }
 
 #[test]
 fn a_drop_that_panics_with_the_loop_goes_to_the_panic_hook() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, _model) = model_loop();
-    let hook = move |panic: &CallbackPanic| log.note(panic.to_string());
+    let hook = move |panic: &CallbackPanic| log.record(panic.to_string());
     event_loop.set_panic_policy(PanicPolicy::Call(Arc::new(hook)));
-    let bomb = OnDrop(|| panic!("dropped"));
-    registry.add_timeout(ms(1), move |_| bomb.keep()).unwrap();
+    let panicking = OnDrop(|| panic!("dropped"));
+    registry
+        .add_timeout(ms(1), move |_| panicking.keep())
+        .unwrap();
     drop(event_loop);
     let expected = ["the drop of removed callbacks panicked: dropped"];
-    assert_eq!(heard.take(), expected);
+    assert_eq!(records.take(), expected);
 }
 
 #[test]
 fn a_loop_has_the_panic_policy_that_it_was_built_with() {
-    let (log, heard) = log();
-    let builder = EventLoop::builder().on_panic(move |panic| log.note(&*panic.message));
+    let (log, records) = log();
+    let builder = EventLoop::builder().on_panic(move |panic| log.record(&*panic.message));
     let mut event_loop = builder.build().unwrap();
     panics_once(&event_loop);
     event_loop.run().unwrap();
-    assert_eq!(heard.take(), ["no time"]);
+    assert_eq!(records.take(), ["no time"]);
     let builder = EventLoop::builder().panic_policy(PanicPolicy::Continue);
     let mut event_loop = builder.build().unwrap();
     panics_once(&event_loop);
     event_loop.run().unwrap();
 }
 
-// EV-512: an error of the wait is reported, calls nothing, and leaves the loop as it was.
+// EV-512: an error of the wait is reported, causes no call, and does not change the loop.
 #[test]
 fn a_wait_that_fails_leaves_the_loop_usable() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
-    handle_that_notes(&registry, &log, 3, R, "called");
+    add_recording_handle(&registry, &log, 3, R, "called");
     model.fail_next_wait(std::io::ErrorKind::OutOfMemory);
     assert!(matches!(
         event_loop.run_once(None),
         Err(RunError::Wait(error)) if error.kind() == std::io::ErrorKind::OutOfMemory
     ));
-    assert_eq!(heard.take(), [""; 0]);
+    assert_eq!(records.take(), [""; 0]);
     event_loop.run_once(None).unwrap();
-    assert_eq!(heard.take(), ["called"]);
+    assert_eq!(records.take(), ["called"]);
 }
 
 #[test]
-fn a_panic_is_reported_with_what_panicked_and_what_it_said() {
+fn panic_is_reported_with_callback_and_message() {
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
     let timeout = registry

@@ -1,7 +1,7 @@
 //! Registrations that are refused.
 
 use crate::support::{
-    AT_ONCE, E, R, W, handle_that_notes, log, model_loop, on_each_backend, os_loop, streams,
+    AT_ONCE, E, R, W, add_recording_handle, log, model_loop, on_each_backend, os_loop, streams,
 };
 use eventry::MonotonicTime;
 use eventry::poller::model::ModelSource;
@@ -9,54 +9,55 @@ use eventry::table::{Change, DueCall, NotRegistered, Refused, Removal, Table};
 use rustix::fs::{Mode, OFlags, open};
 use std::io::{ErrorKind, Read, Write};
 
-// EV-1001: registrations are told to the poller when the loop next sleeps; a handle whose descriptor is
-// refused then hears of it once, and is disabled.
+// EV-1001: the poller gets registrations when the loop next sleeps. A handle whose descriptor is refused is called
+// once with an error, and is disabled.
 #[test]
 fn refused_descriptor_reports_one_error() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
     model.refuse_registrations(Some(ErrorKind::PermissionDenied));
     let id = registry
         .add_source(ModelSource(3), R, move |event| {
-            log.note(format!("{:?}", event.events));
+            log.record(format!("{:?}", event.events));
         })
         .unwrap();
     for _ in 0..4 {
         event_loop.run_once(AT_ONCE).unwrap();
     }
-    assert_eq!(heard.take(), ["ERROR"]);
+    assert_eq!(records.take(), ["ERROR"]);
     assert_eq!(model.registered(), []);
 
-    // It can be enabled again, and is called when the poller takes it.
+    // The handle can be enabled again, and is called once the poller accepts the descriptor.
     registry.update_handle(id, R).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["ERROR"]);
+    assert_eq!(records.take(), ["ERROR"]);
     model.refuse_registrations(None);
     registry.update_handle(id, R).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["READABLE"]);
+    assert_eq!(records.take(), ["READABLE"]);
 }
 
-// A loop that would sleep for ever is told by the poller's refusal that there is something to do.
+// A refusal is work for the loop, which must not sleep.
 #[test]
 fn a_refusal_keeps_the_loop_from_sleeping() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.refuse_registrations(Some(ErrorKind::OutOfMemory));
-    handle_that_notes(&registry, &log, 3, R, "called");
+    add_recording_handle(&registry, &log, 3, R, "called");
     event_loop.run_once(None).unwrap();
-    assert_eq!(heard.take(), ["called"]);
+    assert_eq!(records.take(), ["called"]);
 }
 
-// Every handle of the descriptor hears of it, removed and disabled ones excepted.
+// Every handle of the descriptor is called, except removed and disabled ones.
 #[test]
 fn a_refusal_reaches_every_enabled_handle_of_the_descriptor() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.refuse_registrations(Some(ErrorKind::OutOfMemory));
-    let add = |name: &'static str, interest| handle_that_notes(&registry, &log, 3, interest, name);
+    let add =
+        |name: &'static str, interest| add_recording_handle(&registry, &log, 3, interest, name);
     add("first", R);
     add("disabled", eventry::Events::NONE);
     let removed = add("removed", R);
@@ -64,19 +65,19 @@ fn a_refusal_reaches_every_enabled_handle_of_the_descriptor() {
     assert_eq!(registry.remove_handle(removed), Ok(Removal::Idle));
     event_loop.run_once(AT_ONCE).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["first", "last"]);
+    assert_eq!(records.take(), ["first", "last"]);
 }
 
-// A change of interest that the poller refuses leaves nothing of the old registration behind: an event of
-// it would belong to nobody, and be reported again and again.
+// A refused change of interest ends the old registration. Otherwise its events would be stale and be reported
+// repeatedly.
 #[test]
 fn a_refused_change_of_interest_ends_the_registration() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);
     let id = registry
         .add_source(ModelSource(3), R, move |event| {
-            log.note(format!("{:?}", event.events));
+            log.record(format!("{:?}", event.events));
         })
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
@@ -84,41 +85,41 @@ fn a_refused_change_of_interest_ends_the_registration() {
     registry.update_handle(id, R | W).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["READABLE", "ERROR"]);
+    assert_eq!(records.take(), ["READABLE", "ERROR"]);
     assert_eq!(model.registered(), []);
 
     model.refuse_registrations(None);
     registry.update_handle(id, R).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["READABLE"]);
+    assert_eq!(records.take(), ["READABLE"]);
 }
 
-// The same by the kernel: an O_PATH descriptor cannot be polled.
+// The kernel refuses an O_PATH descriptor, which cannot be polled.
 #[test]
 fn a_descriptor_that_the_kernel_refuses_is_an_error_once() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (mut event_loop, registry) = os_loop(backend);
         let path = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         registry
             .add_handle(path, R, move |event| {
-                log.note(format!("{:?}", event.events));
+                log.record(format!("{:?}", event.events));
             })
             .unwrap();
         for _ in 0..3 {
             event_loop.run_once(AT_ONCE).unwrap();
         }
-        assert_eq!(heard.take(), ["ERROR"]);
+        assert_eq!(records.take(), ["ERROR"]);
     });
 }
 
-// EV-1001: a poller may find out later than when it was told, and then it says so by the token.
+// EV-1001: a poller may detect later that a registration cannot be polled, and reports its token.
 #[test]
 fn a_registration_that_the_poller_lost_is_an_error_once() {
     let mut table = Table::new(0);
     let (id, _) = table.add_handle(3, (), R, "handle").unwrap();
     let Some(Change::Register { token, .. }) = table.next_change() else {
-        panic!("nothing to register");
+        panic!("no change to register");
     };
     table.lost(token);
     table.begin_turn(MonotonicTime::ZERO, []);
@@ -132,9 +133,9 @@ fn a_registration_that_the_poller_lost_is_an_error_once() {
         other => panic!("{other:?}"),
     }
     assert!(table.next_call().is_none());
-    assert!(!table.has_changes(), "it is disabled");
+    assert!(!table.has_changes(), "the handle is not disabled");
 
-    // Enabled again, it is registered anew, and what is said of the old registration means nothing.
+    // An enabled handle is registered with a new token, and reports with the old token are ignored.
     let effects = table.update_handle(id, R).unwrap();
     assert!(effects.deregister.is_none());
     assert!(
@@ -145,24 +146,24 @@ fn a_registration_that_the_poller_lost_is_an_error_once() {
     assert!(table.next_call().is_none());
 }
 
-// Two changes that cancel each other out within a turn cost the poller nothing.
+// Two changes that cancel each other out within a turn cause no call of the poller.
 #[test]
-fn changes_that_cancel_out_are_not_told_to_the_poller() {
+fn changes_that_cancel_out_do_not_reach_the_poller() {
     let (mut event_loop, registry, model) = model_loop();
-    // Whatever reached the poller would be refused, and heard of.
+    // The poller would refuse any registration, and the handle would be called with an error.
     model.refuse_registrations(Some(ErrorKind::OutOfMemory));
-    let (log, heard) = log();
-    let id = handle_that_notes(&registry, &log, 3, R, "called");
+    let (log, records) = log();
+    let id = add_recording_handle(&registry, &log, 3, R, "called");
     assert_eq!(registry.remove_handle(id), Ok(Removal::Idle));
     event_loop.run_once(AT_ONCE).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), [""; 0]);
+    assert_eq!(records.take(), [""; 0]);
 }
 
 // EV-208
 #[test]
 fn a_negative_number_is_not_a_descriptor() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (_event_loop, registry, _model) = model_loop();
     for fd in [-1, i32::MIN] {
         let freed = log.on_drop("free");
@@ -171,15 +172,15 @@ fn a_negative_number_is_not_a_descriptor() {
             refused.unwrap_err().reason,
             Refused::NotADescriptor(number) if number == fd
         ));
-        assert_eq!(heard.take(), ["free"]);
+        assert_eq!(records.take(), ["free"]);
     }
 }
 
-// EV-207: the descriptor is as it was, and the callback is neither called nor dropped.
+// EV-207: the descriptor stays open, and the callback is neither called nor dropped.
 #[test]
-fn a_failed_addition_gives_back_source_and_callback() {
+fn failed_addition_returns_source_and_callback() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (event_loop, registry) = os_loop(backend);
         drop(event_loop);
         let (near, mut far) = streams();
@@ -192,51 +193,51 @@ fn a_failed_addition_gives_back_source_and_callback() {
         let (mut near, callback) = error.into_parts();
         near.write_all(b"open").unwrap();
         far.read_exact(&mut [0; 4]).unwrap();
-        assert_eq!(heard.take(), [""; 0]);
+        assert_eq!(records.take(), [""; 0]);
         drop(callback);
-        assert_eq!(heard.take(), ["free handle"]);
+        assert_eq!(records.take(), ["free handle"]);
 
         let freed = log.on_drop("free timeout");
         let error = registry.add_timeout(AT_ONCE, move |_| freed.keep());
         let error = error.unwrap_err();
-        assert_eq!(heard.take(), [""; 0]);
+        assert_eq!(records.take(), [""; 0]);
         assert_eq!(error.into_reason(), Refused::Closed);
-        assert_eq!(heard.take(), ["free timeout"]);
+        assert_eq!(records.take(), ["free timeout"]);
     });
 }
 
-// EV-207: also by the name that the poller knows descriptors by.
+// EV-207: also for a source of the poller.
 #[test]
-fn a_failed_addition_of_a_source_gives_it_back() {
-    let (log, heard) = log();
+fn failed_add_source_returns_the_source() {
+    let (log, records) = log();
     let (_event_loop, registry, _model) = model_loop();
     let freed = log.on_drop("free");
     let added = registry.add_source(ModelSource(-3), R, move |_| freed.keep());
     let (source, callback) = added.unwrap_err().into_parts();
     assert_eq!(source, ModelSource(-3));
-    assert_eq!(heard.take(), [""; 0]);
+    assert_eq!(records.take(), [""; 0]);
     drop(callback);
-    assert_eq!(heard.take(), ["free"]);
+    assert_eq!(records.take(), ["free"]);
 }
 
-// EV-205: nothing was ever issued.
+// EV-205: the table has issued no id.
 #[test]
-fn an_empty_table_knows_no_id() {
+fn empty_table_rejects_every_id() {
     let (_event_loop, registry, _model) = model_loop();
     let (_other_loop, other, _model) = model_loop();
     let handle = other.add_source(ModelSource(3), R, |_| {}).unwrap();
     assert_eq!(registry.remove_handle(handle), Err(NotRegistered));
 }
 
-// EV-1001: a second refusal before the first was reported is not reported on its own.
+// EV-1001: two refusals before the report of the first cause one report.
 #[test]
 fn two_refusals_before_a_turn_are_one_call() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.refuse_registrations(Some(ErrorKind::OutOfMemory));
     let id = registry
         .add_source(ModelSource(3), R, move |event| {
-            log.note(format!("{:?}", event.events));
+            log.record(format!("{:?}", event.events));
             event.registry.update_handle(event.id, R).unwrap();
         })
         .unwrap();
@@ -244,13 +245,12 @@ fn two_refusals_before_a_turn_are_one_call() {
     event_loop.run_once(AT_ONCE).unwrap_err();
     registry.update_handle(id, R).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["ERROR"]);
+    assert_eq!(records.take(), ["ERROR"]);
 }
 
-// EV-1001: a turn that is given up takes no refusal with it, and what waits for its call is no
-// contradiction at any time.
+// EV-1001: a turn that is not completed drops no refusal, and the invariants hold while refusals are pending.
 #[test]
-fn a_refusal_outlives_a_turn_that_is_given_up() {
+fn refusal_survives_an_unfinished_turn() {
     let mut table: Table<&str> = Table::new(0);
     for name in ["first", "second"] {
         let (_, effects) = table.add_handle(3, (), R, name).unwrap();
@@ -274,8 +274,8 @@ fn a_refusal_outlives_a_turn_that_is_given_up() {
     assert!(table.next_call().is_none());
 }
 
-// Nothing is left of a refusal when its handle goes before it was called, or a loop whose wait fails
-// would collect them.
+// The removal of a handle drops its pending refusal. Otherwise refusals would accumulate in a loop whose waits
+// fail.
 #[test]
 fn a_removed_handle_leaves_no_refusal_behind() {
     let mut table: Table<&str> = Table::new(0);

@@ -21,19 +21,19 @@ fn watch(
     let log = log.clone();
     registry
         .add_handle(Arc::clone(stream), interest, move |event| {
-            log.note(format!("{name} {:?}", event.events));
+            log.record(format!("{name} {:?}", event.events));
         })
         .unwrap()
 }
 
-/// A stream that can be read and written, and the end that keeps it so.
+/// Returns a stream that is readable and writable, and its peer, which must stay open.
 fn ready_stream() -> (Arc<UnixStream>, UnixStream) {
     let (near, mut far) = streams();
     far.write_all(b"x").unwrap();
     (Arc::new(near), far)
 }
 
-// EV-403, cases A and B: one reads, one writes; two read; three with mixed interests.
+// EV-403, cases A and B: a reader and a writer, two readers, and three handles with mixed interests.
 #[test]
 fn each_handle_on_a_descriptor_gets_its_own_share() {
     on_each_backend(|backend| {
@@ -43,7 +43,7 @@ fn each_handle_on_a_descriptor_gets_its_own_share() {
             (&[R | W, E, R], &["0 READABLE|WRITABLE", "2 READABLE"]),
         ];
         for (interests, expected) in cases {
-            let (log, heard) = log();
+            let (log, records) = log();
             let (near, _far) = ready_stream();
             let (mut event_loop, registry) = os_loop(backend);
             for (name, interest) in ["0", "1", "2"].into_iter().zip(interests) {
@@ -51,36 +51,36 @@ fn each_handle_on_a_descriptor_gets_its_own_share() {
             }
             for turn in 0..3 {
                 event_loop.run_once(AT_ONCE).unwrap();
-                assert_eq!(heard.take(), expected, "{interests:?}, turn {turn}");
+                assert_eq!(records.take(), expected, "{interests:?}, turn {turn}");
             }
         }
     });
 }
 
-// EV-403: errors and hang-ups go to all of them.
+// EV-403: errors and hang-ups are delivered to all enabled handles.
 #[test]
 fn a_hangup_reaches_every_handle_of_the_descriptor() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (near, far) = ready_stream();
         drop(far);
         let (mut event_loop, registry) = os_loop(backend);
         watch(&registry, &near, R, "reads", &log);
-        watch(&registry, &near, E, "minds errors", &log);
+        watch(&registry, &near, E, "errors only", &log);
         watch(&registry, &near, Events::NONE, "disabled", &log);
         event_loop.run_once(AT_ONCE).unwrap();
         assert_eq!(
-            heard.take(),
-            ["reads READABLE|HANGUP", "minds errors HANGUP"]
+            records.take(),
+            ["reads READABLE|HANGUP", "errors only HANGUP"]
         );
     });
 }
 
 // EV-404
 #[test]
-fn update_of_one_handle_leaves_its_siblings_alone() {
+fn update_of_one_handle_does_not_affect_the_others() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (near, _far) = ready_stream();
         let (mut event_loop, registry) = os_loop(backend);
         let changed = watch(&registry, &near, R | W, "changed", &log);
@@ -88,17 +88,17 @@ fn update_of_one_handle_leaves_its_siblings_alone() {
 
         registry.update_handle(changed, W).unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), ["changed WRITABLE", "other READABLE"]);
+        assert_eq!(records.take(), ["changed WRITABLE", "other READABLE"]);
         registry.update_handle(changed, Events::NONE).unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), ["other READABLE"]);
+        assert_eq!(records.take(), ["other READABLE"]);
         let _ = registry.remove_handle(changed).unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), ["other READABLE"]);
+        assert_eq!(records.take(), ["other READABLE"]);
     });
 }
 
-/// One step on the handles of a single descriptor; numbers are taken modulo how many there are.
+/// One step on the handles of a single descriptor. Indices are taken modulo the number of handles.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Add(Events),
@@ -123,16 +123,16 @@ proptest! {
     #[test]
     fn handles_sharing_a_descriptor_behave_as_if_alone(steps in steps()) {
         let (mut event_loop, registry, model) = model_loop();
-        let (tell, told) = channel();
+        let (sender, received) = channel();
         let mut watching: Vec<(HandleId, u32)> = Vec::new();
         for step in steps {
             let at = |which: usize| which.checked_rem(watching.len());
             match step {
                 Step::Add(interest) => {
-                    let tell = tell.clone();
+                    let sender = sender.clone();
                     let id = registry
                         .add_source(ModelSource(3), interest, move |event| {
-                            tell.send((event.id, event.events.bits())).unwrap();
+                            sender.send((event.id, event.events.bits())).unwrap();
                         })
                         .unwrap();
                     watching.push((id, interest.bits()));
@@ -158,15 +158,15 @@ proptest! {
                         .map(|(id, interest)| (*id, ready.bits() & (interest | unasked)))
                         .filter(|(_, events)| *events != 0)
                         .collect();
-                    prop_assert_eq!(told.try_iter().collect::<Vec<_>>(), expected);
-                    // The poller has been told when the loop slept.
+                    prop_assert_eq!(received.try_iter().collect::<Vec<_>>(), expected);
+                    // The poller got the changes when the loop slept.
                     let union = watching.iter().fold(0, |union, (_, interest)| union | interest);
                     let union = Events::from_bits_truncate(union);
                     let registered = if union.is_empty() { vec![] } else { vec![(3, union)] };
                     prop_assert_eq!(model.registered(), registered);
                 }
             }
-            // The end of a registration does not wait for that.
+            // The last removal deregisters the descriptor before the loop sleeps.
             if watching.is_empty() {
                 prop_assert_eq!(model.registered(), vec![]);
             }

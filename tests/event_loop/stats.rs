@@ -1,10 +1,10 @@
-//! What a loop tells of itself, what it calls in every turn, and how it is emptied.
+//! Statistics of a loop, its hooks, and draining.
 
-use crate::support::{AT_ONCE, R, log, model_loop, ms, probe_loop, timeout_that_notes};
+use crate::support::{AT_ONCE, R, add_recording_timeout, log, model_loop, ms, probe_loop};
 use eventry::poller::model::ModelSource;
 
 #[test]
-fn the_snapshot_counts_what_there_is_and_what_was_done() {
+fn stats_count_entries_turns_calls_and_frees() {
     let (mut event_loop, registry, probe) = probe_loop();
     probe.model.set_ready(3, R);
     let handle = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
@@ -36,41 +36,41 @@ fn a_wake_is_counted_when_it_was_needed() {
 
 #[test]
 fn the_hooks_are_called_around_the_wait_in_every_turn() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, _model) = model_loop();
     let (before, after, called) = (log.clone(), log.clone(), log.clone());
     let freed = log.on_drop("free");
-    event_loop.set_before_wait(move || before.note("before"));
-    event_loop.set_after_dispatch(move || after.note("after"));
+    event_loop.set_before_wait(move || before.record("before"));
+    event_loop.set_after_dispatch(move || after.record("after"));
     registry
         .add_timeout(ms(0), move |event| {
             freed.keep();
-            called.note("called");
+            called.record("called");
             let _ = event.registry.remove_timeout(event.id).unwrap();
         })
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(heard.take(), ["before", "called", "free", "after"]);
+    assert_eq!(records.take(), ["before", "called", "free", "after"]);
 }
 
-// A change made by the hook counts for the wait that follows.
+// The wait takes a change by the hook into account.
 #[test]
-fn what_the_hook_adds_is_waited_for() {
-    let (log, heard) = log();
+fn timeout_added_by_the_hook_ends_the_wait() {
+    let (log, records) = log();
     let (mut event_loop, registry, _model) = model_loop();
     event_loop.set_before_wait(move || {
         if registry.is_idle() {
-            timeout_that_notes(&registry, &log, ms(7), "fired");
+            add_recording_timeout(&registry, &log, ms(7), "fired");
         }
     });
     event_loop.run_once(None).unwrap();
-    assert_eq!(heard.take(), ["fired"]);
+    assert_eq!(records.take(), ["fired"]);
 }
 
-// EV-709: what is freed removes another, which removes another; all are freed and nothing is called.
+// EV-709: each free removes another entry; all are freed and none is called.
 #[test]
-fn draining_frees_what_frees_remove_and_calls_nothing() {
-    let (log, heard) = log();
+fn drain_frees_entries_removed_by_frees_without_calls() {
+    let (log, records) = log();
     let (mut event_loop, registry, _model) = model_loop();
     let mut next = None;
     for name in ["third", "second", "first"] {
@@ -82,7 +82,7 @@ fn draining_frees_what_frees_remove_and_calls_nothing() {
                 .add_timeout(ms(0), move |_| {
                     freed.keep();
                     chained.keep();
-                    called.note("called");
+                    called.record("called");
                 })
                 .unwrap(),
         );
@@ -90,20 +90,20 @@ fn draining_frees_what_frees_remove_and_calls_nothing() {
     let _ = registry.remove_timeout(next.unwrap()).unwrap();
     assert!(!registry.is_idle());
     event_loop.drain().unwrap();
-    assert_eq!(heard.take(), ["first", "second", "third"]);
+    assert_eq!(records.take(), ["first", "second", "third"]);
     assert!(registry.is_idle());
 }
 
-// What a callback holds may matter to somebody until it is gone.
+// A program may need to know when the values that its callbacks own are dropped.
 #[test]
 fn a_registry_is_not_idle_while_the_last_entry_is_dropped() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, _model) = model_loop();
     let asks = AsksOnDrop(registry.clone(), log);
     let id = registry.add_timeout(ms(0), move |_| asks.keep()).unwrap();
     let _ = registry.remove_timeout(id).unwrap();
     event_loop.drain().unwrap();
-    assert_eq!(heard.take(), ["idle: false, pending: 1, freed: 0"]);
+    assert_eq!(records.take(), ["idle: false, pending: 1, freed: 0"]);
     let stats = registry.stats();
     assert_eq!((stats.pending_frees, stats.frees), (0, 1));
     assert!(registry.is_idle());
@@ -111,7 +111,7 @@ fn a_registry_is_not_idle_while_the_last_entry_is_dropped() {
 
 type Registry = eventry::Registry<crate::support::ProbePoller>;
 
-/// Asks how things are when it is dropped.
+/// Guard that records the state of the registry when it is dropped.
 struct AsksOnDrop(Registry, crate::support::Log);
 
 impl AsksOnDrop {
@@ -123,11 +123,11 @@ impl Drop for AsksOnDrop {
         let (idle, stats) = (self.0.is_idle(), self.0.stats());
         let (pending, freed) = (stats.pending_frees, stats.frees);
         self.1
-            .note(format!("idle: {idle}, pending: {pending}, freed: {freed}"));
+            .record(format!("idle: {idle}, pending: {pending}, freed: {freed}"));
     }
 }
 
-/// Removes a timeout when it is dropped.
+/// Guard that removes a timeout when it is dropped.
 struct RemovesOnDrop(Option<(Registry, eventry::TimeoutId)>);
 
 impl RemovesOnDrop {

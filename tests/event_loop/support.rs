@@ -1,5 +1,5 @@
-//! What the tests share: a log of what happened, loops on the model poller, and a poller that tells what
-//! the loop did with it.
+//! Helpers of the tests: a log of events, loops on the model poller, and a poller that records the calls of
+//! the loop.
 
 use eventry::poller::model::{FOR_EVER, Model, ModelPoller, ModelSource};
 use eventry::poller::{Poller, Registrar};
@@ -18,49 +18,49 @@ pub(crate) const H: Events = Events::HANGUP;
 
 /// A turn that does not wait.
 pub(crate) const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
-/// A wait that ends a test which would otherwise hang; none that passes waits this long. Shorter than
-/// [`TIMEOUT`](test_support::timeout::TIMEOUT), so that the assertion after it is heard.
+/// A long wait that ends tests which would otherwise hang; no passing test waits this long. Shorter than
+/// [`TIMEOUT`](test_support::timeout::TIMEOUT), so that the assertion after it fails first.
 pub(crate) const LONG: Option<Duration> = Some(Duration::from_secs(20));
 
 pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Notes what happens, in order, from any thread.
+/// Writer of a log that any thread may use.
 #[derive(Clone)]
 pub(crate) struct Log(Sender<String>);
 
-/// What has been noted.
-pub(crate) struct Heard(Receiver<String>);
+/// Reader of a [`Log`].
+pub(crate) struct Records(Receiver<String>);
 
-/// Calls `F` when it is dropped: moved into a callback, when that is freed.
+/// A guard that calls `F` when it is dropped; inside a callback, when the callback is freed.
 pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
 
-pub(crate) fn log() -> (Log, Heard) {
+pub(crate) fn log() -> (Log, Records) {
     let (sender, receiver) = channel();
-    (Log(sender), Heard(receiver))
+    (Log(sender), Records(receiver))
 }
 
 impl Log {
-    pub(crate) fn note(&self, what: impl Into<String>) {
-        // Callbacks that outlive the test have nobody to tell.
-        let _ = self.0.send(what.into());
+    pub(crate) fn record(&self, entry: impl Into<String>) {
+        // Sending fails for callbacks that outlive the test.
+        let _ = self.0.send(entry.into());
     }
 
-    /// Notes `name` when it is dropped.
+    /// Returns a guard that records `name` when it is dropped.
     pub(crate) fn on_drop(&self, name: &str) -> OnDrop<impl FnMut() + use<>> {
         let (log, name) = (self.clone(), name.to_owned());
-        OnDrop(move || log.note(&*name))
+        OnDrop(move || log.record(&*name))
     }
 }
 
-impl Heard {
-    /// What was noted since the last time.
+impl Records {
+    /// Returns the records since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
         self.0.try_iter().collect()
     }
 
-    /// What is noted when time has passed, by the end of a turn that does not wait.
+    /// Advances the model's clock, runs a turn that does not wait, and returns the records.
     pub(crate) fn after<P: Poller>(
         &self,
         time: Duration,
@@ -72,21 +72,21 @@ impl Heard {
         self.take()
     }
 
-    /// What is noted first, and after how many turns that wait.
+    /// Runs turns that wait until there are records; returns them and the number of turns.
     pub(crate) fn next(&self, event_loop: &mut EventLoop) -> (Vec<String>, usize) {
         for turns in 0.. {
-            let noted = self.take();
-            if !noted.is_empty() {
-                return (noted, turns);
+            let recorded = self.take();
+            if !recorded.is_empty() {
+                return (recorded, turns);
             }
             event_loop.run_once(LONG).unwrap();
         }
-        unreachable!("turns without end")
+        unreachable!("the loop over turns is endless")
     }
 }
 
 impl<F: FnMut()> OnDrop<F> {
-    /// Makes the closure that calls this own the value.
+    /// Does nothing; a closure that calls it owns the guard.
     pub(crate) fn keep(&self) {}
 }
 
@@ -96,7 +96,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// A loop on the model poller, its registry and its world.
+/// Returns a loop on the model poller, its registry and its model.
 pub(crate) fn model_loop() -> (EventLoop<ProbePoller>, Registry<ProbePoller>, Model) {
     let (event_loop, registry, probe) = probe_loop();
     (event_loop, registry, probe.model)
@@ -105,15 +105,15 @@ pub(crate) fn model_loop() -> (EventLoop<ProbePoller>, Registry<ProbePoller>, Mo
 /// The backends of the operating system's poller.
 pub(crate) const BACKENDS: [Backend; 2] = [Backend::Epoll, Backend::Poll];
 
-/// A loop on the operating system's poller, and its registry.
+/// Returns a loop on the operating system's poller, and its registry.
 pub(crate) fn os_loop(backend: Backend) -> (EventLoop, Registry) {
     let event_loop = EventLoop::builder().backend(backend).build().unwrap();
     let registry = event_loop.registry();
     (event_loop, registry)
 }
 
-/// Adds a timeout that notes `name` whenever it fires.
-pub(crate) fn timeout_that_notes<P: Poller>(
+/// Adds a timeout that records `name` each time it fires.
+pub(crate) fn add_recording_timeout<P: Poller>(
     registry: &Registry<P>,
     log: &Log,
     interval: impl Into<Option<Duration>>,
@@ -121,12 +121,12 @@ pub(crate) fn timeout_that_notes<P: Poller>(
 ) -> TimeoutId {
     let log = log.clone();
     registry
-        .add_timeout(interval, move |_| log.note(name))
+        .add_timeout(interval, move |_| log.record(name))
         .unwrap()
 }
 
-/// Adds a handle on a descriptor of the model that notes `name` whenever it is called.
-pub(crate) fn handle_that_notes<P: Poller<Source = ModelSource>>(
+/// Adds a handle on a descriptor of the model that records `name` each time it is called.
+pub(crate) fn add_recording_handle<P: Poller<Source = ModelSource>>(
     registry: &Registry<P>,
     log: &Log,
     fd: RawFd,
@@ -135,11 +135,11 @@ pub(crate) fn handle_that_notes<P: Poller<Source = ModelSource>>(
 ) -> HandleId {
     let log = log.clone();
     registry
-        .add_source(ModelSource(fd), interest, move |_| log.note(name))
+        .add_source(ModelSource(fd), interest, move |_| log.record(name))
         .unwrap()
 }
 
-/// Runs a test on each backend in turn. If it fails, the last line says on which.
+/// Runs a test on each backend in turn. If it fails, the last line of the output names the backend.
 pub(crate) fn on_each_backend(test: impl Fn(Backend) + Copy + Send + 'static) {
     for backend in BACKENDS {
         let named = NamesBackend(backend);
@@ -152,14 +152,14 @@ struct NamesBackend(Backend);
 
 impl Drop for NamesBackend {
     fn drop(&mut self) {
-        #[allow(clippy::print_stderr, reason = "a test that fails says why")]
+        #[allow(clippy::print_stderr, reason = "the message of a failed test")]
         if std::thread::panicking() {
             eprintln!("on the backend {:?}", self.0);
         }
     }
 }
 
-/// Two connected sockets that do not block.
+/// Returns two connected sockets in non-blocking mode.
 pub(crate) fn streams() -> (UnixStream, UnixStream) {
     let (near, far) = UnixStream::pair().unwrap();
     near.set_nonblocking(true).unwrap();
@@ -167,9 +167,9 @@ pub(crate) fn streams() -> (UnixStream, UnixStream) {
     (near, far)
 }
 
-/// What the loop did with its poller.
+/// A call of the loop to its poller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum PollerCall {
     Register(RawFd, Events),
     Reregister(RawFd, Events),
     Deregister(RawFd),
@@ -177,13 +177,14 @@ pub(crate) enum Told {
     Wake,
 }
 
-/// The longest wait that the model poller ends by itself.
+/// Longest wait that the model poller ends by itself.
 const LONGEST: Duration = FOR_EVER.saturating_sub(Duration::from_nanos(1));
 
 type Step = Box<dyn FnOnce() + Send>;
 
-/// The model poller, with a record of what it was told, and with something to happen during a wait: a
-/// change made there is one made by another thread while the loop sleeps, without the thread.
+/// The model poller, with a record of its calls and with steps that run during its waits.
+///
+/// A change made by a step has the effect of a change by another thread while the loop sleeps.
 pub(crate) struct ProbePoller {
     inner: ModelPoller,
     registrar: ProbeRegistrar,
@@ -193,23 +194,23 @@ pub(crate) struct ProbePoller {
 #[derive(Clone, Debug)]
 pub(crate) struct ProbeRegistrar {
     model: Model,
-    told: Sender<Told>,
+    calls: Sender<PollerCall>,
 }
 
 /// The test's side of a [`ProbePoller`].
 pub(crate) struct Probe {
     pub(crate) model: Model,
-    told: Receiver<Told>,
+    calls: Receiver<PollerCall>,
     steps: Sender<Step>,
 }
 
 pub(crate) fn probe_loop() -> (EventLoop<ProbePoller>, Registry<ProbePoller>, Probe) {
     let (inner, model) = ModelPoller::new();
-    let (tell, told) = channel();
+    let (sender, calls) = channel();
     let (plan, steps) = channel();
     let registrar = ProbeRegistrar {
         model: model.clone(),
-        told: tell,
+        calls: sender,
     };
     let event_loop = EventLoop::with_poller(ProbePoller {
         inner,
@@ -219,27 +220,29 @@ pub(crate) fn probe_loop() -> (EventLoop<ProbePoller>, Registry<ProbePoller>, Pr
     let registry = event_loop.registry();
     let probe = Probe {
         model,
-        told,
+        calls,
         steps: plan,
     };
     (event_loop, registry, probe)
 }
 
 impl Probe {
-    /// What the poller was told since the last time.
-    pub(crate) fn told(&self) -> Vec<Told> {
-        self.told.try_iter().collect()
+    /// Returns the calls to the poller since the last time.
+    pub(crate) fn calls(&self) -> Vec<PollerCall> {
+        self.calls.try_iter().collect()
     }
 
-    /// How many wakes and how many waits there were since the last time.
+    /// Returns the number of wakes and of waits since the last time.
     pub(crate) fn wakes_and_waits(&self) -> (usize, usize) {
-        let told = self.told();
-        let wakes = told.iter().filter(|told| **told == Told::Wake).count();
-        let waits = told.iter().filter(|told| matches!(told, Told::Wait(_)));
-        (wakes, waits.count())
+        let calls = self.calls();
+        let wakes = calls.iter().filter(|call| **call == PollerCall::Wake);
+        let waits = calls
+            .iter()
+            .filter(|call| matches!(call, PollerCall::Wait(_)));
+        (wakes.count(), waits.count())
     }
 
-    /// Does `step` during the next wait that has none yet.
+    /// Runs `step` during the next wait that has no step yet.
     pub(crate) fn during_a_wait(&self, step: impl FnOnce() + Send + 'static) {
         self.steps.send(Box::new(step)).unwrap();
     }
@@ -254,7 +257,7 @@ impl Poller for ProbePoller {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.registrar.tell(Told::Wait(timeout));
+        self.registrar.record(PollerCall::Wait(timeout));
         if let Ok(step) = self.steps.try_recv() {
             step();
         }
@@ -263,7 +266,7 @@ impl Poller for ProbePoller {
         let slept = self.registrar.now().saturating_duration_since(before);
         assert!(
             timeout.is_some() || slept < LONGEST,
-            "the loop sleeps for ever: nobody else is there to wake it"
+            "the loop sleeps without an end: no other thread can wake it"
         );
         waited
     }
@@ -278,8 +281,8 @@ impl Poller for ProbePoller {
 }
 
 impl ProbeRegistrar {
-    fn tell(&self, told: Told) {
-        let _ = self.told.send(told);
+    fn record(&self, call: PollerCall) {
+        let _ = self.calls.send(call);
     }
 }
 
@@ -287,22 +290,22 @@ impl Registrar for ProbeRegistrar {
     type Source = ModelSource;
 
     fn register(&self, source: &ModelSource, token: Token, interest: Events) -> io::Result<()> {
-        self.tell(Told::Register(source.0, interest));
+        self.record(PollerCall::Register(source.0, interest));
         self.model.register(source, token, interest)
     }
 
     fn reregister(&self, source: &ModelSource, token: Token, interest: Events) -> io::Result<()> {
-        self.tell(Told::Reregister(source.0, interest));
+        self.record(PollerCall::Reregister(source.0, interest));
         self.model.reregister(source, token, interest)
     }
 
     fn deregister(&self, source: &ModelSource) {
-        self.tell(Told::Deregister(source.0));
+        self.record(PollerCall::Deregister(source.0));
         self.model.deregister(source);
     }
 
     fn wake(&self) -> io::Result<()> {
-        self.tell(Told::Wake);
+        self.record(PollerCall::Wake);
         self.model.wake()
     }
 

@@ -1,4 +1,4 @@
-//! Other threads, on the operating system's poller.
+//! Use by several threads, on the operating system's poller.
 
 use crate::support::{AT_ONCE, LONG, R, W, log, model_loop, ms, on_each_backend, os_loop, streams};
 use eventry::table::{NotRegistered, Removal};
@@ -17,7 +17,7 @@ fn a_registry_can_be_shared_and_a_loop_can_be_moved() {
     moved::<EventLoop>();
 }
 
-/// All six operations, on entries of its own and on `others`.
+/// Calls all six operations on new entries.
 fn use_everything(registry: &Registry) {
     let (near, _far) = streams();
     let handle = registry.add_handle(near, R, |_| {}).unwrap();
@@ -29,11 +29,11 @@ fn use_everything(registry: &Registry) {
     assert!(registry.remove_timeout(timeout).is_ok());
 }
 
-// EV-510, EV-613, EV-708: none of them waits for the callback that runs meanwhile.
+// EV-510, EV-613, EV-708: no operation waits for the running callback.
 #[test]
 fn every_operation_returns_while_a_callback_runs() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (mut event_loop, registry) = os_loop(backend);
         let (started, has_started) = channel();
         let (done, is_done) = channel::<()>();
@@ -41,7 +41,7 @@ fn every_operation_returns_while_a_callback_runs() {
             .add_timeout(ms(0), move |_| {
                 started.send(()).unwrap();
                 is_done.recv().unwrap();
-                log.note("end of the call");
+                log.record("end of the call");
             })
             .unwrap();
         let other = thread::spawn(move || {
@@ -54,15 +54,15 @@ fn every_operation_returns_while_a_callback_runs() {
         });
         event_loop.run_once(LONG).unwrap();
         other.join().unwrap();
-        assert_eq!(heard.take(), ["end of the call"]);
+        assert_eq!(records.take(), ["end of the call"]);
     });
 }
 
-// EV-510: and neither does the callback itself.
+// EV-510: no operation of the callback waits for the callback itself.
 #[test]
 fn every_operation_can_be_called_by_a_callback() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (mut event_loop, registry) = os_loop(backend);
         let (near, _far) = streams();
         registry
@@ -70,15 +70,15 @@ fn every_operation_can_be_called_by_a_callback() {
                 use_everything(event.registry);
                 event.registry.update_handle(event.id, R).unwrap();
                 assert!(event.registry.remove_handle(event.id).is_ok());
-                log.note("called");
+                log.record("called");
             })
             .unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), ["called"]);
+        assert_eq!(records.take(), ["called"]);
     });
 }
 
-// EV-613, EV-614, case Z: whether the loop sleeps already or is about to.
+// EV-613, EV-614, case Z: the loop may already sleep or be about to.
 #[test]
 fn a_sleeping_loop_serves_what_another_thread_adds() {
     on_each_backend(|backend| {
@@ -140,14 +140,14 @@ fn of_many_removers_exactly_one_succeeds() {
     }
 }
 
-// EV-1101, EV-1102: any thread may run the loop, one after the other, and the callbacks run there.
+// EV-1101, EV-1102: threads may run the loop one after the other, and callbacks run on the thread that does.
 #[test]
 fn callbacks_run_on_the_thread_that_runs_the_loop() {
     on_each_backend(|backend| {
         let (mut event_loop, registry) = os_loop(backend);
-        let (tell, told) = channel();
+        let (sender, received) = channel();
         registry
-            .add_timeout(ms(0), move |_| tell.send(thread::current().id()).unwrap())
+            .add_timeout(ms(0), move |_| sender.send(thread::current().id()).unwrap())
             .unwrap();
         for _ in 0..3 {
             let runner = thread::spawn(move || {
@@ -156,7 +156,7 @@ fn callbacks_run_on_the_thread_that_runs_the_loop() {
             });
             let ran_on = runner.thread().id();
             event_loop = runner.join().unwrap();
-            assert_eq!(told.try_iter().collect::<Vec<_>>(), [ran_on]);
+            assert_eq!(received.try_iter().collect::<Vec<_>>(), [ran_on]);
         }
     });
 }

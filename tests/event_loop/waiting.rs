@@ -1,4 +1,4 @@
-//! Removing an entry and waiting for its last call (EV-702).
+//! Removal of an entry with a wait for its last call (EV-702).
 
 use crate::support::{AT_ONCE, R, log, model_loop, ms};
 use eventry::EventLoop;
@@ -10,7 +10,7 @@ use std::thread;
 use test_support::timeout::{bounded, wait_until};
 
 #[test]
-fn nothing_is_waited_for_if_no_call_is_in_flight() {
+fn remove_and_wait_without_a_call_returns_at_once() {
     let (_event_loop, registry, _model) = model_loop();
     let handle = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
     let timeout = registry.add_timeout(ms(1), |_| {}).unwrap();
@@ -21,38 +21,41 @@ fn nothing_is_waited_for_if_no_call_is_in_flight() {
     assert_eq!(registry.remove_timeout_and_wait(timeout), gone);
 }
 
-// The callback is held until the remover is on its way; when the remover is back, it is over.
+// The callback continues when the removal has begun, and must have ended when the removal returns.
 #[test]
 fn a_removal_that_waits_returns_after_the_last_call() {
     bounded("the test", || {
-        let (log, heard) = log();
+        let (log, records) = log();
         let loop_thread = EventLoop::new().unwrap().spawn("events").unwrap();
         let registry = loop_thread.registry();
         let (entered, is_entered) = channel();
-        let (go_on, gate) = channel::<()>();
+        let (resume, resumed) = channel::<()>();
         let in_callback = log.clone();
         let id = registry
             .add_timeout(ms(0), move |_| {
                 entered.send(()).unwrap();
-                gate.recv().unwrap();
-                in_callback.note("the call is over");
+                resumed.recv().unwrap();
+                in_callback.record("the call has ended");
             })
             .unwrap();
         is_entered.recv().unwrap();
         let probe = registry.clone();
         let remover = thread::spawn(move || {
             let removed = registry.remove_timeout_and_wait(id);
-            log.note("the removal is back");
+            log.record("the removal has returned");
             removed
         });
-        // The entry is unknown as soon as the removal has begun; its call is still held at the gate.
+        // The id is unknown as soon as the removal has begun; its call still waits.
         wait_until("the removal has begun", || {
             probe.update_timeout(id, ms(0)).is_err()
         });
-        assert_eq!(heard.take(), [""; 0]);
-        go_on.send(()).unwrap();
+        assert_eq!(records.take(), [""; 0]);
+        resume.send(()).unwrap();
         assert_eq!(remover.join().unwrap(), Ok(()));
-        assert_eq!(heard.take(), ["the call is over", "the removal is back"]);
+        assert_eq!(
+            records.take(),
+            ["the call has ended", "the removal has returned"]
+        );
         loop_thread.join().unwrap();
     });
 }
@@ -60,7 +63,7 @@ fn a_removal_that_waits_returns_after_the_last_call() {
 #[test]
 fn remove_and_wait_inside_itself_is_refused() {
     bounded("the test", || {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (mut event_loop, registry, model) = model_loop();
         model.set_ready(3, R);
         let in_handle = log.clone();
@@ -68,24 +71,24 @@ fn remove_and_wait_inside_itself_is_refused() {
             .add_source(ModelSource(3), R, move |event| {
                 let refused = event.registry.remove_handle_and_wait(event.id);
                 assert_eq!(refused, Err(RemoveError::WouldDeadlock));
-                in_handle.note("handle");
+                in_handle.record("handle");
             })
             .unwrap();
         registry
             .add_timeout(ms(0), move |event| {
                 let refused = event.registry.remove_timeout_and_wait(event.id);
                 assert_eq!(refused, Err(RemoveError::WouldDeadlock));
-                log.note("timeout");
+                log.record("timeout");
             })
             .unwrap();
         for _ in 0..2 {
             event_loop.run_once(AT_ONCE).unwrap();
-            assert_eq!(heard.take(), ["timeout", "handle"]);
+            assert_eq!(records.take(), ["timeout", "handle"]);
         }
     });
 }
 
-// Another entry's call is not in flight while this one's is.
+// At most one call is in flight, so no call of another entry is while this callback runs.
 #[test]
 fn a_callback_may_wait_for_the_removal_of_another_entry() {
     bounded("the test", || {
@@ -103,12 +106,12 @@ fn a_callback_may_wait_for_the_removal_of_another_entry() {
     });
 }
 
-// EV-1103: an id of another loop names nothing here, also where it would name the very entry that calls.
+// EV-1103: an id of another loop is unknown here, also if its slot and serial are those of the calling entry.
 #[test]
 fn remove_and_wait_for_another_loops_id_is_not_registered() {
     bounded("the test", || {
-        let (log, heard) = log();
-        let (_elsewhere, other_registry, _model) = model_loop();
+        let (log, records) = log();
+        let (_other_loop, other_registry, _model) = model_loop();
         let (mut event_loop, registry, model) = model_loop();
         model.set_ready(3, R);
         let foreign_handle = other_registry
@@ -121,17 +124,17 @@ fn remove_and_wait_for_another_loops_id_is_not_registered() {
             .add_source(ModelSource(3), R, move |event| {
                 let removed = event.registry.remove_handle_and_wait(foreign_handle);
                 assert_eq!(removed, gone);
-                in_handle.note("handle");
+                in_handle.record("handle");
             })
             .unwrap();
         registry
             .add_timeout(ms(0), move |event| {
                 let removed = event.registry.remove_timeout_and_wait(foreign_timeout);
                 assert_eq!(removed, gone);
-                log.note("timeout");
+                log.record("timeout");
             })
             .unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        assert_eq!(heard.take(), ["timeout", "handle"]);
+        assert_eq!(records.take(), ["timeout", "handle"]);
     });
 }

@@ -1,11 +1,11 @@
-//! What wakes a sleeping loop, what need not, and how often.
+//! Changes that wake a sleeping loop, changes that do not, and the number of wakes.
 //!
-//! A change made inside the probe's wait is one that another thread makes after the loop has looked at
-//! its table and before it blocks: the moment at which a wake is lost most easily.
+//! A change made inside the probe's wait stands for one by another thread after the loop has read its table and
+//! before it blocks, which is when a wake is lost most easily.
 
 use crate::support::{
-    AT_ONCE, LONG, OnDrop, R, Told, W, log, ms, on_each_backend, os_loop, probe_loop,
-    timeout_that_notes,
+    AT_ONCE, LONG, OnDrop, PollerCall, R, W, add_recording_timeout, log, ms, on_each_backend,
+    os_loop, probe_loop,
 };
 use eventry::poller::model::ModelSource;
 use eventry::poller::{OsPoller, Poller, Registrar};
@@ -13,25 +13,25 @@ use eventry::{EventLoop, Events, MonotonicTime};
 use std::sync::mpsc::channel;
 use std::thread;
 
-// EV-809, EV-902: with nothing to wait for, and with a later deadline.
+// EV-809, EV-902: without a deadline, and with a later one.
 #[test]
 fn a_nearer_deadline_ends_the_sleep() {
     for far in [None, Some(ms(5_000))] {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (mut event_loop, registry, probe) = probe_loop();
         registry.add_timeout(far, |_| {}).unwrap();
         let other = registry.clone();
         probe.during_a_wait(move || {
             other
-                .add_timeout(ms(20), move |_| log.note("fired"))
+                .add_timeout(ms(20), move |_| log.record("fired"))
                 .unwrap();
         });
         event_loop.run_once(None).unwrap();
-        assert_eq!(probe.told(), [Told::Wait(far), Told::Wake]);
-        assert_eq!(probe.model.now(), MonotonicTime::ZERO, "it slept on");
+        assert_eq!(probe.calls(), [PollerCall::Wait(far), PollerCall::Wake]);
+        assert_eq!(probe.model.now(), MonotonicTime::ZERO, "the sleep went on");
         event_loop.run_once(None).unwrap();
-        assert_eq!(probe.told(), [Told::Wait(Some(ms(20)))]);
-        assert_eq!(heard.take(), ["fired"]);
+        assert_eq!(probe.calls(), [PollerCall::Wait(Some(ms(20)))]);
+        assert_eq!(records.take(), ["fired"]);
     }
 }
 
@@ -42,7 +42,10 @@ fn shortening_a_timeout_ends_the_sleep() {
     let id = registry.add_timeout(ms(5_000), |_| {}).unwrap();
     probe.during_a_wait(move || registry.update_timeout(id, ms(20)).unwrap());
     event_loop.run_once(None).unwrap();
-    assert_eq!(probe.told(), [Told::Wait(Some(ms(5_000))), Told::Wake]);
+    assert_eq!(
+        probe.calls(),
+        [PollerCall::Wait(Some(ms(5_000))), PollerCall::Wake]
+    );
 }
 
 // EV-809, EV-901
@@ -58,20 +61,20 @@ fn a_later_deadline_does_not_end_the_sleep() {
         registry.add_timeout(None, |_| {}).unwrap();
     });
     event_loop.run_once(None).unwrap();
-    assert_eq!(probe.told(), [Told::Wait(Some(ms(100)))]);
+    assert_eq!(probe.calls(), [PollerCall::Wait(Some(ms(100)))]);
 }
 
-// EV-614, EV-902: the loop is woken, tells the poller, and serves the handle in its next turn.
+// EV-614, EV-902: the loop is woken, passes the change to the poller, and calls the handle in its next turn.
 #[test]
 fn add_or_enable_during_the_sleep_wakes_once() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, probe) = probe_loop();
     probe.model.set_ready(3, R);
     probe.model.set_ready(4, R);
     let enabled = log.clone();
     let disabled = registry
         .add_source(ModelSource(4), Events::NONE, move |event| {
-            enabled.note("enabled");
+            enabled.record("enabled");
             let _ = event.registry.remove_handle(event.id).unwrap();
         })
         .unwrap();
@@ -79,25 +82,25 @@ fn add_or_enable_during_the_sleep_wakes_once() {
     probe.during_a_wait(move || {
         other
             .add_source(ModelSource(3), R, move |event| {
-                log.note("added");
+                log.record("added");
                 let _ = event.registry.remove_handle(event.id).unwrap();
             })
             .unwrap();
     });
     event_loop.run_once(None).unwrap();
     event_loop.run_once(None).unwrap();
-    assert_eq!(heard.take(), ["added"]);
+    assert_eq!(records.take(), ["added"]);
     probe.during_a_wait(move || registry.update_handle(disabled, R).unwrap());
     event_loop.run_once(None).unwrap();
     event_loop.run_once(None).unwrap();
-    assert_eq!(heard.take(), ["enabled"]);
+    assert_eq!(records.take(), ["enabled"]);
     assert_eq!(probe.wakes_and_waits(), (2, 4));
 }
 
-// EV-704, EV-901: removed while the loop sleeps for ever, and yet freed.
+// EV-704, EV-901: an entry that is removed while the loop sleeps without a deadline is freed.
 #[test]
 fn a_removal_ends_the_sleep_so_that_the_callback_is_freed() {
-    let (log, heard) = log();
+    let (log, records) = log();
     let (mut event_loop, registry, probe) = probe_loop();
     let freed = log.on_drop("free");
     let id = registry
@@ -107,31 +110,31 @@ fn a_removal_ends_the_sleep_so_that_the_callback_is_freed() {
         let _ = registry.remove_handle(id).unwrap();
     });
     event_loop.run_once(None).unwrap();
-    assert_eq!(heard.take(), ["free"]);
+    assert_eq!(records.take(), ["free"]);
     assert_eq!(probe.wakes_and_waits(), (1, 1));
 }
 
-// EV-616: unchanged mask, no wake, nothing told to the poller; also where another handle of the
-// descriptor wants the same already.
+// EV-616: an unchanged mask causes no wake and no call of the poller, also if another handle of the descriptor
+// already has the same interest.
 #[test]
-fn an_update_that_changes_nothing_costs_nothing() {
+fn update_without_a_change_has_no_effect() {
     let (mut event_loop, registry, probe) = probe_loop();
     let id = registry.add_source(ModelSource(3), R | W, |_| {}).unwrap();
     let covered = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
     assert_eq!(
-        probe.told(),
-        [Told::Register(3, R | W), Told::Wait(AT_ONCE)]
+        probe.calls(),
+        [PollerCall::Register(3, R | W), PollerCall::Wait(AT_ONCE)]
     );
     probe.during_a_wait(move || {
         registry.update_handle(id, R | W).unwrap();
         registry.update_handle(covered, W).unwrap();
     });
     event_loop.run_once(AT_ONCE).unwrap();
-    assert_eq!(probe.told(), [Told::Wait(AT_ONCE)]);
+    assert_eq!(probe.calls(), [PollerCall::Wait(AT_ONCE)]);
 }
 
-// EV-901: nobody sleeps: before the first turn, between turns, and in callbacks.
+// EV-901: the loop is awake before the first turn, between turns, and in callbacks.
 #[test]
 fn no_wake_is_sent_to_a_loop_that_is_awake() {
     let (mut event_loop, registry, probe) = probe_loop();
@@ -150,7 +153,7 @@ fn no_wake_is_sent_to_a_loop_that_is_awake() {
     assert_eq!(probe.wakes_and_waits(), (0, 2));
 }
 
-// EV-903: any number of changes, one wake, no turn more than needed.
+// EV-903: any number of changes cause one wake and no additional turn.
 #[test]
 fn many_changes_during_one_sleep_wake_it_once() {
     let (mut event_loop, registry, probe) = probe_loop();
@@ -164,7 +167,7 @@ fn many_changes_during_one_sleep_wake_it_once() {
     });
     event_loop.run_once(None).unwrap();
     assert_eq!(probe.wakes_and_waits(), (1, 1));
-    // Nothing is left over that would end the next sleep: 60 s pass in the model.
+    // The next sleep is not ended early: the full wait passes in the model.
     event_loop.run_once(LONG).unwrap();
     assert_eq!(
         probe.model.now(),
@@ -176,7 +179,7 @@ fn many_changes_during_one_sleep_wake_it_once() {
 #[test]
 fn many_changes_during_a_callback_cost_no_extra_turns() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let (mut event_loop, registry) = os_loop(backend);
         let (started, has_started) = channel();
         let (changed, was_changed) = channel::<()>();
@@ -191,20 +194,20 @@ fn many_changes_during_a_callback_cost_no_extra_turns() {
         let changer = thread::spawn(move || {
             has_started.recv().unwrap();
             let id = other
-                .add_timeout(ms(50), move |_| log.note("fired"))
+                .add_timeout(ms(50), move |_| log.record("fired"))
                 .unwrap();
             for _ in 0..500 {
                 other.update_timeout(id, ms(50)).unwrap();
             }
             changed.send(()).unwrap();
         });
-        let (_, turns) = heard.next(&mut event_loop);
+        let (_, turns) = records.next(&mut event_loop);
         changer.join().unwrap();
         assert!(turns <= 5, "{turns} turns");
     });
 }
 
-// EV-908: what is left behind by callbacks does not end the wait or shorten it.
+// EV-908: entries that callbacks removed or disabled neither end nor shorten the wait.
 #[test]
 fn an_idle_loop_sleeps_without_end() {
     let (mut event_loop, registry, probe) = probe_loop();
@@ -239,14 +242,14 @@ fn an_idle_loop_sleeps_without_end() {
         .unwrap();
     event_loop.run_once(None).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    probe.told();
+    probe.calls();
     let stopper = event_loop.stopper();
     probe.during_a_wait(move || stopper.stop());
     event_loop.run_once(None).unwrap();
-    assert_eq!(probe.told(), [Told::Wait(None), Told::Wake]);
+    assert_eq!(probe.calls(), [PollerCall::Wait(None), PollerCall::Wake]);
 }
 
-// EV-513, EV-902: a wake of the kernel's poller is latched, ends one wait, and calls nothing.
+// EV-513, EV-902: a wake of the kernel's poller is latched, ends one wait, and causes no call.
 #[test]
 fn a_wake_that_comes_before_the_wait_ends_it() {
     on_each_backend(|backend| {
@@ -261,11 +264,11 @@ fn a_wake_that_comes_before_the_wait_ends_it() {
     });
 }
 
-// EV-903: the second of them would end the wait for the timeout before that is due.
+// EV-903: a second latched wake would end the wait before the timeout is due.
 #[test]
 fn several_wakes_end_one_wait() {
     on_each_backend(|backend| {
-        let (log, heard) = log();
+        let (log, records) = log();
         let poller = OsPoller::new(backend).unwrap();
         let registrar = poller.registrar().clone();
         let mut event_loop = EventLoop::with_poller(poller);
@@ -274,16 +277,16 @@ fn several_wakes_end_one_wait() {
         }
         event_loop.run_once(LONG).unwrap();
         let registry = event_loop.registry();
-        timeout_that_notes(&registry, &log, ms(20), "fired");
+        add_recording_timeout(&registry, &log, ms(20), "fired");
         event_loop.run_once(LONG).unwrap();
-        assert_eq!(heard.take(), ["fired"]);
+        assert_eq!(records.take(), ["fired"]);
     });
 }
 
 // EV-707, EV-902: a free call before the wait removes another entry; that one is freed in the same turn.
 #[test]
-fn the_loop_does_not_sleep_on_what_a_free_call_removed() {
-    let (log, heard) = log();
+fn entry_removed_by_a_free_call_is_freed_without_sleep() {
+    let (log, records) = log();
     let (mut event_loop, registry, probe) = probe_loop();
     let freed = log.on_drop("free");
     let other = registry.add_timeout(None, move |_| freed.keep()).unwrap();
@@ -294,6 +297,6 @@ fn the_loop_does_not_sleep_on_what_a_free_call_removed() {
     let id = registry.add_timeout(None, move |_| on_drop.keep());
     let _ = registry.remove_timeout(id.unwrap()).unwrap();
     event_loop.run_once(None).unwrap();
-    assert_eq!(probe.told(), [Told::Wait(AT_ONCE)]);
-    assert_eq!(heard.take(), ["free"]);
+    assert_eq!(probe.calls(), [PollerCall::Wait(AT_ONCE)]);
+    assert_eq!(records.take(), ["free"]);
 }

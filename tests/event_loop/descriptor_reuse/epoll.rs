@@ -1,6 +1,6 @@
-//! A descriptor that is closed under its handle while a duplicate keeps the open file alive (EV-1003).
+//! A descriptor that is closed while it has a handle, and whose open file a duplicate keeps open (EV-1003).
 //!
-//! Epoll goes on reporting the file under the number that was closed, and cannot be told to stop.
+//! Epoll continues to report the file under the closed number, and the registration cannot be removed.
 
 use super::standard_input;
 use crate::support::{AT_ONCE, LONG, R};
@@ -13,34 +13,34 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-/// More turns than these for one thing to happen are a loop that spins.
+/// Maximum number of turns for one event; more turns mean that the loop spins.
 const FEW: usize = 8;
 
-/// Runs turns until something is `told`; returns how many it took.
-fn turns_until(event_loop: &mut EventLoop, told: &Receiver<()>) -> usize {
+/// Runs turns until a message is `received`; returns the number of turns.
+fn turns_until(event_loop: &mut EventLoop, received: &Receiver<()>) -> usize {
     for turns in 1..=100 {
         event_loop.run_once(LONG).unwrap();
-        if told.try_recv().is_ok() {
+        if received.try_recv().is_ok() {
             return turns;
         }
     }
-    panic!("nothing happened in 100 turns: the loop spins");
+    panic!("no message in 100 turns: the loop spins");
 }
 
-/// Two files for one number, and what makes each readable.
+/// Returns two files for one descriptor number, each with the peer that makes it readable.
 fn two_pairs() -> [(UnixStream, UnixStream); 2] {
     [(); 2].map(|()| UnixStream::pair().unwrap())
 }
 
-/// A loop with a handle on standard input that was told of it as `first`, and of a change of it as `second`; the
-/// calls of that handle.
+/// Returns a loop with a handle on standard input, and the calls of that handle. Standard input was `first` when the
+/// handle was registered, and `second` when it was updated.
 fn updated_as(first: &UnixStream, second: &UnixStream) -> (EventLoop, HandleId, Receiver<()>) {
     let mut event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();
-    let (tell, called) = channel();
+    let (sender, called) = channel();
     dup2_stdin(first).unwrap();
     let id = registry
-        .add_handle(stdin(), R, move |_| tell.send(()).unwrap())
+        .add_handle(stdin(), R, move |_| sender.send(()).unwrap())
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
     dup2_stdin(second).unwrap();
@@ -55,14 +55,14 @@ fn duplicate_of_a_closed_descriptor_does_not_spin() {
     for backend in [Backend::Epoll, Backend::Poll] {
         let mut event_loop = EventLoop::builder().backend(backend).build().unwrap();
         let registry = event_loop.registry();
-        // Another handle and a wake from another thread must go on working.
+        // Another handle and a wake from another thread must still work.
         let (mut near, mut far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
-        let (tell, served) = channel();
+        let (sender, served) = channel();
         registry
             .add_handle(near.try_clone().unwrap(), R, move |_| {
                 let _ = near.read(&mut [0; 8]);
-                tell.send(()).unwrap();
+                sender.send(()).unwrap();
             })
             .unwrap();
 
@@ -75,14 +75,14 @@ fn duplicate_of_a_closed_descriptor_does_not_spin() {
             })
             .unwrap();
         event_loop.run_once(Some(Duration::ZERO)).unwrap();
-        // Closed too early: epoll knows number 0 by the file it was, and the removal finds another one.
+        // Closed too early: epoll has registered number 0 with its earlier file, and the removal finds another file.
         dup2_stdin(&other).unwrap();
         let _ = registry.remove_handle(id).unwrap();
         writes.write_all(b"x").unwrap();
 
-        let (tell, fired) = channel();
+        let (sender, fired) = channel();
         let interval = Duration::from_millis(20);
-        let timeout = registry.add_timeout(interval, move |_| tell.send(()).unwrap());
+        let timeout = registry.add_timeout(interval, move |_| sender.send(()).unwrap());
         let turns = turns_until(&mut event_loop, &fired);
         assert!(turns <= FEW, "{turns} turns for one timeout on {backend:?}");
         let _ = registry.remove_timeout(timeout.unwrap()).unwrap();
@@ -92,10 +92,10 @@ fn duplicate_of_a_closed_descriptor_does_not_spin() {
         let turns = turns_until(&mut event_loop, &served);
         assert!(turns <= FEW, "{turns} turns for one event on {backend:?}");
 
-        // The number can be watched again, under what it is now.
-        let (tell, called) = channel();
+        // The number can be registered again with its new file.
+        let (sender, called) = channel();
         dup2_stdin(&duplicate).unwrap();
-        let id = registry.add_handle(stdin(), R, move |_| tell.send(()).unwrap());
+        let id = registry.add_handle(stdin(), R, move |_| sender.send(()).unwrap());
         let turns = turns_until(&mut event_loop, &called);
         assert!(turns <= FEW, "{turns} turns for one event on {backend:?}");
         let _ = registry.remove_handle(id.unwrap()).unwrap();
@@ -107,7 +107,7 @@ fn duplicate_of_a_closed_descriptor_does_not_spin() {
     }
 }
 
-// EV-1002: epoll knows the number already, or does not know it any more, when it is told of it.
+// EV-1002: epoll already has the number, or no longer has it, when it is registered or changed.
 #[test]
 fn add_and_update_after_the_file_was_replaced() {
     let _alone = standard_input();
@@ -115,33 +115,36 @@ fn add_and_update_after_the_file_was_replaced() {
     let registry = event_loop.registry();
     let [(first, mut to_first), (second, mut to_second)] = two_pairs();
 
-    // Removed while the number is another file, added again when it is the first file again: the old
-    // registration is still there.
+    // Removed while the number is another file, and added when it is the first file again: the old registration
+    // still exists.
     dup2_stdin(&first).unwrap();
     let id = registry.add_handle(stdin(), R, |_| {}).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
     dup2_stdin(&second).unwrap();
     let _ = registry.remove_handle(id).unwrap();
     dup2_stdin(&first).unwrap();
-    let (tell, called) = channel();
+    let (sender, called) = channel();
     let id = registry
         .add_handle(stdin(), R, move |event| {
-            assert_eq!(event.events, R, "a refusal is no readiness");
-            tell.send(()).unwrap();
+            assert_eq!(
+                event.events, R,
+                "a refusal was reported instead of readiness"
+            );
+            sender.send(()).unwrap();
         })
         .unwrap();
     to_first.write_all(b"x").unwrap();
     assert!(turns_until(&mut event_loop, &called) <= FEW);
 
-    // Updated when the number is another file, which epoll does not know under it.
+    // Updated while the number is another file, which is not registered with epoll.
     dup2_stdin(&second).unwrap();
     to_second.write_all(b"x").unwrap();
     registry.update_handle(id, R | Events::HANGUP).unwrap();
     assert!(turns_until(&mut event_loop, &called) <= FEW);
 }
 
-// EV-1002, EV-1003: epoll is told of the new file, and goes on reporting the first one, which a duplicate keeps
-// open. That one is nobody's any more.
+// EV-1002, EV-1003: epoll registers the new file, and continues to report the first one, which a duplicate keeps
+// open and which belongs to no handle.
 #[test]
 fn update_after_replacing_the_file_drops_the_first_file() {
     let _alone = standard_input();
@@ -149,11 +152,11 @@ fn update_after_replacing_the_file_drops_the_first_file() {
     let (mut event_loop, _id, called) = updated_as(&first, &second);
     to_first.write_all(b"x").unwrap();
 
-    let (tell, fired) = channel();
+    let (sender, fired) = channel();
     let interval = Duration::from_millis(20);
     event_loop
         .registry()
-        .add_timeout(interval, move |_| tell.send(()).unwrap())
+        .add_timeout(interval, move |_| sender.send(()).unwrap())
         .unwrap();
     let turns = turns_until(&mut event_loop, &fired);
     assert!(called.try_recv().is_err(), "called for the first file");
@@ -162,8 +165,8 @@ fn update_after_replacing_the_file_drops_the_first_file() {
     assert!(turns_until(&mut event_loop, &called) <= FEW);
 }
 
-// EV-505, EV-1003: epoll knows the number by two files now, and was told of both for the handle. Only what it was
-// told last counts.
+// EV-505, EV-1003: epoll has two files registered under the number for the handle. Only events of the last
+// registration count.
 #[test]
 fn updates_as_two_files_call_once_per_turn() {
     let _alone = standard_input();
@@ -185,7 +188,8 @@ fn updates_as_two_files_call_once_per_turn() {
     assert_eq!(called.try_iter().count(), 1);
 }
 
-// EV-1002, EV-1004: what cannot be polled is always ready, and what can be is not, whatever the number was before.
+// EV-1002, EV-1004: a file that cannot be polled is always ready, and a pollable one is not, independent of the
+// file that the number was before.
 #[test]
 fn update_to_an_unpollable_file_is_always_ready() {
     let _alone = standard_input();
@@ -193,10 +197,10 @@ fn update_to_an_unpollable_file_is_always_ready() {
     let registry = event_loop.registry();
     let (socket, _held) = UnixStream::pair().unwrap();
     let file = File::open("/dev/null").unwrap();
-    let (tell, called) = channel();
+    let (sender, called) = channel();
     dup2_stdin(&socket).unwrap();
     let id = registry
-        .add_handle(stdin(), R, move |event| tell.send(event.events).unwrap())
+        .add_handle(stdin(), R, move |event| sender.send(event.events).unwrap())
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
     for (interest, is_file) in [
@@ -213,7 +217,7 @@ fn update_to_an_unpollable_file_is_always_ready() {
         }
         registry.update_handle(id, interest).unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        // What comes first may be an event of before; from now on nothing is left of that.
+        // The first turn may report an event of the earlier file; the second one must not.
         called.try_iter().for_each(drop);
         event_loop.run_once(AT_ONCE).unwrap();
         let found: Vec<Events> = called.try_iter().collect();
@@ -221,16 +225,16 @@ fn update_to_an_unpollable_file_is_always_ready() {
     }
 }
 
-// EV-1003, EV-1004: what is always ready stands in no epoll descriptor, and moves to a new one like the others.
+// EV-1003, EV-1004: an always-ready descriptor is in no epoll descriptor, and is kept when the poller is recreated.
 #[test]
-fn stale_entry_beside_an_unpollable_file_rebuilds_once() {
+fn stale_entry_beside_an_unpollable_file_recreates_once() {
     let _alone = standard_input();
     let mut event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();
-    let (tell, called) = channel();
+    let (sender, called) = channel();
     registry
         .add_handle(File::open("/dev/null").unwrap(), R, move |_| {
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
         })
         .unwrap();
     let [(first, mut to_first), (second, _held)] = two_pairs();
@@ -249,7 +253,7 @@ fn stale_entry_beside_an_unpollable_file_rebuilds_once() {
     for _ in 0..FEW {
         event_loop.run_once(AT_ONCE).unwrap();
         let now = event_loop.poll_fd().map(|fd| fd.as_raw_fd());
-        assert_eq!(now, polled, "made anew although there is no phantom");
+        assert_eq!(now, polled, "recreated without a stale registration");
     }
     assert_eq!(called.try_iter().count(), FEW);
 }

@@ -1,12 +1,12 @@
-//! Descriptors that are closed while they are watched, which callers must not do, and numbers that are used again
+//! Descriptors that are closed while they are registered, which callers must not do, and numbers that are reused
 //! for another file (EV-1001 to EV-1003).
 //!
-//! The one descriptor that can be closed under its owner without `unsafe` is standard input: another file is put
-//! in its place. As there is one standard input, the tests that use it take turns.
+//! Standard input is the only descriptor that safe code can close while another owner uses it: `dup2` replaces its
+//! file. Since there is one standard input, the tests that use it run one after the other.
 
 #![allow(
     clippy::disallowed_types,
-    reason = "the tests take turns, and no model checker looks at that"
+    reason = "the lock serialises tests, which no model checker explores"
 )]
 
 mod closed;
@@ -16,7 +16,7 @@ mod random;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Keeps other tests from standard input.
+/// Locks standard input against other tests.
 fn standard_input() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)

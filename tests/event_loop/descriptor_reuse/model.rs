@@ -4,51 +4,51 @@ use crate::support::{AT_ONCE, R, W, log, model_loop, ms};
 use eventry::Events;
 use eventry::poller::model::ModelSource;
 
-// The phantom belongs to nobody, and the loop is rid of it after it has seen it twice.
+// The stale registration belongs to no handle. The loop recreates the poller after its second event.
 #[test]
-fn stale_registration_calls_no_handle_and_rebuilds_once() {
-    let (log, heard) = log();
+fn stale_registration_recreates_the_poller_once() {
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     let id = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
-    let note = log.clone();
+    let recorder = log.clone();
     let kept = registry
         .add_source(ModelSource(4), W, move |event| {
-            note.note(format!("kept {:?}", event.events));
+            recorder.record(format!("kept {:?}", event.events));
         })
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
     model.haunt(3, R);
     let _ = registry.remove_handle(id).unwrap();
     registry
-        .add_timeout(ms(10), move |_| log.note("fired"))
+        .add_timeout(ms(10), move |_| log.record("fired"))
         .unwrap();
 
     let mut turns = 0;
-    while turns < 20 && heard.take() != ["fired"] {
+    while turns < 20 && records.take() != ["fired"] {
         event_loop.run_once(None).unwrap();
         turns += 1;
     }
     assert!(turns <= 4, "{turns} turns for one timeout");
 
-    // Told anew of what is registered, and of nothing else.
+    // The new poller has the registrations of the handles only.
     assert_eq!(model.registered(), [(4, W)]);
     model.set_ready(4, W);
     event_loop.run_once(None).unwrap();
-    assert_eq!(heard.take(), ["kept WRITABLE"]);
+    assert_eq!(records.take(), ["kept WRITABLE"]);
     registry.update_handle(kept, Events::NONE).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
     assert_eq!(model.registered(), []);
 }
 
-// What cannot be registered again is an error of its handles, once, as at any other time (EV-1001).
+// A descriptor that cannot be registered with the new poller is reported to its handles once (EV-1001).
 #[test]
-fn handle_refused_by_a_rebuild_gets_one_error() {
-    let (log, heard) = log();
+fn handle_refused_after_recreate_gets_one_error() {
+    let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     let id = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
     registry
         .add_source(ModelSource(4), R, move |event| {
-            log.note(format!("{:?}", event.events));
+            log.record(format!("{:?}", event.events));
         })
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
@@ -58,12 +58,12 @@ fn handle_refused_by_a_rebuild_gets_one_error() {
     for _ in 0..5 {
         event_loop.run_once(AT_ONCE).unwrap();
     }
-    assert_eq!(heard.take(), ["ERROR"]);
+    assert_eq!(records.take(), ["ERROR"]);
 }
 
-// An event that a removal has overtaken is stale, too, but it comes once.
+// An event that was fetched before a removal is stale as well, but occurs once only.
 #[test]
-fn overtaken_events_do_not_rebuild_the_poller() {
+fn overtaken_events_do_not_recreate_the_poller() {
     let (mut event_loop, registry, model) = model_loop();
     registry.add_source(ModelSource(9), R, |_| {}).unwrap();
     for _ in 0..10 {

@@ -1,10 +1,10 @@
-//! A number that is closed under its handles and opened again as one file and another, in any order (EV-1002,
-//! EV-1003).
+//! A descriptor number that is closed while it has handles and opened again as different files, in any order
+//! (EV-1002, EV-1003).
 //!
-//! That is a mistake of the caller's, and epoll goes on reporting what it was told of first. What holds all the
-//! same: a handle is called once in a turn at most (EV-505), and for nothing but the file that the number is or
-//! was when the poller was last told of it; if those are the same, it is called for that (EV-308). What is
-//! nobody's any more keeps nobody awake.
+//! This is an error of the caller, and epoll continues to report the file that was registered first. The following
+//! still holds. A handle is called at most once in a turn (EV-505), and only for the file that the number is or
+//! that it was when its registration last changed. If both are the same file, the handle is called for it (EV-308).
+//! A stale registration does not keep the loop awake.
 
 use super::standard_input;
 use crate::support::{AT_ONCE, R, W};
@@ -21,14 +21,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 const SOCKETS: usize = 3;
-/// The sockets, and one that cannot be polled.
+/// Number of files: the sockets, and one that cannot be polled.
 const FILES: usize = SOCKETS + 1;
-const MOST_HANDLES: usize = 2;
-/// After so many turns without a change no phantom is left: each is seen twice.
+const MAX_HANDLES: usize = 2;
+/// Number of turns without a change after which no stale registration is left; each is reported twice.
 const FEW: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
-enum Move {
+enum Step {
     Add(Events),
     Update(usize, Events),
     Remove(usize),
@@ -38,20 +38,20 @@ enum Move {
     Turn,
 }
 
-fn a_move() -> impl Strategy<Value = Move> {
+fn step() -> impl Strategy<Value = Step> {
     let interest = || prop_oneof![Just(Events::NONE), Just(R), Just(W), Just(R | W)];
     prop_oneof![
-        2 => interest().prop_map(Move::Add),
-        3 => (any::<usize>(), interest()).prop_map(|(nth, interest)| Move::Update(nth, interest)),
-        1 => any::<usize>().prop_map(Move::Remove),
-        3 => (0..FILES).prop_map(Move::Replace),
-        1 => (0..SOCKETS).prop_map(Move::Fill),
-        1 => (0..SOCKETS).prop_map(Move::Drain),
-        4 => Just(Move::Turn),
+        2 => interest().prop_map(Step::Add),
+        3 => (any::<usize>(), interest()).prop_map(|(nth, interest)| Step::Update(nth, interest)),
+        1 => any::<usize>().prop_map(Step::Remove),
+        3 => (0..FILES).prop_map(Step::Replace),
+        1 => (0..SOCKETS).prop_map(Step::Fill),
+        1 => (0..SOCKETS).prop_map(Step::Drain),
+        4 => Just(Step::Turn),
     ]
 }
 
-/// The files, and the other ends of those that have one.
+/// The files, and the peers of the sockets.
 struct Files {
     near: Vec<OwnedFd>,
     far: Vec<UnixStream>,
@@ -66,7 +66,7 @@ impl Files {
         Files { near, far }
     }
 
-    /// What the file is ready for.
+    /// Returns the events for which the file is ready.
     fn ready(&self, file: usize) -> Events {
         let found = polled(self.near[file].as_fd(), PollFlags::IN | PollFlags::OUT);
         let mut ready = Events::NONE;
@@ -87,8 +87,8 @@ impl Files {
     }
 }
 
-fn polled(fd: BorrowedFd<'_>, asked: PollFlags) -> PollFlags {
-    let mut polled = [PollFd::from_borrowed_fd(fd, asked)];
+fn polled(fd: BorrowedFd<'_>, requested: PollFlags) -> PollFlags {
+    let mut polled = [PollFd::from_borrowed_fd(fd, requested)];
     poll(&mut polled, Some(&Timespec::default())).unwrap();
     polled[0].revents()
 }
@@ -105,15 +105,15 @@ struct World {
     files: Files,
     handles: Vec<Handle>,
     added: usize,
-    /// Which file the number is.
+    /// Current file of the number.
     file: usize,
-    /// What the poller was told last of the number, and which file that was.
-    told: Option<(Events, usize)>,
-    /// The sockets that epoll knows under the number.
+    /// Interest and file of the last registration of the number.
+    registered: Option<(Events, usize)>,
+    /// Sockets that are registered with epoll under the number.
     known: BTreeSet<usize>,
-    /// Whether it knew one in the last turn that it was not told of last: a phantom.
-    haunted: bool,
-    tell: Sender<(usize, Events)>,
+    /// In the last turn epoll had a socket other than that of the last registration.
+    had_stale: bool,
+    sender: Sender<(usize, Events)>,
     called: Receiver<(usize, Events)>,
 }
 
@@ -121,7 +121,7 @@ impl World {
     fn new(backend: Backend) -> World {
         let files = Files::new();
         dup2_stdin(&files.near[0]).unwrap();
-        let (tell, called) = channel();
+        let (sender, called) = channel();
         World {
             event_loop: EventLoop::builder().backend(backend).build().unwrap(),
             backend,
@@ -129,73 +129,73 @@ impl World {
             handles: Vec::new(),
             added: 0,
             file: 0,
-            told: None,
+            registered: None,
             known: BTreeSet::new(),
-            haunted: false,
-            tell,
+            had_stale: false,
+            sender,
             called,
         }
     }
 
-    fn play(&mut self, a_move: Move) {
+    fn apply(&mut self, step: Step) {
         let registry = self.event_loop.registry();
-        match a_move {
-            Move::Add(interest) if self.handles.len() < MOST_HANDLES => {
-                let (name, tell) = (self.added, self.tell.clone());
+        match step {
+            Step::Add(interest) if self.handles.len() < MAX_HANDLES => {
+                let (name, sender) = (self.added, self.sender.clone());
                 let id = registry
                     .add_handle(stdin(), interest, move |event| {
-                        tell.send((name, event.events)).unwrap();
+                        sender.send((name, event.events)).unwrap();
                     })
                     .unwrap();
                 self.added += 1;
                 self.handles.push(Handle { name, id, interest });
             }
-            Move::Update(nth, interest) if !self.handles.is_empty() => {
+            Step::Update(nth, interest) if !self.handles.is_empty() => {
                 let nth = nth % self.handles.len();
                 self.handles[nth].interest = interest;
                 registry
                     .update_handle(self.handles[nth].id, interest)
                     .unwrap();
             }
-            Move::Remove(nth) if !self.handles.is_empty() => {
+            Step::Remove(nth) if !self.handles.is_empty() => {
                 let handle = self.handles.remove(nth % self.handles.len());
                 let _ = registry.remove_handle(handle.id).unwrap();
-                // Nobody wants anything: that is told at once (EV-713).
-                if self.told.is_some() && self.union().is_empty() {
-                    self.tell();
+                // Without an enabled handle the number is deregistered at once (EV-713).
+                if self.registered.is_some() && self.union().is_empty() {
+                    self.flush();
                 }
             }
-            Move::Replace(file) => {
+            Step::Replace(file) => {
                 dup2_stdin(&self.files.near[file]).unwrap();
                 self.file = file;
             }
-            Move::Fill(file) => self.files.far[file].write_all(b"x").unwrap(),
-            Move::Drain(file) => self.files.drain(file),
-            Move::Turn => self.turn(),
-            Move::Add(_) | Move::Update(..) | Move::Remove(_) => {}
+            Step::Fill(file) => self.files.far[file].write_all(b"x").unwrap(),
+            Step::Drain(file) => self.files.drain(file),
+            Step::Turn => self.turn(),
+            Step::Add(_) | Step::Update(..) | Step::Remove(_) => {}
         }
     }
 
-    /// What the handles want together.
+    /// Returns the union of the interests of the handles.
     fn union(&self) -> Events {
         let interests = self.handles.iter().map(|handle| handle.interest);
         interests.fold(Events::NONE, |union, interest| union | interest)
     }
 
-    /// The poller is told what the handles want of the number as it is.
-    fn tell(&mut self) {
+    /// Registers the union for the current file of the number.
+    fn flush(&mut self) {
         let union = self.union();
         if union.is_empty() {
-            self.told = None;
+            self.registered = None;
             self.known.remove(&self.file);
         } else {
-            self.told = Some((union, self.file));
+            self.registered = Some((union, self.file));
             self.known
                 .extend((self.file < SOCKETS).then_some(self.file));
         }
     }
 
-    /// The poller's own descriptor, which is another one after a rebuilding.
+    /// Returns the poller's own descriptor, which changes when the poller is recreated.
     fn poll_fd(&self) -> Option<RawFd> {
         self.event_loop.poll_fd().map(|fd| fd.as_raw_fd())
     }
@@ -204,27 +204,27 @@ impl World {
         let before = self.poll_fd();
         self.event_loop.run_once(AT_ONCE).unwrap();
         if self.poll_fd() != before {
-            assert!(self.haunted, "made anew although there was no phantom");
-            self.told = None;
+            assert!(self.had_stale, "recreated without a stale registration");
+            self.registered = None;
             self.known.clear();
         }
-        let told = self.told.map_or(Events::NONE, |(told, _)| told);
-        if told != self.union() {
-            self.tell();
+        let registered = self.registered.map_or(Events::NONE, |(events, _)| events);
+        if registered != self.union() {
+            self.flush();
         }
-        let current = self.told.map(|(_, file)| file);
-        self.haunted = self.known.iter().any(|file| Some(*file) != current);
+        let current = self.registered.map(|(_, file)| file);
+        self.had_stale = self.known.iter().any(|file| Some(*file) != current);
         let called: Vec<_> = self.called.try_iter().collect();
         for Handle { name, interest, .. } in &self.handles {
             let mut calls = called.iter().filter(|(called, _)| called == name);
             let found = calls.next().map_or(Events::NONE, |(_, events)| *events);
             assert!(calls.next().is_none(), "called twice in a turn");
-            let told = self.told.map_or(self.file, |(_, file)| file);
+            let registered = current.unwrap_or(self.file);
             let share = |file| interest.share_of(self.files.ready(file));
-            // poll(2) takes the number for what it is.
+            // poll(2) reports the current file of the number.
             let counts = match self.backend {
                 Backend::Poll => self.file,
-                _ => told,
+                _ => registered,
             };
             assert_eq!(found, share(counts), "{name} on {:?}", self.backend);
         }
@@ -232,21 +232,21 @@ impl World {
         assert!(called.iter().all(|(name, _)| known(*name)), "{called:?}");
     }
 
-    /// Without handles nothing is left, whatever is ready.
-    fn wind_up(&mut self) {
+    /// Removes all handles, and checks that no registration is left even if all files are ready.
+    fn finish(&mut self) {
         while !self.handles.is_empty() {
-            self.play(Move::Remove(0));
+            self.apply(Step::Remove(0));
         }
         for file in 0..SOCKETS {
-            self.play(Move::Fill(file));
+            self.apply(Step::Fill(file));
         }
         for _ in 0..FEW {
             self.turn();
         }
-        assert_eq!(self.event_loop.prepare(), None, "it does not sleep");
+        assert_eq!(self.event_loop.prepare(), None, "the loop does not sleep");
         let fd = self.event_loop.poll_fd();
         let left = fd.map_or(PollFlags::empty(), |fd| polled(fd, PollFlags::IN));
-        assert!(left.is_empty(), "a phantom keeps the loop awake");
+        assert!(left.is_empty(), "a stale registration keeps the loop awake");
     }
 }
 
@@ -258,15 +258,15 @@ proptest! {
 
     #[test]
     fn replaced_files_call_once_per_turn_for_one_file(
-        moves in vec(a_move(), 1..60),
+        steps in vec(step(), 1..60),
     ) {
         let _alone = standard_input();
         for backend in [Backend::Epoll, Backend::Poll] {
             let mut world = World::new(backend);
-            for a_move in &moves {
-                world.play(*a_move);
+            for step in &steps {
+                world.apply(*step);
             }
-            world.wind_up();
+            world.finish();
         }
     }
 }
