@@ -1,9 +1,9 @@
-//! Descriptors of every kind, which are closed as soon as nothing is registered on them.
+//! Descriptors of several kinds, which are closed as soon as they have no handle.
 
 #![allow(
     unsafe_code,
     reason = "a program may close a descriptor as soon as the removal has returned, while the table still \
-              has its number: so the number is all the table gets"
+              has its source, so the source must not own the descriptor"
 )]
 
 use eventry::Events;
@@ -17,7 +17,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Weak};
 use test_support::rng::Rng;
 
-/// An open file. Callbacks that use it keep it open meanwhile.
+/// An open file. Callbacks that use it keep it open during the use.
 #[derive(Clone, Debug)]
 pub(crate) struct Descriptor {
     file: Arc<OwnedFd>,
@@ -38,18 +38,18 @@ pub(crate) struct Number(RawFd);
 
 impl AsFd for Number {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the number is not −1. The owner of the descriptor removes every handle on it before he
-        // closes it, and a poller uses it only to begin, to change and to end a registration.
+        // SAFETY: the number is not −1. The fixture removes every handle of the descriptor before it closes it,
+        // and a poller uses it only to begin, to change and to end a registration.
         unsafe { BorrowedFd::borrow_raw(self.0) }
     }
 }
 
-/// A descriptor that may be closed by now.
+/// A reference to a descriptor that may have been closed.
 #[derive(Clone, Debug)]
-pub(crate) struct Known(Weak<OwnedFd>);
+pub(crate) struct WeakDescriptor(Weak<OwnedFd>);
 
 impl Descriptor {
-    /// Both ends, where there are two.
+    /// Opens a descriptor of a random kind; returns both ends of a pipe or socket pair.
     pub(crate) fn open(rng: &mut Rng) -> Vec<Descriptor> {
         let (files, kind): (Vec<OwnedFd>, Kind) = match rng.below(12) {
             0..=4 => {
@@ -76,8 +76,8 @@ impl Descriptor {
         files.into_iter().map(of).collect()
     }
 
-    /// Another number for the same open file.
-    pub(crate) fn double(&self) -> Descriptor {
+    /// Returns another descriptor of the same open file.
+    pub(crate) fn duplicate(&self) -> Descriptor {
         Descriptor {
             file: Arc::new(self.file.try_clone().unwrap()),
             kind: self.kind,
@@ -88,29 +88,29 @@ impl Descriptor {
         Number(self.file.as_raw_fd())
     }
 
-    pub(crate) fn known(&self) -> Known {
-        Known(Arc::downgrade(&self.file))
+    pub(crate) fn weak(&self) -> WeakDescriptor {
+        WeakDescriptor(Arc::downgrade(&self.file))
     }
 
-    pub(crate) fn is(&self, known: &Known) -> bool {
-        Weak::as_ptr(&known.0) == Arc::as_ptr(&self.file)
+    pub(crate) fn is(&self, weak: &WeakDescriptor) -> bool {
+        Weak::as_ptr(&weak.0) == Arc::as_ptr(&self.file)
     }
 
-    /// Whether it is always ready, so that the loop never sleeps.
+    /// Returns true if the descriptor is always ready and thereby prevents the loop from sleeping.
     pub(crate) fn is_regular(&self) -> bool {
         self.kind == Kind::Regular
     }
 
-    /// Ends what it sends, if it is a socket.
+    /// Shuts down the sending side of a socket.
     pub(crate) fn shut_down(&self) {
         if self.kind == Kind::Socket {
             let socket = UnixStream::from(self.file.try_clone().unwrap());
-            // The other end may be gone.
+            // Fails if the other end is closed.
             let _ = socket.shutdown(Shutdown::Write);
         }
     }
 
-    /// What poll(2) says of it.
+    /// Returns the events that `poll(2)` reports.
     pub(crate) fn ready(&self) -> Events {
         let mut polled = [PollFd::new(&self.file, PollFlags::IN | PollFlags::OUT)];
         poll(&mut polled, Some(&Timespec::default())).unwrap();
@@ -130,17 +130,17 @@ impl Descriptor {
     }
 }
 
-impl Known {
-    /// Writes a little, or as much as a pipe or a socket takes.
-    pub(crate) fn fill(&self, to_the_brim: bool) {
-        let pieces = if to_the_brim { 128 } else { 1 };
+impl WeakDescriptor {
+    /// Writes one piece of data, or as much as a pipe or a socket accepts.
+    pub(crate) fn fill(&self, until_full: bool) {
+        let pieces = if until_full { 128 } else { 1 };
         self.with(|file| {
             let piece = [0, 0, 0, 0, 0, 0, 0, 1].repeat(512);
             (0..pieces).all(|_| file.write(&piece).is_ok());
         });
     }
 
-    /// Reads all there is.
+    /// Reads all pending data.
     pub(crate) fn drain(&self) {
         self.with(|file| {
             let mut bytes = [0; 4096];
@@ -148,7 +148,7 @@ impl Known {
         });
     }
 
-    /// Uses the file, unless it is closed. What cannot be read or written fails, and that is all.
+    /// Uses the file, unless it is closed. Failed reads and writes are ignored.
     fn with(&self, using: impl FnOnce(&mut File)) {
         if let Some(file) = self.0.upgrade() {
             using(&mut File::from(file.try_clone().unwrap()));

@@ -1,6 +1,6 @@
-//! One handle or timeout, what it does when it is called, and what must hold then.
+//! State and callback of one entry, with the checks of each call.
 
-use crate::descriptors::Known;
+use crate::descriptors::WeakDescriptor;
 use eventry::registry::{HandleEvent, Next, TimeoutEvent};
 use eventry::{Events, HandleId, Registry};
 use std::sync::Arc;
@@ -8,54 +8,54 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 use test_support::rng::Rng;
 
-/// What all fixtures and callbacks share.
+/// State shared by all fixtures and callbacks.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// Whether callbacks do nothing but count: it is the time of the check.
-    pub(crate) quiet: AtomicBool,
+    /// The check runs, during which callbacks only count their calls.
+    pub(crate) is_checking: AtomicBool,
     pub(crate) added: AtomicU64,
     pub(crate) freed: AtomicU64,
-    /// How many removals found that a last call was running.
+    /// Number of removals that returned `InFlight`.
     pub(crate) in_flight: AtomicU64,
     turn: AtomicU64,
     is_calling: AtomicBool,
 }
 
-/// What is known of an entry by all who have to do with it.
+/// State of an entry, shared by its fixture and its callback.
 #[derive(Debug, Default)]
-pub(crate) struct Life {
-    /// Set before the owner removes it.
+pub(crate) struct EntryState {
+    /// Set before the fixture removes the entry.
     pub(crate) removing: AtomicBool,
-    /// Set after a removal has told the owner that nothing runs.
+    /// Set after a removal has returned `Idle`.
     pub(crate) idle: AtomicBool,
-    /// Set before the callback removes itself.
-    pub(crate) gone: AtomicBool,
+    /// Set before the callback removes its own entry.
+    pub(crate) self_removed: AtomicBool,
     running: AtomicBool,
     freed: AtomicBool,
-    /// What it wants, and what it may be called with: more, while an update is under way.
-    wants: AtomicU32,
+    interest: AtomicU32,
+    /// Events that a call may report. During an update they include those of the old interest.
     allowed: AtomicU32,
-    /// Until this turn a call may be told of what was wanted before.
-    narrows: AtomicU64,
-    /// Since the check began.
+    /// Turn of the last update. Calls of this turn may still report the old interest.
+    updated_in_turn: AtomicU64,
+    /// Number of calls since the check began.
     pub(crate) calls: AtomicU32,
-    pub(crate) told: AtomicU32,
+    pub(crate) last_events: AtomicU32,
 }
 
-/// Who may change what an entry wants; one alone, so that it is known.
+/// The only thread that may update the interest of an entry, so that the current interest is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mind {
-    Owner,
+pub(crate) enum Updater {
+    Fixture,
     Callback,
 }
 
-/// Moved into the callback, so that its drop is the free call.
-pub(crate) struct Ward {
-    pub(crate) life: Arc<Life>,
+/// State owned by a callback, whose drop is the free call.
+pub(crate) struct CallbackGuard {
+    pub(crate) state: Arc<EntryState>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) rng: Rng,
-    pub(crate) file: Option<Known>,
-    pub(crate) mind: Mind,
+    pub(crate) file: Option<WeakDescriptor>,
+    pub(crate) updater: Updater,
 }
 
 impl Shared {
@@ -64,57 +64,57 @@ impl Shared {
     }
 }
 
-impl Life {
+impl EntryState {
     pub(crate) fn is_registered(&self) -> bool {
-        !self.removing.load(SeqCst) && !self.gone.load(SeqCst)
+        !self.removing.load(SeqCst) && !self.self_removed.load(SeqCst)
     }
 
-    pub(crate) fn wants(&self) -> Events {
-        Events::from_bits_truncate(self.wants.load(SeqCst))
+    pub(crate) fn interest(&self) -> Events {
+        Events::from_bits_truncate(self.interest.load(SeqCst))
     }
 
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(SeqCst)
     }
 
-    /// Notes what it is about to want.
-    pub(crate) fn will_want(&self, interest: Events, shared: &Shared) {
+    /// Records the new interest before an update.
+    pub(crate) fn begin_update(&self, interest: Events, shared: &Shared) {
         // A call of this turn may have begun before the last update.
-        if shared.turn.load(SeqCst) > self.narrows.load(SeqCst) {
-            self.allowed.store(self.wants.load(SeqCst), SeqCst);
+        if shared.turn.load(SeqCst) > self.updated_in_turn.load(SeqCst) {
+            self.allowed.store(self.interest.load(SeqCst), SeqCst);
         }
         self.allowed.fetch_or(interest.bits(), SeqCst);
     }
 
-    /// Notes that from now on it wants this.
-    pub(crate) fn wants_now(&self, interest: Events, shared: &Shared) {
-        self.wants.store(interest.bits(), SeqCst);
-        self.narrows.store(shared.turn.load(SeqCst), SeqCst);
+    /// Records the new interest after an update.
+    pub(crate) fn finish_update(&self, interest: Events, shared: &Shared) {
+        self.interest.store(interest.bits(), SeqCst);
+        self.updated_in_turn.store(shared.turn.load(SeqCst), SeqCst);
     }
 
-    /// The check begins: nothing is under way.
-    pub(crate) fn settle(&self) {
-        self.allowed.store(self.wants.load(SeqCst), SeqCst);
+    /// Resets the counters for the check, during which no update runs.
+    pub(crate) fn reset(&self) {
+        self.allowed.store(self.interest.load(SeqCst), SeqCst);
         self.calls.store(0, SeqCst);
-        self.told.store(0, SeqCst);
+        self.last_events.store(0, SeqCst);
     }
 }
 
-impl Ward {
+impl CallbackGuard {
     pub(crate) fn handle_called<S>(&mut self, event: &HandleEvent<'_, S>) -> Next {
         self.begin();
-        let allowed = Events::from_bits_truncate(self.life.allowed.load(SeqCst));
-        assert!(!event.events.is_empty(), "called with nothing");
+        let allowed = Events::from_bits_truncate(self.state.allowed.load(SeqCst));
+        assert!(!event.events.is_empty(), "called without events");
         assert!(
             (allowed | Events::UNCONDITIONAL).contains(event.events),
-            "told {:?}, wanted {allowed:?}",
+            "called with {:?}, allowed {allowed:?}",
             event.events
         );
-        self.life.told.store(event.events.bits(), SeqCst);
-        let next = if self.shared.quiet.load(SeqCst) {
+        self.state.last_events.store(event.events.bits(), SeqCst);
+        let next = if self.shared.is_checking.load(SeqCst) {
             Next::Keep
         } else {
-            self.live(event.registry, Some(event.id))
+            self.act(event.registry, Some(event.id))
         };
         self.end();
         next
@@ -122,31 +122,34 @@ impl Ward {
 
     pub(crate) fn timeout_called(&mut self, event: &TimeoutEvent<'_>) -> Next {
         self.begin();
-        let next = if self.shared.quiet.load(SeqCst) {
+        let next = if self.shared.is_checking.load(SeqCst) {
             Next::Keep
         } else {
-            self.live(event.registry, None)
+            self.act(event.registry, None)
         };
         self.end();
         next
     }
 
     fn begin(&self) {
-        assert!(!self.life.idle.load(SeqCst), "called after its removal");
-        assert!(!self.life.freed.load(SeqCst), "called after it was freed");
-        assert!(!self.shared.is_calling.swap(true, SeqCst), "two calls");
-        self.life.running.store(true, SeqCst);
-        self.life.calls.fetch_add(1, SeqCst);
+        assert!(!self.state.idle.load(SeqCst), "called after its removal");
+        assert!(!self.state.freed.load(SeqCst), "called after it was freed");
+        assert!(
+            !self.shared.is_calling.swap(true, SeqCst),
+            "called during another call"
+        );
+        self.state.running.store(true, SeqCst);
+        self.state.calls.fetch_add(1, SeqCst);
     }
 
     fn end(&self) {
-        self.life.running.store(false, SeqCst);
+        self.state.running.store(false, SeqCst);
         self.shared.is_calling.store(false, SeqCst);
     }
 
-    /// Does what callbacks do, at random.
-    fn live(&mut self, registry: &Registry, handle: Option<HandleId>) -> Next {
-        let minds = self.mind == Mind::Callback;
+    /// Performs a random action of a callback.
+    fn act(&mut self, registry: &Registry, handle: Option<HandleId>) -> Next {
+        let may_update = self.updater == Updater::Callback;
         match (self.rng.below(32), handle) {
             (0..=17, _) => {
                 if let Some(file) = &self.file {
@@ -158,20 +161,20 @@ impl Ward {
                     file.fill(false);
                 }
             }
-            (19..=21, Some(id)) if minds => {
-                let interest = interest(&mut self.rng);
-                self.life.will_want(interest, &self.shared);
+            (19..=21, Some(id)) if may_update => {
+                let interest = random_interest(&mut self.rng);
+                self.state.begin_update(interest, &self.shared);
                 let updated = registry.update_handle(id, interest);
-                // The owner may have removed it meanwhile.
-                assert!(updated.is_ok() || self.life.removing.load(SeqCst));
-                self.life.wants_now(interest, &self.shared);
+                // The fixture may have removed the entry in the meantime.
+                assert!(updated.is_ok() || self.state.removing.load(SeqCst));
+                self.state.finish_update(interest, &self.shared);
             }
-            (22..=25, Some(_)) if minds => {
-                self.life.wants_now(Events::NONE, &self.shared);
+            (22..=25, Some(_)) if may_update => {
+                self.state.finish_update(Events::NONE, &self.shared);
                 return Next::Disable;
             }
-            (26..=27, _) if minds => {
-                self.life.gone.store(true, SeqCst);
+            (26..=27, _) if may_update => {
+                self.state.self_removed.store(true, SeqCst);
                 return Next::Remove;
             }
             (28, _) => self.add_another(registry),
@@ -180,40 +183,40 @@ impl Ward {
         Next::Keep
     }
 
-    /// A timeout that is called once.
+    /// Adds a timeout that is called once.
     fn add_another(&mut self, registry: &Registry) {
-        let ward = Ward {
-            life: Arc::new(Life::default()),
+        let guard = CallbackGuard {
+            state: Arc::new(EntryState::default()),
             shared: Arc::clone(&self.shared),
             rng: self.rng.fork(),
             file: self.file.clone(),
-            mind: Mind::Callback,
+            updater: Updater::Callback,
         };
         self.shared.added.fetch_add(1, SeqCst);
         let added = registry.add_timeout(Duration::ZERO, move |_| {
-            ward.begin();
-            ward.life.gone.store(true, SeqCst);
-            if let Some(file) = &ward.file {
+            guard.begin();
+            guard.state.self_removed.store(true, SeqCst);
+            if let Some(file) = &guard.file {
                 file.drain();
             }
-            ward.end();
+            guard.end();
             Next::Remove
         });
-        added.expect("there is room");
+        added.expect("adding a timeout succeeds");
     }
 }
 
-impl Drop for Ward {
+impl Drop for CallbackGuard {
     fn drop(&mut self) {
-        assert!(!self.life.is_registered(), "freed without a removal");
-        assert!(!self.life.is_running(), "freed while it runs");
-        assert!(!self.life.freed.swap(true, SeqCst), "freed twice");
+        assert!(!self.state.is_registered(), "freed without a removal");
+        assert!(!self.state.is_running(), "freed during a call");
+        assert!(!self.state.freed.swap(true, SeqCst), "freed twice");
         self.shared.freed.fetch_add(1, SeqCst);
     }
 }
 
-/// Anything, mostly to read.
-pub(crate) fn interest(rng: &mut Rng) -> Events {
+/// Returns a random interest, mostly readable.
+pub(crate) fn random_interest(rng: &mut Rng) -> Events {
     match rng.below(16) {
         0..=9 => Events::READABLE,
         10..=11 => Events::NONE,

@@ -1,7 +1,7 @@
-//! What one thread owns and does.
+//! Fixture: the descriptors, entries and steps of one thread.
 
-use crate::descriptors::{Descriptor, Known};
-use crate::entries::{Life, Mind, Shared, Ward, interest};
+use crate::descriptors::{Descriptor, WeakDescriptor};
+use crate::entries::{CallbackGuard, EntryState, Shared, Updater, random_interest};
 use eventry::registry::RemoveError;
 use eventry::table::{NotRegistered, Removal};
 use eventry::{Events, HandleId, Registry, TimeoutId};
@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use test_support::rng::Rng;
 
-const MOST_DESCRIPTORS: usize = 12;
-const MOST_ENTRIES: usize = 24;
+const MAX_DESCRIPTORS: usize = 12;
+const MAX_ENTRIES: usize = 24;
 
 pub(crate) struct Fixture {
     rng: Rng,
@@ -23,38 +23,38 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) struct Entry {
-    pub(crate) life: Arc<Life>,
+    pub(crate) state: Arc<EntryState>,
     pub(crate) kind: Kind,
-    mind: Mind,
+    updater: Updater,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    Handle(HandleId, Known),
+    Handle(HandleId, WeakDescriptor),
     Timeout(TimeoutId, Option<Duration>),
 }
 
 impl Entry {
-    /// Disables it, behind the backs of owner and callback.
+    /// Disables the entry without recording it as an update.
     pub(crate) fn pause(&self, registry: &Registry) {
         self.update(registry, Events::NONE, None);
     }
 
-    /// Makes it want again what it wanted before.
+    /// Enables the entry with its recorded interest and interval.
     pub(crate) fn resume(&self, registry: &Registry) {
         let interval = match self.kind {
             Kind::Handle(..) => None,
             Kind::Timeout(_, interval) => interval,
         };
-        self.update(registry, self.life.wants(), interval);
+        self.update(registry, self.state.interest(), interval);
     }
 
-    fn update(&self, registry: &Registry, wants: Events, interval: Option<Duration>) {
+    fn update(&self, registry: &Registry, interest: Events, interval: Option<Duration>) {
         let updated = match &self.kind {
-            Kind::Handle(id, _) => registry.update_handle(*id, wants),
+            Kind::Handle(id, _) => registry.update_handle(*id, interest),
             Kind::Timeout(id, _) => registry.update_timeout(*id, interval),
         };
-        updated.expect("it is registered");
+        updated.expect("the entry is registered");
     }
 }
 
@@ -69,9 +69,9 @@ impl Fixture {
         }
     }
 
-    pub(crate) fn live(&mut self, moves: usize) {
-        for _ in 0..moves {
-            self.make_a_move();
+    pub(crate) fn run_steps(&mut self, steps: usize) {
+        for _ in 0..steps {
+            self.step();
         }
     }
 
@@ -82,16 +82,16 @@ impl Fixture {
         self.descriptors.clear();
     }
 
-    fn make_a_move(&mut self) {
+    fn step(&mut self) {
         match self.rng.below(40) {
             0..=3 => self.open(),
-            4 => self.double(),
+            4 => self.duplicate(),
             5..=6 => self.close(),
             7..=10 => {
-                let to_the_brim = self.rng.one_in(8);
-                self.with_descriptor(|descriptor| descriptor.known().fill(to_the_brim));
+                let until_full = self.rng.one_in(8);
+                self.with_descriptor(|descriptor| descriptor.weak().fill(until_full));
             }
-            11..=13 => self.with_descriptor(|descriptor| descriptor.known().drain()),
+            11..=13 => self.with_descriptor(|descriptor| descriptor.weak().drain()),
             14 => self.with_descriptor(Descriptor::shut_down),
             15..=21 => self.add_handle(),
             22..=26 => self.update(),
@@ -102,7 +102,9 @@ impl Fixture {
                 }
             }
             31..=34 => self.add_timeout(),
-            35 => kill_process(getpid(), Signal::USR1).expect("it is this process"),
+            35 => {
+                kill_process(getpid(), Signal::USR1).expect("a signal can be sent to this process")
+            }
             _ => std::thread::yield_now(),
         }
     }
@@ -115,22 +117,22 @@ impl Fixture {
     }
 
     fn open(&mut self) {
-        if self.descriptors.len() < MOST_DESCRIPTORS {
+        if self.descriptors.len() < MAX_DESCRIPTORS {
             let opened = Descriptor::open(&mut self.rng);
             self.descriptors.extend(opened);
         }
     }
 
-    fn double(&mut self) {
-        if self.descriptors.len() < MOST_DESCRIPTORS {
-            let mut twin = None;
-            self.with_descriptor(|descriptor| twin = Some(descriptor.double()));
-            self.descriptors.extend(twin);
+    fn duplicate(&mut self) {
+        if self.descriptors.len() < MAX_DESCRIPTORS {
+            let mut duplicate = None;
+            self.with_descriptor(|descriptor| duplicate = Some(descriptor.duplicate()));
+            self.descriptors.extend(duplicate);
         }
     }
 
-    /// Removes whatever watches a descriptor and closes it at once, running calls or not. The next one that is
-    /// opened, by whichever fixture, has its number.
+    /// Removes all handles of a descriptor and closes it at once, even if calls run. The next descriptor that any
+    /// fixture opens gets its number.
     fn close(&mut self) {
         if self.descriptors.is_empty() {
             return;
@@ -138,7 +140,7 @@ impl Fixture {
         let nth = self.rng.below(self.descriptors.len());
         let descriptor = self.descriptors.swap_remove(nth);
         let watches = |entry: &Entry| match &entry.kind {
-            Kind::Handle(_, known) => descriptor.is(known),
+            Kind::Handle(_, weak) => descriptor.is(weak),
             Kind::Timeout(..) => false,
         };
         while let Some(nth) = self.entries.iter().position(watches) {
@@ -146,61 +148,69 @@ impl Fixture {
         }
     }
 
-    fn ward(&mut self, file: Option<Known>) -> (Ward, Arc<Life>, Mind) {
-        let life = Arc::new(Life::default());
-        let mind = if self.rng.one_in(4) {
-            Mind::Owner
+    fn guard(&mut self, file: Option<WeakDescriptor>) -> (CallbackGuard, Arc<EntryState>, Updater) {
+        let state = Arc::new(EntryState::default());
+        let updater = if self.rng.one_in(4) {
+            Updater::Fixture
         } else {
-            Mind::Callback
+            Updater::Callback
         };
         self.shared.added.fetch_add(1, SeqCst);
-        let ward = Ward {
-            life: Arc::clone(&life),
+        let guard = CallbackGuard {
+            state: Arc::clone(&state),
             shared: Arc::clone(&self.shared),
             rng: self.rng.fork(),
             file,
-            mind,
+            updater,
         };
-        (ward, life, mind)
+        (guard, state, updater)
     }
 
     fn add_handle(&mut self) {
-        self.forget_what_is_gone();
-        if self.entries.len() >= MOST_ENTRIES || self.descriptors.is_empty() {
+        self.drop_self_removed();
+        if self.entries.len() >= MAX_ENTRIES || self.descriptors.is_empty() {
             return;
         }
         let nth = self.rng.below(self.descriptors.len());
-        let known = self.descriptors[nth].known();
-        // Most of the time the loop is to sleep.
-        let wants = match self.descriptors[nth].is_regular() && !self.rng.one_in(4) {
+        let weak = self.descriptors[nth].weak();
+        // Handles on always-ready descriptors are mostly disabled, so that the loop sleeps.
+        let interest = match self.descriptors[nth].is_regular() && !self.rng.one_in(4) {
             true => Events::NONE,
-            false => interest(&mut self.rng),
+            false => random_interest(&mut self.rng),
         };
-        let (mut ward, life, mind) = self.ward(Some(known.clone()));
-        life.will_want(wants, &self.shared);
-        life.wants_now(wants, &self.shared);
+        let (mut guard, state, updater) = self.guard(Some(weak.clone()));
+        state.begin_update(interest, &self.shared);
+        state.finish_update(interest, &self.shared);
         let number = self.descriptors[nth].number();
         let added = self
             .registry
-            .add_handle(number, wants, move |event| ward.handle_called(&event));
-        let kind = Kind::Handle(added.expect("it is open"), known);
-        self.entries.push(Entry { life, kind, mind });
+            .add_handle(number, interest, move |event| guard.handle_called(&event));
+        let kind = Kind::Handle(added.expect("the descriptor is open"), weak);
+        self.entries.push(Entry {
+            state,
+            kind,
+            updater,
+        });
     }
 
     fn add_timeout(&mut self) {
-        self.forget_what_is_gone();
-        if self.entries.len() >= MOST_ENTRIES {
+        self.drop_self_removed();
+        if self.entries.len() >= MAX_ENTRIES {
             return;
         }
         let interval = self.interval();
-        let mut known = None;
-        self.with_descriptor(|descriptor| known = Some(descriptor.known()));
-        let (mut ward, life, mind) = self.ward(known);
+        let mut weak = None;
+        self.with_descriptor(|descriptor| weak = Some(descriptor.weak()));
+        let (mut guard, state, updater) = self.guard(weak);
         let added = self
             .registry
-            .add_timeout(interval, move |event| ward.timeout_called(&event));
-        let kind = Kind::Timeout(added.expect("there is room"), interval);
-        self.entries.push(Entry { life, kind, mind });
+            .add_timeout(interval, move |event| guard.timeout_called(&event));
+        let kind = Kind::Timeout(added.expect("adding a timeout succeeds"), interval);
+        self.entries.push(Entry {
+            state,
+            kind,
+            updater,
+        });
     }
 
     fn interval(&mut self) -> Option<Duration> {
@@ -217,14 +227,14 @@ impl Fixture {
             return;
         }
         let nth = self.rng.below(self.entries.len());
-        let (wants, interval) = (interest(&mut self.rng), self.interval());
+        let (interest, interval) = (random_interest(&mut self.rng), self.interval());
         let entry = &mut self.entries[nth];
         let updated = match &mut entry.kind {
-            Kind::Handle(..) if entry.mind == Mind::Callback => return,
+            Kind::Handle(..) if entry.updater == Updater::Callback => return,
             Kind::Handle(id, _) => {
-                entry.life.will_want(wants, &self.shared);
-                let updated = self.registry.update_handle(*id, wants);
-                entry.life.wants_now(wants, &self.shared);
+                entry.state.begin_update(interest, &self.shared);
+                let updated = self.registry.update_handle(*id, interest);
+                entry.state.finish_update(interest, &self.shared);
                 updated
             }
             Kind::Timeout(id, old) => {
@@ -232,22 +242,25 @@ impl Fixture {
                 self.registry.update_timeout(*id, interval)
             }
         };
-        assert!(updated.is_ok() || entry.life.gone.load(SeqCst));
+        assert!(updated.is_ok() || entry.state.self_removed.load(SeqCst));
     }
 
     fn remove(&mut self, nth: usize) {
-        let Entry { life, kind, .. } = self.entries.swap_remove(nth);
-        life.removing.store(true, SeqCst);
+        let Entry { state, kind, .. } = self.entries.swap_remove(nth);
+        state.removing.store(true, SeqCst);
         let removed = if self.rng.one_in(3) {
             let removed = match kind {
                 Kind::Handle(id, _) => self.registry.remove_handle_and_wait(id),
                 Kind::Timeout(id, _) => self.registry.remove_timeout_and_wait(id),
             };
-            assert!(removed.is_err() || !life.is_running(), "it did not wait");
+            assert!(
+                removed.is_err() || !state.is_running(),
+                "the removal returned during the call"
+            );
             match removed {
                 Ok(()) => Ok(Removal::Idle),
                 Err(RemoveError::NotRegistered(error)) => Err(error),
-                Err(error) => panic!("no callback waits: {error}"),
+                Err(error) => panic!("removal outside a callback failed: {error}"),
             }
         } else {
             match kind {
@@ -256,18 +269,21 @@ impl Fixture {
             }
         };
         match removed {
-            Ok(Removal::Idle) => life.idle.store(true, SeqCst),
+            Ok(Removal::Idle) => state.idle.store(true, SeqCst),
             Ok(Removal::InFlight) => {
                 self.shared.in_flight.fetch_add(1, SeqCst);
             }
-            Err(NotRegistered) => assert!(life.gone.load(SeqCst), "removed by nobody"),
+            Err(NotRegistered) => assert!(
+                state.self_removed.load(SeqCst),
+                "the entry is not registered although it was not removed"
+            ),
         }
     }
 
-    fn forget_what_is_gone(&mut self) {
-        let is_gone = |entry: &Entry| entry.life.gone.load(SeqCst);
-        while let Some(nth) = self.entries.iter().position(is_gone) {
-            // Its callback may still be about to return. When this is back, it is not registered any more.
+    fn drop_self_removed(&mut self) {
+        let is_self_removed = |entry: &Entry| entry.state.self_removed.load(SeqCst);
+        while let Some(nth) = self.entries.iter().position(is_self_removed) {
+            // The callback may not have returned yet. The removal fails once it has.
             self.remove(nth);
         }
     }

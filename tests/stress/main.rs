@@ -1,14 +1,14 @@
-//! Random life on real descriptors: several threads, callbacks and signals add, update, remove, open, double and
-//! close as they like, while the loop runs; then all stands still, and poll(2) says who must be called.
+//! Stress test on real descriptors.
 //!
-//! The life goes in rounds. In each, the fixtures, one thread each, make their moves while this thread runs
-//! the loop, and what must hold at any moment is checked at every call, free and answer. Then comes the check:
-//! whoever wants something that is ready by poll(2) is called, with exactly that, and nobody else is.
+//! The test runs in rounds. In a round, several threads (the fixtures), the callbacks and signals add, update and
+//! remove entries, and open, duplicate and close descriptors at random, while the main thread runs the loop. The
+//! invariants are checked at every call, free and result. Then the fixtures pause, and the oracle, `poll(2)`, decides
+//! which handles must be called: those whose interest is ready, with exactly the ready events, and no others.
 //!
-//! `EVENTRY_STRESS_SECONDS` says how long to live on each backend. What a fixture does follows from a seed,
-//! which is printed; `EVENTRY_STRESS_SEED` sets it, so that a life can be led again. The threads meet as they will.
+//! `EVENTRY_STRESS_SECONDS` sets the duration on each backend. The steps of a fixture follow from a seed, which is
+//! printed; `EVENTRY_STRESS_SEED` repeats a seed. The schedule of the threads is not repeated.
 //!
-//! A program of its own: the thread that takes the signals must be the one that runs the loop.
+//! The test has no harness, because the main thread must both take the signals and run the loop.
 
 #[cfg(not(loom))]
 mod descriptors;

@@ -1,6 +1,6 @@
-//! All stands still: who is called now is what poll(2) says.
+//! Check of a paused system: the expected calls follow from `poll(2)`.
 
-use crate::entries::{Life, Shared};
+use crate::entries::{EntryState, Shared};
 use crate::fixture::{Fixture, Kind};
 use eventry::registry::{HandleEvent, Next, TimeoutEvent};
 use eventry::{EventLoop, Events, Registry};
@@ -13,25 +13,26 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-/// How many turns free, tell the poller and rebuild what the last round has left to do.
-const TURNS_TO_SETTLE: usize = 3;
-/// In so many turns whoever is ready must have been called in each.
+/// Number of turns that complete the pending frees, poller changes and recreations of a round.
+const SETTLING_TURNS: usize = 3;
+/// Number of turns in each of which every ready handle must be called.
 const TURNS: u32 = 2;
 
-/// How long the loop sleeps when nothing is to be done, and in how many turns, be it interrupted once or twice.
-const NAP: Duration = Duration::from_millis(1);
-const MOST_TURNS_OF_A_NAP: usize = 8;
+/// Interval of the timeout that ends the sleep of an idle loop.
+const SLEEP: Duration = Duration::from_millis(1);
+/// Maximum number of turns until that timeout fires; wakes and signals may interrupt the sleep.
+const MAX_TURNS_PER_SLEEP: usize = 8;
 
-/// How often poll(2) was asked, and how often it found something.
+/// Number of results of `poll(2)` that were compared, and of those with ready events.
 #[derive(Debug, Default)]
-pub(crate) struct Checked {
-    pub(crate) asked: u64,
+pub(crate) struct Comparisons {
+    pub(crate) compared: u64,
     pub(crate) ready: u64,
 }
 
-impl AddAssign for Checked {
-    fn add_assign(&mut self, other: Checked) {
-        self.asked += other.asked;
+impl AddAssign for Comparisons {
+    fn add_assign(&mut self, other: Comparisons) {
+        self.compared += other.compared;
         self.ready += other.ready;
     }
 }
@@ -40,137 +41,147 @@ pub(crate) fn check(
     event_loop: &mut EventLoop,
     fixtures: &mut [Fixture],
     shared: &Shared,
-) -> Checked {
-    shared.quiet.store(true, SeqCst);
-    turn(event_loop, TURNS_TO_SETTLE);
+) -> Comparisons {
+    shared.is_checking.store(true, SeqCst);
+    turn(event_loop, SETTLING_TURNS);
     let stats = event_loop.registry().stats();
     assert_eq!(stats.pending_frees, 0, "a removed entry was not freed");
-    let lives = fixtures.iter().flat_map(|fixture| &fixture.entries);
-    lives.for_each(|entry| entry.life.settle());
+    let entries = fixtures.iter().flat_map(|fixture| &fixture.entries);
+    entries.for_each(|entry| entry.state.reset());
     let expected = shares(fixtures);
     turn(event_loop, TURNS as usize);
-    assert!(expected == shares(fixtures), "somebody still moves");
+    assert!(
+        expected == shares(fixtures),
+        "a descriptor changed during the check"
+    );
     check_handles(fixtures, &expected);
     check_timeouts(fixtures);
-    lull(event_loop, fixtures);
-    shared.quiet.store(false, SeqCst);
-    Checked {
-        asked: expected.len() as u64,
+    check_idle_loop(event_loop, fixtures);
+    shared.is_checking.store(false, SeqCst);
+    Comparisons {
+        compared: expected.len() as u64,
         ready: expected.iter().filter(|share| !share.is_empty()).count() as u64,
     }
 }
 
-/// With all that lives disabled, the loop sleeps.
-fn lull(event_loop: &mut EventLoop, fixtures: &[Fixture]) {
+/// Disables all entries, and checks that the loop sleeps and can be woken.
+fn check_idle_loop(event_loop: &mut EventLoop, fixtures: &[Fixture]) {
     let registry = event_loop.registry();
     let entries = || fixtures.iter().flat_map(|fixture| &fixture.entries);
-    let living = || entries().filter(|entry| entry.life.is_registered());
-    living().for_each(|entry| entry.pause(&registry));
-    nap(event_loop);
+    let registered = || entries().filter(|entry| entry.state.is_registered());
+    registered().for_each(|entry| entry.pause(&registry));
+    check_sleep(event_loop);
     let stopper = event_loop.stopper();
     thread::scope(|scope| {
         scope.spawn(|| {
-            knock(&registry);
+            check_wake(&registry);
             stopper.stop();
         });
-        event_loop.run().expect("nothing fails");
+        event_loop.run().expect("the loop does not fail");
     });
-    living().for_each(|entry| entry.resume(&registry));
+    registered().for_each(|entry| entry.resume(&registry));
 }
 
-/// Sleeps until a timeout, which takes a few turns, and not those of a loop that something keeps awake.
-fn nap(event_loop: &mut EventLoop) {
-    let (tell, told) = channel();
+/// Runs turns until a timeout fires. A loop that does not sleep needs too many turns.
+fn check_sleep(event_loop: &mut EventLoop) {
+    let (sender, received) = channel();
     let fires = move |_: TimeoutEvent<'_>| {
-        tell.send(()).expect("somebody counts");
+        sender.send(()).expect("the receiver exists");
         Next::Remove
     };
-    let added = event_loop.registry().add_timeout(NAP, fires);
-    added.expect("there is room");
+    let added = event_loop.registry().add_timeout(SLEEP, fires);
+    added.expect("adding a timeout succeeds");
     for turns in 1.. {
-        event_loop.run_once(None).expect("nothing fails");
-        if told.try_recv().is_ok() {
+        event_loop.run_once(None).expect("the loop does not fail");
+        if received.try_recv().is_ok() {
             break;
         }
-        assert!(turns < MOST_TURNS_OF_A_NAP, "the loop does not sleep");
+        assert!(turns < MAX_TURNS_PER_SLEEP, "the loop does not sleep");
     }
 }
 
-/// Adds what is ready, and waits until the loop, asleep or not, has called it.
-fn knock(registry: &Registry) {
-    let door = eventfd(1, EventfdFlags::CLOEXEC).expect("a descriptor");
-    let (tell, told) = channel();
-    let opens = move |_: HandleEvent<'_, Arc<OwnedFd>>| {
-        tell.send(()).expect("somebody waits");
+/// Adds a handle that is ready, and waits until the loop has called it.
+fn check_wake(registry: &Registry) {
+    let ready = eventfd(1, EventfdFlags::CLOEXEC).expect("an eventfd can be opened");
+    let (sender, received) = channel();
+    let callback = move |_: HandleEvent<'_, Arc<OwnedFd>>| {
+        sender.send(()).expect("the receiver exists");
         Next::Remove
     };
-    let added = registry.add_handle(door, Events::READABLE, opens);
-    added.expect("it is open");
-    told.recv().expect("it is called before it is dropped");
+    let added = registry.add_handle(ready, Events::READABLE, callback);
+    added.expect("the descriptor is open");
+    received
+        .recv()
+        .expect("the callback is called before it is dropped");
 }
 
 fn turn(event_loop: &mut EventLoop, turns: usize) {
     for _ in 0..turns {
         event_loop
             .run_once(Some(Duration::ZERO))
-            .expect("nothing fails");
+            .expect("the loop does not fail");
     }
 }
 
-/// What each registered handle is to be called with, by poll(2).
+/// Returns the events with which each registered handle must be called, by `poll(2)`.
 fn shares(fixtures: &[Fixture]) -> Vec<Events> {
     handles(fixtures)
-        .map(|(life, ready)| life.wants().share_of(ready))
+        .map(|(state, ready)| state.interest().share_of(ready))
         .collect()
 }
 
-fn handles(fixtures: &[Fixture]) -> impl Iterator<Item = (&Life, Events)> {
+fn handles(fixtures: &[Fixture]) -> impl Iterator<Item = (&EntryState, Events)> {
     fixtures.iter().flat_map(|fixture| {
         fixture.entries.iter().filter_map(|entry| {
-            let Kind::Handle(_, known) = &entry.kind else {
+            let Kind::Handle(_, weak) = &entry.kind else {
                 return None;
             };
             let mut descriptors = fixture.descriptors.iter();
-            let descriptor = descriptors.find(|descriptor| descriptor.is(known));
-            let descriptor = descriptor.expect("it is closed after its handles are removed");
-            let registered = entry.life.is_registered();
-            registered.then(|| (&*entry.life, descriptor.ready()))
+            let descriptor = descriptors.find(|descriptor| descriptor.is(weak));
+            let descriptor = descriptor.expect("a descriptor with handles is open");
+            let registered = entry.state.is_registered();
+            registered.then(|| (&*entry.state, descriptor.ready()))
         })
     })
 }
 
 fn check_handles(fixtures: &[Fixture], expected: &[Events]) {
-    for ((life, ready), share) in handles(fixtures).zip(expected) {
-        let calls = life.calls.load(SeqCst);
-        let told = Events::from_bits_truncate(life.told.load(SeqCst));
+    for ((state, ready), share) in handles(fixtures).zip(expected) {
+        let calls = state.calls.load(SeqCst);
+        let last_events = Events::from_bits_truncate(state.last_events.load(SeqCst));
         if share.is_empty() {
             assert_eq!(
                 calls,
                 0,
-                "called with {told:?}; it wants {:?} of {ready:?}",
-                life.wants()
+                "called with {last_events:?}; interest {:?}, ready {ready:?}",
+                state.interest()
             );
         } else {
             assert_eq!(
                 calls,
                 TURNS,
-                "not called each time; it wants {:?} of {ready:?}",
-                life.wants()
+                "not called in each turn; interest {:?}, ready {ready:?}",
+                state.interest()
             );
-            assert_eq!(told, *share, "it wants {:?} of {ready:?}", life.wants());
+            assert_eq!(
+                last_events,
+                *share,
+                "interest {:?}, ready {ready:?}",
+                state.interest()
+            );
         }
     }
 }
 
 fn check_timeouts(fixtures: &[Fixture]) {
     let entries = fixtures.iter().flat_map(|fixture| &fixture.entries);
-    for entry in entries.filter(|entry| entry.life.is_registered()) {
-        let calls = entry.life.calls.load(SeqCst);
+    for entry in entries.filter(|entry| entry.state.is_registered()) {
+        let calls = entry.state.calls.load(SeqCst);
         match entry.kind {
             Kind::Timeout(_, Some(Duration::ZERO)) => {
-                assert_eq!(calls, TURNS, "a timeout that is always due");
+                assert_eq!(calls, TURNS, "a timeout of zero is called in each turn");
             }
-            Kind::Timeout(_, None) => assert_eq!(calls, 0, "a disabled timeout"),
+            Kind::Timeout(_, None) => assert_eq!(calls, 0, "a disabled timeout is called"),
             _ => {}
         }
     }
