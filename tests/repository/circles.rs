@@ -1,9 +1,9 @@
 //! Import circles between the submodules of a module, at any depth.
 //!
-//! The layers say nothing of the files within one module. Here, the children of every module form a graph: an edge
-//! leads from one child to another if any file below the first names an item of a file below the second. A parent
-//! and its own children are one unit. Names are followed through `pub use`, so that `super::Config` leads to the
-//! file that defines `Config`.
+//! The layers do not cover the files within one module. Here the children of every module form a graph: an edge leads
+//! from one child to another if any file below the first names an item of a file below the second. A parent and its
+//! own children are one unit. Names are resolved through `pub use`, so that `super::Config` leads to the file that
+//! defines `Config`.
 
 use crate::source::{code_of, words};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 /// A module, as the names from the root of the crate.
 type ModulePath = Vec<String>;
 
-/// The modules of a package, with the names that each defines and passes on.
+/// The modules of a package, with the names that each defines and re-exports.
 struct Modules(BTreeMap<ModulePath, Module>);
 
 struct Module {
     code: String,
     defined: BTreeSet<String>,
-    /// Public name to the path that it stands for.
+    /// Path of each re-exported name.
     reexports: BTreeMap<String, ModulePath>,
-    /// Modules of which all names are passed on.
+    /// Modules of which all names are re-exported.
     globs: Vec<ModulePath>,
 }
 
@@ -70,7 +70,7 @@ fn reachable<'a>(graph: &'a BTreeMap<String, BTreeSet<String>>, from: &str) -> B
     found
 }
 
-/// Returns the module that a file stands for; `None` for the root of a program.
+/// Returns the module of a file; `None` for the root of a program.
 fn module_of(path: &Path) -> Option<ModulePath> {
     let mut names: ModulePath = path
         .with_extension("")
@@ -220,7 +220,7 @@ fn used_in(code: &str) -> Vec<ModulePath> {
         .collect()
 }
 
-/// Returns the inline modules: where each begins and ends, and its name.
+/// Returns start, end and name of each inline module.
 fn inline_modules(code: &str) -> Vec<(usize, usize, String)> {
     let mut found = Vec::new();
     for (at, word) in words(code).filter(|(_, word)| *word == "mod") {
@@ -258,7 +258,7 @@ fn name_at(code: &str) -> Option<(&str, &str)> {
     (length > 0).then(|| code.split_at(length))
 }
 
-/// Returns the paths at the beginning of the code; a group `{…}` stands for several.
+/// Returns the paths at the beginning of the code; a group `{…}` has several.
 fn paths_at(code: &str) -> Vec<ModulePath> {
     let code = code.trim_start();
     if code.starts_with('{') {

@@ -1,6 +1,8 @@
-//! The tables of rules, `docs/event-api.md` and `docs/daemon-rules.md`, compared with the tests that they name and with the
-//! rules that the repository cites; and `verification/claims.toml`, which
-//! has for each claim a change that breaks it and a test that must notice.
+//! Checks of the lists of rules.
+//!
+//! The tables in `docs/event-api.md` and `docs/daemon-rules.md` are compared with the tests that they name and with the rules
+//! that the repository cites. `verification/claims.toml` must have for each claim a change that breaks it and a test that
+//! detects the change.
 
 use crate::tree;
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,7 +127,7 @@ impl Rules {
     }
 }
 
-/// Splits a text after the number that it begins with.
+/// Splits a text after its leading number.
 fn number(text: &str) -> Option<(u32, &str)> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
@@ -152,18 +154,18 @@ fn check_named(named: &str) -> Result<(), String> {
         .ok_or_else(|| format!("{file} has no {test}"))
 }
 
-/// Faults of the list of what breaks each claim: a claim without an entry, an entry without a claim, and an entry whose
-/// check is not one of its claim's tests.
+/// Returns the faults of `verification/claims.toml`: a claim without an entry, an entry without a claim, and an entry whose
+/// check is not one of the tests of its claim.
 fn faults_of_entries(claims: &str, entries: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let entries: toml::Table = entries.parse().expect("the list is TOML");
     let claims: BTreeMap<String, &str> = EVENT_API
         .rows(claims)
         .into_iter()
-        .map(|(claim, shown)| (format!("EV-{claim}"), shown))
+        .map(|(claim, tests)| (format!("EV-{claim}"), tests))
         .collect();
     for (claim, entry) in &entries {
-        let Some(shown) = claims.get(claim) else {
+        let Some(tests) = claims.get(claim) else {
             faults.push(format!("{claim} is not a claim"));
             continue;
         };
@@ -175,9 +177,9 @@ fn faults_of_entries(claims: &str, entries: &str) -> Vec<String> {
             continue;
         };
         let whole_file = check.split_once("::").map(|(file, _)| format!("{file}::*"));
-        let mut names = shown.split("<br>").map(|named| named.trim_matches('`'));
+        let mut names = tests.split("<br>").map(|named| named.trim_matches('`'));
         if !names.any(|named| named == check || Some(named) == whole_file.as_deref()) {
-            faults.push(format!("{claim} is not shown by {check}"));
+            faults.push(format!("{claim} is not tested by {check}"));
         }
     }
     let missing = claims.keys().filter(|claim| !entries.contains_key(*claim));
@@ -194,7 +196,7 @@ fn without(table: &str, rule: &str) -> String {
 }
 
 #[test]
-fn every_claim_has_a_change_that_one_of_its_tests_notices() {
+fn every_claim_has_a_change_that_its_test_detects() {
     let claims = read("docs/event-api.md").unwrap();
     let entries = read("verification/claims.toml").unwrap();
     assert_eq!(faults_of_entries(&claims, &entries), [""; 0]);
@@ -212,7 +214,7 @@ fn a_claim_without_a_change_or_with_a_foreign_test_is_found() {
     let entries = format!("[EV-101]\ncheck = 'tests/it.rs::two'\n{reason}");
     assert_eq!(
         faults(&entries),
-        ["EV-101 is not shown by tests/it.rs::two"]
+        ["EV-101 is not tested by tests/it.rs::two"]
     );
     assert_eq!(faults(reason), ["EV-101 has no entry"]);
     let entries = format!("[EV-101]\nreason = ''\n{reason}[EV-103]\nreason = 'z'\n");
@@ -266,10 +268,10 @@ fn rules_are_cited_by_number_or_in_ranges() {
 }
 
 #[test]
-fn a_table_with_a_missing_a_wrong_or_an_unknown_row_is_noticed() {
+fn missing_wrong_and_unknown_rows_are_found() {
     for (rules, rule) in [(EVENT_API, "EV-501"), (DAEMON, "DM-501")] {
         let (table, expected) = (rules.table(), rules.expected());
-        let notices = |table: String, fault: &str| {
+        let expect_fault = |table: String, fault: &str| {
             let faults = rules.faults(&table, &expected);
             assert!(
                 faults.iter().any(|found| found.contains(fault)),
@@ -284,28 +286,28 @@ fn a_table_with_a_missing_a_wrong_or_an_unknown_row_is_noticed() {
             table.lines().map(changed).collect::<String>()
         };
         let unknown = format!("{}9999", rules.prefix);
-        notices(without(&table, rule), &format!("{rule} is missing"));
-        notices(
+        expect_fault(without(&table, rule), &format!("{rule} is missing"));
+        expect_fault(
             format!("{table}| {unknown} | x | — y |\n"),
             &format!("{unknown} is unknown"),
         );
-        notices(
+        expect_fault(
             format!("{table}| {rule} | x | — y |\n"),
             &format!("{rule} has 2 rows"),
         );
-        notices(
+        expect_fault(
             format!("{table}| {rule} | x | — y |\n"),
             &format!("{rule} is out of order"),
         );
-        notices(
+        expect_fault(
             with("`tests/repository/claims.rs::no_such_test`"),
             "has no no_such_test",
         );
-        notices(
+        expect_fault(
             with("`tests/no_such_file.rs::test`"),
             "there is no tests/no_such_file.rs",
         );
-        notices(with("`tests/repository/claims.rs`"), "names no test");
-        notices(with("—"), "neither a test nor a reason");
+        expect_fault(with("`tests/repository/claims.rs`"), "names no test");
+        expect_fault(with("—"), "neither a test nor a reason");
     }
 }

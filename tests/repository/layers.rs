@@ -1,4 +1,4 @@
-//! The architecture, checked: who may use whom, what is named where, and how long a file may be.
+//! Checks of the architecture: the layers of modules, the places of loom and unsafe code, and the length of files.
 
 use crate::circles::circles;
 use crate::source::{code_of, names_below, words};
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 /// A package of the workspace whose layers are checked.
 struct Package {
-    /// The name by which its own programs, tests and examples use it.
+    /// Crate name in its own programs, tests and examples.
     name: &'static str,
-    /// The folder of its sources.
+    /// Folder of its sources.
     folder: &'static str,
-    /// Each layer may use those of lower rank; modules of one rank know nothing of each other.
+    /// Rank and modules of each layer. A module may use modules of lower rank only.
     layers: &'static [(u8, &'static [&'static str])],
-    /// The modules that may have a `cfg` for loom.
+    /// Modules that may have a `cfg` for loom.
     with_loom: &'static [&'static str],
 }
 
@@ -52,7 +52,7 @@ const EVENTRYD: Package = Package {
 
 const PACKAGES: [&Package; 2] = [&EVENTRY, &EVENTRYD];
 
-/// Where code is.
+/// Folders with code.
 pub(crate) const FOLDERS: &[&str] = &[
     "src",
     "tests",
@@ -75,7 +75,7 @@ impl Package {
     }
 }
 
-/// What the library's root passes on: public name to module.
+/// Returns the re-exports of the library's root: public name to module.
 type Exports = BTreeMap<String, String>;
 
 fn exports_of(package: &Package, lib: &str) -> Exports {
@@ -95,21 +95,21 @@ fn exports_of(package: &Package, lib: &str) -> Exports {
         .collect()
 }
 
-/// The module at the crate's root that a file below `src/` belongs to.
+/// Returns the top-level module of a file below `src/`.
 fn module_of(path: &Path) -> String {
     let first = path.components().next().expect("a path below src/");
     let first = Path::new(first.as_os_str());
     first.file_stem().unwrap().to_string_lossy().into_owned()
 }
 
-/// What one file of the source uses and must not.
+/// Returns the modules that a source file uses against the layers.
 fn upward_edges(package: &Package, path: &Path, source: &str, exports: &Exports) -> Vec<String> {
     let module = module_of(path);
     let Some(rank) = package.rank_of(&module) else {
         return vec![format!("{}: `{module}` is in no layer", path.display())];
     };
     let code = code_of(source);
-    // One `super` for each folder, and one for a file that does not stand for its folder.
+    // One `super` for each folder, and one more for a file other than `mod.rs`.
     let nested = path.components().count() > 1;
     let depth = path.components().count() - usize::from(path.ends_with("mod.rs"));
     let up = vec!["super"; depth].join("::");
@@ -132,7 +132,7 @@ fn upward_edges(package: &Package, path: &Path, source: &str, exports: &Exports)
         .collect()
 }
 
-/// Where `loom` is named outside `sync`, other than in a `cfg` of the modules that have one.
+/// Returns the places that name `loom` outside `sync`, except a `cfg` in the modules that may have one.
 fn loom_named_in(package: &Package, path: &Path, source: &str) -> Vec<String> {
     let module = module_of(path);
     if module == "sync" {
@@ -151,8 +151,8 @@ fn loom_named_in(package: &Package, path: &Path, source: &str) -> Vec<String> {
         .collect()
 }
 
-/// Where unsafe code is, or is allowed, outside `capi`; and in it, blocks and implementations without a
-/// `SAFETY:` line before them.
+/// Returns the places outside `capi` that contain or allow unsafe code, and the unsafe blocks and implementations in
+/// `capi` without a preceding `SAFETY:` line.
 fn unsafe_in(package: &Package, path: &Path, source: &str) -> Vec<String> {
     let in_capi = package.name == "eventry" && path.starts_with("capi");
     let code = code_of(source);
@@ -167,8 +167,8 @@ fn unsafe_in(package: &Package, path: &Path, source: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether the `unsafe` at `at` says why it is right, or only says that others must: a function, the
-/// type of one, a block of declarations or an attribute.
+/// Returns true if the `unsafe` at `at` has a `SAFETY:` line, or needs none: a function, the type of a function, a
+/// block of declarations or an attribute.
 fn is_explained(code: &str, source: &str, at: usize) -> bool {
     let after = code[at + "unsafe".len()..].trim_start();
     if after.starts_with("extern") || after.starts_with("fn") || after.starts_with("(no_mangle)") {
@@ -182,7 +182,7 @@ fn is_explained(code: &str, source: &str, at: usize) -> bool {
         .any(|line| line.contains("SAFETY:"))
 }
 
-/// Marks of unfinished work, and of the machine it was written on.
+/// Returns the marks of unfinished work and the paths of home directories in a file.
 fn unwanted_words_in(path: &Path, text: &str) -> Vec<String> {
     ["FIXME", "XXX:", "TODO", "/home/"]
         .into_iter()
@@ -200,7 +200,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of a kind below a folder of the repository, with their text; none if it is not there.
+/// Returns the files with an extension below a folder of the repository, with their text; none without the folder.
 pub(crate) fn files(folder: &str, kinds: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -222,14 +222,14 @@ pub(crate) fn files(folder: &str, kinds: &[&str]) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The sources of a package, by their path below its folder.
+/// Returns the sources of a package, with their paths below its folder.
 fn sources(package: &Package) -> Vec<(PathBuf, String)> {
     let below = root().join(package.folder);
     let sources: Vec<_> = files(package.folder, &["rs"])
         .into_iter()
         .map(|(path, text)| (path.strip_prefix(&below).unwrap().to_owned(), text))
         .collect();
-    assert!(sources.len() > 20, "the sources were not found");
+    assert!(sources.len() > 20, "too few sources were found");
     sources
 }
 
@@ -278,7 +278,7 @@ fn only_sync_names_loom_and_only_capi_is_unsafe() {
     }
 }
 
-/// The library knows nothing of the daemon.
+/// Checks that the library does not name the daemon.
 #[test]
 fn the_library_does_not_name_the_wire_protocol() {
     let found: Vec<String> = sources(&EVENTRY)
@@ -329,14 +329,14 @@ fn nothing_tells_of_unfinished_work_or_of_one_machine() {
     });
     let found: Vec<String> = texts
         .chain(documents)
-        // This file names them all.
+        // This file contains the words.
         .filter(|(path, _)| !path.ends_with("tests/repository/layers.rs"))
         .flat_map(|(path, text)| unwanted_words_in(&path, &text))
         .collect();
     assert_eq!(found, [""; 0]);
 }
 
-// The checks themselves: what is planted is found.
+// Tests of the checks, which must find planted faults.
 
 #[test]
 fn a_planted_upward_edge_is_found() {

@@ -1,4 +1,4 @@
-//! The repository, checked: its layers, its names, and its documents against the code.
+//! Checks of the repository: layers, names, prose, and the agreement of documents and code.
 
 #![cfg(not(loom))]
 

@@ -1,13 +1,13 @@
-//! The names of tests.
+//! Check of the names of tests.
 
 use crate::layers::{FOLDERS, files, root};
 use crate::source::{code_of, words};
 use std::path::Path;
 
-/// A name says what is called, under what condition, and what is seen; longer ones are not read.
+/// Maximum length of a test name, which states the call, the condition and the result.
 const LONGEST_NAME: usize = 60;
 
-/// The names of the tests in `source`.
+/// Returns the names of the tests in `source`.
 fn tests_in(source: &str) -> Vec<String> {
     let code = code_of(source);
     let after_attribute = code.split("#[test]").skip(1);

@@ -1,8 +1,9 @@
-//! The prose of comments and documents: words that it does not use, and openings that it rarely uses.
+//! Check of the prose of comments and documents: forbidden words, and openings of paragraphs with a limit.
 //!
-//! `EVENTRY_PROSE=src/table cargo test --test repository prose -- --nocapture` lists the places in the files whose path begins so.
+//! `EVENTRY_PROSE=src/table cargo test --test repository prose -- --nocapture` lists the places in the files whose path
+//! begins with this prefix.
 
-#![allow(clippy::print_stdout, reason = "the places are the result")]
+#![allow(clippy::print_stdout, reason = "the test prints places on demand")]
 
 mod rust;
 mod text;
@@ -13,13 +14,13 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 use text::{Block, blocks};
 
-/// The number of forbidden words allowed: as many as there were when this was counted first, and 0 in the end.
+/// Maximum number of forbidden words; the goal is 0.
 const FORBIDDEN_LIMIT: usize = 536;
 
-/// The percentage of paragraphs of doc comments that may have an opening of [`OPENINGS`]: as above, and 5 in the end.
+/// Maximum percentage of paragraphs of doc comments with an opening of [`OPENINGS`]; the goal is 5.
 const OPENINGS_LIMIT_PERCENT: usize = 22;
 
-/// Words and phrases, and what to write in their place. Any of their forms is an entry of its own.
+/// Forbidden words and phrases with their replacements. Each inflected form is a separate entry.
 const FORBIDDEN: &[(&str, &str)] = &[
     ("agenda", "deadline queue"),
     ("anybody", "any client, caller or thread"),
@@ -59,7 +60,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
 /// Openings of a paragraph that hide its subject.
 const OPENINGS: &[&str] = &["how", "that which", "what", "whether", "which", "who"];
 
-/// Something found in a file.
+/// A finding in a file.
 struct Place {
     path: String,
     line: usize,
@@ -71,7 +72,7 @@ struct Place {
 struct Prose {
     words: Vec<Place>,
     openings: Vec<Place>,
-    /// The number of paragraphs of doc comments.
+    /// Number of paragraphs of doc comments.
     paragraphs: usize,
 }
 
@@ -135,7 +136,7 @@ fn begins_with(words: &[(String, usize)], phrase: &str) -> bool {
         .all(|word| words.next().is_some_and(|(found, _)| found == word))
 }
 
-/// Lists places, one to a line, as editors and terminals understand them.
+/// Returns a list of places, one per line, in the form that editors and terminals recognise.
 fn listed<'a>(places: impl IntoIterator<Item = &'a Place>) -> String {
     places
         .into_iter()
@@ -145,7 +146,7 @@ fn listed<'a>(places: impl IntoIterator<Item = &'a Place>) -> String {
         })
 }
 
-/// The table of forbidden words, for the message of a failure.
+/// Returns the table of forbidden words for the message of a failure.
 fn table() -> String {
     FORBIDDEN
         .iter()
@@ -163,7 +164,7 @@ fn forbidden_words_are_within_the_limit() {
     let count = prose.words.len();
     assert!(
         count <= FORBIDDEN_LIMIT,
-        "{}{count} forbidden words, {FORBIDDEN_LIMIT} may be; instead of them:\n{}",
+        "{}{count} forbidden words, at most {FORBIDDEN_LIMIT} allowed; replacements:\n{}",
         listed(&prose.words),
         table()
     );
@@ -175,7 +176,7 @@ fn openings_are_within_the_limit() {
     let (count, paragraphs) = (prose.openings.len(), prose.paragraphs);
     assert!(
         100 * count <= OPENINGS_LIMIT_PERCENT * paragraphs,
-        "{}{count} of {paragraphs} paragraphs of doc comments begin with {OPENINGS:?}, {OPENINGS_LIMIT_PERCENT} % may",
+        "{}{count} of {paragraphs} paragraphs of doc comments begin with {OPENINGS:?}, at most {OPENINGS_LIMIT_PERCENT} % allowed",
         listed(&prose.openings)
     );
 }
@@ -194,7 +195,7 @@ fn places_are_listed_on_demand() {
     );
 }
 
-/// A file for the self-tests.
+/// Returns a file for the tests of this check.
 fn file(path: &str, text: &str) -> File {
     File {
         path: path.to_owned(),

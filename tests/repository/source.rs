@@ -1,6 +1,6 @@
-//! Just enough Rust to read imports: source text without comments and literals, its words and its paths.
+//! A partial reader of Rust source: text without comments and literals, its words and its paths.
 
-/// The code alone: comments and the contents of string and character literals become blanks.
+/// Returns the code with blanks in place of comments and of string and character literals.
 pub(crate) fn code_of(source: &str) -> String {
     let chars: Vec<char> = source.chars().collect();
     let mut code = String::with_capacity(source.len());
@@ -19,7 +19,7 @@ pub(crate) fn code_of(source: &str) -> String {
     code
 }
 
-/// Where the comment or literal that begins at `at` ends, or `at` if none does.
+/// Returns the end of the comment or literal that begins at `at`, or `at` if none does.
 fn end_of_blank(chars: &[char], at: usize) -> usize {
     let follows = |at: usize, text: &str| {
         chars[at..]
@@ -47,7 +47,7 @@ fn end_of_blank(chars: &[char], at: usize) -> usize {
                 at
             }
         }
-        // A lifetime is a quote too, but the next quote does not end it.
+        // A lifetime begins with a quote as well, but has no closing quote.
         '\'' if chars.get(at + 1) == Some(&'\\') || chars.get(at + 2) == Some(&'\'') => {
             end_of_quoted(chars, at, '\'')
         }
@@ -67,7 +67,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The words of `code`, each with where it begins.
+/// Returns the words of `code`, each with its position.
 pub(crate) fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_first = |at: usize| !code[..at].chars().next_back().is_some_and(is_word);
     code.char_indices()
@@ -81,7 +81,7 @@ pub(crate) fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
         })
 }
 
-/// The first names of all paths that begin with `root::`, those in a group `{…}` one by one.
+/// Returns the first names of all paths that begin with `root::`; each member of a group `{…}` counts.
 pub(crate) fn names_below<'a>(code: &'a str, root: &'a str) -> Vec<&'a str> {
     words(code)
         .filter(|(_, word)| *word == root)
@@ -90,7 +90,7 @@ pub(crate) fn names_below<'a>(code: &'a str, root: &'a str) -> Vec<&'a str> {
         .collect()
 }
 
-/// The name that `rest` begins with, or the first names of its group.
+/// Returns the name at the beginning of `rest`, or the first names of the group there.
 fn first_names(rest: &str) -> Vec<&str> {
     if !rest.starts_with('{') {
         return words(rest).take(1).map(|(_, word)| word).collect();

@@ -1,4 +1,4 @@
-//! The text files of the repository, wherever its crates are.
+//! The text files of the repository, including those of the crates outside the workspace.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The names of types: a public name is used once over both crates.
+//! Check that public type names are unique over both crates.
 
 use crate::layers::{files, root};
 use crate::source::{code_of, words as words_of};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const KEYWORDS: [&str; 5] = ["struct", "enum", "trait", "union", "type"];
 
-/// The places where a name is declared.
+/// Files that declare a name.
 #[derive(Default)]
 struct Declarations {
     public: BTreeSet<String>,
@@ -19,7 +19,7 @@ struct Declaration {
     is_public: bool,
 }
 
-/// The declarations of types in `source`. Associated types are none.
+/// Returns the declarations of types in `source`, without associated types.
 fn declarations(source: &str) -> Vec<Declaration> {
     let code = code_of(source);
     code.lines().filter_map(declaration).collect()
@@ -46,7 +46,7 @@ fn declaration(line: &str) -> Option<Declaration> {
     Some(Declaration { name, is_public })
 }
 
-/// The public names that are declared in more than one file. One file may declare a name for each configuration.
+/// Returns the public names that are declared in more than one file. One file may declare a name for each configuration.
 fn repeated<'a>(sources: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<String> {
     let mut found: BTreeMap<String, Declarations> = BTreeMap::new();
     for (path, source) in sources {

@@ -13,13 +13,13 @@ pub(crate) enum Kind {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Comment {
     pub(crate) kind: Kind,
-    /// The line of the file that it begins on, from 1.
+    /// Line of the file on which it begins, from 1.
     pub(crate) line: usize,
     /// Its text without the slashes, with a line end after each line.
     pub(crate) text: String,
 }
 
-/// Returns the comments of a source file. Strings, characters and lifetimes that look like comments are none.
+/// Returns the comments of a source file, without text in strings that looks like a comment.
 pub(crate) fn comments(source: &str) -> Vec<Comment> {
     let mut found: Vec<(usize, String)> = Vec::new();
     let mut scanner = Scanner {
@@ -43,7 +43,7 @@ pub(crate) fn comments(source: &str) -> Vec<Comment> {
         } else if let Some(length) = literal_length(rest, is_prefix(source, rest)) {
             scanner.take(length);
         } else {
-            // On to the next character that may begin a comment or a literal.
+            // Skips to the next character that may begin a comment or a literal.
             let after = first.len_utf8();
             let next = rest[after..].find(['/', '"', '\'', 'r']);
             scanner.take(next.map_or(rest.len(), |next| after + next));
@@ -66,7 +66,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Returns the length of the block comment that a text begins with; blocks can be nested.
+/// Returns the length of the block comment at the start of a text; blocks can be nested.
 fn block_length(text: &str) -> usize {
     let mut depth = 0_usize;
     let mut at = 0;
@@ -94,7 +94,7 @@ fn is_prefix(source: &str, rest: &str) -> bool {
     ["", "b", "c"].contains(&&before[word.len()..])
 }
 
-/// Returns the length of the string or character that a text begins with.
+/// Returns the length of the string or character literal at the start of a text.
 fn literal_length(text: &str, may_be_raw: bool) -> Option<usize> {
     if text.starts_with('"') {
         return Some(quoted_length(text, '"'));
@@ -126,7 +126,7 @@ fn quoted_length(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// Joins the lines that follow each other and have one kind.
+/// Joins consecutive lines of one kind.
 fn joined(lines: Vec<(usize, String)>) -> Vec<Comment> {
     let mut comments: Vec<Comment> = Vec::new();
     let mut before = (0, "");

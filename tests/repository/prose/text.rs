@@ -1,4 +1,4 @@
-//! Text with Markdown: its blocks, and the words that are prose.
+//! Markdown text: its blocks, and the words of prose in them.
 
 /// A paragraph, an item of a list, a heading or a row of a table.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ fn item(text: &str) -> Option<&str> {
     bullet.or(numbered.flatten())?.strip_prefix(' ')
 }
 
-/// A block whose end has not been seen.
+/// A block whose end is not reached yet.
 #[derive(Default)]
 struct Open {
     lines: Vec<(String, usize)>,
