@@ -1,5 +1,5 @@
-//! More watched descriptors than the process may have. In a process of its own, as the limit is the
-//! process's.
+//! More registered descriptors than the process may have, in a separate process, because the limit applies to the
+//! process.
 
 #![cfg(not(loom))]
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const HANDLES: usize = 60;
 
-/// Sets how many descriptors the process may have.
+/// Sets the limit of the process's descriptors.
 fn allow(descriptors: Option<u64>) {
     let limit = Rlimit {
         current: descriptors,
@@ -20,27 +20,27 @@ fn allow(descriptors: Option<u64>) {
     setrlimit(Resource::Nofile, limit).unwrap();
 }
 
-// EV-906, case AD: `poll(2)` takes no more descriptors than the limit. That is an error, not a loop that
-// spins, and it ends when its cause does.
+// EV-906, case AD: `poll(2)` accepts no more descriptors than the limit. The wait fails instead of spinning, and
+// succeeds again after the limit was raised.
 #[test]
 fn more_handles_than_the_limit_is_an_error_with_poll_only() {
     let before = getrlimit(Resource::Nofile).current;
     for backend in [Backend::Epoll, Backend::Poll] {
-        let (tell, told) = channel();
+        let (sender, received) = channel();
         let mut event_loop = EventLoop::builder().backend(backend).build().unwrap();
         let registry = event_loop.registry();
         let pairs = [(); HANDLES].map(|()| UnixStream::pair().unwrap());
         let _far = pairs.map(|(near, far)| {
-            let tell = tell.clone();
+            let sender = sender.clone();
             let added = registry.add_handle(near, Events::WRITABLE, move |_| {
-                tell.send(()).unwrap();
+                sender.send(()).unwrap();
             });
             added.unwrap();
             far
         });
         let mut called_in_a_turn = || {
             let result = event_loop.run_once(Some(Duration::ZERO));
-            result.map(|()| told.try_iter().count())
+            result.map(|()| received.try_iter().count())
         };
         assert_eq!(called_in_a_turn().unwrap(), HANDLES);
         allow(Some(20));
@@ -53,6 +53,10 @@ fn more_handles_than_the_limit_is_an_error_with_poll_only() {
             )),
             _ => assert_eq!(with_the_limit.unwrap(), HANDLES),
         }
-        assert_eq!(called_in_a_turn().unwrap(), HANDLES, "afterwards");
+        assert_eq!(
+            called_in_a_turn().unwrap(),
+            HANDLES,
+            "after the limit was raised"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The default event implementation, as a process sees it: one test, because a process registers once.
+//! The default event implementation of a process, in one test, because a process registers once.
 
 #![cfg(not(loom))]
 
@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 use test_support::timeout::bounded;
 
-/// Another implementation, which must never be asked.
+/// Another implementation, which must not be called.
 struct Late;
 
 impl EventImpl for Late {
@@ -41,7 +41,7 @@ impl EventImpl for Late {
     }
 }
 
-/// Tells when it is dropped.
+/// Sends a message when it is dropped.
 struct Freed(Sender<&'static str>);
 
 impl Drop for Freed {
@@ -55,26 +55,27 @@ fn socket_pair() -> (SharedFd, UnixStream) {
     (Arc::new(near), far)
 }
 
-/// EV-101: adding and removing fail, updating does nothing. EV-207: what was offered comes back.
+/// Without a registration adding and removing fail, and updating has no effect (EV-101). A refused addition returns its
+/// arguments (EV-207).
 fn before_a_registration() {
     let (source, _far) = socket_pair();
-    let (tell, told) = mpsc::channel();
-    let of_timeout = tell.clone();
-    let callback = Box::new(move |watch, _| tell.send(watch).unwrap());
+    let (sender, received) = mpsc::channel();
+    let of_timeout = sender.clone();
+    let callback = Box::new(move |watch, _| sender.send(watch).unwrap());
     let error = event_impl::add_handle(Arc::clone(&source), Events::ALL, callback).unwrap_err();
     assert!(matches!(error.reason, ImplError::NoImplementation));
     assert_eq!(
         error.to_string(),
         "cannot add: no event implementation is registered"
     );
-    let (given_back, mut callback) = error.into_parts();
-    assert!(Arc::ptr_eq(&given_back, &source));
+    let (returned, mut callback) = error.into_parts();
+    assert!(Arc::ptr_eq(&returned, &source));
     callback(7, Events::ALL);
     let callback = Box::new(move |timer| of_timeout.send(timer).unwrap());
     let mut error = event_impl::add_timeout(Some(Duration::ZERO), callback).unwrap_err();
     assert!(matches!(error.reason, ImplError::NoImplementation));
     (error.callback)(9);
-    assert_eq!(told.try_iter().collect::<Vec<i32>>(), [7, 9]);
+    assert_eq!(received.try_iter().collect::<Vec<i32>>(), [7, 9]);
     event_impl::update_handle(1, Events::ALL);
     event_impl::update_timeout(1, None);
     for removed in [event_impl::remove_handle(1), event_impl::remove_timeout(1)] {
@@ -85,7 +86,7 @@ fn before_a_registration() {
     assert!(matches!(run, Err(RunDefaultError::NotRegistered)));
 }
 
-/// EV-107: of many threads that register at once, one is the first, and there is one loop.
+/// One of several threads that register at once is the first, and there is one loop (EV-107).
 fn registering_from_many_threads() {
     let barrier = Barrier::new(8);
     let firsts = AtomicU32::new(0);
@@ -103,7 +104,11 @@ fn registering_from_many_threads() {
     assert_eq!(firsts.into_inner(), 1);
     let mut sorted = numbers.clone();
     sorted.sort_unstable();
-    assert_eq!(sorted, [1, 2, 3, 4, 5, 6, 7, 8], "one counter, so one loop");
+    assert_eq!(
+        sorted,
+        [1, 2, 3, 4, 5, 6, 7, 8],
+        "the threads use several loops"
+    );
     for number in numbers {
         assert_eq!(event_impl::remove_timeout(number).unwrap(), Removal::Idle);
     }
@@ -113,7 +118,7 @@ fn registering_from_many_threads() {
     assert_eq!(event_impl::register_impl(Late), Err(AlreadyRegistered));
 }
 
-/// EV-511: a callback that runs the loop is refused, and the turn goes on.
+/// A callback that runs the loop is refused, and the turn continues (EV-511).
 fn nested(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
     let (source, mut far) = socket_pair();
     let freed = Freed(sender.clone());
@@ -135,7 +140,7 @@ fn nested(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
     assert!(matches!(again, Err(ImplError::NotRegistered(_))));
 }
 
-/// EV-1101: a second thread that runs the loop is refused.
+/// A second thread that runs the loop is refused (EV-1101).
 fn concurrent(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
     let barrier = Arc::new(Barrier::new(2));
     let inside = Arc::clone(&barrier);
@@ -158,7 +163,7 @@ fn concurrent(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
     assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["called", "freed"]);
 }
 
-/// EV-514: a callback that panics is removed, and its number names nothing any more.
+/// A callback that panics is removed, and its number is no longer registered (EV-514).
 fn a_panic() {
     let callback: TimeoutCallback = Box::new(|_| panic!("on purpose"));
     let timer = event_impl::add_timeout(Some(Duration::ZERO), callback).unwrap();
@@ -168,18 +173,18 @@ fn a_panic() {
     assert!(matches!(removed, Err(ImplError::NotRegistered(_))));
 }
 
-/// EV-907, and for turns: a stop ends the turn that comes, and only that one.
+/// A stop ends the next turn, and only that one (EV-907).
 fn stopping(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
     event_impl::stop_default_impl();
     event_impl::run_default_impl().unwrap();
-    let told = sender.clone();
+    let received = sender.clone();
     let callback: TimeoutCallback = Box::new(move |timer| {
         let removed = event_impl::remove_timeout(timer).unwrap();
         assert_eq!(removed, Removal::InFlight);
-        told.send("called").unwrap();
+        received.send("called").unwrap();
     });
     event_impl::add_timeout(Some(Duration::from_millis(5)), callback).unwrap();
-    // A stop that were still in force would end this turn before the timeout is due.
+    // A stop that is still pending would end this turn before the timeout is due.
     event_impl::run_default_impl().unwrap();
     assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["called"]);
 }
@@ -190,7 +195,7 @@ fn default_impl_is_one_loop_run_by_one_thread() {
         let (sender, seen) = mpsc::channel();
         before_a_registration();
         registering_from_many_threads();
-        // What that removed is freed; then a turn waits, but for the stop.
+        // This turn frees the removed entries; without the stop it would wait.
         event_impl::stop_default_impl();
         event_impl::run_default_impl().unwrap();
         nested(&seen, &sender);

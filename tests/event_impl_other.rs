@@ -1,4 +1,4 @@
-//! An event implementation that is not this library's: the table hands everything to it.
+//! An event implementation other than the library's, which gets every call.
 
 #![cfg(not(loom))]
 
@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-/// Says what it was asked, and calls what was added at once.
+/// An implementation that records each call, and calls each added callback at once.
 struct Recorder(Sender<String>);
 
 impl Recorder {
-    fn say(&self, what: String) {
-        self.0.send(what).unwrap();
+    fn record(&self, call: String) {
+        self.0.send(call).unwrap();
     }
 }
 
@@ -31,15 +31,15 @@ impl EventImpl for Recorder {
         mut callback: HandleCallback,
     ) -> Result<i32, AddHandleError> {
         let fd = source.as_fd().as_raw_fd();
-        self.say(format!("add handle {fd} {interest:?}"));
+        self.record(format!("add handle {fd} {interest:?}"));
         callback(7, Events::HANGUP);
         Ok(7)
     }
     fn update_handle(&self, watch: i32, interest: Events) {
-        self.say(format!("update handle {watch} {interest:?}"));
+        self.record(format!("update handle {watch} {interest:?}"));
     }
     fn remove_handle(&self, watch: i32) -> Result<Removal, ImplError> {
-        self.say(format!("remove handle {watch}"));
+        self.record(format!("remove handle {watch}"));
         Ok(Removal::Idle)
     }
     fn add_timeout(
@@ -47,15 +47,15 @@ impl EventImpl for Recorder {
         interval: Option<Duration>,
         mut callback: TimeoutCallback,
     ) -> Result<i32, AddTimeoutError> {
-        self.say(format!("add timeout {interval:?}"));
+        self.record(format!("add timeout {interval:?}"));
         callback(9);
         Ok(9)
     }
     fn update_timeout(&self, timer: i32, interval: Option<Duration>) {
-        self.say(format!("update timeout {timer} {interval:?}"));
+        self.record(format!("update timeout {timer} {interval:?}"));
     }
     fn remove_timeout(&self, timer: i32) -> Result<Removal, ImplError> {
-        self.say(format!("remove timeout {timer}"));
+        self.record(format!("remove timeout {timer}"));
         Err(NotRegistered.into())
     }
 }
@@ -73,9 +73,12 @@ fn the_first_implementation_gets_every_call_and_stays() {
 
     let (source, _far) = UnixStream::pair().unwrap();
     let fd = source.as_raw_fd();
-    let told = sender.clone();
-    let handle: HandleCallback =
-        Box::new(move |watch, events| told.send(format!("called {watch} {events:?}")).unwrap());
+    let of_handle = sender.clone();
+    let handle: HandleCallback = Box::new(move |watch, events| {
+        of_handle
+            .send(format!("called {watch} {events:?}"))
+            .unwrap()
+    });
     let timeout: TimeoutCallback =
         Box::new(move |timer| sender.send(format!("called {timer}")).unwrap());
     assert_eq!(

@@ -1,13 +1,10 @@
-//! A loop that a signal handler stops (EV-907).
+//! Stops of a loop by a signal handler (EV-907).
 
 #![cfg(not(loom))]
-#![allow(
-    unsafe_code,
-    reason = "a handler can be installed in no other way; what it does is what is tested"
-)]
+#![allow(unsafe_code, reason = "only unsafe code installs a signal handler")]
 #![allow(
     clippy::disallowed_types,
-    reason = "the tests take turns, and no model checker looks at that"
+    reason = "the lock serialises tests, which no model checker explores"
 )]
 
 use eventry::{Backend, EventLoop, Events, SignalStopper};
@@ -26,7 +23,8 @@ fn new_loop(backend: Backend) -> EventLoop {
     EventLoop::builder().backend(backend).build().unwrap()
 }
 
-/// A handler of SIGUSR1 that stops the loop, until it is dropped. One at a time: a signal is the process's.
+/// A handler of SIGUSR1 that stops the loop until the handler is dropped. One test at a time has a handler, because
+/// signals are sent to the process.
 struct Handler {
     id: signal_hook::SigId,
     _alone: MutexGuard<'static, ()>,
@@ -36,7 +34,7 @@ impl Handler {
     fn install(stopper: SignalStopper) -> Handler {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the handler only calls `stop`, which is made for this.
+        // SAFETY: the handler only calls `stop`, which is async-signal-safe.
         let id = unsafe { register(SIGUSR1, move || stopper.stop()) }.unwrap();
         Handler { id, _alone: alone }
     }
@@ -48,7 +46,7 @@ impl Drop for Handler {
     }
 }
 
-// Whenever the signal comes: before the run, on the way into the wait, or in it.
+// The signal arrives before the run, just before the wait, or during it.
 #[test]
 fn a_signal_stops_a_loop_that_sleeps_or_is_about_to() {
     for backend in BACKENDS {
@@ -63,7 +61,7 @@ fn a_signal_stops_a_loop_that_sleeps_or_is_about_to() {
     }
 }
 
-// The handler runs on the loop's own thread, in the middle of a turn: the turn is completed.
+// The handler runs on the loop's own thread during a turn, which is completed.
 #[test]
 fn a_signal_on_the_loops_thread_stops_it_after_its_turn() {
     for backend in BACKENDS {
@@ -79,8 +77,7 @@ fn a_signal_on_the_loops_thread_stops_it_after_its_turn() {
     }
 }
 
-/// A stream that is asked for its descriptor under the registry's lock, by the thread that holds it: a
-/// signal comes just then.
+/// A stream that raises the signal when the registry asks for its descriptor, while the thread holds the lock.
 struct Interrupted(UnixStream);
 
 impl AsFd for Interrupted {

@@ -1,18 +1,17 @@
 //! After `remove` has returned `Removal::Idle`, no call of the callback begins (EV-702).
 //!
-//! One thread adds and removes handles and timeouts that are always ready, as fast as it can, while
-//! another runs the loop. A flag is set right after the removal has returned, and the first thing a
-//! callback does is look at it. libvirt's two loops under the same stress began 10 and 170 such calls in
-//! four seconds.
+//! One thread adds and removes handles and timeouts that are always ready, as fast as possible, while another thread
+//! runs the loop. A flag is set right after the removal has returned, and the callback checks it first. Under the
+//! same load libvirt's two loops began 10 and 170 such calls in four seconds.
 //!
-//! `EVENTRY_STRICT_SECONDS` sets how long it runs on each backend.
+//! `EVENTRY_STRICT_SECONDS` sets the duration on each backend.
 
 #![cfg(not(loom))]
 #![allow(
     clippy::disallowed_methods,
-    reason = "how long it runs is the only thing the clock decides"
+    reason = "the clock decides only the duration of the test"
 )]
-#![allow(clippy::print_stdout, reason = "the figures are of interest")]
+#![allow(clippy::print_stdout, reason = "the test prints its figures")]
 
 use eventry::table::Removal;
 use eventry::{Backend, EventLoop, Events, Registry};
@@ -24,15 +23,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 use test_support::timeout::bounded;
 
-/// How many registrations per second are too few to call it stress. Unoptimised code with its checks of
-/// the whole table between the turns is far slower.
+/// Minimum number of registrations per second. Unoptimised code is much slower, since it checks the whole table
+/// between turns.
 const FLOOR_PER_SECOND: u64 = if cfg!(debug_assertions) {
     1_000
 } else {
     25_000
 };
 
-/// What one registration went through.
+/// State of one registration.
 #[derive(Default)]
 struct Registration {
     /// Set right before `remove` is called.
@@ -50,7 +49,7 @@ struct Counts {
     freed_too_early: AtomicU64,
 }
 
-/// Moved into the callback, so that its drop is the free call.
+/// State owned by the callback, whose drop is the free call.
 struct Entry {
     registration: Arc<Registration>,
     counts: Arc<Counts>,
@@ -77,22 +76,22 @@ impl Drop for Entry {
     }
 }
 
-/// What the removals found.
+/// Numbers of removals by result.
 #[derive(Default)]
 struct Removals {
     idle: u64,
     in_flight: u64,
 }
 
-/// Adds an entry, lets the loop have a go at it, and removes it: handles and timeouts in turn.
+/// Adds an entry, pauses so that the loop may call it, and removes it; alternates handles and timeouts.
 fn cycle(registry: &Registry, ready: &Arc<OwnedFd>, counts: &Arc<Counts>, number: u64) -> Cycle {
     let registration = Arc::new(Registration::default());
     let entry = Entry {
         registration: Arc::clone(&registration),
         counts: Arc::clone(counts),
     };
-    // From none at all to long enough for a turn of the loop, and now and then until a call is seen, so
-    // that the removal meets the call at every moment.
+    // The pause varies from nothing to the length of a turn, and sometimes lasts until a call begins, so that the
+    // removal coincides with every phase of the call.
     let pause = || match number % 256 {
         254 | 255 => (0..10_000)
             .take_while(|_| !registration.running.load(Ordering::SeqCst))
@@ -129,8 +128,9 @@ struct Cycle {
 
 #[test]
 fn no_call_begins_after_a_removal_has_returned_idle() {
-    let seconds = std::env::var("EVENTRY_STRICT_SECONDS")
-        .map_or(4, |text| text.parse().expect("a number of seconds"));
+    let seconds = std::env::var("EVENTRY_STRICT_SECONDS").map_or(4, |text| {
+        text.parse().expect("EVENTRY_STRICT_SECONDS is a number")
+    });
     for backend in [Backend::Epoll, Backend::Poll] {
         stress(backend, Duration::from_secs(seconds));
     }
@@ -172,7 +172,7 @@ fn stress(backend: Backend, length: Duration) {
     let called = counts.called.load(Ordering::SeqCst);
     let late = counts.late.load(Ordering::SeqCst);
     println!(
-        "strict removal: {backend:?}: {cycles} cycles in {length:?}, {called} calls, {} removals met a running \
+        "strict removal: {backend:?}: {cycles} cycles in {length:?}, {called} calls, {} removals during a \
          call, {late} calls began after a removal had returned Idle",
         removals.in_flight
     );
@@ -188,9 +188,9 @@ fn stress(backend: Backend, length: Duration) {
     assert_eq!(removals.idle + removals.in_flight, cycles);
     let floor = FLOOR_PER_SECOND * length.as_millis() as u64 / 1_000;
     assert!(cycles >= floor, "{cycles} cycles");
-    assert!(called > 0, "the loop never met an entry");
+    assert!(called > 0, "no entry was called");
     assert!(
         removals.in_flight > 0 || cfg!(debug_assertions),
-        "no removal ever met a running call"
+        "no removal coincided with a running call"
     );
 }

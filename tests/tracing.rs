@@ -1,4 +1,4 @@
-//! What the library tells `tracing`, and when: never with its lock held.
+//! Events that the library sends to `tracing`, always without its lock.
 
 #![cfg(not(loom))]
 
@@ -13,10 +13,10 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Notes level and text of each event of the library, and uses the registry for each: with a lock held
-/// that would never end.
+/// Subscriber that records level and text of each event of the library, and uses the registry for each, which would
+/// deadlock if the library held its lock.
 struct Captures {
-    tell: Sender<(Level, String)>,
+    sender: Sender<(Level, String)>,
     registry: Registry<ModelPoller>,
 }
 
@@ -41,7 +41,7 @@ impl Subscriber for Captures {
         let _takes_the_lock = self.registry.is_idle();
         let mut text = Text(String::new());
         event.record(&mut text);
-        let _ = self.tell.send((*event.metadata().level(), text.0));
+        let _ = self.sender.send((*event.metadata().level(), text.0));
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -53,27 +53,27 @@ impl Subscriber for Captures {
     fn exit(&self, _: &Id) {}
 }
 
-/// What `run` makes a loop on the model tell.
-fn told(
+/// Returns the events of a loop on the model poller during `run`.
+fn events_of(
     run: impl FnOnce(&mut EventLoop<ModelPoller>, &Registry<ModelPoller>, &Model),
 ) -> Vec<(Level, String)> {
     let (poller, model) = ModelPoller::new();
     let mut event_loop = EventLoop::with_poller(poller);
     let registry = event_loop.registry();
-    let (tell, told): (_, Receiver<_>) = channel();
+    let (sender, events): (_, Receiver<_>) = channel();
     let captures = Captures {
-        tell,
+        sender,
         registry: registry.clone(),
     };
     tracing::subscriber::with_default(captures, || run(&mut event_loop, &registry, &model));
-    told.try_iter().collect()
+    events.try_iter().collect()
 }
 
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
 #[test]
 fn turns_additions_and_removals_are_traced() {
-    let told = told(|event_loop, registry, model| {
+    let events = events_of(|event_loop, registry, model| {
         let id = registry
             .add_source(ModelSource(3), Events::READABLE, |_| {})
             .unwrap();
@@ -95,12 +95,12 @@ fn turns_additions_and_removals_are_traced() {
         (Level::DEBUG, "stop requested"),
     ];
     let expected = expected.map(|(level, text)| (level, text.to_owned()));
-    assert_eq!(told, expected);
+    assert_eq!(events, expected);
 }
 
 #[test]
 fn warnings_are_traced_without_a_hook() {
-    let told = told(|event_loop, registry, model| {
+    let events = events_of(|event_loop, registry, model| {
         let slow = model.clone();
         registry
             .add_timeout(Duration::ZERO, move |_| {
@@ -109,61 +109,61 @@ fn warnings_are_traced_without_a_hook() {
             .unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
     });
-    let warnings: Vec<_> = told
+    let warnings: Vec<_> = events
         .iter()
         .filter(|(level, _)| *level == Level::WARN)
         .collect();
     let [(_, text)] = &warnings[..] else {
-        panic!("{told:?}");
+        panic!("{events:?}");
     };
     assert!(text.ends_with("took 2s"), "{text}");
 }
 
 #[test]
-fn a_panic_of_a_callback_is_told() {
-    let told = told(|event_loop, registry, _| {
+fn panic_of_a_callback_is_traced() {
+    let events = events_of(|event_loop, registry, _| {
         let panics = |_: eventry::TimeoutEvent<'_, _>| -> () { panic!("no time") };
         registry.add_timeout(Duration::ZERO, panics).unwrap();
         assert!(event_loop.run_once(AT_ONCE).is_err());
     });
-    let errors: Vec<_> = told
+    let errors: Vec<_> = events
         .iter()
         .filter(|(level, _)| *level == Level::ERROR)
         .collect();
     let [(_, text)] = &errors[..] else {
-        panic!("{told:?}");
+        panic!("{events:?}");
     };
     assert!(text.ends_with("panicked: no time"), "{text}");
 }
 
-// What is refused was not added, so nothing is told of it.
+// A refused entry was not added, so no event is sent.
 #[test]
 fn refused_addition_is_not_traced() {
-    let told = told(|_, registry, _| {
+    let events = events_of(|_, registry, _| {
         let refused = registry.add_source(ModelSource(-1), Events::READABLE, |_| {});
         assert!(refused.is_err());
     });
-    assert_eq!(told, []);
+    assert_eq!(events, []);
 }
 
-// A sleeping loop is woken, and that is told by the thread that wakes it.
+// The thread that wakes a sleeping loop sends the event.
 #[test]
 fn wake_is_traced() {
-    let told = told(|event_loop, registry, _| {
+    let events = events_of(|event_loop, registry, _| {
         assert_eq!(event_loop.prepare(), None);
         registry.add_timeout(Duration::ZERO, |_| {}).unwrap();
     });
     assert!(
-        told.contains(&(Level::TRACE, "loop woken".to_owned())),
-        "{told:?}"
+        events.contains(&(Level::TRACE, "loop woken".to_owned())),
+        "{events:?}"
     );
 }
 
-/// For each event, uses the table of the event implementation: with the lock on its numbers held that would
-/// never end.
-struct UsesTheTable(Sender<String>);
+/// Subscriber that uses the event implementation for each event, which would deadlock if the implementation held the
+/// lock of its numbers.
+struct UsesTheImpl(Sender<String>);
 
-impl Subscriber for UsesTheTable {
+impl Subscriber for UsesTheImpl {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target() == "eventry"
     }
@@ -185,25 +185,25 @@ impl Subscriber for UsesTheTable {
 }
 
 #[test]
-fn no_lock_of_the_event_implementation_is_held_either() {
+fn event_implementation_traces_without_its_lock() {
     event_impl::register_default_impl().unwrap();
-    let (tell, told) = channel();
-    tracing::subscriber::with_default(UsesTheTable(tell), || {
+    let (sender, events) = channel();
+    tracing::subscriber::with_default(UsesTheImpl(sender), || {
         let (near, _far) = UnixStream::pair().unwrap();
         let handle = event_impl::add_handle(Arc::new(near), Events::READABLE, Box::new(|_, _| {}));
         let timeout = event_impl::add_timeout(None, Box::new(|_| {}));
         let _ = event_impl::remove_handle(handle.unwrap()).unwrap();
         let _ = event_impl::remove_timeout(timeout.unwrap()).unwrap();
     });
-    let told: Vec<String> = told.try_iter().collect();
-    let begun = [
+    let events: Vec<String> = events.try_iter().collect();
+    let prefixes = [
         "handle added",
         "timeout added",
         "entry removed",
         "entry removed",
     ];
-    assert_eq!(told.len(), begun.len(), "{told:?}");
-    for (told, begun) in told.iter().zip(begun) {
-        assert!(told.starts_with(begun), "{told}");
+    assert_eq!(events.len(), prefixes.len(), "{events:?}");
+    for (event, prefix) in events.iter().zip(prefixes) {
+        assert!(event.starts_with(prefix), "{event}");
     }
 }

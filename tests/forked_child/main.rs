@@ -1,8 +1,7 @@
-//! What a forked child may do with its parent's loops (EV-1105): drop them, and be refused to run them.
+//! Loops in a forked child (EV-1105): the child may drop its parent's loops, but must not run them.
 //!
-//! A program of its own, so that no other test's thread is in the middle of something when it forks. The
-//! child is that of `Command`, before it executes the other program; what it finds reaches the parent as
-//! the reason why that was not executed.
+//! The test has no harness, so that no thread of another test holds a lock during the fork. The child is that of
+//! `Command` before it executes the other program. It reports its result as the error of the execution.
 
 #[cfg(not(loom))]
 mod run;

@@ -1,7 +1,7 @@
-//! The shell around the table: the lock, the sleep and the wake, in every interleaving of small programs.
+//! Loom models of the lock, the sleep and the wake around the table, in every interleaving of small programs.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release`, best with a target directory of its own, runs these models and those of
-//! the daemon. A program of its own, since each model needs a process of its own (see `test_support::models`).
+//! `RUSTFLAGS="--cfg loom" cargo test --release`, best with a separate target directory, runs these models and those of
+//! the daemon. The test has no harness, because each model needs its own process (see `test_support::models`).
 
 #[cfg(loom)]
 mod models;

@@ -1,9 +1,9 @@
-//! The models of the loop: two or three threads each, synchronous and finite.
+//! Models of the loop, each a finite program with two or three threads.
 //!
-//! All run on the real registry and loop over the model poller, whose wait without a timeout ends by an
-//! event or a wake only: a wake that is lost is a deadlock, which loom reports. What the loop's callbacks
-//! and the other threads note about each other is kept in atomics of the standard library: they are
-//! observations, not steps of the program, and loom runs one thread at a time.
+//! The models run the real registry and loop on the model poller, whose wait without a timeout ends only with an
+//! event or a wake. A lost wake is therefore a deadlock, which loom reports. Callbacks and threads record their
+//! observations in atomics of the standard library, which are no steps of the program, since loom runs one
+//! thread at a time.
 
 use eventry::poller::model::{FOR_EVER, Model as Poller, ModelPoller, ModelSource};
 use eventry::table::Removal;
@@ -53,57 +53,57 @@ models! {
 const FD: ModelSource = ModelSource(3);
 
 fn new_loop() -> (EventLoop, Registry, Poller) {
-    let (poller, world) = ModelPoller::new();
+    let (poller, model) = ModelPoller::new();
     let event_loop = EventLoop::with_poller(poller);
     let registry = event_loop.registry();
-    (event_loop, registry, world)
+    (event_loop, registry, model)
 }
 
-/// One turn that does not wait.
+/// Runs one turn that does not wait.
 fn turn(event_loop: &mut EventLoop) {
     let turned = event_loop.run_once(Some(Duration::ZERO));
     turned.expect("no callback panics");
 }
 
-/// Dropped with the callback that owns it: its free call.
-struct Freed(Arc<AtomicUsize>);
+/// Counts its drop, which is the free call of the callback that owns it.
+struct FreeCounter(Arc<AtomicUsize>);
 
-impl Drop for Freed {
+impl Drop for FreeCounter {
     fn drop(&mut self) {
         self.0.fetch_add(1, SeqCst);
     }
 }
 
-/// Dropped with the callback that owns it: its free call stops the loop.
-struct StopWhenFreed(Stopper);
+/// Stops the loop when it is dropped, which is the free call of the callback that owns it.
+struct StopOnDrop(Stopper);
 
-impl Drop for StopWhenFreed {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stop();
     }
 }
 
-/// `Removal::Idle` means that no call runs and none begins, `InFlight` that one was begun (EV-702).
+/// After `Removal::Idle` no call runs and none begins; `InFlight` means that one has begun (EV-702).
 fn remove_x_dispatch() {
-    let (mut event_loop, registry, world) = new_loop();
-    let (running, gone) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+    let (mut event_loop, registry, model) = new_loop();
+    let (running, removed) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
     let (freed, calls) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
-    world.set_ready(FD.0, Events::READABLE);
-    let (is_running, is_gone, is_called) = (running.clone(), gone.clone(), calls.clone());
-    let guard = Freed(freed.clone());
+    model.set_ready(FD.0, Events::READABLE);
+    let (is_running, is_removed, is_called) = (running.clone(), removed.clone(), calls.clone());
+    let guard = FreeCounter(freed.clone());
     let callback = move |_: eventry::registry::HandleEvent<'_, _>| {
         let _owned = &guard;
         assert!(
-            !is_gone.load(SeqCst),
-            "I3: a call began after its handle was removed"
+            !is_removed.load(SeqCst),
+            "I3: a call began after the removal of its handle"
         );
         is_called.fetch_add(1, SeqCst);
         is_running.store(true, SeqCst);
-        // A step that others can come in between of.
-        world.set_ready(FD.0, Events::NONE);
+        // A point at which loom may switch to another thread.
+        model.set_ready(FD.0, Events::NONE);
         assert!(
-            !is_gone.load(SeqCst),
-            "I3: a call ran on after a removal that found none"
+            !is_removed.load(SeqCst),
+            "I3: a call ran after a removal that returned idle"
         );
         is_running.store(false, SeqCst);
     };
@@ -113,9 +113,9 @@ fn remove_x_dispatch() {
         Removal::Idle => {
             assert!(
                 !running.load(SeqCst),
-                "I3: a call runs that the removal did not find"
+                "I3: a call runs after a removal that returned idle"
             );
-            gone.store(true, SeqCst);
+            removed.store(true, SeqCst);
         }
         Removal::InFlight => {}
     });
@@ -126,16 +126,16 @@ fn remove_x_dispatch() {
     assert_eq!(
         ended.load(SeqCst),
         before,
-        "I3: called after it was removed"
+        "I3: the handle was called after its removal"
     );
-    assert_eq!(freed.load(SeqCst), 1, "I5: freed once");
+    assert_eq!(freed.load(SeqCst), 1, "I5: the callback is freed once");
 }
 
-/// Of two removals exactly one succeeds (EV-701).
+/// Exactly one of two removals succeeds (EV-701).
 fn remove_x_remove() {
-    let (mut event_loop, registry, _world) = new_loop();
+    let (mut event_loop, registry, _model) = new_loop();
     let freed = Arc::<AtomicUsize>::default();
-    let guard = Freed(freed.clone());
+    let guard = FreeCounter(freed.clone());
     let callback = move |_: eventry::registry::TimeoutEvent<'_>| {
         let _owned = &guard;
     };
@@ -147,12 +147,12 @@ fn remove_x_remove() {
     let there = remover.join().unwrap();
     assert!(here ^ there, "I2: exactly one removal succeeds");
     turn(&mut event_loop);
-    assert_eq!(freed.load(SeqCst), 1, "I5: freed once");
+    assert_eq!(freed.load(SeqCst), 1, "I5: the callback is freed once");
 }
 
-/// A loop that has nothing to wait for fires the timeout that another thread adds (EV-809, EV-902).
+/// A loop without deadlines fires the timeout that another thread adds (EV-809, EV-902).
 fn add_nearer_deadline_x_sleep() {
-    let (mut event_loop, registry, _world) = new_loop();
+    let (mut event_loop, registry, _model) = new_loop();
     let stopper = event_loop.stopper();
     let adder = thread::spawn(move || {
         let added = registry.add_timeout(Duration::ZERO, move |_| stopper.stop());
@@ -162,9 +162,9 @@ fn add_nearer_deadline_x_sleep() {
     adder.join().unwrap();
 }
 
-/// A loop that sleeps towards a far deadline fires it when another thread makes it near.
+/// A loop that sleeps until a far deadline fires the timeout that another thread shortens.
 fn shorten_deadline_x_sleep() {
-    let (mut event_loop, registry, _world) = new_loop();
+    let (mut event_loop, registry, _model) = new_loop();
     let stopper = event_loop.stopper();
     let added = registry.add_timeout(FOR_EVER * 2, move |_| stopper.stop());
     let id = added.unwrap();
@@ -173,11 +173,11 @@ fn shorten_deadline_x_sleep() {
     updater.join().unwrap();
 }
 
-/// A loop that goes to sleep calls the handle that another thread adds on a ready descriptor (EV-902):
-/// its registration waits for the loop, so the loop must not wait for it.
+/// A loop that goes to sleep calls the handle that another thread adds on a ready descriptor (EV-902). The loop
+/// itself registers the descriptor, so it must be woken.
 fn add_handle_x_sleep() {
-    let (mut event_loop, registry, world) = new_loop();
-    world.set_ready(FD.0, Events::READABLE);
+    let (mut event_loop, registry, model) = new_loop();
+    model.set_ready(FD.0, Events::READABLE);
     let stopper = event_loop.stopper();
     let adder = thread::spawn(move || {
         let callback = move |_: eventry::registry::HandleEvent<'_, _>| stopper.stop();
@@ -189,8 +189,8 @@ fn add_handle_x_sleep() {
 
 /// A loop that goes to sleep calls the handle that another thread enables on a ready descriptor.
 fn enable_handle_x_sleep() {
-    let (mut event_loop, registry, world) = new_loop();
-    world.set_ready(FD.0, Events::READABLE);
+    let (mut event_loop, registry, model) = new_loop();
+    model.set_ready(FD.0, Events::READABLE);
     let stopper = event_loop.stopper();
     let callback = move |_: eventry::registry::HandleEvent<'_, _>| stopper.stop();
     let id = registry.add_source(FD, Events::NONE, callback).unwrap();
@@ -199,26 +199,25 @@ fn enable_handle_x_sleep() {
     updater.join().unwrap();
 }
 
-/// What is removed while it is called is freed after the call, without anything else happening
-/// (EV-705, EV-707).
+/// A handle that is removed during its call is freed after the call without a further event (EV-705, EV-707).
 fn remove_while_called_x_free() {
-    let (mut event_loop, registry, world) = new_loop();
-    world.set_ready(FD.0, Events::READABLE);
-    let guard = StopWhenFreed(event_loop.stopper());
+    let (mut event_loop, registry, model) = new_loop();
+    model.set_ready(FD.0, Events::READABLE);
+    let guard = StopOnDrop(event_loop.stopper());
     let callback = move |_: eventry::registry::HandleEvent<'_, _>| {
         let _owned = &guard;
-        world.set_ready(FD.0, Events::NONE);
+        model.set_ready(FD.0, Events::NONE);
     };
     let id = registry.add_source(FD, Events::READABLE, callback).unwrap();
     let remover = thread::spawn(move || registry.remove_handle(id).unwrap());
     event_loop.run().unwrap();
-    let _either = remover.join().unwrap();
+    let _removal = remover.join().unwrap();
 }
 
-/// What is removed while the loop sleeps for ever is freed all the same (EV-707).
+/// A handle that is removed while the loop sleeps without a deadline is freed (EV-707).
 fn remove_while_asleep_x_free() {
-    let (mut event_loop, registry, _world) = new_loop();
-    let guard = StopWhenFreed(event_loop.stopper());
+    let (mut event_loop, registry, _model) = new_loop();
+    let guard = StopOnDrop(event_loop.stopper());
     let callback = move |_: eventry::registry::HandleEvent<'_, _>| {
         let _owned = &guard;
     };
@@ -228,10 +227,11 @@ fn remove_while_asleep_x_free() {
     assert_eq!(remover.join().unwrap(), Removal::Idle);
 }
 
-/// The same for a timeout, of which the poller knows nothing: only the free wakes the loop.
+/// A timeout that is removed while the loop sleeps is freed. It is not registered with the poller, so only the pending
+/// free wakes the loop.
 fn remove_timeout_while_asleep_x_free() {
-    let (mut event_loop, registry, _world) = new_loop();
-    let guard = StopWhenFreed(event_loop.stopper());
+    let (mut event_loop, registry, _model) = new_loop();
+    let guard = StopOnDrop(event_loop.stopper());
     let callback = move |_: eventry::registry::TimeoutEvent<'_>| {
         let _owned = &guard;
     };
@@ -241,23 +241,23 @@ fn remove_timeout_while_asleep_x_free() {
     assert_eq!(remover.join().unwrap(), Removal::Idle);
 }
 
-/// After a handle was disabled no call of it is committed (EV-615). While the first callback runs the
-/// second call is not committed yet, so a disabling that is over by then must prevent it.
+/// After a handle was disabled, no call of it begins (EV-615). While the first callback runs, the second call has not
+/// begun, so an update that has returned by then must prevent it.
 fn disable_x_dispatch() {
-    let (mut event_loop, registry, world) = new_loop();
+    let (mut event_loop, registry, model) = new_loop();
     let other = ModelSource(FD.0 + 1);
-    world.set_ready(FD.0, Events::READABLE);
-    world.set_ready(other.0, Events::READABLE);
+    model.set_ready(FD.0, Events::READABLE);
+    model.set_ready(other.0, Events::READABLE);
     let (disabled, in_time) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
     let (is_disabled, was_in_time) = (disabled.clone(), in_time.clone());
     let first = move |_: eventry::registry::HandleEvent<'_, _>| {
-        // A step that the update can come before.
-        world.set_ready(FD.0, Events::NONE);
+        // A point at which loom may switch to the updating thread.
+        model.set_ready(FD.0, Events::NONE);
         was_in_time.store(is_disabled.load(SeqCst), SeqCst);
     };
     let second = move |_: eventry::registry::HandleEvent<'_, _>| {
         let in_time = in_time.load(SeqCst);
-        assert!(!in_time, "I9: called after it was disabled");
+        assert!(!in_time, "I9: the handle was called after it was disabled");
     };
     registry.add_source(FD, Events::READABLE, first).unwrap();
     let id = registry
@@ -271,27 +271,27 @@ fn disable_x_dispatch() {
     updater.join().unwrap();
 }
 
-/// A loop that sleeps for ever returns when it is stopped (EV-907).
+/// A loop that sleeps without a deadline returns when another thread stops it (EV-907).
 fn stop_x_sleep() {
-    let (mut event_loop, _registry, _world) = new_loop();
+    let (mut event_loop, _registry, _model) = new_loop();
     let stopper = event_loop.stopper();
     let other = thread::spawn(move || stopper.stop());
     event_loop.run().unwrap();
     other.join().unwrap();
 }
 
-/// A loop that sleeps for ever returns when a signal handler stops it, which takes no lock (EV-907).
+/// A loop that sleeps without a deadline returns when a signal handler stops it, which takes no lock (EV-907).
 fn signal_x_sleep() {
-    let (mut event_loop, _registry, _world) = new_loop();
+    let (mut event_loop, _registry, _model) = new_loop();
     let stopper = event_loop.signal_stopper();
     let other = thread::spawn(move || stopper.stop());
     event_loop.run().unwrap();
     other.join().unwrap();
 }
 
-/// Two stops by different ways end one run or two, but not three: what is left of the second is a wake.
+/// A stop by a thread and one by a signal handler end one or two runs, but not three. Only a wake may remain.
 fn signal_x_stop() {
-    let (mut event_loop, _registry, _world) = new_loop();
+    let (mut event_loop, _registry, _model) = new_loop();
     let (stopper, by_signal) = (event_loop.stopper(), event_loop.signal_stopper());
     let other = thread::spawn(move || by_signal.stop());
     let last = stopper.clone();
@@ -302,16 +302,16 @@ fn signal_x_stop() {
     event_loop.run().unwrap();
 }
 
-/// A callback that removes itself and another thread that removes it: one of them does (EV-701, EV-610).
+/// A callback and another thread remove the same entry; exactly one removal succeeds (EV-701, EV-610).
 fn remove_inside_x_remove_outside() {
-    let (mut event_loop, registry, _world) = new_loop();
+    let (mut event_loop, registry, _model) = new_loop();
     let (removals, freed) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
-    let (inside, guard) = (removals.clone(), Freed(freed.clone()));
+    let (inside, guard) = (removals.clone(), FreeCounter(freed.clone()));
     let callback = move |event: eventry::registry::TimeoutEvent<'_>| {
         let _owned = &guard;
         match event.registry.remove_timeout(event.id) {
             Ok(Removal::InFlight) => drop(inside.fetch_add(1, SeqCst)),
-            Ok(Removal::Idle) => panic!("I3: its own call was not found"),
+            Ok(Removal::Idle) => panic!("I3: the removal returned idle during its own call"),
             Err(_) => {}
         }
     };
@@ -326,13 +326,13 @@ fn remove_inside_x_remove_outside() {
     remover.join().unwrap();
     turn(&mut event_loop);
     assert_eq!(removals.load(SeqCst), 1, "I2: exactly one removal succeeds");
-    assert_eq!(freed.load(SeqCst), 1, "I5: freed once");
+    assert_eq!(freed.load(SeqCst), 1, "I5: the callback is freed once");
 }
 
-/// A callback adds while another thread removes it: what was added is not called in the same turn, and
-/// in the next one it is (EV-506, EV-612).
+/// A callback adds an entry while another thread removes the callback. The new entry is not called in the same turn,
+/// but in the next one (EV-506, EV-612).
 fn add_inside_x_remove_outside() {
-    let (mut event_loop, registry, _world) = new_loop();
+    let (mut event_loop, registry, _model) = new_loop();
     let (added, calls) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
     let (adds, called) = (added.clone(), calls.clone());
     let callback = move |event: eventry::registry::TimeoutEvent<'_>| {
@@ -349,31 +349,31 @@ fn add_inside_x_remove_outside() {
     assert_eq!(
         calls.load(SeqCst),
         0,
-        "I10: called in the turn it was added in"
+        "I10: the entry was called in the turn of its addition"
     );
-    let _either = remover.join().unwrap();
+    let _removal = remover.join().unwrap();
     turn(&mut event_loop);
     let (added, calls) = (added.load(SeqCst), calls.load(SeqCst));
     assert_eq!(
         calls, added,
-        "I4: what was added is called in the next turn"
+        "I4: each added entry is called in the next turn"
     );
 }
 
-/// When a removal that waits has returned, no call runs and none begins (EV-702).
+/// After `remove_and_wait` has returned, no call runs and none begins (EV-702).
 fn remove_and_wait_x_dispatch() {
-    let (mut event_loop, registry, world) = new_loop();
-    let (running, gone) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
-    world.set_ready(FD.0, Events::READABLE);
-    let (is_running, is_gone) = (running.clone(), gone.clone());
+    let (mut event_loop, registry, model) = new_loop();
+    let (running, removed) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+    model.set_ready(FD.0, Events::READABLE);
+    let (is_running, is_removed) = (running.clone(), removed.clone());
     let callback = move |_: eventry::registry::HandleEvent<'_, _>| {
         assert!(
-            !is_gone.load(SeqCst),
-            "I3: a call began after its handle was removed"
+            !is_removed.load(SeqCst),
+            "I3: a call began after the removal of its handle"
         );
         is_running.store(true, SeqCst);
-        // A step that others can come in between of.
-        world.set_ready(FD.0, Events::NONE);
+        // A point at which loom may switch to another thread.
+        model.set_ready(FD.0, Events::NONE);
         is_running.store(false, SeqCst);
     };
     let id = registry.add_source(FD, Events::READABLE, callback).unwrap();
@@ -381,19 +381,19 @@ fn remove_and_wait_x_dispatch() {
         registry.remove_handle_and_wait(id).unwrap();
         assert!(
             !running.load(SeqCst),
-            "I3: a call runs that the removal did not wait for"
+            "I3: the removal did not wait for a running call"
         );
-        gone.store(true, SeqCst);
+        removed.store(true, SeqCst);
     });
     turn(&mut event_loop);
     remover.join().unwrap();
     turn(&mut event_loop);
 }
 
-/// A callback that calls everything there is to call, while another thread does as well (EV-510, EV-613).
+/// A callback calls every operation while another thread calls operations as well (EV-510, EV-613).
 fn every_operation_inside_x_outside() {
-    let (mut event_loop, registry, world) = new_loop();
-    world.set_ready(FD.0, Events::READABLE);
+    let (mut event_loop, registry, model) = new_loop();
+    model.set_ready(FD.0, Events::READABLE);
     let (stopper, by_signal) = (event_loop.stopper(), event_loop.signal_stopper());
     let other = ModelSource(FD.0 + 1);
     let ignore = |_: eventry::registry::TimeoutEvent<'_>| {};
@@ -408,7 +408,7 @@ fn every_operation_inside_x_outside() {
         registry.remove_handle_and_wait(handle).unwrap();
         assert_eq!(registry.remove_timeout(timeout), Ok(Removal::Idle));
         let itself = registry.remove_handle_and_wait(id);
-        assert!(itself.is_err(), "it would wait for itself");
+        assert!(itself.is_err(), "a callback must not wait for its own end");
         assert!(!registry.is_idle());
         stopper.stop();
         by_signal.stop();
@@ -425,13 +425,12 @@ fn every_operation_inside_x_outside() {
     assert_eq!(registry.remove_handle(id), Ok(Removal::Idle));
 }
 
-/// A loop that is dropped frees what was added before; what comes later is refused and comes back
-/// (EV-714, EV-207).
+/// A dropped loop frees the entries that were added before; a later addition is refused and returned (EV-714, EV-207).
 fn drop_loop_x_add() {
-    let (event_loop, registry, _world) = new_loop();
+    let (event_loop, registry, _model) = new_loop();
     let freed = Arc::<AtomicUsize>::default();
-    let guard = Freed(freed.clone());
-    // Or the table would be dropped, and free everything, with the adder's registry.
+    let guard = FreeCounter(freed.clone());
+    // Without this clone, dropping the adder's registry would drop the table and free all entries.
     let _kept = registry.clone();
     let adder = thread::spawn(move || {
         let callback = move |_: eventry::registry::TimeoutEvent<'_>| {
@@ -440,25 +439,25 @@ fn drop_loop_x_add() {
         registry.add_timeout(Duration::ZERO, callback).is_ok()
     });
     drop(event_loop);
-    let _either = adder.join().unwrap();
+    let _removal = adder.join().unwrap();
     assert_eq!(
         freed.load(SeqCst),
         1,
-        "I5, I6: freed by the loop or given back"
+        "I5, I6: the callback is freed by the loop or returned"
     );
 }
 
-/// A removal under the very lock that the callback takes, as libvirt does it, ends (EV-708).
+/// A removal returns although the caller holds a lock that the callback takes, as in libvirt (EV-708).
 fn remove_under_the_callbacks_lock() {
-    let (mut event_loop, registry, world) = new_loop();
-    world.set_ready(FD.0, Events::READABLE);
+    let (mut event_loop, registry, model) = new_loop();
+    model.set_ready(FD.0, Events::READABLE);
     let lock = Arc::new(Mutex::new(()));
     let taken = lock.clone();
     let callback = move |_: eventry::registry::HandleEvent<'_, _>| drop(taken.lock().unwrap());
     let id = registry.add_source(FD, Events::READABLE, callback).unwrap();
     let remover = thread::spawn(move || {
         let _held = lock.lock().unwrap();
-        let _either = registry.remove_handle(id).unwrap();
+        let _removal = registry.remove_handle(id).unwrap();
     });
     turn(&mut event_loop);
     remover.join().unwrap();
@@ -467,9 +466,9 @@ fn remove_under_the_callbacks_lock() {
 
 /// The first call sees everything that the adding thread wrote before (EV-614).
 fn add_x_first_call() {
-    let (mut event_loop, registry, _world) = new_loop();
+    let (mut event_loop, registry, _model) = new_loop();
     let stopper = event_loop.stopper();
-    // Relaxed on both sides: only the table can order them.
+    // Both sides are relaxed, so only the table's lock can order them.
     let written = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
     let adder = thread::spawn(move || {
         written.store(1, Relaxed);
@@ -477,7 +476,7 @@ fn add_x_first_call() {
             assert_eq!(
                 written.load(Relaxed),
                 1,
-                "the call is ordered after the add"
+                "the call is not ordered after the addition"
             );
             stopper.stop();
         };

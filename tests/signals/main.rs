@@ -1,5 +1,5 @@
-//! Signals that arrive while the loop waits (EV-905). The process has one thread that takes them, the one
-//! that runs the loop, so this is a program of its own instead of a test among others.
+//! Signals that arrive while the loop waits (EV-905). The test has no harness, because the thread that runs the loop
+//! must be the only one that takes signals.
 
 #[cfg(not(loom))]
 mod run;

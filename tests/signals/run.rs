@@ -1,4 +1,4 @@
-//! The test.
+//! Test of a wait that many signals interrupt.
 
 use eventry::EventLoop;
 use rustix::process::{Signal, getpid, kill_process};
@@ -9,15 +9,15 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-/// A wait that began anew at every signal would not end before the last of them.
+/// Number of signals. A wait that each signal restarts would not end before the last one.
 const SIGNALS: usize = 2_000;
 const BETWEEN_SIGNALS: Duration = Duration::from_millis(5);
 const INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) fn signals_do_not_prolong_the_wait() {
-    // A handler that does nothing worth mentioning, so that the wait is interrupted and the process lives.
-    let noticed = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGUSR1, Arc::clone(&noticed)).unwrap();
+    // Without a handler the signal would end the process.
+    let signalled = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGUSR1, Arc::clone(&signalled)).unwrap();
     let (fired, has_fired) = channel::<()>();
     let mut event_loop = EventLoop::new().unwrap();
     let stopper = event_loop.stopper();
@@ -41,12 +41,12 @@ pub(crate) fn signals_do_not_prolong_the_wait() {
             stopper.stop();
         })
         .unwrap();
-    event_loop.run().expect("a signal is no error of the wait");
+    event_loop.run().expect("a signal does not fail the wait");
     let sent = sender.join().unwrap();
-    assert!(noticed.load(Ordering::Relaxed), "no signal came");
+    assert!(signalled.load(Ordering::Relaxed), "no signal arrived");
     assert!(
         sent < SIGNALS,
-        "the timeout waited for the end of the signals"
+        "the timeout did not fire before the last signal"
     );
     let turns = event_loop.registry().stats().turns;
     assert!(turns > 2, "{turns} turns: no wait was interrupted");

@@ -1,4 +1,4 @@
-//! Two threads, one counter and nothing between them: what ThreadSanitizer must see, or it sees nothing.
+//! Data race of two threads on a counter, which ThreadSanitizer must report if it works.
 
 use std::cell::UnsafeCell;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::thread;
 
 struct Counter(UnsafeCell<u64>);
 
-// SAFETY: there is none; that is the point.
+// SAFETY: none; the race is intended.
 unsafe impl Sync for Counter {}
 
 fn main() {
@@ -15,7 +15,7 @@ fn main() {
         let counter = Arc::clone(&counter);
         thread::spawn(move || {
             for _ in 0..1_000 {
-                // SAFETY: as above.
+                // SAFETY: none; the race is intended.
                 unsafe { *counter.0.get() += 1 };
             }
         })
