@@ -48,7 +48,7 @@ impl Drop for Handler {
 
 // The signal arrives before the run, just before the wait, or during it.
 #[test]
-fn a_signal_stops_a_loop_that_sleeps_or_is_about_to() {
+fn signal_stops_a_loop_before_or_during_the_wait() {
     for backend in BACKENDS {
         for _ in 0..200 {
             let mut event_loop = new_loop(backend);

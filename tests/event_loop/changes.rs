@@ -70,7 +70,7 @@ fn a_ready_handle_that_another_disables_is_not_called() {
 
 // EV-603, case I
 #[test]
-fn a_ready_handle_that_now_wants_something_else_is_not_called() {
+fn ready_handle_with_a_changed_interest_is_not_called() {
     let (log, records) = log();
     let (mut event_loop, _registry, model) = three_handles(&log, |registry, target| {
         registry.update_handle(target, W).unwrap();
@@ -230,7 +230,7 @@ fn a_callback_may_remove_itself_and_runs_to_its_end() {
 
 // EV-611
 #[test]
-fn a_handle_that_updates_itself_is_called_by_the_new_interest() {
+fn handle_that_updates_itself_gets_the_new_interest() {
     let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R | W);

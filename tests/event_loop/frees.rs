@@ -241,7 +241,7 @@ fn dropping_the_loop_frees_everything_once_and_calls_nothing() {
 
 // EV-714: a free call during the drop of the loop may use the registry, which refuses additions.
 #[test]
-fn a_free_call_of_a_dropped_loop_finds_it_closed() {
+fn free_during_loop_drop_finds_the_registry_closed() {
     let (event_loop, registry, _model) = model_loop();
     let inner = registry.clone();
     let (sender, received) = channel();

@@ -48,7 +48,7 @@ fn ids_of_one_loop_are_unknown_to_another() {
 
 // EV-1103: a callback of one loop runs a turn of another.
 #[test]
-fn loops_do_not_share_their_turns() {
+fn turn_of_one_loop_inside_another_is_independent() {
     on_each_backend(|backend| {
         let (log, records) = log();
         let (mut outer, _) = os_loop(backend);

@@ -38,7 +38,7 @@ fn called_with(
 
 // EV-301
 #[test]
-fn the_bits_are_those_of_libvirt() {
+fn bits_equal_those_of_libvirt() {
     assert_eq!([R, W, E, H].map(|event| event.bits()), [1, 2, 4, 8]);
     assert_eq!(Events::from_bits_truncate(15), R | W | E | H);
 }
@@ -85,7 +85,7 @@ fn a_half_close_is_not_a_hangup() {
 
 // EV-305
 #[test]
-fn a_full_close_is_a_hangup_beside_the_data() {
+fn full_close_is_a_hangup_with_the_data() {
     let (near, mut far) = streams();
     far.write_all(b"last words").unwrap();
     drop(far);
@@ -98,7 +98,7 @@ fn a_full_close_is_a_hangup_beside_the_data() {
 
 // EV-306
 #[test]
-fn an_interest_in_unknown_bits_alone_is_none() {
+fn interest_in_unknown_bits_alone_is_empty() {
     let (near, far) = streams();
     drop(far);
     for interest in [Events::from_bits_truncate(16), Events::from_bits_retain(16)] {
@@ -109,7 +109,7 @@ fn an_interest_in_unknown_bits_alone_is_none() {
 
 // EV-306
 #[test]
-fn an_update_to_unknown_bits_alone_disables() {
+fn update_to_unknown_bits_alone_disables() {
     on_each_backend(|backend| {
         let (log, records) = log();
         let (near, far) = streams();

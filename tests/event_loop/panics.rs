@@ -75,7 +75,7 @@ fn a_callback_that_removes_itself_and_panics_is_freed_once() {
 
 // EV-514: a panic in one free call does not prevent the next one.
 #[test]
-fn a_drop_that_panics_is_reported_and_the_others_are_freed() {
+fn panic_in_a_free_is_reported_and_others_are_freed() {
     let (log, records) = log();
     let (mut event_loop, registry, _model) = model_loop();
     let panicking = OnDrop(|| panic!("dropped"));
@@ -96,7 +96,7 @@ fn a_drop_that_panics_is_reported_and_the_others_are_freed() {
 
 // EV-514: no caller can get the panic as a result, so the drop itself panics.
 #[test]
-fn a_drop_that_panics_while_the_loop_is_dropped_is_passed_on() {
+fn panic_in_a_free_during_loop_drop_is_propagated() {
     let (log, records) = log();
     let (event_loop, registry, _model) = model_loop();
     let panicking = OnDrop(|| panic!("dropped"));
@@ -196,7 +196,7 @@ fn panic_hook_is_called_for_each_panic_and_run_continues() {
 }
 
 #[test]
-fn a_drop_that_panics_with_the_loop_goes_to_the_panic_hook() {
+fn panic_in_a_free_during_loop_drop_calls_the_hook() {
     let (log, records) = log();
     let (mut event_loop, registry, _model) = model_loop();
     let hook = move |panic: &CallbackPanic| log.record(panic.to_string());
@@ -211,7 +211,7 @@ fn a_drop_that_panics_with_the_loop_goes_to_the_panic_hook() {
 }
 
 #[test]
-fn a_loop_has_the_panic_policy_that_it_was_built_with() {
+fn builder_sets_the_panic_policy() {
     let (log, records) = log();
     let builder = EventLoop::builder().on_panic(move |panic| log.record(&*panic.message));
     let mut event_loop = builder.build().unwrap();
@@ -226,7 +226,7 @@ fn a_loop_has_the_panic_policy_that_it_was_built_with() {
 
 // EV-512: an error of the wait is reported, causes no call, and does not change the loop.
 #[test]
-fn a_wait_that_fails_leaves_the_loop_usable() {
+fn loop_is_usable_after_a_failed_wait() {
     let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.set_ready(3, R);

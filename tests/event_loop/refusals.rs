@@ -41,7 +41,7 @@ fn refused_descriptor_reports_one_error() {
 
 // A refusal is work for the loop, which must not sleep.
 #[test]
-fn a_refusal_keeps_the_loop_from_sleeping() {
+fn refusal_prevents_sleep() {
     let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     model.refuse_registrations(Some(ErrorKind::OutOfMemory));
@@ -277,7 +277,7 @@ fn refusal_survives_an_unfinished_turn() {
 // The removal of a handle drops its pending refusal. Otherwise refusals would accumulate in a loop whose waits
 // fail.
 #[test]
-fn a_removed_handle_leaves_no_refusal_behind() {
+fn removal_drops_the_pending_refusal() {
     let mut table: Table<&str> = Table::new(0);
     let (id, _) = table.add_handle(3, (), R, "removed").unwrap();
     assert_eq!(table.next_change().unwrap().fd(), 3);

@@ -35,7 +35,7 @@ fn ready_stream() -> (Arc<UnixStream>, UnixStream) {
 
 // EV-403, cases A and B: a reader and a writer, two readers, and three handles with mixed interests.
 #[test]
-fn each_handle_on_a_descriptor_gets_its_own_share() {
+fn each_handle_of_a_descriptor_gets_its_own_events() {
     on_each_backend(|backend| {
         let cases: [(&[Events], &[&str]); 3] = [
             (&[R, W], &["0 READABLE", "1 WRITABLE"]),

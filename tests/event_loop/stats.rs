@@ -23,7 +23,7 @@ fn stats_count_entries_turns_calls_and_frees() {
 }
 
 #[test]
-fn a_wake_is_counted_when_it_was_needed() {
+fn stats_count_one_wake_per_sleep() {
     let (mut event_loop, registry, probe) = probe_loop();
     let other = registry.clone();
     probe.during_a_wait(move || {

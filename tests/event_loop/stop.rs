@@ -34,7 +34,7 @@ fn a_callback_stops_the_loop_after_its_turn() {
 
 // EV-907: the stop is latched: the run makes one turn that does not wait, and clears the latch.
 #[test]
-fn a_stop_that_comes_before_the_run_ends_it_after_one_turn() {
+fn stop_before_run_ends_it_after_one_turn() {
     bounded("the test", || {
         let (log, records) = log();
         let (mut event_loop, registry, probe) = probe_loop();

@@ -71,7 +71,7 @@ fn a_late_timeout_counts_its_next_interval_from_the_turn() {
 
 // EV-804, case O2: an interval of 100 ms, a callback of 250 ms; missed periods are not made up for later.
 #[test]
-fn missed_periods_are_lost() {
+fn missed_periods_are_not_repeated() {
     let (mut event_loop, registry, model) = model_loop();
     let (sender, received) = channel();
     let slow = model.clone();
@@ -93,7 +93,7 @@ fn missed_periods_are_lost() {
 
 // EV-805, case Q: also an update with the same value.
 #[test]
-fn an_update_starts_the_interval_anew() {
+fn update_restarts_the_interval() {
     let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     let id = add_recording_timeout(&registry, &log, ms(100), "fired");
@@ -183,7 +183,7 @@ fn the_wait_ends_at_the_nearest_deadline() {
 
 // EV-810: the longest interval, and one for which only the sum exceeds the last point in time.
 #[test]
-fn an_interval_beyond_the_end_of_time_never_fires() {
+fn interval_beyond_the_last_time_never_fires() {
     for interval in [Duration::MAX, Duration::from_nanos(u64::MAX - 1_000)] {
         let (log, records) = log();
         let (mut event_loop, registry, model) = model_loop();

@@ -52,7 +52,7 @@ fn a_turn_has_its_phases_in_order() {
 
 // EV-501: the clock is read once per turn, so no timeout becomes due while a callback runs.
 #[test]
-fn time_that_passes_during_a_turn_counts_from_the_next() {
+fn time_passing_in_a_turn_fires_timeouts_in_the_next() {
     let (log, records) = log();
     let (mut event_loop, registry, model) = model_loop();
     let (first, slow) = (log.clone(), model.clone());
@@ -256,7 +256,7 @@ fn allow_descriptors(wanted: u64) {
 
 // EV-509
 #[test]
-fn a_zero_timeout_does_not_keep_handles_waiting() {
+fn zero_timeout_does_not_delay_handles() {
     on_each_backend(|backend| {
         let (log, records) = log();
         let (mut event_loop, registry) = os_loop(backend);

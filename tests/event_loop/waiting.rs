@@ -23,7 +23,7 @@ fn remove_and_wait_without_a_call_returns_at_once() {
 
 // The callback continues when the removal has begun, and must have ended when the removal returns.
 #[test]
-fn a_removal_that_waits_returns_after_the_last_call() {
+fn remove_and_wait_returns_after_the_last_call() {
     bounded("the test", || {
         let (log, records) = log();
         let loop_thread = EventLoop::new().unwrap().spawn("events").unwrap();
@@ -90,7 +90,7 @@ fn remove_and_wait_inside_itself_is_refused() {
 
 // At most one call is in flight, so no call of another entry is while this callback runs.
 #[test]
-fn a_callback_may_wait_for_the_removal_of_another_entry() {
+fn remove_and_wait_for_another_entry_in_a_callback_works() {
     bounded("the test", || {
         let (mut event_loop, registry, _model) = model_loop();
         let other = registry.add_timeout(ms(5), |_| {}).unwrap();

@@ -251,7 +251,7 @@ fn an_idle_loop_sleeps_without_end() {
 
 // EV-513, EV-902: a wake of the kernel's poller is latched, ends one wait, and causes no call.
 #[test]
-fn a_wake_that_comes_before_the_wait_ends_it() {
+fn wake_before_the_wait_ends_it() {
     on_each_backend(|backend| {
         let poller = OsPoller::new(backend).unwrap();
         let registrar = poller.registrar().clone();

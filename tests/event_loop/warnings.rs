@@ -212,7 +212,7 @@ fn the_hook_may_use_the_registry() {
 }
 
 #[test]
-fn a_loop_has_the_limits_and_the_hook_that_it_was_built_with() {
+fn builder_sets_warning_limits_and_hook() {
     let (sender, received) = channel();
     let builder = EventLoop::builder().warning_limits(limits());
     let mut event_loop = builder

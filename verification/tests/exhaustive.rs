@@ -76,12 +76,12 @@ fn three(depth: usize) -> Bounds {
 }
 
 #[test]
-fn every_sequence_over_one_entry_is_right() {
+fn one_entry_matches_the_oracle() {
     search("one entry", &all(Adds::Ever(1)), 80_000, 900_000);
 }
 
 #[test]
-fn every_sequence_over_one_entry_at_a_time_is_right() {
+fn one_entry_at_a_time_matches_the_oracle() {
     let adds = Adds::AtOnce {
         entries: 1,
         stale: 1,
@@ -102,7 +102,7 @@ fn every_sequence_over_one_entry_at_a_time_is_right() {
 }
 
 #[test]
-fn every_sequence_over_two_handles_with_refusals_is_right() {
+fn two_handles_with_refusals_match_the_oracle() {
     let handles = Bounds {
         refusals: true,
         intervals: Vec::new(),
@@ -113,7 +113,7 @@ fn every_sequence_over_two_handles_with_refusals_is_right() {
 }
 
 #[test]
-fn every_sequence_over_two_entries_is_right() {
+fn two_entries_match_the_oracle() {
     // Readable and hung up together: the two as separate events take minutes.
     let two = Bounds {
         ready: vec![Events::NONE, Events::READABLE | Events::HANGUP],
@@ -123,7 +123,7 @@ fn every_sequence_over_two_entries_is_right() {
 }
 
 #[test]
-fn every_sequence_over_two_handles_at_a_time_is_right() {
+fn two_handles_at_a_time_match_the_oracle() {
     let adds = Adds::AtOnce {
         entries: 2,
         stale: 1,
@@ -145,19 +145,19 @@ fn every_sequence_over_two_handles_at_a_time_is_right() {
 }
 
 #[test]
-fn every_short_sequence_over_three_entries_is_right() {
+fn three_entries_match_the_oracle_for_8_ops() {
     search("three entries, 8 ops", &three(8), 60_000, 380_000);
 }
 
 #[test]
 #[ignore = "deep: minutes"]
-fn every_longer_sequence_over_three_entries_is_right() {
+fn three_entries_match_the_oracle_for_11_ops() {
     search("three entries, 11 ops", &three(11), 300_000, 2_400_000);
 }
 
 #[test]
 #[ignore = "deep: minutes"]
-fn every_longer_sequence_over_three_handles_is_right() {
+fn three_handles_match_the_oracle_for_15_ops() {
     let handles = Bounds {
         intervals: Vec::new(),
         refusals: true,
@@ -168,7 +168,7 @@ fn every_longer_sequence_over_three_handles_is_right() {
 }
 
 #[test]
-fn every_sequence_over_two_timeouts_with_late_clocks_is_right() {
+fn two_timeouts_with_late_clocks_match_the_oracle() {
     let timeouts = Bounds {
         interests: Vec::new(),
         samples: true,
