@@ -98,22 +98,20 @@ impl World {
     /// A registration may differ from the union of the handles' interests only until the loop next sleeps,
     /// or if the poller refused the descriptor and the refusal is still to be reported to all its handles.
     fn check_registered_interest(&self) -> Result<(), Violation> {
-        let registered_interest = self.mirror.registered().iter().map(|(fd, ..)| *fd);
-        for fd in registered_interest.chain(self.oracle.descriptors()) {
-            let (registered_interest, right) = (
+        let registered = self.mirror.registered().iter().map(|(fd, ..)| *fd);
+        for fd in registered.chain(self.oracle.descriptors()) {
+            let (interest, right) = (
                 self.mirror.interest(fd),
                 self.oracle.registered_interest(fd),
             );
-            Violation::unless(registered_interest == right, "I13", || {
-                format!("the poller has {registered_interest:?} for {fd}, {right:?} expected")
+            Violation::unless(interest == right, "I13", || {
+                format!("the poller has {interest:?} for {fd}, {right:?} expected")
             })?;
             let union = self.oracle.union(fd);
-            let refused =
-                registered_interest == Events::NONE && self.oracle.refusal_is_pending_for_all(fd);
-            let is_expected =
-                registered_interest == union || refused || self.oracle.changed().contains(&fd);
+            let refused = interest == Events::NONE && self.oracle.refusal_is_pending_for_all(fd);
+            let is_expected = interest == union || refused || self.oracle.changed().contains(&fd);
             Violation::unless(is_expected, "I13", || {
-                format!("the poller keeps {registered_interest:?} for {fd}, the union is {union:?}")
+                format!("the poller keeps {interest:?} for {fd}, the union is {union:?}")
             })?;
         }
         Ok(())

@@ -52,9 +52,9 @@ impl Mirror {
                 let used = self.used.contains(&token);
                 self.used.push(token);
                 let known = self.position(fd).map(|at| &mut self.registered[at]);
-                let fits = known.is_some_and(|(_, own, registered_interest)| {
+                let fits = known.is_some_and(|(_, own, registered)| {
                     *own = token;
-                    std::mem::replace(registered_interest, interest) != interest
+                    std::mem::replace(registered, interest) != interest
                 });
                 !fits || used || interest.is_empty() || source.fd != fd
             }

@@ -117,9 +117,9 @@ impl Situations {
             }
             Op::UpdateHandle { nth, interest } if interest != Events::NONE => {
                 let label = world.nth_handle(nth);
-                let disabled_by_refusal = self.disabled_by_refusal.len();
+                let before = self.disabled_by_refusal.len();
                 self.disabled_by_refusal.retain(|own| Some(*own) != label);
-                self.refused_then_enabled += disabled_by_refusal - self.disabled_by_refusal.len();
+                self.refused_then_enabled += before - self.disabled_by_refusal.len();
             }
             Op::RemoveTimeout { nth } => {
                 self.removed_before_its_call += is_due(world.nth_timeout(nth));

@@ -20,7 +20,7 @@ pub struct InterestChange {
 #[derive(Clone, Debug, Default)]
 pub(super) struct PollerView {
     /// Registered interest in each registered descriptor.
-    registered_interest: Vec<(RawFd, Events)>,
+    registered: Vec<(RawFd, Events)>,
     /// Descriptors whose union differed from the registered interest after some op since the loop last
     /// slept, in the order of their first change. A later op may have restored the registered interest.
     changed: Vec<RawFd>,
@@ -73,8 +73,8 @@ impl Oracle {
     /// Returns the registered interest in `fd`.
     #[must_use]
     pub fn registered_interest(&self, fd: RawFd) -> Events {
-        let mut registered_interest = self.poller.registered_interest.iter();
-        let own = registered_interest.find(|(own, _)| *own == fd);
+        let mut registered = self.poller.registered.iter();
+        let own = registered.find(|(own, _)| *own == fd);
         own.map_or(Events::NONE, |(_, events)| *events)
     }
 
@@ -93,8 +93,8 @@ impl Oracle {
             EntryKind::Handle { fd, .. } => Some(fd),
             EntryKind::Timeout { .. } => None,
         });
-        let registered_interest = self.poller.registered_interest.iter().map(|(fd, _)| *fd);
-        registered_interest.chain(handles).collect()
+        let registered = self.poller.registered.iter().map(|(fd, _)| *fd);
+        registered.chain(handles).collect()
     }
 
     /// Returns the handles to which a refusal is still to be reported.
@@ -141,12 +141,7 @@ impl Oracle {
 
     /// Drops all registrations; those that enabled handles need are pending changes again.
     pub fn poller_was_recreated(&mut self) {
-        let mut known: Vec<RawFd> = self
-            .poller
-            .registered_interest
-            .drain(..)
-            .map(|(fd, _)| fd)
-            .collect();
+        let mut known: Vec<RawFd> = self.poller.registered.drain(..).map(|(fd, _)| fd).collect();
         known.sort_unstable();
         for fd in known {
             self.record_change(fd);
@@ -161,11 +156,9 @@ impl Oracle {
     }
 
     fn set_registered_interest(&mut self, fd: RawFd, events: Events) {
-        self.poller
-            .registered_interest
-            .retain(|(own, _)| *own != fd);
+        self.poller.registered.retain(|(own, _)| *own != fd);
         if events != Events::NONE {
-            self.poller.registered_interest.push((fd, events));
+            self.poller.registered.push((fd, events));
         }
     }
 }
