@@ -45,7 +45,7 @@ impl Events {
     /// [`UNCONDITIONAL`](Events::UNCONDITIONAL), and nothing at all when it is disabled
     /// (EV-303, EV-304, EV-401).
     #[must_use]
-    pub const fn share_of(self, ready: Events) -> Events {
+    pub const fn filter_ready(self, ready: Events) -> Events {
         if self.is_empty() {
             Events::NONE
         } else {
@@ -81,12 +81,12 @@ mod tests {
             Events::ERROR,
             Events::HANGUP,
         );
-        assert_eq!(r.share_of(h), h);
-        assert_eq!(w.share_of(w | e), w | e);
-        assert_eq!(e.share_of(h), h);
-        assert_eq!(h.share_of(h), h);
-        assert_eq!((e | h).share_of(r | w), Events::NONE);
-        assert_eq!(Events::NONE.share_of(Events::ALL), Events::NONE);
+        assert_eq!(r.filter_ready(h), h);
+        assert_eq!(w.filter_ready(w | e), w | e);
+        assert_eq!(e.filter_ready(h), h);
+        assert_eq!(h.filter_ready(h), h);
+        assert_eq!((e | h).filter_ready(r | w), Events::NONE);
+        assert_eq!(Events::NONE.filter_ready(Events::ALL), Events::NONE);
     }
 
     #[test]

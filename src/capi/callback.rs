@@ -80,6 +80,6 @@ impl TimeoutEntry {
 }
 
 /// Lets go of a callback that was not added, without its free call (EV-207).
-pub(super) fn disown<F>(callback: F) {
+pub(super) fn forget<F>(callback: F) {
     let _ = ManuallyDrop::new(callback);
 }

@@ -23,7 +23,7 @@ impl Errno {
 }
 
 /// The value itself, or −1 with `errno` set (EV-1204).
-pub(super) fn answer(result: Result<c_int, Errno>) -> c_int {
+pub(super) fn return_value(result: Result<c_int, Errno>) -> c_int {
     result.unwrap_or_else(|Errno(number)| {
         // SAFETY: the C library gives each thread a place of its own that stays valid while it lives.
         unsafe { *errno_location() = number };
@@ -49,6 +49,6 @@ unsafe extern "C" {
 
 /// What `errno` is.
 #[cfg(test)]
-pub(super) fn current() -> Errno {
+pub(super) fn last() -> Errno {
     Errno::of(&io::Error::last_os_error())
 }

@@ -24,7 +24,7 @@ mod stats;
 mod tests;
 
 use crate::event_impl::{
-    self, HandleSource, IntLoop, Reason, RegisterError, Registered, RunDefaultError,
+    self, HandleSource, IntLoop, NotAdded, RegisterError, Registered, RunDefaultError,
 };
 use crate::event_loop::RunError;
 use crate::events::Events;
@@ -138,13 +138,13 @@ pub extern "C" fn eventry_remove_timeout_and_wait(timer: c_int) -> c_int {
 /// One turn: 0, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_run_once() -> c_int {
-    call(|it| after(it.run_once()))
+    call(|it| run_status(it.run_once()))
 }
 
 /// Turns until [`eventry_stop`]: 0, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_run() -> c_int {
-    call(|it| after(it.run()))
+    call(|it| run_status(it.run()))
 }
 
 /// Makes the run that is going on, or else the next one, return after its turn: 0, or −1.
@@ -171,13 +171,13 @@ pub extern "C" fn eventry_register() -> c_int {
 /// The version of the library: major · 1,000,000 + minor · 1,000 + patch.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_version() -> c_uint {
-    const VERSION: c_uint = number(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000
-        + number(env!("CARGO_PKG_VERSION_MINOR")) * 1_000
-        + number(env!("CARGO_PKG_VERSION_PATCH"));
+    const VERSION: c_uint = parse_decimal(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000
+        + parse_decimal(env!("CARGO_PKG_VERSION_MINOR")) * 1_000
+        + parse_decimal(env!("CARGO_PKG_VERSION_PATCH"));
     VERSION
 }
 
-const fn number(digits: &str) -> c_uint {
+const fn parse_decimal(digits: &str) -> c_uint {
     let mut number = 0;
     let mut at = 0;
     while at < digits.len() {
@@ -189,13 +189,13 @@ const fn number(digits: &str) -> c_uint {
 
 /// Works on the loop of the process: the answer, or −1 with `errno` set.
 fn call<E: Into<Errno>>(work: impl FnOnce(&IntLoop) -> Result<c_int, E>) -> c_int {
-    errno::answer(event_loop().and_then(|event_loop| work(event_loop).map_err(E::into)))
+    errno::return_value(event_loop().and_then(|event_loop| work(event_loop).map_err(E::into)))
 }
 
 /// Adds an entry, which must have a callback.
 fn add<C>(callback: Option<C>, add: impl FnOnce(&IntLoop, C) -> Result<c_int, Errno>) -> c_int {
     let Some(callback) = callback else {
-        return errno::answer(Err(Errno::INVAL));
+        return errno::return_value(Err(Errno::INVAL));
     };
     call(|event_loop| add(event_loop, callback))
 }
@@ -208,14 +208,14 @@ fn add_handle(
     opaque: Opaque,
 ) -> Result<c_int, Errno> {
     let Some(source) = RawSource::open(fd) else {
-        callback::disown(opaque);
+        callback::forget(opaque);
         return Err(Errno::BADF);
     };
     let interest = Events::from_bits_truncate(events as u32);
     let entry = HandleEntry::new(callback, fd, opaque);
     let call = move |watch, events| entry.call(watch, events);
     let added = event_loop.add_handle(HandleSource::new(source), interest, call);
-    added.map_err(not_added)
+    added.map_err(errno_of_not_added)
 }
 
 fn add_timeout(
@@ -227,17 +227,17 @@ fn add_timeout(
     let entry = TimeoutEntry::new(callback, opaque);
     let call = move |timer| entry.call(timer);
     let added = event_loop.add_timeout(interval_of(milliseconds), call);
-    added.map_err(not_added)
+    added.map_err(errno_of_not_added)
 }
 
 /// What was offered still belongs to the caller: its free callback is not called (EV-207).
-fn not_added<F>((reason, callback): (Reason, F)) -> Errno {
-    callback::disown(callback);
+fn errno_of_not_added<F>((reason, callback): (NotAdded, F)) -> Errno {
+    callback::forget(callback);
     match reason {
-        Reason::NoNumber => Errno::NOSPC,
-        Reason::Refused(Refused::NotADescriptor(_)) => Errno::BADF,
-        Reason::Refused(Refused::Closed) => Errno::SHUTDOWN,
-        Reason::Refused(_) => Errno::NOMEM,
+        NotAdded::IdsExhausted => Errno::NOSPC,
+        NotAdded::Refused(Refused::NotADescriptor(_)) => Errno::BADF,
+        NotAdded::Refused(Refused::Closed) => Errno::SHUTDOWN,
+        NotAdded::Refused(_) => Errno::NOMEM,
     }
 }
 
@@ -254,7 +254,7 @@ fn status_of(removal: Removal) -> c_int {
     }
 }
 
-fn after(turn: Result<(), RunDefaultError>) -> Result<c_int, Errno> {
+fn run_status(turn: Result<(), RunDefaultError>) -> Result<c_int, Errno> {
     match turn {
         Ok(()) => Ok(0),
         Err(RunDefaultError::NotRegistered) => Err(Errno::INVAL),

@@ -15,31 +15,31 @@ static LOOP: OnceLock<&'static IntLoop> = OnceLock::new();
 ///
 /// In a forked child there is none: the descriptors are the parent's too, and a lock may have been copied
 /// while another thread held it (EV-1105). That costs a load, not a system call: the C library calls
-/// [`forked`] in every child.
+/// [`mark_forked`] in every child.
 pub(super) fn event_loop() -> Result<&'static IntLoop, Errno> {
     if FORKED.load(Ordering::Relaxed) {
         return Err(Errno::PERM);
     }
     match LOOP.get() {
         Some(event_loop) => Ok(event_loop),
-        None => first_use(),
+        None => init_event_loop(),
     }
 }
 
 #[cold]
-fn first_use() -> Result<&'static IntLoop, Errno> {
+fn init_event_loop() -> Result<&'static IntLoop, Errno> {
     let event_loop = default_loop()?;
     if event_loop.is_forked() {
         return Err(Errno::PERM);
     }
-    // SAFETY: `forked` only stores into a static, which is allowed in a child of a process with threads.
-    if unsafe { pthread_atfork(None, None, Some(forked)) } != 0 {
+    // SAFETY: `mark_forked` only stores into a static, which is allowed in a child of a process with threads.
+    if unsafe { pthread_atfork(None, None, Some(mark_forked)) } != 0 {
         return Err(Errno::NOMEM);
     }
     Ok(*LOOP.get_or_init(|| event_loop))
 }
 
-extern "C" fn forked() {
+extern "C" fn mark_forked() {
     FORKED.store(true, Ordering::Relaxed);
 }
 

@@ -41,7 +41,7 @@ pub unsafe extern "C" fn eventry_stats(stats: *mut StatsRecord, size: usize) -> 
     } else {
         event_loop().map(|it| StatsRecord::from(it.stats()))
     };
-    errno::answer(now.map(|now| {
+    errno::return_value(now.map(|now| {
         let known = size.min(size_of::<StatsRecord>());
         let to = stats.cast::<u8>();
         // SAFETY: `size` bytes may be written there, and `known` is neither more than that nor more than

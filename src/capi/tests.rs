@@ -56,7 +56,7 @@ fn ids_restart_at_one_and_skip_registered_ones() {
 }
 
 #[test]
-fn what_was_removed_and_waited_for_leaves_its_number_vacant() {
+fn remove_and_wait_releases_the_id() {
     let (socket, _peer) = UnixStream::pair().unwrap();
     let event_loop = IntLoop::new(1).unwrap();
     assert_eq!(add(&event_loop, socket.as_raw_fd()), Ok(1));
@@ -67,7 +67,7 @@ fn what_was_removed_and_waited_for_leaves_its_number_vacant() {
 }
 
 #[test]
-fn what_was_not_added_still_belongs_to_the_caller() {
+fn failed_add_calls_no_free_callback() {
     let (socket, _peer) = UnixStream::pair().unwrap();
     let event_loop = IntLoop::new(8).unwrap();
     assert_eq!(add(&event_loop, -1), Err(Errno::BADF));
@@ -79,7 +79,7 @@ fn what_was_not_added_still_belongs_to_the_caller() {
 }
 
 #[test]
-fn the_end_of_a_loop_frees_what_was_added_once() {
+fn drop_of_the_loop_frees_each_entry_once() {
     let (socket, _peer) = UnixStream::pair().unwrap();
     let event_loop = IntLoop::new(8).unwrap();
     add(&event_loop, socket.as_raw_fd()).unwrap();
@@ -99,11 +99,11 @@ fn negative_interval_disables_and_longest_is_in_the_future() {
 
 #[test]
 fn a_failure_sets_errno() {
-    assert_eq!(errno::answer(Ok(7)), 7);
-    assert_eq!(errno::answer(Err(Errno::NOSPC)), -1);
-    assert_eq!(errno::current(), Errno::NOSPC);
-    assert_eq!(errno::answer(Err(Errno::BADF)), -1);
-    assert_eq!(errno::current(), Errno::BADF);
+    assert_eq!(errno::return_value(Ok(7)), 7);
+    assert_eq!(errno::return_value(Err(Errno::NOSPC)), -1);
+    assert_eq!(errno::last(), Errno::NOSPC);
+    assert_eq!(errno::return_value(Err(Errno::BADF)), -1);
+    assert_eq!(errno::last(), Errno::BADF);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Why a call through the table failed.
 
-use super::Reason;
+use super::NotAdded;
 use crate::event_loop::RunError;
 use crate::table::{NotRegistered, Refused};
 use std::io;
@@ -39,8 +39,8 @@ pub enum ImplError {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// All numbers are in use (EV-204).
-    #[error("all numbers are in use")]
-    NoNumber,
+    #[error("all integer ids are in use")]
+    IdsExhausted,
     /// The process was forked from the one that has the loop (EV-1105).
     #[error("the event loop belongs to the parent process")]
     ForkedChild,
@@ -67,11 +67,11 @@ pub enum RunDefaultError {
     Run(#[from] RunError),
 }
 
-impl From<Reason> for ImplError {
-    fn from(reason: Reason) -> ImplError {
+impl From<NotAdded> for ImplError {
+    fn from(reason: NotAdded) -> ImplError {
         match reason {
-            Reason::NoNumber => ImplError::NoNumber,
-            Reason::Refused(reason) => ImplError::Refused(reason),
+            NotAdded::IdsExhausted => ImplError::IdsExhausted,
+            NotAdded::Refused(reason) => ImplError::Refused(reason),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::table::{EntryId, NotRegistered};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Which entry has which number. Handles and timeouts share one counter, so that a number given to a
+/// Which entry has which int_id. Handles and timeouts share one counter, so that a number given to a
 /// function of the other kind never hits a live entry (EV-202).
 ///
 /// The counter runs to the limit before it begins again at 1 and skips what is in use (EV-203, EV-204).
@@ -14,7 +14,7 @@ pub(super) struct IntIds {
     /// The number given last; 0 at first.
     last: i32,
     limit: i32,
-    live: HashMap<i32, Entry, BuildHasherDefault<NumberHasher>>,
+    live: HashMap<i32, Entry, BuildHasherDefault<IntIdHasher>>,
 }
 
 /// What a number names.
@@ -24,7 +24,7 @@ pub(crate) enum Entry {
     Timeout(TimeoutId),
 }
 
-/// The id of an entry that has a number.
+/// The id of an entry that has a int_id.
 pub(crate) trait IntId: EntryId {
     /// The id in `entry`, if that is of this kind.
     fn from_entry(entry: Entry) -> Option<Self>;
@@ -61,7 +61,7 @@ impl IntId for TimeoutId {
 
 impl IntIds {
     /// IntIds from 1 to `limit`, which must be positive.
-    pub(super) fn up_to(limit: i32) -> IntIds {
+    pub(super) fn new(limit: i32) -> IntIds {
         assert!(limit > 0, "no number is positive up to {limit}");
         IntIds {
             last: 0,
@@ -70,59 +70,59 @@ impl IntIds {
         }
     }
 
-    /// The next number, or `None` when all are in use. It stays vacant until it is
-    /// [given](IntIds::give).
-    pub(super) fn vacant(&self) -> Option<i32> {
+    /// The next int_id, or `None` when all are in use. It stays vacant until it is
+    /// [given](IntIds::assign).
+    pub(super) fn next_free(&self) -> Option<i32> {
         if self.live.len() >= self.limit as usize {
             return None;
         }
-        let mut number = self.last;
+        let mut int_id = self.last;
         loop {
-            number = if number >= self.limit { 1 } else { number + 1 };
-            if !self.live.contains_key(&number) {
-                return Some(number);
+            int_id = if int_id >= self.limit { 1 } else { int_id + 1 };
+            if !self.live.contains_key(&int_id) {
+                return Some(int_id);
             }
         }
     }
 
     /// Gives a vacant number to an entry.
-    pub(super) fn give(&mut self, number: i32, entry: Entry) {
-        self.last = number;
-        self.live.insert(number, entry);
+    pub(super) fn assign(&mut self, int_id: i32, entry: Entry) {
+        self.last = int_id;
+        self.live.insert(int_id, entry);
     }
 
     /// The entry of this kind that the number names.
-    pub(super) fn get<I: IntId>(&self, number: i32) -> Result<I, NotRegistered> {
-        let entry = self.live.get(&number).copied();
+    pub(super) fn get<I: IntId>(&self, int_id: i32) -> Result<I, NotRegistered> {
+        let entry = self.live.get(&int_id).copied();
         entry.and_then(I::from_entry).ok_or(NotRegistered)
     }
 
     /// Takes the number of an entry back: of several calls one succeeds (EV-701).
-    pub(super) fn take<I: IntId>(&mut self, number: i32) -> Result<I, NotRegistered> {
-        let id = self.get(number)?;
-        self.live.remove(&number);
+    pub(super) fn remove<I: IntId>(&mut self, int_id: i32) -> Result<I, NotRegistered> {
+        let id = self.get(int_id)?;
+        self.live.remove(&int_id);
         Ok(id)
     }
 
     /// Takes the number of an entry back that was removed meanwhile, unless another call has done so.
     #[cfg(any(test, feature = "capi"))]
-    pub(super) fn release(&mut self, number: i32, entry: Entry) {
-        if self.live.get(&number) == Some(&entry) {
-            self.live.remove(&number);
+    pub(super) fn release(&mut self, int_id: i32, entry: Entry) {
+        if self.live.get(&int_id) == Some(&entry) {
+            self.live.remove(&int_id);
         }
     }
 
     /// Takes the number of an entry back that was removed without it. Looks at all of them.
-    pub(super) fn forget(&mut self, entry: Entry) {
+    pub(super) fn release_entry(&mut self, entry: Entry) {
         self.live.retain(|_, live| *live != entry);
     }
 }
 
 /// Consecutive numbers need no better hash than one multiplication.
 #[derive(Clone, Copy, Debug, Default)]
-struct NumberHasher(u64);
+struct IntIdHasher(u64);
 
-impl Hasher for NumberHasher {
+impl Hasher for IntIdHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -133,12 +133,12 @@ impl Hasher for NumberHasher {
         }
     }
 
-    fn write_i32(&mut self, number: i32) {
-        self.write_u64(u64::from(number as u32));
+    fn write_i32(&mut self, int_id: i32) {
+        self.write_u64(u64::from(int_id as u32));
     }
 
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 
@@ -163,9 +163,9 @@ mod tests {
         }
     }
 
-    fn take(ids: &mut IntIds, number: i32) -> Option<Entry> {
-        let handle = ids.take(number).map(Entry::Handle);
-        let taken = handle.or_else(|_| ids.take(number).map(Entry::Timeout));
+    fn take(ids: &mut IntIds, int_id: i32) -> Option<Entry> {
+        let handle = ids.remove(int_id).map(Entry::Handle);
+        let taken = handle.or_else(|_| ids.remove(int_id).map(Entry::Timeout));
         taken.ok()
     }
 
@@ -174,74 +174,74 @@ mod tests {
         fn live_entries_have_unique_ints_until_the_table_is_full(
             operations in prop::collection::vec((any::<bool>(), 1..=8_i32), 0..200)
         ) {
-            let mut ids = IntIds::up_to(8);
+            let mut ids = IntIds::new(8);
             let mut model = BTreeMap::new();
             // What was handed out in a row: the next eight are distinct unless something is live.
-            for (serial, (add, number)) in operations.into_iter().enumerate() {
+            for (serial, (add, int_id)) in operations.into_iter().enumerate() {
                 if add {
-                    let vacant = ids.vacant();
-                    prop_assert_eq!(vacant.is_none(), model.len() == 8);
-                    let Some(vacant) = vacant else { continue };
-                    prop_assert!((1..=8).contains(&vacant));
+                    let free = ids.next_free();
+                    prop_assert_eq!(free.is_none(), model.len() == 8);
+                    let Some(free) = free else { continue };
+                    prop_assert!((1..=8).contains(&free));
                     let entry = entry(serial as u64);
-                    ids.give(vacant, entry);
-                    prop_assert_eq!(model.insert(vacant, entry), None);
+                    ids.assign(free, entry);
+                    prop_assert_eq!(model.insert(free, entry), None);
                 } else {
-                    prop_assert_eq!(take(&mut ids, number), model.remove(&number));
+                    prop_assert_eq!(take(&mut ids, int_id), model.remove(&int_id));
                 }
             }
         }
     }
 
     #[test]
-    fn a_number_is_not_given_again_before_the_others_were() {
-        let mut ids = IntIds::up_to(8);
-        ids.give(ids.vacant().unwrap(), entry(0));
+    fn ids_repeat_only_after_all_others_were_assigned() {
+        let mut ids = IntIds::new(8);
+        ids.assign(ids.next_free().unwrap(), entry(0));
         let mut given = Vec::new();
         for serial in 1..=14 {
-            let number = ids.vacant().unwrap();
-            ids.give(number, entry(serial));
-            assert_eq!(take(&mut ids, number), Some(entry(serial)));
-            given.push(number);
+            let int_id = ids.next_free().unwrap();
+            ids.assign(int_id, entry(serial));
+            assert_eq!(take(&mut ids, int_id), Some(entry(serial)));
+            given.push(int_id);
         }
         let round = [2, 3, 4, 5, 6, 7, 8];
         assert_eq!(given, [round, round].concat());
     }
 
     #[test]
-    fn a_number_of_the_other_kind_names_nothing() {
-        let mut ids = IntIds::up_to(8);
-        ids.give(1, entry(0));
-        ids.give(2, entry(1));
+    fn id_of_the_other_kind_is_not_registered() {
+        let mut ids = IntIds::new(8);
+        ids.assign(1, entry(0));
+        ids.assign(2, entry(1));
         assert!(ids.get::<TimeoutId>(1).is_err());
-        assert!(ids.take::<TimeoutId>(1).is_err());
+        assert!(ids.remove::<TimeoutId>(1).is_err());
         assert!(ids.get::<HandleId>(2).is_err());
-        assert!(ids.take::<HandleId>(2).is_err());
+        assert!(ids.remove::<HandleId>(2).is_err());
         assert!(ids.get::<HandleId>(1).is_ok());
         assert!(ids.get::<TimeoutId>(2).is_ok());
     }
 
     #[test]
-    fn a_number_that_names_another_entry_by_now_is_not_released() {
-        let mut ids = IntIds::up_to(1);
-        ids.give(1, entry(0));
+    fn release_keeps_an_id_of_a_later_entry() {
+        let mut ids = IntIds::new(1);
+        ids.assign(1, entry(0));
         assert_eq!(take(&mut ids, 1), Some(entry(0)));
-        ids.give(1, entry(1));
+        ids.assign(1, entry(1));
         ids.release(1, entry(0));
-        assert_eq!(ids.vacant(), None);
+        assert_eq!(ids.next_free(), None);
         ids.release(1, entry(1));
-        assert_eq!(ids.vacant(), Some(1));
+        assert_eq!(ids.next_free(), Some(1));
         ids.release(1, entry(1));
     }
 
     #[test]
-    fn what_was_removed_by_other_means_is_forgotten() {
-        let mut ids = IntIds::up_to(1);
-        ids.give(1, entry(0));
-        assert_eq!(ids.vacant(), None);
-        ids.forget(entry(1));
-        assert_eq!(ids.vacant(), None);
-        ids.forget(entry(0));
-        assert_eq!(ids.vacant(), Some(1));
+    fn release_entry_releases_the_id_of_a_removed_entry() {
+        let mut ids = IntIds::new(1);
+        ids.assign(1, entry(0));
+        assert_eq!(ids.next_free(), None);
+        ids.release_entry(entry(1));
+        assert_eq!(ids.next_free(), None);
+        ids.release_entry(entry(0));
+        assert_eq!(ids.next_free(), Some(1));
     }
 }

@@ -31,9 +31,9 @@ pub(crate) struct IntLoop {
 
 /// Why nothing was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub(crate) enum NotAdded {
     /// All numbers are in use.
-    NoNumber,
+    IdsExhausted,
     /// The table did not take it.
     Refused(Refused),
 }
@@ -45,7 +45,7 @@ impl IntLoop {
         Ok(IntLoop {
             registry: event_loop.registry(),
             stopper: event_loop.stopper(),
-            ids: Mutex::new(IntIds::up_to(limit)),
+            ids: Mutex::new(IntIds::new(limit)),
             event_loop: Mutex::new(event_loop),
             pid: std::process::id(),
         })
@@ -61,27 +61,27 @@ impl IntLoop {
     /// callback comes back.
     ///
     /// The lock on the numbers is held meanwhile: the callback may be called at once on another thread
-    /// and must find its own number.
+    /// and must find its own int_id.
     pub(crate) fn add_handle<F>(
         &self,
         source: HandleSource,
         interest: Events,
         callback: F,
-    ) -> Result<i32, (Reason, F)>
+    ) -> Result<i32, (NotAdded, F)>
     where
         F: FnMut(i32, Events) + Send + 'static,
     {
         let fd = source.fd();
-        let (number, id) = self.add(
+        let (int_id, id) = self.add(
             callback,
-            |callback, number, events| callback(number, events),
+            |callback, int_id, events| callback(int_id, events),
             |callback| {
                 self.registry
                     .insert_handle_deferred(source, interest, callback)
             },
         )?;
         trace::handle_added(id, fd, interest);
-        Ok(number)
+        Ok(int_id)
     }
 
     /// As [`add_handle`](IntLoop::add_handle), for a timeout.
@@ -89,64 +89,64 @@ impl IntLoop {
         &self,
         interval: Option<Duration>,
         callback: F,
-    ) -> Result<i32, (Reason, F)>
+    ) -> Result<i32, (NotAdded, F)>
     where
         F: FnMut(i32) + Send + 'static,
     {
-        let (number, id) = self.add(
+        let (int_id, id) = self.add(
             callback,
-            |callback, number, _| callback(number),
+            |callback, int_id, _| callback(int_id),
             |callback| self.registry.insert_timeout_deferred(interval, callback),
         )?;
         trace::timeout_added(id, interval);
-        Ok(number)
+        Ok(int_id)
     }
 
-    /// Adds an entry under a vacant number: `call` calls its callback with the number, `insert` puts it into the
+    /// Adds an entry under a vacant int_id: `call` calls its callback with the int_id, `insert` puts it into the
     /// registry.
     fn add<I: IntId, S, F: Send + 'static>(
         &self,
         callback: F,
         mut call: impl FnMut(&mut F, i32, Events) + Send + 'static,
         insert: impl FnOnce(Callback<DefaultPoller>) -> (Inserted<I, S>, Pending),
-    ) -> Result<(i32, I), (Reason, F)> {
+    ) -> Result<(i32, I), (NotAdded, F)> {
         let mut ids = self.ids.lock();
-        let Some(number) = ids.vacant() else {
-            return Err((Reason::NoNumber, callback));
+        let Some(int_id) = ids.next_free() else {
+            return Err((NotAdded::IdsExhausted, callback));
         };
         let callback = boxed(callback, move |callback: &mut F, _: &_, _, events| {
-            call(callback, number, events);
+            call(callback, int_id, events);
             Next::Keep
         });
         let (added, pending) = insert(callback);
         if let Ok(id) = added {
-            ids.give(number, id.into_entry());
+            ids.assign(int_id, id.into_entry());
         }
         drop(ids);
         self.registry.finish(pending);
         match added {
-            Ok(id) => Ok((number, id)),
-            Err(error) => Err((Reason::Refused(error.reason), unboxed(error.callback))),
+            Ok(id) => Ok((int_id, id)),
+            Err(error) => Err((NotAdded::Refused(error.reason), unboxed(error.callback))),
         }
     }
 
-    pub(crate) fn update_handle(&self, number: i32, interest: Events) -> Result<(), NotRegistered> {
-        let id = self.ids.lock().get(number)?;
+    pub(crate) fn update_handle(&self, int_id: i32, interest: Events) -> Result<(), NotRegistered> {
+        let id = self.ids.lock().get(int_id)?;
         self.registry.update_handle(id, interest)
     }
 
     pub(crate) fn update_timeout(
         &self,
-        number: i32,
+        int_id: i32,
         interval: Option<Duration>,
     ) -> Result<(), NotRegistered> {
-        let id = self.ids.lock().get(number)?;
+        let id = self.ids.lock().get(int_id)?;
         self.registry.update_timeout(id, interval)
     }
 
-    /// Removes the entry of this kind that has the number.
-    pub(crate) fn remove<I: IntId>(&self, number: i32) -> Result<Removal, NotRegistered> {
-        let id: I = self.ids.lock().take(number)?;
+    /// Removes the entry of this kind that has the int_id.
+    pub(crate) fn remove<I: IntId>(&self, int_id: i32) -> Result<Removal, NotRegistered> {
+        let id: I = self.ids.lock().remove(int_id)?;
         self.registry.remove(id)
     }
 
@@ -154,10 +154,10 @@ impl IntLoop {
     ///
     /// It keeps its number meanwhile, because it keeps it for good if the callback would wait for itself.
     #[cfg(feature = "capi")]
-    pub(crate) fn remove_and_wait<I: IntId>(&self, number: i32) -> Result<(), RemoveError> {
-        let id: I = self.ids.lock().get(number)?;
+    pub(crate) fn remove_and_wait<I: IntId>(&self, int_id: i32) -> Result<(), RemoveError> {
+        let id: I = self.ids.lock().get(int_id)?;
         self.registry.remove_and_wait(id)?;
-        self.ids.lock().release(number, id.into_entry());
+        self.ids.lock().release(int_id, id.into_entry());
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl IntLoop {
         let event_loop = event_loop.as_mut().ok_or(RunDefaultError::AlreadyRunning)?;
         let result = event_loop.run_once(None);
         self.registry.lock().table.take_stop();
-        self.settle(result)
+        self.release_panicked(result)
     }
 
     /// Turns until somebody stops the loop.
@@ -183,7 +183,7 @@ impl IntLoop {
         let mut event_loop = self.event_loop.try_lock();
         let event_loop = event_loop.as_mut().ok_or(RunDefaultError::AlreadyRunning)?;
         let result = event_loop.run();
-        self.settle(result)
+        self.release_panicked(result)
     }
 
     /// Ends the turn that runs, or else the next one, without waiting.
@@ -198,13 +198,13 @@ impl IntLoop {
     }
 
     /// The loop removed the entries whose callbacks panicked; their numbers are vacant again.
-    fn settle(&self, result: Result<(), RunError>) -> Result<(), RunDefaultError> {
+    fn release_panicked(&self, result: Result<(), RunError>) -> Result<(), RunDefaultError> {
         if let Err(RunError::CallbackPanicked(panics)) = &result {
             let mut ids = self.ids.lock();
             for panic in panics {
                 match panic.callback {
-                    CallbackId::Handle(id) => ids.forget(Entry::Handle(id)),
-                    CallbackId::Timeout(id) => ids.forget(Entry::Timeout(id)),
+                    CallbackId::Handle(id) => ids.release_entry(Entry::Handle(id)),
+                    CallbackId::Timeout(id) => ids.release_entry(Entry::Timeout(id)),
                     CallbackId::Free => {}
                 }
             }

@@ -25,7 +25,7 @@ mod int_ids;
 mod int_loop;
 
 pub use error::{AlreadyRegistered, ImplError, RegisterError, RunDefaultError};
-pub(crate) use int_loop::{HandleSource, IntLoop, Reason};
+pub(crate) use int_loop::{HandleSource, IntLoop, NotAdded};
 
 use crate::events::Events;
 use crate::id::{HandleId, TimeoutId};
@@ -325,7 +325,7 @@ mod tests {
 
     // EV-207
     #[test]
-    fn a_full_implementation_gives_back_what_was_offered() {
+    fn add_with_all_ids_in_use_returns_the_arguments() {
         let full = IntLoop::new(1).unwrap();
         let full: &dyn EventImpl = &full;
         let (tell, told) = channel();
@@ -337,14 +337,14 @@ mod tests {
         let callback = Box::new(move |watch, _| tell.send(watch).unwrap());
         let error = full.add_handle(Arc::clone(&source), Events::ALL, callback);
         let error = error.unwrap_err();
-        assert!(matches!(error.reason, ImplError::NoNumber));
+        assert!(matches!(error.reason, ImplError::IdsExhausted));
         let (given_back, mut callback) = error.into_parts();
         assert!(Arc::ptr_eq(&given_back, &source));
         callback(7, Events::ALL);
 
         let callback = Box::new(move |timer| of_timeout.send(timer).unwrap());
         let mut error = full.add_timeout(None, callback).unwrap_err();
-        assert!(matches!(error.reason, ImplError::NoNumber));
+        assert!(matches!(error.reason, ImplError::IdsExhausted));
         (error.callback)(9);
         assert_eq!(told.try_iter().collect::<Vec<i32>>(), [7, 9]);
     }

@@ -37,7 +37,7 @@ impl AlwaysReady {
 
     /// Ends the registration of a descriptor, if it is one of ours.
     pub(super) fn remove(&self, fd: RawFd) {
-        if let Some(mut registered) = self.unless_empty() {
+        if let Some(mut registered) = self.lock_unless_empty() {
             registered.remove(&fd);
             self.count.store(registered.len(), Ordering::Release);
         }
@@ -45,7 +45,7 @@ impl AlwaysReady {
 
     /// Ends all registrations.
     pub(super) fn clear(&self) {
-        if let Some(mut registered) = self.unless_empty() {
+        if let Some(mut registered) = self.lock_unless_empty() {
             registered.clear();
             self.count.store(0, Ordering::Release);
         }
@@ -53,29 +53,29 @@ impl AlwaysReady {
 
     /// Appends what is ready, which is what is wanted of reading and writing.
     pub(super) fn append_to(&self, ready: &mut Vec<(Token, Events)>) {
-        if let Some(registered) = self.unless_empty() {
+        if let Some(registered) = self.lock_unless_empty() {
             let found = registered.values();
-            let found = found.map(|(token, interest)| (*token, possible(*interest)));
+            let found = found.map(|(token, interest)| (*token, always_ready_events(*interest)));
             ready.extend(found.filter(|(_, events)| !events.is_empty()));
         }
     }
 
     /// Whether some registration wants reading or writing, so that a wait must not block.
     pub(super) fn is_ready(&self) -> bool {
-        self.unless_empty().is_some_and(|registered| {
+        self.lock_unless_empty().is_some_and(|registered| {
             let mut interests = registered.values().map(|(_, interest)| *interest);
-            interests.any(|interest| !possible(interest).is_empty())
+            interests.any(|interest| !always_ready_events(interest).is_empty())
         })
     }
 
     /// The registrations, if there are any.
-    fn unless_empty(&self) -> Option<MutexGuard<'_, AlwaysReadySet>> {
+    fn lock_unless_empty(&self) -> Option<MutexGuard<'_, AlwaysReadySet>> {
         (self.count.load(Ordering::Acquire) > 0).then(|| self.registered.lock())
     }
 }
 
 /// What of `interest` is always ready.
-fn possible(interest: Events) -> Events {
+fn always_ready_events(interest: Events) -> Events {
     interest & (Events::READABLE | Events::WRITABLE)
 }
 
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_is_there_once_as_it_was_registered_last() {
+    fn insert_replaces_the_registration_of_a_descriptor() {
         let registered = AlwaysReady::new();
         let (first, second, other) = (Token::new(3, 1), Token::new(3, 3), Token::new(4, 2));
         registered.insert(first, Events::READABLE);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_wants_neither_reading_nor_writing_is_not_ready() {
+    fn hangup_interest_alone_is_never_ready() {
         let registered = AlwaysReady::new();
         registered.insert(Token::new(3, 1), Events::HANGUP);
         assert!(!registered.is_ready());

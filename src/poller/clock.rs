@@ -16,20 +16,20 @@ impl Clock {
     pub(super) fn new() -> Clock {
         let tick = clock_getres(ClockId::MonotonicCoarse);
         Clock {
-            origin: time(clock_gettime(ClockId::Monotonic)),
+            origin: from_timespec(clock_gettime(ClockId::Monotonic)),
             coarse_tick: tick.try_into().unwrap_or_default(),
         }
     }
 
     #[inline]
     pub(super) fn now(&self) -> MonotonicTime {
-        self.count(clock_gettime(ClockId::Monotonic))
+        self.since_origin(clock_gettime(ClockId::Monotonic))
     }
 
     /// What time it was when the kernel last took note of it: another view of the same clock.
     #[inline]
     pub(super) fn coarse_now(&self) -> MonotonicTime {
-        self.count(clock_gettime(ClockId::MonotonicCoarse))
+        self.since_origin(clock_gettime(ClockId::MonotonicCoarse))
     }
 
     /// How long ago that may be.
@@ -38,15 +38,19 @@ impl Clock {
     }
 
     #[inline]
-    fn count(&self, now: Timespec) -> MonotonicTime {
-        MonotonicTime::from_nanos(time(now).as_nanos().saturating_sub(self.origin.as_nanos()))
+    fn since_origin(&self, now: Timespec) -> MonotonicTime {
+        MonotonicTime::from_nanos(
+            from_timespec(now)
+                .as_nanos()
+                .saturating_sub(self.origin.as_nanos()),
+        )
     }
 }
 
 /// A time of the system's monotonic clock, which counts from no later than the start of the machine and is
 /// never negative.
 #[inline]
-fn time(time: Timespec) -> MonotonicTime {
+fn from_timespec(time: Timespec) -> MonotonicTime {
     let seconds = time.tv_sec as u64;
     let nanos = time.tv_nsec as u64;
     MonotonicTime::from_nanos(

@@ -29,14 +29,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// No registration has this token: its descriptor would be −1.
-const WAKE: mio::Token = mio::Token(usize::MAX);
+const WAKE_TOKEN: mio::Token = mio::Token(usize::MAX);
 
 // A token's 64 bits travel through mio as a pointer-sized number.
 const _: () = assert!(usize::BITS >= 64);
 
 /// How many events one wait takes at first; doubled whenever a wait fills it, so that in the long run
 /// every ready descriptor is reported in every turn (EV-508).
-const EVENTS_AT_FIRST: usize = 1024;
+const INITIAL_EVENTS: usize = 1024;
 
 /// Waits with mio.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(super) struct MioPoller {
     poll: Poll,
     events: mio::Events,
     /// How many events were handed out since the last wait.
-    handed_out: Cell<usize>,
+    reported: Cell<usize>,
     /// The always-ready descriptors of the last wait; keeps its storage.
     always_ready: Vec<(Token, Events)>,
     registrar: MioRegistrar,
@@ -68,8 +68,8 @@ impl MioPoller {
         let (poll, registry) = new_poll(wake)?;
         Ok(MioPoller {
             poll,
-            events: mio::Events::with_capacity(EVENTS_AT_FIRST),
-            handed_out: Cell::new(0),
+            events: mio::Events::with_capacity(INITIAL_EVENTS),
+            reported: Cell::new(0),
             always_ready: Vec::new(),
             registrar: MioRegistrar(Arc::new(Shared {
                 registry: Mutex::new(registry),
@@ -83,7 +83,7 @@ impl MioPoller {
     }
 
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if self.handed_out.replace(0) >= self.events.capacity() {
+        if self.reported.replace(0) >= self.events.capacity() {
             self.events = mio::Events::with_capacity(self.events.capacity() * 2);
         }
         self.always_ready.clear();
@@ -111,8 +111,8 @@ impl MioPoller {
 
     pub(super) fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
         let polled = self.events.iter().filter(|event| {
-            self.handed_out.set(self.handed_out.get() + 1);
-            event.token() != WAKE
+            self.reported.set(self.reported.get() + 1);
+            event.token() != WAKE_TOKEN
         });
         polled
             .map(|event| (Token::from_bits(event.token().0 as u64), events_of(event)))
@@ -135,7 +135,7 @@ impl MioPoller {
 fn new_poll(wake: &WakeFd) -> io::Result<(Poll, Registry)> {
     let poll = Poll::new()?;
     let registry = poll.registry().try_clone()?;
-    let data = EventData::new_u64(WAKE.0 as u64);
+    let data = EventData::new_u64(WAKE_TOKEN.0 as u64);
     epoll::add(&registry, wake, data, EventFlags::IN | EventFlags::ET)?;
     Ok((poll, registry))
 }
@@ -155,7 +155,7 @@ impl MioRegistrar {
             Err(Errno::EXIST) => epoll::modify(&*registry, source, data, flags),
             result => result,
         };
-        self.note(token, interest, result)
+        self.record_result(token, interest, result)
     }
 
     pub(super) fn reregister(
@@ -167,7 +167,7 @@ impl MioRegistrar {
         let registry = self.0.registry.lock();
         let data = EventData::new_u64(token.into_bits());
         let result = epoll::modify(&*registry, source, data, flags_of(interest));
-        self.note(token, interest, result)
+        self.record_result(token, interest, result)
     }
 
     pub(super) fn deregister(&self, source: &OsSource) {
@@ -180,7 +180,12 @@ impl MioRegistrar {
 
     /// Notes what epoll made of a descriptor: one that it cannot poll is always ready, and any other is not, even
     /// if the number was one before (EV-1002, EV-1004).
-    fn note(&self, token: Token, interest: Events, result: Result<(), Errno>) -> io::Result<()> {
+    fn record_result(
+        &self,
+        token: Token,
+        interest: Events,
+        result: Result<(), Errno>,
+    ) -> io::Result<()> {
         let always_ready = &self.0.always_ready;
         if result == Err(Errno::PERM) {
             always_ready.insert(token, interest);

@@ -52,22 +52,22 @@ pub struct ModelPoller {
 
 #[derive(Debug)]
 struct Shared {
-    world: Mutex<World>,
+    state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct World {
+struct State {
     registered: BTreeMap<RawFd, (Token, Events)>,
     ready: BTreeMap<RawFd, Events>,
     /// What is reported although it may not be registered any more.
     stale: Vec<(Token, Events)>,
-    rebuilds: usize,
+    recreations: usize,
     woken: bool,
     wakes: usize,
     now: MonotonicTime,
-    refuse: Option<io::ErrorKind>,
-    fail_wait: Option<io::ErrorKind>,
+    registration_error: Option<io::ErrorKind>,
+    wait_error: Option<io::ErrorKind>,
 }
 
 impl ModelPoller {
@@ -75,7 +75,7 @@ impl ModelPoller {
     #[must_use]
     pub fn new() -> (ModelPoller, Model) {
         let model = Model(Arc::new(Shared {
-            world: Mutex::new(World::default()),
+            state: Mutex::new(State::default()),
             changed: Condvar::new(),
         }));
         let poller = ModelPoller {
@@ -89,63 +89,63 @@ impl ModelPoller {
 impl Model {
     /// Sets what `fd` is ready for from now on, whether it is registered or not.
     pub fn set_ready(&self, fd: RawFd, events: Events) {
-        self.0.world.lock().ready.insert(fd, events);
+        self.0.state.lock().ready.insert(fd, events);
         self.0.changed.notify_one();
     }
 
     /// Lets time pass.
     pub fn advance(&self, by: Duration) {
-        let mut world = self.0.world.lock();
-        world.now = world.now.saturating_add(by);
+        let mut state = self.0.state.lock();
+        state.now = state.now.saturating_add(by);
     }
 
     /// How often somebody woke the poller.
     #[must_use]
     pub fn wakes(&self) -> usize {
-        self.0.world.lock().wakes
+        self.0.state.lock().wakes
     }
 
     /// What is registered: descriptor and interest, by descriptor.
     #[must_use]
     pub fn registered(&self) -> Vec<(RawFd, Events)> {
-        let world = self.0.world.lock();
-        let registered = world.registered.iter();
+        let state = self.0.state.lock();
+        let registered = state.registered.iter();
         registered.map(|(fd, (_, events))| (*fd, *events)).collect()
     }
 
     /// Makes the registration that `fd` has now one that cannot be ended: the wait reports it with `events`
     /// from now on, as epoll does when a descriptor is closed too early and has a duplicate (EV-1003).
-    pub fn haunt(&self, fd: RawFd, events: Events) {
-        let mut world = self.0.world.lock();
-        let registered = world.registered.get(&fd).map(|(token, _)| *token);
-        world.stale.extend(registered.map(|token| (token, events)));
-        drop(world);
+    pub fn add_stale(&self, fd: RawFd, events: Events) {
+        let mut state = self.0.state.lock();
+        let registered = state.registered.get(&fd).map(|(token, _)| *token);
+        state.stale.extend(registered.map(|token| (token, events)));
+        drop(state);
         self.0.changed.notify_one();
     }
 
     /// Ends the stale, as when the last duplicate is closed.
-    pub fn exorcise(&self) {
-        self.0.world.lock().stale.clear();
+    pub fn clear_stale(&self) {
+        self.0.state.lock().stale.clear();
     }
 
     /// How often the poller was rebuilt.
     #[must_use]
-    pub fn rebuilds(&self) -> usize {
-        self.0.world.lock().rebuilds
+    pub fn recreations(&self) -> usize {
+        self.0.state.lock().recreations
     }
 
     /// Makes every registration fail with this error, or none.
     pub fn refuse_registrations(&self, error: Option<io::ErrorKind>) {
-        self.0.world.lock().refuse = error;
+        self.0.state.lock().registration_error = error;
     }
 
     /// Makes the next wait fail with this error.
     pub fn fail_next_wait(&self, error: io::ErrorKind) {
-        self.0.world.lock().fail_wait = Some(error);
+        self.0.state.lock().wait_error = Some(error);
     }
 }
 
-impl World {
+impl State {
     fn found(&self) -> impl Iterator<Item = (Token, Events)> {
         let registered = self.registered.iter();
         let is_registered = |token: Token| {
@@ -155,7 +155,7 @@ impl World {
         let stale = self.stale.iter().copied();
         registered
             .filter_map(|(fd, (token, interest))| {
-                let events = interest.share_of(*self.ready.get(fd)?);
+                let events = interest.filter_ready(*self.ready.get(fd)?);
                 (!events.is_empty()).then_some((*token, events))
             })
             .chain(stale.filter(move |(token, _)| !is_registered(*token)))
@@ -178,22 +178,22 @@ impl Poller for ModelPoller {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let shared = &self.registrar.0;
-        let mut world = shared.world.lock();
+        let mut state = shared.state.lock();
         self.found.clear();
-        if let Some(error) = world.fail_wait.take() {
+        if let Some(error) = state.wait_error.take() {
             return Err(error.into());
         }
         let timeout = timeout.filter(|timeout| *timeout < FOR_EVER);
-        while timeout.is_none() && !world.woken && world.found().next().is_none() {
-            world = shared.changed.wait(world);
+        while timeout.is_none() && !state.woken && state.found().next().is_none() {
+            state = shared.changed.wait(state);
         }
-        self.found.extend(world.found());
-        if self.found.is_empty() && !world.woken {
+        self.found.extend(state.found());
+        if self.found.is_empty() && !state.woken {
             if let Some(timeout) = timeout {
-                world.now = world.now.saturating_add(timeout);
+                state.now = state.now.saturating_add(timeout);
             }
         }
-        world.woken = false;
+        state.woken = false;
         Ok(())
     }
 
@@ -202,10 +202,10 @@ impl Poller for ModelPoller {
     }
 
     fn recreate(&mut self) -> io::Result<bool> {
-        let mut world = self.registrar.0.world.lock();
-        world.registered.clear();
-        world.stale.clear();
-        world.rebuilds += 1;
+        let mut state = self.registrar.0.state.lock();
+        state.registered.clear();
+        state.stale.clear();
+        state.recreations += 1;
         Ok(true)
     }
 }
@@ -214,48 +214,48 @@ impl Registrar for Model {
     type Source = ModelSource;
 
     fn register(&self, source: &ModelSource, token: Token, interest: Events) -> io::Result<()> {
-        let mut world = self.0.world.lock();
-        if let Some(error) = world.refuse {
+        let mut state = self.0.state.lock();
+        if let Some(error) = state.registration_error {
             return Err(error.into());
         }
-        if world.registered.contains_key(&source.0) {
+        if state.registered.contains_key(&source.0) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        world.registered.insert(source.0, (token, interest));
-        drop(world);
+        state.registered.insert(source.0, (token, interest));
+        drop(state);
         self.0.changed.notify_one();
         Ok(())
     }
 
     fn reregister(&self, source: &ModelSource, token: Token, interest: Events) -> io::Result<()> {
-        let mut world = self.0.world.lock();
-        if let Some(error) = world.refuse {
+        let mut state = self.0.state.lock();
+        if let Some(error) = state.registration_error {
             return Err(error.into());
         }
-        match world.registered.get_mut(&source.0) {
+        match state.registered.get_mut(&source.0) {
             Some(registration) => *registration = (token, interest),
             None => return Err(io::ErrorKind::NotFound.into()),
         }
-        drop(world);
+        drop(state);
         self.0.changed.notify_one();
         Ok(())
     }
 
     fn deregister(&self, source: &ModelSource) {
-        self.0.world.lock().registered.remove(&source.0);
+        self.0.state.lock().registered.remove(&source.0);
     }
 
     fn wake(&self) -> io::Result<()> {
-        let mut world = self.0.world.lock();
-        world.woken = true;
-        world.wakes += 1;
-        drop(world);
+        let mut state = self.0.state.lock();
+        state.woken = true;
+        state.wakes += 1;
+        drop(state);
         self.0.changed.notify_one();
         Ok(())
     }
 
     fn now(&self) -> MonotonicTime {
-        self.0.world.lock().now
+        self.0.state.lock().now
     }
 }
 
@@ -266,13 +266,13 @@ mod tests {
     const R: Events = Events::READABLE;
 
     #[test]
-    fn each_wake_and_each_rebuilding_is_counted() {
+    fn wakes_and_recreations_are_counted() {
         let (mut poller, model) = ModelPoller::new();
-        assert_eq!((model.wakes(), model.rebuilds()), (0, 0));
+        assert_eq!((model.wakes(), model.recreations()), (0, 0));
         for many in 1..=3 {
             model.wake().unwrap();
             assert!(poller.recreate().unwrap());
-            assert_eq!((model.wakes(), model.rebuilds()), (many, many));
+            assert_eq!((model.wakes(), model.recreations()), (many, many));
         }
     }
 
@@ -293,7 +293,7 @@ mod tests {
 
     // `FOR_EVER`: a short wait lets its time pass unless there is something to tell or somebody woke it.
     #[test]
-    fn time_passes_in_a_wait_that_finds_nothing() {
+    fn wait_without_events_advances_the_clock() {
         const SHORT: Duration = Duration::from_millis(5);
         let (mut poller, model) = ModelPoller::new();
         poller.wait(Some(SHORT)).unwrap();
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_of_an_hour_ends_by_a_wake_alone() {
+    fn unbounded_wait_ends_by_a_wake_or_an_event() {
         let (mut poller, model) = ModelPoller::new();
         model.wake().unwrap();
         poller.wait(Some(FOR_EVER)).unwrap();

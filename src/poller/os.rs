@@ -209,7 +209,7 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
-    const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+    const NO_WAIT: Option<Duration> = Some(Duration::ZERO);
 
     // `Registrar::coarse_now`. By how much it is late is up to the machine, which may be late itself.
     #[test]
@@ -229,7 +229,7 @@ mod tests {
 
     // EV-1003: epoll reports a file until its last duplicate is closed; poll(2) forgets the number.
     #[test]
-    fn a_poller_that_is_rebuilt_has_forgotten_what_nobody_can_end() {
+    fn recreated_epoll_poller_has_no_registrations() {
         for (backend, reports_stale) in [(Backend::Epoll, true), (Backend::Poll, false)] {
             let mut poller = OsPoller::new(backend).unwrap();
             let (near, _far) = UnixStream::pair().unwrap();
@@ -240,11 +240,11 @@ mod tests {
             registrar
                 .register(&source, token, Events::WRITABLE)
                 .unwrap();
-            poller.wait(AT_ONCE).unwrap();
+            poller.wait(NO_WAIT).unwrap();
             assert_eq!(poller.ready().count(), 1, "{backend:?}");
 
             assert_eq!(poller.recreate().unwrap(), reports_stale, "{backend:?}");
-            poller.wait(AT_ONCE).unwrap();
+            poller.wait(NO_WAIT).unwrap();
             let left = usize::from(!reports_stale);
             assert_eq!(poller.ready().count(), left, "{backend:?}");
         }
@@ -252,7 +252,7 @@ mod tests {
 
     // EV-905 and `Poller::rebuild`: a wake that was sent before is not lost with what is forgotten.
     #[test]
-    fn a_wake_survives_a_rebuilding() {
+    fn recreate_keeps_a_pending_wake() {
         let mut poller = OsPoller::new(Backend::Epoll).unwrap();
         poller.registrar().wake().unwrap();
         assert!(poller.recreate().unwrap());

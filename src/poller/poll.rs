@@ -83,11 +83,11 @@ impl PollPoller {
 
     /// Waits until a registered descriptor is ready, `wake` is sent, or `timeout` has passed.
     pub(super) fn wait(&mut self, wake: &WakeFd, timeout: Option<Duration>) -> io::Result<()> {
-        drop(self.registrar.released());
+        drop(self.registrar.take_released());
         let registered = self.registrar.0.lock().begin_wait();
         let result = self.poll(&registered, wake, timeout);
-        self.settle(registered);
-        drop(self.registrar.released());
+        self.finish_wait(registered);
+        drop(self.registrar.take_released());
         result
     }
 
@@ -133,7 +133,7 @@ impl PollPoller {
                 }
             }
         }
-        self.polled = emptied(polled);
+        self.polled = recycle(polled);
         match result {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -141,10 +141,10 @@ impl PollPoller {
     }
 
     /// Puts `registered` back, and reports nothing of what has ended meanwhile.
-    fn settle(&mut self, registered: BTreeMap<RawFd, Registration>) {
-        let mut table = self.registrar.0.lock();
-        if table.end_wait(registered, &self.lost) {
-            self.ready.retain(|(token, _)| table.knows(*token));
+    fn finish_wait(&mut self, registered: BTreeMap<RawFd, Registration>) {
+        let mut set = self.registrar.0.lock();
+        if set.end_wait(registered, &self.lost) {
+            self.ready.retain(|(token, _)| set.contains(*token));
         }
     }
 }
@@ -152,30 +152,30 @@ impl PollPoller {
 impl Drop for PollPoller {
     /// Lets go of the sources: a registrar may live on in some registry.
     fn drop(&mut self) {
-        let mut table = self.registrar.0.lock();
-        table.is_closed = true;
-        let registered = std::mem::take(&mut table.registered);
-        drop(table);
+        let mut set = self.registrar.0.lock();
+        set.is_closed = true;
+        let registered = std::mem::take(&mut set.registered);
+        drop(set);
         drop(registered);
-        drop(self.registrar.released());
+        drop(self.registrar.take_released());
     }
 }
 
 impl PollRegistrar {
     fn submit(&self, change: PendingChange) {
-        let mut table = self.0.lock();
-        if table.is_closed {
+        let mut set = self.0.lock();
+        if set.is_closed {
             return;
         }
-        if table.is_waiting {
-            table.pending.push(change);
+        if set.is_waiting {
+            set.pending.push(change);
         } else {
-            table.apply(change);
+            set.apply(change);
         }
     }
 
     /// What is to be dropped without a lock.
-    fn released(&self) -> Vec<OsSource> {
+    fn take_released(&self) -> Vec<OsSource> {
         std::mem::take(&mut self.0.lock().released)
     }
 
@@ -190,14 +190,14 @@ impl PollRegistrar {
 
     pub(super) fn deregister(&self, source: &OsSource) {
         let fd = source.fd();
-        let mut table = self.0.lock();
-        let known = table.registered.get(&fd);
-        if known.is_some_and(|registration| registration.source.is_shared_with(source)) {
+        let mut set = self.0.lock();
+        let known = set.registered.get(&fd);
+        if known.is_some_and(|registration| registration.source.ptr_eq(source)) {
             // The caller has a share of it too, so this is not the last.
-            table.registered.remove(&fd);
+            set.registered.remove(&fd);
             return;
         }
-        drop(table);
+        drop(set);
         self.submit(PendingChange::Deregister(fd));
     }
 }
@@ -236,14 +236,14 @@ impl PollSet {
             .extend(replaced.map(|registration| registration.source));
     }
 
-    fn knows(&self, token: Token) -> bool {
+    fn contains(&self, token: Token) -> bool {
         let registration = self.registered.get(&token.fd());
         registration.is_some_and(|registration| registration.token == token)
     }
 }
 
 /// The vector's storage, for borrows of another lifetime: the library collects in place.
-fn emptied<'new>(mut polled: Vec<PollFd<'_>>) -> Vec<PollFd<'new>> {
+fn recycle<'new>(mut polled: Vec<PollFd<'_>>) -> Vec<PollFd<'new>> {
     polled.clear();
     polled
         .into_iter()

@@ -37,7 +37,7 @@ impl OsSource {
     }
 
     /// Whether both share one value, so that dropping one of them drops nothing else.
-    pub(super) fn is_shared_with(&self, other: &OsSource) -> bool {
+    pub(super) fn ptr_eq(&self, other: &OsSource) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }

@@ -280,7 +280,7 @@ impl<P, S> Table<P, S> {
                 continue;
             };
             self.turn.cursor = entry.next;
-            let events = entry.interest.share_of(self.turn.events);
+            let events = entry.interest.filter_ready(self.turn.events);
             let is_new = entry.lifecycle.serial() > self.turn.serial;
             if events.is_empty() || is_new {
                 continue;

@@ -126,7 +126,7 @@ fn turn(event_loop: &mut EventLoop, turns: usize) {
 /// Returns the events with which each registered handle must be called, by `poll(2)`.
 fn shares(fixtures: &[Fixture]) -> Vec<Events> {
     handles(fixtures)
-        .map(|(state, ready)| state.interest().share_of(ready))
+        .map(|(state, ready)| state.interest().filter_ready(ready))
         .collect()
 }
 

@@ -144,7 +144,7 @@ impl Ledger {
         match (&mut entry.kind, events) {
             (Kind::Handle { fd, interest, .. }, Some(events)) => {
                 assert!(!events.is_empty(), "called with an empty set");
-                let share = interest.share_of(found[*fd as usize]);
+                let share = interest.filter_ready(found[*fd as usize]);
                 if refused_ever && events == Events::ERROR && events != share {
                     *interest = Events::NONE;
                 } else {

@@ -64,7 +64,7 @@ impl World {
         loop_state.found = Default::default();
         for (fd, interest) in self.loops[side].model.registered() {
             let fd = fd as usize;
-            loop_state.found[fd] = interest.share_of(loop_state.ready[fd]);
+            loop_state.found[fd] = interest.filter_ready(loop_state.ready[fd]);
         }
         loop_state.wait_failed = !waited;
         loop_state.failed_ever |= !waited;
@@ -199,7 +199,7 @@ impl Ledger {
             Some((fd, interest)) => {
                 !loop_state.refused_ever
                     && entry.touched < loop_state.prepared
-                    && !interest.share_of(loop_state.found[fd as usize]).is_empty()
+                    && !interest.filter_ready(loop_state.found[fd as usize]).is_empty()
             }
             None => entry.deadline().is_some_and(|deadline| deadline <= now),
         };

@@ -112,8 +112,8 @@ impl World {
             Op::FailNextWait => test_loop
                 .model
                 .fail_next_wait(std::io::ErrorKind::OutOfMemory),
-            Op::MakeStale { fd, events } => test_loop.model.haunt(fd, events),
-            Op::ClearStale => test_loop.model.exorcise(),
+            Op::MakeStale { fd, events } => test_loop.model.add_stale(fd, events),
+            Op::ClearStale => test_loop.model.clear_stale(),
             Op::Turn(limit) => self.turn(side, limit),
             Op::Run => self.run(side),
             Op::Drain => self.drain(side),

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+const NO_WAIT: Option<Duration> = Some(Duration::ZERO);
 const R: Events = Events::READABLE;
 const W: Events = Events::WRITABLE;
 
@@ -32,15 +32,15 @@ fn ready(poller: &PollPoller) -> Vec<(Token, Events)> {
 }
 
 /// Tells when it is dropped.
-struct Noted(Arc<UnixStream>, Sender<()>);
+struct DropProbe(Arc<UnixStream>, Sender<()>);
 
-impl AsFd for Noted {
+impl AsFd for DropProbe {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl Drop for Noted {
+impl Drop for DropProbe {
     fn drop(&mut self) {
         let _ = self.1.send(());
     }
@@ -53,7 +53,7 @@ fn wait_with_an_unchanged_table_reuses_its_storage() {
     for (source, token, _far) in &streams {
         registrar.register(source, *token, W);
     }
-    poller.wait(&wake, AT_ONCE).unwrap();
+    poller.wait(&wake, NO_WAIT).unwrap();
     let storage = |poller: &PollPoller| {
         let polled = (poller.polled.as_ptr().addr(), poller.polled.capacity());
         (polled, poller.ready.as_ptr().addr())
@@ -61,7 +61,7 @@ fn wait_with_an_unchanged_table_reuses_its_storage() {
     let at_first = storage(&poller);
     assert!(poller.polled.capacity() > 50);
     for _ in 0..3 {
-        poller.wait(&wake, AT_ONCE).unwrap();
+        poller.wait(&wake, NO_WAIT).unwrap();
         assert_eq!(ready(&poller).len(), 50);
         assert_eq!(storage(&poller), at_first);
     }
@@ -69,7 +69,7 @@ fn wait_with_an_unchanged_table_reuses_its_storage() {
 
 // EV-713: also if the descriptor becomes ready afterwards, in the wait that still looks at it.
 #[test]
-fn a_deregistration_during_a_wait_is_honoured_by_that_wait() {
+fn deregister_during_a_wait_applies_to_that_wait() {
     let (mut poller, registrar, wake) = poller();
     let (source, token, far) = stream();
     registrar.register(&source, token, R);
@@ -78,103 +78,103 @@ fn a_deregistration_during_a_wait_is_honoured_by_that_wait() {
         (poller, wake)
     });
     let clock = Clock::new();
-    let patience = clock.now().saturating_add(Duration::from_secs(30));
+    let deadline = clock.now().saturating_add(Duration::from_secs(30));
     while !registrar.0.lock().is_waiting {
-        assert!(clock.now() < patience, "the wait does not begin");
+        assert!(clock.now() < deadline, "the wait does not begin");
         thread::yield_now();
     }
     registrar.deregister(&source);
     drop(far);
     let (mut poller, wake) = waiter.join().unwrap();
     assert_eq!(ready(&poller), []);
-    poller.wait(&wake, AT_ONCE).unwrap();
+    poller.wait(&wake, NO_WAIT).unwrap();
     assert_eq!(ready(&poller), []);
 }
 
 // EV-713: found ready by the kernel, ended before the wait has returned.
 #[test]
-fn deregister_after_the_answer_of_the_kernel_is_honoured() {
+fn deregister_after_the_system_call_applies_to_that_wait() {
     let (mut poller, registrar, wake) = poller();
     let (kept, kept_token, _far) = stream();
     let (ended, ended_token, _far) = stream();
     registrar.register(&kept, kept_token, W);
     registrar.register(&ended, ended_token, W);
     let registered = registrar.0.lock().begin_wait();
-    poller.poll(&registered, &wake, AT_ONCE).unwrap();
+    poller.poll(&registered, &wake, NO_WAIT).unwrap();
     assert_eq!(ready(&poller).len(), 2);
     registrar.deregister(&ended);
-    poller.settle(registered);
+    poller.finish_wait(registered);
     assert_eq!(ready(&poller), [(kept_token, W)]);
-    poller.wait(&wake, AT_ONCE).unwrap();
+    poller.wait(&wake, NO_WAIT).unwrap();
     assert_eq!(ready(&poller), [(kept_token, W)]);
 }
 
 // EV-1002: as with epoll, the new registration is the one that counts.
 #[test]
-fn a_second_registration_of_a_number_replaces_the_first() {
+fn second_registration_of_a_descriptor_replaces_the_first() {
     let (mut poller, registrar, wake) = poller();
     let (source, token, _far) = stream();
     let newer = Token::new(token.fd(), 2);
     registrar.register(&source, token, W);
     registrar.register(&source, newer, W);
-    poller.wait(&wake, AT_ONCE).unwrap();
+    poller.wait(&wake, NO_WAIT).unwrap();
     assert_eq!(ready(&poller), [(newer, W)]);
 }
 
 // A source is a value of the user's, and deregistrations come with the registry's lock held.
 #[test]
-fn the_last_share_of_a_source_is_dropped_by_the_next_wait() {
-    let (tell, told) = channel();
+fn next_wait_drops_the_last_reference_to_a_source() {
+    let (sender, dropped) = channel();
     let (mut poller, registrar, wake) = poller();
     // Two handles share the descriptor; the one that registered it has been freed.
     let (near, _far) = UnixStream::pair().unwrap();
     let near = Arc::new(near);
     let token = Token::new(near.as_raw_fd(), 1);
-    let first = OsSource::new(Noted(Arc::clone(&near), tell));
+    let first = OsSource::new(DropProbe(Arc::clone(&near), sender));
     let second = OsSource::new(near);
     registrar.register(&first, token, R);
     drop(first);
     registrar.deregister(&second);
-    assert!(!registrar.0.lock().knows(token));
-    assert!(told.try_recv().is_err(), "dropped under a lock");
-    poller.wait(&wake, AT_ONCE).unwrap();
-    assert!(told.try_recv().is_ok());
+    assert!(!registrar.0.lock().contains(token));
+    assert!(dropped.try_recv().is_err(), "dropped under a lock");
+    poller.wait(&wake, NO_WAIT).unwrap();
+    assert!(dropped.try_recv().is_ok());
 }
 
 // EV-713: the caller's share is the last, and who drops it closes the descriptor, not some later wait.
 #[test]
-fn share_of_a_source_is_dropped_at_once() {
+fn deregister_leaves_the_last_reference_to_the_caller() {
     let (_poller, registrar, _wake) = poller();
-    let (tell, told) = channel();
+    let (sender, dropped) = channel();
     let (near, _far) = UnixStream::pair().unwrap();
     let near = Arc::new(near);
     let token = Token::new(near.as_raw_fd(), 1);
-    let source = OsSource::new(Noted(near, tell));
+    let source = OsSource::new(DropProbe(near, sender));
     registrar.register(&source, token, R);
     registrar.deregister(&source);
     drop(source);
-    assert!(told.try_recv().is_ok());
+    assert!(dropped.try_recv().is_ok());
 }
 
 // EV-714: registries outlive their loop, the descriptors must not.
 #[test]
-fn a_poller_that_is_dropped_lets_go_of_its_sources() {
-    let (tell, told) = channel();
+fn dropped_poller_drops_its_sources() {
+    let (sender, dropped) = channel();
     let (poller, registrar, _wake) = poller();
     let (near, _far) = UnixStream::pair().unwrap();
-    let source = OsSource::new(Noted(Arc::new(near), tell));
+    let source = OsSource::new(DropProbe(Arc::new(near), sender));
     registrar.register(&source, Token::new(source.fd(), 1), R);
     drop(source);
     drop(poller);
-    assert!(told.try_recv().is_ok());
+    assert!(dropped.try_recv().is_ok());
     let (late, token, _far) = stream();
     registrar.register(&late, token, R);
-    assert!(!registrar.0.lock().knows(token));
+    assert!(!registrar.0.lock().contains(token));
 }
 
 // EV-806: refused by the kernel if it were passed on as it is.
 #[test]
-fn a_timeout_longer_than_the_kernel_counts_is_none() {
+fn timeout_beyond_the_kernel_range_is_unlimited() {
     let (mut poller, _registrar, wake) = poller();
     wake.wake().unwrap();
     poller.wait(&wake, Some(Duration::MAX)).unwrap();
@@ -182,7 +182,7 @@ fn a_timeout_longer_than_the_kernel_counts_is_none() {
 
 // EV-1006
 #[test]
-fn the_wake_descriptor_does_not_block_and_is_not_inherited() {
+fn wake_descriptor_is_nonblocking_and_close_on_exec() {
     let wake = WakeFd::new().unwrap();
     assert!(fcntl_getfd(&wake).unwrap().contains(FdFlags::CLOEXEC));
     assert!(fcntl_getfl(&wake).unwrap().contains(OFlags::NONBLOCK));
@@ -190,7 +190,7 @@ fn the_wake_descriptor_does_not_block_and_is_not_inherited() {
 
 // EV-903: more wakes than the counter of an eventfd holds are no error.
 #[test]
-fn a_wake_on_top_of_all_that_fit_is_still_a_wake() {
+fn wake_with_a_full_counter_ends_the_wait() {
     let (mut poller, _registrar, wake) = poller();
     rustix::io::write(&wake, &(u64::MAX - 1).to_ne_bytes()).unwrap();
     wake.wake().unwrap();

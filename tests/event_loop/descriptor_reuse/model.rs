@@ -17,7 +17,7 @@ fn stale_registration_recreates_the_poller_once() {
         })
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    model.haunt(3, R);
+    model.add_stale(3, R);
     let _ = registry.remove_handle(id).unwrap();
     registry
         .add_timeout(ms(10), move |_| log.record("fired"))
@@ -52,7 +52,7 @@ fn handle_refused_after_recreate_gets_one_error() {
         })
         .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
-    model.haunt(3, R);
+    model.add_stale(3, R);
     let _ = registry.remove_handle(id).unwrap();
     model.refuse_registrations(Some(std::io::ErrorKind::NotFound));
     for _ in 0..5 {
@@ -70,10 +70,10 @@ fn overtaken_events_do_not_recreate_the_poller() {
         let id = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
         model.set_ready(3, R);
         event_loop.run_once(AT_ONCE).unwrap();
-        model.haunt(3, R);
+        model.add_stale(3, R);
         let _ = registry.remove_handle(id).unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
-        model.exorcise();
+        model.clear_stale();
     }
-    assert_eq!(model.rebuilds(), 0);
+    assert_eq!(model.recreations(), 0);
 }

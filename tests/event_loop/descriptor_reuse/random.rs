@@ -220,7 +220,7 @@ impl World {
             let found = calls.next().map_or(Events::NONE, |(_, events)| *events);
             assert!(calls.next().is_none(), "called twice in a turn");
             let registered = current.unwrap_or(self.file);
-            let share = |file| interest.share_of(self.files.ready(file));
+            let share = |file| interest.filter_ready(self.files.ready(file));
             // poll(2) reports the current file of the number.
             let counts = match self.backend {
                 Backend::Poll => self.file,

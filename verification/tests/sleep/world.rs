@@ -397,7 +397,7 @@ impl Shared {
     fn on_handle_call(&self, nth: usize, events: Events) {
         let mut world = self.lock();
         if let EntryKind::Handle(_, _, interest) = world.entries[nth].kind {
-            let fits = !events.is_empty() && interest.share_of(events) == events;
+            let fits = !events.is_empty() && interest.filter_ready(events) == events;
             world.expect(
                 fits,
                 "I9: a handle is called with events outside its interest",
