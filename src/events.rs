@@ -4,11 +4,11 @@ use bitflags::bitflags;
 use std::fmt;
 
 bitflags! {
-    /// A set of the four events a handle can be interested in or be called with.
+    /// A set of events: the interest of a handle, or the events with which its callback is called.
     ///
     /// The bits are libvirt's (EV-301): [`READABLE`](Events::READABLE) 1, [`WRITABLE`](Events::WRITABLE) 2,
-    /// [`ERROR`](Events::ERROR) 4, [`HANGUP`](Events::HANGUP) 8, and mean what `poll(2)` means by `POLLIN`,
-    /// `POLLOUT`, `POLLERR` and `POLLHUP` (EV-302). A peer that only shut down its sending side is *not* a
+    /// [`ERROR`](Events::ERROR) 4, [`HANGUP`](Events::HANGUP) 8. They have the meaning of `POLLIN`, `POLLOUT`,
+    /// `POLLERR` and `POLLHUP` in `poll(2)` (EV-302). A peer that shuts down only its sending side causes *no*
     /// hang-up (EV-305).
     ///
     /// ```
@@ -17,33 +17,32 @@ bitflags! {
     /// let interest = Events::READABLE | Events::HANGUP;
     /// assert!(interest.contains(Events::READABLE));
     /// assert_eq!(format!("{interest:?}"), "READABLE|HANGUP");
-    /// // Bits that name no event are dropped (EV-306).
+    /// // Unknown bits are dropped (EV-306).
     /// assert_eq!(Events::from_bits_truncate(16), Events::NONE);
     /// ```
     #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub struct Events: u32 {
-        /// Data can be read, or the end of the stream.
+        /// Data or the end of the stream can be read.
         const READABLE = 1;
         /// Data can be written.
         const WRITABLE = 2;
-        /// An error is pending. Delivered whether asked for or not (EV-303).
+        /// An error is pending. Every enabled handle receives this event (EV-303).
         const ERROR = 4;
-        /// Both directions are closed. Delivered whether asked for or not (EV-303).
+        /// Both directions are closed. Every enabled handle receives this event (EV-303).
         const HANGUP = 8;
     }
 }
 
 impl Events {
-    /// No event. As an interest it disables the handle (EV-401).
+    /// The empty set. As an interest it disables the handle (EV-401).
     pub const NONE: Events = Events::empty();
     /// All four events.
     pub const ALL: Events = Events::all();
-    /// What an enabled handle receives without asking (EV-303).
+    /// The events that every enabled handle receives, also without interest in them (EV-303).
     pub const UNCONDITIONAL: Events = Events::ERROR.union(Events::HANGUP);
 
-    /// What a handle with this interest is called with when `ready` is pending: its own share plus
-    /// [`UNCONDITIONAL`](Events::UNCONDITIONAL), and nothing at all when it is disabled
-    /// (EV-303, EV-304, EV-401).
+    /// Returns the events of `ready` that a handle with this interest receives: those in the interest and in
+    /// [`UNCONDITIONAL`](Events::UNCONDITIONAL), or none if the interest is empty (EV-303, EV-304, EV-401).
     #[must_use]
     pub const fn filter_ready(self, ready: Events) -> Events {
         if self.is_empty() {

@@ -1,13 +1,13 @@
-//! Names of registrations.
+//! Ids of handles and timeouts, and tokens of poller registrations.
 
 use std::fmt;
 use std::num::NonZeroU64;
 use std::os::fd::RawFd;
 
-/// Where an entry lives and which one it is.
+/// The slot and the serial of an entry, and the number of its table.
 ///
-/// The slot is reused, the serial never is, so an id outlives its entry without ever naming another one
-/// (EV-203, EV-204). The table's number makes an id of one loop unknown to another (EV-1103).
+/// Slots are reused and serials are not, so the id of a removed entry never refers to another one (EV-203,
+/// EV-204). The number of the table makes an id of one loop unknown to another (EV-1103).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) serial: NonZeroU64,
@@ -15,29 +15,29 @@ pub(crate) struct Key {
     pub(crate) slot: u32,
 }
 
-/// The number of the loop and the serial of the entry, which name it uniquely within the process.
+/// Writes the number of the table and the serial, which are unique within the process.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.table, self.serial)
     }
 }
 
-/// Names one handle: one interest in one file descriptor.
+/// The id of a handle, which is one interest in one file descriptor.
 ///
-/// It stays unique for ever: after the handle is removed, the id is answered with
-/// [`NotRegistered`](crate::table::NotRegistered), also when its storage is used again (EV-205, EV-206).
+/// An id is never reused. After the handle is removed, operations with the id return
+/// [`NotRegistered`](crate::table::NotRegistered), also when the slot is used again (EV-205, EV-206).
 ///
-/// It is displayed as `handle 0.7`: the seventh entry of the first loop of the process.
+/// The displayed form is `handle 0.7`: the seventh entry of the first loop of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HandleId(pub(crate) Key);
 
-/// Names one timeout; unique for ever, like [`HandleId`], and of another kind (EV-202).
+/// The id of a timeout. It is never reused, and its type differs from [`HandleId`] (EV-202).
 ///
-/// It is displayed as `timeout 0.8`.
+/// The displayed form is `timeout 0.8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TimeoutId(pub(crate) Key);
 
-/// A callback, named by the entry that it belongs to.
+/// The id of a callback: the id of its entry, or the drop of removed callbacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallbackId {
@@ -83,14 +83,14 @@ impl fmt::Display for CallbackId {
     }
 }
 
-/// What a poller is told to report when a descriptor is ready: the descriptor's number and the serial of
-/// its registration.
+/// The identification of a registration in the events of a poller: a descriptor and the serial of its
+/// registration.
 ///
-/// Each registration with the poller gets a token of its own, and another one with each change of it, so an
-/// event that was fetched before the descriptor was closed, reused or registered anew is recognised as stale
-/// (EV-605, EV-606), and so is one of another file that had the number before (EV-1003).
+/// Each registration and each change of one gets a new token. An event that was read before the descriptor
+/// was closed, reused or registered again therefore has a stale token (EV-605, EV-606), and so has an event
+/// of another file that had the same descriptor before (EV-1003).
 ///
-/// It is displayed as `registration 3 of descriptor 5`.
+/// The displayed form is `registration 3 of descriptor 5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(u64);
 
@@ -107,14 +107,14 @@ impl Token {
         (self.0 >> 32) as u32
     }
 
-    /// The token as the 64 bits a kernel interface carries.
+    /// Returns the token as the 64 bits of user data of a kernel interface.
     #[must_use]
     pub const fn into_bits(self) -> u64 {
         self.0
     }
 
-    /// The token that [`into_bits`](Token::into_bits) was called on. Any value may be given: one that no
-    /// registration has is recognised as stale.
+    /// Creates a token from the result of [`into_bits`](Token::into_bits). Any other value gives a stale
+    /// token.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Token {
         Token(bits)

@@ -1,13 +1,13 @@
 //! A callback event loop whose handles and timeouts may be added, updated and removed from any thread and
-//! from inside callbacks, with a strict answer to "may I free this now?".
+//! from inside callbacks. A removal reports whether the caller may free its data at once.
 //!
-// Under loom there are the models and no other test: not the examples of the following text either.
+// Under loom only the models are tests. The examples in the following text are not run.
 #![cfg(not(all(loom, any(test, doctest))))]
 
-//! It re-creates libvirt's event API: level-triggered handles on file descriptors, repeating timeouts, and
-//! free callbacks that run from a clean stack. What it adds is [`Removal`]: a removal tells
-//! whether one last call is still running, and if it says [`Idle`](Removal::Idle), none runs and none
-//! will begin, on any thread.
+//! The loop implements libvirt's event API: level-triggered handles on file descriptors, repeating timeouts,
+//! and free callbacks that are never called from inside another call. It adds [`Removal`], the result of a
+//! removal, which reports whether a last call is still running. After [`Idle`](Removal::Idle) no call runs
+//! and none will begin, on any thread.
 //!
 //! ```
 //! use eventry::{EventLoop, Events, Removal};
@@ -19,7 +19,7 @@
 //! let registry = event_loop.registry();
 //! let stopper = event_loop.stopper();
 //!
-//! // A handle: called whenever its descriptor is ready.
+//! // The callback of a handle is called in each turn in which its descriptor is ready.
 //! let (near, mut far) = UnixStream::pair()?;
 //! let handle = registry.add_handle(near, Events::READABLE, move |event| {
 //!     let mut word = [0; 4];
@@ -28,7 +28,7 @@
 //!     stopper.stop();
 //! })?;
 //!
-//! // A timeout: called every interval. Both may be added and removed from any thread.
+//! // The callback of a timeout is called after each interval. Any thread may add and remove both.
 //! let from_another_thread = registry.clone();
 //! std::thread::spawn(move || {
 //!     from_another_thread
@@ -41,18 +41,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Who does what
+//! # Types
 //!
 //! | type | role |
 //! |---|---|
-//! | [`EventLoop`] | owns the wait, runs the callbacks |
-//! | [`Registry`] | adds, updates and removes; clone it, send it, use it anywhere |
-//! | [`Stopper`] | makes the loop return |
+//! | [`EventLoop`] | waits and calls the callbacks |
+//! | [`Registry`] | adds, updates and removes; may be cloned and used on any thread |
+//! | [`Stopper`] | stops the loop |
 //! | [`LoopThread`] | a loop on a thread of its own |
-//! | [`table::Table`] | every decision, as a pure value without I/O, clock or lock |
-//! | [`poller::Poller`] | readiness, time and waking: by epoll, by `poll(2)` ([`Backend`]), or by a model of them |
+//! | [`table::Table`] | all decisions about entries, without I/O, clock or lock |
+//! | [`poller::Poller`] | readiness, time and wakes: with epoll, with `poll(2)` ([`Backend`]), or with a model |
 //!
-//! # The life of a callback
+//! # States of a callback
 //!
 //! ```text
 //!      add
@@ -71,42 +71,43 @@
 //! ┌────────────┐   the call returns          │
 //! │  removed   │ ◄───────────────────────────┘
 //! └────────────┘
-//!       │ the loop drops it, and what it owns: at the end of the turn, or of a drain, or its own
+//!       │ the loop drops the callback at the end of a turn or of a drain, or when the loop is dropped
 //!       ▼
-//!     gone
+//!    dropped
 //! ```
 //!
-//! Whoever removes it, from wherever, takes the arrow that fits. An id names its entry as long as that is
-//! registered or running; once it is removed, every operation with the id is refused. A handle without
-//! interest and a timeout without interval are registered too; they are only never due.
+//! A removal from any thread follows the arrow of the current state. An id is valid until its entry is
+//! removed; after that every operation with the id returns an error. A handle without interest and a timeout
+//! without interval are registered, but never called.
 //!
-//! # What may be called from where
+//! # Permitted calls
 //!
 //! | | other threads | a callback | a hook | the drop of a callback |
 //! |---|---|---|---|---|
 //! | add, update, remove | yes | yes, also on itself | yes | yes |
-//! | remove and wait | yes, holding nothing the callback takes | yes, but not for itself | yes | yes |
+//! | remove and wait | yes, without a lock that the callback takes | yes, but not for itself | yes | yes |
 //! | [`Stopper::stop`] | yes | yes | yes | yes |
 //! | [`SignalStopper::stop`] | yes, and signal handlers | yes | yes | yes |
 //! | [`Registry::stats`], [`Registry::is_idle`] | yes | yes | yes | yes |
 //! | [`LoopThread::join`] | yes | yes, but on its own thread it does not wait | the same | the same |
-//! | [`EventLoop::run`], [`run_once`](EventLoop::run_once), [`drain`](EventLoop::drain) | need the loop itself, so one at a time | no | no | no |
+//! | [`EventLoop::run`], [`run_once`](EventLoop::run_once), [`drain`](EventLoop::drain) | with `&mut EventLoop`, so one at a time | no | no | no |
 //!
-//! None of them calls or drops a callback but those of the last row, and none but the removals that say so
-//! and the join waits for one. None but [`SignalStopper::stop`] may be called by a signal handler, and none by
-//! a child that was forked without an `exec`.
+//! Only the functions of the last row call and drop callbacks. Only `remove_handle_and_wait`,
+//! `remove_timeout_and_wait` and `join` wait for a callback. Signal handlers may call only
+//! [`SignalStopper::stop`]. A child that was forked without an `exec` may call none of these functions.
 //!
-//! # Others
+//! # Comparison
 //!
-//! [`comparison`] says where libvirt's own loop, GLib, libuv and calloop do the same and where not.
+//! [`comparison`] lists the common behaviour and the differences of libvirt's own loop, GLib, libuv and
+//! calloop.
 //!
 //! # Features
 //!
-//! None is on by default: the event loop alone needs mio, rustix, thiserror and bitflags.
+//! No feature is on by default. The event loop alone needs mio, rustix, thiserror and bitflags.
 //!
-//! `tracing`: the library tells `tracing` of turns and wakes (`TRACE`), of what is added and removed
-//! (`DEBUG`), of its [warnings](Warning) (`WARN`) and of callbacks that panic (`ERROR`), under the target `eventry`. No lock of
-//! ours is held meanwhile. Without the feature nothing of it is compiled.
+//! `tracing`: the library reports to `tracing` turns and wakes (`TRACE`), additions and removals (`DEBUG`),
+//! [warnings](Warning) (`WARN`) and callbacks that panic (`ERROR`), under the target `eventry`. It holds no
+//! lock during a report. Without the feature this code is not compiled.
 //!
 //! `capi`: the functions that `include/eventry.h` declares, for programs in C and for
 //! `virEventRegisterImpl`. `tools/install-capi` builds and installs the libraries.

@@ -1,8 +1,8 @@
-//! The lock and its companions, and the only place that names loom.
+//! Locks, condition variables and threads: the only module that uses loom.
 //!
-//! Under `--cfg loom` the same names are loom's, so that the model checker sees every step. The lock
-//! never reports poisoning: no user code runs while it is held, so a panic inside it could only be our
-//! own bug, and what it guards is checked by `check_invariants`.
+//! Under `--cfg loom` the types are loom's, so that the model checker sees every access. The lock ignores
+//! poisoning: no user code runs while it is held, so only a bug of this library can panic there, and
+//! `check_invariants` checks the guarded value.
 
 #[cfg(loom)]
 use loom::{sync as imp, thread};
@@ -13,15 +13,15 @@ pub(crate) use imp::Arc;
 pub(crate) use imp::atomic::AtomicBool;
 pub(crate) use thread::ThreadId;
 
-/// Selects whether the loop checks the invariants of the table after every turn. Release builds do not, but for loom.
+/// Set if the loop checks the invariants of the table after every turn: in debug builds and under loom.
 pub(crate) const CHECKS_INVARIANTS: bool = cfg!(any(debug_assertions, loom));
 
-/// Which thread this is.
+/// Returns the id of the current thread.
 pub(crate) fn current_thread() -> ThreadId {
     thread::current().id()
 }
 
-/// Lets other threads run.
+/// Lets the scheduler run another thread.
 pub(crate) fn yield_now() {
     thread::yield_now();
 }
@@ -46,7 +46,7 @@ impl<T> Mutex<T> {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The lock if nobody holds it, the calling thread included.
+    /// Takes the lock unless a thread holds it. The holder may be the calling thread.
     #[cfg(not(loom))]
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
@@ -63,7 +63,7 @@ impl<T: Default> Default for Mutex<T> {
     }
 }
 
-/// A condition variable that goes with [`Mutex`].
+/// A condition variable for [`Mutex`].
 #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
 #[derive(Debug)]
 pub(crate) struct Condvar(imp::Condvar);

@@ -1,15 +1,13 @@
-//! Time as a plain value: no clock is read here.
+//! Points in time as plain values. This module reads no clock.
 //!
-//! A [`MonotonicTime`] is a number of nanoseconds since an origin that only the owner of the clock knows. The
-//! pure layers receive it as an argument, so that tests, the model checker and the fuzzer decide what
-//! time it is.
+//! A [`MonotonicTime`] is a number of nanoseconds since an origin that depends on the clock. Modules without
+//! I/O receive the time as an argument, so that tests, the model checker and the fuzz targets control it.
 
 use std::time::Duration;
 
 /// A point on a monotonic clock, in nanoseconds since that clock's origin.
 ///
-/// Arithmetic saturates: adding [`Duration::MAX`] gives [`MonotonicTime::FAR_FUTURE`], never a wrapped value
-/// (EV-810).
+/// Addition saturates at [`MonotonicTime::FAR_FUTURE`] and never wraps around (EV-810).
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,29 +25,29 @@ pub struct MonotonicTime(u64);
 impl MonotonicTime {
     /// The origin of the clock.
     pub const ZERO: MonotonicTime = MonotonicTime(0);
-    /// The last representable point, about 584 years after the origin.
+    /// The latest representable point, about 584 years after the origin.
     pub const FAR_FUTURE: MonotonicTime = MonotonicTime(u64::MAX);
 
-    /// The point `nanos` nanoseconds after the origin.
+    /// Creates the point `nanos` nanoseconds after the origin.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> MonotonicTime {
         MonotonicTime(nanos)
     }
 
-    /// Nanoseconds since the origin.
+    /// Returns the number of nanoseconds since the origin.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// The point `interval` later, or [`MonotonicTime::FAR_FUTURE`] if that cannot be represented.
+    /// Returns the point `interval` later, or [`MonotonicTime::FAR_FUTURE`] if that is not representable.
     #[must_use]
     #[inline]
     pub const fn saturating_add(self, interval: Duration) -> MonotonicTime {
         MonotonicTime(self.0.saturating_add(whole_nanos(interval)))
     }
 
-    /// The point `interval` earlier, or `None` if that is before the origin.
+    /// Returns the point `interval` earlier, or `None` if that is before the origin.
     #[must_use]
     #[inline]
     pub const fn checked_sub(self, interval: Duration) -> Option<MonotonicTime> {
@@ -59,7 +57,7 @@ impl MonotonicTime {
         }
     }
 
-    /// How long after `earlier` this is; zero if it is not later.
+    /// Returns the duration since `earlier`, or zero if `earlier` is later than `self`.
     #[must_use]
     #[inline]
     pub const fn saturating_duration_since(self, earlier: MonotonicTime) -> Duration {
@@ -67,10 +65,10 @@ impl MonotonicTime {
     }
 }
 
-/// The nanoseconds of an interval, or [`u64::MAX`] if they are more.
+/// Returns an interval in nanoseconds, at most [`u64::MAX`].
 #[inline]
 pub(crate) const fn whole_nanos(interval: Duration) -> u64 {
-    // Shorter than `as_nanos`, which counts in 128 bits.
+    // `Duration::as_nanos` uses 128-bit arithmetic, which takes more instructions.
     let seconds = interval.as_secs().saturating_mul(1_000_000_000);
     seconds.saturating_add(interval.subsec_nanos() as u64)
 }
