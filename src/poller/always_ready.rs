@@ -1,5 +1,5 @@
-//! Descriptors that cannot be polled because they are always ready: regular files, directories and
-//! `/dev/null` (EV-1004).
+//! Registrations of descriptors that epoll does not accept because they are always ready: regular files,
+//! directories and `/dev/null` (EV-1004).
 
 use crate::events::Events;
 use crate::id::Token;
@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The always-ready registrations of one poller. While there is one, the wait does not block.
+/// The always-ready registrations of a poller. While there is one, waits do not block.
 #[derive(Debug)]
 pub(super) struct AlwaysReady {
-    /// A second lock, always taken after the registry's and never held across anything else.
+    /// Taken after the registry's lock. No other lock is taken while it is held.
     registered: Mutex<AlwaysReadySet>,
-    /// Their number, so that the wait need not take the lock when there is none.
+    /// The number of registrations, so that a wait without any does not take the lock.
     count: AtomicUsize,
 }
 
-/// By descriptor: a number has one registration.
+/// The token and the interest of each descriptor.
 type AlwaysReadySet = BTreeMap<RawFd, (Token, Events)>;
 
 impl AlwaysReady {
@@ -28,14 +28,14 @@ impl AlwaysReady {
         }
     }
 
-    /// Registers the descriptor of `token`, or changes its registration.
+    /// Adds or replaces the registration of the descriptor in `token`.
     pub(super) fn insert(&self, token: Token, interest: Events) {
         let mut registered = self.registered.lock();
         registered.insert(token.fd(), (token, interest));
         self.count.store(registered.len(), Ordering::Release);
     }
 
-    /// Ends the registration of a descriptor, if it is one of ours.
+    /// Removes the registration of a descriptor, if there is one.
     pub(super) fn remove(&self, fd: RawFd) {
         if let Some(mut registered) = self.lock_unless_empty() {
             registered.remove(&fd);
@@ -43,7 +43,7 @@ impl AlwaysReady {
         }
     }
 
-    /// Ends all registrations.
+    /// Removes all registrations.
     pub(super) fn clear(&self) {
         if let Some(mut registered) = self.lock_unless_empty() {
             registered.clear();
@@ -51,7 +51,7 @@ impl AlwaysReady {
         }
     }
 
-    /// Appends what is ready, which is what is wanted of reading and writing.
+    /// Appends the events of all registrations to `ready`.
     pub(super) fn append_to(&self, ready: &mut Vec<(Token, Events)>) {
         if let Some(registered) = self.lock_unless_empty() {
             let found = registered.values();
@@ -60,7 +60,7 @@ impl AlwaysReady {
         }
     }
 
-    /// Whether some registration wants reading or writing, so that a wait must not block.
+    /// Returns `true` if a registration has an event, so that a wait must not block.
     pub(super) fn is_ready(&self) -> bool {
         self.lock_unless_empty().is_some_and(|registered| {
             let mut interests = registered.values().map(|(_, interest)| *interest);
@@ -68,13 +68,13 @@ impl AlwaysReady {
         })
     }
 
-    /// The registrations, if there are any.
+    /// Locks the registrations, or returns `None` if there are none.
     fn lock_unless_empty(&self) -> Option<MutexGuard<'_, AlwaysReadySet>> {
         (self.count.load(Ordering::Acquire) > 0).then(|| self.registered.lock())
     }
 }
 
-/// What of `interest` is always ready.
+/// Returns the events of `interest` that an always-ready descriptor has.
 fn always_ready_events(interest: Events) -> Events {
     interest & (Events::READABLE | Events::WRITABLE)
 }

@@ -1,13 +1,13 @@
-//! The clock of the operating system's pollers.
+//! The clock of [`OsPoller`](super::OsPoller).
 
 use crate::time::MonotonicTime;
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 use std::time::Duration;
 
-/// Counts from when it was made.
+/// A view of the system's monotonic clock whose origin is the creation of this value.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// What the system's clock said then.
+    /// The time of the system's clock at the creation.
     origin: MonotonicTime,
     coarse_tick: Duration,
 }
@@ -26,13 +26,13 @@ impl Clock {
         self.since_origin(clock_gettime(ClockId::Monotonic))
     }
 
-    /// What time it was when the kernel last took note of it: another view of the same clock.
+    /// Returns the time of the kernel's last clock tick, on the same clock.
     #[inline]
     pub(super) fn coarse_now(&self) -> MonotonicTime {
         self.since_origin(clock_gettime(ClockId::MonotonicCoarse))
     }
 
-    /// How long ago that may be.
+    /// Returns the interval between two clock ticks of the kernel.
     pub(super) fn coarse_tick(&self) -> Duration {
         self.coarse_tick
     }
@@ -47,8 +47,7 @@ impl Clock {
     }
 }
 
-/// A time of the system's monotonic clock, which counts from no later than the start of the machine and is
-/// never negative.
+/// Converts a time of the system's monotonic clock, which is never negative.
 #[inline]
 fn from_timespec(time: Timespec) -> MonotonicTime {
     let seconds = time.tv_sec as u64;

@@ -1,16 +1,15 @@
-//! The default backend, on `epoll(7)`: mio's poll, with level-triggered registrations of our own on mio's
-//! epoll descriptor.
+//! The default backend, on `epoll(7)`: mio's poll with level-triggered registrations on mio's epoll
+//! descriptor.
 //!
-//! mio registers edge-triggered and asks for `EPOLLRDHUP`, which it then reports as a hang-up. The event
-//! API promises level-triggered readiness and an exact hang-up, so descriptors are registered here by
-//! `epoll_ctl` without `EPOLLET` and `EPOLLRDHUP`. Level semantics then cost nothing per event, and as a
-//! half-close is never reported, mio's accessors say exactly what `poll(2)` would.
+//! mio itself registers descriptors edge-triggered and with `EPOLLRDHUP`, which it reports as a hang-up. The
+//! event API requires level-triggered readiness and exact hang-ups, so this module calls `epoll_ctl` without
+//! `EPOLLET` and `EPOLLRDHUP`. A half-close is then never reported, and mio's accessors return the events of
+//! `poll(2)`.
 //!
-//! A descriptor that is closed while it is registered is noticed at best: epoll forgets it silently when
-//! its last duplicate is closed, and goes on reporting the file until then. It is heard of when epoll is
-//! next told of it, which then refuses it (EV-1001). If it had been removed meanwhile, nothing can end its
-//! registration but a new epoll descriptor (EV-1003). That is why the wake descriptor is our own: it moves
-//! along, and whoever wakes need not know.
+//! epoll does not report that a registered descriptor was closed. It reports events of the file until the last
+//! duplicate is closed, and then drops the registration. The next change of the registration fails (EV-1001).
+//! If the handle is removed before that, only a new epoll descriptor ends the registration (EV-1003). The
+//! wake descriptor does not belong to mio, so that a new epoll descriptor can use it.
 
 use super::Source;
 use super::always_ready::AlwaysReady;
@@ -28,42 +27,42 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// No registration has this token: its descriptor would be −1.
+/// The token of the wake descriptor. No registration has it, because its descriptor would be −1.
 const WAKE_TOKEN: mio::Token = mio::Token(usize::MAX);
 
-// A token's 64 bits travel through mio as a pointer-sized number.
+// mio stores a token, which has 64 bits, in a `usize`.
 const _: () = assert!(usize::BITS >= 64);
 
-/// How many events one wait takes at first; doubled whenever a wait fills it, so that in the long run
-/// every ready descriptor is reported in every turn (EV-508).
+/// The initial capacity of a wait, in events. It is doubled after a wait that fills it, so that finally every
+/// ready descriptor is reported in every turn (EV-508).
 const INITIAL_EVENTS: usize = 1024;
 
-/// Waits with mio.
+/// A poller on epoll.
 #[derive(Debug)]
 pub(super) struct MioPoller {
     poll: Poll,
     events: mio::Events,
-    /// How many events were handed out since the last wait.
+    /// The number of events returned since the last wait.
     reported: Cell<usize>,
-    /// The always-ready descriptors of the last wait; keeps its storage.
+    /// The always-ready descriptors of the last wait. Its storage is reused.
     always_ready: Vec<(Token, Events)>,
     registrar: MioRegistrar,
 }
 
-/// Registers on mio's epoll descriptor.
+/// The registrar of a [`MioPoller`].
 #[derive(Debug, Clone)]
 pub(super) struct MioRegistrar(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Where to register. A second lock, always taken after the registry's, and nobody waits for it: only
-    /// a poller that is rebuilt puts another one here.
+    /// mio's registry, replaced when the poller is recreated. Its lock is taken after the registry's lock, so
+    /// no thread waits for it.
     registry: Mutex<Registry>,
     always_ready: AlwaysReady,
 }
 
 impl MioPoller {
-    /// Creates a poller with an epoll descriptor of its own, whose waits `wake` ends.
+    /// Creates a poller with a new epoll descriptor, and registers `wake` with it.
     pub(super) fn new(wake: &WakeFd) -> io::Result<MioPoller> {
         let (poll, registry) = new_poll(wake)?;
         Ok(MioPoller {
@@ -119,7 +118,7 @@ impl MioPoller {
             .chain(self.always_ready.iter().copied())
     }
 
-    /// Takes a new epoll descriptor, which knows nothing but `wake`.
+    /// Replaces the epoll descriptor by a new one with the single registration of `wake`.
     pub(super) fn recreate(&mut self, wake: &WakeFd) -> io::Result<()> {
         let shared = &self.registrar.0;
         let (poll, registry) = new_poll(wake)?;
@@ -130,8 +129,8 @@ impl MioPoller {
     }
 }
 
-/// An epoll descriptor that knows the wake descriptor and nothing else. It is edge-triggered, so wakes need
-/// not be taken back; one that was sent before is reported.
+/// Creates an epoll descriptor with the single registration of the wake descriptor. It is edge-triggered, so
+/// that the wake descriptor need not be read. An earlier wake is reported, too.
 fn new_poll(wake: &WakeFd) -> io::Result<(Poll, Registry)> {
     let poll = Poll::new()?;
     let registry = poll.registry().try_clone()?;
@@ -150,8 +149,8 @@ impl MioRegistrar {
         let registry = self.0.registry.lock();
         let (data, flags) = (EventData::new_u64(token.into_bits()), flags_of(interest));
         let result = match epoll::add(&*registry, source, data, flags) {
-            // The number was registered before, closed without a removal and opened again, while a
-            // duplicate keeps the old registration alive: it is replaced (EV-1002).
+            // The descriptor was closed before its removal and opened again, and a duplicate keeps the old
+            // registration, which is replaced (EV-1002).
             Err(Errno::EXIST) => epoll::modify(&*registry, source, data, flags),
             result => result,
         };
@@ -173,13 +172,13 @@ impl MioRegistrar {
     pub(super) fn deregister(&self, source: &OsSource) {
         let shared = &*self.0;
         shared.always_ready.remove(source.fd());
-        // Fails if the descriptor was closed too early, and then the kernel has forgotten it, or if it is
-        // always ready: it is asked all the same, for the number may have been another file before.
+        // Fails if the descriptor was closed before its removal, or if it is always ready. An always-ready
+        // descriptor may have been another file before, which has a registration.
         let _ = epoll::delete(&*shared.registry.lock(), source);
     }
 
-    /// Notes what epoll made of a descriptor: one that it cannot poll is always ready, and any other is not, even
-    /// if the number was one before (EV-1002, EV-1004).
+    /// Records the result of a registration: a descriptor that epoll does not accept is always ready, and any
+    /// other is not, even if it was an always-ready file before (EV-1002, EV-1004).
     fn record_result(
         &self,
         token: Token,
@@ -203,7 +202,7 @@ fn flags_of(interest: Events) -> EventFlags {
     flags
 }
 
-/// What was reported. Without `EPOLLRDHUP`, mio's "read closed" is exactly `EPOLLHUP`.
+/// Converts an event of mio. Without `EPOLLRDHUP`, mio's "read closed" is exactly `EPOLLHUP`.
 fn events_of(event: &mio::event::Event) -> Events {
     let mut events = Events::NONE;
     if event.is_readable() {

@@ -1,8 +1,8 @@
-//! A poller without a kernel: readiness and time are set by hand.
+//! A poller without a kernel. The test sets readiness and time.
 //!
-//! The registry and the loop run on it unchanged, in tests without a sleep and under the loom model
-//! checker. It is strict: what a kernel would forgive, such as a second registration of one descriptor,
-//! is an error here, and every registration change is kept for inspection.
+//! The unchanged registry and loop run on it, in tests without sleeps and under the loom model checker. It is
+//! stricter than a kernel: for example, a second registration of a descriptor is an error. A test can inspect
+//! the registrations.
 //!
 //! ```
 //! use eventry::poller::model::{ModelPoller, ModelSource};
@@ -30,20 +30,20 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-/// A wait of this length or longer is treated as one without a timeout: it ends by an event or a wake.
-/// Shorter ones let that much time pass and end at once. So a model in which a wake is lost hangs, which
-/// the model checker reports.
+/// The shortest timeout that counts as no timeout: the wait ends only by an event or a wake. A wait with a
+/// shorter timeout advances the clock by it and returns. A lost wake therefore blocks the model, which the
+/// model checker reports.
 pub const FOR_EVER: Duration = Duration::from_secs(3600);
 
-/// Names a descriptor by its number alone; nothing is opened or closed.
+/// The number of a descriptor that need not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelSource(pub RawFd);
 
-/// The world the poller looks at, held by the test.
+/// The readiness and the clock of a [`ModelPoller`], set by the test.
 #[derive(Clone, Debug)]
 pub struct Model(Arc<Shared>);
 
-/// Waits in the model.
+/// A poller that waits in a [`Model`].
 #[derive(Debug)]
 pub struct ModelPoller {
     found: Vec<(Token, Events)>,
@@ -60,7 +60,7 @@ struct Shared {
 struct State {
     registered: BTreeMap<RawFd, (Token, Events)>,
     ready: BTreeMap<RawFd, Events>,
-    /// What is reported although it may not be registered any more.
+    /// Registrations that are reported after their end.
     stale: Vec<(Token, Events)>,
     recreations: usize,
     woken: bool,
@@ -71,7 +71,7 @@ struct State {
 }
 
 impl ModelPoller {
-    /// A poller, and the world it looks at.
+    /// Creates a poller and its model.
     #[must_use]
     pub fn new() -> (ModelPoller, Model) {
         let model = Model(Arc::new(Shared {
@@ -87,25 +87,25 @@ impl ModelPoller {
 }
 
 impl Model {
-    /// Sets what `fd` is ready for from now on, whether it is registered or not.
+    /// Sets the readiness of `fd`, which need not be registered.
     pub fn set_ready(&self, fd: RawFd, events: Events) {
         self.0.state.lock().ready.insert(fd, events);
         self.0.changed.notify_one();
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         let mut state = self.0.state.lock();
         state.now = state.now.saturating_add(by);
     }
 
-    /// How often somebody woke the poller.
+    /// Returns the number of wakes.
     #[must_use]
     pub fn wakes(&self) -> usize {
         self.0.state.lock().wakes
     }
 
-    /// What is registered: descriptor and interest, by descriptor.
+    /// Returns the registered descriptors with their interests, in ascending order.
     #[must_use]
     pub fn registered(&self) -> Vec<(RawFd, Events)> {
         let state = self.0.state.lock();
@@ -113,8 +113,8 @@ impl Model {
         registered.map(|(fd, (_, events))| (*fd, *events)).collect()
     }
 
-    /// Makes the registration that `fd` has now one that cannot be ended: the wait reports it with `events`
-    /// from now on, as epoll does when a descriptor is closed too early and has a duplicate (EV-1003).
+    /// Makes the current registration of `fd` stale: after its end, waits still report it with `events`, as
+    /// epoll does if a descriptor is closed before its removal and has a duplicate (EV-1003).
     pub fn add_stale(&self, fd: RawFd, events: Events) {
         let mut state = self.0.state.lock();
         let registered = state.registered.get(&fd).map(|(token, _)| *token);
@@ -123,23 +123,23 @@ impl Model {
         self.0.changed.notify_one();
     }
 
-    /// Ends the stale, as when the last duplicate is closed.
+    /// Drops all stale registrations, as if the last duplicates were closed.
     pub fn clear_stale(&self) {
         self.0.state.lock().stale.clear();
     }
 
-    /// How often the poller was rebuilt.
+    /// Returns the number of times that the poller was recreated.
     #[must_use]
     pub fn recreations(&self) -> usize {
         self.0.state.lock().recreations
     }
 
-    /// Makes every registration fail with this error, or none.
+    /// Makes all later registrations fail with `error`, or succeed again with `None`.
     pub fn refuse_registrations(&self, error: Option<io::ErrorKind>) {
         self.0.state.lock().registration_error = error;
     }
 
-    /// Makes the next wait fail with this error.
+    /// Makes the next wait fail with `error`.
     pub fn fail_next_wait(&self, error: io::ErrorKind) {
         self.0.state.lock().wait_error = Some(error);
     }
@@ -291,7 +291,7 @@ mod tests {
         assert!(poller.ready().eq([(second, changed)]));
     }
 
-    // `FOR_EVER`: a short wait lets its time pass unless there is something to tell or somebody woke it.
+    // `FOR_EVER`: a shorter wait advances the clock unless it ends by an event or a wake.
     #[test]
     fn wait_without_events_advances_the_clock() {
         const SHORT: Duration = Duration::from_millis(5);
@@ -307,7 +307,7 @@ mod tests {
             .unwrap();
         poller.wait(Some(SHORT)).unwrap();
         assert_eq!(model.now(), MonotonicTime::ZERO.saturating_add(SHORT));
-        // So long a wait would be one without an end, if nothing were ready.
+        // Would block if no descriptor were ready.
         poller.wait(Some(FOR_EVER)).unwrap();
         assert_eq!(model.now(), MonotonicTime::ZERO.saturating_add(SHORT));
     }

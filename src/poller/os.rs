@@ -1,6 +1,6 @@
-//! The operating system's pollers as one type, so that the type of a loop says nothing of its backend.
+//! The pollers of the operating system as one type, so that the type of a loop does not depend on its backend.
 //!
-//! Which backend it is, is asked a few times per turn and once per walk over what is ready, not per event.
+//! A turn branches on the backend a few times, and once for all its events.
 
 use super::clock::Clock;
 use super::mio::{MioPoller, MioRegistrar};
@@ -16,31 +16,31 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A way to wait for descriptors. What a loop promises does not depend on it, only what it costs.
+/// The system call that waits for descriptors. It changes the cost of a loop, not its guarantees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
-    /// `epoll(7)`: a wait costs as much as there are ready descriptors (EV-1005).
+    /// `epoll(7)`: the cost of a wait is proportional to the number of ready descriptors (EV-1005).
     #[default]
     Epoll,
-    /// `poll(2)`: a wait costs as much as there are enabled descriptors, and fails with `EINVAL` if these
-    /// are more than `RLIMIT_NOFILE` (EV-906), but an addition or update costs less, and a descriptor
-    /// that is closed while it is watched is noticed (EV-1001).
+    /// `poll(2)`: the cost of a wait is proportional to the number of enabled descriptors, and a wait with
+    /// more than `RLIMIT_NOFILE` of them fails with `EINVAL` (EV-906). Additions and updates cost less than
+    /// with epoll, and a descriptor that is closed while it is watched is detected (EV-1001).
     Poll,
 }
 
-/// Waits with the [`Backend`] chosen.
+/// A poller with one of the [`Backend`]s.
 #[derive(Debug)]
 pub struct OsPoller {
     poller: Either<MioPoller, PollPoller>,
     registrar: OsRegistrar,
 }
 
-/// Registers, wakes and tells the time for an [`OsPoller`].
+/// The registrar of an [`OsPoller`].
 #[derive(Clone, Debug)]
 pub struct OsRegistrar(Arc<Shared>);
 
-/// The registrar's half of the backend, and what does not depend on the backend.
+/// The registrar of the backend, and the parts that do not depend on the backend.
 #[derive(Debug)]
 struct Shared {
     backend: Either<MioRegistrar, PollRegistrar>,
@@ -48,7 +48,7 @@ struct Shared {
     clock: Clock,
 }
 
-/// Something of one of the two backends.
+/// A value of one of the two backends.
 #[derive(Debug)]
 enum Either<E, P> {
     Epoll(E),
@@ -60,7 +60,7 @@ impl OsPoller {
     ///
     /// # Errors
     ///
-    /// Whatever the operating system reports, for example that there are no descriptors left.
+    /// Errors of the operating system, for example that the limit of descriptors is reached.
     pub fn new(backend: Backend) -> io::Result<OsPoller> {
         let wake = WakeFd::new()?;
         let (poller, backend) = match backend {
@@ -94,7 +94,7 @@ impl<T, E: Iterator<Item = T>, P: Iterator<Item = T>> Iterator for Either<E, P> 
         }
     }
 
-    /// What `for_each` comes down to: asks once which backend it is.
+    /// Branches on the backend once for all items; `for_each` uses it.
     fn fold<A, F: FnMut(A, T) -> A>(self, init: A, step: F) -> A {
         match self {
             Either::Epoll(found) => found.fold(init, step),
@@ -211,7 +211,7 @@ mod tests {
 
     const NO_WAIT: Option<Duration> = Some(Duration::ZERO);
 
-    // `Registrar::coarse_now`. By how much it is late is up to the machine, which may be late itself.
+    // `Registrar::coarse_now`. The test has no bound for the delay, because the machine may be overloaded.
     #[test]
     fn the_coarse_clock_goes_on_and_is_never_ahead() {
         for backend in [Backend::Epoll, Backend::Poll] {
@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    // EV-1003: epoll reports a file until its last duplicate is closed; poll(2) forgets the number.
+    // EV-1003: epoll reports a file until its last duplicate is closed; `poll(2)` has no stale registrations.
     #[test]
     fn recreated_epoll_poller_has_no_registrations() {
         for (backend, reports_stale) in [(Backend::Epoll, true), (Backend::Poll, false)] {
@@ -250,7 +250,7 @@ mod tests {
         }
     }
 
-    // EV-905 and `Poller::rebuild`: a wake that was sent before is not lost with what is forgotten.
+    // EV-905, `Poller::recreate`.
     #[test]
     fn recreate_keeps_a_pending_wake() {
         let mut poller = OsPoller::new(Backend::Epoll).unwrap();

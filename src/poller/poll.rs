@@ -1,11 +1,11 @@
-//! A backend on `poll(2)`: what is watched is a table here, not in the kernel.
+//! A backend on `poll(2)`. The registrations are kept here, not in the kernel.
 //!
-//! `poll(2)` is level-triggered, exact and takes every kind of descriptor, so there is nothing to make up
-//! for. What it costs is that each wait shows the whole table to the kernel.
+//! `poll(2)` is level-triggered, exact, and accepts every kind of descriptor. Each wait passes all
+//! registrations to the kernel.
 //!
-//! A wait takes the registrations out of the table, because it borrows their descriptors while it blocks,
-//! and puts them back. What others tell the table meanwhile is noted and carried out when the wait
-//! returns, before it reports anything.
+//! A wait moves the registrations out of the [`PollSet`], because it borrows their descriptors while it
+//! blocks, and then moves them back. Changes during the wait are recorded. They are applied when the wait
+//! returns, before it reports events.
 
 use super::Source;
 use super::source::OsSource;
@@ -21,34 +21,35 @@ use std::os::fd::{AsFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Waits with `poll(2)`.
+/// A poller on `poll(2)`.
 #[derive(Debug)]
 pub(super) struct PollPoller {
-    /// What the kernel is shown; empty between two waits, keeps its storage.
+    /// The argument of the system call; empty between two waits. Its storage is reused.
     polled: Vec<PollFd<'static>>,
     ready: Vec<(Token, Events)>,
     lost: Vec<Token>,
     registrar: PollRegistrar,
 }
 
-/// Registers in a table.
+/// The registrar of a [`PollPoller`].
 ///
-/// Its lock is a second one, always taken after the registry's and never held across anything else.
+/// Its lock is taken after the registry's lock. No other lock is taken while it is held.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PollRegistrar(Arc<Mutex<PollSet>>);
 
+/// The registrations of a poller, and the changes during a wait.
 #[derive(Debug, Default)]
 struct PollSet {
-    /// By descriptor; with the wait while it blocks.
+    /// The registration of each descriptor; empty during a wait.
     registered: BTreeMap<RawFd, Registration>,
-    /// Whether a wait has the registrations.
+    /// Set during a wait, which has the registrations.
     is_waiting: bool,
-    /// What was pending to the table during the wait.
+    /// The changes during the wait, in order.
     pending: Vec<PendingChange>,
-    /// Sources that nobody else may hold any more. To drop them is to run code of the user's, so it waits
-    /// until no lock is held.
+    /// Sources of ended registrations. A drop of the last reference runs code of the user, so they are dropped
+    /// when no lock is held.
     released: Vec<OsSource>,
-    /// Whether the poller is gone: nobody will wait again.
+    /// Set when the poller was dropped: there will be no wait.
     is_closed: bool,
 }
 
@@ -59,7 +60,7 @@ struct Registration {
     source: OsSource,
 }
 
-/// One change of the table.
+/// A change of a [`PollSet`].
 #[derive(Debug)]
 enum PendingChange {
     Register(Registration),
@@ -67,7 +68,7 @@ enum PendingChange {
 }
 
 impl PollPoller {
-    /// Creates a poller that watches nothing.
+    /// Creates a poller without registrations.
     pub(super) fn new() -> PollPoller {
         PollPoller {
             polled: Vec::new(),
@@ -99,7 +100,7 @@ impl PollPoller {
         self.lost.iter().copied()
     }
 
-    /// Shows `registered` to the kernel, and sorts what it says. Closed descriptors, and those that cannot
+    /// Passes `registered` to the kernel and collects the results. Closed descriptors, and those that cannot
     /// be polled at all (`O_PATH`), are lost.
     fn poll(
         &mut self,
@@ -114,7 +115,7 @@ impl PollPoller {
         polled.extend(registered.values().map(|registration| {
             PollFd::from_borrowed_fd(registration.source.as_fd(), flags_of(registration.interest))
         }));
-        // In nanoseconds, so it is not rounded. One too long for that lasts for ever.
+        // In nanoseconds, so it is not rounded. A timeout that is too long for a `Timespec` is no timeout.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let result = poll(&mut polled, timeout.as_ref());
         if let Ok(mut left) = result {
@@ -140,7 +141,7 @@ impl PollPoller {
         }
     }
 
-    /// Puts `registered` back, and reports nothing of what has ended meanwhile.
+    /// Moves `registered` back, and drops the events of registrations that ended or changed during the wait.
     fn finish_wait(&mut self, registered: BTreeMap<RawFd, Registration>) {
         let mut set = self.registrar.0.lock();
         if set.end_wait(registered, &self.lost) {
@@ -150,7 +151,7 @@ impl PollPoller {
 }
 
 impl Drop for PollPoller {
-    /// Lets go of the sources: a registrar may live on in some registry.
+    /// Drops the sources, because registries may keep the registrar.
     fn drop(&mut self) {
         let mut set = self.registrar.0.lock();
         set.is_closed = true;
@@ -174,12 +175,12 @@ impl PollRegistrar {
         }
     }
 
-    /// What is to be dropped without a lock.
+    /// Returns the released sources, which the caller drops when it holds no lock.
     fn take_released(&self) -> Vec<OsSource> {
         std::mem::take(&mut self.0.lock().released)
     }
 
-    /// Registers the descriptor, or changes its registration.
+    /// Registers a descriptor, or replaces its registration.
     pub(super) fn register(&self, source: &OsSource, token: Token, interest: Events) {
         self.submit(PendingChange::Register(Registration {
             token,
@@ -193,7 +194,7 @@ impl PollRegistrar {
         let mut set = self.0.lock();
         let known = set.registered.get(&fd);
         if known.is_some_and(|registration| registration.source.ptr_eq(source)) {
-            // The caller has a share of it too, so this is not the last.
+            // The caller has another reference, so this one is not the last.
             set.registered.remove(&fd);
             return;
         }
@@ -208,8 +209,8 @@ impl PollSet {
         std::mem::take(&mut self.registered)
     }
 
-    /// Takes the registrations back, without those that are lost, and with what was pending meanwhile;
-    /// returns whether there was any of that.
+    /// Takes the registrations back, removes the lost ones and applies the pending changes. Returns `true` if
+    /// there were any changes.
     fn end_wait(&mut self, registered: BTreeMap<RawFd, Registration>, lost: &[Token]) -> bool {
         self.is_waiting = false;
         self.registered = registered;
@@ -242,7 +243,8 @@ impl PollSet {
     }
 }
 
-/// The vector's storage, for borrows of another lifetime: the library collects in place.
+/// Returns an empty vector with the storage of `polled` and another lifetime: the standard library collects in
+/// place.
 fn recycle<'new>(mut polled: Vec<PollFd<'_>>) -> Vec<PollFd<'new>> {
     polled.clear();
     polled

@@ -1,24 +1,24 @@
-//! What names a descriptor to the operating system's pollers.
+//! The descriptors of [`OsPoller`](super::OsPoller).
 
 use super::Source;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
-/// An open descriptor, shared by the table, the poller and whoever uses it.
+/// An open descriptor, shared by the table, the poller and its users.
 ///
-/// Where several handles with sources of their own watch one descriptor, a poller may keep the source it
-/// was registered with until the last of them has been removed.
+/// If several handles with different sources watch one descriptor, a poller may keep the source of its
+/// registration until the last of these handles is removed.
 #[derive(Clone)]
 pub struct OsSource(Arc<dyn AsFd + Send + Sync>);
 
 impl OsSource {
-    /// Keeps `source` open until the handle it is added with has been freed.
+    /// Creates a source that stays open until its handle is freed.
     pub fn new(source: impl AsFd + Send + Sync + 'static) -> OsSource {
         OsSource(Arc::new(source))
     }
 
-    /// As [`new`](OsSource::new), for a source that is shared already.
+    /// Creates a source from a descriptor that is shared already.
     ///
     /// ```
     /// use eventry::poller::OsSource;
@@ -36,7 +36,7 @@ impl OsSource {
         OsSource(source)
     }
 
-    /// Whether both share one value, so that dropping one of them drops nothing else.
+    /// Returns `true` if both refer to one value, so that the drop of one of them does not close it.
     pub(super) fn ptr_eq(&self, other: &OsSource) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

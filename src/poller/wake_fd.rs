@@ -1,12 +1,11 @@
-//! The descriptor that ends a wait.
+//! The descriptor that wakes a poller.
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, read, write};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A counter in the kernel that is readable once somebody has woken the poller. It neither blocks nor is
-/// inherited (EV-1006).
+/// An eventfd that is readable after a wake, non-blocking and close-on-exec (EV-1006).
 #[derive(Debug)]
 pub(super) struct WakeFd(OwnedFd);
 
@@ -16,11 +15,11 @@ impl WakeFd {
         Ok(WakeFd(eventfd(0, flags)?))
     }
 
-    /// Ends the wait that runs, or else the next one. Signal handlers may call it.
+    /// Ends the current wait, or else the next one. Signal handlers may call it.
     pub(super) fn wake(&self) -> io::Result<()> {
         let wake = || write(&self.0, &1_u64.to_ne_bytes());
         match wake() {
-            // Full with wakes: they are taken back, so that this one is news to whoever waits for a change.
+            // The counter is at its maximum. It is reset, so that this write is an edge for epoll.
             Err(Errno::AGAIN) => {
                 self.drain();
                 wake()?;
@@ -30,9 +29,9 @@ impl WakeFd {
         Ok(())
     }
 
-    /// Takes back all wakes that were sent.
+    /// Resets the counter.
     pub(super) fn drain(&self) {
-        // Nothing is there if it was not a wake that was reported.
+        // Fails with `EAGAIN` if the counter is 0.
         let _ = read(&self.0, &mut [0_u8; 8]);
     }
 }

@@ -1,4 +1,4 @@
-//! What only the backend itself can tell.
+//! Tests of the internals of the backend on `poll(2)`.
 
 use super::*;
 use crate::poller::clock::Clock;
@@ -13,14 +13,14 @@ const NO_WAIT: Option<Duration> = Some(Duration::ZERO);
 const R: Events = Events::READABLE;
 const W: Events = Events::WRITABLE;
 
-/// A poller, its other half, and what ends its waits.
+/// Creates a poller, its registrar and its wake descriptor.
 fn poller() -> (PollPoller, PollRegistrar, WakeFd) {
     let poller = PollPoller::new();
     let registrar = poller.registrar().clone();
     (poller, registrar, WakeFd::new().unwrap())
 }
 
-/// A descriptor that can be written and not read, its token, and its peer.
+/// Creates a descriptor that is writable and not readable, with its token and its peer.
 fn stream() -> (OsSource, Token, UnixStream) {
     let (near, far) = UnixStream::pair().unwrap();
     let token = Token::new(near.as_raw_fd(), 1);
@@ -31,7 +31,7 @@ fn ready(poller: &PollPoller) -> Vec<(Token, Events)> {
     poller.ready().collect()
 }
 
-/// Tells when it is dropped.
+/// A source that sends a message when it is dropped.
 struct DropProbe(Arc<UnixStream>, Sender<()>);
 
 impl AsFd for DropProbe {
@@ -67,7 +67,7 @@ fn wait_with_an_unchanged_table_reuses_its_storage() {
     }
 }
 
-// EV-713: also if the descriptor becomes ready afterwards, in the wait that still looks at it.
+// EV-713: also if the descriptor becomes ready afterwards, during the same wait.
 #[test]
 fn deregister_during_a_wait_applies_to_that_wait() {
     let (mut poller, registrar, wake) = poller();
@@ -80,7 +80,7 @@ fn deregister_during_a_wait_applies_to_that_wait() {
     let clock = Clock::new();
     let deadline = clock.now().saturating_add(Duration::from_secs(30));
     while !registrar.0.lock().is_waiting {
-        assert!(clock.now() < deadline, "the wait does not begin");
+        assert!(clock.now() < deadline, "the wait has not begun");
         thread::yield_now();
     }
     registrar.deregister(&source);
@@ -91,7 +91,7 @@ fn deregister_during_a_wait_applies_to_that_wait() {
     assert_eq!(ready(&poller), []);
 }
 
-// EV-713: found ready by the kernel, ended before the wait has returned.
+// EV-713: the kernel reports the descriptor, and its registration ends before the wait returns.
 #[test]
 fn deregister_after_the_system_call_applies_to_that_wait() {
     let (mut poller, registrar, wake) = poller();
@@ -109,7 +109,7 @@ fn deregister_after_the_system_call_applies_to_that_wait() {
     assert_eq!(ready(&poller), [(kept_token, W)]);
 }
 
-// EV-1002: as with epoll, the new registration is the one that counts.
+// EV-1002, as with epoll.
 #[test]
 fn second_registration_of_a_descriptor_replaces_the_first() {
     let (mut poller, registrar, wake) = poller();
@@ -121,12 +121,12 @@ fn second_registration_of_a_descriptor_replaces_the_first() {
     assert_eq!(ready(&poller), [(newer, W)]);
 }
 
-// A source is a value of the user's, and deregistrations come with the registry's lock held.
+// The drop of a source runs code of the user, and `deregister` is called with the registry's lock held.
 #[test]
 fn next_wait_drops_the_last_reference_to_a_source() {
     let (sender, dropped) = channel();
     let (mut poller, registrar, wake) = poller();
-    // Two handles share the descriptor; the one that registered it has been freed.
+    // Two handles watch the descriptor. The one whose source was registered is freed.
     let (near, _far) = UnixStream::pair().unwrap();
     let near = Arc::new(near);
     let token = Token::new(near.as_raw_fd(), 1);
@@ -136,12 +136,12 @@ fn next_wait_drops_the_last_reference_to_a_source() {
     drop(first);
     registrar.deregister(&second);
     assert!(!registrar.0.lock().contains(token));
-    assert!(dropped.try_recv().is_err(), "dropped under a lock");
+    assert!(dropped.try_recv().is_err(), "the source was dropped under a lock");
     poller.wait(&wake, NO_WAIT).unwrap();
     assert!(dropped.try_recv().is_ok());
 }
 
-// EV-713: the caller's share is the last, and who drops it closes the descriptor, not some later wait.
+// EV-713: the caller closes the descriptor with the last reference; a later wait does not.
 #[test]
 fn deregister_leaves_the_last_reference_to_the_caller() {
     let (_poller, registrar, _wake) = poller();
@@ -156,7 +156,7 @@ fn deregister_leaves_the_last_reference_to_the_caller() {
     assert!(dropped.try_recv().is_ok());
 }
 
-// EV-714: registries outlive their loop, the descriptors must not.
+// EV-714: registries may outlive their loop, the descriptors must not.
 #[test]
 fn dropped_poller_drops_its_sources() {
     let (sender, dropped) = channel();
@@ -172,7 +172,7 @@ fn dropped_poller_drops_its_sources() {
     assert!(!registrar.0.lock().contains(token));
 }
 
-// EV-806: refused by the kernel if it were passed on as it is.
+// EV-806: the kernel rejects such a timeout.
 #[test]
 fn timeout_beyond_the_kernel_range_is_unlimited() {
     let (mut poller, _registrar, wake) = poller();
@@ -188,12 +188,12 @@ fn wake_descriptor_is_nonblocking_and_close_on_exec() {
     assert!(fcntl_getfl(&wake).unwrap().contains(OFlags::NONBLOCK));
 }
 
-// EV-903: more wakes than the counter of an eventfd holds are no error.
+// EV-903: a wake at the maximum of the eventfd's counter is no error.
 #[test]
 fn wake_with_a_full_counter_ends_the_wait() {
     let (mut poller, _registrar, wake) = poller();
     rustix::io::write(&wake, &(u64::MAX - 1).to_ne_bytes()).unwrap();
     wake.wake().unwrap();
     poller.wait(&wake, None).unwrap();
-    assert!(rustix::io::read(&wake, &mut [0; 8]).is_err(), "not drained");
+    assert!(rustix::io::read(&wake, &mut [0; 8]).is_err(), "the counter was not reset");
 }
