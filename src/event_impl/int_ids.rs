@@ -1,35 +1,35 @@
-//! Positive numbers for entries, as the C shape of the event API names them.
+//! Positive integer ids of entries, as in libvirt's event API.
 
 use crate::id::{HandleId, TimeoutId};
 use crate::table::{EntryId, NotRegistered};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Which entry has which int_id. Handles and timeouts share one counter, so that a number given to a
-/// function of the other kind never hits a live entry (EV-202).
+/// A map from integer ids to entries. Handles and timeouts share one counter, so the id of one kind is never
+/// a valid id of the other kind (EV-202).
 ///
-/// The counter runs to the limit before it begins again at 1 and skips what is in use (EV-203, EV-204).
+/// The counter runs up to the limit, starts again at 1, and skips ids in use (EV-203, EV-204).
 #[derive(Debug)]
 pub(super) struct IntIds {
-    /// The number given last; 0 at first.
+    /// The id that was assigned last; initially 0.
     last: i32,
     limit: i32,
     live: HashMap<i32, Entry, BuildHasherDefault<IntIdHasher>>,
 }
 
-/// What a number names.
+/// The entry that has an integer id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     Handle(HandleId),
     Timeout(TimeoutId),
 }
 
-/// The id of an entry that has a int_id.
+/// A type of id whose entries have integer ids.
 pub(crate) trait IntId: EntryId {
-    /// The id in `entry`, if that is of this kind.
+    /// Returns the id in `entry`, if the entry is of this kind.
     fn from_entry(entry: Entry) -> Option<Self>;
 
-    /// The entry with this id.
+    /// Returns the entry with this id.
     fn into_entry(self) -> Entry;
 }
 
@@ -60,9 +60,9 @@ impl IntId for TimeoutId {
 }
 
 impl IntIds {
-    /// IntIds from 1 to `limit`, which must be positive.
+    /// Creates a map for ids from 1 to `limit`, which must be positive.
     pub(super) fn new(limit: i32) -> IntIds {
-        assert!(limit > 0, "no number is positive up to {limit}");
+        assert!(limit > 0, "the limit {limit} is not positive");
         IntIds {
             last: 0,
             limit,
@@ -70,8 +70,8 @@ impl IntIds {
         }
     }
 
-    /// The next int_id, or `None` when all are in use. It stays vacant until it is
-    /// [given](IntIds::assign).
+    /// Returns the next id that is not in use, or `None` if all are in use. [`assign`](IntIds::assign) puts it
+    /// into use.
     pub(super) fn next_free(&self) -> Option<i32> {
         if self.live.len() >= self.limit as usize {
             return None;
@@ -85,26 +85,26 @@ impl IntIds {
         }
     }
 
-    /// Gives a vacant number to an entry.
+    /// Assigns an id that is not in use to an entry.
     pub(super) fn assign(&mut self, int_id: i32, entry: Entry) {
         self.last = int_id;
         self.live.insert(int_id, entry);
     }
 
-    /// The entry of this kind that the number names.
+    /// Returns the id of the entry of this kind that has the integer id.
     pub(super) fn get<I: IntId>(&self, int_id: i32) -> Result<I, NotRegistered> {
         let entry = self.live.get(&int_id).copied();
         entry.and_then(I::from_entry).ok_or(NotRegistered)
     }
 
-    /// Takes the number of an entry back: of several calls one succeeds (EV-701).
+    /// Releases the integer id of an entry. Only one of several calls succeeds (EV-701).
     pub(super) fn remove<I: IntId>(&mut self, int_id: i32) -> Result<I, NotRegistered> {
         let id = self.get(int_id)?;
         self.live.remove(&int_id);
         Ok(id)
     }
 
-    /// Takes the number of an entry back that was removed meanwhile, unless another call has done so.
+    /// Releases the integer id of a removed entry, unless another call released it.
     #[cfg(any(test, feature = "capi"))]
     pub(super) fn release(&mut self, int_id: i32, entry: Entry) {
         if self.live.get(&int_id) == Some(&entry) {
@@ -112,13 +112,13 @@ impl IntIds {
         }
     }
 
-    /// Takes the number of an entry back that was removed without it. Looks at all of them.
+    /// Releases the integer id of an entry that was removed by its id. The cost is linear.
     pub(super) fn release_entry(&mut self, entry: Entry) {
         self.live.retain(|_, live| *live != entry);
     }
 }
 
-/// Consecutive numbers need no better hash than one multiplication.
+/// A hasher of integer ids. They are consecutive, so one multiplication is sufficient.
 #[derive(Clone, Copy, Debug, Default)]
 struct IntIdHasher(u64);
 
@@ -176,7 +176,6 @@ mod tests {
         ) {
             let mut ids = IntIds::new(8);
             let mut model = BTreeMap::new();
-            // What was handed out in a row: the next eight are distinct unless something is live.
             for (serial, (add, int_id)) in operations.into_iter().enumerate() {
                 if add {
                     let free = ids.next_free();

@@ -1,4 +1,4 @@
-//! A loop whose entries are named by positive ids.
+//! An event loop whose entries have positive integer ids.
 
 use super::RunDefaultError;
 use super::int_ids::{Entry, IntId, IntIds};
@@ -14,32 +14,32 @@ use crate::table::{NotRegistered, Refused, Removal};
 use std::io;
 use std::time::Duration;
 
-/// What names a descriptor to the poller of a numbered loop.
+/// The source of a handle of an [`IntLoop`].
 pub(crate) type HandleSource = <DefaultPoller as Poller>::Source;
 
-/// One loop for a whole process: named by ids, run by whichever thread comes first.
+/// The loop of a process, with integer ids. Any thread may run it, one at a time.
 #[derive(Debug)]
 pub(crate) struct IntLoop {
     registry: Registry,
     stopper: Stopper,
-    /// Taken before the registry's lock, never inside it.
+    /// Locked before the registry's lock.
     ids: Mutex<IntIds>,
-    /// Held by the thread that runs the loop; nobody waits for it.
+    /// Locked by the thread that runs the loop. No thread waits for this lock.
     event_loop: Mutex<EventLoop>,
     pid: u32,
 }
 
-/// Why nothing was added.
+/// The reason why an entry was not added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAdded {
-    /// All numbers are in use.
+    /// All integer ids are in use.
     IdsExhausted,
-    /// The table did not take it.
+    /// The table refused the entry.
     Refused(Refused),
 }
 
 impl IntLoop {
-    /// A loop of its own, with numbers from 1 to `limit`.
+    /// Creates a loop with integer ids from 1 to `limit`.
     pub(crate) fn new(limit: i32) -> io::Result<IntLoop> {
         let event_loop = EventLoop::new()?;
         Ok(IntLoop {
@@ -51,17 +51,17 @@ impl IntLoop {
         })
     }
 
-    /// Whether this is another process than the one that made the loop: its descriptors are the parent's
-    /// too and must not be touched (EV-1105). Asks the operating system.
+    /// Returns `true` in a process that was forked after the loop was created. The descriptors of the loop
+    /// are shared with the parent and must not be used (EV-1105). Makes a system call.
     pub(crate) fn is_forked(&self) -> bool {
         self.pid != std::process::id()
     }
 
-    /// Adds a handle whose callback is called with its number and the events. If nothing was added, the
-    /// callback comes back.
+    /// Adds a handle whose callback is called with the integer id and the events. Returns the callback if the
+    /// handle was not added.
     ///
-    /// The lock on the numbers is held meanwhile: the callback may be called at once on another thread
-    /// and must find its own int_id.
+    /// The ids are locked during the addition, because another thread may call the callback at once, and the
+    /// callback may use its id.
     pub(crate) fn add_handle<F>(
         &self,
         source: HandleSource,
@@ -84,7 +84,7 @@ impl IntLoop {
         Ok(int_id)
     }
 
-    /// As [`add_handle`](IntLoop::add_handle), for a timeout.
+    /// Adds a timeout, in the same way as [`add_handle`](IntLoop::add_handle).
     pub(crate) fn add_timeout<F>(
         &self,
         interval: Option<Duration>,
@@ -102,8 +102,7 @@ impl IntLoop {
         Ok(int_id)
     }
 
-    /// Adds an entry under a vacant int_id: `call` calls its callback with the int_id, `insert` puts it into the
-    /// registry.
+    /// Adds an entry: `insert` adds it to the registry, and `call` calls its callback with the integer id.
     fn add<I: IntId, S, F: Send + 'static>(
         &self,
         callback: F,
@@ -144,15 +143,16 @@ impl IntLoop {
         self.registry.update_timeout(id, interval)
     }
 
-    /// Removes the entry of this kind that has the int_id.
+    /// Removes the entry of this kind that has the integer id.
     pub(crate) fn remove<I: IntId>(&self, int_id: i32) -> Result<Removal, NotRegistered> {
         let id: I = self.ids.lock().remove(int_id)?;
         self.registry.remove(id)
     }
 
-    /// Removes an entry and waits until its last call is over.
+    /// Removes an entry and waits until its last call has returned.
     ///
-    /// It keeps its number meanwhile, because it keeps it for good if the callback would wait for itself.
+    /// The id is released afterwards, because the entry stays registered if the callback would wait for
+    /// itself.
     #[cfg(feature = "capi")]
     pub(crate) fn remove_and_wait<I: IntId>(&self, int_id: i32) -> Result<(), RemoveError> {
         let id: I = self.ids.lock().get(int_id)?;
@@ -161,14 +161,13 @@ impl IntLoop {
         Ok(())
     }
 
-    /// How much there is and what the loop has done so far.
+    /// Returns the statistics of the loop.
     #[cfg(feature = "capi")]
     pub(crate) fn stats(&self) -> Stats {
         self.registry.stats()
     }
 
-    /// One turn, for whoever is the only one who runs the loop (EV-511, EV-1101). A stop counts for one
-    /// turn.
+    /// Runs one turn, unless a thread is running the loop (EV-511, EV-1101). A stop ends only one turn.
     pub(crate) fn run_once(&self) -> Result<(), RunDefaultError> {
         let mut event_loop = self.event_loop.try_lock();
         let event_loop = event_loop.as_mut().ok_or(RunDefaultError::AlreadyRunning)?;
@@ -177,7 +176,7 @@ impl IntLoop {
         self.release_panicked(result)
     }
 
-    /// Turns until somebody stops the loop.
+    /// Runs turns until the loop is stopped.
     #[cfg(feature = "capi")]
     pub(crate) fn run(&self) -> Result<(), RunDefaultError> {
         let mut event_loop = self.event_loop.try_lock();
@@ -186,18 +185,18 @@ impl IntLoop {
         self.release_panicked(result)
     }
 
-    /// Ends the turn that runs, or else the next one, without waiting.
+    /// Makes the current turn, or else the next one, end without waiting for events.
     pub(crate) fn stop(&self) {
         self.stopper.stop();
     }
 
-    /// Refuses from now on.
+    /// Makes all later additions fail.
     #[cfg(all(test, feature = "capi"))]
     pub(crate) fn close(&self) {
         self.registry.lock().table.close();
     }
 
-    /// The loop removed the entries whose callbacks panicked; their numbers are vacant again.
+    /// Releases the integer ids of entries that the loop removed because their callbacks panicked.
     fn release_panicked(&self, result: Result<(), RunError>) -> Result<(), RunDefaultError> {
         if let Err(RunError::CallbackPanicked(panics)) = &result {
             let mut ids = self.ids.lock();

@@ -1,12 +1,12 @@
-//! The table of the event implementation, as in libvirt: a process registers one, whoever it is by, and
-//! code that does not know which one adds, updates and removes through the free functions here.
+//! The event implementation of the process, as in libvirt. A process registers one implementation, and all
+//! its code adds, updates and removes entries through the functions of this module.
 //!
-//! Entries are named by positive numbers, because the table serves implementations that were written in
-//! other languages. A program that is free to choose uses [`EventLoop`](crate::EventLoop) and
-//! [`Registry`](crate::Registry) instead: their names never repeat, and there may be several.
+//! Entries have positive integer ids, because implementations may be written in other languages. Other
+//! programs use [`EventLoop`](crate::EventLoop) and [`Registry`](crate::Registry): their ids are never
+//! reused, and a process may have several loops.
 //!
-//! Register before anything is opened that counts on events (EV-104). What is registered stays until the
-//! process ends (EV-103).
+//! Register the implementation before you open connections that need events (EV-104). It stays registered
+//! until the process ends (EV-103).
 //!
 //! ```
 //! use eventry::event_impl;
@@ -14,7 +14,7 @@
 //!
 //! event_impl::register_default_impl()?;
 //! event_impl::add_timeout(Some(Duration::from_millis(1)), Box::new(|timer| {
-//!     event_impl::remove_timeout(timer).expect("registered while it is called");
+//!     event_impl::remove_timeout(timer).expect("the timeout is registered");
 //! }))?;
 //! event_impl::run_default_impl()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -36,23 +36,23 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// An open descriptor, shared by the implementation and whoever uses it.
+/// An open descriptor, shared by the implementation and its users.
 pub type SharedFd = Arc<dyn AsFd + Send + Sync>;
-/// Called with the handle's number and what is ready; dropping it is the free callback.
+/// The callback of a handle, called with its id and the events. Its drop is the free callback.
 pub type HandleCallback = Box<dyn FnMut(i32, Events) + Send>;
-/// Called with the timeout's number; dropping it is the free callback.
+/// The callback of a timeout, called with its id. Its drop is the free callback.
 pub type TimeoutCallback = Box<dyn FnMut(i32) + Send>;
-/// Why a handle was not added, with its source and its callback.
+/// The error of the addition of a handle, with its source and its callback.
 pub type AddHandleError = AddError<SharedFd, HandleCallback, ImplError>;
-/// Why a timeout was not added, with its callback.
+/// The error of the addition of a timeout, with its callback.
 pub type AddTimeoutError = AddError<(), TimeoutCallback, ImplError>;
 
-/// The six functions of an event implementation (EV-105: all six, always).
+/// The six functions of an event implementation (EV-105).
 ///
-/// Each may be called from any thread and from inside callbacks, and none calls or drops a callback that
-/// was added (EV-613, EV-708). IntIds are positive (EV-201).
+/// Each may be called from any thread and from inside callbacks, and none of them calls or drops a callback
+/// that was added (EV-613, EV-708). Ids are positive (EV-201).
 pub trait EventImpl: Send + Sync + 'static {
-    /// Adds a handle; an empty `interest` adds it disabled.
+    /// Adds a handle, disabled if `interest` is empty, and returns its id.
     ///
     /// # Errors
     ///
@@ -64,17 +64,17 @@ pub trait EventImpl: Send + Sync + 'static {
         callback: HandleCallback,
     ) -> Result<i32, AddHandleError>;
 
-    /// Changes what a handle wants. An unknown number is ignored (EV-205).
+    /// Changes the interest of a handle. An unknown id is ignored (EV-205).
     fn update_handle(&self, watch: i32, interest: Events);
 
-    /// Removes a handle and tells whether its callback runs.
+    /// Removes a handle and reports whether its callback is running.
     ///
     /// # Errors
     ///
     /// [`ImplError::NotRegistered`]
     fn remove_handle(&self, watch: i32) -> Result<Removal, ImplError>;
 
-    /// Adds a timeout; `None` adds it disabled.
+    /// Adds a timeout, disabled if `interval` is `None`, and returns its id.
     ///
     /// # Errors
     ///
@@ -85,10 +85,10 @@ pub trait EventImpl: Send + Sync + 'static {
         callback: TimeoutCallback,
     ) -> Result<i32, AddTimeoutError>;
 
-    /// Starts the interval anew; `None` disables. An unknown number is ignored (EV-205).
+    /// Changes the interval and restarts it; `None` disables the timeout. An unknown id is ignored (EV-205).
     fn update_timeout(&self, timer: i32, interval: Option<Duration>);
 
-    /// Removes a timeout and tells whether its callback runs.
+    /// Removes a timeout and reports whether its callback is running.
     ///
     /// # Errors
     ///
@@ -96,15 +96,16 @@ pub trait EventImpl: Send + Sync + 'static {
     fn remove_timeout(&self, timer: i32) -> Result<Removal, ImplError>;
 }
 
-/// Whether a registration was the first.
+/// The result of a successful registration of the default implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registered {
-    /// It was: from now on the table has an implementation.
+    /// The call registered the implementation.
     Now,
-    /// The same implementation had been registered already.
+    /// An earlier call registered it.
     Before,
 }
 
+/// The registered implementation.
 enum RegisteredImpl {
     Default(&'static IntLoop),
     Other(Box<dyn EventImpl>),
@@ -113,22 +114,22 @@ enum RegisteredImpl {
 static REGISTERED_IMPL: OnceLock<RegisteredImpl> = OnceLock::new();
 static DEFAULT: OnceLock<IntLoop> = OnceLock::new();
 
-/// Registers an implementation for the rest of the process's life.
+/// Registers an implementation until the process ends.
 ///
 /// # Errors
 ///
-/// [`AlreadyRegistered`]: the first registration stays, whichever it was (EV-102).
+/// [`AlreadyRegistered`] if there is an implementation, which stays (EV-102).
 pub fn register_impl(implementation: impl EventImpl) -> Result<(), AlreadyRegistered> {
     let table = RegisteredImpl::Other(Box::new(implementation));
     REGISTERED_IMPL.set(table).map_err(|_| AlreadyRegistered)
 }
 
-/// Registers this library's own loop. May be called again and from several threads at once: there is one
-/// loop (EV-107). It must be run by [`run_default_impl`].
+/// Registers the loop of this library, which [`run_default_impl`] runs. Several calls, also at once on several
+/// threads, register the same loop (EV-107).
 ///
 /// # Errors
 ///
-/// [`RegisterError`]: another implementation was registered, or the loop cannot be made.
+/// [`RegisterError`] if another implementation is registered or the loop cannot be created.
 pub fn register_default_impl() -> Result<Registered, RegisterError> {
     match REGISTERED_IMPL.get() {
         Some(RegisteredImpl::Default(default)) if default.is_forked() => {
@@ -146,12 +147,13 @@ pub fn register_default_impl() -> Result<Registered, RegisterError> {
     }
 }
 
-/// One turn of the default implementation: waits until something is due or ready and calls it. It may
-/// return without having called anything (EV-513), and waits for ever if nothing is registered (EV-106).
+/// Runs one turn of the default implementation: waits until entries are due or ready and calls their
+/// callbacks. A turn may end without a call (EV-513). Without entries it waits until the loop is stopped
+/// (EV-106).
 ///
 /// # Errors
 ///
-/// [`RunDefaultError`]; it may be called again (EV-512).
+/// [`RunDefaultError`]; the function may be called again (EV-512).
 pub fn run_default_impl() -> Result<(), RunDefaultError> {
     match REGISTERED_IMPL.get() {
         Some(RegisteredImpl::Default(default)) if default.is_forked() => {
@@ -162,8 +164,8 @@ pub fn run_default_impl() -> Result<(), RunDefaultError> {
     }
 }
 
-/// Ends the turn of the default implementation that runs, or else the next one, without waiting for
-/// events. Does nothing when it is not registered.
+/// Ends the turn of the default implementation that is running, or else the next one, without waiting for
+/// events. Does nothing if the default implementation is not registered.
 pub fn stop_default_impl() {
     match REGISTERED_IMPL.get() {
         Some(RegisteredImpl::Default(default)) if !default.is_forked() => default.stop(),
@@ -171,12 +173,12 @@ pub fn stop_default_impl() {
     }
 }
 
-/// The loop of the process, made by the first who asks.
+/// Returns the loop of the process, which the first call creates.
 pub(crate) fn default_loop() -> io::Result<&'static IntLoop> {
     if let Some(made) = DEFAULT.get() {
         return Ok(made);
     }
-    // Of several threads that get here, one wins; the others close what they made.
+    // Several threads may create a loop at once. One loop is kept; the others are dropped.
     let made = IntLoop::new(i32::MAX)?;
     Ok(DEFAULT.get_or_init(|| made))
 }
@@ -192,7 +194,7 @@ fn registered() -> Result<&'static dyn EventImpl, ImplError> {
     }
 }
 
-/// Adds a handle to whatever implementation is registered.
+/// Adds a handle to the registered implementation and returns its id.
 ///
 /// # Errors
 ///
@@ -212,7 +214,7 @@ pub fn add_handle(
     }
 }
 
-/// Changes what a handle wants. Does nothing before a registration or for an unknown number (EV-101,
+/// Changes the interest of a handle. Does nothing before a registration or for an unknown id (EV-101,
 /// EV-205).
 pub fn update_handle(watch: i32, interest: Events) {
     if let Ok(implementation) = registered() {
@@ -220,7 +222,7 @@ pub fn update_handle(watch: i32, interest: Events) {
     }
 }
 
-/// Removes a handle: no call of it begins after this returns if the implementation keeps to the rules.
+/// Removes a handle. No call of its callback begins afterwards, if the implementation is correct.
 ///
 /// # Errors
 ///
@@ -229,7 +231,7 @@ pub fn remove_handle(watch: i32) -> Result<Removal, ImplError> {
     registered()?.remove_handle(watch)
 }
 
-/// Adds a timeout to whatever implementation is registered; `None` adds it disabled.
+/// Adds a timeout to the registered implementation, disabled if `interval` is `None`, and returns its id.
 ///
 /// # Errors
 ///
@@ -248,15 +250,15 @@ pub fn add_timeout(
     }
 }
 
-/// Starts a timeout's interval anew. Does nothing before a registration or for an unknown number (EV-101,
-/// EV-205).
+/// Changes and restarts the interval of a timeout. Does nothing before a registration or for an unknown id
+/// (EV-101, EV-205).
 pub fn update_timeout(timer: i32, interval: Option<Duration>) {
     if let Ok(implementation) = registered() {
         implementation.update_timeout(timer, interval);
     }
 }
 
-/// Removes a timeout, as [`remove_handle`].
+/// Removes a timeout, in the same way as [`remove_handle`].
 ///
 /// # Errors
 ///
@@ -311,7 +313,7 @@ impl EventImpl for IntLoop {
     }
 }
 
-/// For every thread, and shared as a static: what the table needs is checked here.
+/// Checks that an [`IntLoop`] may be a static that all threads use.
 const _: fn() = || {
     fn is_shared<T: Send + Sync>() {}
     is_shared::<IntLoop>();
