@@ -1,28 +1,28 @@
-//! Callbacks of C, as the table keeps them: one box each.
+//! Callbacks of C programs, with one allocation each.
 
 use crate::events::Events;
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 
-/// What a handle calls: its number, its descriptor, what is ready, its pointer.
+/// The callback of a handle: receives the id, the descriptor, the events and the pointer of the caller.
 pub type HandleFunction = unsafe extern "C" fn(c_int, c_int, c_int, *mut c_void);
-/// What a timeout calls: its number, its pointer.
+/// The callback of a timeout: receives the id and the pointer of the caller.
 pub type TimeoutFunction = unsafe extern "C" fn(c_int, *mut c_void);
-/// What an entry calls last of all: its pointer.
+/// The free callback of an entry: receives the pointer of the caller, after the last call.
 pub type FreeFunction = unsafe extern "C" fn(*mut c_void);
 
-/// The caller's pointer. Dropping it is the free call.
+/// The pointer of the caller. Its drop calls the free callback.
 #[derive(Debug)]
 pub(super) struct Opaque {
     pointer: *mut c_void,
     free: Option<FreeFunction>,
 }
 
-// SAFETY: who registers agrees that the pointer is passed to his functions on the thread that runs the loop.
+// SAFETY: the caller permits that the thread that runs the loop passes the pointer to the callbacks.
 unsafe impl Send for Opaque {}
 
-/// A handle's callback.
+/// The callback of a handle, with its arguments.
 #[derive(Debug)]
 pub(super) struct HandleEntry {
     callback: HandleFunction,
@@ -30,7 +30,7 @@ pub(super) struct HandleEntry {
     opaque: Opaque,
 }
 
-/// A timeout's callback.
+/// The callback of a timeout, with its argument.
 #[derive(Debug)]
 pub(super) struct TimeoutEntry {
     callback: TimeoutFunction,
@@ -79,7 +79,7 @@ impl TimeoutEntry {
     }
 }
 
-/// Lets go of a callback that was not added, without its free call (EV-207).
+/// Drops a callback that was not added, without a call of the free callback (EV-207).
 pub(super) fn forget<F>(callback: F) {
     let _ = ManuallyDrop::new(callback);
 }

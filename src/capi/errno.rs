@@ -1,4 +1,4 @@
-//! How C is told why a call failed.
+//! `errno` for C callers.
 
 use std::ffi::c_int;
 use std::io;
@@ -16,16 +16,16 @@ macro_rules! errnos {
 errnos! { BADF BUSY DEADLK INVAL IO NOMEM NOSPC PERM SHUTDOWN }
 
 impl Errno {
-    /// The number of an error, or `EIO` if it has none.
+    /// Returns the number of an error, or `EIO` if it has none.
     pub(super) fn of(error: &io::Error) -> Errno {
         error.raw_os_error().map_or(Errno::IO, Errno)
     }
 }
 
-/// The value itself, or −1 with `errno` set (EV-1204).
+/// Returns the value, or −1 with `errno` set (EV-1204).
 pub(super) fn return_value(result: Result<c_int, Errno>) -> c_int {
     result.unwrap_or_else(|Errno(number)| {
-        // SAFETY: the C library gives each thread a place of its own that stays valid while it lives.
+        // SAFETY: `errno` is a valid variable of the current thread.
         unsafe { *errno_location() = number };
         -1
     })
@@ -47,7 +47,7 @@ unsafe extern "C" {
     fn errno_location() -> *mut c_int;
 }
 
-/// What `errno` is.
+/// Returns `errno`.
 #[cfg(test)]
 pub(super) fn last() -> Errno {
     Errno::of(&io::Error::last_os_error())

@@ -1,19 +1,19 @@
-//! The event API in the shape of C: what `include/eventry.h` declares.
+//! The C functions that `include/eventry.h` declares.
 //!
-//! The functions have the signatures of libvirt's (EV-1201), so they can be given to
-//! `virEventRegisterImpl` as they are. They all work on one loop, made on first use; a call that fails
-//! returns −1 and sets `errno` (EV-1204). What a caller must keep to is said in the header.
+//! They have the signatures of libvirt's event API (EV-1201) and can be passed to `virEventRegisterImpl`. All
+//! of them use one loop, which the first call creates. A call that fails returns −1 and sets `errno`
+//! (EV-1204). The header lists the duties of a caller.
 //!
-//! This is the only module with unsafe code. What it rests on:
+//! This is the only module with unsafe code. It relies on two duties of the caller:
 //!
-//! - A function pointer that was given may be called on the thread that runs the loop, with the pointer it
-//!   came with, until the free callback has been called. That is what registering means.
-//! - A descriptor stays open until its handle has been removed. If it does not, an operation on its number
-//!   fails or hits another file, which is wrong but touches no memory (EV-1001, EV-1002).
+//! - The thread that runs the loop may call a registered function with its pointer until the free callback is
+//!   called.
+//! - A descriptor stays open until its handle is removed. Otherwise an operation on the descriptor fails or
+//!   affects another file, without undefined behaviour (EV-1001, EV-1002).
 //!
-//! No panic leaves: one that reaches an `extern "C"` function ends the process with its message (EV-514).
+//! A panic that reaches an `extern "C"` function ends the process with its message (EV-514).
 
-#![allow(unsafe_code, reason = "the boundary to C cannot do without")]
+#![allow(unsafe_code, reason = "C callers pass pointers")]
 
 mod callback;
 mod errno;
@@ -41,7 +41,7 @@ use std::ffi::{c_int, c_uint, c_void};
 use std::io;
 use std::time::Duration;
 
-/// Adds a handle; its number, or −1.
+/// Adds a handle and returns its id, or −1.
 ///
 /// # Safety
 ///
@@ -61,34 +61,34 @@ pub unsafe extern "C" fn eventry_add_handle(
     })
 }
 
-/// Changes what a handle wants; an unknown number is ignored and sets `errno`.
+/// Changes the interest of a handle. An unknown id is ignored and sets `errno`.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_update_handle(watch: c_int, events: c_int) {
     let interest = Events::from_bits_truncate(events as u32);
     call(|it| it.update_handle(watch, interest).map(|()| 0));
 }
 
-/// Removes a handle: 0, or −1 if there is none.
+/// Removes a handle and returns 0, or −1 if there is no such handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_remove_handle(watch: c_int) -> c_int {
     eventry_remove_handle_status(watch).min(0)
 }
 
-/// Removes a handle and tells about its callback: 0 if it neither runs nor will, 1 if one last call of it
-/// runs, −1 if there is no such handle.
+/// Removes a handle and returns the state of its callback: 0 if it is not running, 1 if a last call is
+/// running, −1 if there is no such handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_remove_handle_status(watch: c_int) -> c_int {
     call(|it| it.remove::<HandleId>(watch).map(status_of))
 }
 
-/// Removes a handle and waits until its last call is over: 0, or −1 if there is none or the callback would
-/// wait for itself.
+/// Removes a handle, waits until its last call has returned, and returns 0, or −1 if there is no such handle
+/// or the callback would wait for itself.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_remove_handle_and_wait(watch: c_int) -> c_int {
     call(|it| it.remove_and_wait::<HandleId>(watch).map(|()| 0))
 }
 
-/// Adds a timeout; its number, or −1.
+/// Adds a timeout and returns its id, or −1.
 ///
 /// # Safety
 ///
@@ -110,44 +110,44 @@ pub unsafe extern "C" fn eventry_add_timeout(
     })
 }
 
-/// Starts a timeout's interval anew; an unknown number is ignored and sets `errno`.
+/// Changes and restarts the interval of a timeout. An unknown id is ignored and sets `errno`.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_update_timeout(timer: c_int, milliseconds: c_int) {
     let interval = interval_of(milliseconds);
     call(|it| it.update_timeout(timer, interval).map(|()| 0));
 }
 
-/// Removes a timeout: 0, or −1 if there is none.
+/// Removes a timeout and returns 0, or −1 if there is no such timeout.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_remove_timeout(timer: c_int) -> c_int {
     eventry_remove_timeout_status(timer).min(0)
 }
 
-/// As [`eventry_remove_handle_status`], for a timeout.
+/// Removes a timeout and returns the state of its callback, like [`eventry_remove_handle_status`].
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_remove_timeout_status(timer: c_int) -> c_int {
     call(|it| it.remove::<TimeoutId>(timer).map(status_of))
 }
 
-/// As [`eventry_remove_handle_and_wait`], for a timeout.
+/// Removes a timeout and waits, like [`eventry_remove_handle_and_wait`].
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_remove_timeout_and_wait(timer: c_int) -> c_int {
     call(|it| it.remove_and_wait::<TimeoutId>(timer).map(|()| 0))
 }
 
-/// One turn: 0, or −1.
+/// Runs one turn and returns 0, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_run_once() -> c_int {
     call(|it| run_status(it.run_once()))
 }
 
-/// Turns until [`eventry_stop`]: 0, or −1.
+/// Runs turns until [`eventry_stop`] and returns 0, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_run() -> c_int {
     call(|it| run_status(it.run()))
 }
 
-/// Makes the run that is going on, or else the next one, return after its turn: 0, or −1.
+/// Makes the current run, or else the next one, return after its turn, and returns 0, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_stop() -> c_int {
     call(|it| {
@@ -156,7 +156,8 @@ pub extern "C" fn eventry_stop() -> c_int {
     })
 }
 
-/// Registers the loop as the process's implementation: 0, 1 if it was registered before, or −1.
+/// Registers the loop as the event implementation of the process and returns 0, 1 if it was registered
+/// before, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_register() -> c_int {
     call(|_| match event_impl::register_default_impl() {
@@ -168,7 +169,7 @@ pub extern "C" fn eventry_register() -> c_int {
     })
 }
 
-/// The version of the library: major · 1,000,000 + minor · 1,000 + patch.
+/// Returns the version of the library: major · 1,000,000 + minor · 1,000 + patch.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_version() -> c_uint {
     const VERSION: c_uint = parse_decimal(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000
@@ -187,12 +188,12 @@ const fn parse_decimal(digits: &str) -> c_uint {
     number
 }
 
-/// Works on the loop of the process: the answer, or −1 with `errno` set.
+/// Calls `work` with the loop of the process and returns its result, or −1 with `errno` set.
 fn call<E: Into<Errno>>(work: impl FnOnce(&IntLoop) -> Result<c_int, E>) -> c_int {
     errno::return_value(event_loop().and_then(|event_loop| work(event_loop).map_err(E::into)))
 }
 
-/// Adds an entry, which must have a callback.
+/// Adds an entry and returns its id, or −1 with `errno` set, also if there is no callback.
 fn add<C>(callback: Option<C>, add: impl FnOnce(&IntLoop, C) -> Result<c_int, Errno>) -> c_int {
     let Some(callback) = callback else {
         return errno::return_value(Err(Errno::INVAL));
@@ -230,7 +231,8 @@ fn add_timeout(
     added.map_err(errno_of_not_added)
 }
 
-/// What was offered still belongs to the caller: its free callback is not called (EV-207).
+/// Returns the error number of a failed addition. The pointer still belongs to the caller, so the free
+/// callback is not called (EV-207).
 fn errno_of_not_added<F>((reason, callback): (NotAdded, F)) -> Errno {
     callback::forget(callback);
     match reason {
@@ -241,7 +243,7 @@ fn errno_of_not_added<F>((reason, callback): (NotAdded, F)) -> Errno {
     }
 }
 
-/// Any negative interval disables (EV-801).
+/// Returns the interval, or `None` for a negative one, which disables the timeout (EV-801).
 fn interval_of(milliseconds: c_int) -> Option<Duration> {
     let milliseconds = u64::try_from(milliseconds).ok()?;
     Some(Duration::from_millis(milliseconds))
@@ -263,7 +265,7 @@ fn run_status(turn: Result<(), RunDefaultError>) -> Result<c_int, Errno> {
             Err(Errno::PERM)
         }
         Err(RunDefaultError::Run(RunError::Wait(error))) => Err(Errno::of(&error)),
-        // Only a callback written in Rust can do that, and there is nobody on this side to tell.
+        // Only a callback in Rust can panic, and C callers cannot receive the panic.
         Err(error @ RunDefaultError::Run(RunError::CallbackPanicked(_))) => panic!("{error}"),
     }
 }

@@ -1,4 +1,4 @@
-//! The one loop of the process, and how a forked child is kept away from it.
+//! The loop of the process, which a forked child cannot use.
 
 use super::errno::Errno;
 use crate::event_impl::{IntLoop, default_loop};
@@ -6,15 +6,15 @@ use std::ffi::c_int;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Set in a child that was forked after the loop had been made.
+/// Set in a child that was forked after the creation of the loop.
 static FORKED: AtomicBool = AtomicBool::new(false);
-/// The loop, once forks are watched.
+/// The loop; set after the fork handler is installed.
 static LOOP: OnceLock<&'static IntLoop> = OnceLock::new();
 
-/// The loop of this process, made on first use.
+/// Returns the loop of this process, which the first call creates.
 ///
-/// In a forked child there is none: the descriptors are the parent's too, and a lock may have been copied
-/// while another thread held it (EV-1105). That costs a load, not a system call: the C library calls
+/// A forked child gets `EPERM`: the descriptors are shared with the parent, and another thread may have held a
+/// lock during the fork (EV-1105). The check needs no system call, because the C library calls
 /// [`mark_forked`] in every child.
 pub(super) fn event_loop() -> Result<&'static IntLoop, Errno> {
     if FORKED.load(Ordering::Relaxed) {
@@ -32,7 +32,7 @@ fn init_event_loop() -> Result<&'static IntLoop, Errno> {
     if event_loop.is_forked() {
         return Err(Errno::PERM);
     }
-    // SAFETY: `mark_forked` only stores into a static, which is allowed in a child of a process with threads.
+    // SAFETY: `mark_forked` only stores into a static, which is permitted in a child of a threaded process.
     if unsafe { pthread_atfork(None, None, Some(mark_forked)) } != 0 {
         return Err(Errno::NOMEM);
     }

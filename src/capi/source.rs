@@ -1,17 +1,17 @@
-//! A descriptor that belongs to the caller.
+//! Descriptors of the caller.
 
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
-/// A descriptor by its number. It is never closed here, and its flags are never changed (EV-1006).
+/// The number of a descriptor. The library neither closes it nor changes its flags (EV-1006).
 ///
-/// The caller keeps it open until the handle has been removed. The number is used to register, to change
-/// and to end the registration with the kernel, never afterwards; if the caller breaks his promise these
-/// fail, or hit the file that has the number now, which concerns no memory.
+/// The caller keeps it open until the handle is removed. The number is used only to add, change and end the
+/// registration with the kernel. If the caller closes it earlier, these operations fail or affect the file
+/// that has the number now, without undefined behaviour.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawSource(RawFd);
 
 impl RawSource {
-    /// The descriptor with this number, if there is one now (EV-208).
+    /// Returns the descriptor with this number, if it is open (EV-208).
     pub(super) fn open(fd: RawFd) -> Option<RawSource> {
         let source = (fd >= 0).then_some(RawSource(fd))?;
         rustix::io::fcntl_getfd(source.as_fd()).ok()?;
@@ -21,8 +21,8 @@ impl RawSource {
 
 impl AsFd for RawSource {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the number is not −1, and the caller keeps it open while it is registered; the only use
-        // before that asks whether it is open.
+        // SAFETY: the number is not −1, and the caller keeps it open while it is registered. The only earlier
+        // use checks that it is open.
         unsafe { BorrowedFd::borrow_raw(self.0) }
     }
 }

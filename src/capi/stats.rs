@@ -1,4 +1,4 @@
-//! What there is and what has been done, in a shape that can grow.
+//! Statistics for C callers, in an extensible structure.
 
 use super::errno::{self, Errno};
 use super::process::event_loop;
@@ -6,30 +6,30 @@ use crate::registry;
 use std::ffi::c_int;
 use std::ptr;
 
-/// `struct eventry_stats`. Members are only ever added, at the end.
+/// `struct eventry_stats`. Later versions only append members.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatsRecord {
-    /// As [`registry::Stats::handles`].
+    /// See [`registry::Stats::handles`].
     pub handles: u64,
-    /// As [`registry::Stats::timeouts`].
+    /// See [`registry::Stats::timeouts`].
     pub timeouts: u64,
-    /// As [`registry::Stats::pending_frees`].
+    /// See [`registry::Stats::pending_frees`].
     pub pending_frees: u64,
-    /// As [`registry::Stats::turns`].
+    /// See [`registry::Stats::turns`].
     pub turns: u64,
-    /// As [`registry::Stats::calls`].
+    /// See [`registry::Stats::calls`].
     pub calls: u64,
-    /// As [`registry::Stats::frees`].
+    /// See [`registry::Stats::frees`].
     pub frees: u64,
-    /// As [`registry::Stats::wakes`].
+    /// See [`registry::Stats::wakes`].
     pub wakes: u64,
 }
 
-/// Fills in the statistics of the loop: 0, or −1.
+/// Writes the statistics of the loop and returns 0, or −1.
 ///
-/// The caller says how large the structure is that he was compiled with. What only he knows becomes 0, what
-/// only this library knows is left out.
+/// `size` is the size of the structure that the caller was compiled with. Members that this library does not
+/// know are set to 0; members that the caller does not know are not written.
 ///
 /// # Safety
 ///
@@ -44,8 +44,7 @@ pub unsafe extern "C" fn eventry_stats(stats: *mut StatsRecord, size: usize) -> 
     errno::return_value(now.map(|now| {
         let known = size.min(size_of::<StatsRecord>());
         let to = stats.cast::<u8>();
-        // SAFETY: `size` bytes may be written there, and `known` is neither more than that nor more than
-        // there is to be read.
+        // SAFETY: `size` bytes are writable, and `known` is at most `size` and at most the size of `now`.
         unsafe {
             to.write_bytes(0, size);
             ptr::copy_nonoverlapping((&raw const now).cast(), to, known);

@@ -1,4 +1,4 @@
-//! What cannot be brought about through the functions alone: a full table of numbers, a loop that is gone.
+//! Tests that need a loop of their own: with few integer ids, closed, or dropped.
 
 use super::*;
 use std::cell::RefCell;

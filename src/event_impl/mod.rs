@@ -175,12 +175,12 @@ pub fn stop_default_impl() {
 
 /// Returns the loop of the process, which the first call creates.
 pub(crate) fn default_loop() -> io::Result<&'static IntLoop> {
-    if let Some(made) = DEFAULT.get() {
-        return Ok(made);
+    if let Some(created) = DEFAULT.get() {
+        return Ok(created);
     }
     // Several threads may create a loop at once. One loop is kept; the others are dropped.
-    let made = IntLoop::new(i32::MAX)?;
-    Ok(DEFAULT.get_or_init(|| made))
+    let created = IntLoop::new(i32::MAX)?;
+    Ok(DEFAULT.get_or_init(|| created))
 }
 
 fn registered() -> Result<&'static dyn EventImpl, ImplError> {
