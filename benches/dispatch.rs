@@ -1,14 +1,14 @@
-//! What a call through the loop costs, next to the least it could cost.
+//! The cost of a callback through the loop, compared with a lower bound.
 //!
-//! 100 of 1,000 descriptors are ready, in every turn. The peer is a bare `epoll_wait` and a direct call
-//! of a boxed closure: no lock, no table, nothing can be removed. Both run in the same process, round by
-//! round in turn, so that what else the machine does meets both; the ratio is what counts.
+//! 100 of 1,000 descriptors are ready in every turn. The lower bound is a bare `epoll_wait` with a direct call
+//! of a boxed closure, without locks, table and removals. Both are measured alternately in the same process,
+//! so that other load affects both. The result is the ratio.
 
 #![allow(
     clippy::disallowed_methods,
     reason = "a benchmark reads the clock, as the loop does not"
 )]
-#![allow(clippy::print_stdout, reason = "the figures are the point")]
+#![allow(clippy::print_stdout, reason = "the results are printed")]
 
 use eventry::{EventLoop, Events};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -23,10 +23,10 @@ const READY: usize = 100;
 const TURNS_PER_ROUND: usize = 2_000;
 const ROUNDS: usize = 25;
 
-/// Each descriptor counts its calls.
+/// The number of calls of all descriptors.
 type Counter = Arc<AtomicU64>;
 
-/// Descriptors of which every tenth is ready for ever.
+/// Creates descriptors of which every tenth is always ready.
 fn descriptors() -> Vec<OwnedFd> {
     let every = DESCRIPTORS / READY;
     (0..DESCRIPTORS)
@@ -37,7 +37,7 @@ fn descriptors() -> Vec<OwnedFd> {
         .collect()
 }
 
-/// The peer: waits, looks the closure up by the event's data, calls it.
+/// The lower bound: waits, finds the closure by the data of the event, and calls it.
 struct Bare {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
@@ -75,7 +75,7 @@ impl Bare {
         let room = rustix::buffer::spare_capacity(&mut self.events);
         epoll::wait(&self.epoll, room, Some(&at_once)).unwrap();
         for event in &self.events {
-            // Copies: on x86-64 the fields are not aligned.
+            // Copied, because the fields are not aligned on x86-64.
             let (flags, data) = (event.flags, event.data);
             let readable = flags.contains(EventFlags::IN);
             let events = Events::from_bits_truncate(u32::from(readable));
@@ -97,7 +97,7 @@ fn eventry_loop(counter: &Counter) -> EventLoop {
     event_loop
 }
 
-/// How long one call took, on average over a round.
+/// Returns the average duration of a call in a round, in nanoseconds.
 fn round(counter: &Counter, mut turn: impl FnMut()) -> f64 {
     let before = counter.load(Ordering::Relaxed);
     let start = Instant::now();
@@ -127,7 +127,7 @@ fn main() {
         });
         rounds.push((bare, eventry));
     }
-    // The first one warms up.
+    // The first round is a warm-up.
     let rounds = &rounds[1..];
     let bare = median(rounds.iter().map(|(bare, _)| *bare).collect());
     let eventry = median(rounds.iter().map(|(_, eventry)| *eventry).collect());

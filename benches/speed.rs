@@ -1,4 +1,4 @@
-//! How long the cases take. Figures of one machine: compare them with those of the same machine.
+//! The durations of the cases. Compare them only with results of the same machine.
 #![expect(missing_docs, reason = "criterion_group! makes a public function")]
 
 mod cases;
@@ -8,14 +8,14 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 
 fn measure(criterion: &mut Criterion) {
     for case in CASES {
-        let (group, name) = case.name.split_once('/').expect("a group and a name");
+        let (group, name) = case.name.split_once('/').expect("a name has a group");
         let mut group = criterion.benchmark_group(group);
         group.throughput(Throughput::Elements(case.units));
         if case.repeats {
             group.bench_function(name, |bencher| bencher.iter((case.set_up)()));
         } else {
             group.sample_size(20);
-            // What a run leaves behind is dropped when the clock does not run.
+            // Returned, so that its drop is not measured.
             let measured = |mut run: cases::Run| {
                 run();
                 run

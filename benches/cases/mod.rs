@@ -1,4 +1,4 @@
-//! What is measured: by the clock in `speed.rs`, by the instruction in `instructions.rs`.
+//! The cases that `speed.rs` measures in time and `instructions.rs` in instructions.
 
 use eventry::{EventLoop, Events, HandleId, Registry, TimeoutId};
 use rustix::event::{EventfdFlags, eventfd};
@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// One thing to measure.
+/// A measured operation.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// How often a run does it.
+    /// The number of operations of a run.
     pub(crate) units: u64,
-    /// Whether a run leaves everything as it was, so that another one may follow.
+    /// Set if a run restores the initial state, so that it can be repeated.
     pub(crate) repeats: bool,
-    /// Prepares everything, and returns what is to be measured.
+    /// Prepares a run.
     pub(crate) set_up: fn() -> Run,
 }
 
-/// What is measured, with all that it needs.
+/// A prepared run, which is measured.
 pub(crate) type Run = Box<dyn FnMut()>;
 
 const CHANGES: usize = 1_000;
@@ -58,8 +58,8 @@ const fn once(name: &'static str, units: u64, set_up: fn() -> Run) -> Case {
     }
 }
 
-/// A turn of a loop with `all` handles of which `ready` are ready for ever. It has had one in which it told
-/// the poller of them.
+/// Prepares a turn of a loop with `all` handles, of which `ready` are always ready. An earlier turn registers
+/// them with the poller.
 fn dispatch(ready: usize, all: usize) -> Run {
     allow_descriptors(all as u64 + 100);
     let mut event_loop = EventLoop::new().unwrap();
@@ -77,7 +77,7 @@ fn dispatch(ready: usize, all: usize) -> Run {
     Box::new(move || turn(&mut event_loop))
 }
 
-/// Changes the interest of one handle among many, back and forth, while the loop is elsewhere.
+/// Prepares alternating changes of the interest of one handle among many. The loop does not run.
 fn update() -> Run {
     let (event_loop, registry, handles) = idle_handles();
     let id = handles[CHANGES / 2];
@@ -91,7 +91,7 @@ fn update() -> Run {
     })
 }
 
-/// Adds and removes handles beside many others, then frees them.
+/// Prepares additions and removals of handles beside many others, and a turn that frees them.
 fn add_and_remove() -> Run {
     let (mut event_loop, registry, _) = idle_handles();
     let shared = Arc::new(descriptor(0));
@@ -137,7 +137,7 @@ fn remove_timeouts() -> Run {
     })
 }
 
-/// A turn in which every timeout is due, and armed for the next.
+/// Prepares a turn in which every timeout is due and is armed again.
 fn expire_timeouts() -> Run {
     let mut event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();
@@ -154,7 +154,7 @@ fn turn(event_loop: &mut EventLoop) {
     event_loop.run_once(Some(Duration::ZERO)).unwrap();
 }
 
-/// A loop that has looked at its many handles, none of which is ready.
+/// Creates a loop with many registered handles, none of which is ready.
 fn idle_handles() -> (EventLoop, Registry, Vec<HandleId>) {
     allow_descriptors(CHANGES as u64 + 100);
     let mut event_loop = EventLoop::new().unwrap();
@@ -168,7 +168,7 @@ fn idle_handles() -> (EventLoop, Registry, Vec<HandleId>) {
     (event_loop, registry, handles)
 }
 
-/// A loop with many timeouts that are due some day.
+/// Creates a loop with many timeouts that are due after an hour at the earliest.
 fn idle_timeouts() -> (EventLoop, Registry, Vec<TimeoutId>) {
     let event_loop = EventLoop::new().unwrap();
     let registry = event_loop.registry();
@@ -179,12 +179,12 @@ fn idle_timeouts() -> (EventLoop, Registry, Vec<TimeoutId>) {
     (event_loop, registry, timeouts)
 }
 
-/// Intervals in no order, and so far apart that the order of the deadlines does not depend on how long it
-/// takes to set them.
+/// Returns intervals in pseudo-random order. They differ by minutes, so that the order of the deadlines does
+/// not depend on the speed of the machine.
 fn intervals(seed: u64) -> Vec<Duration> {
     let mut state = seed;
     let shuffled = (0..TIMEOUTS).map(|_| {
-        // A step of Knuth's generator; its high bits are good enough.
+        // Knuth's linear congruential generator, of which the high bits are used.
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
@@ -204,7 +204,8 @@ fn allow_descriptors(wanted: u64) {
             current: Some(wanted),
             ..limit
         };
-        setrlimit(Resource::Nofile, raised)
-            .unwrap_or_else(|error| panic!("{wanted} descriptors are needed: {error}"));
+        setrlimit(Resource::Nofile, raised).unwrap_or_else(|error| {
+            panic!("cannot raise the limit of descriptors to {wanted}: {error}")
+        });
     }
 }
