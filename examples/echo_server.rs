@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .registry()
         .add_handle(listener, Events::READABLE, |event| {
             while let Ok((stream, peer)) = event.source.accept() {
-                println!("{peer} has come");
+                println!("{peer} connected");
                 if let Err(error) = serve(event.registry, stream, peer) {
                     println!("{peer} cannot be served: {error}");
                 }
@@ -66,7 +66,7 @@ fn serve(registry: &Registry, stream: TcpStream, peer: SocketAddr) -> io::Result
         if done {
             // The stream is closed when the loop drops this callback.
             let _ = event.registry.remove_handle(event.id);
-            println!("{peer} has gone");
+            println!("{peer} disconnected");
         }
     });
     added.map(|_| ()).map_err(io::Error::other)

@@ -33,8 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("inner: {:?}", String::from_utf8_lossy(&word[..got]));
             Next::Remove
         });
-        added.expect("the loop is there");
-        far.write_all(b"from a thread").expect("it is read");
+        added.expect("the loop accepts handles");
+        far.write_all(b"from a thread").expect("the stream is open");
     });
 
     // The outer loop has a descriptor of its own.
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Required before every wait: passes changes to the kernel, and returns the longest allowed wait.
         let timeout = inner.prepare().map(Timespec::try_from).transpose()?;
         // The descriptor may change in a turn.
-        let fd = inner.poll_fd().expect("epoll has one");
+        let fd = inner.poll_fd().expect("epoll has a descriptor");
         let mut polled = [
             PollFd::new(&fd, PollFlags::IN),
             PollFd::from_borrowed_fd(own.as_fd(), PollFlags::IN),
@@ -58,6 +58,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Does not wait.
         inner.run_once(Some(Duration::ZERO))?;
     }
-    adder.join().expect("it does not panic");
+    adder.join().expect("the thread does not panic");
     Ok(())
 }

@@ -136,7 +136,10 @@ fn next_wait_drops_the_last_reference_to_a_source() {
     drop(first);
     registrar.deregister(&second);
     assert!(!registrar.0.lock().contains(token));
-    assert!(dropped.try_recv().is_err(), "the source was dropped under a lock");
+    assert!(
+        dropped.try_recv().is_err(),
+        "the source was dropped under a lock"
+    );
     poller.wait(&wake, NO_WAIT).unwrap();
     assert!(dropped.try_recv().is_ok());
 }
@@ -195,5 +198,8 @@ fn wake_with_a_full_counter_ends_the_wait() {
     rustix::io::write(&wake, &(u64::MAX - 1).to_ne_bytes()).unwrap();
     wake.wake().unwrap();
     poller.wait(&wake, None).unwrap();
-    assert!(rustix::io::read(&wake, &mut [0; 8]).is_err(), "the counter was not reset");
+    assert!(
+        rustix::io::read(&wake, &mut [0; 8]).is_err(),
+        "the counter was not reset"
+    );
 }
