@@ -1,4 +1,4 @@
-//! Accepting connections, which become clients that are served at once or wait for a slot.
+//! Acceptance of connections. A new client is served at once or waits for a slot.
 
 use super::client_table::Client;
 use super::handle_call::CallHandler;
@@ -46,7 +46,7 @@ impl Server {
         }
     }
 
-    /// Makes a client of a connection.
+    /// Creates the client of a connection.
     fn arrive(self: &Arc<Server>, index: usize, socket: Socket, driver: &Arc<dyn Driver>) {
         let Some((ServicePolicy { access, auth }, tls)) = self.policy_of(index) else {
             return;
@@ -101,7 +101,7 @@ impl Server {
                     refusal_logged: false,
                 };
                 self.add(Box::new(client));
-                // A silent client may be rejected in this very turn, before its first event comes.
+                // A client may be rejected in this turn, before its first event.
                 if !admitted && socket.has_input() {
                     self.on_ready(id, Events::READABLE);
                 }
@@ -116,7 +116,7 @@ impl Server {
         }
     }
 
-    /// Makes the socket of a client a handle of the loop.
+    /// Adds the socket of a client to the loop.
     fn register(
         self: &Arc<Server>,
         id: u64,
@@ -147,8 +147,8 @@ impl Server {
         self.drive(id, |client, now| client.connection.on_ready(events, now));
     }
 
-    /// Returns the policy of a service, and the TLS session of a new client if the service has TLS. The services
-    /// are gone once the daemon has stopped.
+    /// Returns the policy of a service, and the TLS session of a new client if the service has TLS. There are no
+    /// services after the daemon has stopped.
     fn policy_of(
         &self,
         index: usize,
@@ -158,7 +158,7 @@ impl Server {
         Some((service.policy(), service.new_tls_session()))
     }
 
-    /// Closes a client that waited for a slot, because too many do.
+    /// Closes a client that waited for a slot, because too many clients wait.
     fn reject(self: &Arc<Server>, index: usize, id: u64) {
         let mut state = self.state.lock();
         self.client_rejected(index, &mut state, id);
@@ -169,7 +169,7 @@ impl Server {
         }
     }
 
-    /// Logs a rejection, and suspends the service for a moment.
+    /// Logs a rejection, and suspends the service briefly.
     fn client_rejected(self: &Arc<Server>, index: usize, state: &mut State, id: u64) {
         if !state.admission.is_draining() {
             let waiting = state.admission.clients.waiting();
@@ -192,12 +192,12 @@ impl Server {
         self.suspend(index, &mut state, pause);
     }
 
-    /// Has the service accept again after `pause`.
+    /// Resumes the service after `pause`.
     fn suspend(self: &Arc<Server>, index: usize, state: &mut State, pause: Duration) {
         state.update_accepting(&self.registry);
         let server = Arc::clone(self);
         let added = self.registry.add_timeout(pause, move |event| {
-            // It fires once; it is registered while it is called.
+            // The timeout fires once. It is registered during its call.
             let _ = event.registry.remove_timeout(event.id);
             let state = &mut *server.state.lock();
             state.admission.resume(index);
@@ -214,7 +214,7 @@ impl Server {
     }
 }
 
-/// Returns the peer that a client counts for.
+/// Returns the peer in whose load a client is counted.
 fn peer_of(socket: &Socket, identity: &Identity) -> Peer {
     match (socket, identity.address.as_deref()) {
         (Socket::Unix(_), _) => Peer::User(identity.process.as_ref().map(|process| process.uid)),

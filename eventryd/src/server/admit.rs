@@ -1,14 +1,14 @@
-//! Carries out the steps of admission control: waiting clients are admitted, others are evicted.
+//! The steps of admission control: waiting clients are admitted, others are evicted.
 
 use super::state::Server;
 use crate::admission::{AdmissionLimit, AdmissionStep};
 use std::time::Duration;
 
-/// The number of steps in one turn, so that other callbacks get theirs.
+/// The maximum number of steps in one turn, so that other callbacks are called.
 const STEP_BUDGET: usize = 64;
 
 impl Server {
-    /// Gives free slots to waiting clients, and evicts clients for them.
+    /// Admits waiting clients to free slots, and evicts clients for them.
     pub(super) fn admit_waiting(&self) {
         for _ in 0..STEP_BUDGET {
             match self.next_step() {

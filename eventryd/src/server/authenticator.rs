@@ -1,4 +1,4 @@
-//! Authentication of clients: what they are checked against, and the decisions.
+//! Authentication of clients: passwords, polkit, and the decisions.
 
 use super::config::Config;
 use super::error::DaemonError;
@@ -15,17 +15,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// The number of polkit requests at a time. Each has a thread and a program, and may last as long as a user
-/// thinks; so they are not left to the workers, which they would use up.
+/// The maximum number of concurrent polkit requests. Each has a thread and a program, and waits for the answer of
+/// a user, so it would block a worker for a long time.
 const MAX_POLKIT_REQUESTS: usize = 32;
 
-/// The time that polkit has if `eventry_auth_timeout` sets none.
+/// The timeout of polkit if `eventry_auth_timeout` is 0.
 const POLKIT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Decides about the identity of clients.
 #[derive(Debug)]
 pub(super) struct Authenticator {
-    /// As last read; `None` if no service uses SASL.
+    /// The password file as it was last read; `None` if no service uses SASL.
     sasl: Mutex<Option<Arc<Sasl>>>,
     authorizer: Arc<dyn Authorizer>,
     polkit_timeout: Duration,
@@ -34,10 +34,10 @@ pub(super) struct Authenticator {
 }
 
 impl Authenticator {
-    /// Reads and finds what the services need.
+    /// Reads the password file and finds `pkcheck`, if services need them.
     ///
     /// # Errors
-    /// [`DaemonError::Config`] and [`DaemonError::Auth`], if clients could not be authenticated as configured.
+    /// [`DaemonError::Config`] and [`DaemonError::Auth`], if the configured authentication is not possible.
     pub(super) fn new(config: &Config) -> Result<Authenticator, DaemonError> {
         let mut schemes = vec![config.auth_unix_rw, config.auth_unix_ro];
         if let Some(tcp) = &config.tcp {
@@ -128,10 +128,10 @@ impl Authenticator {
         AuthResult::from(progress)
     }
 
-    /// Asks polkit on a thread of its own, which passes the answer to `then`.
+    /// Sends a request to polkit on a new thread, which passes the answer to `then`.
     ///
     /// # Errors
-    /// The answer, if polkit cannot be asked; `then` is not called.
+    /// The answer, if the request is not possible; `then` is not called.
     pub(super) fn ask_polkit(
         &self,
         id: u64,
@@ -176,7 +176,7 @@ impl Authenticator {
     }
 }
 
-/// A request to polkit, counted as long as it lives.
+/// A request to polkit, which is counted until it is dropped.
 struct PolkitRequest {
     count: Arc<AtomicUsize>,
     is_one_too_many: bool,
@@ -197,7 +197,7 @@ impl Drop for PolkitRequest {
     }
 }
 
-/// Refuses what cannot work over TLS.
+/// Rejects an authentication type that is not possible over TLS.
 fn check_tls(auth: Auth) -> Result<(), DaemonError> {
     match auth {
         Auth::None | Auth::Sasl => Ok(()),
@@ -205,7 +205,8 @@ fn check_tls(auth: Auth) -> Result<(), DaemonError> {
     }
 }
 
-/// Refuses what cannot work without encryption at the start, rather than when clients fail to log in.
+/// Rejects an authentication type that is not possible without encryption. The error occurs at the start, not at
+/// the first login.
 fn check_plain_tcp(auth: Auth) -> Result<(), DaemonError> {
     let why = match auth {
         Auth::None => return Ok(()),
@@ -244,7 +245,7 @@ fn polkit_error(answer: &Authorization, action: PolkitAction) -> RemoteError {
             "authentication failed: %s",
             "access denied by policy",
         ),
-        // Not AUTH_FAILED: virsh would try again five times.
+        // Not AUTH_FAILED, because virsh would retry five times.
         Authorization::Granted | Authorization::Failed(_) => (
             ErrorCode::INTERNAL_ERROR,
             "internal error: %s",

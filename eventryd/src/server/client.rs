@@ -1,4 +1,4 @@
-//! Driving a client: an input for its connection, the actions that follow, and the end.
+//! The progress of a client: inputs of its connection, the resulting actions, and its end.
 
 use super::client_table::Client;
 use super::completions::Completion;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::{mem, thread};
 
 impl Server {
-    /// Applies an input to a client, and carries out all actions that follow. Only the loop's thread does this.
-    /// Nothing happens if the client is gone.
+    /// Applies an input to a client, and executes all resulting actions. Only the loop's thread calls this. Does
+    /// nothing if the client is closed.
     pub(super) fn drive(&self, id: u64, input: impl FnOnce(&mut Client, MonotonicTime)) {
         let Some(mut client) = self.state.lock().clients.take(id) else {
             return;
@@ -33,7 +33,7 @@ impl Server {
             None => self.put_back(client),
             Some(reason) => {
                 let identity = client.identity();
-                // The operator has to know why a client cannot connect.
+                // At this level, so that the operator sees why a client cannot connect.
                 if matches!(reason, CloseReason::Failed(TransportError::Tls(_))) {
                     tracing::warn!("client {id} closed: {reason}; {identity}");
                 } else {
@@ -59,7 +59,7 @@ impl Server {
         self.client_gone(id, peer, scheduled);
     }
 
-    /// Waits for what the connection waits for.
+    /// Sets the interest and the deadline that the connection waits for.
     pub(super) fn put_back(&self, mut client: Box<Client>) {
         let watch = client.connection.watch();
         if watch.interest != client.registered_interest {
@@ -80,7 +80,7 @@ impl Server {
         drop(without_slot);
     }
 
-    /// Carries out actions until there is none. Returns the reason to close the client, if it is to be closed.
+    /// Executes actions until there is none. Returns the reason to close the client, if it is to be closed.
     fn carry_out_actions(&self, client: &mut Client, now: MonotonicTime) -> Option<CloseReason> {
         let mut polkit = None;
         loop {
@@ -97,7 +97,7 @@ impl Server {
                 Some(Action::Progress(change)) => self.record_progress(client, change, now),
                 Some(Action::Log(notice)) => log(client, &notice),
                 Some(Action::Close(reason)) => return Some(reason),
-                // Polkit is asked last, so that no program is started for a client that is gone.
+                // The request to polkit is last, so that no program is started for a closed client.
                 None => match polkit.take() {
                     Some(ticket) => self.ask_polkit(client, ticket, now),
                     None => return None,
@@ -106,7 +106,7 @@ impl Server {
         }
     }
 
-    /// Carries out a call, or has a worker do it.
+    /// Executes a call, or passes it to a worker.
     fn handle_call(&self, client: &mut Client, request: Request, now: MonotonicTime) {
         let Request {
             ticket,
@@ -133,7 +133,7 @@ impl Server {
         client.connection.complete(ticket, result, now);
     }
 
-    /// Asks polkit on a thread of its own. If that is impossible, the client gets its answer now.
+    /// Sends a request to polkit on a new thread. If that is not possible, the client is answered at once.
     fn ask_polkit(&self, client: &mut Client, ticket: Ticket, now: MonotonicTime) {
         let id = client.id;
         let completions = Arc::clone(&self.completions);
@@ -172,7 +172,7 @@ impl Server {
         self.admit_soon(&state);
     }
 
-    /// Drives the clients whose deadline has come.
+    /// Advances the clients whose deadline has passed.
     pub(super) fn on_deadlines(&self) {
         let now = self.registry.now();
         let due = self.state.lock().deadlines.due(now);
@@ -200,7 +200,7 @@ impl Server {
                     client.record(completion, now);
                 }
             });
-            // The client may be gone.
+            // The client may be closed.
             of_client.for_each(drop);
         }
         self.stop_if_over();
@@ -225,7 +225,7 @@ impl Client {
     }
 }
 
-/// Frees the slot of a client whose call panics on the loop's thread: the client is dropped by the unwinding.
+/// Releases the slot of a client whose call panics on the loop's thread; unwinding drops the client.
 struct DriveGuard<'a> {
     server: &'a Server,
     id: u64,

@@ -8,19 +8,19 @@ use eventry::{Events, HandleId, MonotonicTime};
 use std::collections::BTreeMap;
 use std::mem;
 
-/// A client: its connection, its calls, and what is registered for it.
+/// A client: its connection, its calls, and its registrations with the loop.
 pub(super) struct Client {
     pub(super) id: u64,
-    /// The peer that it counts for.
+    /// The peer in whose load the client is counted.
     pub(super) peer: Peer,
     pub(super) connection: Connection<SocketTransport>,
     pub(super) calls: CallHandler,
     pub(super) handle: HandleId,
-    /// The interest that the loop has.
+    /// The interest that is registered with the loop.
     pub(super) registered_interest: Events,
     /// The entry in the queue of deadlines.
     pub(super) scheduled: Option<MonotonicTime>,
-    /// A refused call was logged at the level info.
+    /// Set after a refused call was logged at the level info.
     pub(super) refusal_logged: bool,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Clients {
 enum Slot {
     /// Boxed, so that a client moves in and out of the table as one pointer.
     Idle(Box<Client>),
-    /// The loop's thread has taken the client out to drive it. So no lock is held during a hypervisor call.
+    /// The loop's thread has taken the client out, so that no lock is held during a hypervisor call.
     Driven,
 }
 
@@ -44,12 +44,12 @@ impl Client {
 }
 
 impl Clients {
-    /// Adds the slot of a new client, which is to be [put back](Self::put_back).
+    /// Adds the slot of a new client, which is then [put into it](Self::put_back).
     pub(super) fn insert_driven(&mut self, id: u64) {
         self.slots.insert(id, Slot::Driven);
     }
 
-    /// Takes a client out of its slot, which it keeps; `None` if the client is gone.
+    /// Takes a client out of its slot, which stays reserved. Returns `None` if the client is closed.
     pub(super) fn take(&mut self, id: u64) -> Option<Box<Client>> {
         match mem::replace(self.slots.get_mut(&id)?, Slot::Driven) {
             Slot::Idle(client) => Some(client),
@@ -57,7 +57,8 @@ impl Clients {
         }
     }
 
-    /// Puts a client back into its slot. Returns the client if its slot is gone, because the daemon has stopped.
+    /// Puts a client back into its slot. Returns the client if the slot no longer exists, because the daemon has
+    /// stopped.
     pub(super) fn put_back(&mut self, client: Box<Client>) -> Option<Box<Client>> {
         match self.slots.get_mut(&client.id) {
             Some(slot) => {

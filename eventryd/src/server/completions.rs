@@ -8,8 +8,8 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// A result for a client. It names the client by id and keeps nothing of it: the result for a client that is gone
-/// is dropped (DM-810).
+/// A result for a client. It contains only the id of the client: the result for a closed client is dropped
+/// (DM-810).
 pub(super) enum Completion {
     Call(CompletedCall),
     Authentication {
@@ -19,7 +19,7 @@ pub(super) enum Completion {
     },
 }
 
-/// A call that a worker has carried out.
+/// A call that a worker has executed.
 pub(super) struct CompletedCall {
     pub(super) client: u64,
     pub(super) ticket: Ticket,
@@ -27,7 +27,7 @@ pub(super) struct CompletedCall {
     pub(super) outcome: CallOutcome,
 }
 
-/// The queue. The first result wakes the loop; results that come before the loop looks are taken along.
+/// The queue. Its first result wakes the loop, which takes all results.
 pub(super) struct CompletionQueue {
     registry: Registry,
     /// Due in the next turn while the queue has results, and disabled otherwise.
@@ -53,7 +53,7 @@ impl CompletionQueue {
         }
     }
 
-    /// Passes results to `complete` on the loop's thread from now on.
+    /// Sets the function that receives the results, on the loop's thread.
     pub(super) fn begin(self: &Arc<Self>, complete: impl Fn(Vec<Completion>) + Send + 'static) {
         let queue = Arc::clone(self);
         let added = self.registry.add_timeout(None, move |event| {
@@ -74,12 +74,12 @@ impl CompletionQueue {
         results.push(completion);
         drop(results);
         if let Some(timeout) = self.timeout.get().filter(|_| is_first) {
-            // It is registered as long as the loop lives.
+            // The timeout is registered until the loop is dropped.
             let _ = self.registry.update_timeout(*timeout, Duration::ZERO);
         }
     }
 
-    /// Takes all results. Those of one client stand together, in the order in which they came.
+    /// Takes all results, grouped by client and in the order of their arrival.
     fn take(&self) -> Vec<Completion> {
         let mut results = std::mem::take(&mut *self.results.lock());
         results.sort_by_key(Completion::client);

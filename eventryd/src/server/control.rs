@@ -1,11 +1,11 @@
-//! Changing a daemon that runs.
+//! Changes of a running daemon.
 
 use super::config::Config;
 use super::error::DaemonError;
 use super::state::Server;
 use std::sync::Arc;
 
-/// Changes a daemon that runs, from any thread.
+/// A handle that changes a running daemon from any thread.
 #[derive(Clone, Debug)]
 pub struct Control {
     server: Arc<Server>,
@@ -16,12 +16,11 @@ impl Control {
         Control { server }
     }
 
-    /// Applies what can change without another start: limits, times, the policy for new connections, and
-    /// passwords, keys and certificates, which are read again. Sockets stay as they are, and so do authenticated
-    /// clients (DM-1306).
+    /// Applies the settings that do not need a restart: limits, times and the policy for new connections. Reads
+    /// passwords, keys and certificates again. Sockets and authenticated clients do not change (DM-1306).
     ///
     /// # Errors
-    /// [`DaemonError::Auth`] and [`DaemonError::Tls`]; nothing has changed then.
+    /// [`DaemonError::Auth`] and [`DaemonError::Tls`]; the call changes nothing then.
     pub fn apply(&self, config: &Config) -> Result<(), DaemonError> {
         self.server.apply(config)
     }

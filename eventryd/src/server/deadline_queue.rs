@@ -3,13 +3,13 @@
 use eventry::MonotonicTime;
 use std::collections::BTreeSet;
 
-/// The number of clients due at a time, so that other callbacks get their turn.
+/// The maximum number of due clients of one call, so that other callbacks are called.
 const DUE_BUDGET: usize = 256;
 
 /// The deadlines of all clients, for one timeout of the loop.
 ///
-/// A deadline that moves away, as it does with every byte of the client, is not recorded: when the earlier deadline
-/// comes, the client is asked again. So a busy client costs nothing here, and an idle one costs an entry.
+/// A later deadline, which every byte of a client causes, is not recorded: at the earlier deadline the client is
+/// due and reports its current one. A busy client therefore causes no work here.
 ///
 /// ```
 /// use eventry::MonotonicTime;
@@ -32,8 +32,8 @@ pub struct DeadlineQueue {
 }
 
 impl DeadlineQueue {
-    /// Makes `client` due at `next` or earlier. `scheduled` is the result of the last call for the client, and the
-    /// result is the argument of the next one. The timeout may have to be set: see [`arm`](Self::arm).
+    /// Schedules `client` for `next` or earlier. `scheduled` is the result of the last call for the client, and the
+    /// result is the argument of the next call. Call [`arm`](Self::arm) afterwards.
     pub fn schedule(
         &mut self,
         client: u64,
@@ -65,15 +65,14 @@ impl DeadlineQueue {
         due
     }
 
-    /// Returns the time to set the timeout to, if it is not set early enough.
+    /// Returns the time for the timeout, if it is not set early enough.
     pub fn arm(&mut self) -> Option<MonotonicTime> {
         let first = self.first()?;
         let is_late = self.armed.is_none_or(|armed| first < armed);
         is_late.then(|| *self.armed.insert(first))
     }
 
-    /// Returns the time to set the timeout to after it has fired and all due clients were called; `None` disables
-    /// it.
+    /// Returns the time for the timeout after it has fired and all due clients were called; `None` disables it.
     pub fn rearm(&mut self) -> Option<MonotonicTime> {
         self.armed = None;
         self.arm()

@@ -1,7 +1,7 @@
-//! Calls in terms of the driver, and results in terms of the protocol.
+//! Conversion of calls for the driver, and of its results for the protocol.
 //!
-//! A [`PreparedCall`] can be carried out on any thread: it knows the hypervisor session of the client and nothing of
-//! its connection. The [`Session`](crate::session::Session) has checked before that the client may make the call.
+//! A [`PreparedCall`] can be executed on any thread: it has the hypervisor session of the client, and no reference to
+//! its connection. The [`Session`](crate::session::Session) has already checked that the client may make the call.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use crate::wire::{
 use eventry::MonotonicTime;
 
 /// Features of the protocol, by libvirt's numbers: events with callback ids (14) and close callbacks (15). The
-/// session answers for keepalive (10).
+/// session answers the query for keepalive (10).
 const PROTOCOL_FEATURES: [i32; 2] = [14, 15];
 
-/// Carries out the calls of one client.
+/// The handler of the calls of one client.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -42,17 +42,17 @@ pub struct CallHandler {
     session: Option<Arc<dyn HypervisorSession>>,
 }
 
-/// A call with all that is needed to carry it out, on any thread.
+/// A call that can be executed on any thread.
 pub struct PreparedCall {
     target: Target,
     call: Call,
 }
 
-/// The object that carries out a call.
+/// The object that executes a call.
 enum Target {
     Driver(Arc<dyn Driver>),
     Session(Arc<dyn HypervisorSession>),
-    /// The call does not fit the state of the client.
+    /// The call is not permitted in the state of the client.
     None,
 }
 
@@ -60,7 +60,7 @@ enum Target {
 pub struct CallOutcome {
     /// The result for the client.
     pub result: Result<Reply, RemoteError>,
-    /// The hypervisor session that an open has opened, for [`CallHandler::keep`].
+    /// The hypervisor session that the call has opened, for [`CallHandler::keep`].
     pub opened: Option<Arc<dyn HypervisorSession>>,
 }
 
@@ -74,28 +74,28 @@ impl CallHandler {
         }
     }
 
-    /// Tests if the client has a hypervisor session.
+    /// Returns `true` if the client has a hypervisor session.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.session.is_some()
     }
 
-    /// Carries out a call at `now`. The reply is of the same procedure.
+    /// Executes a call at `now`. The reply is of the same procedure.
     ///
     /// # Errors
-    /// The error for the client: no hypervisor session is open, or one is open already (DM-1102), or the error
+    /// The error for the client: no hypervisor session is open, or one is already open (DM-1102), or the error
     /// of the driver.
     ///
     /// # Panics
-    /// If a hypervisor session is open and the call is one that a session of the protocol answers itself: those
-    /// of authentication, CONNECT_CLOSE.
+    /// If a hypervisor session is open and [`Session`](crate::session::Session) answers the call itself:
+    /// authentication and CONNECT_CLOSE.
     pub fn handle_call(&mut self, now: MonotonicTime, call: Call) -> Result<Reply, RemoteError> {
         let CallOutcome { result, opened } = self.prepare(call).run(now);
         self.keep(opened);
         result
     }
 
-    /// Prepares a call, to be carried out elsewhere.
+    /// Prepares a call for execution on another thread.
     pub fn prepare(&self, call: Call) -> PreparedCall {
         let target = match (&call, &self.session) {
             (Call::ConnectOpen(_), None) => Target::Driver(Arc::clone(&self.driver)),
@@ -105,21 +105,21 @@ impl CallHandler {
         PreparedCall { target, call }
     }
 
-    /// Keeps the hypervisor session that a call has opened, if it has.
+    /// Keeps the hypervisor session that a call has opened, if any.
     pub fn keep(&mut self, opened: Option<Arc<dyn HypervisorSession>>) {
         if opened.is_some() {
             self.session = opened;
         }
     }
 
-    /// Takes the hypervisor session, of a client that is gone.
+    /// Takes the hypervisor session of a closed client.
     pub fn close(&mut self) -> Option<Arc<dyn HypervisorSession>> {
         self.session.take()
     }
 }
 
 impl PreparedCall {
-    /// Tests if the call may wait for something, so that the loop's thread must not carry it out.
+    /// Returns `true` if the call may block, so that the loop's thread must not execute it.
     pub fn may_block(&self) -> bool {
         match &self.target {
             Target::Driver(driver) => driver.may_block(),
@@ -133,7 +133,7 @@ impl PreparedCall {
         self.call.procedure()
     }
 
-    /// Carries out the call.
+    /// Executes the call.
     pub fn run(self, now: MonotonicTime) -> CallOutcome {
         let internal = |text| RemoteError::internal(ErrorDomain::RPC, text);
         let mut opened = None;
@@ -155,7 +155,7 @@ impl PreparedCall {
 }
 
 impl CallOutcome {
-    /// Creates the outcome of a call that was not carried out.
+    /// Creates the outcome of a call that was not executed.
     pub fn failed(error: RemoteError) -> CallOutcome {
         CallOutcome {
             result: Err(error),
@@ -176,7 +176,7 @@ fn open(
     Ok(Arc::from(session))
 }
 
-/// Carries out a call that needs a hypervisor session.
+/// Executes a call that needs a hypervisor session.
 fn run_on_session(
     session: &dyn HypervisorSession,
     now: MonotonicTime,
@@ -213,7 +213,7 @@ fn run_on_session(
                 PROTOCOL_FEATURES.contains(&args.feature) || session.supports(args.feature);
             Reply::ConnectSupportsFeature(flag(supported))
         }
-        // No hypervisor session of this driver closes by itself, so there is nothing to remember.
+        // No hypervisor session of this driver closes by itself, so the callback is not stored.
         Call::ConnectRegisterCloseCallback(()) => Reply::ConnectRegisterCloseCallback(()),
         Call::ConnectUnregisterCloseCallback(()) => Reply::ConnectUnregisterCloseCallback(()),
         Call::NodeGetInfo(()) => Reply::NodeGetInfo(session.node_info().into()),
@@ -224,7 +224,7 @@ fn run_on_session(
             Reply::ConnectListAllDomains(list_domains(session, &args)?)
         }
         Call::DomainLookupById(args) => {
-            // A domain that does not run has no id, so a negative one finds nothing.
+            // A domain that is not running has no id, so no domain has a negative one.
             let id = u32::try_from(args.id).map_err(|_| DriverError::NoDomain)?;
             Reply::DomainLookupById(session.domain_by_id(id)?.into())
         }
@@ -351,7 +351,7 @@ impl From<DomainRef> for Domain {
 
 impl From<Domain> for DomainRef {
     fn from(domain: Domain) -> Self {
-        // The protocol has no ids above i32::MAX, and -1 means "does not run".
+        // The protocol has no ids above i32::MAX, and -1 means "not running".
         let id = domain
             .id
             .and_then(|id| i32::try_from(id).ok())

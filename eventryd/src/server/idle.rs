@@ -1,4 +1,4 @@
-//! The end of a daemon without clients (DM-1307).
+//! The stop of a daemon without clients (DM-1307).
 
 use eventry::Registry;
 use eventry::TimeoutId;
@@ -12,7 +12,7 @@ pub(super) struct Idle {
 }
 
 impl Idle {
-    /// Has `expired` called whenever there has been no client for the interval.
+    /// Adds the timeout, which calls `expired` after an interval without clients.
     pub(super) fn begin(
         &mut self,
         registry: &Registry,
@@ -28,7 +28,7 @@ impl Idle {
     pub(super) fn update(&self, registry: &Registry, clients: usize) {
         if let Some(timeout) = self.timeout {
             let interval = self.interval.filter(|_| clients == 0);
-            // It is registered as long as the loop lives.
+            // The timeout is registered until the loop is dropped.
             let _ = registry.update_timeout(timeout, interval);
         }
     }

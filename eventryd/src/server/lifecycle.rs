@@ -1,4 +1,4 @@
-//! The life of a daemon after its start: services are enabled, settings change, clients are drained.
+//! The operation of a daemon after its start: services are enabled, settings change, clients are drained.
 
 use super::config::{Config, TlsService};
 use super::error::DaemonError;
@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 impl Server {
-    /// Adds a service, which is not enabled yet.
+    /// Adds a service without enabling it.
     pub(super) fn add_service(
         &self,
         listeners: Vec<Listener>,
@@ -33,8 +33,8 @@ impl Server {
         state.services.iter().flat_map(Service::endpoints).collect()
     }
 
-    /// Begins to accept: every listening socket becomes a handle for READABLE, ERROR and HANGUP (DM-501). Returns
-    /// `false` if the daemon is being stopped, and accepts no client any more.
+    /// Enables the services: every listening socket becomes a handle for READABLE, ERROR and HANGUP (DM-501).
+    /// Returns `false` if the daemon is stopping and accepts no more clients.
     pub(super) fn enable_services(
         self: &Arc<Server>,
         driver: &Arc<dyn Driver>,
@@ -57,7 +57,7 @@ impl Server {
         Ok(true)
     }
 
-    /// Adds the timeouts through which clients are driven other than by their sockets.
+    /// Adds the timeouts for deadlines, admission and results.
     fn add_timeouts(self: &Arc<Server>) {
         let server = Arc::clone(self);
         let added = self
@@ -74,7 +74,7 @@ impl Server {
             .begin(move |completions| server.on_completions(completions));
     }
 
-    /// Calls `expired` when there has been no client for the interval (DM-1307).
+    /// Calls `expired` after an interval without clients (DM-1307).
     pub(super) fn watch_idleness(
         &self,
         interval: Option<Duration>,
@@ -86,10 +86,10 @@ impl Server {
         state.idle.update(&self.registry, clients);
     }
 
-    /// Applies what can change while the daemon runs. An error changes nothing. Keys and certificates are for
-    /// clients to come (DM-1209).
+    /// Applies the settings that may change while the daemon runs. An error changes nothing. New keys and
+    /// certificates apply to new clients (DM-1209).
     pub(super) fn apply(&self, config: &Config) -> Result<(), DaemonError> {
-        // A socket that systemd has passed is served although no socket of our own is configured.
+        // A socket that systemd has passed is served, also if the configuration has no such service.
         let is_passed = self.state.lock().services.iter().any(Service::has_tls);
         let passed = config.passed_tls.as_ref().filter(|_| is_passed);
         let tls = config.tls.as_ref().or(passed).map(TlsService::settings);
@@ -115,8 +115,8 @@ impl Server {
         Ok(())
     }
 
-    /// Stops the daemon in order, from any thread: no client is accepted any more, and clients read their last
-    /// answers until the grace is over. The second call stops it at once (DM-1302 to DM-1304).
+    /// Stops the daemon in order, from any thread: no more clients are accepted, and clients can read their last
+    /// replies during the grace period. The second call stops it at once (DM-1302 to DM-1304).
     pub(super) fn drain(self: &Arc<Server>) {
         let mut state = self.state.lock();
         if !state.admission.drain() {
@@ -145,7 +145,7 @@ impl Server {
         }
     }
 
-    /// Drains the connections, and begins the grace. Runs on the loop's thread, which drives clients.
+    /// Drains the connections, and starts the grace period. Runs on the loop's thread.
     fn drain_clients(self: &Arc<Server>) {
         let state = self.state.lock();
         let (clients, grace) = (state.clients.ids(), state.settings.grace);
@@ -162,14 +162,14 @@ impl Server {
         }
     }
 
-    /// Stops although clients have not read their last answers (DM-1303).
+    /// Stops although clients have unread replies (DM-1303).
     fn end_grace(&self, grace: Duration) {
         let unfinished = self.state.lock().clients.len();
         tracing::warn!(unfinished, "the grace of {grace:?} is over; stopping");
         self.stop_now();
     }
 
-    /// Stops the daemon at once, from any thread. Unread answers are lost.
+    /// Stops the daemon at once, from any thread. Unread replies are lost.
     pub(super) fn stop_now(&self) {
         let mut state = self.state.lock();
         state.admission.drain();
@@ -180,7 +180,7 @@ impl Server {
         self.stopper.stop();
     }
 
-    /// Drops all services and clients, after the loop has ended.
+    /// Drops all services and clients, after the loop has stopped.
     pub(super) fn end(&self) {
         self.stop_now();
         let mut state = self.state.lock();
@@ -192,7 +192,7 @@ impl Server {
     }
 }
 
-/// Keeps the id of a timeout.
+/// Stores the id of a timeout.
 fn keep(place: &OnceLock<TimeoutId>, added: Result<TimeoutId, impl Display>) {
     match added {
         Ok(timeout) => drop(place.set(timeout)),

@@ -4,7 +4,7 @@ use super::config::Config;
 use crate::admission::AdmissionLimits;
 use rustix::process::{Resource, getrlimit};
 
-/// Descriptors that are not for clients: listening sockets, the log, helper programs.
+/// The number of descriptors that are not for clients: listening sockets, the log, helper programs.
 const OWN_DESCRIPTORS: u64 = 64;
 
 /// Returns the number of descriptors for clients.
@@ -13,7 +13,7 @@ pub(super) fn descriptors_for_clients() -> usize {
     usize::try_from(limit.saturating_sub(OWN_DESCRIPTORS)).unwrap_or(usize::MAX)
 }
 
-/// Returns the limits as configured, but no more clients than there are descriptors.
+/// Returns the configured limits, with at most as many clients as descriptors.
 pub(super) fn admission_limits(config: &Config, descriptors: usize) -> AdmissionLimits {
     let max_clients = config.max_clients.get();
     let max_waiting = (config.max_queued_clients as usize).min(descriptors / 16);

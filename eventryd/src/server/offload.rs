@@ -1,4 +1,4 @@
-//! Calls that may block: carried out by workers, answered by the loop's thread.
+//! Calls that may block: workers execute them, and the loop's thread answers them.
 
 use super::completions::{CompletedCall, Completion, CompletionQueue};
 use super::handle_call::{CallOutcome, PreparedCall};
@@ -50,14 +50,14 @@ impl Offload {
         Offload { pool, in_flight }
     }
 
-    /// Starts the workers that are to exist before the first call.
+    /// Starts the minimum number of workers.
     pub(super) fn start(&self) {
         if let Err(error) = self.pool.start() {
             tracing::warn!("cannot start all workers yet: {error}");
         }
     }
 
-    /// Has a worker carry out a call. Returns the outcome if there is no worker.
+    /// Passes a call to a worker. Returns the outcome if there is no worker.
     pub(super) fn submit(
         &self,
         client: u64,
@@ -85,16 +85,16 @@ impl Offload {
         Some(CallOutcome::failed(error))
     }
 
-    /// Records that so many calls were taken from the queue of results.
+    /// Records that this number of calls was taken from the queue of results.
     pub(super) fn completed(&self, calls: usize) {
-        // The lock of the server's state orders this with the question whether the daemon is draining.
+        // The lock of the server's state orders this with the check that the daemon is draining.
         self.in_flight.fetch_sub(calls, Ordering::Relaxed);
     }
 
     /// Drops the hypervisor session of a client, on a worker if that may block.
     pub(super) fn close(&self, session: Arc<dyn HypervisorSession>) {
         if session.may_block() {
-            // Without a worker it is dropped here.
+            // Without a worker the session is dropped here.
             let _ = self.pool.submit(JobPriority::Normal, Job::Close(session));
         }
     }
@@ -106,12 +106,12 @@ impl Offload {
         }
     }
 
-    /// Tests if no call is running, waiting for a worker or waiting to be answered.
+    /// Returns `true` if no call is running, waiting for a worker or waiting for its reply.
     pub(super) fn is_idle(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) == 0
     }
 
-    /// Takes no more jobs, drops those that wait, and waits for the workers unless one is busy (DM-706).
+    /// Rejects new jobs, drops waiting ones, and waits for the workers unless one is busy (DM-706).
     pub(super) fn stop(&self) {
         self.pool.stop();
         if self.pool.stats().running == 0 {
@@ -120,7 +120,7 @@ impl Offload {
     }
 }
 
-/// Carries out a call, on a worker. A panic in the driver fails the call and nothing else.
+/// Executes a call on a worker. A panic in the driver makes only this call fail.
 fn run(registry: &Registry, client: u64, ticket: Ticket, call: PreparedCall) -> CompletedCall {
     let now = registry.now();
     let procedure = call.procedure().name;

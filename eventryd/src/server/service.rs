@@ -9,14 +9,14 @@ use eventry::table::Refused;
 use eventry::{HandleId, TimeoutId};
 use std::sync::Arc;
 
-/// The events that an enabled service waits for (DM-501).
+/// The interest of the sockets of an enabled service (DM-501).
 const INTEREST: Events =
     Events::from_bits_truncate(Events::READABLE.bits() | Events::UNCONDITIONAL.bits());
 
 /// A socket that clients may connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its address.
+    /// The address.
     pub address: ListenAddress,
     /// The transport of its clients.
     pub transport: TransportKind,
@@ -47,7 +47,7 @@ pub(super) struct Service {
 #[derive(Debug)]
 struct Listening {
     listener: Arc<Listener>,
-    /// While the service is enabled.
+    /// The handle of the socket, while the service is enabled.
     handle: Option<HandleId>,
 }
 
@@ -96,7 +96,7 @@ impl Service {
         self.tls.as_ref().map(TlsContext::accept).transpose()
     }
 
-    /// Tests if the service has TLS.
+    /// Returns `true` if the service has TLS.
     pub(super) const fn has_tls(&self) -> bool {
         self.tls.is_some()
     }
@@ -108,7 +108,7 @@ impl Service {
         }
     }
 
-    /// Makes the sockets handles of the loop; `accept` is called when a connection waits.
+    /// Adds the sockets to the loop, which calls `accept` when a connection waits.
     pub(super) fn enable(
         &mut self,
         registry: &Registry,
@@ -124,12 +124,12 @@ impl Service {
         Ok(())
     }
 
-    /// Stops listening for good, and removes the names of the sockets.
+    /// Closes the sockets and removes their names.
     pub(super) fn disable(&mut self, registry: &Registry) {
         for listening in self.listeners.drain(..) {
             listening.listener.unlink();
             if let Some(handle) = listening.handle {
-                // The handle is registered unless its callback has panicked. A call that still runs does no harm.
+                // Fails only if the callback has panicked. A call may still be running.
                 let _ = registry.remove_handle(handle);
             }
         }
@@ -155,7 +155,7 @@ impl Service {
     /// Records the timeout that ends a suspension, in place of an earlier one.
     pub(super) fn resume_by(&mut self, registry: &Registry, timeout: TimeoutId) {
         if let Some(earlier) = self.resume.replace(timeout) {
-            // It may have fired.
+            // Fails if the timeout has fired.
             let _ = registry.remove_timeout(earlier);
         }
     }
@@ -170,7 +170,7 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::time::Duration;
 
-    /// Returns the events that epoll watches, as `/proc` shows them. The test watches one descriptor at a time.
+    /// Returns the events that epoll watches, as `/proc` shows them, for a test with one descriptor.
     fn watched(event_loop: &mut EventLoop) -> Vec<u32> {
         event_loop.run_once(Some(Duration::ZERO)).unwrap();
         let epoll = event_loop.poll_fd().unwrap().as_raw_fd();

@@ -1,14 +1,14 @@
-//! Stopping a daemon.
+//! The stop of a daemon.
 
 use super::state::Server;
 use crate::sync::Mutex;
 use std::fmt;
 use std::sync::Arc;
 
-/// A function to call when the daemon is first asked to stop.
+/// A function that is called at the first request to stop.
 pub(super) type StopHook = Box<dyn FnOnce() + Send>;
 
-/// Stops a daemon, from any thread.
+/// A handle that stops a daemon from any thread.
 #[derive(Clone)]
 pub struct Shutdown {
     server: Arc<Server>,
@@ -24,12 +24,12 @@ impl Shutdown {
         }
     }
 
-    /// Has `hook` called when the daemon is first asked to stop.
+    /// Sets a function that is called at the first request to stop.
     pub(super) fn on_request(&self, hook: StopHook) {
         *self.on_request.lock() = Some(hook);
     }
 
-    /// Stops the daemon in order: the sockets go, clients read their last answers, then
+    /// Stops the daemon in order: the sockets are closed, clients can read their last replies, then
     /// [`run`](super::run) returns. The second request stops it at once (DM-1302 to DM-1304).
     pub fn request(&self) {
         let hook = self.on_request.lock().take();
@@ -39,7 +39,7 @@ impl Shutdown {
         self.server.drain();
     }
 
-    /// Stops the daemon at once. Unread answers are lost.
+    /// Stops the daemon at once. Unread replies are lost.
     pub fn now(&self) {
         self.server.stop_now();
     }

@@ -1,8 +1,8 @@
 //! Signals as events of the loop.
 //!
-//! A signal handler may do almost nothing (EV-1107): it writes a byte to a pipe whose other end is a handle of the
-//! loop. Signals are caught before the loop exists, so that a signal during the start is neither lost nor ends the
-//! process.
+//! A signal handler may call few functions (EV-1107). It writes a byte to a pipe whose other end is a handle of the
+//! loop. Signals are caught before the loop exists, so that a signal during the start is not lost and does not end
+//! the process.
 
 use super::control::Control;
 use super::shutdown::Shutdown;
@@ -15,7 +15,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 
-/// Signals that are caught as long as this lives.
+/// Signals that are caught until this value is dropped.
 #[derive(Debug)]
 pub struct Signals {
     stop: UnixStream,
@@ -23,7 +23,7 @@ pub struct Signals {
     _caught: Caught,
 }
 
-/// The hooks of a process that is a daemon: its signals, and functions to call when it reloads or stops.
+/// The hooks of the process: its signals, and the functions for reload and stop.
 pub struct ProcessHooks {
     /// SIGINT, SIGQUIT and SIGTERM stop the daemon (DM-1301).
     pub signals: Signals,
@@ -37,12 +37,11 @@ pub struct ProcessHooks {
 struct Caught(Vec<SigId>);
 
 impl Signals {
-    /// Catches SIGINT, SIGQUIT, SIGTERM and SIGHUP from now on. They take effect when
-    /// [`run_process`](super::run_process) has its loop.
+    /// Catches SIGINT, SIGQUIT, SIGTERM and SIGHUP. [`run_process`](super::run_process) handles them.
     ///
     /// # Errors
     ///
-    /// That of the operating system.
+    /// The errors of the operating system.
     pub fn catch() -> io::Result<Signals> {
         let mut caught = Caught(Vec::new());
         Ok(Signals {
@@ -74,8 +73,8 @@ impl Drop for Caught {
 }
 
 impl ProcessHooks {
-    /// Makes the signals events of the loop, including those that came before. The returned value keeps them
-    /// caught.
+    /// Adds the pipe to the loop. Earlier signals are handled, too. The signals are caught until the returned value is
+    /// dropped.
     pub(super) fn watch(
         self,
         registry: &Registry,
@@ -107,7 +106,7 @@ fn react(
     let added = registry.add_handle(reader, Events::READABLE, move |event| {
         let mut received = [0; 16];
         let mut reader: &UnixStream = event.source;
-        // Spurious readiness reads nothing.
+        // Nothing is read after spurious readiness.
         let count = reader.read(&mut received).unwrap_or(0);
         for _ in 0..count {
             react();

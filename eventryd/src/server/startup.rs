@@ -1,4 +1,4 @@
-//! The start of a daemon, in the order of libvirt's, and its end.
+//! The start of a daemon, in the order of libvirt's daemons, and its end.
 
 use super::authenticator::Authenticator;
 use super::config::Config;
@@ -21,28 +21,28 @@ use std::error::Error;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// A daemon that serves.
+/// A running daemon.
 #[derive(Debug)]
 pub struct Ready {
-    /// The sockets that it listens on.
+    /// The listening sockets.
     pub endpoints: Vec<Endpoint>,
-    /// Stops it.
+    /// The handle that stops the daemon.
     pub shutdown: Shutdown,
-    /// Changes it.
+    /// The handle that changes the daemon.
     pub control: Control,
 }
 
 /// Runs a daemon until it is stopped.
 ///
-/// The order is that of libvirt's socket layer (DM-101…105): the sockets exist, and clients may connect,
-/// before any connection is accepted; the loop runs before the driver is initialised, which may need its events; a
-/// socket is accepted on once everything behind it works.
+/// The order is that of libvirt's socket layer (DM-101…105). The sockets exist before any connection is accepted, so
+/// that clients may connect early. The loop runs before the driver is initialised, which may need its events. A
+/// service accepts connections after all parts that it needs are ready.
 ///
 /// `initialise_driver` is called on this thread, `on_ready` when all services are enabled.
 ///
 /// # Errors
 ///
-/// [`DaemonError`]. The loop is stopped then, and the sockets and the pid file are gone.
+/// [`DaemonError`]. The loop is stopped then, and the sockets and the pid file are removed.
 pub fn run<E: Into<Box<dyn Error + Send + Sync>>>(
     config: &Config,
     initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
@@ -51,11 +51,11 @@ pub fn run<E: Into<Box<dyn Error + Send + Sync>>>(
     start(config, None, initialise_driver, on_ready)
 }
 
-/// Runs a daemon that is its process: signals stop it, or have it read its configuration again.
+/// Runs a daemon that handles the signals of the process, which stop it or reload its configuration.
 ///
 /// # Errors
 ///
-/// As those of [`run`].
+/// The errors of [`run`].
 pub fn run_process<E: Into<Box<dyn Error + Send + Sync>>>(
     config: &Config,
     process: ProcessHooks,
@@ -103,7 +103,7 @@ fn start<E: Into<Box<dyn Error + Send + Sync>>>(
     started.and(ended)
 }
 
-/// Refuses limits that contradict each other (DM-606).
+/// Rejects limits that contradict each other (DM-606).
 fn check_limits(config: &Config) -> Result<(), DaemonError> {
     let (all, anonymous) = (config.max_clients.get(), config.max_anonymous_clients);
     if anonymous > all {
@@ -118,8 +118,7 @@ fn check_limits(config: &Config) -> Result<(), DaemonError> {
 /// The locks that make this the only daemon in its run directory.
 type Instances = (Option<PidFile>, PidFile);
 
-/// Takes the pid file and the run directory for this daemon alone, and as many descriptors as there may be
-/// (DM-108, DM-110).
+/// Locks the pid file and the run directory, and raises the limit of descriptors to its maximum (DM-108, DM-110).
 fn initialise(config: &Config) -> Result<Instances, DaemonError> {
     let pid_file = config.pid_file.as_deref().map(PidFile::acquire);
     let pid_file = pid_file.transpose().map_err(DaemonError::PidFile)?;
@@ -139,12 +138,12 @@ fn initialise(config: &Config) -> Result<Instances, DaemonError> {
     Ok((pid_file, instance))
 }
 
-/// Creates the event loop with which everything below is registered.
+/// Creates the event loop.
 fn register_event_implementation() -> Result<EventLoop, DaemonError> {
     EventLoop::new().map_err(DaemonError::EventLoop)
 }
 
-/// Makes the signals of the process events of the loop. They stay caught as long as the returned value lives.
+/// Adds the signals of the process to the loop. They are caught until the returned value is dropped.
 fn watch_signals(
     process: Option<ProcessHooks>,
     event_loop: &EventLoop,
@@ -173,8 +172,8 @@ fn names_of_daemon(config: &Config) -> &'static [&'static str] {
     }
 }
 
-/// Returns the configuration with the network services whose sockets systemd has passed, and no others; sockets of
-/// our own do not matter then (DM-404, DM-406).
+/// Returns the configuration with only the network services whose sockets systemd has passed. The daemon's own
+/// sockets are not created then (DM-404, DM-406).
 fn for_passed_sockets(config: &Config) -> Result<Config, DaemonError> {
     let mut config = config.clone();
     if config.socket_activation {
@@ -192,8 +191,8 @@ fn for_passed_sockets(config: &Config) -> Result<Config, DaemonError> {
     Ok(config)
 }
 
-/// Creates the services. From here on clients may connect, and wait (DM-104). If systemd has passed sockets, there
-/// are no others (DM-404).
+/// Creates the services. Clients may connect afterwards, and wait (DM-104). If systemd has passed sockets, only
+/// these are used (DM-404).
 fn create_services(config: &Config, server: &Server) -> Result<(), DaemonError> {
     let passed = if config.socket_activation {
         let listeners =
@@ -235,7 +234,7 @@ fn create_services(config: &Config, server: &Server) -> Result<(), DaemonError> 
         if of_service.is_empty() {
             continue;
         }
-        // A socket was passed for which the configuration has no policy.
+        // The configuration has no service for this socket.
         let auth = auth.ok_or(DaemonError::NotConfigured(purpose))?;
         let tls = config.tls.as_ref().filter(|_| purpose == SocketRole::Tls);
         let tls = tls.map(|tls| load_tls(&tls.settings())).transpose();
@@ -297,7 +296,7 @@ fn start_event_loop(mut event_loop: EventLoop) -> Result<ServerThread, DaemonErr
     let run = move || {
         loop {
             match event_loop.run() {
-                // The loop has removed its handle or timeout; all others go on.
+                // The loop has removed the handle or timeout and serves all others.
                 Err(RunError::CallbackPanicked(panics)) => {
                     for panic in panics {
                         tracing::error!("{} panicked: {}", panic.callback, panic.message);
@@ -315,7 +314,7 @@ fn start_event_loop(mut event_loop: EventLoop) -> Result<ServerThread, DaemonErr
 }
 
 impl ServerThread {
-    /// Waits until the loop has been stopped.
+    /// Waits until the loop has stopped.
     fn join(self) -> Result<(), DaemonError> {
         match self.0.join() {
             Ok(ended) => ended.map_err(DaemonError::Loop),

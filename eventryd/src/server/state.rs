@@ -26,16 +26,16 @@ pub(super) struct Server {
     pub(super) offload: Offload,
     /// Fires at the first deadline of a client.
     pub(super) deadline_timeout: OnceLock<TimeoutId>,
-    /// Fires when free slots are to be given to waiting clients.
+    /// Fires when waiting clients may be admitted.
     pub(super) admission_timeout: OnceLock<TimeoutId>,
     /// The number of descriptors for clients at the start.
     pub(super) descriptors: usize,
-    /// Not held during a call of a hypervisor. Calls of the registry are allowed: it runs no callback.
+    /// Not locked during a call of a hypervisor. Calls of the registry are permitted: it runs no callback.
     pub(super) state: Mutex<State>,
 }
 
 pub(super) struct State {
-    /// IntIds the services as `services` does.
+    /// The index of a service is its index in `services`.
     pub(super) admission: Admission,
     pub(super) services: Vec<Service>,
     pub(super) clients: Clients,
@@ -48,7 +48,7 @@ pub(super) struct State {
 
 /// The part of the configuration that may change while the daemon runs.
 pub(super) struct ServerSettings {
-    /// For clients to come.
+    /// The configuration of new clients.
     pub(super) session: SessionConfig,
     pub(super) grace: Duration,
 }
@@ -109,17 +109,17 @@ impl Server {
         })
     }
 
-    /// Has free slots given to waiting clients in the next turn, if any client waits.
+    /// Schedules the admission of waiting clients for the next turn, if there are any.
     pub(super) fn admit_soon(&self, state: &State) {
         if state.admission.clients.waiting() > 0 {
             self.admit_after(Some(Duration::ZERO));
         }
     }
 
-    /// Has free slots given to waiting clients after the interval.
+    /// Schedules the admission of waiting clients after `interval`.
     pub(super) fn admit_after(&self, interval: Option<Duration>) {
         if let Some(timeout) = self.admission_timeout.get() {
-            // It is registered as long as the loop lives.
+            // The timeout is registered until the loop is dropped.
             let _ = self.registry.update_timeout(*timeout, interval);
         }
     }
@@ -134,7 +134,7 @@ impl Server {
         }
     }
 
-    /// Records that a client is gone: its slot and its descriptor are free.
+    /// Releases the slot and the descriptor of a closed client.
     pub(super) fn client_gone(&self, id: u64, peer: Peer, scheduled: Option<MonotonicTime>) {
         let mut state = self.state.lock();
         state.clients.remove(id);

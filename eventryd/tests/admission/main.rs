@@ -28,7 +28,7 @@ fn address(last: u8) -> Peer {
     Peer::V4(Ipv4Addr::new(192, 0, 2, last))
 }
 
-/// A step of a generated sequence. IntIds choose among the clients or the waiting clients.
+/// A step of a generated sequence. Numbers choose among the clients or the waiting clients.
 #[derive(Clone, Debug)]
 enum Step {
     Arrive(PendingClient),

@@ -23,7 +23,7 @@ pub(crate) struct Ledger {
     found: Option<BTreeMap<RawFd, c_int>>,
     /// Indices of the entries that must be called in the turn unless they are changed.
     due: Vec<usize>,
-    /// IntIds that were closed while they were watched, so that their readiness is unknown.
+    /// Descriptors that were closed while they were watched, so that their readiness is unknown.
     pub(crate) unpredictable: BTreeSet<RawFd>,
 }
 

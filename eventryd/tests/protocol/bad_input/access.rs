@@ -87,7 +87,7 @@ fn read_only_session_may_make_only_read_calls() {
     // The procedures that are served and change something.
     const HARMFUL: [i32; 3] = [12, 28, 34];
     assert_eq!(PROCEDURES.len(), HARMLESS.len() + HARMFUL.len());
-    // libvirt's last procedure is 453. IntIds above it, below 0 and far out of range are unknown.
+    // libvirt's last procedure is 453. Numbers above it, below 0 and far out of range are unknown.
     let far_out = [i32::MIN, i32::MIN + 1, -100, 0x2000_8086, i32::MAX];
     // A read-only service, and a connection opened read-only.
     let sessions: [fn() -> Peer; 2] = [
