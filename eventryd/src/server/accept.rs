@@ -108,7 +108,7 @@ impl Server {
             }
             Err(error) => {
                 tracing::error!("client {id}: cannot watch its socket: {error}");
-                self.client_gone(id, peer, None);
+                self.release_client(id, peer, None);
             }
         }
         if let AdmissionDecision::Reject(other) = decision {

@@ -27,7 +27,7 @@ impl Server {
         };
         let now = self.registry.now();
         input(&mut client, now);
-        let closing = self.carry_out_actions(&mut client, now);
+        let closing = self.execute_actions(&mut client, now);
         mem::forget(guard);
         match closing {
             None => self.put_back(client),
@@ -56,7 +56,7 @@ impl Server {
     fn unregister(&self, id: u64, peer: Peer, handle: HandleId, scheduled: Option<MonotonicTime>) {
         // The descriptor is closed when the loop drops the callback.
         let _ = self.registry.remove_handle(handle);
-        self.client_gone(id, peer, scheduled);
+        self.release_client(id, peer, scheduled);
     }
 
     /// Sets the interest and the deadline that the connection waits for.
@@ -81,7 +81,7 @@ impl Server {
     }
 
     /// Executes actions until there is none. Returns the reason to close the client, if it is to be closed.
-    fn carry_out_actions(&self, client: &mut Client, now: MonotonicTime) -> Option<CloseReason> {
+    fn execute_actions(&self, client: &mut Client, now: MonotonicTime) -> Option<CloseReason> {
         let mut polkit = None;
         loop {
             match client.connection.next_action(now) {

@@ -135,7 +135,7 @@ impl Server {
     }
 
     /// Releases the slot and the descriptor of a closed client.
-    pub(super) fn client_gone(&self, id: u64, peer: Peer, scheduled: Option<MonotonicTime>) {
+    pub(super) fn release_client(&self, id: u64, peer: Peer, scheduled: Option<MonotonicTime>) {
         let mut state = self.state.lock();
         state.clients.remove(id);
         state.deadlines.forget(id, scheduled);

@@ -133,7 +133,7 @@ impl World {
         let was_waiting = client.borrow().ledger.is_waiting;
         let before = client.borrow().ledger.delivered;
         input(&mut served, self.now);
-        let closing = self.carry_out_actions(id, &mut served);
+        let closing = self.execute_actions(id, &mut served);
         let session = served.connection.session();
         if served.is_anonymous && !session.is_anonymous() {
             served.is_anonymous = false;
@@ -172,7 +172,7 @@ impl World {
     }
 
     /// Carries out actions until there is none. Returns the reason to close the client, if it is to be closed.
-    fn carry_out_actions(&mut self, id: u64, served: &mut ServedClient) -> Option<CloseReason> {
+    fn execute_actions(&mut self, id: u64, served: &mut ServedClient) -> Option<CloseReason> {
         let mut polkit = None;
         while let Some(action) = served.connection.next_action(self.now) {
             served.read_output();
