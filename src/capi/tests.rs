@@ -98,7 +98,7 @@ fn negative_interval_disables_and_longest_is_in_the_future() {
 }
 
 #[test]
-fn a_failure_sets_errno() {
+fn failure_returns_minus_one_and_sets_errno() {
     assert_eq!(errno::return_value(Ok(7)), 7);
     assert_eq!(errno::return_value(Err(Errno::NOSPC)), -1);
     assert_eq!(errno::last(), Errno::NOSPC);
@@ -107,7 +107,7 @@ fn a_failure_sets_errno() {
 }
 
 #[test]
-fn a_descriptor_of_the_caller_is_not_closed() {
+fn drop_of_the_loop_keeps_descriptors_of_callers_open() {
     let (socket, _peer) = UnixStream::pair().unwrap();
     let event_loop = IntLoop::new(8).unwrap();
     add(&event_loop, socket.as_raw_fd()).unwrap();

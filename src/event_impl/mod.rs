@@ -330,13 +330,13 @@ mod tests {
     fn add_with_all_ids_in_use_returns_the_arguments() {
         let full = IntLoop::new(1).unwrap();
         let full: &dyn EventImpl = &full;
-        let (tell, told) = channel();
-        let of_timeout = tell.clone();
+        let (sender, receiver) = channel();
+        let timeout_sender = sender.clone();
         full.add_timeout(None, Box::new(|_| {})).unwrap();
 
         let (near, _far) = UnixStream::pair().unwrap();
         let source: SharedFd = Arc::new(near);
-        let callback = Box::new(move |watch, _| tell.send(watch).unwrap());
+        let callback = Box::new(move |watch, _| sender.send(watch).unwrap());
         let error = full.add_handle(Arc::clone(&source), Events::ALL, callback);
         let error = error.unwrap_err();
         assert!(matches!(error.reason, ImplError::IdsExhausted));
@@ -344,10 +344,10 @@ mod tests {
         assert!(Arc::ptr_eq(&given_back, &source));
         callback(7, Events::ALL);
 
-        let callback = Box::new(move |timer| of_timeout.send(timer).unwrap());
+        let callback = Box::new(move |timer| timeout_sender.send(timer).unwrap());
         let mut error = full.add_timeout(None, callback).unwrap_err();
         assert!(matches!(error.reason, ImplError::IdsExhausted));
         (error.callback)(9);
-        assert_eq!(told.try_iter().collect::<Vec<i32>>(), [7, 9]);
+        assert_eq!(receiver.try_iter().collect::<Vec<i32>>(), [7, 9]);
     }
 }

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_ready_after_the_last_removal() {
+    fn remove_and_clear_leave_no_descriptor_ready() {
         let registered = AlwaysReady::new();
         registered.remove(3);
         registered.insert(Token::new(3, 1), both());

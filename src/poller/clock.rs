@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_coarse_clock_is_never_ahead_and_ticks() {
+    fn coarse_clock_ticks_and_is_never_ahead() {
         let clock = Clock::new();
         assert!(clock.coarse_tick() > Duration::ZERO);
         let mut before = MonotonicTime::ZERO;

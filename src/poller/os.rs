@@ -213,7 +213,7 @@ mod tests {
 
     // `Registrar::coarse_now`. The test has no bound for the delay, because the machine may be overloaded.
     #[test]
-    fn the_coarse_clock_goes_on_and_is_never_ahead() {
+    fn coarse_now_advances_and_is_never_ahead() {
         for backend in [Backend::Epoll, Backend::Poll] {
             let poller = OsPoller::new(backend).unwrap();
             let registrar = poller.registrar();

@@ -207,7 +207,7 @@ mod tests {
     };
 
     #[test]
-    fn a_filter_of_one_bit_admits_what_has_it() {
+    fn filter_with_one_bit_admits_domains_with_its_trait() {
         for (bit, traits) in [
             (0x1, TRAITS),
             (
@@ -288,14 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_refuses_what_has_none_of_a_groups_bits() {
+    fn filter_rejects_domains_without_a_bit_of_the_group() {
         for bit in [0x2, 0x8, 0x20, 0x40, 0x80, 0x100, 0x400, 0x1000, 0x4000] {
             assert!(!ListFilter::from_bits(bit).admits(TRAITS), "{bit:#x}");
         }
     }
 
     #[test]
-    fn the_bits_of_a_group_are_alternatives_and_groups_add_up() {
+    fn filter_needs_one_bit_of_each_group() {
         assert!(ListFilter::ALL.admits(TRAITS));
         assert!(ListFilter::from_bits(0x3 | 0x30).admits(TRAITS));
         assert!(!ListFilter::from_bits(0x3 | 0x40).admits(TRAITS));

@@ -151,11 +151,11 @@ impl Authenticator {
         };
         let Some(subject) = subject else {
             return Err(fail(Authorization::Failed(
-                "the client's process is gone, or has changed its user".into(),
+                "the client's process has exited or changed its user".into(),
             )));
         };
         let request = PolkitRequest::begin(&self.polkit_requests);
-        if request.is_one_too_many {
+        if request.is_over_limit {
             let text = "too many clients wait for polkit";
             return Err(fail(Authorization::Failed(text.into())));
         }
@@ -179,13 +179,13 @@ impl Authenticator {
 /// A request to polkit, which is counted until it is dropped.
 struct PolkitRequest {
     count: Arc<AtomicUsize>,
-    is_one_too_many: bool,
+    is_over_limit: bool,
 }
 
 impl PolkitRequest {
     fn begin(count: &Arc<AtomicUsize>) -> PolkitRequest {
         PolkitRequest {
-            is_one_too_many: count.fetch_add(1, Ordering::Relaxed) >= MAX_POLKIT_REQUESTS,
+            is_over_limit: count.fetch_add(1, Ordering::Relaxed) >= MAX_POLKIT_REQUESTS,
             count: Arc::clone(count),
         }
     }

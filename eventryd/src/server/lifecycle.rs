@@ -121,7 +121,7 @@ impl Server {
         let mut state = self.state.lock();
         if !state.admission.drain() {
             drop(state);
-            tracing::info!("asked to stop once more; stopping at once");
+            tracing::info!("second request to stop; stopping at once");
             self.stop_now();
             return;
         }

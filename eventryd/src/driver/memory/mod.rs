@@ -98,7 +98,7 @@ impl Driver for MemoryDriver {
     }
 }
 
-/// A connection; [`Shared`] counts the live ones.
+/// A session; [`Shared`] counts the open ones.
 struct MemorySession {
     hostname: Arc<str>,
     shared: Arc<Mutex<Shared>>,
@@ -270,11 +270,13 @@ mod tests {
     }
 
     fn test_domain(connection: &dyn HypervisorSession) -> Domain {
-        connection.domain_by_name(b"test").expect("the one domain")
+        connection
+            .domain_by_name(b"test")
+            .expect("the test domain exists")
     }
 
     #[test]
-    fn the_domains_are_shared_and_live_while_a_connection_is_open() {
+    fn sessions_share_domains_until_the_last_one_is_closed() {
         let driver = MemoryDriver::with_hostname("host");
         let (first, second) = (open(&driver), open(&driver));
         let domain = test_domain(&*first);
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destroyed_domain_has_no_number_and_is_listed_as_inactive() {
+    fn destroyed_domain_has_no_id_and_is_inactive() {
         let driver = MemoryDriver::with_hostname("host");
         let connection = open(&driver);
         let domain = test_domain(&*connection);
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_is_known_by_its_uuid_alone() {
+    fn lookup_uses_only_the_uuid_of_a_domain() {
         let driver = MemoryDriver::with_hostname("host");
         let connection = open(&driver);
         let domain = test_domain(&*connection);
@@ -354,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn the_processor_time_grows_with_the_clock_and_is_never_zero() {
+    fn cpu_time_grows_with_the_clock_and_is_never_zero() {
         let driver = MemoryDriver::with_hostname("host");
         let connection = open(&driver);
         let domain = test_domain(&*connection);
@@ -369,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_a_uri_gets_the_default_one_if_there_is_any() {
+    fn open_without_a_uri_uses_the_default_if_there_is_one() {
         let driver = MemoryDriver::with_hostname("host");
         assert_eq!(driver.open("").unwrap().uri(), URI);
         let refused = driver.without_default_uri().open("").err();
