@@ -8,6 +8,12 @@ pub(crate) const DEFECTS: &str = "verification/defects.toml";
 /// List of what breaks each claim.
 pub(crate) const CLAIMS: &str = "verification/claims.toml";
 
+/// Record of the last full run of all mutants.
+pub(crate) const MUTANTS: &str = "docs/mutants.md";
+
+/// Table of the claims and their tests.
+pub(crate) const CLAIM_TABLE: &str = "docs/event-api.md";
+
 /// Document that relates each defect to a promise.
 pub(crate) const PROOF: &str = "docs/proof.md";
 

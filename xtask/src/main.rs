@@ -3,6 +3,7 @@
 mod claims;
 mod defects;
 mod layout;
+mod mutants;
 mod process;
 mod tree;
 
@@ -21,12 +22,14 @@ struct Arguments {
 enum Task {
     Claims(claims::Arguments),
     Defects(defects::Arguments),
+    Mutants(mutants::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Claims(arguments) => claims::run_task(&arguments),
         Task::Defects(arguments) => defects::run_task(&arguments),
+        Task::Mutants(arguments) => mutants::run_task(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

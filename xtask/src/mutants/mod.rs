@@ -1,0 +1,258 @@
+//! Mutation testing: changes of the code in one place at a time, which the checks must notice.
+
+mod claims;
+mod modules;
+mod outcomes;
+mod record;
+mod sample;
+mod second_look;
+mod tool;
+
+use crate::layout;
+use crate::process::output_of;
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use modules::{GROUPS, Group, MODULES, Module};
+use outcomes::{Outcome, judge};
+use record::Record;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tool::{Checkout, Selection, work};
+
+/// Changes the code in one place at a time and runs the checks
+///
+/// A mutant is first given to tests that take seconds; one that survives them is given to the slower checks of its
+/// module. `changed`, `all` and `again` fail if a smaller part of the viable mutants of a module is caught than
+/// xtask/src/mutants/modules.rs demands, or if one of them survives that docs/mutants.md does not list. They install
+/// cargo-mutants 27.1.0 if it is missing.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Tests what has changed since the commit of docs/mutants.md
+    ///
+    /// Of more mutants than EVENTRY_MUTANTS_MAX (5 for the loop, 5 for the protocol), every n-th is tested, so that
+    /// no more than that many are; always the same ones.
+    Changed,
+    /// Tests all mutants of the modules, or of all modules, for hours
+    All {
+        /// Modules, such as core, registry, wire
+        #[arg(value_name = "MODULE")]
+        modules: Vec<String>,
+    },
+    /// Gives the survivors of earlier runs to the slower checks
+    Again {
+        /// Files outcomes.json of the runs
+        #[arg(required = true)]
+        outcomes: Vec<PathBuf>,
+    },
+    /// Prints for each claim of docs/event-api.md which mutant makes one of its tests fail
+    Claims {
+        /// Files outcomes.json of earlier runs
+        #[arg(required = true)]
+        outcomes: Vec<PathBuf>,
+    },
+    Sample(sample::Arguments),
+}
+
+/// Default of `EVENTRY_MUTANTS_MAX`.
+const MAX: usize = 5;
+
+pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
+    match &arguments.task {
+        Task::Claims { outcomes } => print_claims(outcomes),
+        Task::Again { outcomes } => {
+            tool::install()?;
+            finish(&mut read_all(outcomes)?, &Record::read()?)
+        }
+        Task::Changed => {
+            tool::install()?;
+            changed()
+        }
+        Task::All { modules } => {
+            let wanted = select(modules)?;
+            tool::install()?;
+            all(&wanted)
+        }
+        Task::Sample(arguments) => {
+            tool::install()?;
+            sample::run_task(arguments)
+        }
+    }
+}
+
+/// Modules with these names, or all if there are none.
+fn select(names: &[String]) -> Result<Vec<&'static Module>> {
+    let is_known = |name: &&String| MODULES.iter().any(|module| module.name == **name);
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+        bail!("no module {unknown}; there are {}", modules::names());
+    }
+    let wanted = MODULES
+        .iter()
+        .filter(|module| names.is_empty() || names.iter().any(|name| name == module.name));
+    Ok(wanted.collect())
+}
+
+/// Folders of the modules of one group.
+fn folders(checkout: &Checkout, group: Group, modules: &[&Module]) -> Vec<String> {
+    let of_the_group = modules.iter().filter(|module| module.group == group);
+    let folders = of_the_group.filter_map(|module| checkout.folder(module));
+    folders.map(str::to_owned).collect()
+}
+
+fn changed() -> Result<()> {
+    let record = Record::read()?;
+    let max =
+        match env::var("EVENTRY_MUTANTS_MAX") {
+            Ok(max) => max.parse().ok().filter(|max| *max > 0).with_context(|| {
+                format!("EVENTRY_MUTANTS_MAX is {max:?} and not a positive number")
+            })?,
+            Err(_) => MAX,
+        };
+    let only = options_for_changes(&record.commit)?;
+    let checkout = Checkout::own();
+    let all: Vec<&Module> = MODULES.iter().collect();
+    let mut found = Vec::new();
+    for group in GROUPS {
+        let selection = Selection {
+            checkout: &checkout,
+            group,
+            folders: folders(&checkout, group, &all),
+        };
+        let count = selection.list(&only)?.len();
+        let parts = parts(count, max);
+        let chosen = match parts {
+            0 | 1 => String::new(),
+            _ => format!(", the first of {parts} parts"),
+        };
+        let names = all.iter().filter(|module| module.group == group);
+        let names: Vec<&str> = names.map(|module| module.name).collect();
+        println!("mutants: {count} in {}{chosen}", names.join(" "));
+        if count == 0 {
+            continue;
+        }
+        let mut only = only.clone();
+        only.push(format!("--shard=0/{parts}"));
+        only.push("--sharding=round-robin".to_owned());
+        found.extend(selection.test(group.name(), &only, &checkout.fast_tests(group))?);
+    }
+    finish(&mut found, &record)
+}
+
+/// Number of parts of which each has at most `max` of `count` mutants.
+fn parts(count: usize, max: usize) -> usize {
+    count.div_ceil(max)
+}
+
+/// Options of cargo-mutants that select the mutants of what has changed since a commit.
+fn options_for_changes(commit: &str) -> Result<Vec<String>> {
+    let git = || {
+        let mut git = Command::new("git");
+        git.current_dir(layout::root());
+        git
+    };
+    let short = &commit[..7];
+    let known = git().args(["cat-file", "-e", commit]).output();
+    if !known.context("cannot run git")?.status.success() {
+        println!("mutants: of everything, as this clone does not go back to {short}");
+        return Ok(Vec::new());
+    }
+    println!("mutants: of what has changed since {short}");
+    let mut diff = git();
+    diff.args(["diff", "--find-renames", commit, "--"]);
+    let diff = output_of(diff.args(["src", "eventryd/src"]))?;
+    fs::create_dir_all(work())?;
+    let path = work().join("changed.diff");
+    fs::write(&path, diff)?;
+    Ok(vec![format!("--in-diff={}", path.display())])
+}
+
+fn all(modules: &[&Module]) -> Result<()> {
+    let record = Record::read()?;
+    let checkout = Checkout::own();
+    let mut found = Vec::new();
+    for group in GROUPS {
+        let folders = folders(&checkout, group, modules);
+        if folders.is_empty() {
+            continue;
+        }
+        let selection = Selection {
+            checkout: &checkout,
+            group,
+            folders,
+        };
+        found.extend(selection.test(group.name(), &[], &checkout.fast_tests(group))?);
+    }
+    finish(&mut found, &record)
+}
+
+/// Gives the survivors to the slower checks, prints the results and judges them.
+fn finish(found: &mut [Outcome], record: &Record) -> Result<()> {
+    second_look::run_task(found, &record.survivors)?;
+    let judgement = judge(found, &record.survivors)?;
+    judgement.lines.iter().for_each(|line| println!("{line}"));
+    if !judgement.faults.is_empty() {
+        bail!("{}", judgement.faults.join("; "));
+    }
+    Ok(())
+}
+
+/// Reads the outcomes of several runs.
+fn read_all(paths: &[PathBuf]) -> Result<Vec<Outcome>> {
+    let mut found = Vec::new();
+    for path in paths {
+        found.extend(outcomes::read(path)?);
+    }
+    Ok(found)
+}
+
+fn print_claims(paths: &[PathBuf]) -> Result<()> {
+    let mut failures = claims::Failures::new();
+    for outcome in read_all(paths)? {
+        if outcome.summary == outcomes::Summary::CaughtMutant {
+            let log = read_lossy(&outcome.log)?;
+            claims::add_failures(&mut failures, &outcome, &log)?;
+        }
+    }
+    let document = read_lossy(&layout::root().join(layout::CLAIM_TABLE))?;
+    let rows = claims::table(&document, &failures)?;
+    rows.iter().for_each(|row| println!("{row}"));
+    Ok(())
+}
+
+fn read_lossy(path: &Path) -> Result<String> {
+    let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_at_most_so_many() {
+        assert_eq!(parts(0, 5), 0);
+        assert_eq!(parts(5, 5), 1);
+        assert_eq!(parts(6, 5), 2);
+        assert_eq!(parts(101, 5), 21);
+    }
+
+    #[test]
+    fn select_keeps_the_order_of_the_list() {
+        let names = |wanted: &[&str]| {
+            let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+            let selected = select(&wanted).map_err(|error| error.to_string());
+            selected.map(|found| found.iter().map(|module| module.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["wire", "core"]).unwrap(), ["core", "wire"]);
+        assert_eq!(names(&[]).unwrap().len(), MODULES.len());
+        let error = names(&["core", "wires"]).unwrap_err();
+        assert!(error.starts_with("no module wires; there are core, "));
+    }
+}

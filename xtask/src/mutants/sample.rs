@@ -1,0 +1,320 @@
+//! A random sample of the mutants of some modules.
+
+use super::modules::{GROUPS, Group, MODULES, is_below, names};
+use super::outcomes::{Outcome, Tally};
+use super::tool::{Checkout, Selection};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::PathBuf;
+
+/// Tests a random sample of the mutants of each module
+///
+/// The same seed and the same list of mutants give the same sample. The mutants are given to the tests that take
+/// seconds and not to the slower checks. The exit status does not depend on what is caught.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Modules, such as core, registry, event_loop, wire, session
+    #[arg(value_name = "MODULE", required_unless_present = "path")]
+    modules: Vec<String>,
+    /// Start of the random choice
+    #[arg(long)]
+    seed: u64,
+    /// Number of mutants of each module, or all if it has fewer
+    #[arg(long, default_value_t = 40)]
+    count: usize,
+    /// Folder of sources below the root, as a further module; may be repeated
+    #[arg(long, value_name = "FOLDER")]
+    path: Vec<String>,
+    /// Checkout of the project to test instead of this one; one package or two, by eventryd/Cargo.toml
+    #[arg(long, value_name = "DIRECTORY")]
+    root: Option<PathBuf>,
+    /// Argument of `cargo test` instead of those that select the tests which take seconds; may be repeated
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    test_arg: Vec<String>,
+    /// Only list the sample
+    #[arg(long)]
+    list: bool,
+}
+
+/// A folder to take a sample of.
+#[derive(Debug, PartialEq)]
+struct Sampled {
+    name: String,
+    group: Group,
+    folder: String,
+}
+
+/// The mutants of a folder that are tested.
+struct Sample {
+    sampled: Sampled,
+    chosen: Vec<String>,
+    /// Number of mutants to choose from.
+    of: usize,
+}
+
+pub(super) fn run_task(arguments: &Arguments) -> Result<()> {
+    let checkout = match &arguments.root {
+        None => Checkout::own(),
+        Some(root) => {
+            let root = fs::canonicalize(root);
+            Checkout::at(root.context("there is no such checkout")?)
+        }
+    };
+    let sampled = resolve(&checkout, &arguments.modules, &arguments.path)?;
+    for group in GROUPS {
+        let mut samples = Vec::new();
+        for sampled in sampled.iter().filter(|sampled| sampled.group == group) {
+            samples.push(choose_from(&checkout, sampled, arguments)?);
+        }
+        if samples.iter().all(|sample| sample.chosen.is_empty()) {
+            continue;
+        }
+        if arguments.list {
+            for sample in &samples {
+                sample.chosen.iter().for_each(|name| println!("{name}"));
+            }
+            continue;
+        }
+        test(&checkout, group, &samples, &arguments.test_arg)?;
+    }
+    Ok(())
+}
+
+/// Finds the folders of modules and paths.
+fn resolve(checkout: &Checkout, modules: &[String], paths: &[String]) -> Result<Vec<Sampled>> {
+    let mut sampled = Vec::new();
+    for name in modules {
+        let module = MODULES.iter().find(|module| module.name == name);
+        let module = module.with_context(|| format!("no module {name}; there are {}", names()))?;
+        let folder = checkout.folder(module);
+        let folder = folder.with_context(|| {
+            let root = checkout.root.display();
+            format!("{root} has no {}", module.folders.join(" or "))
+        })?;
+        sampled.push(Sampled {
+            name: name.clone(),
+            group: module.group,
+            folder: folder.to_owned(),
+        });
+    }
+    for path in paths {
+        let path = path.trim_end_matches('/');
+        if !checkout.root.join(path).is_dir() {
+            bail!("{} has no folder {path}", checkout.root.display());
+        }
+        sampled.push(Sampled {
+            name: path.to_owned(),
+            group: group_of(path),
+            folder: path.to_owned(),
+        });
+    }
+    Ok(sampled)
+}
+
+/// Group of a folder: that of the module it is a part of, or else that of its package.
+fn group_of(path: &str) -> Group {
+    let file = format!("{path}/mod.rs");
+    let mut modules = MODULES.iter();
+    let module = modules.find(|module| module.folders.iter().any(|of| is_below(&file, of)));
+    match module {
+        Some(module) => module.group,
+        None if is_below(&file, "eventryd") => Group::Protocol,
+        None => Group::Loop,
+    }
+}
+
+fn choose_from(checkout: &Checkout, sampled: &Sampled, arguments: &Arguments) -> Result<Sample> {
+    let selection = Selection {
+        checkout,
+        group: sampled.group,
+        folders: vec![sampled.folder.clone()],
+    };
+    let all = selection.list(&[])?;
+    if all.is_empty() {
+        println!("sample: {} has no mutants", sampled.name);
+    }
+    Ok(Sample {
+        of: all.len(),
+        chosen: choose(all, arguments.count, arguments.seed),
+        sampled: Sampled {
+            name: sampled.name.clone(),
+            folder: sampled.folder.clone(),
+            ..*sampled
+        },
+    })
+}
+
+/// Tests the samples of one group in one run, which builds the unchanged code once, and prints the results.
+fn test(
+    checkout: &Checkout,
+    group: Group,
+    samples: &[Sample],
+    test_arguments: &[String],
+) -> Result<()> {
+    let folders = samples.iter().map(|sample| sample.sampled.folder.clone());
+    let selection = Selection {
+        checkout,
+        group,
+        folders: folders.collect(),
+    };
+    let chosen = samples.iter().flat_map(|sample| &sample.chosen);
+    let only: Vec<String> = chosen
+        .map(|name| format!("--re=^{}$", regex::escape(name)))
+        .collect();
+    let tests = if test_arguments.is_empty() {
+        checkout.fast_tests(group)
+    } else {
+        test_arguments.to_vec()
+    };
+    let outcomes = selection.test(&format!("sample-{}", group.name()), &only, &tests)?;
+    for sample in samples {
+        report(sample, &outcomes)
+            .iter()
+            .for_each(|line| println!("{line}"));
+    }
+    Ok(())
+}
+
+/// Lines about one sample.
+fn report(sample: &Sample, outcomes: &[Outcome]) -> Vec<String> {
+    let folder = &sample.sampled.folder;
+    let own: Vec<&Outcome> = outcomes
+        .iter()
+        .filter(|outcome| is_below(&outcome.file, folder))
+        .collect();
+    let mut tally = Tally::default();
+    own.iter().for_each(|outcome| tally.add(outcome.summary));
+    let Tally {
+        caught,
+        missed,
+        timeouts,
+        unviable,
+    } = tally;
+    let mut lines = vec![format!(
+        "sample: {}: {caught} caught, {missed} missed, {timeouts} timeouts, {unviable} unviable; {} of {} mutants",
+        sample.sampled.name,
+        own.len(),
+        sample.of
+    )];
+    let missed = own.iter().filter(|outcome| outcome.is_missed());
+    lines.extend(missed.map(|outcome| format!("missed: {}", outcome.name)));
+    lines
+}
+
+/// Chooses `count` of the names at random: the same ones for the same names, in any order, and the same seed.
+fn choose(mut names: Vec<String>, count: usize, seed: u64) -> Vec<String> {
+    names.sort();
+    names.dedup();
+    let mut random = SplitMix64(seed);
+    let count = count.min(names.len());
+    for at in 0..count {
+        let other = at + random.below(names.len() - at);
+        names.swap(at, other);
+    }
+    names.truncate(count);
+    names.sort();
+    names
+}
+
+/// The generator SplitMix64 of Steele, Lea and Flood, which needs no more state than its seed.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`. The bias is below 2⁻⁴⁰, as a list has less than 2²⁴ mutants.
+    fn below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutants::outcomes::Summary;
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("m{number:03}")).collect()
+    }
+
+    #[test]
+    fn split_mix_gives_the_published_numbers() {
+        let mut random = SplitMix64(1_234_567);
+        assert_eq!(random.next(), 6_457_827_717_110_365_317);
+        assert_eq!(random.next(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn choose_depends_on_the_seed_and_not_on_the_order() {
+        let mut reversed = names(200);
+        reversed.reverse();
+        let chosen = choose(names(200), 40, 7);
+        assert_eq!(chosen.len(), 40);
+        assert_eq!(chosen, choose(reversed, 40, 7));
+        assert_ne!(chosen, choose(names(200), 40, 8));
+    }
+
+    #[test]
+    fn choose_takes_all_of_a_short_list_once() {
+        assert_eq!(choose(names(3), 40, 1), names(3));
+        assert!(choose(Vec::new(), 40, 1).is_empty());
+        let repeated = [names(2), names(2)].concat();
+        assert_eq!(choose(repeated, 40, 1), names(2));
+    }
+
+    #[test]
+    fn choose_reaches_every_mutant() {
+        let mut reached: Vec<String> = (0..100)
+            .flat_map(|seed| choose(names(20), 2, seed))
+            .collect();
+        reached.sort();
+        reached.dedup();
+        assert_eq!(reached, names(20));
+    }
+
+    #[test]
+    fn group_of_a_path_is_that_of_its_module_or_package() {
+        assert_eq!(group_of("src/core/heap"), Group::Loop);
+        assert_eq!(group_of("src/session"), Group::Protocol);
+        assert_eq!(group_of("eventryd/src/tls"), Group::Protocol);
+        assert_eq!(group_of("src/capi"), Group::Loop);
+    }
+
+    #[test]
+    fn report_counts_the_folder_alone() {
+        let outcome = |file: &str, summary| Outcome {
+            file: file.to_owned(),
+            name: format!("{file}:1:2: x"),
+            summary,
+            diff: PathBuf::new(),
+            log: PathBuf::new(),
+        };
+        let sample = Sample {
+            sampled: Sampled {
+                name: "core".to_owned(),
+                group: Group::Loop,
+                folder: "src/core".to_owned(),
+            },
+            chosen: Vec::new(),
+            of: 90,
+        };
+        let outcomes = [
+            outcome("src/core/a.rs", Summary::MissedMutant),
+            outcome("src/core/b.rs", Summary::Timeout),
+            outcome("src/registry/a.rs", Summary::MissedMutant),
+        ];
+        assert_eq!(
+            report(&sample, &outcomes),
+            [
+                "sample: core: 0 caught, 1 missed, 1 timeouts, 0 unviable; 2 of 90 mutants",
+                "missed: src/core/a.rs:1:2: x"
+            ]
+        );
+    }
+}
