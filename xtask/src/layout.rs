@@ -14,6 +14,12 @@ pub(crate) const MUTANTS: &str = "docs/mutants.md";
 /// Table of the claims and their tests.
 pub(crate) const CLAIM_TABLE: &str = "docs/event-api.md";
 
+/// Crate of the fuzz targets.
+pub(crate) const FUZZ: &str = "fuzz";
+
+/// Instructions of the benchmark cases.
+pub(crate) const INSTRUCTIONS: &str = "benches/instructions.tsv";
+
 /// Document that relates each defect to a promise.
 pub(crate) const PROOF: &str = "docs/proof.md";
 
@@ -65,7 +71,12 @@ pub(crate) fn root() -> PathBuf {
     root.to_owned()
 }
 
+/// Target directory of the workspace.
+pub(crate) fn target() -> PathBuf {
+    root().join("target")
+}
+
 /// Directory of a task for what it writes.
 pub(crate) fn output(task: &str) -> PathBuf {
-    root().join("target").join(task)
+    target().join(task)
 }

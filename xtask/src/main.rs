@@ -2,6 +2,8 @@
 
 mod claims;
 mod defects;
+mod fuzz;
+mod instructions;
 mod layout;
 mod mutants;
 mod process;
@@ -23,6 +25,8 @@ enum Task {
     Claims(claims::Arguments),
     Defects(defects::Arguments),
     Mutants(mutants::Arguments),
+    Fuzz(fuzz::Arguments),
+    CountInstructions(instructions::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +34,8 @@ fn main() -> ExitCode {
         Task::Claims(arguments) => claims::run_task(&arguments),
         Task::Defects(arguments) => defects::run_task(&arguments),
         Task::Mutants(arguments) => mutants::run_task(&arguments),
+        Task::Fuzz(arguments) => fuzz::run_task(&arguments),
+        Task::CountInstructions(arguments) => instructions::run_task(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
