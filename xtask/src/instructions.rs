@@ -221,8 +221,8 @@ mod tests {
     #[test]
     fn compare_fails_over_two_percent_more() {
         let compared = |counted| compare("add", counted, Some(100.0));
-        assert!(!compared(102.0).is_fault);
-        assert!(compared(102.0).line.ends_with("+2.0 %  as before"));
+        assert!(!compared(101.9).is_fault);
+        assert!(compared(101.9).line.ends_with("+1.9 %  as before"));
         assert!(compared(102.1).is_fault);
         assert!(compared(102.1).line.ends_with("TOO MANY"));
         assert!(!compared(97.0).is_fault);
