@@ -20,6 +20,9 @@ pub(crate) const FUZZ: &str = "fuzz";
 /// Instructions of the benchmark cases.
 pub(crate) const INSTRUCTIONS: &str = "benches/instructions.tsv";
 
+/// Script that runs the stages.
+pub(crate) const RUN: &str = "tests/run";
+
 /// Document that relates each defect to a promise.
 pub(crate) const PROOF: &str = "docs/proof.md";
 

@@ -1,5 +1,6 @@
 //! Tasks of this repository that need more than one cargo command.
 
+mod check;
 mod claims;
 mod defects;
 mod fuzz;
@@ -22,6 +23,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    Check(check::Arguments),
     Claims(claims::Arguments),
     Defects(defects::Arguments),
     Mutants(mutants::Arguments),
@@ -31,17 +33,20 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
+        Task::Check(arguments) => return exit_code(check::run_task(&arguments)),
         Task::Claims(arguments) => claims::run_task(&arguments),
         Task::Defects(arguments) => defects::run_task(&arguments),
         Task::Mutants(arguments) => mutants::run_task(&arguments),
         Task::Fuzz(arguments) => fuzz::run_task(&arguments),
         Task::CountInstructions(arguments) => instructions::run_task(&arguments),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(result.map(|()| ExitCode::SUCCESS))
+}
+
+/// Prints an error and returns the status of the program.
+fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }

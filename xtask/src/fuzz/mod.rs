@@ -147,7 +147,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     settings.prepare()?;
     match &arguments.task {
         Task::Check => check(&settings),
-        Task::Forever { target } => forever(&settings, &settings.targets(target.as_deref())?),
+        Task::Forever { target } => fuzz_in_turn(&settings, &settings.targets(target.as_deref())?),
         Task::Minimise { target } => minimise(&settings.targets(target.as_deref())?),
         Task::Coverage { target } => coverage(&settings, &settings.targets(target.as_deref())?),
         Task::List => Ok(()),
@@ -219,7 +219,14 @@ fn found_something(target: &Target) -> String {
     )
 }
 
-fn forever(settings: &Settings, targets: &[Target]) -> Result<()> {
+/// Fuzzes one target, or all in turn, until something is found.
+pub(crate) fn forever(target: Option<&str>) -> Result<()> {
+    let settings = Settings::read()?;
+    settings.prepare()?;
+    fuzz_in_turn(&settings, &settings.targets(target)?)
+}
+
+fn fuzz_in_turn(settings: &Settings, targets: &[Target]) -> Result<()> {
     loop {
         for target in targets {
             println!("fuzz target {}", target.name);

@@ -1,0 +1,304 @@
+//! Every check of the project, in stages.
+
+mod figures;
+mod group;
+mod stages;
+mod summary;
+
+use crate::{fuzz, layout};
+use anyhow::{Context, Result, bail};
+use group::End;
+use stages::{STAGES, Stage, When};
+use std::env;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+use summary::{Outcome, Summary};
+
+/// Runs every check of the project, or the stages that are named, and goes on after a failure
+///
+/// `./tests/run` installs what the build needs and calls this; CI calls that. Stages that need a nightly toolchain
+/// (fuzz, asan, tsan) are not run if there is none, and the run is incomplete; with CI=true in the environment they
+/// fail. The output of a stage is in target/run-logs/STAGE.log. A stage that exceeds its limit fails, and all that it
+/// has started is killed.
+///
+/// The exit status is 0 if all passed, 1 if something failed, 3 if nothing failed but something was not run.
+#[derive(clap::Args)]
+#[command(after_long_help = help())]
+pub(crate) struct Arguments {
+    /// Stages to run instead of all, in this order
+    #[arg(value_name = "STAGE")]
+    stages: Vec<String>,
+    /// Run with longer bounds, for hours; see docs/proof.md
+    #[arg(long)]
+    deep: bool,
+    /// Print the names of the stages
+    #[arg(long, exclusive = true)]
+    list: bool,
+    /// Fuzz one target, or all in turn, until something is found or it is interrupted; see fuzz/README.md
+    #[arg(long, exclusive = true, value_name = "TARGET")]
+    fuzz_forever: Option<Option<String>>,
+    /// Run the stage soak for so many minutes, 20 if none are given; see docs/soak.md
+    #[arg(long, exclusive = true, value_name = "MINUTES")]
+    soak: Option<Option<u64>>,
+}
+
+/// Exit status of a stage without a nightly toolchain.
+const NOT_RUN: i32 = 77;
+
+/// Exit status of a run in which nothing failed but something was not run.
+const INCOMPLETE: u8 = 3;
+
+/// Exit status after an interrupt, by convention.
+const INTERRUPTED: u8 = 130;
+
+/// Time between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A variable of the environment with which the stages run.
+struct Setting {
+    name: &'static str,
+    default: &'static str,
+    /// Default with `--deep`.
+    deep: &'static str,
+    about: &'static str,
+}
+
+const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "EVENTRY_SEEDS",
+        default: "10000",
+        deep: "1000000",
+        about: "worlds of the simulator",
+    },
+    Setting {
+        name: "EVENTRY_STRICT_SECONDS",
+        default: "4",
+        deep: "60",
+        about: "time to stress removals",
+    },
+    Setting {
+        name: "EVENTRY_STRESS_SECONDS",
+        default: "3",
+        deep: "3",
+        about: "time to stress the loop on each backend",
+    },
+    Setting {
+        name: "EVENTRY_FUZZ_SECONDS",
+        default: "30",
+        deep: "900",
+        about: "time to fuzz each target",
+    },
+    Setting {
+        name: "EVENTRY_SOAK_SECONDS",
+        default: "20",
+        deep: "20",
+        about: "time to soak the daemon",
+    },
+    Setting {
+        name: NIGHTLY,
+        default: "nightly",
+        deep: "nightly",
+        about: "toolchain for the fuzz targets and the sanitizers",
+    },
+    Setting {
+        name: STAGE_SECONDS,
+        default: "900",
+        deep: "14400",
+        about: "limit of a stage",
+    },
+];
+
+const NIGHTLY: &str = "EVENTRY_NIGHTLY";
+const STAGE_SECONDS: &str = "EVENTRY_STAGE_SECONDS";
+
+/// Variables of `--deep` alone: what is marked `deep` is run too, and the generated sequences are fresh ones.
+const DEEP: [(&str, &str); 2] = [("EVENTRY_DEEP", "1"), ("EVENTRY_CASES", "100000")];
+
+fn help() -> String {
+    let settings = SETTINGS.iter().map(|setting| {
+        let Setting { name, about, .. } = setting;
+        format!("  {name:<23} {about} ({})", setting.value(false))
+    });
+    let deep = STAGES.iter().filter(|stage| stage.when == When::Deep);
+    let deep: Vec<&str> = deep.map(|stage| stage.name).collect();
+    format!(
+        "Stages:\n{}\n\nOnly when it is named:\n{}\n\nStages with --deep, unless some are named:\n  {}\n\n\
+         Environment:\n{}",
+        stages::descriptions(|when| when != When::Named),
+        stages::descriptions(|when| when == When::Named),
+        deep.join(" "),
+        settings.collect::<Vec<_>>().join("\n")
+    )
+}
+
+impl Setting {
+    /// Value in the environment, or the default.
+    fn value(&self, deep: bool) -> String {
+        let default = if deep { self.deep } else { self.default };
+        env::var(self.name).unwrap_or(default.to_owned())
+    }
+}
+
+/// Environment of the stages.
+fn environment(deep: bool) -> Vec<(&'static str, String)> {
+    let mut environment: Vec<_> = SETTINGS
+        .iter()
+        .map(|setting| (setting.name, setting.value(deep)))
+        .collect();
+    if deep {
+        let of_deep = DEEP.map(|(name, default)| match name {
+            "EVENTRY_CASES" => (name, env::var(name).unwrap_or(default.to_owned())),
+            _ => (name, default.to_owned()),
+        });
+        environment.extend(of_deep);
+    }
+    environment
+}
+
+pub(crate) fn run_task(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.list {
+        STAGES.iter().for_each(|stage| println!("{}", stage.name));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(target) = &arguments.fuzz_forever {
+        return fuzz::forever(target.as_deref()).map(|()| ExitCode::SUCCESS);
+    }
+    if let Some(minutes) = arguments.soak {
+        return soak(minutes.unwrap_or(20));
+    }
+    let stages = select(&arguments.stages, arguments.deep)?;
+    run_stages(&stages, &environment(arguments.deep))
+}
+
+/// Stages with these names in their order, or those that a run has without names.
+fn select(names: &[String], deep: bool) -> Result<Vec<&'static Stage>> {
+    if names.is_empty() {
+        let is_wanted = |stage: &&Stage| match stage.when {
+            When::Deep => true,
+            When::Always => !deep,
+            When::Named => false,
+        };
+        return Ok(STAGES.iter().filter(is_wanted).collect());
+    }
+    let find = |name: &String| {
+        let stage = STAGES.iter().find(|stage| stage.name == name);
+        stage.with_context(|| format!("there is no stage {name}; see ./tests/run --list"))
+    };
+    names.iter().map(find).collect()
+}
+
+/// Becomes the test of the soak.
+fn soak(minutes: u64) -> Result<ExitCode> {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(layout::root())
+        .args(["test", "--locked", "--release"])
+        .args(["--package=eventryd", "--test=soak", "--", "--nocapture"])
+        .env("EVENTRY_SOAK_SECONDS", (60 * minutes).to_string());
+    Err(cargo.exec()).context("cannot run cargo")
+}
+
+fn run_stages(stages: &[&Stage], environment: &[(&str, String)]) -> Result<ExitCode> {
+    let value = |wanted: &str| {
+        let mut settings = environment.iter();
+        let setting = settings.find(|(name, _)| *name == wanted);
+        setting.map_or("", |(_, value)| value.as_str())
+    };
+    let limit = value(STAGE_SECONDS);
+    let Ok(seconds) = limit.parse() else {
+        bail!("{STAGE_SECONDS} is {limit:?} and not a number");
+    };
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGHUP,
+    ] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
+    }
+    let logs = layout::target().join("run-logs");
+    fs::create_dir_all(&logs)?;
+    let begun = Instant::now();
+    let mut summary = Summary::new(value(NIGHTLY));
+    for stage in stages {
+        println!("---- {} ...", stage.name);
+        let log = logs.join(format!("{}.log", stage.name));
+        let begun = Instant::now();
+        let mut script = Command::new(layout::root().join(layout::RUN));
+        script
+            .args(["--alone", stage.name])
+            .current_dir(layout::root())
+            .envs(environment.iter().map(|(name, value)| (name, value)));
+        let limit = Duration::from_secs(seconds);
+        let end = group::run(&mut script, &log, limit, GRACE, &interrupted)?;
+        let outcome = match end {
+            End::Interrupted => return Ok(INTERRUPTED.into()),
+            End::Late => Outcome::Late { seconds },
+            End::Exited(status) if status.code() == Some(NOT_RUN) => Outcome::NotRun,
+            End::Exited(status) if status.success() => Outcome::Succeeded,
+            End::Exited(status) => Outcome::Failed { status },
+        };
+        let said = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+        let lines = summary.add(stage, outcome, begun.elapsed(), &said);
+        lines.iter().for_each(|line| println!("{line}"));
+    }
+    let lines = summary.closing_lines(stages.len(), begun.elapsed());
+    lines.iter().for_each(|line| println!("{line}"));
+    Ok(summary.exit_status().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(wanted: &[&str], deep: bool) -> std::result::Result<Vec<&'static str>, String> {
+        let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+        let selected = select(&wanted, deep).map_err(|error| error.to_string());
+        selected.map(|stages| stages.iter().map(|stage| stage.name).collect())
+    }
+
+    #[test]
+    fn select_keeps_the_order_of_the_names() {
+        assert_eq!(names(&["tsan", "fmt"], false).unwrap(), ["tsan", "fmt"]);
+        let error = names(&["fmt", "format"], false).unwrap_err();
+        assert_eq!(error, "there is no stage format; see ./tests/run --list");
+    }
+
+    #[test]
+    fn select_without_names_takes_all_or_the_deep_ones() {
+        let all = names(&[], false).unwrap();
+        assert_eq!(all.len(), STAGES.len() - 1);
+        assert!(!all.contains(&"tsan"));
+        assert_eq!(
+            names(&[], true).unwrap(),
+            ["simulator", "strict", "exhaustive", "properties", "fuzz"]
+        );
+    }
+
+    #[test]
+    fn deep_has_longer_bounds() {
+        let value = |deep, wanted: &str| {
+            let environment = environment(deep);
+            let mut found = environment.iter().filter(|(name, _)| *name == wanted);
+            found.next().map(|(_, value)| value.clone())
+        };
+        assert_eq!(value(true, "EVENTRY_DEEP").as_deref(), Some("1"));
+        assert_eq!(value(false, "EVENTRY_DEEP"), None);
+        assert_ne!(
+            value(true, "EVENTRY_STAGE_SECONDS"),
+            value(false, "EVENTRY_STAGE_SECONDS")
+        );
+    }
+
+    #[test]
+    fn help_names_stages_and_settings() {
+        let help = help();
+        assert!(help.contains("  tsan "));
+        assert!(help.contains("simulator strict exhaustive properties fuzz"));
+        assert!(help.contains("  EVENTRY_STAGE_SECONDS "));
+    }
+}
