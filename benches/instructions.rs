@@ -1,5 +1,5 @@
 //! Runs one case a given number of times, for a tool that counts the instructions of a process.
-//! `tools/count-instructions` runs it with and without repetitions and takes the difference.
+//! `cargo xtask count-instructions` runs it with and without repetitions and takes the difference.
 
 #![allow(clippy::print_stdout, reason = "the list of cases is printed")]
 

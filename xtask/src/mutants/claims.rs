@@ -76,9 +76,9 @@ mod tests {
     use std::path::PathBuf;
 
     const DOCUMENT: &str = "\
-| EV-1 | adds | `tests/event_loop/add.rs::ids_are_unique` |
-| EV-2 | removes | `tests/event_loop/remove.rs::*`, by loom |
-| EV-3 | sleeps | `tests/event_loop/sleep.rs::wakes` |
+| EV-101 | adds | `tests/event_loop/add.rs::ids_are_unique` |
+| EV-102 | removes | `tests/event_loop/remove.rs::*`, by loom |
+| EV-103 | sleeps | `tests/event_loop/sleep.rs::wakes` |
 ";
 
     fn failures(of: &[(&str, &str)]) -> Failures {
@@ -109,9 +109,9 @@ mod tests {
         assert_eq!(
             table(DOCUMENT, &failures).unwrap(),
             [
-                "| EV-1 | 1 | `src/core/a.rs: a` |",
-                r"| EV-2 | 2 | `src/core/a.rs: x \|\| y` |",
-                "| EV-3 | 0 | – |"
+                "| EV-101 | 1 | `src/core/a.rs: a` |",
+                r"| EV-102 | 2 | `src/core/a.rs: x \|\| y` |",
+                "| EV-103 | 0 | – |"
             ]
         );
     }
