@@ -47,6 +47,16 @@ pub(crate) const MODELS: &[&str] = &["tests/loom/models.rs", "eventryd/tests/loo
 /// Crates with loom models, each with the arguments that select their test program.
 pub(crate) const LOOM_PROGRAMS: &[(&str, &[&str])] = &[("", &["--release", "--test=loom"])];
 
+/// Environment in which the loom models are built: optimised, with assertions, and linked without optimisation
+/// across crates, as the programs run once.
+pub(crate) const LOOM_ENVIRONMENT: &[(&str, &str)] = &[
+    ("RUSTFLAGS", "--cfg loom"),
+    ("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true"),
+    ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"),
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+];
+
 /// Tests of the loop, one file per module.
 pub(crate) const EVENT_LOOP: &str = "tests/event_loop";
 

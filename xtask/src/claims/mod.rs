@@ -3,7 +3,7 @@
 mod entry;
 mod test;
 
-use crate::defects::{Defects, PlantedTree, SWITCH};
+use crate::defects::{Defects, PlantedBuild, PlantedTree, SWITCH};
 use crate::process::run;
 use crate::tree::{self, Files};
 use crate::{layout, process};
@@ -136,7 +136,13 @@ impl Breaker {
                     }
                 };
                 let test = Test::parse(check, &self.files)?;
-                let programs = planted.build("claims", "", &test.arguments(), "")?;
+                let programs = planted.build(&PlantedBuild {
+                    name: "claims",
+                    directory: "",
+                    arguments: &test.arguments(),
+                    environment: &[],
+                    target: "target",
+                })?;
                 let program = test::only_program(programs)?;
                 let seen = outcome(&test, planted.command(&program).env(SWITCH, defect))?;
                 Ok(format!("broken by {defect}: {check} {seen}"))

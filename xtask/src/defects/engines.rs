@@ -2,12 +2,13 @@
 
 use super::list::{Check, Defect};
 use super::matrix::{Cell, Engine, Findings};
-use super::plant::{PlantedTree, SWITCH, log};
+use super::plant::{PlantedBuild, PlantedTree, SWITCH, log};
 use crate::layout;
 use crate::process::{Ended, Program, output_of, run};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Tests of the table's engines: the engine, and its tests in the order in which they are asked.
@@ -25,6 +26,39 @@ const TABLE: &[(Engine, &[&str])] = &[
 
 /// What the message of a test of the table's engines says before the rule.
 const BROKEN: &str = "broken rule: ";
+
+/// Programs of the table's engines and of the sleep, as the stage `properties` builds its own.
+const VERIFICATION: &PlantedBuild = &PlantedBuild {
+    name: "verification",
+    directory: layout::VERIFICATION,
+    arguments: &["--release", "--test=engines", "--test=sleep"],
+    environment: &[],
+    target: "verification/target",
+};
+
+/// Tests of the loop, as the stage `test` builds them.
+const EVENT_LOOP: &PlantedBuild = &PlantedBuild {
+    name: "event_loop",
+    directory: "",
+    arguments: &[
+        "--package=eventry",
+        "--no-default-features",
+        "--test=event_loop",
+    ],
+    environment: &[],
+    target: "target",
+};
+
+/// Programs of the loom models, as the stage `loom` builds them.
+fn loom<'a>(directory: &'a str, arguments: &'a [&'a str]) -> PlantedBuild<'a> {
+    PlantedBuild {
+        name: "loom",
+        directory,
+        arguments,
+        environment: layout::LOOM_ENVIRONMENT,
+        target: "target/loom",
+    }
+}
 
 /// Test of the sleep that is quick enough to be run for each defect.
 const FIRST_SLEEPS: &str = "the_first_sequences_are_right";
@@ -65,27 +99,22 @@ struct Model {
 impl Engines {
     /// Builds the programs and measures how long they take without a defect.
     pub(super) fn build(tree: PlantedTree) -> Result<Engines> {
-        let verification = tree.build(
-            "verification",
-            layout::VERIFICATION,
-            &["--release", "--test=engines", "--test=sleep"],
-            "",
-        )?;
-        let event_loop = tree.build(
-            "event_loop",
-            "",
-            &[
-                "--package=eventry",
-                "--no-default-features",
-                "--test=event_loop",
-            ],
-            "",
-        )?;
+        // At the same time: each ends with programs that keep one processor busy.
+        let (verification, event_loop, loom) = thread::scope(|scope| {
+            let [verification, event_loop] =
+                [VERIFICATION, EVENT_LOOP].map(|build| scope.spawn(|| tree.build(build)));
+            let loom = layout::LOOM_PROGRAMS
+                .iter()
+                .map(|(directory, arguments)| tree.build(&loom(directory, arguments)))
+                .collect::<Result<Vec<_>>>();
+            let [verification, event_loop] =
+                [verification, event_loop].map(|build| build.join().expect("no thread panics"));
+            (verification, event_loop, loom)
+        });
+        let (verification, event_loop) = (verification?, event_loop?);
         let mut models = Vec::new();
-        for (directory, arguments) in layout::LOOM_PROGRAMS {
-            for program in tree.build("loom", directory, arguments, "--cfg loom")? {
-                models.extend(small_models(&program)?);
-            }
+        for program in loom?.iter().flatten() {
+            models.extend(small_models(program)?);
         }
         if models.is_empty() {
             bail!("there are no loom models");

@@ -10,7 +10,7 @@ mod matrix;
 mod plant;
 
 pub(crate) use list::{Check, Defects};
-pub(crate) use plant::{PlantedTree, SWITCH};
+pub(crate) use plant::{PlantedBuild, PlantedTree, SWITCH};
 
 use crate::{layout, tree};
 use anyhow::{Context, Result, bail};

@@ -15,6 +15,21 @@ pub(crate) const SWITCH: &str = "EVENTRY_DEFECT";
 /// Placeholder in a replacement for the test of the defect's switch.
 pub(super) const PLACEHOLDER: &str = "PLANTED";
 
+/// Test programs of the copy.
+#[derive(Debug)]
+pub(crate) struct PlantedBuild<'a> {
+    /// Name of the log.
+    pub(crate) name: &'a str,
+    /// Directory of the copy in which cargo runs.
+    pub(crate) directory: &'a str,
+    /// Arguments of `cargo test`.
+    pub(crate) arguments: &'a [&'a str],
+    pub(crate) environment: &'a [(&'a str, &'a str)],
+    /// Target directory below the root of the repository. Where stages of `./tests/run` build with the same
+    /// environment, only the packages of the copy are compiled and not what they depend on.
+    pub(crate) target: &'a str,
+}
+
 /// A copy of the tree that has all defects.
 pub(crate) struct PlantedTree {
     directory: PathBuf,
@@ -28,29 +43,17 @@ impl PlantedTree {
         Ok(PlantedTree { directory })
     }
 
-    /// Builds test programs of the copy with these arguments of `cargo test`, below `directory` of it.
-    pub(crate) fn build(
-        &self,
-        name: &str,
-        directory: &str,
-        arguments: &[&str],
-        flags: &str,
-    ) -> Result<Vec<Program>> {
-        let build = Build {
-            directory: self.directory.join(directory),
+    /// Builds test programs of the copy.
+    pub(crate) fn build(&self, build: &PlantedBuild) -> Result<Vec<Program>> {
+        let PlantedBuild { name, target, .. } = build;
+        let cargo = Build {
+            directory: self.directory.join(build.directory),
             subcommand: "test",
-            arguments,
-            environment: &[
-                ("RUSTFLAGS", flags),
-                // The assertions that an optimised build leaves out.
-                ("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true"),
-                ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"),
-                // Many programs are linked for one run each.
-                ("CARGO_PROFILE_RELEASE_LTO", "off"),
-            ],
-            target: layout::output("defects").join("build").join(name),
+            arguments: build.arguments,
+            environment: build.environment,
+            target: layout::root().join(target),
         };
-        let built = build.run(&log(&format!("build-{name}")))?;
+        let built = cargo.run(&log(&format!("build-{name}")))?;
         built.map_err(|said| anyhow!("the copy with the defects does not compile:\n{said}"))
     }
 

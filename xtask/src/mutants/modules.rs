@@ -108,11 +108,7 @@ const SLEEP: SlowCheck = SlowCheck {
 
 const MODELS: SlowCheck = SlowCheck {
     directory: ".",
-    environment: &[
-        ("RUSTFLAGS", "--cfg loom"),
-        ("CARGO_TARGET_DIR", "target/loom"),
-        ("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true"),
-    ],
+    environment: layout::LOOM_ENVIRONMENT,
     arguments: &["--release", "--package=eventry", "--test=loom"],
     seconds: 900,
 };
