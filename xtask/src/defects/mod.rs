@@ -56,7 +56,8 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
 
     let next = Mutex::new(wanted.iter());
     let found = Mutex::new(Vec::new());
-    let workers = thread::available_parallelism().map_or(1, usize::from);
+    // Many defects make a program wait for its limit, without using a processor.
+    let workers = 2 * thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| -> Result<()> {
         let work = || -> Result<()> {
             loop {
