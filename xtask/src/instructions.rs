@@ -29,7 +29,7 @@ const TOLERANCE: f64 = 2.0;
 #[derive(Debug, PartialEq)]
 struct Case {
     name: String,
-    /// How often the case is repeated.
+    /// Number of repetitions of the case.
     times: u64,
     /// Operations of one repetition.
     units: u64,

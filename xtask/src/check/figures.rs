@@ -6,7 +6,7 @@ use regex::Regex;
 /// A pattern for a line, and the figure that replaces it.
 pub(super) type Replacement = (&'static str, &'static str);
 
-/// What to look for in the output of a stage.
+/// Patterns for the figures in the output of a stage.
 #[derive(Debug)]
 pub(super) enum Figures {
     /// Lines that match a pattern. The figures of one list stay in the order of the output, the lists follow one

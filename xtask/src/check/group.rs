@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How often the end of a program is looked for.
+/// Interval between two checks for the end of a program.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// End of a program.

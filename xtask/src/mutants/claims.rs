@@ -60,7 +60,7 @@ fn claims(document: &str) -> Result<Vec<Claim>> {
     Ok(claims.collect())
 }
 
-/// Whether a test, `module::name`, is one that a claim names.
+/// Compares a test, `module::name`, with a name in a claim.
 fn is_named(test: &str, (file, name): &(String, String)) -> bool {
     if name == "*" {
         let rest = test.strip_prefix(file.as_str());

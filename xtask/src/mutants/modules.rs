@@ -180,7 +180,7 @@ pub(super) fn module_of(file: &str) -> Option<&'static Module> {
         .find(|module| module.folders.iter().any(|folder| is_below(file, folder)))
 }
 
-/// Whether a file is somewhere in a folder.
+/// Returns true for a file in a folder or below it.
 pub(super) fn is_below(file: &str, folder: &str) -> bool {
     let rest = file.strip_prefix(folder.trim_end_matches('/'));
     rest.is_some_and(|rest| rest.starts_with('/'))

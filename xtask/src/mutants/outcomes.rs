@@ -158,7 +158,7 @@ impl Tally {
     }
 }
 
-/// What `tests/run` looks for: "20 of 21 caught, 3 of them hung, 2 do not compile".
+/// The form that the stage `mutants` shows: "20 of 21 caught, 3 of them hung, 2 do not compile".
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

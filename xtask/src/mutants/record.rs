@@ -6,7 +6,7 @@ use regex::Regex;
 use std::collections::BTreeSet;
 use std::fs;
 
-/// What the record holds.
+/// Content of the record.
 #[derive(Debug, PartialEq)]
 pub(super) struct Record {
     /// Commit of the last full run.

@@ -48,7 +48,7 @@ pub(super) fn work() -> PathBuf {
 #[derive(Debug)]
 pub(super) struct Checkout {
     pub(super) root: PathBuf,
-    /// Whether the daemon is a package of its own.
+    /// True if the daemon is a package of its own.
     has_daemon: bool,
 }
 
