@@ -39,19 +39,24 @@ pub struct Ended {
 
 /// Returns a command for the program under test, with a clean environment.
 ///
-/// Cargo builds the program for the tests of its package, in the parent directory of the tests.
+/// Cargo builds the program for the tests of its package, in the parent directory of the tests. The environment variable
+/// `EVENTRYD` names another program, such as an optimised one.
 ///
 /// # Panics
 ///
 /// If the program does not exist.
 #[must_use]
 pub fn eventryd() -> Command {
-    let test = std::env::current_exe().unwrap();
-    let program = test.ancestors().nth(2).unwrap().join("eventryd");
+    let program = std::env::var_os("EVENTRYD").map_or_else(built_for_the_test, PathBuf::from);
     assert!(program.exists(), "{} does not exist", program.display());
     let mut command = Command::new(program);
     command.env_remove("XDG_RUNTIME_DIR").stdin(Stdio::null());
     command
+}
+
+fn built_for_the_test() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join("eventryd")
 }
 
 /// Returns a command for a daemon with its sockets in `run_dir`.
