@@ -1,4 +1,4 @@
-//! Instructions of the benchmark cases, against those written down.
+//! Instructions of the benchmark cases, compared with benches/instructions.tsv.
 
 use crate::layout;
 use crate::process::output_of;
@@ -12,12 +12,12 @@ use std::process::Command;
 
 /// Counts the instructions of the benchmark cases and compares them with those in benches/instructions.tsv
 ///
-/// Fails if a case costs over 2 % more than written down. Counted are those of the process, not the kernel's, on
-/// valgrind's processor: the same from run to run, but not from one compiler or C library to another. Write them
-/// down again when those change.
+/// Fails if a case takes over 2 % more than in the file. Counts the instructions of the process under valgrind, without
+/// the kernel's. They are equal in every run, but differ between compilers and C libraries: update the file when those
+/// change.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Write the counts to benches/instructions.tsv instead of comparing them
+    /// Update benches/instructions.tsv
     #[arg(long)]
     write: bool,
 }
@@ -66,7 +66,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
             .with_context(|| format!("cannot write {}", layout::INSTRUCTIONS));
     }
     for name in written.keys() {
-        println!("{name}: written down, not counted");
+        println!("{name}: in the file, but not a case");
     }
     if is_worse || !written.is_empty() {
         bail!("{} does not hold what the cases cost", layout::INSTRUCTIONS);
@@ -174,7 +174,7 @@ struct Comparison {
 fn compare(name: &str, counted: f64, written: Option<f64>) -> Comparison {
     let mut line = format!("{name:<32} {counted:10.1}  ");
     let Some(written) = written else {
-        line.push_str("not written down");
+        line.push_str("not in the file");
         return Comparison {
             line,
             is_fault: true,
@@ -185,9 +185,9 @@ fn compare(name: &str, counted: f64, written: Option<f64>) -> Comparison {
     let judgement = if is_fault {
         "TOO MANY"
     } else if change < -TOLERANCE {
-        "fewer: write them down"
+        "fewer: update the file"
     } else {
-        "as before"
+        "unchanged"
     };
     // Writing to a string does not fail.
     let _ = write!(line, "was {written:10.1}  {change:+6.1} %  {judgement}");
@@ -222,11 +222,11 @@ mod tests {
     fn compare_fails_over_two_percent_more() {
         let compared = |counted| compare("add", counted, Some(100.0));
         assert!(!compared(101.9).is_fault);
-        assert!(compared(101.9).line.ends_with("+1.9 %  as before"));
+        assert!(compared(101.9).line.ends_with("+1.9 %  unchanged"));
         assert!(compared(102.1).is_fault);
         assert!(compared(102.1).line.ends_with("TOO MANY"));
         assert!(!compared(97.0).is_fault);
-        assert!(compared(97.0).line.ends_with("fewer: write them down"));
+        assert!(compared(97.0).line.ends_with("fewer: update the file"));
         assert!(compare("add", 1.0, None).is_fault);
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     /// Print the names of the stages
     #[arg(long, exclusive = true)]
     list: bool,
-    /// Fuzz one target, or all in turn, until something is found or it is interrupted; see fuzz/README.md
+    /// Fuzz one target, or all in turn, until a finding or an interrupt; see fuzz/README.md
     #[arg(long, exclusive = true, value_name = "TARGET")]
     fuzz_forever: Option<Option<String>>,
     /// Run the stage soak for so many minutes, 20 if none are given; see docs/soak.md

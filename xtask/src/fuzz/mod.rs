@@ -20,13 +20,12 @@ use target::{HOST, Target, size_of, work};
 /// Version whose options this task knows.
 const VERSION: &str = "0.13.2";
 
-/// Fuzzes, keeps the corpora small and shows what they reach
+/// Runs the fuzz targets, minimises the corpora and reports their coverage
 ///
 /// EVENTRY_FUZZ_SECONDS (30) is how long to fuzz each target, EVENTRY_FUZZ_JOBS (2) how many at once,
 /// EVENTRY_NIGHTLY (nightly) the toolchain that builds them. cargo-fuzz 0.13.2 is installed if it is missing.
 ///
-/// An input that finds something is kept as target/fuzz/artifacts/TARGET-*; to play it:
-/// cargo +nightly fuzz run TARGET FILE
+/// The input of a finding is target/fuzz/artifacts/TARGET-*: cargo +nightly fuzz run TARGET FILE
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -37,11 +36,11 @@ pub(crate) struct Arguments {
 enum Task {
     /// Fuzzes each target for a while, several at once, from the corpora of the tree
     Check,
-    /// Fuzzes one target, or all in turn, until something is found; goes on where it stopped
+    /// Fuzzes one target, or all in turn, until a finding; continues from the last run
     Forever { target: Option<String> },
-    /// Makes fuzz/corpus the smallest that reaches what it and the last runs have reached
+    /// Reduces fuzz/corpus and the inputs of the last runs to a minimal set with equal coverage
     Minimise { target: Option<String> },
-    /// Shows which lines of src the corpora reach; needs the component llvm-tools
+    /// Prints the coverage of src by the corpora; needs the component llvm-tools
     Coverage { target: Option<String> },
     /// Prints the targets
     List,
@@ -154,7 +153,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Fuzzes every target from the beginning, and fails at the end if one of them has found something.
+/// Fuzzes every target from the beginning, and fails at the end if one of them has a finding.
 fn check(settings: &Settings) -> Result<()> {
     let targets = settings.targets(None)?;
     let next = Mutex::new(targets.iter());
@@ -198,7 +197,7 @@ fn check_one(target: &Target, settings: &Settings) -> Result<()> {
         log::finding(&run.log)
             .iter()
             .for_each(|line| println!("{line}"));
-        bail!("{}", found_something(target));
+        bail!("{}", finding_of(target));
     }
     let executions = log::executions(&run.log);
     println!(
@@ -211,15 +210,11 @@ fn check_one(target: &Target, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-fn found_something(target: &Target) -> String {
-    format!(
-        "{} found something: {}",
-        target.name,
-        target.log().display()
-    )
+fn finding_of(target: &Target) -> String {
+    format!("{} has a finding: {}", target.name, target.log().display())
 }
 
-/// Fuzzes one target, or all in turn, until something is found.
+/// Fuzzes one target, or all in turn, until a finding.
 pub(crate) fn forever(target: Option<&str>) -> Result<()> {
     let settings = Settings::read()?;
     settings.prepare()?;
@@ -233,7 +228,7 @@ fn fuzz_in_turn(settings: &Settings, targets: &[Target]) -> Result<()> {
             target.gather()?;
             let status = target.fuzzing(settings).status()?;
             if !status.success() {
-                bail!("{} found something", target.name);
+                bail!("{} has a finding", target.name);
             }
         }
     }
@@ -247,12 +242,12 @@ fn minimise(targets: &[Target]) -> Result<()> {
             fs::remove_dir_all(&minimised)?;
         }
         fs::create_dir_all(&minimised)?;
-        // Without the counters, an input is kept for an edge that no other reaches, not for how often.
+        // Without counters, an input is kept only for an edge that no other input reaches.
         let mut merge = target.command();
         merge.args(["-set_cover_merge=1", "-use_counters=0", "-max_len=512"]);
         merge.arg(&minimised).arg(target.corpus());
         if !target.run(&mut merge)?.status.success() {
-            bail!("{}", found_something(target));
+            bail!("{}", finding_of(target));
         }
         let kept = target.kept_corpus();
         if kept.exists() {

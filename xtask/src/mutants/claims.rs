@@ -85,8 +85,8 @@ mod tests {
         let mut failures = Failures::new();
         for (mutant, log) in of {
             let outcome = Outcome {
-                file: "src/core/a.rs".to_owned(),
-                name: format!("src/core/a.rs:1:2: {mutant}"),
+                file: "src/table/a.rs".to_owned(),
+                name: format!("src/table/a.rs:1:2: {mutant}"),
                 summary: Summary::CaughtMutant,
                 diff: PathBuf::new(),
                 log: PathBuf::new(),
@@ -109,8 +109,8 @@ mod tests {
         assert_eq!(
             table(DOCUMENT, &failures).unwrap(),
             [
-                "| EV-101 | 1 | `src/core/a.rs: a` |",
-                r"| EV-102 | 2 | `src/core/a.rs: x \|\| y` |",
+                "| EV-101 | 1 | `src/table/a.rs: a` |",
+                r"| EV-102 | 2 | `src/table/a.rs: x \|\| y` |",
                 "| EV-103 | 0 | – |"
             ]
         );

@@ -42,7 +42,7 @@ enum Task {
     Changed,
     /// Tests all mutants of the modules, or of all modules, for hours
     All {
-        /// Modules, such as core, registry, wire
+        /// Modules, such as table, registry, wire
         #[arg(value_name = "MODULE")]
         modules: Vec<String>,
     },
@@ -89,13 +89,13 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
 
 /// Modules with these names, or all if there are none.
 fn select(names: &[String]) -> Result<Vec<&'static Module>> {
-    let is_known = |name: &&String| MODULES.iter().any(|module| module.name == **name);
+    let is_known = |name: &&String| MODULES.iter().any(|module| module.is_called(name));
     if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
         bail!("no module {unknown}; there are {}", modules::names());
     }
     let wanted = MODULES
         .iter()
-        .filter(|module| names.is_empty() || names.iter().any(|name| name == module.name));
+        .filter(|module| names.is_empty() || names.iter().any(|name| module.is_called(name)));
     Ok(wanted.collect())
 }
 
@@ -250,9 +250,9 @@ mod tests {
             let selected = select(&wanted).map_err(|error| error.to_string());
             selected.map(|found| found.iter().map(|module| module.name).collect::<Vec<_>>())
         };
-        assert_eq!(names(&["wire", "core"]).unwrap(), ["core", "wire"]);
+        assert_eq!(names(&["wire", "core"]).unwrap(), ["table", "wire"]);
         assert_eq!(names(&[]).unwrap().len(), MODULES.len());
         let error = names(&["core", "wires"]).unwrap_err();
-        assert!(error.starts_with("no module wires; there are core, "));
+        assert!(error.starts_with("no module wires; there are table, "));
     }
 }

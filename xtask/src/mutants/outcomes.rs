@@ -233,12 +233,12 @@ mod tests {
     fn parse_leaves_out_the_unchanged_code() {
         let text = r#"{"outcomes": [
             {"scenario": "Baseline", "summary": "Success", "log_path": "log/baseline.log", "diff_path": null},
-            {"scenario": {"Mutant": {"name": "src/core/a.rs:3:9: replace f", "file": "src/core/a.rs", "genre": "FnValue"}},
+            {"scenario": {"Mutant": {"name": "src/table/a.rs:3:9: replace f", "file": "src/table/a.rs", "genre": "FnValue"}},
              "summary": "MissedMutant", "log_path": "log/a.log", "diff_path": "diff/a.diff", "phase_results": []}
         ], "total_mutants": 1}"#;
         let outcomes = parse(text, Path::new("out")).unwrap();
         assert_eq!(outcomes.len(), 1);
-        assert_eq!(outcomes[0].stable_name(), "src/core/a.rs: replace f");
+        assert_eq!(outcomes[0].stable_name(), "src/table/a.rs: replace f");
         assert_eq!(outcomes[0].diff, Path::new("out/diff/a.diff"));
         assert!(outcomes[0].is_missed());
     }
@@ -254,18 +254,18 @@ mod tests {
     #[test]
     fn judge_counts_what_hangs_as_caught() {
         let outcomes = [
-            outcome("src/core/a.rs", "x", Summary::CaughtMutant),
-            outcome("src/core/a.rs", "y", Summary::Timeout),
-            outcome("src/core/a.rs", "z", Summary::Unviable),
-            outcome("src/core/a.rs", "known", Summary::MissedMutant),
+            outcome("src/table/a.rs", "x", Summary::CaughtMutant),
+            outcome("src/table/a.rs", "y", Summary::Timeout),
+            outcome("src/table/a.rs", "z", Summary::Unviable),
+            outcome("src/table/a.rs", "known", Summary::MissedMutant),
         ];
-        let listed = BTreeSet::from(["src/core/a.rs: known".to_owned()]);
+        let listed = BTreeSet::from(["src/table/a.rs: known".to_owned()]);
         let judgement = judge(&outcomes, &listed).unwrap();
         assert_eq!(
             judgement.lines,
             [
-                "mutants: core 2 of 3 caught, 1 of them hung, 1 do not compile",
-                "listed: src/core/a.rs: known"
+                "mutants: table 2 of 3 caught, 1 of them hung, 1 do not compile",
+                "listed: src/table/a.rs: known"
             ]
         );
         assert_eq!(judgement.faults, [""; 0]);

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// seconds and not to the slower checks. The exit status does not depend on what is caught.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Modules, such as core, registry, event_loop, wire, session
+    /// Modules, such as table, registry, event_loop, wire, session
     #[arg(value_name = "MODULE", required_unless_present = "path")]
     modules: Vec<String>,
     /// Start of the random choice
@@ -84,7 +84,7 @@ pub(super) fn run_task(arguments: &Arguments) -> Result<()> {
 fn resolve(checkout: &Checkout, modules: &[String], paths: &[String]) -> Result<Vec<Sampled>> {
     let mut sampled = Vec::new();
     for name in modules {
-        let module = MODULES.iter().find(|module| module.name == name);
+        let module = MODULES.iter().find(|module| module.is_called(name));
         let module = module.with_context(|| format!("no module {name}; there are {}", names()))?;
         let folder = checkout.folder(module);
         let folder = folder.with_context(|| {
