@@ -101,8 +101,9 @@ fn one_entry_at_a_time_matches_the_oracle() {
     );
 }
 
+// The longest search. Its name is the first, so that it starts first and the other threads run the rest meanwhile.
 #[test]
-fn two_handles_with_refusals_match_the_oracle() {
+fn a_pair_of_handles_with_refusals_matches_the_oracle() {
     let handles = Bounds {
         refusals: true,
         intervals: Vec::new(),
