@@ -19,7 +19,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tool::{Checkout, Selection, work};
+use tool::{Checkout, Selection, files_in, work};
 
 /// Changes the code in one place at a time and runs the checks
 ///
@@ -99,11 +99,11 @@ fn select(names: &[String]) -> Result<Vec<&'static Module>> {
     Ok(wanted.collect())
 }
 
-/// Folders of the modules of one group.
-fn folders(checkout: &Checkout, group: Group, modules: &[&Module]) -> Vec<String> {
+/// Patterns of the files of the modules of one group.
+fn files(checkout: &Checkout, group: Group, modules: &[&Module]) -> Vec<String> {
     let of_the_group = modules.iter().filter(|module| module.group == group);
     let folders = of_the_group.filter_map(|module| checkout.folder(module));
-    folders.map(str::to_owned).collect()
+    folders.map(files_in).collect()
 }
 
 fn changed() -> Result<()> {
@@ -123,7 +123,7 @@ fn changed() -> Result<()> {
         let selection = Selection {
             checkout: &checkout,
             group,
-            folders: folders(&checkout, group, &all),
+            files: files(&checkout, group, &all),
         };
         let count = selection.list(&only)?.len();
         let parts = parts(count, max);
@@ -178,14 +178,14 @@ fn all(modules: &[&Module]) -> Result<()> {
     let checkout = Checkout::own();
     let mut found = Vec::new();
     for group in GROUPS {
-        let folders = folders(&checkout, group, modules);
-        if folders.is_empty() {
+        let files = files(&checkout, group, modules);
+        if files.is_empty() {
             continue;
         }
         let selection = Selection {
             checkout: &checkout,
             group,
-            folders,
+            files,
         };
         found.extend(selection.test(group.name(), &[], &checkout.fast_tests(group))?);
     }

@@ -101,21 +101,21 @@ impl Checkout {
     }
 }
 
-/// Mutants of some folders of one package, and the tests they are given to.
+/// Mutants of some files of one package, and the tests they are given to.
 #[derive(Debug)]
 pub(super) struct Selection<'a> {
     pub(super) checkout: &'a Checkout,
     pub(super) group: Group,
-    /// Folders below the root.
-    pub(super) folders: Vec<String>,
+    /// Patterns of source files below the root.
+    pub(super) files: Vec<String>,
 }
 
 impl Selection<'_> {
     fn options(&self) -> Vec<String> {
         let package = self.checkout.package(self.group).to_owned();
         let mut options = vec!["--package".to_owned(), package];
-        for folder in &self.folders {
-            options.extend(["--file".to_owned(), format!("{folder}/**")]);
+        for file in &self.files {
+            options.extend(["--file".to_owned(), file.clone()]);
         }
         options
     }
@@ -160,6 +160,11 @@ impl Selection<'_> {
         }
         outcomes::read(&output.join("mutants.out/outcomes.json"))
     }
+}
+
+/// Pattern of the files in a folder.
+pub(super) fn files_in(folder: &str) -> String {
+    format!("{folder}/**")
 }
 
 /// Removes a folder that may be missing.
