@@ -12,7 +12,7 @@ pub const EVICTION_GRACE: Duration = Duration::from_millis(500);
 pub struct AdmissionLimits {
     /// Slots of all clients.
     pub max_clients: usize,
-    /// Slots of anonymous clients, for each [`Scope`]; 0 for no limit.
+    /// Slots of anonymous clients, for each [`Scope`](super::Scope); 0 for no limit.
     pub max_anonymous: usize,
     /// The number of clients that may wait for a slot.
     pub max_waiting: usize,

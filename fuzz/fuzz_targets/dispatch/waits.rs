@@ -199,7 +199,9 @@ impl Ledger {
             Some((fd, interest)) => {
                 !loop_state.refused_ever
                     && entry.touched < loop_state.prepared
-                    && !interest.filter_ready(loop_state.found[fd as usize]).is_empty()
+                    && !interest
+                        .filter_ready(loop_state.found[fd as usize])
+                        .is_empty()
             }
             None => entry.deadline().is_some_and(|deadline| deadline <= now),
         };

@@ -6,7 +6,7 @@ use rustix::process::{
 };
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,7 @@ pub(super) fn run(
     // Whatever loses its parent becomes a child of this process, so that it can be found.
     set_child_subreaper(Some(getpid()))?;
     let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut child = command
+    let child = command
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)
@@ -52,7 +52,7 @@ pub(super) fn run(
     let begun = Instant::now();
     let mut end = None;
     let status = loop {
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = reap(group) {
             break Some(status);
         }
         let elapsed = begun.elapsed();
@@ -72,14 +72,10 @@ pub(super) fn run(
         }
         sleep(INTERVAL);
     };
-    if status.is_none() {
-        kill_descendants()?;
-        child.wait()?;
-    }
     // A descendant may have started another one before it was killed; one of another user cannot be killed.
     let deadline = Instant::now() + grace;
     while kill_descendants()? && Instant::now() < deadline {
-        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+        reap(group);
         sleep(INTERVAL);
     }
     Ok(match (end, status) {
@@ -87,6 +83,19 @@ pub(super) fn run(
         (None, Some(status)) => End::Exited(status),
         (None, None) => End::Late,
     })
+}
+
+/// Removes the ended children of this process, among them those that have lost their parent: their numbers are in
+/// use until then, and a program that waits for the end of one would wait for ever. Returns the status of `child` if
+/// it is among them.
+fn reap(child: Pid) -> Option<ExitStatus> {
+    let mut of_child = None;
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        if pid == child {
+            of_child = Some(ExitStatus::from_raw(status.as_raw()));
+        }
+    }
+    of_child
 }
 
 /// Kills all descendants of this process; returns whether there were any.
@@ -179,6 +188,14 @@ mod tests {
             "{ended:?}"
         );
         assert_eq!(fs::read_to_string(&log).unwrap(), "said\n");
+
+        let waits =
+            "pid=$(sh -c 'sleep 0 >/dev/null & echo $!'); while kill -0 $pid; do sleep 0.01; done";
+        let ended = run_script(waits, 60_000, &never);
+        assert!(
+            matches!(ended, End::Exited(status) if status.success()),
+            "an ended process without a parent is still there: {ended:?}"
+        );
 
         let ignores = "trap '' TERM; setsid sleep 1000 & sleep 1000; sleep 1000";
         let ended = run_script(ignores, 100, &never);
