@@ -1,6 +1,6 @@
 //! A memory-safe daemon that speaks the wire protocol of libvirt, on the event loop of [`eventry`].
 //!
-// Under loom there are the models and no other test: not the examples of the following text either.
+// Under loom only the models are tests. The examples in the following text are not run.
 #![cfg(not(all(loom, any(test, doctest))))]
 
 //! Unmodified `virsh` talks to its sockets and finds an in-memory hypervisor, so that tests of libvirt clients
@@ -13,9 +13,9 @@
 //! | [`server`] | start-up order, services, clients, calls, shutdown |
 //! | [`driver`] | the trait of a hypervisor, and the one in memory |
 //! | [`log`] | lines in libvirt's form, their filters and outputs |
-//! | [`net`] | run directory, instance lock, listening sockets, TLS |
+//! | [`net`] | run directory, pid file, listening sockets, TLS |
 //! | [`connection`] | one connection: transport, protocol state and progress of a client |
-//! | [`admission`] | which clients are accepted, which wait and which are evicted |
+//! | [`admission`] | admission, rejection and eviction of clients |
 //! | [`session`] | the protocol state of one client, as a pure value |
 //! | [`auth`] | SCRAM, passwords, polkit |
 //! | [`wire`] | framing, XDR, the table of procedures |

@@ -1,8 +1,7 @@
-//! The lock and its companions, and the only place of the daemon that names loom.
+//! Locks, condition variables and threads: the only module of the daemon that uses loom.
 //!
-//! Under `--cfg loom` the same names are loom's, so that the model checker sees every step. The lock
-//! never reports poisoning: no user code runs while it is held, so a panic inside it could only be our
-//! own bug, and what it guards is checked by `check_invariants`.
+//! Under `--cfg loom` the types are loom's, so that the model checker sees every access. The lock ignores
+//! poisoning: the code that runs while it is held panics only on a bug.
 
 #[cfg(loom)]
 use loom::{sync as imp, thread};

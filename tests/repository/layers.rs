@@ -2,7 +2,7 @@
 
 use crate::circles::circles;
 use crate::source::{code_of, names_below, words};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 struct Package {
     /// Crate name in its own programs, tests and examples.
     name: &'static str,
+    /// Line in front of the table of its layers in `ARCHITECTURE.md`.
+    heading: &'static str,
     /// Folder of its sources.
     folder: &'static str,
     /// Rank and modules of each layer. A module may use modules of lower rank only.
@@ -20,6 +22,7 @@ struct Package {
 
 const EVENTRY: Package = Package {
     name: "eventry",
+    heading: "The library:",
     folder: "src",
     layers: &[
         (0, &["events", "id", "sync", "time"]),
@@ -35,6 +38,7 @@ const EVENTRY: Package = Package {
 
 const EVENTRYD: Package = Package {
     name: "eventryd",
+    heading: "The daemon, which uses the library's public interface:",
     folder: "eventryd/src",
     layers: &[
         (0, &["sync"]),
@@ -253,6 +257,36 @@ fn no_layer_uses_one_above_it() {
         exports.get("EventLoop").map(String::as_str),
         Some("event_loop")
     );
+}
+
+/// Returns the modules with their ranks in the table after a line of `ARCHITECTURE.md`.
+fn documented_layers(text: &str, heading: &str) -> BTreeSet<(u8, String)> {
+    let lines = text.lines().skip_while(|line| *line != heading);
+    let rows = lines
+        .skip_while(|line| !line.starts_with("|---"))
+        .skip(1)
+        .take_while(|line| line.starts_with('|'));
+    let mut layers = BTreeSet::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let rank: u8 = cells[1].parse().expect("the number of a layer");
+        let modules = cells[2].split(", ").map(|module| module.trim_matches('`'));
+        layers.extend(modules.map(|module| (rank, module.to_owned())));
+    }
+    layers
+}
+
+#[test]
+fn architecture_lists_the_layers() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    for package in PACKAGES {
+        let mut layers = BTreeSet::new();
+        for (rank, modules) in package.layers {
+            layers.extend(modules.iter().map(|module| (*rank, (*module).to_owned())));
+        }
+        let documented = documented_layers(&text, package.heading);
+        assert_eq!(documented, layers, "{}", package.name);
+    }
 }
 
 #[test]

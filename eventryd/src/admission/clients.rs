@@ -17,7 +17,7 @@
 //! - When identified clients hold all of [`AdmissionLimits::max_clients`], a few extra slots are for peers that
 //!   have few.
 //!
-//! [`ClientAdmission`] decides this and carries out nothing: ids of clients and the time go in, [`AdmissionStep`]s
+//! [`ClientAdmission`] decides this and executes nothing: ids of clients and the time go in, [`AdmissionStep`]s
 //! come out.
 
 use super::peer_load::{EvictionRank, PeerLoad, Stage};
@@ -47,7 +47,7 @@ pub enum AdmissionDecision {
     Reject(u64),
 }
 
-/// The next step to carry out.
+/// The next step to execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdmissionStep {
     /// The waiting client with this id has a slot.

@@ -2,7 +2,7 @@
 //! (`docs/admission.md`).
 //!
 //! [`Admission`] is a pure value. The server reports connections, their progress and their end together with the
-//! time, and carries out the decisions; nothing here reads a clock, takes a lock or touches a socket.
+//! time, and executes the decisions; nothing here reads a clock, takes a lock or touches a socket.
 
 mod clients;
 mod limits;

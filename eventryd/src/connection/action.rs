@@ -10,11 +10,11 @@ use eventry::{Events, MonotonicTime};
 #[derive(Debug)]
 #[must_use]
 pub enum Action {
-    /// Carry out a call. [`complete`](super::Connection::complete) answers it, now or later.
+    /// Execute a call. [`complete`](super::Connection::complete) answers it, now or later.
     Dispatch(Request),
     /// Decide about the client. [`authenticated`](super::Connection::authenticated) answers it, now or later.
     Authenticate(AuthRequest),
-    /// Tell admission control.
+    /// Pass the change to admission control.
     Progress(ProgressChange),
     /// Log a notice.
     Log(Notice),

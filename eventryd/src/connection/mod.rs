@@ -269,7 +269,8 @@ impl<T: Transport> Connection<T> {
         &mut self.auth
     }
 
-    /// Tells the peer that the connection closes, as far as it listens now. The connection is to be dropped then.
+    /// Notifies the peer that the connection closes, if the transport accepts that without blocking. The owner then
+    /// drops the connection.
     pub fn close(&mut self) {
         self.transport.close_notify();
     }

@@ -30,7 +30,7 @@ pub trait Transport {
     /// Tests if plaintext may travel: with TLS, after the handshake.
     fn is_open(&self) -> bool;
 
-    /// Tells the peer that nothing follows, as far as it takes that now.
+    /// Notifies the peer that nothing follows, if the socket accepts that without blocking.
     fn close_notify(&mut self);
 }
 

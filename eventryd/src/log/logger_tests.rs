@@ -179,7 +179,7 @@ fn stock_libvirtd_filters_do_not_match_our_modules() {
         ("eventryd::cli", "daemon"),
         ("eventryd::cli::process", "daemon.process"),
         ("eventry", "loop"),
-        ("eventryd::server::hub", "server.hub"),
+        ("eventryd::server::idle", "server.idle"),
         ("mio::poll", "mio.poll"),
     ];
     for (target, source) in targets {

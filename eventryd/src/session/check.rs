@@ -23,7 +23,7 @@ pub(super) enum Checked {
     Drop(DropReason),
     /// A message to answer with an error.
     Refuse(Refusal),
-    /// A call to carry out.
+    /// A call to execute.
     Call(Call),
 }
 

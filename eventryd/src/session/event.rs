@@ -11,7 +11,7 @@ use crate::wire::{Call, DecodeError, FrameError, Header, Procedure, RemoteError,
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(pub(super) u64);
 
-/// A call to carry out; exactly one [`Session::reply`](super::Session::reply) is due for it.
+/// A call to execute; exactly one [`Session::reply`](super::Session::reply) is due for it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
     /// The identity of the call.
@@ -98,7 +98,7 @@ impl From<Result<SaslProgress, SaslError>> for AuthResult {
 /// The next thing to do or to log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A call to carry out.
+    /// A call to execute.
     Request(Request),
     /// A step of authentication to decide.
     Authenticate(AuthRequest),

@@ -57,7 +57,7 @@ pub enum SessionState {
 /// Protocol state of one client.
 ///
 /// The owner repeats these steps in this order: it passes input to [`receive`](Self::receive); calls
-/// [`poll`](Self::poll) until it returns `None`, carries out each [`Request`] and passes the result to
+/// [`poll`](Self::poll) until it returns `None`, executes each [`Request`] and passes the result to
 /// [`reply`](Self::reply); sends [`output`](Self::output), and calls [`advance_output`](Self::advance_output). It reads
 /// only while [`wants_read`](Self::wants_read) is true, and closes the connection when
 /// [`should_close`](Self::should_close) is.

@@ -1,4 +1,4 @@
-//! The table of procedures, used by the dispatcher, the read-only check, the log and the tests.
+//! The table of procedures, used by the server, the read-only check, the log and the tests.
 
 use thiserror::Error;
 

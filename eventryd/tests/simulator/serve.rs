@@ -82,7 +82,7 @@ impl World {
         true
     }
 
-    /// Answers calls that workers have carried out; returns `true` if there were any.
+    /// Answers calls that workers have executed; returns `true` if there were any.
     pub(crate) fn complete(&mut self) -> bool {
         let completed = self.shared.borrow_mut().pool.take_completed();
         let mut completed = completed.into_iter().peekable();
@@ -123,7 +123,7 @@ impl World {
         });
     }
 
-    /// Applies an input to a client and carries out the actions that follow, as the server does.
+    /// Applies an input to a client and executes the actions that follow, as the server does.
     pub(crate) fn drive(&mut self, id: u64, input: impl FnOnce(&mut ServedClient, MonotonicTime)) {
         let Some(mut served) = self.served.remove(&id) else {
             return;
@@ -171,7 +171,7 @@ impl World {
         self.schedule(id);
     }
 
-    /// Carries out actions until there is none. Returns the reason to close the client, if it is to be closed.
+    /// Executes actions until there is none. Returns the reason to close the client, if it is to be closed.
     fn execute_actions(&mut self, id: u64, served: &mut ServedClient) -> Option<CloseReason> {
         let mut polkit = None;
         while let Some(action) = served.connection.next_action(self.now) {

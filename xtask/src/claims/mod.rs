@@ -66,7 +66,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
         }
         tried += 1;
         match breaker.try_entry(&entry) {
-            Ok(verdict) => println!("{} {verdict}", entry.claim),
+            Ok(seen) => println!("{} {seen}", entry.claim),
             Err(error) => {
                 println!("{} NOT BROKEN: {error:#}", entry.claim);
                 missed.push(entry.claim);

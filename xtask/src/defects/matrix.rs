@@ -113,12 +113,12 @@ impl Findings {
     /// One line about the defect.
     pub(super) fn summary(&self, defect: &Defect) -> String {
         let faults = self.faults(defect);
-        let verdict = if faults.is_empty() {
+        let result = if faults.is_empty() {
             "caught".to_owned()
         } else {
             format!("NOT CAUGHT: {}", faults.join("; "))
         };
-        let mut line = format!("{:<24} {verdict}", defect.name);
+        let mut line = format!("{:<24} {result}", defect.name);
         for engine in ENGINES.into_iter().filter(|engine| self.catches(*engine)) {
             let _ = write!(line, "; {} {}", engine.title(), self.cell(engine));
         }

@@ -48,7 +48,7 @@ mod tests {
 |---|---|
 | `src/registry/mod.rs: replace && with \|\| in call_is_over` | it looks again |
 | `eventryd/src/wire/xdr.rs: replace decode with Ok(())` | the same value |
-| `core` | 68 |
+| `table` | 68 |
 ";
         let record = Record::parse(text).unwrap();
         assert!(record.commit.starts_with("5d2822c"));

@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn group_of_a_path_is_that_of_its_module_or_package() {
-        assert_eq!(group_of("src/core/heap"), Group::Loop);
+        assert_eq!(group_of("src/table/heap"), Group::Loop);
         assert_eq!(group_of("src/session"), Group::Protocol);
         assert_eq!(group_of("eventryd/src/tls"), Group::Protocol);
         assert_eq!(group_of("src/capi"), Group::Loop);
@@ -311,23 +311,23 @@ mod tests {
         };
         let sample = Sample {
             sampled: Sampled {
-                name: "core".to_owned(),
+                name: "table".to_owned(),
                 group: Group::Loop,
-                folder: "src/core".to_owned(),
+                folder: "src/table".to_owned(),
             },
             chosen: Vec::new(),
             of: 90,
         };
         let outcomes = [
-            outcome("src/core/a.rs", Summary::MissedMutant),
-            outcome("src/core/b.rs", Summary::Timeout),
+            outcome("src/table/a.rs", Summary::MissedMutant),
+            outcome("src/table/b.rs", Summary::Timeout),
             outcome("src/registry/a.rs", Summary::MissedMutant),
         ];
         assert_eq!(
             report(&sample, &outcomes),
             [
-                "sample: core: 0 caught, 1 missed, 1 timeouts, 0 unviable; 2 of 90 mutants",
-                "missed: src/core/a.rs:1:2: x"
+                "sample: table: 0 caught, 1 missed, 1 timeouts, 0 unviable; 2 of 90 mutants",
+                "missed: src/table/a.rs:1:2: x"
             ]
         );
     }
