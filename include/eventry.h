@@ -54,7 +54,7 @@ extern "C" {
 #endif
 
 /* Version of this header, in the form of eventry_version: major * 1000000 + minor * 1000 + patch. */
-#define EVENTRY_VERSION 1000u
+#define EVENTRY_VERSION 2000u
 
 /* Events, with libvirt's values. ERROR and HANGUP are reported also if they were not requested. A peer that
  * only shut down its sending side is READABLE, not HANGUP. */
