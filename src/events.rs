@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn enabled_handle_gets_its_share_and_errors_and_hangups() {
+    fn filter_ready_keeps_interest_errors_and_hangups() {
         // The four cases of EV-303, then EV-304 and EV-401.
         let (r, w, e, h) = (
             Events::READABLE,
