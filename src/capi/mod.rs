@@ -92,7 +92,7 @@ pub extern "C" fn eventry_remove_handle_and_wait(watch: c_int) -> c_int {
 ///
 /// # Safety
 ///
-/// As [`eventry_add_handle`].
+/// The requirements of [`eventry_add_handle`], except those on `fd`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn eventry_add_timeout(
     milliseconds: c_int,

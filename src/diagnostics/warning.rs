@@ -40,13 +40,15 @@ pub enum Warning {
     /// Work has been due for [`WarningLimits::stalled_after`], and no thread runs the loop. The warning is given once
     /// until the loop is run.
     NotRunning {
-        /// The time for which work has been overdue, as far as checks have detected.
+        /// The time for which work has been overdue. Work without a deadline counts from the first check that
+        /// found it.
         waited: Duration,
     },
     /// Work has been due for [`WarningLimits::stalled_after`], and a callback, a drop or a hook that does not return
     /// blocks the loop. The warning is given once until the next turn.
     Blocked {
-        /// The time for which work has been overdue, as far as checks have detected.
+        /// The time for which work has been overdue. Work without a deadline counts from the first check that
+        /// found it.
         waited: Duration,
     },
 }

@@ -38,7 +38,8 @@ use std::time::Duration;
 /// only on the thread inside [`run`](EventLoop::run) or [`run_once`](EventLoop::run_once), one at a time (EV-1101,
 /// EV-1102). Both borrow the loop exclusively, so they cannot be called inside each other (EV-511).
 ///
-/// The drop of the loop removes every entry and drops every callback without a call (EV-714).
+/// The drop of the loop removes every entry and drops every callback without a call (EV-714). If the drop of a
+/// callback panics and the policy is [`PanicPolicy::Stop`], the drop of the loop panics with the same message.
 ///
 /// In a forked child that has not executed another program, do not use the loop and its registries. The child may
 /// drop the loop, which does not affect the parent's; but a removal in the child would end a registration of the

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 /// A loop that runs on a thread of its own until it is stopped or dropped.
 ///
 /// The drop stops the loop and waits until its thread has ended. It must not happen while the caller holds a lock that
-/// a callback may wait for.
+/// a callback may wait for. It panics as [`join`](LoopThread::join) does, unless the thread is already panicking.
 #[derive(Debug)]
 pub struct LoopThread<P: Poller = DefaultPoller> {
     stopper: Stopper<P>,
@@ -72,6 +72,10 @@ impl<P: Poller> LoopThread<P> {
     ///
     /// The error that ended the run, if there was one; [`RunError::ForkedChild`] in a forked child, which does not
     /// have the thread (EV-1105).
+    ///
+    /// # Panics
+    ///
+    /// If the drop of the loop on its thread has panicked, because the drop of a callback or source panicked.
     pub fn join(mut self) -> Result<(), RunError> {
         self.end()
     }

@@ -2,8 +2,8 @@
 //!
 //! A [`Registry`] is a cheap reference to the table of one loop: it can be cloned, sent, and called from any thread
 //! and inside any callback. Each operation takes the one lock, changes the [`Table`], deregisters from the poller
-//! and releases the lock. It never calls or frees a callback, and only the removals that say so wait for one. The
-//! loop is woken only if it would sleep past the change, and at most once per sleep.
+//! and releases the lock. It never calls or frees a callback, and only the removals whose names end in `_and_wait`
+//! wait for one. The loop is woken only if it would sleep past the change, and at most once per sleep.
 
 mod callback;
 mod error;
@@ -39,7 +39,7 @@ pub(crate) type Changed<'a, T, E, P = DefaultPoller> =
 /// The id of the added entry, or an error with source and callback.
 pub(crate) type Inserted<I, S, P = DefaultPoller> = Result<I, AddError<S, Callback<P>>>;
 
-/// Adds, updates and removes handles and timeouts of one event loop, from any thread and from inside
+/// The interface of one event loop for all threads: adds, updates and removes handles and timeouts, also from inside
 /// callbacks (EV-613, EV-1104).
 ///
 /// ```

@@ -43,7 +43,7 @@ pub struct Stats {
     pub longest_callback: Duration,
     /// The longest time of all calls of one turn together; too small by up to one tick.
     pub longest_turn: Duration,
-    /// The time for which work has been overdue now, as far as checks have detected; zero if none is. In a running
-    /// loop it is near zero.
+    /// The time for which work has been overdue; zero if no work is overdue. Work without a deadline counts from
+    /// the first check that found it. In a running loop the value is near zero.
     pub overdue: Duration,
 }

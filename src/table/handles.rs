@@ -55,7 +55,7 @@ pub enum Change<'a, S> {
         /// The union of the interests of its handles. It is not empty.
         interest: Events,
     },
-    /// No handle has an interest in the descriptor. A poller reports hang-ups whatever the interest, so a
+    /// No handle has an interest in the descriptor. A poller reports hang-ups independently of the interest, so a
     /// disabled descriptor must not be registered (EV-401).
     Deregister {
         /// A source of the descriptor.

@@ -10,7 +10,7 @@ use crate::id::Token;
 /// registration may have ended after the poller had fetched the event. Such an event is reported once only.
 const MIN_REPORTS: u32 = 2;
 
-/// Distinguishes stale registrations from events that were fetched before a removal.
+/// A detector that distinguishes stale registrations from events that were fetched before a removal.
 ///
 /// ```
 /// use eventry::Token;
