@@ -4,7 +4,8 @@
 #![cfg(not(all(loom, any(test, doctest))))]
 
 //! Unmodified `virsh` talks to its sockets and finds an in-memory hypervisor, so that tests of libvirt clients
-//! need no libvirt. The program `eventryd` is [`cli::main`]; [`server::run`] is the same inside another program.
+//! need no libvirt. The program `eventryd` calls [`cli::main`]; other programs run the daemon with
+//! [`server::run`].
 //!
 //! | module | role |
 //! |---|---|

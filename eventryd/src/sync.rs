@@ -1,7 +1,7 @@
 //! Locks, condition variables and threads: the only module of the daemon that uses loom.
 //!
 //! Under `--cfg loom` the types are loom's, so that the model checker sees every access. The lock ignores
-//! poisoning: the code that runs while it is held panics only on a bug.
+//! poisoning: a panic while it is held is a bug of the daemon, and the next user of the lock continues.
 
 #[cfg(loom)]
 use loom::{sync as imp, thread};
@@ -10,7 +10,7 @@ use std::{sync as imp, thread};
 
 pub(crate) use imp::Arc;
 
-/// Runs `work` on a new thread of this name.
+/// Runs `work` on a new thread with this name.
 pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     let builder = thread::Builder::new().name(name.to_owned());
     builder.spawn(work).map(drop)
@@ -43,7 +43,7 @@ impl<T: Default> Default for Mutex<T> {
     }
 }
 
-/// A condition variable that goes with [`Mutex`].
+/// A condition variable for [`Mutex`].
 #[allow(clippy::disallowed_types, reason = "this is the facade over it")]
 #[derive(Debug)]
 pub(crate) struct Condvar(imp::Condvar);
