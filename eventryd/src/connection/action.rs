@@ -10,15 +10,16 @@ use eventry::{Events, MonotonicTime};
 #[derive(Debug)]
 #[must_use]
 pub enum Action {
-    /// Execute a call. [`complete`](super::Connection::complete) answers it, now or later.
+    /// A call to execute. [`complete`](super::Connection::complete) answers it, now or later.
     Dispatch(Request),
-    /// Decide about the client. [`authenticated`](super::Connection::authenticated) answers it, now or later.
+    /// A step of authentication to decide. [`authenticated`](super::Connection::authenticated) answers it, now
+    /// or later.
     Authenticate(AuthRequest),
-    /// Pass the change to admission control.
+    /// A change to report to admission control.
     Progress(ProgressChange),
-    /// Log a notice.
+    /// A notice to log.
     Log(Notice),
-    /// Close the connection. This is the last action.
+    /// The reason to close the connection. This is the last action.
     Close(CloseReason),
 }
 

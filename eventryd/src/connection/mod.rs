@@ -2,9 +2,10 @@
 //!
 //! A [`Connection`] is driven by its owner and never calls it. An input such as [`on_ready`](Connection::on_ready)
 //! or [`complete`](Connection::complete) only records what has happened. Then the owner calls
-//! [`next_action`](Connection::next_action) until there is none, and waits for what [`watch`](Connection::watch)
-//! returns. Reading, decrypting, decoding and sending happen inside `next_action`. The connection knows no server,
-//! hypervisor, lock or clock, so that the daemon, the simulator and the fuzz targets run the same code.
+//! [`next_action`](Connection::next_action) until there is none, and waits for the events and the deadline that
+//! [`watch`](Connection::watch) returns. Reading, decrypting, decoding and sending happen inside `next_action`.
+//! The connection knows no server, hypervisor, lock or clock, so that the daemon, the simulator and the fuzz
+//! targets run the same code.
 
 mod action;
 mod auth;
@@ -25,7 +26,7 @@ use crate::wire::{RemoteError, Reply};
 use eventry::{Events, MonotonicTime};
 use progress::ClientProgress;
 
-/// The number of reads in one turn, so that a client that sends without end leaves other clients their turn.
+/// The maximum number of reads in one turn, so that a client that sends continuously does not delay the others.
 const READ_BUDGET: u8 = 8;
 
 /// One client's connection.
@@ -38,7 +39,7 @@ const READ_BUDGET: u8 = 8;
 /// use eventryd::session::SessionConfig;
 /// use eventryd::wire::{Call, Header, Reply, TypeRet, write_message};
 ///
-/// /// A pipe that holds what the client has sent, and takes every answer.
+/// /// A pipe with the bytes that the client has sent. It accepts every answer.
 /// struct Pipe(Vec<u8>);
 ///
 /// impl Transport for Pipe {
@@ -89,26 +90,28 @@ pub struct Connection<T> {
     closing: Option<CloseReason>,
 }
 
-/// The phases of a connection's life.
+/// The phases of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// It waits for a slot and has sent nothing. Nothing is read.
+    /// The client waits for a slot and has sent nothing. Nothing is read.
     Silent,
-    /// It waits for a slot and has sent something. Nothing is read.
+    /// The client waits for a slot and has sent something. Nothing is read.
     Speaking,
-    /// It has a slot.
+    /// The client has a slot.
     Admitted,
 }
 
 /// The remaining work of one turn, which lasts from an input until there is no action.
 #[derive(Debug)]
 struct Turn {
+    /// Set when there are no more actions.
     is_over: bool,
     /// The events that the transport was reported for.
     ready: Events,
-    /// The session may have events or output.
+    /// Set if the session may have events or output.
     must_send: bool,
     reads_left: u8,
+    /// Set if the deadline is to be checked after the reads.
     deadline_due: bool,
 }
 
@@ -143,7 +146,7 @@ impl<T: Transport> Connection<T> {
         self.begin_turn(events, now);
     }
 
-    /// Records that the deadline of [`watch`](Self::watch) has come.
+    /// Records that the deadline of [`watch`](Self::watch) has passed.
     ///
     /// The transport is read first and the deadline is checked afterwards: otherwise a delay of the loop would
     /// count as silence of the client (DM-908).
@@ -178,7 +181,7 @@ impl<T: Transport> Connection<T> {
 
     /// Records a decision about the client, which answers an [`Action::Authenticate`].
     pub fn authenticated(&mut self, ticket: Ticket, result: AuthResult, now: MonotonicTime) {
-        // A user may have thought for long; the time to read a denial begins now.
+        // The decision may have taken long, because polkit asks a user. The time to read a denial begins now.
         self.resume(now);
         self.session.authenticate(ticket, result);
     }
@@ -264,13 +267,13 @@ impl<T: Transport> Connection<T> {
         &self.auth
     }
 
-    /// Returns the authentication state, for the code that decides.
+    /// Returns the authentication state, for changes by the owner.
     pub const fn auth_mut(&mut self) -> &mut ClientAuth {
         &mut self.auth
     }
 
-    /// Notifies the peer that the connection closes, if the transport accepts that without blocking. The owner then
-    /// drops the connection.
+    /// Notifies the peer that the connection closes, if the transport can send that now. The owner drops the
+    /// connection afterwards.
     pub fn close(&mut self) {
         self.transport.close_notify();
     }
@@ -290,7 +293,7 @@ impl<T: Transport> Connection<T> {
         };
     }
 
-    /// Begins a turn for a result that comes after the end of the one that asked for it.
+    /// Begins a turn, unless one is in progress: a result may arrive after the turn that requested it.
     fn resume(&mut self, now: MonotonicTime) {
         if self.turn.is_over {
             self.begin_turn(Events::NONE, now);
@@ -320,7 +323,8 @@ impl<T: Transport> Connection<T> {
         let session = &mut self.session;
         let outcome = self.transport.read(|bytes| session.receive(now, bytes))?;
         self.turn.reads_left -= 1;
-        // A short read has emptied the transport, but the end of a peer that is gone is still to be read.
+        // A short read has emptied the transport. After a hang-up or an error, the end of the input is still to be
+        // read.
         let may_have_more = match outcome.amount {
             Amount::Full => true,
             Amount::Short => self.turn.ready.intersects(Events::UNCONDITIONAL),
@@ -355,7 +359,7 @@ impl<T: Transport> Connection<T> {
                 _ => CloseReason::Over,
             });
         }
-        // Without reading, the end of a peer that is gone would not be noticed.
+        // While nothing is read, only the event shows that the peer is gone.
         let reads = self.phase == Phase::Admitted && self.session.wants_read();
         let is_gone = self.turn.ready.intersects(Events::UNCONDITIONAL) && !reads;
         is_gone.then_some(CloseReason::PeerGone)
@@ -379,7 +383,7 @@ impl<T: Transport> Connection<T> {
         let reads = match self.phase {
             Phase::Silent => true,
             Phase::Speaking => false,
-            // Messages left for another turn are taken before anything is read, but then it is.
+            // The next turn takes the messages that this one left, and then reads.
             Phase::Admitted => self.session.wants_read() || self.session.has_more(),
         };
         if reads {

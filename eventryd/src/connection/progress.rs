@@ -6,12 +6,12 @@ use eventry::MonotonicTime;
 /// Authentication progress of a client, which decides whether it may be evicted.
 #[derive(Debug)]
 pub(super) struct ClientProgress {
-    /// The client was anonymous when it connected.
+    /// Set if the client was anonymous when it connected.
     anonymous: bool,
     /// The progress at the last change; `None` once the client is identified.
     reported: Option<Progress>,
     auth_steps: u32,
-    /// The client has made a call.
+    /// Set once the client has made a call or was sent an answer.
     used: bool,
 }
 
@@ -28,20 +28,21 @@ struct Progress {
 pub enum ProgressChange {
     /// A client that waits for a slot has sent its first byte.
     Spoke,
-    /// The client has come closer to its identification.
+    /// The client has made progress in its handshake or authentication.
     Advanced {
-        /// The daemon has to decide next.
+        /// Set if the daemon has to decide next.
         waits_for_daemon: bool,
     },
     /// The client has authenticated or, where it need not, has made a call.
     Identified {
-        /// It had to authenticate, or to complete the handshake of its transport.
+        /// Set if the client had to authenticate, or to complete the handshake of its transport.
         was_anonymous: bool,
     },
 }
 
 impl ClientProgress {
-    /// Creates the progress of a new connection. `is_open` says that its transport has no handshake.
+    /// Creates the progress of a new connection. `is_open` is true if its transport has no
+    /// handshake.
     pub(super) fn new(session: &Session, is_open: bool) -> ClientProgress {
         ClientProgress {
             anonymous: session.is_anonymous(),
@@ -61,7 +62,7 @@ impl ClientProgress {
         self.auth_steps += 1;
     }
 
-    /// Records that the client is being answered.
+    /// Records a call of the client or output to it.
     pub(super) fn record_use(&mut self) {
         self.used = true;
     }

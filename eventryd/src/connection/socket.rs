@@ -29,7 +29,7 @@ impl SocketTransport {
 }
 
 impl Transport for SocketTransport {
-    /// Passes on all plaintext: the TLS session keeps none (DM-813).
+    /// Reads once and passes on all plaintext: the TLS session keeps none (DM-813).
     fn read(&mut self, mut plaintext: impl FnMut(&[u8])) -> Result<ReadOutcome, TransportError> {
         let mut buffer = [MaybeUninit::uninit(); READ_SIZE];
         let read = loop {
@@ -54,7 +54,8 @@ impl Transport for SocketTransport {
             None => plaintext(read),
             Some(tls) => {
                 let result = tls.receive(read, plaintext);
-                // The last part of the handshake, or an alert: one attempt, as the client may be gone.
+                // Sends the last part of the handshake, or an alert, in one attempt: the client may be
+                // gone.
                 received = result.inspect_err(|_| drop(tls.write_to(&mut &*self.socket)))?;
                 if received.opened {
                     name = tls.peer().map(|peer| peer.name.as_str().into());
@@ -95,13 +96,13 @@ impl Transport for SocketTransport {
     fn close_notify(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.close_notify();
-            // The client may not read, or be gone.
+            // Fails if the client is gone. If the client does not read, the alert is lost.
             let _ = tls.write_to(&mut &*self.socket);
         }
     }
 }
 
-/// Sends what TLS has to send; `None` if the socket does not take all of it now.
+/// Sends the output of TLS; `None` if the socket does not take all of it now.
 fn send(tls: &mut TlsSession, mut socket: &Socket) -> io::Result<Option<()>> {
     while tls.wants_write() {
         if unless_blocked(|| tls.write_to(&mut socket))?.is_none() {

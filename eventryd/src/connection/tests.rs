@@ -7,7 +7,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A transport of which the test decides what has arrived, how much it takes and whether it fails.
+/// A transport whose input, capacity and failure are set by the test.
 #[derive(Default)]
 struct Pipe {
     arrived: Vec<u8>,
@@ -207,7 +207,10 @@ fn waiting_client_that_goes_is_closed() {
     let [Action::Close(CloseReason::PeerGone)] = actions[..] else {
         panic!("{actions:?}");
     };
-    assert!(connection.next_action(at(0)).is_none(), "it was the last");
+    assert!(
+        connection.next_action(at(0)).is_none(),
+        "the close is the last action"
+    );
 }
 
 #[test]

@@ -8,29 +8,29 @@ pub trait Transport {
     /// Reads once, and passes the plaintext to `plaintext`.
     ///
     /// # Errors
-    /// [`TransportError`]: the connection cannot go on.
+    /// [`TransportError`]: the connection must be closed.
     fn read(&mut self, plaintext: impl FnMut(&[u8])) -> Result<ReadOutcome, TransportError>;
 
     /// Takes some of `bytes` to send, and returns their number; 0 if it takes nothing now.
     ///
     /// # Errors
-    /// [`TransportError`]: the connection cannot go on.
+    /// [`TransportError`]: the connection must be closed.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, TransportError>;
 
-    /// Sends what earlier calls of [`write`](Self::write) have left in the transport, as far as the peer takes
-    /// it now.
+    /// Sends the bytes that earlier calls of [`write`](Self::write) have left in the transport, as far as the
+    /// peer takes them now.
     ///
     /// # Errors
-    /// [`TransportError`]: the connection cannot go on.
+    /// [`TransportError`]: the connection must be closed.
     fn flush(&mut self) -> Result<(), TransportError>;
 
     /// Tests if bytes are left in the transport.
     fn wants_write(&self) -> bool;
 
-    /// Tests if plaintext may travel: with TLS, after the handshake.
+    /// Tests if plaintext can be sent and received: with TLS, after the handshake.
     fn is_open(&self) -> bool;
 
-    /// Notifies the peer that nothing follows, if the socket accepts that without blocking.
+    /// Notifies the peer that nothing follows, if the peer takes that now. Without TLS, does nothing.
     fn close_notify(&mut self);
 }
 
@@ -39,7 +39,7 @@ pub trait Transport {
 pub struct ReadOutcome {
     /// The amount that was read.
     pub amount: Amount,
-    /// The peer sends no more.
+    /// Set if the peer sends no more.
     pub ended: bool,
     /// The handshake that has just been completed.
     pub handshake: Option<Handshake>,
@@ -50,7 +50,7 @@ pub struct ReadOutcome {
 pub enum Amount {
     /// As much as can be read at once; more may follow.
     Full,
-    /// Less than that: all input was read, except for its end.
+    /// Less than can be read at once: all input was read, except for its end.
     Short,
     /// Nothing is available now.
     Nothing,
