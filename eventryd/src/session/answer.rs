@@ -94,7 +94,7 @@ impl Session {
         ticket
     }
 
-    /// Answers a call that must come in turn, or has it decided.
+    /// Answers an authentication call, or requests a decision about it.
     fn take_turn(&mut self, header: Header, call: &mut Call) -> Option<Event> {
         let procedure = call.procedure();
         match self.auth.turn(call) {
@@ -119,8 +119,8 @@ impl Session {
         }
     }
 
-    /// Takes the decision about an [`AuthRequest`]. [`poll`](Self::poll) is due afterwards: other calls have waited
-    /// for it.
+    /// Applies the decision about an [`AuthRequest`]. Call [`poll`](Self::poll) afterwards: other calls may have
+    /// waited for the decision.
     ///
     /// After its last attempt the client gets its answer and nothing more (DM-1005). A second decision about the same
     /// request, and one for a broken session, are dropped.

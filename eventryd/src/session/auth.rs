@@ -1,7 +1,7 @@
-//! Authentication as far as the protocol knows it: the call that may come next, and the number of failures.
+//! Authentication state of the protocol: the call that is permitted next, and the number of failures.
 //!
 //! ```text
-//!   SASL    Begin ── SASL_INIT ──► Start ── SASL_START ──► Step ──┐ SASL_STEP, as often as it takes
+//!   SASL    Begin ── SASL_INIT ──► Start ── SASL_START ──► Step ──┐ SASL_STEP, repeated
 //!   polkit  Begin ── POLKIT ─────────────────┐              │ ▲───┘
 //!                                            ▼              ▼
 //!                                           Done ◄──────────┘      a failure leads back to Begin
@@ -39,9 +39,9 @@ pub(super) struct Authentication {
 
 /// The reaction to a call that is in turn.
 pub(super) enum Turn {
-    /// Send the list of mechanisms.
+    /// A request for the list of mechanisms.
     Mechanisms,
-    /// Have the step decided.
+    /// A step that the owner of the session decides.
     Decide(AuthStep),
 }
 
@@ -72,7 +72,7 @@ impl Authentication {
         self.stage = Stage::Step;
     }
 
-    /// Returns the scheme for a client that asks. Polkit lets root pass, which happens here (DM-1003).
+    /// Returns the scheme for the reply to AUTH_LIST. With polkit, this call authenticates root (DM-1003).
     pub(super) fn list(&mut self) -> Auth {
         if self.scheme == Auth::Polkit && self.peer_is_root {
             self.complete();
@@ -107,13 +107,13 @@ impl Authentication {
         }
     }
 
-    /// Makes the client begin again.
+    /// Resets the exchange after a failure: the client must begin again.
     pub(super) fn restart(&mut self) {
         self.stage = Stage::Begin;
     }
 
-    /// Counts a failure; returns `true` if the client has no further attempt (DM-1005). An authenticated client may
-    /// call out of turn as often as it likes: there is nothing left to guess.
+    /// Counts a failure; returns `true` if the client has no further attempt (DM-1005). Failures of an
+    /// authenticated client are not counted, because it has no password left to guess.
     pub(super) fn fail(&mut self) -> bool {
         if self.is_done() {
             return false;
@@ -123,7 +123,7 @@ impl Authentication {
     }
 }
 
-/// Tests if a call must come in turn.
+/// Tests if a call is a step of authentication, which is permitted at one stage only.
 pub(super) fn goes_by_turns(procedure: &Procedure) -> bool {
     (SASL_INIT..=POLKIT).contains(&procedure.number)
 }

@@ -17,7 +17,7 @@ pub(super) struct Checks {
 pub(super) enum Checked {
     /// A ping, to be answered with a pong.
     Ping,
-    /// A pong, which counts as a sign of life only.
+    /// A pong, which has no other effect than to show that the client is alive.
     Pong,
     /// A message to drop.
     Drop(DropReason),
@@ -27,7 +27,7 @@ pub(super) enum Checked {
     Call(Call),
 }
 
-/// Tests if a message overtakes the calls in progress (DM-905).
+/// Tests if a message is processed before the calls that wait (DM-905).
 pub(super) fn is_keepalive(header: &Header) -> bool {
     header.kind == MessageType::Message
         && Program::find(header.program, header.version) == Some(Program::Keepalive)

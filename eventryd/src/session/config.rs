@@ -97,9 +97,9 @@ pub struct SessionConfig {
     pub access: Access,
     /// The scheme of authentication.
     pub auth: Auth,
-    /// The peer is root on this machine, which polkit lets pass without being asked (DM-1003).
+    /// Set if the peer is root on this machine, which needs no permission of polkit (DM-1003).
     pub peer_is_root: bool,
-    /// The transport begins with a handshake. Until it is completed, the client is anonymous.
+    /// Set if the transport begins with a handshake. The client is anonymous until the handshake is complete.
     pub awaits_handshake: bool,
     /// The time at which the client was accepted.
     pub accepted: MonotonicTime,

@@ -6,7 +6,7 @@ use crate::wire::Header;
 use eventry::MonotonicTime;
 use std::time::Duration;
 
-/// The times that a session remembers.
+/// The times that determine the deadlines of a session.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     /// The latest time that was passed in.
@@ -69,7 +69,7 @@ impl Clock {
         self.heard
     }
 
-    /// Records bytes of the client, which are a sign of life (DM-905).
+    /// Records bytes of the client, which show that it is alive (DM-905).
     pub(super) fn heard(&mut self, now: MonotonicTime) {
         self.set_time(now);
         self.heard = now;
@@ -101,8 +101,8 @@ impl Clock {
         self.pings = Pings::Off;
     }
 
-    /// Begins the end of the session. Nothing is read any more, so silence means nothing; but the answers are to be
-    /// read in time.
+    /// Begins the end of the session. Nothing is read any more, so keepalive ends. The client must read the answers
+    /// within `max_linger`.
     pub(super) fn begin_end(&mut self, max_linger: Duration) {
         self.pings = Pings::Off;
         self.end.get_or_insert(self.now.saturating_add(max_linger));
@@ -134,7 +134,7 @@ impl Session {
         self.clock.set_time(now);
     }
 
-    /// Applies the deadlines that have passed at `now`; before a deadline a call changes nothing.
+    /// Applies the deadlines that have passed at `now`; a call before a deadline changes nothing.
     /// [`poll`](Self::poll) is due afterwards.
     ///
     /// A client that has been silent for an interval is pinged. The session expires if the client has been silent for
@@ -163,7 +163,7 @@ impl Session {
         {
             return;
         }
-        // Its answer may not have been read yet, or the client is still reading what was sent before the ping.
+        // The client is excused if its answer may be unread, or if it still reads earlier output.
         let reads = self.clock.unread_at.is_some_and(|sent| sent < self.sent);
         let is_excused = reads || self.waits_for_calls() || self.has_more();
         self.clock.unread_at = self.wants_write().then_some(self.sent);

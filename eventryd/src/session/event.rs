@@ -7,7 +7,8 @@ use thiserror::Error;
 use crate::auth::{Nonce, Sasl, SaslError, SaslExchange, SaslProgress};
 use crate::wire::{Call, DecodeError, FrameError, Header, Procedure, RemoteError, WireString};
 
-/// Identity of a call within its session. Serials do not serve: the client chooses them, and may repeat them.
+/// Identity of a call within its session. The serial does not identify a call: the client chooses it, and may
+/// repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(pub(super) u64);
 
@@ -58,7 +59,7 @@ pub enum AuthStep {
 /// The decision about a step of authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthResult {
-    /// SASL goes on with this challenge.
+    /// SASL continues with this challenge.
     Continue(Option<Vec<u8>>),
     /// The client is authenticated; SASL ends with this data.
     Complete(Option<Vec<u8>>),
@@ -95,7 +96,7 @@ impl From<Result<SaslProgress, SaslError>> for AuthResult {
     }
 }
 
-/// The next thing to do or to log.
+/// The output of [`Session::poll`](super::Session::poll): a request, or a notice for the log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// A call to execute.
@@ -164,9 +165,9 @@ pub enum DropReason {
     UnknownKeepalive,
 }
 
-/// The reason to answer a message with an error instead of carrying it out. The client sees the text, except for
-/// [`AuthenticationOutOfTurn`](Refusal::AuthenticationOutOfTurn), which looks like any other failure to
-/// authenticate.
+/// The reason to answer a message with an error. The client gets the text, except for
+/// [`AuthenticationOutOfTurn`](Refusal::AuthenticationOutOfTurn), for which it gets the error of any failed
+/// authentication.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// The program, or this version of it, is not served.

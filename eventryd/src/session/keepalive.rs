@@ -39,16 +39,16 @@ pub(super) struct Pinger {
     count: u32,
     /// The number of pings left before the client is dead.
     pings_left: u32,
-    /// The begin of the current interval: the time of the last byte, or of the last ping.
+    /// The start of the current interval: the time of the last byte, or of the last ping.
     since: MonotonicTime,
 }
 
-/// The reaction to an interval without a sign of life.
+/// The reaction to an interval without any byte from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Silence {
-    /// Send a ping.
+    /// A ping is due.
     Ping,
-    /// Close the client.
+    /// The client is dead and is to be closed.
     Dead,
 }
 
@@ -64,7 +64,7 @@ impl Pinger {
         })
     }
 
-    /// Records a sign of life.
+    /// Records that the client has sent a byte.
     pub(super) fn heard(&mut self, now: MonotonicTime) {
         self.pings_left = self.count;
         self.since = now;
@@ -77,8 +77,8 @@ impl Pinger {
 
     /// Returns the reaction at `now`, if the interval is over.
     ///
-    /// The next interval begins at `now`, not at the deadline: however late the ping goes out, the client
-    /// has a whole interval to answer it (DM-908).
+    /// The next interval begins at `now`, not at the deadline: after a late ping too, the client has a whole
+    /// interval to answer (DM-908).
     pub(super) fn on_deadline(&mut self, now: MonotonicTime) -> Option<Silence> {
         if now < self.deadline() {
             return None;

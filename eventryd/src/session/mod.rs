@@ -9,7 +9,7 @@
 //! - after the client has ended the session or broken the framing, its input has no effect;
 //! - a client that is silent for too long expires, unless its input could not be read (DM-903, DM-908).
 //!
-//! The session does not know the effect of a call, or the hypervisor that is open.
+//! The session knows neither the effects of calls nor the hypervisor.
 
 mod answer;
 mod auth;
@@ -60,7 +60,7 @@ pub enum SessionState {
 /// [`poll`](Self::poll) until it returns `None`, executes each [`Request`] and passes the result to
 /// [`reply`](Self::reply); sends [`output`](Self::output), and calls [`advance_output`](Self::advance_output). It reads
 /// only while [`wants_read`](Self::wants_read) is true, and closes the connection when
-/// [`should_close`](Self::should_close) is.
+/// [`should_close`](Self::should_close) is true.
 ///
 /// ```
 /// use eventry::MonotonicTime;
@@ -184,7 +184,7 @@ impl Session {
         }
     }
 
-    /// Takes bytes that arrived at `now`. Any bytes are a sign of life (DM-905).
+    /// Takes bytes that arrived at `now`. Any byte shows that the client is alive (DM-905).
     ///
     /// A session that does not serve drops them.
     pub fn receive(&mut self, now: MonotonicTime, bytes: &[u8]) {
@@ -209,8 +209,8 @@ impl Session {
         self.clock.end_keepalive();
     }
 
-    /// Begins a turn, in which [`poll`](Self::poll) takes no more messages than there may be calls in progress, so
-    /// that a client that sends without end leaves other clients their turn (DM-808).
+    /// Begins a turn, in which [`poll`](Self::poll) takes no more messages than there may be calls in progress, so that
+    /// a client that sends continuously does not delay other clients (DM-808).
     pub fn begin_turn(&mut self) {
         self.budget = self.limits.max_client_requests.get();
     }
@@ -225,7 +225,7 @@ impl Session {
     /// Returns the next event; `None` until more bytes arrive, a call is answered, output is sent or, if the session
     /// [has more](Self::has_more) messages, another turn begins.
     ///
-    /// Pings, and calls that concern the protocol itself, are answered on the way.
+    /// Pings, and calls that concern the protocol itself, are answered and not returned.
     pub fn poll(&mut self) -> Option<Event> {
         if let Some(expiry) = self.expired.take() {
             return Some(Event::Expired(expiry));
@@ -352,7 +352,7 @@ impl Session {
     }
 
     /// Records that the first `count` bytes of [`output`](Self::output) were sent. [`poll`](Self::poll) is due
-    /// afterwards: input may have waited for the room.
+    /// afterwards: input may have waited for space in the output.
     ///
     /// # Panics
     /// If the output is shorter.
@@ -391,8 +391,8 @@ impl Session {
 
     /// Tests if the connection is to be closed. Valid when [`poll`](Self::poll) has returned `None`.
     ///
-    /// It is after a violation (DM-801) and an expiry (DM-906) at once, and after a close or the end of the input when
-    /// all calls are answered and all answers are sent (DM-809, DM-811).
+    /// After a violation (DM-801) or an expiry (DM-906) this returns `true` at once; after a close or the end of the
+    /// input, when all calls are answered and all answers are sent (DM-809, DM-811).
     #[must_use]
     pub fn should_close(&self) -> bool {
         let drained = self.in_progress.is_empty() && !self.wants_write();
@@ -459,7 +459,7 @@ impl Session {
         self.in_progress.len() >= self.limits.max_client_requests.get()
     }
 
-    /// Tests if nothing is read because calls have to end first, so that the client cannot be heard.
+    /// Tests if nothing is read because calls have to end first, so that silence is no sign of a dead client.
     fn waits_for_calls(&self) -> bool {
         let has_room = self.output.len() < self.limits.max_output.get();
         has_room && !self.in_progress.is_empty() && !self.wants_read() && !self.has_more()
