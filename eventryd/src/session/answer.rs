@@ -1,6 +1,6 @@
 //! The reaction of a session to a message, and its output.
 
-use super::auth::{Turn, goes_by_turns, progress};
+use super::auth::{Turn, is_auth_step, progress};
 use super::check::Checked;
 use super::{
     Access, AuthRequest, AuthResult, Event, Pending, Refusal, Request, Session, SessionState,
@@ -42,7 +42,7 @@ impl Session {
                 self.send_reply(header, &Reply::AuthList(AuthListRet { types }));
                 return None;
             }
-            call if goes_by_turns(call.procedure()) => return self.take_turn(header, call),
+            call if is_auth_step(call.procedure()) => return self.handle_auth_call(header, call),
             Call::ConnectSupportsFeature(args) if args.feature == FEATURE_KEEPALIVE => {
                 self.clock.begin_keepalive();
                 let yes = FlagRet { value: 1 };
@@ -95,7 +95,7 @@ impl Session {
     }
 
     /// Answers an authentication call, or requests a decision about it.
-    fn take_turn(&mut self, header: Header, call: &mut Call) -> Option<Event> {
+    fn handle_auth_call(&mut self, header: Header, call: &mut Call) -> Option<Event> {
         let procedure = call.procedure();
         match self.auth.turn(call) {
             Some(Turn::Mechanisms) => {

@@ -124,7 +124,7 @@ impl Authentication {
 }
 
 /// Tests if a call is a step of authentication, which is permitted at one stage only.
-pub(super) fn goes_by_turns(procedure: &Procedure) -> bool {
+pub(super) fn is_auth_step(procedure: &Procedure) -> bool {
     (SASL_INIT..=POLKIT).contains(&procedure.number)
 }
 
