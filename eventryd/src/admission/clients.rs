@@ -4,21 +4,21 @@
 //! Slots are limited: those of all clients, and those of anonymous clients, local and network ones separately. As
 //! long as there are enough, every client is admitted at once. Otherwise:
 //!
-//! - Pending clients wait in one queue per [`Peer`], and the peer with the fewest slots comes first: a flood waits
-//!   behind itself. Clients that have sent something come before silent ones, because clients speak first in this
-//!   protocol.
+//! - Pending clients wait in one queue per [`Peer`], and the peer with the fewest slots comes first: many clients
+//!   of one peer wait behind each other, not before those of other peers. Clients that have sent something come
+//!   before silent ones, because clients speak first in this protocol.
 //! - An *unidentified* client has not authenticated or, where it need not, has made no call. It is evicted for a
 //!   pending client that has sent something once it makes no progress for [`AdmissionLimits::eviction_grace`]: of
 //!   the peer with the most slots first, silent clients first, then the one that stalls for longest. So silence
 //!   locks out no client, not even one of the same peer.
 //! - A pending client that has sent something and has waited for the grace gets the slot of any unidentified client
-//!   of a peer that holds at least two slots more. So clients that only look busy lock out no other peer.
+//!   of a peer that holds at least two slots more. So clients that only appear active lock out no other peer.
 //! - All other clients in a handshake or in authentication stay, and so does every identified client.
 //! - When identified clients hold all of [`AdmissionLimits::max_clients`], a few extra slots are for peers that
 //!   have few.
 //!
-//! [`ClientAdmission`] decides this and executes nothing: ids of clients and the time go in, [`AdmissionStep`]s
-//! come out.
+//! [`ClientAdmission`] only decides: the server reports the ids of clients and the time, and applies the
+//! [`AdmissionStep`]s.
 
 use super::peer_load::{EvictionRank, PeerLoad, Stage};
 use super::{AdmissionLimit, AdmissionLimits, Peer, Scope};
@@ -30,24 +30,25 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub struct PendingClient {
     /// The peer that it counts for.
     pub peer: Peer,
-    /// It has to authenticate, or to end the handshake of its transport.
+    /// Set if the client has to authenticate, or to complete the handshake of its transport.
     pub anonymous: bool,
 }
 
 /// The decision about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdmissionDecision {
-    /// It has a slot.
+    /// The client has a slot.
     Admit,
-    /// It waits; [`ClientAdmission::next`] may find a slot for it.
+    /// The client waits; [`ClientAdmission::next`] may find a slot for it.
     Wait,
-    /// Too many clients wait, and the one with this id is to be closed. Its peer has the most of them; it is the
-    /// one that has been silent for longest or, if none is silent, the one that came last. If it is another
-    /// client than the new one, the new one waits, and [`gone`](ClientAdmission::gone) is due for the other.
+    /// Too many clients wait, and the one with this id is to be closed. Its peer has the most waiting clients;
+    /// among these, it is the one that has been silent for longest or, if none is silent, the one that came last.
+    /// If it is not the new client, the new client waits, and [`gone`](ClientAdmission::gone) is due for the
+    /// rejected one.
     Reject(u64),
 }
 
-/// The next step to execute.
+/// The next step to apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdmissionStep {
     /// The waiting client with this id has a slot.
@@ -56,7 +57,7 @@ pub enum AdmissionStep {
     Evict {
         /// The client.
         id: u64,
-        /// The limit for whose sake it is evicted.
+        /// The limit that is reached.
         limit: AdmissionLimit,
     },
 }
@@ -103,7 +104,7 @@ pub struct ClientAdmission {
     lanes: [Lane; 8],
     /// The lane and the peer of each waiting client.
     waiting: BTreeMap<u64, (usize, Peer)>,
-    /// No client is admitted any more.
+    /// Set when no client is admitted any more.
     closed: bool,
 }
 
@@ -124,7 +125,7 @@ struct Waiting {
     since: MonotonicTime,
 }
 
-/// The way to a slot.
+/// The availability of a slot.
 enum Grant {
     /// A slot is free.
     Free,
@@ -134,7 +135,7 @@ enum Grant {
     Unavailable,
 }
 
-/// For each lane: its clients have sent something, their scope, they are anonymous.
+/// The clients of each lane: true if they have sent something, their scope, true if they are anonymous.
 const LANES: [(bool, Scope, bool); 8] = [
     (true, Scope::Local, true),
     (true, Scope::Local, false),
@@ -146,7 +147,7 @@ const LANES: [(bool, Scope, bool); 8] = [
     (false, Scope::Network, false),
 ];
 
-/// Returns the lanes for such a client: after it has sent something, and before.
+/// Returns the lanes of a client: the one after it has sent something, and the one before.
 fn lanes_of(client: PendingClient) -> [usize; 2] {
     let lane = 2 * client.peer.scope() as usize + usize::from(!client.anonymous);
     [lane, lane + 4]
@@ -168,8 +169,7 @@ impl ClientAdmission {
         }
     }
 
-    /// Replaces the limits. Admitted clients keep their slots (DM-606). [`next`](Self::next) is to be asked
-    /// afterwards.
+    /// Replaces the limits. Admitted clients keep their slots (DM-606). Call [`next`](Self::next) afterwards.
     pub fn set_limits(&mut self, limits: AdmissionLimits) {
         self.limits = limits;
     }
@@ -180,8 +180,7 @@ impl ClientAdmission {
         self.waiting.len()
     }
 
-    /// Decides about a new connection. `id` must be new. If the client waits, [`next`](Self::next) is to be asked
-    /// afterwards.
+    /// Decides about a new connection. `id` must be new. If the client waits, call [`next`](Self::next) afterwards.
     pub fn arrive(
         &mut self,
         now: MonotonicTime,
@@ -211,7 +210,7 @@ impl ClientAdmission {
         AdmissionDecision::Reject(rejected)
     }
 
-    /// Records that a waiting client has sent something. [`next`](Self::next) is to be asked afterwards.
+    /// Records that a waiting client has sent something. Call [`next`](Self::next) afterwards.
     pub fn spoke(&mut self, now: MonotonicTime, id: u64) {
         let Some(&(lane, peer)) = self.waiting.get(&id) else {
             return;
@@ -222,8 +221,8 @@ impl ClientAdmission {
         }
     }
 
-    /// Returns the next step at `now`; to be called until there is none, after any other call and at the time
-    /// that [`retry_at`](Self::retry_at) returns.
+    /// Returns the next step at `now`. Call this until there is none, after any other call and at the time that
+    /// [`retry_at`](Self::retry_at) returns.
     pub fn next(&mut self, now: MonotonicTime) -> Option<AdmissionStep> {
         if self.closed {
             return None;
@@ -255,7 +254,8 @@ impl ClientAdmission {
         None
     }
 
-    /// Returns when [`next`](Self::next) is to be asked again without any other call, if ever.
+    /// Returns the time at which [`next`](Self::next) is due even if there is no other call before; `None` if it is
+    /// not.
     #[must_use]
     pub fn retry_at(&self, now: MonotonicTime) -> Option<MonotonicTime> {
         let grace = self.limits.eviction_grace;
@@ -282,7 +282,7 @@ impl ClientAdmission {
             .min()
     }
 
-    /// Records progress of an unidentified client. `waits_for_daemon` says that the daemon has to decide next.
+    /// Records progress of an unidentified client. `waits_for_daemon` is true if the daemon has to decide next.
     pub fn progressed(&mut self, now: MonotonicTime, id: u64, waits_for_daemon: bool) {
         let since = if waits_for_daemon {
             MonotonicTime::FAR_FUTURE
@@ -323,7 +323,7 @@ impl ClientAdmission {
         }
     }
 
-    /// Ends admission for good.
+    /// Ends admission permanently.
     pub fn close(&mut self) {
         self.closed = true;
     }

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-/// The usual [`AdmissionLimits::eviction_grace`]: longer than a step of a handshake takes over a long way, and
-/// short for a user who waits.
+/// The usual [`AdmissionLimits::eviction_grace`]: longer than one step of a handshake over a slow network, and short
+/// for a waiting user.
 pub const EVICTION_GRACE: Duration = Duration::from_millis(500);
 
-/// The number of slots, and how long they are protected.
+/// The numbers of slots, and the time for which a slot is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdmissionLimits {
     /// Slots of all clients.

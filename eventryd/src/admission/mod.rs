@@ -2,7 +2,7 @@
 //! (`docs/admission.md`).
 //!
 //! [`Admission`] is a pure value. The server reports connections, their progress and their end together with the
-//! time, and executes the decisions; nothing here reads a clock, takes a lock or touches a socket.
+//! time, and applies the decisions. This module reads no clock, takes no lock and uses no socket.
 
 mod clients;
 mod limits;

@@ -1,4 +1,4 @@
-//! The unit among which client slots are shared out.
+//! The unit by which client slots are distributed.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,7 +13,8 @@ pub enum Scope {
     Network = 1,
 }
 
-/// The unit among which client slots are shared out: an identity of which an attacker cannot have many for free.
+/// The unit by which client slots are distributed: an identity that an attacker cannot obtain in large numbers
+/// without cost.
 ///
 /// ```
 /// use eventryd::admission::Peer;

@@ -37,7 +37,7 @@ impl Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EvictionRank {
     pub(super) stage: Stage,
-    /// MonotonicTime of the last progress; [`MonotonicTime::FAR_FUTURE`] while the client waits for the daemon.
+    /// The time of the last progress; [`MonotonicTime::FAR_FUTURE`] while the client waits for the daemon.
     pub(super) since: MonotonicTime,
     pub(super) id: u64,
 }
@@ -82,7 +82,7 @@ impl PeerLoad {
         self.total += 1;
     }
 
-    /// Takes back one [`add`](Self::add). An unidentified client is to be [unranked](Self::unrank) before.
+    /// Reverses one [`add`](Self::add). An unidentified client is to be [unranked](Self::unrank) before.
     pub(super) fn remove(&mut self, peer: Peer) {
         let Some(share) = self.shares.get_mut(&peer) else {
             return;
@@ -105,7 +105,7 @@ impl PeerLoad {
         }
     }
 
-    /// Takes back [`rank`](Self::rank).
+    /// Reverses [`rank`](Self::rank).
     pub(super) fn unrank(&mut self, peer: Peer, rank: EvictionRank) {
         if let Some(share) = self.shares.get_mut(&peer) {
             share.unidentified.remove(&rank);
@@ -138,8 +138,8 @@ impl PeerLoad {
         nexts.min()
     }
 
-    /// Returns the client to evict for one of the peer `claimant`, if there is any. `has_waited` says that the
-    /// pending client has waited for the whole grace.
+    /// Returns the client to evict for one of the peer `claimant`, if there is any. `has_waited` is true if
+    /// the pending client has waited for the whole grace.
     pub(super) fn victim(
         &self,
         now: MonotonicTime,

@@ -4,8 +4,8 @@ use super::{AdmissionDecision, AdmissionLimits, ClientAdmission, Peer, PendingCl
 use eventry::MonotonicTime;
 use std::time::Duration;
 
-/// The number of connections that one event of a listening socket accepts at most, so that other descriptors get
-/// their turn (DM-502).
+/// The number of connections that one event of a listening socket accepts at most, so that other descriptors are
+/// served too (DM-502).
 pub const ACCEPT_BUDGET: usize = 16;
 
 /// The pause after a failure to accept, doubled with each further failure up to the last one (DM-505).
@@ -24,8 +24,8 @@ enum Suspension {
     TooManyWaiting = 2,
 }
 
-/// Admission control of all services and clients. A service is named by the order in which it was
-/// [added](Self::add_service), from 0.
+/// Admission control of all services and clients. A service is identified by its number, from 0 in the order of
+/// [addition](Self::add_service).
 ///
 /// ```
 /// use eventry::MonotonicTime;
@@ -45,12 +45,16 @@ enum Suspension {
 /// let pending = PendingClient { peer: Peer::User(Some(1000)), anonymous: false };
 /// assert_eq!(admission.arrive(MonotonicTime::ZERO, service, 1, pending), AdmissionDecision::Admit);
 /// assert_eq!(admission.arrive(MonotonicTime::ZERO, service, 2, pending), AdmissionDecision::Wait);
-/// // No descriptor is left; a client that goes gives one back.
+/// // No descriptor is left; a client that disconnects releases one.
 /// admission.accept_failed(service);
 /// assert!(!admission.is_accepting(service));
 /// admission.client_closed(1, pending.peer);
 /// assert!(admission.is_accepting(service));
 /// ```
+///
+/// # Panics
+///
+/// A function with a service as an argument panics if there is no service with this number.
 #[derive(Debug)]
 pub struct Admission {
     /// The admitted and the waiting clients. The end of a client is reported to
@@ -88,7 +92,7 @@ impl Admission {
         self.services.len() - 1
     }
 
-    /// Tests if connections are to be accepted on the service. Any other call may change the answer.
+    /// Tests if connections are to be accepted on the service. Any other call may change the result.
     #[must_use]
     pub fn is_accepting(&self, service: usize) -> bool {
         !self.is_draining && self.services[service].suspensions == 0
@@ -135,7 +139,7 @@ impl Admission {
         self.services[service].suspensions = 0;
     }
 
-    /// Stops accepting and admitting for good. Returns `false` if that was done before.
+    /// Stops accepting and admitting permanently. Returns `false` if that was done before.
     pub fn drain(&mut self) -> bool {
         self.clients.close();
         !std::mem::replace(&mut self.is_draining, true)
@@ -219,6 +223,6 @@ mod tests {
         let decision = admission.arrive(MonotonicTime::ZERO, service, 3, CLIENT);
         assert_eq!(decision, AdmissionDecision::Reject(3));
         assert!(!admission.is_accepting(service));
-        assert!(!admission.drain(), "it is the second time");
+        assert!(!admission.drain(), "the second call returns false");
     }
 }
