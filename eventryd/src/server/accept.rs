@@ -209,7 +209,7 @@ impl Server {
                     service.resume_by(&self.registry, timeout);
                 }
             }
-            Err(error) => tracing::error!("cannot resume {index}: {error}"),
+            Err(error) => tracing::error!("cannot resume service {index}: {error}"),
         }
     }
 }

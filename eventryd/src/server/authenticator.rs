@@ -249,7 +249,7 @@ fn polkit_error(answer: &Authorization, action: PolkitAction) -> RemoteError {
         Authorization::Granted | Authorization::Failed(_) => (
             ErrorCode::INTERNAL_ERROR,
             "internal error: %s",
-            "polkit cannot be asked; the log of the daemon says why",
+            "polkit gave no decision; the log of the daemon contains the cause",
         ),
     };
     RemoteError::new(code, domain, template, detail)

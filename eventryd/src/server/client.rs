@@ -117,7 +117,7 @@ impl Server {
         let call = client.calls.prepare(call);
         let name = call.procedure().name;
         let CallOutcome { result, opened } = if call.may_block() {
-            tracing::debug!("client {id}: call {serial} {name} is left to a worker");
+            tracing::debug!("client {id}: call {serial} {name} passed to a worker");
             match self.offload.submit(id, ticket, call) {
                 None => return,
                 Some(outcome) => outcome,

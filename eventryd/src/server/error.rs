@@ -37,13 +37,13 @@ pub enum DaemonError {
     Tls(TlsConfigError),
     /// A passed socket has a service that is not configured.
     #[error(
-        "a socket was passed for {}, and the configuration does not say how to serve it: {}; or disable the \
+        "a socket was passed for {}, but the configuration has no service for it: {}; or disable the \
          socket unit",
         if *.0 == SocketRole::Tls { "TLS" } else { "TCP" },
         if *.0 == SocketRole::Tls {
-            "its settings for TLS contradict each other, and with `listen_tls = 1` `eventryd --check-config` says how"
+            "its settings for TLS contradict each other; set `listen_tls = 1` and run `eventryd --check-config` to list the errors"
         } else {
-            "set `auth_tcp = \"none\"` if the network is one you trust"
+            "set `auth_tcp = \"none\"` if the network is trusted"
         }
     )]
     NotConfigured(SocketRole),

@@ -159,7 +159,9 @@ fn watch_signals(
 fn watch_idleness(config: &Config, server: &Server, shutdown: &Shutdown) {
     let shutdown = shutdown.clone();
     server.watch_idleness(config.idle_timeout, move || {
-        tracing::info!("stopping: there has been no client for as long as the timeout");
+        tracing::info!(
+            "stopping: there has been no client for the duration of eventry_idle_timeout"
+        );
         shutdown.request();
     });
 }

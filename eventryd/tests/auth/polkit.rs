@@ -117,7 +117,7 @@ fn each_answer_has_its_code_and_its_text() {
         (
             Authorization::Failed("no bus".into()),
             1,
-            "internal error: polkit cannot be asked; the log of the daemon says why",
+            "internal error: polkit gave no decision; the log of the daemon contains the cause",
         ),
     ] {
         polkit.answer.send(answer).unwrap();

@@ -382,7 +382,7 @@ fn the_environment_sets_the_log() {
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains(": info : server.startup:"), "{log}");
     assert!(
-        log.contains("there has been no client for as long as the timeout"),
+        log.contains("there has been no client for the duration of eventry_idle_timeout"),
         "{log}"
     );
 }

@@ -212,7 +212,7 @@ fn passed_tls_socket_without_certificates_ends_the_start() {
         (missing, "cannot read the CA certificate /nothing/a"),
         (
             "auth_tls = \"polkit\"\n",
-            "with `listen_tls = 1` `eventryd --check-config` says how",
+            "set `listen_tls = 1` and run `eventryd --check-config` to list the errors",
         ),
     ] {
         fs::write(&file, text).unwrap();

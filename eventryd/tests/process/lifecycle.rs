@@ -179,7 +179,7 @@ fn idle_timeout_ends_the_daemon_in_order() {
     assert!(
         ended
             .log
-            .contains("there has been no client for as long as the timeout"),
+            .contains("there has been no client for the duration of eventry_idle_timeout"),
         "{}",
         ended.log
     );
