@@ -22,7 +22,7 @@ const MAX_POLKIT_REQUESTS: usize = 32;
 /// The timeout of polkit if `eventry_auth_timeout` is 0.
 const POLKIT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Decides about the identity of clients.
+/// The authentication of all clients: the users of SASL, polkit and the names of accounts.
 #[derive(Debug)]
 pub(super) struct Authenticator {
     /// The password file as it was last read; `None` if no service uses SASL.

@@ -225,7 +225,8 @@ impl Client {
     }
 }
 
-/// Releases the slot of a client whose call panics on the loop's thread; unwinding drops the client.
+/// A guard that releases the slot of a client whose call panics on the loop's thread. Unwinding drops the
+/// client.
 struct DriveGuard<'a> {
     server: &'a Server,
     id: u64,

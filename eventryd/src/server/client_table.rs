@@ -49,7 +49,8 @@ impl Clients {
         self.slots.insert(id, Slot::Driven);
     }
 
-    /// Takes a client out of its slot, which stays reserved. Returns `None` if the client is closed.
+    /// Takes a client out of its slot, which stays reserved. Returns `None` if the client is closed or already
+    /// taken out.
     pub(super) fn take(&mut self, id: u64) -> Option<Box<Client>> {
         match mem::replace(self.slots.get_mut(&id)?, Slot::Driven) {
             Slot::Idle(client) => Some(client),

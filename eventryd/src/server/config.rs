@@ -51,8 +51,8 @@ pub struct Config {
     pub eviction_grace: Duration,
     /// The group of the Unix sockets, by name or number. Default that of the process (DM-202).
     pub socket_group: Option<String>,
-    /// The daemon serves the sockets that systemd has passed to this process instead of its own (DM-404). Default false,
-    /// because passed sockets belong to the whole process and can be taken only once.
+    /// Set if the daemon serves the sockets that systemd has passed to this process instead of its own (DM-404).
+    /// Default false, because passed sockets belong to the whole process and can be taken only once.
     pub socket_activation: bool,
     /// The service of a passed TCP socket if [`tcp`](Config::tcp) is `None`. Its address and port are not used. Default
     /// `None`: a passed TCP socket is an error.
@@ -66,8 +66,8 @@ pub struct Config {
     /// The number of connections that may wait to be accepted, per socket, and of accepted clients that may wait for
     /// a slot. Default 1000 (DM-205).
     pub max_queued_clients: u32,
-    /// The number of clients; more clients wait until one disconnects, except for a few of peers that
-    /// [have few](crate::admission::ClientAdmission). The limit of open descriptors applies too. Default 5000 (DM-601).
+    /// The number of clients; more clients wait until one disconnects, except for a few clients of peers with [few
+    /// slots](crate::admission::ClientAdmission). The limit of open descriptors applies too. Default 5000 (DM-601).
     pub max_clients: NonZeroUsize,
     /// The limits of one client.
     pub client_limits: ClientLimits,
@@ -97,7 +97,7 @@ pub struct Config {
 pub struct TcpService {
     /// A host of this machine, by name or number. `None` for all its addresses.
     pub address: Option<String>,
-    /// A port number or a service name; libvirt's port is 16509 (DM-301). 0 lets the system choose.
+    /// A port number or a service name; libvirt's port is 16509 (DM-301). With 0 the kernel chooses a port.
     pub port: String,
     /// The authentication type.
     pub auth: Auth,
@@ -116,7 +116,7 @@ pub struct TcpService {
 pub struct TlsService {
     /// A host of this machine, by name or number. `None` for all its addresses.
     pub address: Option<String>,
-    /// A port number or a service name. Default 16514 (DM-301). 0 lets the system choose.
+    /// A port number or a service name. Default 16514 (DM-301). With 0 the kernel chooses a port.
     pub port: String,
     /// The authentication type, in addition to the certificate (DM-1210). Default none.
     pub auth: Auth,
@@ -125,9 +125,9 @@ pub struct TlsService {
     /// Patterns for the subjects of clients' certificates, in the form of GnuTLS. An empty list rejects all clients.
     /// Default `None`: all subjects are allowed (DM-1205).
     pub allowed_dn: Option<Vec<String>>,
-    /// A client with a refused certificate is closed. Default true (DM-1204).
+    /// Set if a client with a refused certificate is closed. Default true (DM-1204).
     pub verify_clients: bool,
-    /// The server's own certificates are checked at the start and at a reload. Default true (DM-1202).
+    /// Set if the server's own certificates are checked at the start and at a reload. Default true (DM-1202).
     pub sanity_checks: bool,
     /// A GnuTLS priority string, of which a subset is supported. Default NORMAL (DM-1207).
     pub priority: Option<String>,

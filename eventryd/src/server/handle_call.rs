@@ -133,7 +133,10 @@ impl PreparedCall {
         self.call.procedure()
     }
 
-    /// Executes the call.
+    /// Executes the call at `now`.
+    ///
+    /// # Panics
+    /// In the same cases as [`CallHandler::handle_call`].
     pub fn run(self, now: MonotonicTime) -> CallOutcome {
         let internal = |text| RemoteError::internal(ErrorDomain::RPC, text);
         let mut opened = None;
@@ -190,7 +193,7 @@ fn run_on_session(
         | Call::AuthSaslStart(_)
         | Call::AuthSaslStep(_)
         | Call::AuthPolkit(()) => {
-            unreachable!("the protocol session answers these, and `run` an open")
+            unreachable!("the protocol session answers these calls, and `run` answers an open")
         }
         Call::ConnectGetType(()) => Reply::ConnectGetType(TypeRet {
             name: session.kind().into(),

@@ -29,7 +29,8 @@ pub struct ProcessHooks {
     pub signals: Signals,
     /// Called for each SIGHUP, on the loop's thread.
     pub on_reload: Box<dyn FnMut(&Control) + Send>,
-    /// Called when the daemon begins to stop, on the loop's thread.
+    /// Called at the first request to stop, on the thread that makes the request. For a signal, that is the loop's
+    /// thread.
     pub on_stop: Box<dyn FnOnce() + Send>,
 }
 
