@@ -38,7 +38,28 @@ pub struct Ready {
 /// that clients may connect early. The loop runs before the driver is initialised, which may need its events. A
 /// service accepts connections after all parts that it needs are ready.
 ///
-/// `initialise_driver` is called on this thread, `on_ready` when all services are enabled.
+/// `initialise_driver` and then `on_ready` are called on this thread, the latter when all services are enabled. If the
+/// daemon is stopped before that, `on_ready` is not called.
+///
+/// ```
+/// use eventryd::driver::{Driver, MemoryDriver};
+/// use eventryd::net::RunDir;
+/// use eventryd::server::{self, Config};
+/// use std::convert::Infallible;
+/// use std::os::unix::net::UnixStream;
+/// use std::sync::Arc;
+///
+/// let dir = tempfile::tempdir()?;
+/// let config = Config::new(RunDir::Chosen(dir.path().into()));
+/// let create_driver = || Ok::<Arc<dyn Driver>, Infallible>(Arc::new(MemoryDriver::new()));
+/// server::run(&config, create_driver, |ready| {
+///     // The daemon serves clients until it is stopped, here at once.
+///     UnixStream::connect(config.socket_path()).expect("the socket is listening");
+///     ready.shutdown.request();
+/// })?;
+/// assert!(!config.socket_path().exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///
