@@ -11,7 +11,7 @@ pub enum Level {
     Debug = 1,
     /// Normal events of clients and of the daemon.
     Info = 2,
-    /// Conditions that an administrator should look at.
+    /// Conditions that need the attention of an administrator.
     Warning = 3,
     /// Failed operations.
     Error = 4,

@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn syslog_message_has_priority_name_and_pid() {
-        let message = syslog_message(Level::Warning, "libvirtd", 7, "it rains");
-        assert_eq!(message, "<28>libvirtd[7]: it rains");
+        let message = syslog_message(Level::Warning, "libvirtd", 7, "the disk is full");
+        assert_eq!(message, "<28>libvirtd[7]: the disk is full");
     }
 
     #[test]
@@ -178,12 +178,12 @@ mod tests {
         }
         // More messages than the queue of the socket holds.
         for _ in 0..10_000 {
-            sink.write(Level::Error, "with time\n", "it rains");
+            sink.write(Level::Error, "with time\n", "the disk is full");
         }
         assert!(sink.has_failed);
         let mut received = [0; 100];
         let length = system.recv(&mut received).unwrap();
-        let expected = format!("<27>x[{}]: it rains", std::process::id());
+        let expected = format!("<27>x[{}]: the disk is full", std::process::id());
         assert_eq!(String::from_utf8_lossy(&received[..length]), expected);
     }
 
@@ -194,7 +194,7 @@ mod tests {
             destination: Destination::File("/nowhere/at/all".into()),
         };
         let Err(error) = Sink::open(&output) else {
-            panic!("it was opened");
+            panic!("the file was opened");
         };
         assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
     }
