@@ -110,7 +110,7 @@ impl NetError {
 }
 
 /// A mismatch between the passed sockets and the environment. The daemon refuses to start then;
-/// libvirtd starts, and the clients of such sockets wait for ever (DM-402).
+/// libvirtd starts, and the clients of such sockets wait forever (DM-402).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ActivationError {

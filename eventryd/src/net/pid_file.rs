@@ -57,7 +57,7 @@ impl PidFile {
     }
 
     /// Locks an open pid file. Returns `None` if the previous holder has removed the file
-    /// meanwhile: the lock is worthless then, because the next daemon creates a new file.
+    /// meanwhile: the lock then excludes no other daemon, because the next one creates a new file.
     fn try_acquire(mut file: File, path: &Path) -> Result<Option<PidFile>, NetError> {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}

@@ -39,7 +39,7 @@ pub struct UnixListener {
 impl UnixListener {
     /// Binds and listens at `path` with the access `mode`, and a queue of `backlog` connections.
     ///
-    /// The socket of a dead daemon is replaced; a socket in use and any other file are left alone.
+    /// The socket of a dead daemon is replaced; a socket in use and any other file are not changed.
     /// The path appears only after the mode is set and the socket listens, so access is never wider
     /// than `mode`, and the umask of the process stays unchanged (DM-202, DM-203, DM-205, DM-206).
     ///

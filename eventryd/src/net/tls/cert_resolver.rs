@@ -4,9 +4,9 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
-/// Chooses the first certificate, in the configured order, with a signature scheme that the client
-/// supports. Without such a certificate the first one is used, and the handshake fails with an
-/// alert.
+/// The server certificates in the configured order. A client gets the first one with a signature
+/// scheme that it supports. If there is none, it gets the first certificate, and the handshake
+/// fails with an alert.
 #[derive(Debug)]
 pub(super) struct CertResolver {
     first: Arc<CertifiedKey>,
@@ -14,7 +14,7 @@ pub(super) struct CertResolver {
 }
 
 impl CertResolver {
-    /// Returns `None` if there is no certificate.
+    /// Creates a resolver; `None` if there is no certificate.
     pub(super) fn new(certificates: Vec<Arc<CertifiedKey>>) -> Option<CertResolver> {
         let mut others = certificates.into_iter();
         let first = others.next()?;

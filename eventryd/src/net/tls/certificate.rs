@@ -159,7 +159,8 @@ fn read_date(from: &mut DerReader<'_>) -> Result<i64, Malformed> {
     Ok(((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
 }
 
-/// Counts days from 1 March of the year 0, which makes the leap day the last day of a year.
+/// Returns the number of days from 1970-01-01 to a date. Years begin on 1 March here, so that the
+/// leap day is the last day of its year.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 {
         (year, month - 3)

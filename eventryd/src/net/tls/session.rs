@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
-/// Confirms to the client that its certificate is accepted (DM-1203).
+/// The byte that confirms to the client that its certificate is accepted (DM-1203).
 const CONFIRMATION: u8 = 1;
 
 /// Number of encrypted bytes at which no more plaintext is accepted.
@@ -73,9 +73,9 @@ impl TlsSession {
     ///
     /// # Errors
     ///
-    /// [`TlsSessionError`] on failure. Send what [`write_to`](Self::write_to) still has, then close
-    /// the connection. For a rejected certificate that is at most the end of the handshake. Later
-    /// calls fail, too.
+    /// [`TlsSessionError`] on failure. Send the remaining output with [`write_to`](Self::write_to),
+    /// then close the connection. After a rejected certificate, the remaining output is at most the
+    /// end of the handshake. Later calls fail, too.
     pub fn receive(
         &mut self,
         mut bytes: &[u8],

@@ -107,7 +107,7 @@ pub(super) struct PeerPolicy {
     pub(super) verify_clients: bool,
 }
 
-/// Accepts any extended key usage, because [`check_certificate`] checks it.
+/// A validator that accepts any extended key usage, because [`check_certificate`] checks it.
 struct AnyKeyUsage;
 
 impl ExtendedKeyUsageValidator for AnyKeyUsage {
