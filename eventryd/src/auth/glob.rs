@@ -41,7 +41,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_pattern_matches_what_its_definition_says(
+        fn matches_glob_equals_a_naive_matcher(
             pattern in r"[ab*?é]{0,8}|[\[{\\/*?]{0,8}",
             text in r"[abé]{0,8}|[\[{\\/*?]{0,8}",
         ) {

@@ -235,7 +235,7 @@ mod tests {
         let third = edit(&second, "fred", Some(&verifier("three")), [1; KEY_LEN]).unwrap();
         let passwords = Passwords::parse(&third, [0; KEY_LEN]).unwrap();
         assert_eq!(passwords.len(), 2);
-        assert_eq!(passwords.decoy_key, key, "it stays");
+        assert_eq!(passwords.decoy_key, key, "the decoy key stays");
         assert_eq!(passwords.users["fred"], verifier("three"));
         let fourth = edit(&third, "fred", None, key).unwrap();
         assert_eq!(

@@ -79,8 +79,8 @@ impl Sasl {
         ))
     }
 
-    /// Accepts the users of `passwords` that match a pattern of `allowed_users`, or all if it is
-    /// `None`.
+    /// Creates the set of the users of `passwords` that match a pattern of `allowed_users`, or of
+    /// all users if it is `None`.
     #[must_use]
     pub fn new(passwords: Passwords, allowed_users: Option<Vec<String>>) -> Sasl {
         Sasl {
