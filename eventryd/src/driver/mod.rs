@@ -72,7 +72,7 @@ pub trait HypervisorSession: Send + Sync {
     /// Returns the name of the machine.
     fn hostname(&self) -> String;
 
-    /// Returns the URI of the connection, also if the driver chose it.
+    /// Returns the URI of the session, also if the driver chose it.
     fn uri(&self) -> String;
 
     /// Returns the properties of the machine.

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::STRING_MAX;
 
-/// A value or message exceeds the maximum of the protocol and was not written.
+/// An error: a value or message exceeds the maximum of the protocol and was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("value or message exceeds the maximum of the protocol")]
 pub struct EncodeError;

@@ -94,8 +94,8 @@ impl Guest {
         }
     }
 
-    /// The CPU time is the caller's time, as if the domain had been busy since the origin of that
-    /// clock. It is never 0, because clients interpret 0 as unknown.
+    /// Returns the state and the resources. The CPU time is `now`, as if the domain had been busy
+    /// since the origin of the clock. It is never 0, because clients interpret 0 as unknown.
     pub(super) fn info(&self, now: MonotonicTime) -> DomainInfo {
         DomainInfo {
             state: self.state,

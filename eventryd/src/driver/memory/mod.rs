@@ -1,7 +1,7 @@
 //! The in-memory hypervisor: libvirt's `test:///default`, with one running domain.
 //!
-//! No call blocks: each takes a lock briefly. All connections of a driver share the domains, which
-//! exist while a connection is open; the next connection after the last was closed starts with the
+//! No call blocks: each takes a lock briefly. All sessions of a driver share the domains, which
+//! exist while a session is open. The first session after all others were closed starts with the
 //! initial state. libvirt's test driver behaves in the same way.
 
 mod host;
