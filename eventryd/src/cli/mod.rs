@@ -55,8 +55,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(status) => status,
         Err(ExitError { status, messages }) => {
-            // Printed even if the log goes elsewhere: standard error is where a failed start is
-            // looked for.
+            // Printed even if the log has another output, because users expect the cause of a
+            // failed start on standard error.
             for message in messages {
                 print_message(message);
             }

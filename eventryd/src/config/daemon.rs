@@ -97,7 +97,9 @@ fn network_sockets(settings: &Settings, config: &mut Config, invalid: &mut Vec<I
     let is_unauthenticated = settings.text("auth_tcp").as_deref() == Some("none");
     let service = TcpService {
         address: settings.text("listen_addr"),
-        port: settings.text("tcp_port").expect("it has a default"),
+        port: settings
+            .text("tcp_port")
+            .expect("the setting has a default"),
         auth: Auth::None,
     };
     if !settings.is_enabled("listen_tcp") {
@@ -149,7 +151,9 @@ fn tls_service(
     }
     TlsService {
         address: settings.text("listen_addr"),
-        port: settings.text("tls_port").expect("it has a default"),
+        port: settings
+            .text("tls_port")
+            .expect("the setting has a default"),
         auth,
         allowed_dn: settings.list("tls_allowed_dn_list"),
         verify_clients: !settings.is_enabled("tls_no_verify_certificate"),

@@ -17,7 +17,7 @@ pub struct Overrides {
     pub environment: Vec<(&'static str, SettingValue, Origin)>,
     /// Settings from command-line options, which override the environment (DM-1601).
     pub options: Vec<(&'static str, SettingValue, Origin)>,
-    /// Logs at [`Level::Trace`], whatever `log_level` is.
+    /// Set if the log has the level [`Level::Trace`] regardless of `log_level`.
     pub trace: bool,
     /// Outputs of the log if `log_outputs` is not set.
     pub default_outputs: Vec<Output>,

@@ -176,7 +176,7 @@ fn unknown_setting(name: &str) -> String {
     }
 }
 
-/// Checks that a value is valid for a setting. The error says which values are.
+/// Checks that a value is valid for a setting. The error describes the valid values.
 fn check_value(spec: &SettingSpec, value: &SettingValue) -> Result<(), String> {
     let name = spec.name;
     let expected = |what: &str| Err(format!("`{name}` must be {what}, not {}", value.kind()));

@@ -39,7 +39,8 @@ pub enum ReloadEffect {
     NewConnections,
     /// The change applies after a restart.
     Restart,
-    /// The setting is checked but ignored, for this reason. A warning says so at start.
+    /// The setting is checked but ignored, for this reason. A warning is logged at start and on
+    /// SIGHUP.
     Ignored(&'static str),
 }
 
