@@ -28,8 +28,8 @@ pub struct StatsRecord {
 
 /// Writes the statistics of the loop and returns 0, or −1.
 ///
-/// `size` is the size of the structure that the caller was compiled with. Members that this library does not
-/// know are set to 0; members that the caller does not know are not written.
+/// `size` is the size of the structure that the caller was compiled with. Members that this version of the
+/// library lacks are set to 0; members beyond `size` are not written.
 ///
 /// # Safety
 ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The longest average turn of a loop that only spins. A longer turn has done work, or has waited.
 pub(super) const SPINNING_TURN: Duration = Duration::from_micros(10);
 
-/// The number of handles that are remembered after a warning, so that each is reported once.
+/// The number of reported handles that are stored, so that each of them is reported once.
 pub(super) const REMEMBERED: usize = 16;
 
 /// The detection of handles without progress. It examines one handle at a time.
