@@ -25,7 +25,7 @@ use super::{AdmissionLimit, AdmissionLimits, Peer, Scope};
 use eventry::MonotonicTime;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// A connection that asks for a slot.
+/// A connection that requests a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingClient {
     /// The peer that it counts for.
@@ -115,7 +115,7 @@ struct Unidentified {
     rank: EvictionRank,
 }
 
-/// The waiting clients that ask for the same kind of slot and have all sent something, or all nothing.
+/// The waiting clients that need the same kind of slot, and of which either all or none have sent something.
 #[derive(Debug, Default)]
 struct Lane(BTreeMap<Peer, VecDeque<Waiting>>);
 

@@ -51,7 +51,7 @@ pub trait Authorizer: fmt::Debug + Send + Sync {
     /// [`AuthError`] that names the missing part.
     fn check(&self) -> Result<(), AuthError>;
 
-    /// Asks whether `subject` may perform `action`.
+    /// Requests the decision whether `subject` may perform `action`.
     ///
     /// The call blocks until the user has answered, for `timeout` at most, so it must not run on
     /// the thread of the event loop.

@@ -272,7 +272,7 @@ fn process(settings: &Settings, config: &mut Config) {
 
 /// Converts a number that the table requires to be at least 1.
 fn positive(number: u32) -> NonZeroUsize {
-    NonZeroUsize::new(number as usize).expect("checked when it was read")
+    NonZeroUsize::new(number as usize).expect("the value was checked when it was read")
 }
 
 fn seconds(number: u32) -> Duration {

@@ -125,7 +125,7 @@ impl Settings {
 
     /// Returns the value of a number that the table requires to be non-negative.
     pub(super) fn unsigned(&self, name: &str) -> u32 {
-        u32::try_from(self.integer(name)).expect("checked when it was read")
+        u32::try_from(self.integer(name)).expect("the value was checked when it was read")
     }
 
     pub(super) fn is_enabled(&self, name: &str) -> bool {
@@ -161,7 +161,7 @@ impl Settings {
 
     pub(super) fn mode(&self, name: &str) -> Option<u32> {
         let text = self.text(name)?;
-        Some(u32::from_str_radix(&text, 8).expect("checked when it was read"))
+        Some(u32::from_str_radix(&text, 8).expect("the value was checked when it was read"))
     }
 
     fn value_by_name(&self, name: &str) -> Option<SettingValue> {

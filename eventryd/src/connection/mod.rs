@@ -4,7 +4,7 @@
 //! or [`complete`](Connection::complete) only records what has happened. Then the owner calls
 //! [`next_action`](Connection::next_action) until there is none, and waits for the events and the deadline that
 //! [`watch`](Connection::watch) returns. Reading, decrypting, decoding and sending happen inside `next_action`.
-//! The connection knows no server, hypervisor, lock or clock, so that the daemon, the simulator and the fuzz
+//! The connection depends on no server, hypervisor, lock or clock, so that the daemon, the simulator and the fuzz
 //! targets run the same code.
 
 mod action;

@@ -1,4 +1,4 @@
-//! The transport of production: a socket, with or without TLS.
+//! The transport of the daemon: a socket, with or without TLS.
 
 use super::transport::{Amount, Handshake, ReadOutcome, Transport, TransportError};
 use crate::net::Socket;

@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn pattern_matches_any_part_of_a_name() {
         for (pattern, matches) in [
-            ("dl", true),
+            ("dle", true),
             ("s*r.i?le", true),
             ("s*r.i?", true),
             ("server?idle", true),

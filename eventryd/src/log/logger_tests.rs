@@ -42,12 +42,12 @@ fn line_has_message_and_escaped_fields() {
     let path = dir.path().join("log");
     let log = logged(&config(Level::Info, &path), &path, |_| {
         let name = "x\n2026-01-01 00:00:00.000+0000: 1: error : forged";
-        tracing::info!(clients = 1, name, "two came");
+        tracing::info!(clients = 1, name, "clients connected");
     });
     assert_eq!(log.lines().count(), 1, "{log}");
     assert!(log.contains(": info : log.logger.tests:"), "{log}");
     assert!(
-        log.contains(" : two came clients=1 name=\"x\\n2026"),
+        log.contains(" : clients connected clients=1 name=\"x\\n2026"),
         "{log}"
     );
     let thread = gettid().as_raw_pid().to_string();

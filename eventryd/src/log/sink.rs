@@ -110,7 +110,7 @@ impl Sink {
         let Err(error) = written else { return };
         if !std::mem::replace(&mut self.has_failed, true) {
             let (SinkKind::File(path, _) | SinkKind::Syslog { path, .. }) = &self.kind else {
-                unreachable!("only these can fail")
+                unreachable!("only a write to a file or to syslog returns an error")
             };
             let path = path.display();
             let _ = writeln!(io::stderr(), "eventryd: cannot log to {path}: {error}");

@@ -1,9 +1,9 @@
 //! The daemon: services and clients on one event loop.
 //!
-//! This is the only module in which the event loop and the protocol meet. [`run`] is the start-up order of
+//! This is the only module that uses both the event loop and the protocol. [`run`] is the start-up order of
 //! libvirt's daemon as one function. A service is a set of listening sockets with a policy for its clients; a
-//! client is a [`Connection`](crate::connection::Connection) with its calls. Only the loop's thread touches a
-//! client. Workers and polkit threads put results into one queue, which wakes the loop.
+//! client is a [`Connection`](crate::connection::Connection) with its calls. Only the loop's thread accesses
+//! a client. Workers and polkit threads put results into one queue, which wakes the loop.
 
 mod accept;
 mod admit;

@@ -52,7 +52,7 @@ pub enum AuthStep {
         /// The answer; no data is not the same as empty data.
         data: Option<Vec<u8>>,
     },
-    /// The client asks for polkit.
+    /// The client requests authentication by polkit.
     Polkit,
 }
 
@@ -132,7 +132,7 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Expiry {
     /// The client has not answered the pings (DM-906).
-    #[error("connection closed due to keepalive timeout; nothing was heard for {idle:?}")]
+    #[error("connection closed due to keepalive timeout; no data was received for {idle:?}")]
     Dead {
         /// The time since its last byte.
         idle: Duration,

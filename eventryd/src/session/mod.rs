@@ -9,7 +9,7 @@
 //! - after the client has ended the session or broken the framing, its input has no effect;
 //! - a client that is silent for too long expires, unless its input could not be read (DM-903, DM-908).
 //!
-//! The session knows neither the effects of calls nor the hypervisor.
+//! The session depends neither on the effects of calls nor on the hypervisor.
 
 mod answer;
 mod auth;

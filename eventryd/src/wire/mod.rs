@@ -10,7 +10,7 @@
 //! ```
 //! use eventryd::wire::{Call, FrameSplitter, Header, MAX_FRAME, write_message};
 //!
-//! // A client asks for the host name, and its bytes arrive one at a time.
+//! // A client requests the host name, and its bytes arrive one at a time.
 //! let call = Call::ConnectGetHostname(());
 //! let mut bytes = Vec::new();
 //! write_message(&mut bytes, Header::call(call.procedure(), 7), |to| call.encode(to))?;

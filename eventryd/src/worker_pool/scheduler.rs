@@ -57,7 +57,7 @@ pub enum JobPriority {
 pub enum WorkerAction<J> {
     /// Run this job, then call [`job_finished`](Scheduler::job_finished).
     Run(J),
-    /// Sleep until woken, then ask again.
+    /// Sleep until woken, then call [`next_action`](Scheduler::next_action) again.
     Wait,
     /// End the thread. The worker is no longer counted.
     Exit,

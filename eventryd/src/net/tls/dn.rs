@@ -20,7 +20,7 @@ enum Syntax {
     Opaque,
 }
 
-/// Object identifier, name and syntax of the attributes that GnuTLS knows.
+/// Object identifier, name and syntax of the attributes that GnuTLS supports.
 const ATTRIBUTES: &[(&str, &str, Syntax)] = &[
     ("2.5.4.3", "CN", Syntax::Text),
     ("2.5.4.4", "surName", Syntax::Text),
