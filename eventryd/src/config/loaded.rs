@@ -57,6 +57,26 @@ impl Overrides {
 
     /// Combines the defaults, `file` and the overrides.
     ///
+    /// ```
+    /// use eventryd::config::{ConfigFile, ConfigFormat, Overrides};
+    /// use eventryd::net::RunDir;
+    /// use eventryd::server::Config;
+    ///
+    /// let overrides = Overrides::new(Config::new(RunDir::Chosen("/tmp/example".into())));
+    /// let mut file = ConfigFile {
+    ///     path: "eventryd.conf".into(),
+    ///     format: ConfigFormat::Libvirt,
+    ///     text: b"max_client = 30\n".to_vec(),
+    /// };
+    /// let errors = overrides.load(Some(&file)).unwrap_err();
+    /// assert_eq!(errors[0].location, "eventryd.conf:1:1");
+    /// assert_eq!(errors[0].message, "unknown setting `max_client`; did you mean `max_clients`?");
+    ///
+    /// file.text = b"max_clients = 30\n".to_vec();
+    /// let loaded = overrides.load(Some(&file)).unwrap();
+    /// assert_eq!(loaded.daemon.max_clients.get(), 30);
+    /// ```
+    ///
     /// # Errors
     ///
     /// Every error in the file and in the overrides.
