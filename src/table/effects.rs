@@ -16,8 +16,8 @@ pub struct Effects<'a, S> {
     /// so only one change during a sleep sets it.
     pub wake: bool,
     /// True if many removed entries wait for their free call, so that a thread other than the loop's should yield.
-    /// Otherwise the thread keeps the loop from its other work, and the number of waiting entries grows. Only one
-    /// removal in many thousands sets it, because the duration of a yield depends on the load of the machine.
+    /// Without the yield, the thread delays the loop's other work, and the number of waiting entries grows. Only
+    /// one removal in many thousands sets it, because the duration of a yield depends on the load of the machine.
     pub yield_to_loop: bool,
 }
 

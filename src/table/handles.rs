@@ -228,7 +228,7 @@ impl<P, S> Table<P, S> {
 
     /// Records that the poller has no registration of the descriptor of the [`Reregister`](Change::Reregister)
     /// just taken, because its number was closed and opened again as another file (EV-1002). The next change
-    /// registers it under another token: under the old one the poller may go on reporting the first file
+    /// registers it under another token: under the old one the poller may continue to report the first file
     /// (EV-1003).
     pub fn registration_not_found(&mut self, fd: RawFd) {
         self.descriptors.registration_not_found(fd);

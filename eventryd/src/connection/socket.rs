@@ -54,8 +54,7 @@ impl Transport for SocketTransport {
             None => plaintext(read),
             Some(tls) => {
                 let result = tls.receive(read, plaintext);
-                // Sends the last part of the handshake, or an alert, in one attempt: the client may be
-                // gone.
+                // Sends the end of the handshake or an alert, in one attempt: the client may be gone.
                 received = result.inspect_err(|_| drop(tls.write_to(&mut &*self.socket)))?;
                 if received.opened {
                     name = tls.peer().map(|peer| peer.name.as_str().into());
