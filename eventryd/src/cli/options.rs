@@ -252,12 +252,12 @@ mod tests {
         assert!(options.daemon && options.listen);
         assert_eq!(options.config.as_deref(), Some(Path::new("a.conf")));
         let settings = options.settings(Path::new("/here")).unwrap();
-        let found: Vec<String> = settings
+        let shown: Vec<String> = settings
             .iter()
             .map(|(name, value, origin)| format!("{name} = {value} by {origin}"))
             .collect();
         assert_eq!(
-            found,
+            shown,
             [
                 "eventry_pid_file = \"/run/x.pid\" by option --pid-file",
                 "eventry_idle_timeout = 30 by option --timeout",

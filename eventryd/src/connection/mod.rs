@@ -272,8 +272,8 @@ impl<T: Transport> Connection<T> {
         &mut self.auth
     }
 
-    /// Notifies the peer that the connection closes, if the transport can send that now. The owner drops the
-    /// connection afterwards.
+    /// Notifies the peer that the connection closes, if the transport accepts that without blocking. The owner
+    /// then drops the connection.
     pub fn close(&mut self) {
         self.transport.close_notify();
     }

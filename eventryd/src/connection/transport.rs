@@ -30,7 +30,8 @@ pub trait Transport {
     /// Tests if plaintext can be sent and received: with TLS, after the handshake.
     fn is_open(&self) -> bool;
 
-    /// Notifies the peer that nothing follows, if the peer takes that now. Without TLS, does nothing.
+    /// Notifies the peer that nothing follows, if the socket accepts that without blocking. Without TLS, does
+    /// nothing.
     fn close_notify(&mut self);
 }
 

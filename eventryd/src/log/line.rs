@@ -16,7 +16,7 @@ pub struct LogLine<'a> {
     pub thread: u32,
     /// Level.
     pub level: Level,
-    /// Module of the event, for example `server.accept`.
+    /// Module of the event, for example `server.client`.
     pub source: &'a str,
     /// Line in the source file.
     pub source_line: u32,
@@ -132,13 +132,13 @@ mod tests {
             time: Duration::from_millis(1_700_000_000_123),
             thread: 4711,
             level: Level::Warning,
-            source: "server.accept",
+            source: "server.client",
             source_line: 12,
             text: "the disk is full",
         };
         assert_eq!(
             line.to_string(),
-            "2023-11-14 22:13:20.123+0000: 4711: warning : server.accept:12 : the disk is full"
+            "2023-11-14 22:13:20.123+0000: 4711: warning : server.client:12 : the disk is full"
         );
     }
 

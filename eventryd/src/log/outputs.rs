@@ -96,12 +96,12 @@ mod tests {
     fn last_output_per_destination_wins() {
         let outputs =
             parsed("1:stderr 2:file:/a 3:file:/b 4:stderr 2:syslog:x 1:journald").unwrap();
-        let found: Vec<_> = outputs
+        let effective: Vec<_> = outputs
             .into_iter()
             .map(|output| (output.level as u8, output.destination))
             .collect();
         assert_eq!(
-            found,
+            effective,
             [
                 (2, Destination::File("/a".into())),
                 (3, Destination::File("/b".into())),

@@ -134,7 +134,7 @@ impl Session {
         self.clock.set_time(now);
     }
 
-    /// Applies the deadlines that have passed at `now`; a call before a deadline changes nothing.
+    /// Applies the deadlines that have passed at `now`; before a deadline a call changes nothing.
     /// [`poll`](Self::poll) is due afterwards.
     ///
     /// A client that has been silent for an interval is pinged. The session expires if the client has been silent for
