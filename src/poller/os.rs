@@ -20,7 +20,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
-    /// `epoll(7)`: the cost of a wait is proportional to the number of ready descriptors (EV-1005).
+    /// `epoll(7)`: the cost of a wait is proportional to the number of ready descriptors. Only the kernel
+    /// limits the number of descriptors (EV-1005).
     #[default]
     Epoll,
     /// `poll(2)`: the cost of a wait is proportional to the number of enabled descriptors, and a wait with
