@@ -121,7 +121,14 @@ impl<'a, P: Poller> Calls<'a, '_, P> {
 
 /// Calls `call`, and returns the message of a panic as an error.
 fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| message_of(&*panic))
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let message = message_of(&*panic);
+        // The drop of the payload runs code of the user too. A second payload is leaked: its drop may panic again.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(second);
+        }
+        message
+    })
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {

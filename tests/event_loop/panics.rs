@@ -54,6 +54,27 @@ fn a_callback_that_panics_is_removed_and_the_others_are_called() {
     assert_eq!(records.take(), ["other"]);
 }
 
+/// The payload of a panic, whose drop panics too.
+struct Payload;
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        panic!("drop of the payload");
+    }
+}
+
+// EV-514: the drop of the payload is code of the user.
+#[test]
+fn a_panic_whose_payload_panics_is_reported_once() {
+    let (mut event_loop, registry, _model) = model_loop();
+    let add = || registry.add_timeout(ms(0), |_| -> Next { std::panic::panic_any(Payload) });
+    let timeout = add().unwrap();
+    let panics = panics_of(event_loop.run_once(AT_ONCE));
+    let panics: Vec<_> = panics.iter().map(|panic| panic.callback).collect();
+    assert_eq!(panics, [CallbackId::Timeout(timeout)]);
+    event_loop.run_once(AT_ONCE).unwrap();
+}
+
 // EV-514
 #[test]
 fn a_callback_that_removes_itself_and_panics_is_freed_once() {

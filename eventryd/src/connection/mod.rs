@@ -247,8 +247,10 @@ impl<T: Transport> Connection<T> {
     pub fn watch(&self) -> Watch {
         Watch {
             interest: self.interest(),
+            // Not earlier: due connections are served in the order of their times, and those that always have more
+            // messages must not be first for ever.
             deadline: if self.session.has_more() {
-                Some(MonotonicTime::ZERO)
+                Some(self.session.time())
             } else {
                 self.session.next_deadline()
             },

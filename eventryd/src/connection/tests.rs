@@ -146,6 +146,22 @@ fn linger_of_a_denied_client_begins_with_the_decision() {
     assert_eq!(connection.watch().deadline, Some(at(35)));
 }
 
+/// DM-808: with an earlier time, clients that always have more messages would be first in each turn of the loop.
+#[test]
+fn connection_with_more_messages_is_due_at_its_turn() {
+    let calls = ClientLimits::default().max_client_requests.get() + 1;
+    let mut connection = connection(&vec![Call::ConnectGetHostname(()); calls], 1 << 16);
+    connection.on_ready(Events::READABLE, at(7));
+    while let Some(action) = connection.next_action(at(7)) {
+        if let Action::Dispatch(request) = action {
+            let refused = Err(RemoteError::authentication_failed());
+            connection.complete(request.ticket, refused, at(7));
+        }
+    }
+    assert!(connection.session().has_more());
+    assert_eq!(connection.watch().deadline, Some(at(7)));
+}
+
 /// DM-908: the transport is read before the deadline counts.
 #[test]
 fn client_that_reads_while_the_loop_is_late_is_alive() {

@@ -128,6 +128,26 @@ mod tests {
         assert_eq!((queue.rearm(), queue.first()), (None, None));
     }
 
+    /// DM-808: a client with more messages than one turn takes is due again at the time of its turn.
+    #[test]
+    fn clients_that_are_due_again_delay_no_other() {
+        let mut queue = DeadlineQueue::default();
+        let last = 2 * DUE_BUDGET as u64;
+        for client in 0..=last {
+            queue.schedule(client, None, Some(at(1)));
+        }
+        for now in 2..=4 {
+            let due = queue.due(at(now));
+            if due.contains(&last) {
+                return;
+            }
+            for client in due {
+                queue.schedule(client, None, Some(at(now)));
+            }
+        }
+        panic!("the last client is not due within three turns");
+    }
+
     #[test]
     fn clients_beyond_the_budget_are_due_in_the_next_turn() {
         let mut queue = DeadlineQueue::default();

@@ -134,6 +134,12 @@ impl Session {
         self.clock.set_time(now);
     }
 
+    /// Returns the latest time that was passed in.
+    #[must_use]
+    pub const fn time(&self) -> MonotonicTime {
+        self.clock.now
+    }
+
     /// Applies the deadlines that have passed at `now`; before a deadline a call changes nothing.
     /// [`poll`](Self::poll) is due afterwards.
     ///
