@@ -3,7 +3,7 @@
  *
  *     ./echo_server PATH
  *
- * Echoes the input of each client, and ends when a client sends "quit". Memory is freed by the free callbacks
+ * Echoes the input of each client, and ends when a client sends the line "quit". Memory is freed by the free callbacks
  * only, so a connection may be removed in its own callback.
  */
 #include <errno.h>

@@ -68,7 +68,7 @@ static int stay(virConnectPtr connection, int seconds)
         after = stats();
         printf("%d s idle: %d handles, %d timeouts, %d calls\n", idle, (int)after.handles,
                (int)after.timeouts, (int)(after.calls - before.calls));
-        if (after.handles < 1 || after.timeouts < 1 || after.calls - before.calls < (unsigned)idle) {
+        if (after.handles < 1 || after.timeouts < 1 || after.calls - before.calls + 1 < (unsigned)idle) {
             fprintf(stderr, "the loop does not serve the connection\n");
             return 0;
         }
@@ -76,14 +76,22 @@ static int stay(virConnectPtr connection, int seconds)
     return 1;
 }
 
+/* Returns the number of entries that are registered, or removed and not freed yet. */
+static int unfreed(void)
+{
+    struct eventry_stats now = stats();
+
+    return (int)(now.handles + now.timeouts + now.pending_frees);
+}
+
 /* Waits until the loop has freed all entries of the connection. Returns 1 if it has. */
 static int is_all_freed(void)
 {
     int tries;
 
-    for (tries = 0; tries < 500 && stats().handles + stats().timeouts > 0; tries++)
+    for (tries = 0; tries < 500 && unfreed() > 0; tries++)
         usleep(10000);
-    return stats().handles + stats().timeouts == 0;
+    return unfreed() == 0;
 }
 
 int main(int argc, char **argv)
@@ -116,7 +124,7 @@ int main(int argc, char **argv)
     virConnectClose(connection);
 
     freed = is_all_freed();
-    printf("freed: %d of %d\n", (int)stats().frees, (int)(stats().frees + stats().handles + stats().timeouts));
+    printf("freed: %d of %d\n", (int)stats().frees, (int)stats().frees + unfreed());
     eventry_stop();
     pthread_join(loop, NULL);
     return served && alive == 1 && freed ? 0 : 1;

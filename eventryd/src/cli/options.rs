@@ -6,8 +6,8 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
 /// A daemon that speaks libvirt's protocol and needs no libvirt. virsh and other libvirt clients
-/// connect to its sockets and find an in-memory hypervisor, the same as libvirt's own
-/// test:///default.
+/// connect to its sockets and find an in-memory hypervisor with the host and the domain of
+/// libvirt's own test:///default.
 ///
 /// By default it runs in the foreground and logs to standard error. SIGINT, SIGQUIT and SIGTERM
 /// shut it down: it closes its sockets and waits at most 5 seconds until clients have read their
