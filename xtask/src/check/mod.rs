@@ -121,7 +121,10 @@ const DEEP: [(&str, &str); 2] = [("EVENTRY_DEEP", "1"), ("EVENTRY_CASES", "10000
 fn help() -> String {
     let settings = SETTINGS.iter().map(|setting| {
         let Setting { name, about, .. } = setting;
-        format!("  {name:<23} {about} ({})", setting.value(false))
+        format!(
+            "  {name:<23} {about} ({})",
+            setting.value(false, own_variable)
+        )
     });
     let deep = STAGES.iter().filter(|stage| stage.when == When::Deep);
     let deep: Vec<&str> = deep.map(|stage| stage.name).collect();
@@ -137,21 +140,29 @@ fn help() -> String {
 
 impl Setting {
     /// Value in the environment, or the default.
-    fn value(&self, deep: bool) -> String {
+    fn value(&self, deep: bool, variable: impl Fn(&str) -> Option<String>) -> String {
         let default = if deep { self.deep } else { self.default };
-        env::var(self.name).unwrap_or(default.to_owned())
+        variable(self.name).unwrap_or(default.to_owned())
     }
 }
 
-/// Environment of the stages.
-fn environment(deep: bool) -> Vec<(&'static str, String)> {
+/// Variable in the environment of this process.
+fn own_variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+/// Environment of the stages. `variable` is what a user has set.
+fn environment(
+    deep: bool,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Vec<(&'static str, String)> {
     let mut environment: Vec<_> = SETTINGS
         .iter()
-        .map(|setting| (setting.name, setting.value(deep)))
+        .map(|setting| (setting.name, setting.value(deep, &variable)))
         .collect();
     if deep {
         let of_deep = DEEP.map(|(name, default)| match name {
-            "EVENTRY_CASES" => (name, env::var(name).unwrap_or(default.to_owned())),
+            "EVENTRY_CASES" => (name, variable(name).unwrap_or(default.to_owned())),
             _ => (name, default.to_owned()),
         });
         environment.extend(of_deep);
@@ -171,7 +182,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<ExitCode> {
         return soak(minutes.unwrap_or(20));
     }
     let stages = select(&arguments.stages, arguments.deep)?;
-    run_stages(&stages, &environment(arguments.deep))
+    run_stages(&stages, &environment(arguments.deep, own_variable))
 }
 
 /// Stages with these names in their order, or those that a run has without names.
@@ -282,7 +293,8 @@ mod tests {
     #[test]
     fn deep_has_longer_bounds() {
         let value = |deep, wanted: &str| {
-            let environment = environment(deep);
+            // Not the variables of this process: the runner sets them for the tests too.
+            let environment = environment(deep, |_| None);
             let mut found = environment.iter().filter(|(name, _)| *name == wanted);
             found.next().map(|(_, value)| value.clone())
         };
@@ -292,6 +304,8 @@ mod tests {
             value(true, "EVENTRY_STAGE_SECONDS"),
             value(false, "EVENTRY_STAGE_SECONDS")
         );
+        let set = environment(true, |name| Some(format!("own {name}")));
+        assert!(set.contains(&("EVENTRY_SEEDS", "own EVENTRY_SEEDS".to_owned())));
     }
 
     #[test]
