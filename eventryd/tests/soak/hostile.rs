@@ -255,7 +255,7 @@ fn challenge(stream: &mut ClientStream, first: &str) -> io::Result<Vec<u8>> {
 /// The user does not exist; the last step is missing, random or too long.
 fn abandons_a_login(target: &Target, rng: &mut Rng) -> io::Result<()> {
     let mut stream = target.connect(Service::ReadOnly, Role::Hostile)?;
-    challenge(&mut stream, "n,,n=nobody,r=abc")?;
+    challenge(&mut stream, "n,,n=unknown,r=abc")?;
     let answer = match rng.below(3) {
         0 => return Ok(()),
         1 => bytes(rng, 200),
