@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 enum Task {
     /// Tests what has changed since the commit of docs/mutants.md
     ///
-    /// Of more mutants than EVENTRY_MUTANTS_MAX (5 for the loop, 5 for the protocol), every n-th is tested, so that
+    /// Of more mutants than EVENTRY_MUTANTS_MAX (5 for the library, 4 for the daemon), every n-th is tested, so that
     /// no more than that many are; always the same ones.
     Changed,
     /// Tests all mutants of the modules, or of all modules, for hours
@@ -60,9 +60,6 @@ enum Task {
     },
     Sample(sample::Arguments),
 }
-
-/// Default of `EVENTRY_MUTANTS_MAX`.
-const MAX: usize = 5;
 
 pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     match &arguments.task {
@@ -108,13 +105,12 @@ fn files(checkout: &Checkout, group: Group, modules: &[&Module]) -> Vec<String> 
 
 fn changed() -> Result<()> {
     let record = Record::read()?;
-    let max =
-        match env::var("EVENTRY_MUTANTS_MAX") {
-            Ok(max) => max.parse().ok().filter(|max| *max > 0).with_context(|| {
-                format!("EVENTRY_MUTANTS_MAX is {max:?} and not a positive number")
-            })?,
-            Err(_) => MAX,
-        };
+    let max: Option<usize> = match env::var("EVENTRY_MUTANTS_MAX") {
+        Ok(max) => Some(max.parse().ok().filter(|max| *max > 0).with_context(|| {
+            format!("EVENTRY_MUTANTS_MAX is {max:?} and not a positive number")
+        })?),
+        Err(_) => None,
+    };
     let only = options_for_changes(&record.commit)?;
     let checkout = Checkout::own();
     let all: Vec<&Module> = MODULES.iter().collect();
@@ -125,8 +121,9 @@ fn changed() -> Result<()> {
             group,
             files: files(&checkout, group, &all),
         };
-        let count = selection.list(&only)?.len();
-        let parts = parts(count, max);
+        let listed = selection.list(&only)?;
+        let count = listed.len();
+        let parts = parts(count, max.unwrap_or(group.max()));
         let chosen = match parts {
             0 | 1 => String::new(),
             _ => format!(", the first of {parts} parts"),
@@ -140,7 +137,9 @@ fn changed() -> Result<()> {
         let mut only = only.clone();
         only.push(format!("--shard=0/{parts}"));
         only.push("--sharding=round-robin".to_owned());
-        found.extend(selection.test(group.name(), &only, &checkout.fast_tests(group))?);
+        let tested: Vec<String> = listed.into_iter().step_by(parts).collect();
+        let tests = checkout.fast_tests(group, &tested);
+        found.extend(selection.test(group.name(), &only, &tests)?);
     }
     finish(&mut found, &record)
 }
@@ -177,17 +176,17 @@ fn all(modules: &[&Module]) -> Result<()> {
     let record = Record::read()?;
     let checkout = Checkout::own();
     let mut found = Vec::new();
-    for group in GROUPS {
-        let files = files(&checkout, group, modules);
-        if files.is_empty() {
-            continue;
-        }
+    for module in modules {
         let selection = Selection {
             checkout: &checkout,
-            group,
-            files,
+            group: module.group,
+            files: files(&checkout, module.group, &[module]),
         };
-        found.extend(selection.test(group.name(), &[], &checkout.fast_tests(group))?);
+        if selection.files.is_empty() {
+            continue;
+        }
+        let tests = checkout.fast_tests(module.group, &selection.list(&[])?);
+        found.extend(selection.test(module.name, &[], &tests)?);
     }
     finish(&mut found, &record)
 }

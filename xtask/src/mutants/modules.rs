@@ -2,16 +2,16 @@
 
 use crate::layout;
 
-/// Modules that are built and tested together.
+/// The package of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
     /// The library.
     Loop,
-    /// The pure protocol layers of the daemon.
-    Protocol,
+    /// The daemon.
+    Daemon,
 }
 
-pub(super) const GROUPS: [Group; 2] = [Group::Loop, Group::Protocol];
+pub(super) const GROUPS: [Group; 2] = [Group::Loop, Group::Daemon];
 
 /// A module and its share of the record in `docs/mutants.md`.
 #[derive(Debug, PartialEq)]
@@ -24,7 +24,9 @@ pub(super) struct Module {
     pub(super) folders: &'static [&'static str],
     /// Percentage of the viable mutants that must be caught.
     pub(super) floor: usize,
-    /// Checks for what survives the tests of the group, in this order.
+    /// Test programs that take seconds, besides the tests in the package's own sources.
+    pub(super) quick: &'static [&'static str],
+    /// Checks for what survives these tests, in this order.
     pub(super) slow: &'static [&'static SlowCheck],
 }
 
@@ -34,6 +36,7 @@ pub(super) const MODULES: &[Module] = &[
         group: Group::Loop,
         folders: &["src/table", "src/core"],
         floor: 95,
+        quick: &["event_loop"],
         slow: &[&UNITS, &SEQUENCES, &KERNEL, &SLEEP],
     },
     Module {
@@ -41,6 +44,7 @@ pub(super) const MODULES: &[Module] = &[
         group: Group::Loop,
         folders: &["src/diagnostics"],
         floor: 95,
+        quick: &["event_loop"],
         slow: &[&UNITS, &KERNEL],
     },
     Module {
@@ -48,6 +52,7 @@ pub(super) const MODULES: &[Module] = &[
         group: Group::Loop,
         folders: &["src/registry"],
         floor: 95,
+        quick: &["event_loop"],
         slow: &[&UNITS, &KERNEL, &SLEEP, &MODELS],
     },
     Module {
@@ -55,6 +60,7 @@ pub(super) const MODULES: &[Module] = &[
         group: Group::Loop,
         folders: &["src/event_loop"],
         floor: 95,
+        quick: &["event_loop"],
         slow: &[&UNITS, &KERNEL, &SLEEP, &MODELS],
     },
     Module {
@@ -62,21 +68,120 @@ pub(super) const MODULES: &[Module] = &[
         group: Group::Loop,
         folders: &["src/poller"],
         floor: 85,
+        quick: &["event_loop"],
         slow: &[&UNITS, &KERNEL],
     },
     Module {
+        name: "event_impl",
+        group: Group::Loop,
+        folders: &["src/event_impl"],
+        floor: 90,
+        quick: &["event_impl_default", "event_impl_other"],
+        slow: &[&UNITS, &KERNEL, &C_PROGRAMS],
+    },
+    Module {
+        name: "capi",
+        group: Group::Loop,
+        folders: &["src/capi"],
+        floor: 90,
+        quick: &["capi_panic"],
+        slow: &[&UNITS, &KERNEL, &C_PROGRAMS],
+    },
+    Module {
         name: "wire",
-        group: Group::Protocol,
+        group: Group::Daemon,
         folders: &["eventryd/src/wire", "src/wire"],
         floor: 85,
+        quick: &["protocol"],
         slow: &[&PURE, &DAEMON],
     },
     Module {
         name: "session",
-        group: Group::Protocol,
+        group: Group::Daemon,
         folders: &["eventryd/src/session", "src/session"],
         floor: 85,
+        quick: &["protocol"],
         slow: &[&PURE, &DAEMON],
+    },
+    Module {
+        name: "server",
+        group: Group::Daemon,
+        folders: &["eventryd/src/server"],
+        floor: 90,
+        quick: &["process", "server", "shutdown_grace", "signal_phases"],
+        slow: &[&DAEMON, &AUTH, &SIMULATOR, &ROBUSTNESS, &ACCEPTANCE],
+    },
+    Module {
+        name: "connection",
+        group: Group::Daemon,
+        folders: &["eventryd/src/connection"],
+        floor: 90,
+        quick: &["process", "server"],
+        slow: &[&DAEMON, &NETWORK, &SIMULATOR, &ROBUSTNESS, &ACCEPTANCE],
+    },
+    Module {
+        name: "admission",
+        group: Group::Daemon,
+        folders: &["eventryd/src/admission"],
+        floor: 90,
+        quick: &["admission", "process"],
+        slow: &[&DAEMON, &SIMULATOR, &ROBUSTNESS],
+    },
+    Module {
+        name: "worker_pool",
+        group: Group::Daemon,
+        folders: &["eventryd/src/worker_pool"],
+        floor: 90,
+        quick: &["server"],
+        slow: &[&DAEMON, &SIMULATOR, &DAEMON_MODELS],
+    },
+    Module {
+        name: "net",
+        group: Group::Daemon,
+        folders: &["eventryd/src/net"],
+        floor: 90,
+        quick: &["process", "network"],
+        slow: &[&DAEMON, &NETWORK, &ACCEPTANCE],
+    },
+    Module {
+        name: "tls",
+        group: Group::Daemon,
+        folders: &["eventryd/src/net/tls"],
+        floor: 90,
+        quick: &["network"],
+        slow: &[&NETWORK, &PURE, &ACCEPTANCE],
+    },
+    Module {
+        name: "auth",
+        group: Group::Daemon,
+        folders: &["eventryd/src/auth"],
+        floor: 90,
+        quick: &["auth"],
+        slow: &[&AUTH, &PURE, &ACCEPTANCE],
+    },
+    Module {
+        name: "config",
+        group: Group::Daemon,
+        folders: &["eventryd/src/config"],
+        floor: 90,
+        quick: &["config"],
+        slow: &[&CONFIG, &ROBUSTNESS, &ACCEPTANCE],
+    },
+    Module {
+        name: "log",
+        group: Group::Daemon,
+        folders: &["eventryd/src/log"],
+        floor: 90,
+        quick: &["process", "config"],
+        slow: &[&DAEMON, &CONFIG, &ACCEPTANCE],
+    },
+    Module {
+        name: "cli",
+        group: Group::Daemon,
+        folders: &["eventryd/src/cli"],
+        floor: 90,
+        quick: &["process", "config"],
+        slow: &[&DAEMON, &NETWORK, &AUTH, &CONFIG, &ACCEPTANCE],
     },
 ];
 
@@ -86,15 +191,19 @@ pub(super) struct SlowCheck {
     /// Directory below the root.
     pub(super) directory: &'static str,
     pub(super) environment: &'static [(&'static str, &'static str)],
-    /// Arguments of `cargo test`.
+    /// Program and its first arguments.
+    pub(super) program: &'static [&'static str],
     pub(super) arguments: &'static [&'static str],
     /// Limit in seconds, the build included.
     pub(super) seconds: u64,
 }
 
+const CARGO_TEST: &[&str] = &["cargo", "test"];
+
 const SEQUENCES: SlowCheck = SlowCheck {
     directory: layout::VERIFICATION,
     environment: &[("EVENTRY_CASES", "400")],
+    program: CARGO_TEST,
     arguments: &["--release", "--test=properties"],
     seconds: 300,
 };
@@ -102,6 +211,7 @@ const SEQUENCES: SlowCheck = SlowCheck {
 const SLEEP: SlowCheck = SlowCheck {
     directory: layout::VERIFICATION,
     environment: &[],
+    program: CARGO_TEST,
     arguments: &["--release", "--test=sleep", "the_first_sequences_are_right"],
     seconds: 300,
 };
@@ -109,6 +219,7 @@ const SLEEP: SlowCheck = SlowCheck {
 const MODELS: SlowCheck = SlowCheck {
     directory: ".",
     environment: layout::LOOM_ENVIRONMENT,
+    program: CARGO_TEST,
     arguments: &["--release", "--package=eventry", "--test=loom"],
     seconds: 900,
 };
@@ -116,6 +227,7 @@ const MODELS: SlowCheck = SlowCheck {
 const UNITS: SlowCheck = SlowCheck {
     directory: ".",
     environment: &[],
+    program: CARGO_TEST,
     arguments: &[
         "--package=eventry",
         "--no-default-features",
@@ -128,6 +240,7 @@ const UNITS: SlowCheck = SlowCheck {
 const KERNEL: SlowCheck = SlowCheck {
     directory: ".",
     environment: &[],
+    program: CARGO_TEST,
     arguments: &[
         "--package=eventry",
         "--no-default-features",
@@ -147,28 +260,93 @@ const KERNEL: SlowCheck = SlowCheck {
 const PURE: SlowCheck = SlowCheck {
     directory: ".",
     environment: &[],
+    program: CARGO_TEST,
     arguments: &["--package=eventryd", "--lib", "--test=protocol"],
     seconds: 600,
 };
 
-const DAEMON: SlowCheck = SlowCheck {
-    directory: ".",
-    environment: &[],
-    arguments: &[
+const DAEMON: SlowCheck = of_daemon(
+    &[
         "--package=eventryd",
         "--test=process",
         "--test=shutdown_grace",
+        "--test=signal_phases",
         "--test=server",
+        "--test=admission",
     ],
-    seconds: 300,
+    300,
+);
+
+const AUTH: SlowCheck = of_daemon(&["--package=eventryd", "--test=auth"], 300);
+
+const CONFIG: SlowCheck = of_daemon(&["--package=eventryd", "--test=config", "--bins"], 300);
+
+const NETWORK: SlowCheck = of_daemon(&["--package=eventryd", "--test=network"], 300);
+
+const ROBUSTNESS: SlowCheck = of_daemon(&["--package=eventryd", "--test=robustness"], 300);
+
+/// Needs virsh, certtool and openssl. Debian's own configuration, which has to be downloaded, is left out.
+const ACCEPTANCE: SlowCheck = of_daemon(
+    &[
+        "--package=eventryd",
+        "--test=acceptance",
+        "--",
+        "--skip=stock_config",
+    ],
+    600,
+);
+
+const SIMULATOR: SlowCheck = SlowCheck {
+    environment: &[("EVENTRY_SEEDS", "1000")],
+    ..of_daemon(&["--package=eventryd", "--test=simulator"], 600)
 };
 
+const DAEMON_MODELS: SlowCheck = SlowCheck {
+    environment: layout::LOOM_ENVIRONMENT,
+    ..of_daemon(&["--release", "--package=eventryd", "--test=loom"], 900)
+};
+
+/// Needs a C compiler, libvirt and valgrind.
+const C_PROGRAMS: SlowCheck = SlowCheck {
+    directory: ".",
+    environment: &[],
+    program: &["bash", layout::RUN, "--alone"],
+    arguments: &["capi"],
+    seconds: 1800,
+};
+
+const fn of_daemon(arguments: &'static [&'static str], seconds: u64) -> SlowCheck {
+    SlowCheck {
+        directory: ".",
+        environment: &[],
+        program: CARGO_TEST,
+        arguments,
+        seconds,
+    }
+}
+
 impl Group {
+    /// Default of `EVENTRY_MUTANTS_MAX`: what two cores test in a minute or so.
+    pub(super) fn max(self) -> usize {
+        match self {
+            Group::Loop => 5,
+            Group::Daemon => 4,
+        }
+    }
+
+    /// Test programs that take seconds, for code of no module.
+    pub(super) fn quick(self) -> &'static [&'static str] {
+        match self {
+            Group::Loop => &["event_loop"],
+            Group::Daemon => &["process"],
+        }
+    }
+
     /// Name of the folder for what cargo-mutants writes.
     pub(super) fn name(self) -> &'static str {
         match self {
             Group::Loop => "loop",
-            Group::Protocol => "protocol",
+            Group::Daemon => "daemon",
         }
     }
 }
@@ -186,7 +364,20 @@ impl Module {
 pub(super) fn module_of(file: &str) -> Option<&'static Module> {
     MODULES
         .iter()
-        .find(|module| module.folders.iter().any(|folder| is_below(file, folder)))
+        .find(|module| module.folders.iter().any(|folder| is_part(file, folder)))
+}
+
+/// Returns true for a file below a folder, unless it is below the folder of a module inside it.
+pub(super) fn is_part(file: &str, folder: &str) -> bool {
+    is_below(file, folder) && !inner_folders(folder).any(|inner| is_below(file, inner))
+}
+
+/// Folders of the modules inside a folder that is a module itself.
+pub(super) fn inner_folders(folder: &str) -> impl Iterator<Item = &'static str> {
+    let mut folders = MODULES.iter().flat_map(|module| module.folders);
+    let is_module = folders.any(|module| *module == folder);
+    let inner = MODULES.iter().flat_map(|module| module.folders).copied();
+    inner.filter(move |inner| is_module && is_below(inner, folder))
 }
 
 /// Returns true for a file in a folder or below it.
@@ -214,6 +405,8 @@ mod tests {
         assert_eq!(name("eventryd/src/session/a/b.rs"), Some("session"));
         assert_eq!(name("src/wired/mod.rs"), None);
         assert_eq!(name("src/wire"), None);
+        assert_eq!(name("eventryd/src/net/unix.rs"), Some("net"));
+        assert_eq!(name("eventryd/src/net/tls/mod.rs"), Some("tls"));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A random sample of the mutants of some modules.
 
-use super::modules::{GROUPS, Group, MODULES, is_below, names};
+use super::modules::{Group, MODULES, module_of, names};
 use super::outcomes::{Outcome, Tally};
-use super::tool::{Checkout, Selection, files_in};
+use super::tool::{Checkout, Selection, file_of, files_in};
+use crate::layout;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::fs;
@@ -61,22 +62,13 @@ pub(super) fn run_task(arguments: &Arguments) -> Result<()> {
             Checkout::at(root.context("there is no such checkout")?)
         }
     };
-    let sampled = resolve(&checkout, &arguments.modules, &arguments.path)?;
-    for group in GROUPS {
-        let mut samples = Vec::new();
-        for sampled in sampled.iter().filter(|sampled| sampled.group == group) {
-            samples.push(choose_from(&checkout, sampled, arguments)?);
-        }
-        if samples.iter().all(|sample| sample.chosen.is_empty()) {
-            continue;
-        }
+    for sampled in resolve(&checkout, &arguments.modules, &arguments.path)? {
+        let sample = choose_from(&checkout, sampled, arguments)?;
         if arguments.list {
-            for sample in &samples {
-                sample.chosen.iter().for_each(|name| println!("{name}"));
-            }
-            continue;
+            sample.chosen.iter().for_each(|name| println!("{name}"));
+        } else if !sample.chosen.is_empty() {
+            test(&checkout, &sample, &arguments.test_arg)?;
         }
-        test(&checkout, group, &samples, &arguments.test_arg)?;
     }
     Ok(())
 }
@@ -115,16 +107,14 @@ fn resolve(checkout: &Checkout, modules: &[String], paths: &[String]) -> Result<
 /// Group of a folder: that of the module it is a part of, or else that of its package.
 fn group_of(path: &str) -> Group {
     let file = format!("{path}/mod.rs");
-    let mut modules = MODULES.iter();
-    let module = modules.find(|module| module.folders.iter().any(|of| is_below(&file, of)));
-    match module {
+    match module_of(&file) {
         Some(module) => module.group,
-        None if is_below(&file, "eventryd") => Group::Protocol,
+        None if path.starts_with(layout::DAEMON) => Group::Daemon,
         None => Group::Loop,
     }
 }
 
-fn choose_from(checkout: &Checkout, sampled: &Sampled, arguments: &Arguments) -> Result<Sample> {
+fn choose_from(checkout: &Checkout, sampled: Sampled, arguments: &Arguments) -> Result<Sample> {
     let selection = Selection {
         checkout,
         group: sampled.group,
@@ -137,26 +127,19 @@ fn choose_from(checkout: &Checkout, sampled: &Sampled, arguments: &Arguments) ->
     Ok(Sample {
         of: all.len(),
         chosen: choose(all, arguments.count, arguments.seed),
-        sampled: Sampled {
-            name: sampled.name.clone(),
-            folder: sampled.folder.clone(),
-            ..*sampled
-        },
+        sampled,
     })
 }
 
-/// Tests the samples of one group in one run, which builds the unchanged code once, and prints the results.
-fn test(
-    checkout: &Checkout,
-    group: Group,
-    samples: &[Sample],
-    test_arguments: &[String],
-) -> Result<()> {
-    let chosen: BTreeSet<&String> = samples.iter().flat_map(|sample| &sample.chosen).collect();
+/// Tests a sample and prints the results.
+fn test(checkout: &Checkout, sample: &Sample, test_arguments: &[String]) -> Result<()> {
+    let Sample {
+        sampled, chosen, ..
+    } = sample;
     let files: BTreeSet<&str> = chosen.iter().map(|name| file_of(name)).collect();
     let selection = Selection {
         checkout,
-        group,
+        group: sampled.group,
         files: files.into_iter().map(str::to_owned).collect(),
     };
     let only: Vec<String> = chosen
@@ -164,35 +147,25 @@ fn test(
         .map(|name| format!("--re=^{}$", regex::escape(name)))
         .collect();
     let tests = if test_arguments.is_empty() {
-        checkout.fast_tests(group)
+        checkout.fast_tests(sampled.group, chosen)
     } else {
         test_arguments.to_vec()
     };
-    let mut outcomes = selection.test(&format!("sample-{}", group.name()), &only, &tests)?;
+    let run = format!("sample-{}", sampled.name.replace('/', "-"));
+    let mut outcomes = selection.test(&run, &only, &tests)?;
     // `--re` of cargo-mutants 27.1.0 does not hold back the mutants that leave out a field.
     outcomes.retain(|outcome| chosen.contains(&outcome.name));
-    for sample in samples {
-        report(sample, &outcomes)
-            .iter()
-            .for_each(|line| println!("{line}"));
-    }
+    let lines = report(sample, &outcomes);
+    lines.iter().for_each(|line| println!("{line}"));
     Ok(())
-}
-
-/// Source file in the name of a mutant.
-fn file_of(name: &str) -> &str {
-    name.split_once(':').map_or(name, |(file, _)| file)
 }
 
 /// Lines about one sample.
 fn report(sample: &Sample, outcomes: &[Outcome]) -> Vec<String> {
-    let folder = &sample.sampled.folder;
-    let own: Vec<&Outcome> = outcomes
-        .iter()
-        .filter(|outcome| is_below(&outcome.file, folder))
-        .collect();
     let mut tally = Tally::default();
-    own.iter().for_each(|outcome| tally.add(outcome.summary));
+    outcomes
+        .iter()
+        .for_each(|outcome| tally.add(outcome.summary));
     let Tally {
         caught,
         missed,
@@ -202,10 +175,10 @@ fn report(sample: &Sample, outcomes: &[Outcome]) -> Vec<String> {
     let mut lines = vec![format!(
         "sample: {}: {caught} caught, {missed} missed, {timeouts} timeouts, {unviable} unviable; {} of {} mutants",
         sample.sampled.name,
-        own.len(),
+        outcomes.len(),
         sample.of
     )];
-    let missed = own.iter().filter(|outcome| outcome.is_missed());
+    let missed = outcomes.iter().filter(|outcome| outcome.is_missed());
     lines.extend(missed.map(|outcome| format!("missed: {}", outcome.name)));
     lines
 }
@@ -290,18 +263,14 @@ mod tests {
     #[test]
     fn group_of_a_path_is_that_of_its_module_or_package() {
         assert_eq!(group_of("src/table/heap"), Group::Loop);
-        assert_eq!(group_of("src/session"), Group::Protocol);
-        assert_eq!(group_of("eventryd/src/tls"), Group::Protocol);
+        assert_eq!(group_of("src/session"), Group::Daemon);
+        assert_eq!(group_of("eventryd/src/net/tls"), Group::Daemon);
+        assert_eq!(group_of("eventryd/src/driver"), Group::Daemon);
         assert_eq!(group_of("src/capi"), Group::Loop);
     }
 
     #[test]
-    fn file_of_a_mutant_precedes_its_line() {
-        assert_eq!(file_of("src/a.rs:1:2: replace f::<T>"), "src/a.rs");
-    }
-
-    #[test]
-    fn report_counts_the_folder_alone() {
+    fn report_counts_and_names_the_missed() {
         let outcome = |file: &str, summary| Outcome {
             file: file.to_owned(),
             name: format!("{file}:1:2: x"),
@@ -321,7 +290,6 @@ mod tests {
         let outcomes = [
             outcome("src/table/a.rs", Summary::MissedMutant),
             outcome("src/table/b.rs", Summary::Timeout),
-            outcome("src/registry/a.rs", Summary::MissedMutant),
         ];
         assert_eq!(
             report(&sample, &outcomes),

@@ -88,9 +88,9 @@ fn patch(copy: &Path, outcome: &Outcome, reverse: bool) -> Result<()> {
 /// Runs the slower checks of a module until one fails or hangs, and returns its name.
 fn caught_by(copy: &Path, module: &Module) -> Result<Option<String>> {
     for check in module.slow {
-        let mut command = Command::new("cargo");
+        let mut command = Command::new(check.program[0]);
         command
-            .arg("test")
+            .args(&check.program[1..])
             .args(check.arguments)
             .current_dir(copy.join(check.directory))
             .envs(check.environment.iter().copied());

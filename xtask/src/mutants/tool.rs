@@ -1,10 +1,11 @@
 //! cargo-mutants, the program that makes the mutants.
 
-use super::modules::{Group, Module};
+use super::modules::{Group, Module, inner_folders, module_of};
 use super::outcomes::{self, Outcome};
 use crate::layout;
 use crate::process::output_of;
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -66,8 +67,8 @@ impl Checkout {
     /// Package with the modules of a group.
     pub(super) fn package(&self, group: Group) -> &'static str {
         match group {
-            Group::Protocol if self.has_daemon => layout::DAEMON_PACKAGE,
-            Group::Protocol | Group::Loop => layout::LIBRARY_PACKAGE,
+            Group::Daemon if self.has_daemon => layout::DAEMON_PACKAGE,
+            Group::Daemon | Group::Loop => layout::LIBRARY_PACKAGE,
         }
     }
 
@@ -77,28 +78,47 @@ impl Checkout {
         folders.find(|folder| self.root.join(folder).is_dir())
     }
 
-    /// Arguments of cargo that select the tests of a group which take seconds.
-    pub(super) fn fast_tests(&self, group: Group) -> Vec<String> {
-        let mut arguments: Vec<&str> = Vec::new();
+    /// Arguments of cargo that select the tests which take seconds, for the mutants of a group with these names.
+    pub(super) fn fast_tests(&self, group: Group, mutants: &[String]) -> Vec<String> {
+        let mut arguments: Vec<String> = Vec::new();
+        let mut add = |argument: &str| arguments.push(argument.to_owned());
         if group == Group::Loop {
-            arguments.extend(layout::BARE);
+            layout::BARE.iter().copied().for_each(&mut add);
+        } else if self.has_daemon {
+            // cargo-mutants selects the package of the library itself.
+            add("--package=eventryd");
         }
-        // cargo-mutants selects the package of the library itself.
-        if group == Group::Protocol && self.has_daemon {
-            arguments.push("--package=eventryd");
-        }
-        arguments.push("--lib");
-        arguments.extend(match group {
-            Group::Loop => &["--test=event_loop"][..],
-            Group::Protocol if self.has_daemon => &["--test=protocol"],
-            Group::Protocol => &[
+        add("--lib");
+        if group == Group::Loop || self.has_daemon {
+            let programs = quick_programs(group, mutants);
+            programs
+                .iter()
+                .for_each(|name| add(&format!("--test={name}")));
+        } else {
+            [
                 "--test=frame_properties",
                 "--test=golden_traces",
                 "--test=bad_input",
-            ],
-        });
-        arguments.into_iter().map(str::to_owned).collect()
+            ]
+            .into_iter()
+            .for_each(add);
+        }
+        arguments
     }
+}
+
+/// Test programs that take seconds, of the modules of these mutants.
+fn quick_programs(group: Group, mutants: &[String]) -> BTreeSet<&'static str> {
+    let of_mutant = |name: &String| match module_of(file_of(name)) {
+        Some(module) => module.quick,
+        None => group.quick(),
+    };
+    mutants.iter().flat_map(of_mutant).copied().collect()
+}
+
+/// Source file in the name of a mutant.
+pub(super) fn file_of(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(file, _)| file)
 }
 
 /// Mutants of some files of one package, and the tests they are given to.
@@ -162,9 +182,12 @@ impl Selection<'_> {
     }
 }
 
-/// Pattern of the files in a folder.
+/// Pattern of the files in a folder. A module that contains another one has no other folder.
 pub(super) fn files_in(folder: &str) -> String {
-    format!("{folder}/**")
+    match inner_folders(folder).next() {
+        Some(_) => format!("{folder}/*"),
+        None => format!("{folder}/**"),
+    }
 }
 
 /// Removes a folder that may be missing.
@@ -174,4 +197,46 @@ fn remove(folder: &Path) -> Result<()> {
             .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_of_a_mutant_precedes_its_line() {
+        assert_eq!(file_of("src/a.rs:1:2: replace f::<T>"), "src/a.rs");
+    }
+
+    #[test]
+    fn fast_tests_are_those_of_the_modules() {
+        let tests = |mutants: &[&str]| {
+            let mutants: Vec<String> = mutants.iter().map(|name| (*name).to_owned()).collect();
+            Checkout::own().fast_tests(Group::Daemon, &mutants)
+        };
+        assert_eq!(
+            tests(&[
+                "eventryd/src/net/tls/key.rs:1:2: x",
+                "eventryd/src/auth/glob.rs:1:2: x",
+                "eventryd/src/auth/file.rs:1:2: x"
+            ]),
+            [
+                "--package=eventryd",
+                "--lib",
+                "--test=auth",
+                "--test=network"
+            ]
+        );
+        assert_eq!(
+            tests(&["eventryd/src/driver/mod.rs:1:2: x"]),
+            ["--package=eventryd", "--lib", "--test=process"]
+        );
+    }
+
+    #[test]
+    fn files_in_a_module_leave_out_those_of_a_module_inside() {
+        assert_eq!(files_in("eventryd/src/net"), "eventryd/src/net/*");
+        assert_eq!(files_in("eventryd/src/net/tls"), "eventryd/src/net/tls/**");
+        assert_eq!(files_in("eventryd/src"), "eventryd/src/**");
+    }
 }
