@@ -30,6 +30,8 @@ use process::Process;
 use std::convert::Infallible;
 use std::fmt;
 use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use std::time::Duration;
 
 /// An event loop: waits, and runs the callbacks of one table.
@@ -115,11 +117,19 @@ impl<P: Poller> EventLoop<P> {
     ///
     /// [`RunError`]; the loop may be run again. Callbacks that panic are an error only with [`PanicPolicy::Stop`]. The
     /// error is [`RunError::ForkedChild`] in a forked child of the process that created the loop (EV-1105).
+    ///
+    /// A stop ends one run, also one that ends with an error or a panic.
+    ///
+    /// # Panics
+    ///
+    /// If a hook panics, with its panic. The loop may be run again.
     pub fn run(&mut self) -> Result<(), RunError> {
         self.check_process()?;
         loop {
-            let result = self.run_once(None);
-            if self.registry.take_stop() {
+            let turn = self.turn(None);
+            let stopped = self.registry.take_stop();
+            let result = turn.unwrap_or_else(|panic| resume_unwind(panic));
+            if stopped {
                 return result;
             }
             result?;
@@ -137,9 +147,25 @@ impl<P: Poller> EventLoop<P> {
     /// # Errors
     ///
     /// [`RunError`]
+    ///
+    /// # Panics
+    ///
+    /// If a hook panics, with its panic. The loop may be run again.
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<(), RunError> {
-        let mut panics = Vec::new();
+        let turn = self.turn(timeout);
+        turn.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Runs one turn and returns the panic of a hook as an error.
+    fn turn(&mut self, timeout: Option<Duration>) -> std::thread::Result<Result<(), RunError>> {
         self.registry.set_is_running(true);
+        let turn = catch_unwind(AssertUnwindSafe(|| self.make_turn(timeout)));
+        self.registry.set_is_running(false);
+        turn
+    }
+
+    fn make_turn(&mut self, timeout: Option<Duration>) -> Result<(), RunError> {
+        let mut panics = Vec::new();
         let stale;
         {
             let mut state = self.registry.lock();
@@ -188,7 +214,6 @@ impl<P: Poller> EventLoop<P> {
             }
         }
         let result = self.end_turn(panics);
-        self.registry.set_is_running(false);
         waited.map_err(RunError::Wait)?;
         result
     }

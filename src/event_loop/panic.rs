@@ -34,6 +34,9 @@ pub enum PanicPolicy {
     Continue,
     /// Calls this hook with each panic, at the end of the turn, and continues. The loop's thread calls it without a
     /// lock; it may use the registry, and stop the loop.
+    ///
+    /// If the hook panics, it is not called with the other panics of the turn, and the run ends with its panic, as does
+    /// the drop of a loop that calls the hook. The loop may be run again.
     Call(Arc<dyn Fn(&CallbackPanic) + Send + Sync>),
 }
 

@@ -1,11 +1,16 @@
 //! Callbacks that panic.
 
-use crate::support::{AT_ONCE, OnDrop, R, add_recording_handle, log, model_loop, ms};
+use crate::support::{AT_ONCE, OnDrop, ProbePoller, R, add_recording_handle, log, model_loop, ms};
+use eventry::diagnostics::Warning;
 use eventry::poller::Poller;
-use eventry::poller::model::ModelSource;
-use eventry::{CallbackId, CallbackPanic, EventLoop, Next, PanicPolicy, RunError, TimeoutId};
+use eventry::poller::model::{Model, ModelSource};
+use eventry::{
+    CallbackId, CallbackPanic, EventLoop, Next, PanicPolicy, Registry, RunError, TimeoutId,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 fn panics_of(result: Result<(), RunError>) -> Vec<CallbackPanic> {
     match result {
@@ -281,4 +286,68 @@ fn panic_is_reported_with_callback_and_message() {
         format!("the callback of {handle}: no data"),
     ];
     assert_eq!(said, expected);
+}
+
+// EV-907, EV-514: a stop ends one run, also if that run reports a panic.
+#[test]
+fn stop_in_the_turn_of_a_panic_ends_only_that_run() {
+    let (mut event_loop, registry, _model) = model_loop();
+    let stopper = event_loop.stopper();
+    let stops = registry.add_timeout(ms(0), move |_| {
+        stopper.stop();
+        Next::Remove
+    });
+    stops.unwrap();
+    panics_once(&event_loop);
+    assert_eq!(panics_of(event_loop.run()).len(), 1);
+    assert_eq!(registry.stats().turns, 1);
+    // The timeout of `panics_once` stops the next run in its third turn.
+    event_loop.run().unwrap();
+    assert_eq!(registry.stats().turns, 3);
+}
+
+/// A loop whose panic hook panics, and whose only timeout panics and stops it.
+fn loop_with_a_panicking_hook() -> (EventLoop<ProbePoller>, Registry<ProbePoller>, Model) {
+    let (mut event_loop, registry, model) = model_loop();
+    let hook = |_: &CallbackPanic| panic!("hook");
+    event_loop.set_panic_policy(PanicPolicy::Call(Arc::new(hook)));
+    let stopper = event_loop.stopper();
+    let panics = registry.add_timeout(ms(0), move |_| -> Next {
+        stopper.stop();
+        panic!("no time")
+    });
+    panics.unwrap();
+    (event_loop, registry, model)
+}
+
+fn hook_panics_in(run: impl FnOnce()) {
+    let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"hook"));
+}
+
+// The loop does not run after the panic, as its warning about overdue work says.
+#[test]
+fn loop_does_not_run_after_a_panic_of_the_hook() {
+    let (mut event_loop, registry, model) = loop_with_a_panicking_hook();
+    let (sender, received) = channel();
+    event_loop.set_on_warning(move |warning| sender.send(*warning).unwrap());
+    hook_panics_in(|| event_loop.run_once(AT_ONCE).unwrap());
+    registry.add_timeout(ms(5), |_| {}).unwrap();
+    let waited = Duration::from_secs(11);
+    model.advance(ms(5) + waited);
+    assert_eq!(registry.stats().overdue, waited);
+    assert_eq!(received.try_recv(), Ok(Warning::NotRunning { waited }));
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(registry.stats().calls, 2);
+}
+
+// EV-907
+#[test]
+fn stop_before_a_panic_of_the_hook_ends_only_that_run() {
+    let (mut event_loop, registry, _model) = loop_with_a_panicking_hook();
+    hook_panics_in(|| event_loop.run().unwrap());
+    event_loop.set_panic_policy(PanicPolicy::Continue);
+    panics_once(&event_loop);
+    event_loop.run().unwrap();
+    assert_eq!(registry.stats().turns, 4);
 }
