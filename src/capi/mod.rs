@@ -16,6 +16,7 @@
 #![allow(unsafe_code, reason = "C callers pass pointers")]
 
 mod callback;
+mod cancel_state;
 mod errno;
 mod process;
 mod source;
@@ -33,6 +34,7 @@ use crate::registry::RemoveError;
 use crate::table::{NotRegistered, Refused, Removal};
 pub use callback::{FreeFunction, HandleFunction, TimeoutFunction};
 use callback::{HandleEntry, Opaque, TimeoutEntry};
+use cancel_state::CancelDisabled;
 use errno::Errno;
 use process::event_loop;
 use source::RawSource;
@@ -188,8 +190,10 @@ const fn parse_decimal(digits: &str) -> c_uint {
     number
 }
 
-/// Calls `work` with the loop of the process and returns its result, or −1 with `errno` set.
+/// Calls `work` with the loop of the process and returns its result, or −1 with `errno` set. The thread cannot be
+/// cancelled inside.
 fn call<E: Into<Errno>>(work: impl FnOnce(&IntLoop) -> Result<c_int, E>) -> c_int {
+    let _cancel_disabled = CancelDisabled::new();
     errno::return_value(event_loop().and_then(|event_loop| work(event_loop).map_err(E::into)))
 }
 

@@ -114,3 +114,21 @@ fn drop_of_the_loop_keeps_descriptors_of_callers_open() {
     drop(event_loop);
     assert!(rustix::io::fcntl_getfd(&socket).is_ok());
 }
+
+// tests/capi/cancel_cases.c shows what this is for.
+#[cfg(not(target_os = "android"))]
+#[test]
+fn cancellation_is_disabled_inside_and_restored() {
+    use cancel_state::{PTHREAD_CANCEL_DISABLE, set_cancel_state};
+    let enabled = set_cancel_state(PTHREAD_CANCEL_DISABLE);
+    assert_ne!(enabled, PTHREAD_CANCEL_DISABLE);
+    drop(CancelDisabled::new());
+    assert_eq!(set_cancel_state(enabled), PTHREAD_CANCEL_DISABLE);
+    let inside = CancelDisabled::new();
+    assert_eq!(
+        set_cancel_state(PTHREAD_CANCEL_DISABLE),
+        PTHREAD_CANCEL_DISABLE
+    );
+    drop(inside);
+    assert_eq!(set_cancel_state(enabled), enabled);
+}
