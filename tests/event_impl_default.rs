@@ -2,12 +2,12 @@
 
 #![cfg(not(loom))]
 
-use eventry::Events;
 use eventry::event_impl::{
     self, AddHandleError, AddTimeoutError, AlreadyRegistered, EventImpl, HandleCallback, ImplError,
     Registered, RunDefaultError, SharedFd, TimeoutCallback,
 };
 use eventry::table::Removal;
+use eventry::{Events, RunError};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -163,20 +163,60 @@ fn concurrent(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
     assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["called", "freed"]);
 }
 
-/// A callback that panics is removed, and its number is no longer registered (EV-514).
-fn a_panic() {
-    let callback: TimeoutCallback = Box::new(|_| panic!("on purpose"));
+/// Callbacks that panic are removed and dropped once, and their numbers are no longer registered (EV-514).
+fn a_panic(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
+    let freed = Freed(sender.clone());
+    let callback: TimeoutCallback = Box::new(move |_| {
+        freed.0.send("called").unwrap();
+        panic!("on purpose")
+    });
     let timer = event_impl::add_timeout(Some(Duration::ZERO), callback).unwrap();
+    let (source, mut far) = socket_pair();
+    let freed = Freed(sender.clone());
+    let callback: HandleCallback = Box::new(move |_, _| {
+        freed.0.send("called").unwrap();
+        panic!("on purpose")
+    });
+    let watch = event_impl::add_handle(source, Events::READABLE, callback).unwrap();
+    far.write_all(b"x").unwrap();
     let run = event_impl::run_default_impl();
-    assert!(matches!(run, Err(RunDefaultError::Run(_))));
+    assert_eq!(panics_of(run), 2);
+    let seen: Vec<_> = seen.try_iter().collect();
+    assert_eq!(seen, ["called", "called", "freed", "freed"]);
+    event_impl::update_timeout(timer, Some(Duration::ZERO));
+    event_impl::update_handle(watch, Events::ALL);
     let removed = event_impl::remove_timeout(timer);
     assert!(matches!(removed, Err(ImplError::NotRegistered(_))));
+    let removed = event_impl::remove_handle(watch);
+    assert!(matches!(removed, Err(ImplError::NotRegistered(_))));
+}
+
+fn panics_of(run: Result<(), RunDefaultError>) -> usize {
+    match run {
+        Err(RunDefaultError::Run(RunError::CallbackPanicked(panics))) => panics.len(),
+        other => panic!("no panic was reported: {other:?}"),
+    }
+}
+
+/// A stop in the turn of a panic ends that turn, and not the next one (EV-907).
+fn a_panic_and_a_stop(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
+    let callback: TimeoutCallback = Box::new(|_| {
+        event_impl::stop_default_impl();
+        panic!("on purpose")
+    });
+    event_impl::add_timeout(Some(Duration::ZERO), callback).unwrap();
+    assert_eq!(panics_of(event_impl::run_default_impl()), 1);
+    a_turn_waits(seen, sender);
 }
 
 /// A stop ends the next turn, and only that one (EV-907).
 fn stopping(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
     event_impl::stop_default_impl();
     event_impl::run_default_impl().unwrap();
+    a_turn_waits(seen, sender);
+}
+
+fn a_turn_waits(seen: &Receiver<&'static str>, sender: &Sender<&'static str>) {
     let received = sender.clone();
     let callback: TimeoutCallback = Box::new(move |timer| {
         let removed = event_impl::remove_timeout(timer).unwrap();
@@ -200,7 +240,8 @@ fn default_impl_is_one_loop_run_by_one_thread() {
         event_impl::run_default_impl().unwrap();
         nested(&seen, &sender);
         concurrent(&seen, &sender);
-        a_panic();
+        a_panic(&seen, &sender);
+        a_panic_and_a_stop(&seen, &sender);
         stopping(&seen, &sender);
     });
 }

@@ -211,3 +211,111 @@ impl IntLoop {
         Ok(result?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    /// Runs a turn that reports so many panics.
+    fn turn_with_panics(event_loop: &IntLoop, expected: usize) {
+        match event_loop.run_once() {
+            Err(RunDefaultError::Run(RunError::CallbackPanicked(panics))) => {
+                assert_eq!(panics.len(), expected);
+            }
+            other => panic!("no panic was reported: {other:?}"),
+        }
+    }
+
+    fn add_panicking(event_loop: &IntLoop, kept: Arc<()>) -> Result<i32, NotAdded> {
+        let callback = move |_| {
+            let _kept = &kept;
+            panic!("on purpose")
+        };
+        let added = event_loop.add_timeout(Some(Duration::ZERO), callback);
+        added.map_err(|(reason, _)| reason)
+    }
+
+    // EV-514, EV-204: with so few ids, one that is not released is missed.
+    #[test]
+    fn ids_of_callbacks_that_panicked_are_assigned_again() {
+        let event_loop = IntLoop::new(2).unwrap();
+        let kept = Arc::new(());
+        for _ in 0..3 {
+            assert!(add_panicking(&event_loop, Arc::clone(&kept)).is_ok());
+            let (near, _far) = UnixStream::pair().unwrap();
+            let in_handle = Arc::clone(&kept);
+            let callback = move |_, _| {
+                let _kept = &in_handle;
+                panic!("on purpose")
+            };
+            let source = HandleSource::new(near);
+            assert!(
+                event_loop
+                    .add_handle(source, Events::WRITABLE, callback)
+                    .is_ok()
+            );
+            let full = add_panicking(&event_loop, Arc::clone(&kept));
+            assert_eq!(full, Err(NotAdded::IdsExhausted));
+            turn_with_panics(&event_loop, 2);
+            assert_eq!(Arc::strong_count(&kept), 1, "each callback is dropped once");
+        }
+    }
+
+    // The id belongs to a later entry by the time the panic is noticed.
+    #[test]
+    fn panic_after_a_removal_leaves_the_id_to_its_next_entry() {
+        let event_loop = Arc::new(IntLoop::new(1).unwrap());
+        let inside = Arc::downgrade(&event_loop);
+        let callback = move |timer| {
+            let event_loop = inside.upgrade().unwrap();
+            assert_eq!(
+                event_loop.remove::<crate::TimeoutId>(timer),
+                Ok(Removal::InFlight)
+            );
+            assert!(event_loop.add_timeout(None, |_| {}).is_ok());
+            panic!("on purpose")
+        };
+        let added = event_loop.add_timeout(Some(Duration::ZERO), callback);
+        assert!(added.is_ok());
+        turn_with_panics(&event_loop, 1);
+        assert_eq!(event_loop.update_timeout(1, None), Ok(()));
+        assert_eq!(
+            add_panicking(&event_loop, Arc::default()),
+            Err(NotAdded::IdsExhausted)
+        );
+    }
+
+    // EV-907: `run` as in C.
+    #[cfg(feature = "capi")]
+    #[test]
+    fn stop_in_the_turn_of_a_panic_ends_only_that_run() {
+        let event_loop = Arc::new(IntLoop::new(2).unwrap());
+        let inside = Arc::downgrade(&event_loop);
+        let stops_and_panics = move |_| {
+            inside.upgrade().unwrap().stop();
+            panic!("on purpose")
+        };
+        let added = event_loop.add_timeout(Some(Duration::ZERO), stops_and_panics);
+        assert!(added.is_ok());
+        let inside = Arc::downgrade(&event_loop);
+        let mut turns = 0;
+        let stops_later = move |_| {
+            turns += 1;
+            if turns == 3 {
+                inside.upgrade().unwrap().stop();
+            }
+        };
+        let added = event_loop.add_timeout(Some(Duration::ZERO), stops_later);
+        assert!(added.is_ok());
+        let run = event_loop.run();
+        assert!(matches!(
+            run,
+            Err(RunDefaultError::Run(RunError::CallbackPanicked(_)))
+        ));
+        assert_eq!(event_loop.stats().turns, 1);
+        event_loop.run().unwrap();
+        assert_eq!(event_loop.stats().turns, 3);
+    }
+}

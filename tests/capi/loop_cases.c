@@ -15,6 +15,58 @@ static void on_nothing(int timer, void *opaque)
     (void)opaque;
 }
 
+static void on_call(int timer, void *opaque)
+{
+    (void)timer;
+    ++*(int *)opaque;
+}
+
+static void on_free(void *opaque)
+{
+    *(int *)opaque += 10;
+}
+
+/* Adds a timeout, calls, removes and frees it. Returns 0 for success. */
+static int use_once(void)
+{
+    int state = 0, tries, timer = api->add_timeout(0, on_call, &state, on_free);
+
+    for (tries = 0; tries < 100 && state == 0; tries++)
+        if (api->run_once() != 0)
+            return 1;
+    if (timer < 1 || state != 1 || api->remove_timeout(timer) != 0)
+        return 2;
+    /* The frees are done at the latest at the beginning of a turn, which this timeout ends. */
+    timer = api->add_timeout(0, on_nothing, NULL, NULL);
+    if (api->run_once() != 0 || api->remove_timeout(timer) != 0)
+        return 3;
+    return state == 11 ? 0 : 4;
+}
+
+static int status_of(pid_t child)
+{
+    int status = 0;
+
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Runs before the first use of the loop in this process. The child has a loop of its own, which its child lacks. */
+static void first_use_in_a_child(void)
+{
+    pid_t child = fork(), grandchild;
+
+    if (child == 0) {
+        int own = use_once();
+        grandchild = fork();
+        if (grandchild == 0)
+            _exit(use_once());
+        _exit(10 * own + status_of(grandchild));
+    }
+    say("child=%d", status_of(child));
+    say("parent=%d", use_once());
+}
+
 /* Runs first: libvirt has no implementation yet, and eventry creates its loop at the first use. */
 static void before(void)
 {
@@ -286,6 +338,8 @@ const struct test loop_cases[] = {
 };
 
 const struct test first_cases[] = {
+    /* The run of the grandchild is refused. */
+    OWN("first-use-in-a-child", first_use_in_a_child, "child=1 parent=0"),
     DIFFERS("e.c-1", before, "add=taken,taken remove=0,0 unknown=-1,-1", "EV-101",
             "add=refused,refused remove=-1,-1 unknown=-1,-1"),
     DIFFERS("e.c-2", registers, "0 1", "EV-102", "0 0"),

@@ -6,6 +6,10 @@
     reason = "parent and child have separate copies, which no model checker explores"
 )]
 
+use eventry::event_impl::{
+    self, ImplError, RegisterError, Registered, RunDefaultError, register_default_impl,
+    run_default_impl, stop_default_impl,
+};
 use eventry::{EventLoop, Events, RunError};
 use std::io::{self, Error, Write};
 use std::os::unix::net::UnixStream;
@@ -92,7 +96,61 @@ fn a_loops_thread_is_not_waited_for_in_the_child() {
     thread.join().unwrap();
 }
 
+/// Registers the default implementation for the first time and uses it once.
+fn first_use_works() -> bool {
+    let (sender, received) = channel();
+    let registered = register_default_impl();
+    let callback = Box::new(move |timer| {
+        let _ = event_impl::remove_timeout(timer);
+        let _ = sender.send(());
+    });
+    let added = event_impl::add_timeout(Some(Duration::ZERO), callback);
+    matches!(registered, Ok(Registered::Now))
+        && matches!(added, Ok(1))
+        && run_default_impl().is_ok()
+        && received.try_recv().is_ok()
+}
+
+// EV-1105: the first use in a child makes a loop of the child, and leaves the parent without one.
+fn the_default_impl_may_be_used_first_in_the_child() {
+    let (reported, ()) = in_a_child((), |()| if first_use_works() { RIGHT } else { WRONG });
+    assert_eq!(reported, Some(RIGHT));
+    let run = run_default_impl();
+    assert!(matches!(run, Err(RunDefaultError::NotRegistered)));
+    assert!(first_use_works());
+}
+
+// EV-1105
+fn the_parents_default_impl_is_refused_in_the_child() {
+    let (reported, ()) = in_a_child((), |()| {
+        // Without a refusal, the run ends at once.
+        stop_default_impl();
+        event_impl::update_handle(1, Events::NONE);
+        event_impl::update_timeout(1, None);
+        let registered = matches!(register_default_impl(), Err(RegisterError::ForkedChild));
+        let run = matches!(run_default_impl(), Err(RunDefaultError::ForkedChild));
+        let added = event_impl::add_timeout(None, Box::new(|_| {}));
+        let added = added.is_err_and(|error| matches!(error.reason, ImplError::ForkedChild));
+        let removed = matches!(event_impl::remove_timeout(1), Err(ImplError::ForkedChild));
+        let refused = registered && run && added && removed;
+        if refused { RIGHT } else { WRONG }
+    });
+    assert_eq!(reported, Some(RIGHT));
+    // The stop of the child was none of the parent's loop: this turn waits for the timeout.
+    let (sender, received) = channel();
+    let callback = Box::new(move |timer| {
+        let _ = event_impl::remove_timeout(timer);
+        sender.send(()).unwrap();
+    });
+    event_impl::add_timeout(Some(Duration::from_millis(5)), callback).unwrap();
+    run_default_impl().unwrap();
+    assert_eq!(received.try_recv(), Ok(()));
+}
+
 pub(crate) fn run() {
+    // First, as the process may not have used the default implementation before.
+    the_default_impl_may_be_used_first_in_the_child();
+    the_parents_default_impl_is_refused_in_the_child();
     a_run_in_the_child_is_refused();
     a_loop_dropped_in_the_child_still_works_in_the_parent();
     a_loops_thread_is_not_waited_for_in_the_child();

@@ -76,7 +76,7 @@ pub(super) const MODULES: &[Module] = &[
         group: Group::Loop,
         folders: &["src/event_impl"],
         floor: 90,
-        quick: &["event_impl_default", "event_impl_other"],
+        quick: &["event_impl_default", "event_impl_other", "forked_child"],
         slow: &[&UNITS, &KERNEL, &C_PROGRAMS],
     },
     Module {
