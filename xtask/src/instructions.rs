@@ -1,6 +1,7 @@
 //! Instructions of the benchmark cases, compared with benches/instructions.tsv.
 
 use crate::layout;
+use crate::output::print_line;
 use crate::process::output_of;
 use anyhow::{Context, Result, bail};
 use regex::Regex;
@@ -58,7 +59,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
             continue;
         }
         let comparison = compare(&case.name, per_unit, written.remove(&case.name));
-        println!("{}", comparison.line);
+        print_line(format_args!("{}", comparison.line))?;
         is_worse |= comparison.is_fault;
     }
     if arguments.write {
@@ -66,7 +67,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
             .with_context(|| format!("cannot write {}", layout::INSTRUCTIONS));
     }
     for name in written.keys() {
-        println!("{name}: in the file, but not a case");
+        print_line(format_args!("{name}: in the file, but not a case"))?;
     }
     if is_worse || !written.is_empty() {
         bail!("{} does not hold what the cases cost", layout::INSTRUCTIONS);

@@ -6,11 +6,14 @@ mod defects;
 mod fuzz;
 mod instructions;
 mod layout;
+mod loom;
 mod mutants;
+mod output;
 mod process;
 mod tree;
 
 use clap::{Parser, Subcommand};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Tasks of this repository that need more than one cargo command.
@@ -28,6 +31,8 @@ enum Task {
     Defects(defects::Arguments),
     Mutants(mutants::Arguments),
     Fuzz(fuzz::Arguments),
+    /// Runs the loom models of both packages, in target/loom
+    Loom,
     CountInstructions(instructions::Arguments),
 }
 
@@ -38,6 +43,7 @@ fn main() -> ExitCode {
         Task::Defects(arguments) => defects::run_task(&arguments),
         Task::Mutants(arguments) => mutants::run_task(&arguments),
         Task::Fuzz(arguments) => fuzz::run_task(&arguments),
+        Task::Loom => loom::run_task(),
         Task::CountInstructions(arguments) => instructions::run_task(&arguments),
     };
     exit_code(result.map(|()| ExitCode::SUCCESS))
@@ -46,7 +52,8 @@ fn main() -> ExitCode {
 /// Prints an error and returns the status of the program.
 fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        // Where this fails, the status has to do.
+        let _ = writeln!(io::stderr(), "error: {error:#}");
         ExitCode::FAILURE
     })
 }

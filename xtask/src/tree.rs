@@ -39,12 +39,16 @@ pub(crate) fn read(root: &Path) -> Result<Files> {
             Ok(content) => {
                 files.insert(name.to_owned(), content);
             }
-            // Tracked, but deleted in the work tree.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // Tracked, but deleted in the work tree; a link to a directory, whose files are not of this tree.
+            Err(error) if is_no_file(error.kind()) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot read {name}")),
         }
     }
     Ok(files)
+}
+
+fn is_no_file(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::IsADirectory)
 }
 
 /// Makes `directory` a tree of exactly these files. A file that is as it should be is left alone, so that
@@ -149,5 +153,18 @@ mod tests {
             error(&[("ab", ""), ("bc", "")]),
             r#"two changes overlap at "bc""#
         );
+    }
+
+    #[test]
+    fn read_leaves_out_a_link_to_a_directory() {
+        let root = crate::layout::output("xtask-tests").join("tree");
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(root.join("folder")).unwrap();
+        fs::write(root.join("folder/file"), "text").unwrap();
+        std::os::unix::fs::symlink("folder", root.join("link")).unwrap();
+        output_of(Command::new("git").arg("init").arg("--quiet").arg(&root)).unwrap();
+        let files = read(&root).unwrap();
+        assert_eq!(files.keys().collect::<Vec<_>>(), ["folder/file"]);
+        fs::remove_dir_all(root).unwrap();
     }
 }

@@ -5,6 +5,7 @@ mod group;
 mod stages;
 mod summary;
 
+use crate::output::print_line;
 use crate::{fuzz, layout};
 use anyhow::{Context, Result, bail};
 use group::End;
@@ -27,7 +28,7 @@ use summary::{Outcome, Summary};
 ///
 /// The exit status is 0 if all passed, 1 if something failed, 3 if nothing failed but something was not run.
 #[derive(clap::Args)]
-#[command(after_long_help = help())]
+#[command(override_usage = USAGE, after_long_help = help())]
 pub(crate) struct Arguments {
     /// Stages to run instead of all, in this order
     #[arg(value_name = "STAGE")]
@@ -42,9 +43,16 @@ pub(crate) struct Arguments {
     #[arg(long, exclusive = true, value_name = "TARGET")]
     fuzz_forever: Option<Option<String>>,
     /// Run the stage soak for so many minutes, 20 if none are given; see docs/soak.md
-    #[arg(long, exclusive = true, value_name = "MINUTES")]
+    #[arg(long, exclusive = true, value_name = "MINUTES",
+        value_parser = clap::value_parser!(u64).range(..=MOST_MINUTES))]
     soak: Option<Option<u64>>,
 }
+
+const USAGE: &str = "./tests/run [OPTIONS] [STAGE]...
+       cargo xtask check [OPTIONS] [STAGE]...";
+
+/// The largest number of minutes that is a number of seconds.
+const MOST_MINUTES: u64 = u64::MAX / 60;
 
 /// Exit status of a stage without a nightly toolchain.
 const NOT_RUN: i32 = 77;
@@ -87,8 +95,8 @@ const SETTINGS: &[Setting] = &[
         about: "time to stress the loop on each backend",
     },
     Setting {
-        name: "EVENTRY_FUZZ_SECONDS",
-        default: "30",
+        name: fuzz::SECONDS.0,
+        default: fuzz::SECONDS.1,
         deep: "900",
         about: "time to fuzz each target",
     },
@@ -100,8 +108,8 @@ const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: NIGHTLY,
-        default: "nightly",
-        deep: "nightly",
+        default: fuzz::NIGHTLY.1,
+        deep: fuzz::NIGHTLY.1,
         about: "toolchain for the fuzz targets and the sanitizers",
     },
     Setting {
@@ -112,7 +120,7 @@ const SETTINGS: &[Setting] = &[
     },
 ];
 
-const NIGHTLY: &str = "EVENTRY_NIGHTLY";
+const NIGHTLY: &str = fuzz::NIGHTLY.0;
 const STAGE_SECONDS: &str = "EVENTRY_STAGE_SECONDS";
 
 /// Variables of `--deep` alone: what is marked `deep` is run too, and the generated sequences are fresh ones.
@@ -172,7 +180,7 @@ fn environment(
 
 pub(crate) fn run_task(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.list {
-        STAGES.iter().for_each(|stage| println!("{}", stage.name));
+        STAGES.iter().try_for_each(|stage| print_line(stage.name))?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(target) = &arguments.fuzz_forever {
@@ -236,7 +244,7 @@ fn run_stages(stages: &[&Stage], environment: &[(&str, String)]) -> Result<ExitC
     let begun = Instant::now();
     let mut summary = Summary::new(value(NIGHTLY));
     for stage in stages {
-        println!("---- {} ...", stage.name);
+        print_line(format_args!("---- {} ...", stage.name))?;
         let log = logs.join(format!("{}.log", stage.name));
         let begun = Instant::now();
         let mut script = Command::new(layout::root().join(layout::RUN));
@@ -255,16 +263,17 @@ fn run_stages(stages: &[&Stage], environment: &[(&str, String)]) -> Result<ExitC
         };
         let said = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
         let lines = summary.add(stage, outcome, begun.elapsed(), &said);
-        lines.iter().for_each(|line| println!("{line}"));
+        lines.iter().try_for_each(print_line)?;
     }
     let lines = summary.closing_lines(stages.len(), begun.elapsed());
-    lines.iter().for_each(|line| println!("{line}"));
+    lines.iter().try_for_each(print_line)?;
     Ok(summary.exit_status().into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
 
     fn names(wanted: &[&str], deep: bool) -> std::result::Result<Vec<&'static str>, String> {
         let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
@@ -306,6 +315,32 @@ mod tests {
         );
         let set = environment(true, |name| Some(format!("own {name}")));
         assert!(set.contains(&("EVENTRY_SEEDS", "own EVENTRY_SEEDS".to_owned())));
+    }
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(arguments: &[&str]) -> std::result::Result<Arguments, String> {
+        let arguments = ["check"].iter().chain(arguments);
+        let parsed = Program::try_parse_from(arguments).map_err(|error| error.to_string());
+        parsed.map(|program| program.arguments)
+    }
+
+    #[test]
+    fn soak_takes_minutes_that_are_a_number_of_seconds() {
+        let soak = |value: &str| parse(&[value]).map(|arguments| arguments.soak);
+        assert_eq!(soak("--soak").unwrap(), Some(None));
+        assert_eq!(soak("--soak=3").unwrap(), Some(Some(3)));
+        assert_eq!(
+            soak("--soak=307445734561825860").unwrap(),
+            Some(Some(MOST_MINUTES))
+        );
+        for value in ["--soak=307445734561825861", "--soak=18446744073709551615"] {
+            assert!(soak(value).unwrap_err().contains("is not in 0..="));
+        }
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl Summary {
     pub(super) fn closing_lines(&self, stages: usize, took: Duration) -> Vec<String> {
         let mut lines = vec![
             format!(
-                "{stages} stages in {} s, {} failed",
+                "{stages} {} in {} s, {} failed",
+                if stages == 1 { "stage" } else { "stages" },
                 took.as_secs(),
                 self.failed_stages
             ),
@@ -218,5 +219,11 @@ mod tests {
         let (lines, _, status) = run(&[("loom", Outcome::Succeeded, PASSED)]);
         assert!(lines.contains(&"loom: no model ran".to_owned()));
         assert_eq!(status, 1);
+    }
+
+    #[test]
+    fn closing_line_of_one_stage_has_the_singular() {
+        let closing = Summary::new("nightly").closing_lines(1, Duration::from_secs(9));
+        assert_eq!(closing[0], "1 stage in 9 s, 0 failed");
     }
 }

@@ -4,6 +4,7 @@ mod entry;
 mod test;
 
 use crate::defects::{Defects, PlantedBuild, PlantedTree, SWITCH};
+use crate::output::print_line;
 use crate::process::run;
 use crate::tree::{self, Files};
 use crate::{layout, process};
@@ -15,7 +16,7 @@ use std::process::Command;
 use std::time::Duration;
 use test::Test;
 
-/// Breaks the claims of docs/event-api.md, one at a time, and fails unless the named test of each notices.
+/// Breaks the claims of docs/event-api.md, one at a time, and fails unless the named test of each notices
 ///
 /// An entry of verification/claims.toml is a text change, a defect of verification/defects.toml, a mutant of the
 /// run that docs/mutants.md records, or the reason why no change can break the claim. Changes are made in a copy
@@ -45,7 +46,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
         bail!("{}:\n    {}", layout::CLAIMS, faults.join("\n    "));
     }
     if arguments.check {
-        println!("claims: {} entries apply", entries.len());
+        print_line(format_args!("claims: {} entries apply", entries.len()))?;
         return Ok(());
     }
     for claim in &arguments.claims {
@@ -66,9 +67,9 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
         }
         tried += 1;
         match breaker.try_entry(&entry) {
-            Ok(seen) => println!("{} {seen}", entry.claim),
+            Ok(seen) => print_line(format_args!("{} {seen}", entry.claim))?,
             Err(error) => {
-                println!("{} NOT BROKEN: {error:#}", entry.claim);
+                print_line(format_args!("{} NOT BROKEN: {error:#}", entry.claim))?;
                 missed.push(entry.claim);
             }
         }
@@ -76,7 +77,9 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     if !missed.is_empty() {
         bail!("not shown to break: {}", missed.join(", "));
     }
-    println!("claims: {tried} tried, each has a test that notices");
+    print_line(format_args!(
+        "claims: {tried} tried, each has a test that notices"
+    ))?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod plant;
 pub(crate) use list::{Check, Defects};
 pub(crate) use plant::{PlantedBuild, PlantedTree, SWITCH};
 
+use crate::output::print_line;
 use crate::{layout, tree};
 use anyhow::{Context, Result, bail};
 use engines::Engines;
@@ -22,7 +23,7 @@ use std::sync::Mutex;
 use std::thread;
 
 /// Applies the defects of verification/defects.toml to a copy of the tree, switches on one at a time, and fails
-/// unless the named checks catch each.
+/// unless the named checks catch each
 ///
 /// The copy is target/defects/tree. The table of what each engine found is written to target/defects/matrix.md,
 /// the output of each program to target/defects/logs.
@@ -44,15 +45,17 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
         bail!("{}:\n    {}", layout::DEFECTS, faults.join("\n    "));
     }
     if arguments.check {
-        println!("defects: {} apply", defects.all.len());
+        print_line(format_args!("defects: {} apply", defects.all.len()))?;
         return Ok(());
     }
     let wanted = defects.select(&arguments.defects)?;
     let planted = PlantedTree::make(&defects, files)?;
-    println!("building the engines with the defects in target/defects/tree");
+    print_line(format_args!(
+        "building the engines with the defects in target/defects/tree"
+    ))?;
     let engines = Engines::build(planted)?;
     engines.run_without_defect()?;
-    println!("engines: silent without a defect");
+    print_line(format_args!("engines: silent without a defect"))?;
 
     let next = Mutex::new(wanted.iter());
     let found = Mutex::new(Vec::new());
@@ -66,7 +69,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
                     return Ok(());
                 };
                 let findings = engines.try_defect(defect)?;
-                println!("{}", findings.summary(defect));
+                print_line(format_args!("{}", findings.summary(defect)))?;
                 let mut found = found.lock().expect("no thread panics");
                 found.push((place, defect, findings));
             }
@@ -89,7 +92,7 @@ fn report(found: &[(&Defect, &Findings)]) -> Result<()> {
     let matrix = matrix::table(found);
     let path = layout::output("defects").join("matrix.md");
     fs::write(&path, &matrix).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("\n{matrix}");
+    print_line(format_args!("\n{matrix}"))?;
     let faults: Vec<String> = found
         .iter()
         .flat_map(|(defect, findings)| findings.faults(defect))
@@ -98,6 +101,9 @@ fn report(found: &[(&Defect, &Findings)]) -> Result<()> {
         bail!("not caught as they must be:\n    {}", faults.join("\n    "));
     }
     let findings: usize = found.iter().map(|(_, findings)| findings.count()).sum();
-    println!("matrix: {} defects, {findings} findings", found.len());
+    print_line(format_args!(
+        "matrix: {} defects, {findings} findings",
+        found.len()
+    ))?;
     Ok(())
 }

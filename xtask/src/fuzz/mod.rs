@@ -4,11 +4,11 @@ mod log;
 mod target;
 
 use crate::layout;
+use crate::output::print_line;
 use crate::process::output_of;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use std::env;
-use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -22,14 +22,33 @@ const VERSION: &str = "0.13.2";
 
 /// Runs the fuzz targets, minimises the corpora and reports their coverage
 ///
-/// EVENTRY_FUZZ_SECONDS (30) is how long to fuzz each target, EVENTRY_FUZZ_JOBS (2) how many at once,
-/// EVENTRY_NIGHTLY (nightly) the toolchain that builds them. cargo-fuzz 0.13.2 is installed if it is missing.
-///
-/// The input of a finding is target/fuzz/artifacts/TARGET-*: cargo +nightly fuzz run TARGET FILE
+/// cargo-fuzz 0.13.2 is installed if it is missing. The input of a finding is target/fuzz/artifacts/TARGET-*, which
+/// `cargo +nightly fuzz run TARGET FILE` runs again.
 #[derive(clap::Args)]
+#[command(after_long_help = help())]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     task: Task,
+}
+
+/// Variable of the environment and its default: time to fuzz each target, in seconds.
+pub(crate) const SECONDS: (&str, &str) = ("EVENTRY_FUZZ_SECONDS", "30");
+
+/// Variable of the environment and its default: toolchain for what needs a nightly one.
+pub(crate) const NIGHTLY: (&str, &str) = ("EVENTRY_NIGHTLY", "nightly");
+
+/// Variable of the environment and its default: targets to fuzz at once.
+const JOBS: (&str, &str) = ("EVENTRY_FUZZ_JOBS", "2");
+
+fn help() -> String {
+    let settings = [
+        (SECONDS, "time to fuzz each target, in seconds"),
+        (JOBS, "number of targets to fuzz at once"),
+        (NIGHTLY, "toolchain that builds the targets"),
+    ];
+    let lines =
+        settings.map(|((name, default), about)| format!("  {name:<23} {about} ({default})"));
+    format!("Environment:\n{}", lines.join("\n"))
 }
 
 #[derive(Subcommand)]
@@ -37,11 +56,20 @@ enum Task {
     /// Fuzzes each target for a while, several at once, from the corpora of the tree
     Check,
     /// Fuzzes one target, or all in turn, until a finding; continues from the last run
-    Forever { target: Option<String> },
+    Forever {
+        /// Target, such as frame; all if none is given
+        target: Option<String>,
+    },
     /// Reduces fuzz/corpus and the inputs of the last runs to a minimal set with equal coverage
-    Minimise { target: Option<String> },
+    Minimise {
+        /// Target, such as frame; all if none is given
+        target: Option<String>,
+    },
     /// Prints the coverage of src by the corpora; needs the component llvm-tools
-    Coverage { target: Option<String> },
+    Coverage {
+        /// Target, such as frame; all if none is given
+        target: Option<String>,
+    },
     /// Prints the targets
     List,
 }
@@ -57,9 +85,9 @@ struct Settings {
 impl Settings {
     fn read() -> Result<Settings> {
         Ok(Settings {
-            seconds: number("EVENTRY_FUZZ_SECONDS", 30)?,
-            jobs: number("EVENTRY_FUZZ_JOBS", 2)?,
-            nightly: env::var("EVENTRY_NIGHTLY").unwrap_or("nightly".to_owned()),
+            seconds: number(SECONDS)?,
+            jobs: number(JOBS)?,
+            nightly: env::var(NIGHTLY.0).unwrap_or(NIGHTLY.1.to_owned()),
         })
     }
 
@@ -95,11 +123,9 @@ impl Settings {
     }
 }
 
-/// Value of an environment variable.
-fn number<T: FromStr + Display>(name: &str, default: T) -> Result<T> {
-    let Ok(value) = env::var(name) else {
-        return Ok(default);
-    };
+/// Value of an environment variable, or its default.
+fn number<T: FromStr>((name, default): (&str, &str)) -> Result<T> {
+    let value = env::var(name).unwrap_or(default.to_owned());
     let number = value.parse().ok();
     number.with_context(|| format!("{name} is {value:?} and not a number"))
 }
@@ -139,7 +165,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     let settings = Settings::read()?;
     if let Task::List = arguments.task {
         for target in settings.targets(None)? {
-            println!("{}", target.name);
+            print_line(format_args!("{}", target.name))?;
         }
         return Ok(());
     }
@@ -194,16 +220,14 @@ fn check_one(target: &Target, settings: &Settings) -> Result<()> {
     let (files, _) = size_of(&corpus)?;
     let run = target.run(&mut target.fuzzing(settings))?;
     if !run.status.success() {
-        log::finding(&run.log)
-            .iter()
-            .for_each(|line| println!("{line}"));
+        log::finding(&run.log).iter().try_for_each(print_line)?;
         bail!("{}", finding_of(target));
     }
     let executions = log::executions(&run.log);
-    println!(
+    print_line(format_args!(
         "fuzz target {}: {executions} executions, {:.0} s of a processor",
         target.name, run.processor_seconds
-    );
+    ))?;
     if executions <= files {
         bail!("{} ran its corpus and did not fuzz", target.name);
     }
@@ -224,7 +248,7 @@ pub(crate) fn forever(target: Option<&str>) -> Result<()> {
 fn fuzz_in_turn(settings: &Settings, targets: &[Target]) -> Result<()> {
     loop {
         for target in targets {
-            println!("fuzz target {}", target.name);
+            print_line(format_args!("fuzz target {}", target.name))?;
             target.gather()?;
             let status = target.fuzzing(settings).status()?;
             if !status.success() {
@@ -259,7 +283,10 @@ fn minimise(targets: &[Target]) -> Result<()> {
             fs::copy(entry.path(), kept.join(entry.file_name()))?;
         }
         let (files, bytes) = size_of(&kept)?;
-        println!("{}: {files} files, {bytes} bytes", target.name);
+        print_line(format_args!(
+            "{}: {files} files, {bytes} bytes",
+            target.name
+        ))?;
     }
     Ok(())
 }
@@ -336,7 +363,7 @@ mod tests {
 
     #[test]
     fn number_has_a_default() {
-        let absent = number("EVENTRY_VARIABLE_THAT_NO_TEST_SETS", 30);
+        let absent = number::<u64>(("EVENTRY_VARIABLE_THAT_NO_TEST_SETS", "30"));
         assert_eq!(absent.unwrap(), 30);
     }
 }

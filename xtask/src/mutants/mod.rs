@@ -9,6 +9,7 @@ mod second_look;
 mod tool;
 
 use crate::layout;
+use crate::output::print_line;
 use crate::process::output_of;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
@@ -130,7 +131,10 @@ fn changed() -> Result<()> {
         };
         let names = all.iter().filter(|module| module.group == group);
         let names: Vec<&str> = names.map(|module| module.name).collect();
-        println!("mutants: {count} in {}{chosen}", names.join(" "));
+        print_line(format_args!(
+            "mutants: {count} in {}{chosen}",
+            names.join(" ")
+        ))?;
         if count == 0 {
             continue;
         }
@@ -159,10 +163,12 @@ fn options_for_changes(commit: &str) -> Result<Vec<String>> {
     let short = &commit[..7];
     let known = git().args(["cat-file", "-e", commit]).output();
     if !known.context("cannot run git")?.status.success() {
-        println!("mutants: of everything, as this clone does not go back to {short}");
+        print_line(format_args!(
+            "mutants: of everything, as this clone does not go back to {short}"
+        ))?;
         return Ok(Vec::new());
     }
-    println!("mutants: of what has changed since {short}");
+    print_line(format_args!("mutants: of what has changed since {short}"))?;
     let mut diff = git();
     diff.args(["diff", "--find-renames", commit, "--"]);
     let diff = output_of(diff.args(["src", "eventryd/src"]))?;
@@ -195,7 +201,7 @@ fn all(modules: &[&Module]) -> Result<()> {
 fn finish(found: &mut [Outcome], record: &Record) -> Result<()> {
     second_look::run_task(found, &record.survivors)?;
     let judgement = judge(found, &record.survivors)?;
-    judgement.lines.iter().for_each(|line| println!("{line}"));
+    judgement.lines.iter().try_for_each(print_line)?;
     if !judgement.faults.is_empty() {
         bail!("{}", judgement.faults.join("; "));
     }
@@ -221,7 +227,7 @@ fn print_claims(paths: &[PathBuf]) -> Result<()> {
     }
     let document = read_lossy(&layout::root().join(layout::CLAIM_TABLE))?;
     let rows = claims::table(&document, &failures)?;
-    rows.iter().for_each(|row| println!("{row}"));
+    rows.iter().try_for_each(print_line)?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use super::modules::{Group, MODULES, module_of, names};
 use super::outcomes::{Outcome, Tally};
 use super::tool::{Checkout, Selection, file_of, files_in};
 use crate::layout;
+use crate::output::print_line;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::fs;
@@ -65,7 +66,7 @@ pub(super) fn run_task(arguments: &Arguments) -> Result<()> {
     for sampled in resolve(&checkout, &arguments.modules, &arguments.path)? {
         let sample = choose_from(&checkout, sampled, arguments)?;
         if arguments.list {
-            sample.chosen.iter().for_each(|name| println!("{name}"));
+            sample.chosen.iter().try_for_each(print_line)?;
         } else if !sample.chosen.is_empty() {
             test(&checkout, &sample, &arguments.test_arg)?;
         }
@@ -122,7 +123,7 @@ fn choose_from(checkout: &Checkout, sampled: Sampled, arguments: &Arguments) -> 
     };
     let all = selection.list(&[])?;
     if all.is_empty() {
-        println!("sample: {} has no mutants", sampled.name);
+        print_line(format_args!("sample: {} has no mutants", sampled.name))?;
     }
     Ok(Sample {
         of: all.len(),
@@ -156,7 +157,7 @@ fn test(checkout: &Checkout, sample: &Sample, test_arguments: &[String]) -> Resu
     // `--re` of cargo-mutants 27.1.0 does not hold back the mutants that leave out a field.
     outcomes.retain(|outcome| chosen.contains(&outcome.name));
     let lines = report(sample, &outcomes);
-    lines.iter().for_each(|line| println!("{line}"));
+    lines.iter().try_for_each(print_line)?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use super::modules::{Module, module_of};
 use super::outcomes::{Outcome, Summary};
 use super::tool::work;
 use crate::layout;
+use crate::output::print_line;
 use crate::process::{output_of, run};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
@@ -31,10 +32,10 @@ pub(super) fn run_task(outcomes: &mut [Outcome], listed: &BTreeSet<String>) -> R
         patch(&copy, outcome, true)?;
         match caught {
             Some(check) => {
-                println!("caught by {check}: {}", outcome.name);
+                print_line(format_args!("caught by {check}: {}", outcome.name))?;
                 outcome.summary = Summary::CaughtMutant;
             }
-            None => println!("SURVIVES: {}", outcome.name),
+            None => print_line(format_args!("SURVIVES: {}", outcome.name))?,
         }
     }
     Ok(())
