@@ -18,6 +18,8 @@
 mod callback;
 mod cancel_state;
 mod errno;
+#[cfg(test)]
+mod function_tests;
 mod process;
 mod source;
 mod stats;
@@ -174,10 +176,16 @@ pub extern "C" fn eventry_register() -> c_int {
 /// Returns the version of the library: major · 1,000,000 + minor · 1,000 + patch.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_version() -> c_uint {
-    const VERSION: c_uint = parse_decimal(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000
-        + parse_decimal(env!("CARGO_PKG_VERSION_MINOR")) * 1_000
-        + parse_decimal(env!("CARGO_PKG_VERSION_PATCH"));
+    const VERSION: c_uint = version_number(
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR"),
+        env!("CARGO_PKG_VERSION_PATCH"),
+    );
     VERSION
+}
+
+const fn version_number(major: &str, minor: &str, patch: &str) -> c_uint {
+    parse_decimal(major) * 1_000_000 + parse_decimal(minor) * 1_000 + parse_decimal(patch)
 }
 
 const fn parse_decimal(digits: &str) -> c_uint {

@@ -147,10 +147,30 @@ fn the_parents_default_impl_is_refused_in_the_child() {
     assert_eq!(received.try_recv(), Ok(()));
 }
 
+// EV-1105, EV-1204: after the first call in the parent, the C functions fail in the child.
+#[cfg(feature = "capi")]
+fn c_functions_are_refused_in_the_child() {
+    use eventry::capi::{eventry_register, eventry_remove_timeout, eventry_stop};
+    assert_eq!(eventry_register(), 1);
+    let (reported, ()) = in_a_child((), |()| {
+        let refused = || {
+            Error::last_os_error().raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error())
+        };
+        let stopped = eventry_stop() == -1 && refused();
+        let removed = eventry_remove_timeout(1) == -1 && refused();
+        if stopped && removed { RIGHT } else { WRONG }
+    });
+    assert_eq!(reported, Some(RIGHT));
+    assert_eq!(eventry_stop(), 0);
+    run_default_impl().unwrap();
+}
+
 pub(crate) fn run() {
     // First, as the process may not have used the default implementation before.
     the_default_impl_may_be_used_first_in_the_child();
     the_parents_default_impl_is_refused_in_the_child();
+    #[cfg(feature = "capi")]
+    c_functions_are_refused_in_the_child();
     a_run_in_the_child_is_refused();
     a_loop_dropped_in_the_child_still_works_in_the_parent();
     a_loops_thread_is_not_waited_for_in_the_child();

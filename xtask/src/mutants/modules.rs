@@ -84,7 +84,7 @@ pub(super) const MODULES: &[Module] = &[
         group: Group::Loop,
         folders: &["src/capi"],
         floor: 90,
-        quick: &["capi_panic"],
+        quick: &["capi_panic", "forked_child"],
         slow: &[&UNITS, &KERNEL, &C_PROGRAMS],
     },
     Module {
