@@ -6,6 +6,7 @@ use crate::layout;
 use crate::process::output_of;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -62,6 +63,30 @@ impl Checkout {
     pub(super) fn at(root: PathBuf) -> Checkout {
         let has_daemon = root.join(layout::DAEMON).join("Cargo.toml").exists();
         Checkout { root, has_daemon }
+    }
+
+    /// Target directory of all runs, so that the dependencies are built once. Removes what is left of this workspace
+    /// from other runs, each of which builds it in a folder of another name. Mutants that are tested at the same time
+    /// need a directory each, which cargo-mutants makes.
+    fn shared_builds(&self) -> Result<Option<PathBuf>> {
+        let jobs = env::var("CARGO_MUTANTS_JOBS").unwrap_or("1".to_owned());
+        if jobs != "1" || !self.has_daemon {
+            return Ok(None);
+        }
+        let builds = work().join("builds");
+        if builds.exists() {
+            let mut clean = Command::new("cargo");
+            clean
+                .current_dir(&self.root)
+                .args(["clean", "--quiet", "--profile=mutants"])
+                .args(
+                    ["eventry", "eventryd", "test-support"].map(|name| format!("--package={name}")),
+                )
+                .arg("--target-dir")
+                .arg(&builds);
+            output_of(&mut clean)?;
+        }
+        Ok(Some(builds))
     }
 
     /// Package with the modules of a group.
@@ -166,8 +191,11 @@ impl Selection<'_> {
         let output = work().join(name);
         remove(&output)?;
         fs::create_dir_all(&output)?;
-        let status = self
-            .command()
+        let mut command = self.command();
+        if let Some(builds) = self.checkout.shared_builds()? {
+            command.env("CARGO_TARGET_DIR", builds);
+        }
+        let status = command
             .args(["--no-shuffle", "--colors=never"])
             .arg(format!("--output={}", output.display()))
             .args(self.options())
