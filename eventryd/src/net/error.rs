@@ -31,6 +31,18 @@ pub enum NetError {
         /// Process id of the other process, if the file contains one.
         pid: Option<u32>,
     },
+    /// The pid file could make the daemon write to a file of another user.
+    #[error(
+        "the pid file {} {found}; remove it, or choose another file with --pid-file or \
+         eventry_pid_file",
+        .path.display()
+    )]
+    UnsafePidFile {
+        /// Path of the pid file.
+        path: PathBuf,
+        /// What the path is, as a verb and its object: "is a FIFO".
+        found: &'static str,
+    },
     /// Another program listens on the socket.
     #[error(
         "{} is in use by another program; stop it, or choose another --run-dir or --prefix",

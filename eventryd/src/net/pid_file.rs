@@ -1,11 +1,17 @@
 //! Pid files, which ensure a single daemon per file and per run directory.
 
 use super::NetError;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{
+    Access, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, accessat, flock, fstat,
+    openat, statat,
+};
 use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions};
+use rustix::process::geteuid;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A locked pid file. It holds the process id, and is removed on drop (DM-108).
@@ -36,24 +42,44 @@ impl PidFile {
 
     /// Locks the pid file `path`, creating it if necessary.
     ///
+    /// The file is opened in its directory, which is examined before, and a symbolic link is not
+    /// followed. The rule for the directory: users other than root and its owner must not be able
+    /// to replace the file. It must not be writable by others without the sticky bit; in a sticky
+    /// directory an existing file must belong to the user of the daemon. The file must be a regular
+    /// one with a single name.
+    ///
     /// # Errors
     ///
-    /// [`NetError::PidFileInUse`] if another process holds the lock, [`NetError::Io`] if the file
-    /// cannot be created.
+    /// [`NetError::PidFileInUse`] if another process holds the lock, [`NetError::UnsafePidFile`] if
+    /// the rule is broken, [`NetError::Io`] if the file cannot be created.
     pub fn acquire(path: &Path) -> Result<PidFile, NetError> {
         loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o644)
-                .open(path)
-                .map_err(NetError::io("open the pid file", path))?;
+            let place = Place::examine(path)?;
+            let file = place.open(OFlags::CREATE)?;
             if let Some(pid_file) = PidFile::try_acquire(file, path)? {
                 return Ok(pid_file);
             }
         }
+    }
+
+    /// Checks that [`acquire`](PidFile::acquire) could create or open the file, without a change and
+    /// without the lock, which a running daemon may hold.
+    ///
+    /// # Errors
+    ///
+    /// As for `acquire`, except [`NetError::PidFileInUse`].
+    pub fn check(path: &Path) -> Result<(), NetError> {
+        let place = Place::examine(path)?;
+        if place.exists {
+            return place.open(OFlags::empty()).map(drop);
+        }
+        accessat(
+            &place.directory,
+            ".",
+            Access::WRITE_OK | Access::EXEC_OK,
+            AtFlags::EACCESS,
+        )
+        .map_err(NetError::io(OPEN, path))
     }
 
     /// Locks an open pid file. Returns `None` if the previous holder has removed the file
@@ -95,8 +121,99 @@ impl Drop for PidFile {
     }
 }
 
+/// Failed action in the errors of [`Place`].
+const OPEN: &str = "open the pid file";
+
+/// Place of a pid file: its directory, examined and open, and its name there.
+struct Place<'a> {
+    path: &'a Path,
+    directory: OwnedFd,
+    name: &'a OsStr,
+    /// Set if the name exists.
+    exists: bool,
+}
+
+impl Place<'_> {
+    fn examine(path: &Path) -> Result<Place<'_>, NetError> {
+        let refuse = |found| Err(unsafe_file(path, found));
+        let Some(name) = path.file_name() else {
+            return refuse("names no file");
+        };
+        // The directory may be named by a symbolic link, as /var/run is.
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory =
+            openat(CWD, directory, flags, Mode::empty()).map_err(NetError::io(OPEN, path))?;
+        let found = fstat(&directory).map_err(NetError::io(OPEN, path))?;
+        let is_open_to_all = found.st_mode & 0o002 != 0;
+        let is_sticky = found.st_mode & 0o1000 != 0;
+        if is_open_to_all && !is_sticky {
+            return refuse("is in a directory where every user can replace it");
+        }
+        let file = match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(file) => Some(file),
+            Err(Errno::NOENT) => None,
+            Err(error) => return Err(NetError::io(OPEN, path)(error)),
+        };
+        if let Some(file) = &file {
+            check_file(file, is_open_to_all).map_err(|found| unsafe_file(path, found))?;
+        }
+        Ok(Place {
+            path,
+            directory,
+            name,
+            exists: file.is_some(),
+        })
+    }
+
+    /// Opens the file. `NONBLOCK`, because a FIFO may have taken the place of a regular file.
+    fn open(&self, create: OFlags) -> Result<File, NetError> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | create;
+        let file = openat(
+            &self.directory,
+            self.name,
+            flags,
+            Mode::from_raw_mode(0o644),
+        )
+        .map_err(NetError::io(OPEN, self.path))?;
+        let found = fstat(&file).map_err(NetError::io(OPEN, self.path))?;
+        check_file(&found, false).map_err(|found| unsafe_file(self.path, found))?;
+        Ok(File::from(file))
+    }
+}
+
+/// Checks that a file can be a pid file; the error says what it is instead.
+fn check_file(file: &Stat, must_be_own: bool) -> Result<(), &'static str> {
+    match FileType::from_raw_mode(file.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Symlink => return Err("is a symbolic link, which is not followed"),
+        FileType::Directory => return Err("is a directory"),
+        FileType::Fifo => return Err("is a FIFO"),
+        FileType::Socket => return Err("is a socket"),
+        _ => return Err("is a device"),
+    }
+    // A file that is removed between two steps has no name.
+    if file.st_nlink > 1 {
+        return Err("has a second name (a hard link)");
+    }
+    if must_be_own && file.st_uid != geteuid().as_raw() {
+        return Err("belongs to another user and is in a directory that all users can write to");
+    }
+    Ok(())
+}
+
+fn unsafe_file(path: &Path, found: &'static str) -> NetError {
+    NetError::UnsafePidFile {
+        path: path.to_owned(),
+        found,
+    }
+}
+
 fn is_file_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
+    match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(opened), Ok(found)) => opened.dev() == found.dev() && opened.ino() == found.ino(),
         _ => false,
     }
@@ -151,5 +268,91 @@ mod tests {
         let content = fs::read_to_string(dir.path().join("eventryd.pid")).unwrap();
         assert_eq!(content, format!("{}\n", std::process::id()));
         drop(pid_file);
+    }
+
+    fn refused(path: &Path) -> String {
+        let error = PidFile::acquire(path).unwrap_err().to_string();
+        let checked = PidFile::check(path).unwrap_err().to_string();
+        assert_eq!(checked, error);
+        error
+    }
+
+    #[test]
+    fn acquire_follows_no_link_and_leaves_its_target() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("eventryd.pid"));
+        fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(refused(&link).contains("is a symbolic link"));
+        assert!(PidFile::acquire_in(dir.path()).is_err());
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+
+        fs::remove_file(&link).unwrap();
+        fs::hard_link(&target, &link).unwrap();
+        assert!(refused(&link).contains("has a second name"));
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+    }
+
+    #[test]
+    fn acquire_takes_regular_files_only_and_never_blocks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        rustix::fs::mkfifoat(CWD, path("fifo"), Mode::RWXU).unwrap();
+        fs::create_dir(path("dir")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        for (name, found) in [
+            ("fifo", "a FIFO"),
+            ("dir", "a directory"),
+            ("socket", "a socket"),
+        ] {
+            let error = refused(&path(name));
+            assert!(error.contains(&format!("{name} is {found};")), "{error}");
+        }
+        assert!(refused(Path::new("/dev/null")).contains("is a device"));
+        assert!(refused(Path::new("/")).contains("names no file"));
+        assert!(refused(&path("missing/pid")).contains("cannot open the pid file"));
+    }
+
+    #[test]
+    fn directory_writable_by_all_must_be_sticky() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        let set_mode = |mode| {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for (mode, is_accepted) in [
+            (0o700, true),
+            (0o775, true),
+            (0o1777, true),
+            (0o777, false),
+            (0o702, false),
+        ] {
+            set_mode(mode);
+            assert_eq!(PidFile::check(&path).is_ok(), is_accepted, "{mode:o}");
+            assert_eq!(PidFile::acquire(&path).is_ok(), is_accepted, "{mode:o}");
+        }
+        set_mode(0o1777);
+        fs::write(&path, "").unwrap();
+        assert!(PidFile::check(&path).is_ok());
+        // Only root can give the file to another user.
+        if std::os::unix::fs::chown(&path, Some(1), None).is_ok() {
+            assert!(refused(&path).contains("belongs to another user"));
+            set_mode(0o700);
+            assert!(PidFile::check(&path).is_ok());
+        }
+    }
+
+    #[test]
+    fn check_changes_nothing_and_ignores_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        PidFile::check(&path).unwrap();
+        assert!(!path.exists());
+        let held = PidFile::acquire(&path).unwrap();
+        PidFile::check(&path).unwrap();
+        let content = fs::read_to_string(&path).unwrap();
+        assert_eq!(content, format!("{}\n", std::process::id()));
+        drop(held);
     }
 }

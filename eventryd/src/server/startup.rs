@@ -145,7 +145,9 @@ fn initialise(config: &Config) -> Result<Instances, DaemonError> {
     let pid_file = pid_file.transpose().map_err(DaemonError::PidFile)?;
     config.run_dir.create().map_err(DaemonError::RunDir)?;
     let instance = PidFile::acquire_in(config.run_dir.path()).map_err(|error| match error {
-        NetError::AlreadyRunning { .. } => DaemonError::PidFile(error),
+        NetError::AlreadyRunning { .. } | NetError::UnsafePidFile { .. } => {
+            DaemonError::PidFile(error)
+        }
         other => DaemonError::RunDir(other),
     })?;
     let limit = getrlimit(Resource::Nofile);

@@ -4,3 +4,4 @@
 
 mod clients;
 mod lifecycle;
+mod pid_file;

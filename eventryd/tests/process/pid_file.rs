@@ -1,0 +1,65 @@
+//! Pid files whose place another user has prepared.
+
+use std::path::Path;
+use std::process::Command;
+use test_support::daemon::{Exit, refused, refused_with};
+
+/// Starts a daemon whose pid file cannot be used, with a pid file at `path`.
+fn refused_at(path: &Path) -> Exit {
+    let dir = tempfile::tempdir().unwrap();
+    let exit = refused_with(dir.path(), &["--pid-file", path.to_str().unwrap()]);
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    exit
+}
+
+/// DM-108: the target of a link keeps its content, for the configured file and for that in the run directory.
+#[test]
+fn pid_file_that_is_a_link_is_refused_and_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (target, link) = (dir.path().join("target"), dir.path().join("eventryd.pid"));
+    std::fs::write(&target, "precious").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    for (exit, status) in [(refused_at(&link), 1), (refused(dir.path()), 1)] {
+        assert_eq!(exit.status, Some(status), "{}", exit.stderr);
+        let expected = format!("the pid file {} is a symbolic link", link.display());
+        assert!(exit.stderr.contains(&expected), "{}", exit.stderr);
+        assert!(exit.stderr.contains("eventry_pid_file"), "{}", exit.stderr);
+    }
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
+    assert!(link.is_symlink());
+}
+
+/// The start ends in bounded time: opening a FIFO for reading or writing alone would wait for a peer.
+#[test]
+fn pid_file_that_is_a_fifo_does_not_block_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("eventryd.pid");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for exit in [refused_at(&fifo), refused(dir.path())] {
+        assert_eq!(exit.status, Some(1), "{}", exit.stderr);
+        assert!(exit.stderr.contains("is a FIFO"), "{}", exit.stderr);
+    }
+}
+
+#[test]
+fn pid_file_where_every_user_can_replace_it_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let path = dir.path().join("pid");
+    let exit = refused_at(&path);
+    assert_eq!(exit.status, Some(1), "{}", exit.stderr);
+    assert!(
+        exit.stderr.contains("every user can replace it"),
+        "{}",
+        exit.stderr
+    );
+    assert!(!path.exists());
+}
