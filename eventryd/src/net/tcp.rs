@@ -2,7 +2,7 @@
 
 use super::NetError;
 use super::accept::{SOCKET_FLAGS, accept};
-use dns_lookup::{AddrInfoHints, getaddrinfo};
+use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr, set_tcp_nodelay};
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket_with};
@@ -46,8 +46,9 @@ impl BoundSockets {
     ///
     /// # Errors
     ///
-    /// [`NetError::Resolve`] if the host or the port cannot be resolved. [`NetError::Listen`] if no
-    /// address is available, or if one fails for another reason than being in use or not local.
+    /// [`NetError::Resolve`] if the host cannot be resolved, [`NetError::UnknownPort`] if the port
+    /// cannot. [`NetError::Listen`] if no address is available, or if one fails for another reason
+    /// than being in use or not local.
     pub fn bind(host: Option<&str>, port: &str, backlog: u32) -> Result<BoundSockets, NetError> {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         let name = || format!("{}:{port}", host.unwrap_or("*"));
@@ -79,15 +80,45 @@ impl BoundSockets {
         }
         Ok(bound)
     }
+
+    /// Checks that the host and the port can be resolved, and that the kernel has the family of one
+    /// of the addresses, without binding a socket.
+    ///
+    /// ```
+    /// use eventryd::net::BoundSockets;
+    ///
+    /// assert!(BoundSockets::check(Some("::1"), "16509").is_ok());
+    /// assert!(BoundSockets::check(Some("127.0.0.1"), "65536").is_err());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`bind`](BoundSockets::bind), except those of binding.
+    pub fn check(host: Option<&str>, port: &str) -> Result<(), NetError> {
+        let is_unsupported = |address: &SocketAddr| {
+            let made = socket_with(family(address), SocketType::STREAM, SOCKET_FLAGS, None);
+            made.err() == Some(Errno::AFNOSUPPORT)
+        };
+        if resolve(host, port)?.iter().all(is_unsupported) {
+            return Err(NetError::Listen {
+                address: format!("{}:{port}", host.unwrap_or("*")),
+                source: Errno::AFNOSUPPORT.into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn family(address: &SocketAddr) -> AddressFamily {
+    match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    }
 }
 
 impl TcpListener {
     fn bind(address: SocketAddr, backlog: i32) -> Result<TcpListener, Errno> {
-        let family = match address {
-            SocketAddr::V4(_) => AddressFamily::INET,
-            SocketAddr::V6(_) => AddressFamily::INET6,
-        };
-        let socket = socket_with(family, SocketType::STREAM, SOCKET_FLAGS, None)?;
+        let socket = socket_with(family(&address), SocketType::STREAM, SOCKET_FLAGS, None)?;
         set_socket_reuseaddr(&socket, true)?;
         if address.is_ipv6() {
             // IPv4 has its own socket.
@@ -141,11 +172,35 @@ impl AsFd for TcpListener {
 }
 
 /// Resolves a host and a port to addresses without duplicates.
+///
+/// `AI_ADDRCONFIG` leaves out a family that the machine has on its loopback interface only. A
+/// numeric address is resolved without it, and so is a name that has no address otherwise, such as
+/// `localhost` on a machine without a network.
 fn resolve(host: Option<&str>, port: &str) -> Result<Vec<SocketAddr>, NetError> {
-    let flags = match host {
-        None => libc::AI_PASSIVE,
-        Some(_) => libc::AI_PASSIVE | libc::AI_ADDRCONFIG,
+    check_port(port)?;
+    let Some(name) = host else {
+        return look_up(None, port, libc::AI_PASSIVE);
     };
+    // The last attempt follows a failure of the name server as well: /etc/hosts may have an answer
+    // of the other family.
+    [libc::AI_NUMERICHOST, libc::AI_ADDRCONFIG]
+        .into_iter()
+        .map(|flag| look_up(Some(name), port, libc::AI_PASSIVE | flag))
+        .find(|result| !matches!(result, Err(NetError::Resolve { .. })))
+        .unwrap_or_else(|| look_up(Some(name), port, libc::AI_PASSIVE))
+}
+
+/// Rejects a port number that is out of range, which `getaddrinfo` would reduce modulo 65,536.
+fn check_port(port: &str) -> Result<(), NetError> {
+    let digits = port.strip_prefix(['+', '-']).unwrap_or(port);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number && port.parse::<u16>().is_err() {
+        return Err(NetError::UnknownPort(port.to_owned()));
+    }
+    Ok(())
+}
+
+fn look_up(host: Option<&str>, port: &str, flags: i32) -> Result<Vec<SocketAddr>, NetError> {
     let hints = AddrInfoHints {
         flags,
         socktype: libc::SOCK_STREAM,
@@ -156,8 +211,10 @@ fn resolve(host: Option<&str>, port: &str) -> Result<Vec<SocketAddr>, NetError> 
         port: port.to_owned(),
         source,
     };
-    let found = getaddrinfo(host, Some(port), Some(hints));
-    let found = found.map_err(|error| failed(error.into()))?;
+    let found = getaddrinfo(host, Some(port), Some(hints)).map_err(|error| match error.kind() {
+        LookupErrorKind::Service => NetError::UnknownPort(port.to_owned()),
+        _ => failed(error.into()),
+    })?;
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in found {
         let address = address.map_err(failed)?.sockaddr;
@@ -253,5 +310,55 @@ mod tests {
             resolve(Some("127.0.0.1"), "domain").as_deref(),
             Ok([address]) if address.port() == 53
         ));
+    }
+
+    fn resolved(host: &str) -> Vec<String> {
+        let found = resolve(Some(host), "7").unwrap();
+        found.iter().map(SocketAddr::to_string).collect()
+    }
+
+    #[test]
+    fn numeric_address_is_resolved_whatever_the_machine_has() {
+        for (host, address) in [
+            ("127.0.0.1", "127.0.0.1:7"),
+            ("0.0.0.0", "0.0.0.0:7"),
+            ("::1", "[::1]:7"),
+            ("::", "[::]:7"),
+            // An address for documentation (RFC 3849); the machine need not have the family.
+            ("2001:db8::1", "[2001:db8::1]:7"),
+            ("192.0.2.1", "192.0.2.1:7"),
+            // The loopback interface has index 1.
+            ("fe80::1%lo", "[fe80::1%1]:7"),
+        ] {
+            assert_eq!(resolved(host), [address], "{host}");
+        }
+    }
+
+    #[test]
+    fn host_without_an_address_is_named_in_the_error() {
+        // libvirtd refuses brackets and an empty host as well.
+        for host in [
+            "",
+            "[::1]",
+            "fe80::1%no-such-interface",
+            "127.0.0.256.invalid",
+        ] {
+            let text = resolve(Some(host), "7").unwrap_err().to_string();
+            assert!(text.contains(&format!("resolve {host:?}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn port_out_of_range_is_refused_not_reduced() {
+        for port in ["65536", "70000", "-1", "99999999999999999999"] {
+            let error = BoundSockets::check(Some("127.0.0.1"), port).unwrap_err();
+            assert!(
+                matches!(&error, NetError::UnknownPort(named) if named == port),
+                "{error}"
+            );
+        }
+        for port in ["0", "65535", "00080", "domain", ""] {
+            BoundSockets::check(Some("127.0.0.1"), port).unwrap();
+        }
     }
 }

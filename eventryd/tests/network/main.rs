@@ -3,5 +3,6 @@
 #![cfg(not(loom))]
 
 mod activation;
+mod families;
 mod tcp;
 mod tls;
