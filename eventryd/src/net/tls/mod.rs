@@ -27,7 +27,7 @@ pub use context::{TlsContext, TlsSettings};
 pub use dn::distinguished_name;
 pub use error::{ClientCertError, TlsConfigError, TlsSessionError};
 pub use files::{ServerFiles, TlsFiles};
-pub use priority::{PriorityError, TlsVersions};
+pub use priority::{PriorityError, TlsVersions, system_policy};
 pub use session::{TlsReadOutcome, TlsSession};
 pub use verify::TlsPeer;
 
