@@ -6,12 +6,14 @@
 
 use std::path::PathBuf;
 
-use eventryd::config::{ConfigFile, ConfigFormat, Overrides, SettingValue, Virconf, setting_spec};
+use eventryd::config::{ConfigFile, ConfigFormat, LoadedConfig, Overrides, SettingValue, Virconf};
 use eventryd::net::RunDir;
 use eventryd::server::Config;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
+    let (_, errors) = Virconf::parse_all(data);
+    assert_eq!(Virconf::parse(data).err(), errors.into_iter().next());
     if let Ok(file) = Virconf::parse(data) {
         let written = file.to_string();
         let again = Virconf::parse(written.as_bytes()).expect("what was written can be read");
@@ -26,13 +28,15 @@ fuzz_target!(|data: &[u8]| {
         match overrides().load(Some(&source)) {
             Ok(loaded) => {
                 let printed = loaded.render();
-                let again =
-                    Virconf::parse(printed.as_bytes()).expect("what is printed can be read");
-                for setting in again.settings {
-                    let spec = setting_spec(&setting.name).expect("a setting of the table");
-                    let value = loaded.settings.value(spec).map(as_number);
-                    assert_eq!(value, Some(setting.value), "{printed}");
-                }
+                let source = ConfigFile {
+                    path: PathBuf::from("printed"),
+                    format: ConfigFormat::Libvirt,
+                    text: printed.clone().into_bytes(),
+                };
+                let again = overrides().load(Some(&source));
+                let again = again.unwrap_or_else(|errors| panic!("{errors:?}\n{printed}"));
+                let in_force = |loaded: &LoadedConfig| format!("{:?} {:?}", loaded.daemon, loaded.log);
+                assert_eq!(in_force(&again), in_force(&loaded), "{printed}");
             }
             Err(errors) => {
                 assert!(!errors.is_empty());
@@ -59,12 +63,4 @@ fn content(file: Virconf) -> Vec<(String, SettingValue)> {
     settings
         .map(|setting| (setting.name, setting.value))
         .collect()
-}
-
-/// Converts a boolean to an integer, as in libvirt's syntax.
-fn as_number(value: SettingValue) -> SettingValue {
-    match value {
-        SettingValue::Boolean(is) => SettingValue::Integer(is.into()),
-        other => other,
-    }
 }

@@ -109,6 +109,7 @@ fn run(options: &Options) -> Result<ExitCode, ExitError> {
     }
     if options.check_config {
         loaded.warnings().iter().for_each(print_message);
+        loaded.notes().iter().for_each(print_message);
         print(&configured_listeners(&loaded.daemon));
     }
     match signals {
@@ -191,6 +192,9 @@ fn serve(
         .map_err(|error| ExitError::new(INVALID_CONFIG_STATUS, error))?;
     for warning in loaded.warnings() {
         tracing::warn!("{warning}");
+    }
+    for note in loaded.notes() {
+        tracing::info!("{note}");
     }
     if options.listen {
         tracing::info!(

@@ -6,6 +6,7 @@ use crate::net::tls::{ServerFiles, TlsFiles, TlsVersions};
 use crate::server::{Config, TcpService, TlsService, WorkerLimits};
 use crate::session::Auth;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Setting that has the right type but cannot be applied.
@@ -34,9 +35,9 @@ pub fn configure(
     unix_sockets(settings, &mut config, &mut invalid);
     network_sockets(settings, &mut config, &mut invalid);
     tls(settings, &mut config, tls_files.clone(), &mut invalid);
-    sasl(settings, &mut config);
+    sasl(settings, &mut config, &mut invalid);
     keepalive(settings, &mut config);
-    process(settings, &mut config);
+    process(settings, &mut config, &mut invalid);
     limits(settings, &mut config, &mut invalid);
     if invalid.is_empty() {
         Ok(config)
@@ -51,8 +52,14 @@ fn reject(invalid: &mut Vec<InvalidSetting>, setting: &'static str, message: imp
 }
 
 fn unix_sockets(settings: &Settings, config: &mut Config, invalid: &mut Vec<InvalidSetting>) {
-    if let Some(dir) = settings.path("unix_sock_dir") {
-        config.run_dir = RunDir::Chosen(dir);
+    match settings.path("unix_sock_dir") {
+        Some(dir) if dir.as_os_str().is_empty() => reject(
+            invalid,
+            "unix_sock_dir",
+            "`unix_sock_dir` is empty, which is the root directory for libvirtd; write \"/\" for that, or remove the line",
+        ),
+        Some(dir) => config.run_dir = RunDir::Chosen(dir),
+        None => {}
     }
     match settings.text("eventry_prefix") {
         Some(prefix) if !prefix.is_empty() && !prefix.contains('/') => config.prefix = prefix,
@@ -86,11 +93,30 @@ fn auth_method(settings: &Settings, key: &str) -> Auth {
     }
 }
 
-fn sasl(settings: &Settings, config: &mut Config) {
-    if let Some(file) = settings.path("eventry_sasl_password_file") {
-        config.sasl.password_file = file;
+fn sasl(settings: &Settings, config: &mut Config, invalid: &mut Vec<InvalidSetting>) {
+    let file = settings.path("eventry_sasl_password_file");
+    match file.map(|file| used_path(file, "eventry_sasl_password_file")) {
+        Some(Ok(file)) => config.sasl.password_file = file,
+        Some(Err(empty)) if uses_sasl(settings) => invalid.push(empty),
+        _ => {}
     }
     config.sasl.allowed_users = settings.list("sasl_allowed_username_list");
+}
+
+fn uses_sasl(settings: &Settings) -> bool {
+    // SASL on plain TCP is an error.
+    ["auth_unix_rw", "auth_unix_ro", "auth_tls"]
+        .iter()
+        .any(|name| auth_method(settings, name) == Auth::Sasl)
+}
+
+/// Rejects the empty path, which is valid where it is not used.
+fn used_path(path: PathBuf, setting: &'static str) -> Result<PathBuf, InvalidSetting> {
+    if path.as_os_str().is_empty() {
+        let message = format!("`{setting}` is empty; set an absolute path, or remove the line");
+        return Err(InvalidSetting { setting, message });
+    }
+    Ok(path)
 }
 
 fn network_sockets(settings: &Settings, config: &mut Config, invalid: &mut Vec<InvalidSetting>) {
@@ -170,6 +196,17 @@ fn tls_files_for(
     mut files: TlsFiles,
     invalid: &mut Vec<InvalidSetting>,
 ) -> TlsFiles {
+    for name in ["ca_file", "cert_file", "key_file"] {
+        if settings
+            .path(name)
+            .is_some_and(|path| path.as_os_str().is_empty())
+        {
+            let why = "libvirtd starts without the keys and certificates then, and no client can connect by TLS; \
+                       set all three files, remove the three lines, or set `listen_tls = 0`";
+            reject(invalid, name, format!("`{name}` is empty: {why}"));
+            return files;
+        }
+    }
     let ca = settings.path("ca_file");
     let single = ["cert_file", "key_file"].map(|key| settings.path(key));
     let several = ["cert_files", "key_files"].map(|key| settings.list(key));
@@ -199,7 +236,11 @@ fn tls_files_for(
         ),
     }
     files.ca = ca.unwrap_or(files.ca);
-    files.crl = settings.path("crl_file").or(files.crl);
+    // An empty path means no list, as in libvirtd, not even the default one.
+    files.crl = match settings.path("crl_file") {
+        Some(path) if path.as_os_str().is_empty() => None,
+        path => path.or(files.crl),
+    };
     files
 }
 
@@ -264,10 +305,14 @@ fn keepalive(settings: &Settings, config: &mut Config) {
     config.keepalive.count = settings.unsigned("keepalive_count");
 }
 
-fn process(settings: &Settings, config: &mut Config) {
+fn process(settings: &Settings, config: &mut Config, invalid: &mut Vec<InvalidSetting>) {
     let idle = settings.unsigned("eventry_idle_timeout");
     config.idle_timeout = (idle > 0).then(|| seconds(idle));
-    config.pid_file = settings.path("eventry_pid_file");
+    let pid_file = settings.path("eventry_pid_file");
+    match pid_file.map(|file| used_path(file, "eventry_pid_file")) {
+        Some(Err(empty)) => invalid.push(empty),
+        file => config.pid_file = file.and_then(Result::ok),
+    }
 }
 
 /// Converts a number that the table requires to be at least 1.

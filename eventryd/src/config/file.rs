@@ -41,22 +41,36 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Parses the file. Returns the valid settings and all errors. There are no settings if the
-    /// syntax is invalid.
+    /// Parses the file. Returns the valid settings and all errors. A TOML file with a syntax error
+    /// has no settings.
     #[must_use]
     pub fn parse(&self) -> (Settings, Vec<ConfigError>) {
-        let read = match self.format {
-            ConfigFormat::Libvirt => Virconf::parse(&self.text)
-                .map(|file| file.settings)
-                .map_err(|error| vec![error]),
-            ConfigFormat::Toml => toml::parse(&self.text),
+        let parsed = self.parse_syntax();
+        let errors = parsed.syntax_errors.into_iter().chain(parsed.value_errors);
+        (parsed.settings, errors.collect())
+    }
+
+    pub(super) fn parse_syntax(&self) -> ParsedFile {
+        let (read, syntax_errors) = match self.format {
+            ConfigFormat::Libvirt => {
+                let (file, errors) = Virconf::parse_all(&self.text);
+                (file.settings, errors)
+            }
+            ConfigFormat::Toml => match toml::parse(&self.text) {
+                Ok(read) => (read, Vec::new()),
+                Err(errors) => (Vec::new(), errors),
+            },
         };
-        let (settings, errors) = match read {
-            Ok(read) => Settings::from_file(&self.path, read),
-            Err(errors) => (Settings::default(), errors),
+        let (settings, value_errors) = Settings::from_file(&self.path, self.format, read);
+        let located = |errors: Vec<ParseError>| {
+            let errors = errors.into_iter().map(|error| self.error_at(error));
+            errors.collect()
         };
-        let errors = errors.into_iter().map(|error| self.error_at(error));
-        (settings, errors.collect())
+        ParsedFile {
+            settings,
+            syntax_errors: located(syntax_errors),
+            value_errors: located(value_errors),
+        }
     }
 
     /// Adds the path and an excerpt of the file to an error.
@@ -70,6 +84,17 @@ impl ConfigFile {
             excerpt: text.map(|text| excerpt(&String::from_utf8_lossy(text), error.position)),
         }
     }
+}
+
+/// Content of a configuration file.
+#[derive(Debug, Default)]
+pub(super) struct ParsedFile {
+    /// Valid settings.
+    pub settings: Settings,
+    /// Errors of the syntax. Settings may be missing because of them.
+    pub syntax_errors: Vec<ConfigError>,
+    /// Unknown settings and invalid values.
+    pub value_errors: Vec<ConfigError>,
 }
 
 /// Error in a configuration, with its location.
@@ -144,17 +169,34 @@ mod tests {
 
     #[test]
     fn error_shows_file_line_column_and_excerpt() {
-        let text = "# ours\nmax_clients = 0\nfoo = 1";
+        let text = "# ours\nmax_clients = 0\nfoo = 1\neventry_foo = 1";
         assert_eq!(
             errors("x/eventryd.conf", text),
             [
                 "x/eventryd.conf:2:15: `max_clients` must be at least 1, not 0\n\
                  2 | max_clients = 0\n  |               ^",
-                "x/eventryd.conf:3:1: unknown setting `foo`; `eventryd --print-sample` lists all settings\n\
-                 3 | foo = 1\n  | ^",
+                "x/eventryd.conf:4:1: unknown setting `eventry_foo`; `eventryd --print-sample` lists all settings\n\
+                 4 | eventry_foo = 1\n  | ^",
             ]
         );
+        let toml = errors("a.toml", "foo = 1");
+        assert!(
+            toml[0].starts_with("a.toml:1:1: unknown setting `foo`;"),
+            "{toml:?}"
+        );
         assert_eq!(errors("a.toml", "max_clients = \"x\"\n").len(), 1);
+    }
+
+    #[test]
+    fn syntax_error_does_not_hide_other_errors() {
+        let text = "listen_tcp = yes\nmax_client = 5\ntls_allowed_dn_list = [ 'x'\n  'y',\n  'z' ]\n\
+                    log_level = 9 # high\nmax_workers = 'x\nmin_workers = 'x'\nlog_filters = \"\"\n";
+        let located: Vec<String> = errors("a.conf", text)
+            .iter()
+            .map(|error| error.split(' ').next().unwrap().to_owned())
+            .collect();
+        let expected = ["1:14:", "4:3:", "7:15:", "2:1:", "6:13:", "8:15:"];
+        assert_eq!(located, expected.map(|place| format!("a.conf:{place}")));
     }
 
     #[test]

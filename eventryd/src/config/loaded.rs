@@ -5,7 +5,7 @@ use super::file::{ConfigError, ConfigFile};
 use super::text::{Escaped, ParseError, SettingValue};
 use super::{Origin, ReloadEffect, SettingSpec, Settings, setting_specs};
 use crate::log::{Filters, Level, LogConfig, Output};
-use crate::net::tls::TlsFiles;
+use crate::net::tls::{TlsFiles, system_policy};
 use crate::server::Config;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -81,7 +81,11 @@ impl Overrides {
     ///
     /// Every error in the file and in the overrides.
     pub fn load(&self, file: Option<&ConfigFile>) -> Result<LoadedConfig, Vec<ConfigError>> {
-        let (mut settings, mut errors) = file.map(ConfigFile::parse).unwrap_or_default();
+        let parsed = file.map(ConfigFile::parse_syntax).unwrap_or_default();
+        let (mut settings, mut errors) = (parsed.settings, parsed.syntax_errors);
+        // Settings that a syntax error hides may be those that others need.
+        let is_complete = errors.is_empty();
+        errors.extend(parsed.value_errors);
         for (name, value, origin) in self.environment.iter().chain(&self.options) {
             if let Err(message) = settings.set(name, value.clone(), origin.clone()) {
                 errors.push(ConfigError {
@@ -101,7 +105,8 @@ impl Overrides {
                 log,
             }),
             (daemon, log) => {
-                let invalid = daemon.err().into_iter().chain(log.err()).flatten();
+                let daemon = daemon.err().filter(|_| is_complete);
+                let invalid = daemon.into_iter().chain(log.err()).flatten();
                 errors.extend(invalid.map(|invalid| locate(invalid, &settings, file)));
                 Err(errors)
             }
@@ -166,7 +171,7 @@ impl LoadedConfig {
     }
 
     /// Returns every setting with its value and, in a comment, the origin of the value, in
-    /// libvirt's syntax.
+    /// libvirt's syntax. A file with this text gives the same configuration.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -177,7 +182,15 @@ impl LoadedConfig {
                 ReloadEffect::Ignored(_) if self.settings.is_explicit(spec.name) => "; no effect",
                 _ => "",
             };
-            let _ = match (self.settings.value(spec), spec.default) {
+            let value = match spec.name {
+                // The default is lowered to `max_clients`, and a higher value is an error.
+                "max_anonymous_clients" => {
+                    let effective = self.daemon.max_anonymous_clients;
+                    i64::try_from(effective).ok().map(SettingValue::Integer)
+                }
+                _ => self.settings.value(spec),
+            };
+            let _ = match (value, spec.default) {
                 (Some(value), _) => {
                     writeln!(
                         text,
@@ -195,7 +208,24 @@ impl LoadedConfig {
         text
     }
 
-    /// Returns a warning for each setting that is ignored or limited by another one.
+    /// Returns remarks about settings that have an effect, but not the one that libvirtd would give
+    /// them.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let priority = self.settings.text("tls_priority");
+        let policy = priority.as_deref().and_then(system_policy);
+        let origin = self.settings.origin("tls_priority");
+        let note = policy.zip(origin).map(|(policy, origin)| {
+            format!(
+                "{origin}: `tls_priority`: the system policy {policy} of GnuTLS is not read; NORMAL \
+                 applies: TLS 1.2 and 1.3 with the algorithms of rustls"
+            )
+        });
+        note.into_iter().collect()
+    }
+
+    /// Returns a warning for each setting that is unknown, repeated, ignored or limited by
+    /// another one.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let ignored = self.settings.ignored();
@@ -209,10 +239,15 @@ impl LoadedConfig {
                 "`min_workers` ({min}) exceeds `max_workers` ({max}): {max} workers are started"
             )
         });
+        let unused = self
+            .settings
+            .unused()
+            .map(|(name, origin, reason)| format!("{origin}: `{name}` has no effect: {reason}"));
         ignored
             .map(|(spec, origin, reason)| {
                 format!("{origin}: `{}` has no effect: {reason}", spec.name)
             })
+            .chain(unused)
             .chain(clipped)
             .collect()
     }

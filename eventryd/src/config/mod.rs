@@ -1,7 +1,8 @@
 //! Configuration: the table of settings, the two file formats, and the resulting configuration.
 //!
 //! A file has the syntax of `libvirtd.conf` ([`Virconf`]) or TOML ([`toml`]). Both have the same
-//! settings, which the table [`SETTING_GROUPS`] defines; an unknown setting is an error.
+//! settings, which the table [`SETTING_GROUPS`] defines. An unknown setting is an error in TOML; in
+//! libvirt's syntax it is one only if its name is close to one of the table.
 //! [`Overrides::load`] combines defaults, file, environment and options into a [`LoadedConfig`], or
 //! returns every [`ConfigError`]. The module does no I/O: the caller reads the file and the
 //! environment.
@@ -26,4 +27,4 @@ pub use spec::{
     SettingType, nearest_spec, setting_spec, setting_specs,
 };
 pub use text::{ParseError, Position, Setting, SettingValue};
-pub use virconf::{MAX_FILE_SIZE, Virconf};
+pub use virconf::{MAX_FILE_SIZE, MAX_SYNTAX_ERRORS, Virconf};

@@ -1,5 +1,6 @@
 //! Explicit settings with their values and origins.
 
+use super::file::ConfigFormat;
 use super::spec::{ReloadEffect, SettingSpec, SettingType, nearest_spec, setting_spec};
 use super::text::{ParseError, Position, Setting, SettingValue};
 use std::collections::BTreeMap;
@@ -28,37 +29,57 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Reasons why a line of the file has no effect.
+const UNKNOWN: &str = "eventryd does not have this setting; remove the line";
+const DUPLICATE: &str = "an earlier line sets it, as libvirtd decides too; remove one of them";
+
 /// Explicit settings. Each one is in the table and has a valid value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     values: BTreeMap<&'static str, (SettingValue, Origin)>,
+    /// Lines of the file without effect: name, origin and reason.
+    unused: Vec<(String, Origin, &'static str)>,
 }
 
 impl Settings {
     /// Checks the settings of the file `path`. Returns the valid ones and an error for each other
     /// one.
     ///
-    /// The first of several settings with the same name applies, as in libvirt.
+    /// The first of several settings with the same name applies, as in libvirt. An unknown setting
+    /// is an error in TOML. libvirtd ignores it, and its files have settings of other daemons and
+    /// releases: in libvirt's syntax it is an error only if it may be meant for eventryd.
     #[must_use]
-    pub fn from_file(path: &Path, read: Vec<Setting>) -> (Settings, Vec<ParseError>) {
+    pub fn from_file(
+        path: &Path,
+        format: ConfigFormat,
+        read: Vec<Setting>,
+    ) -> (Settings, Vec<ParseError>) {
         let path: Arc<Path> = path.into();
         let mut settings = Settings::default();
         let mut errors = Vec::new();
         for setting in read {
             let Some(spec) = setting_spec(&setting.name) else {
-                let message = unknown_setting(&setting.name);
                 let position = setting.name_position;
-                errors.push(ParseError { position, message });
+                match unknown_setting(&setting.name, format) {
+                    Some(message) => errors.push(ParseError { position, message }),
+                    None => {
+                        let origin = Origin::File(Arc::clone(&path), position);
+                        settings.unused.push((setting.name, origin, UNKNOWN));
+                    }
+                }
                 continue;
             };
+            let origin = Origin::File(Arc::clone(&path), setting.value_position);
+            if settings.is_explicit(spec.name) {
+                settings.unused.push((setting.name, origin, DUPLICATE));
+                continue;
+            }
             if let Err(message) = check_value(spec, &setting.value) {
                 let position = setting.value_position;
                 errors.push(ParseError { position, message });
                 continue;
             }
-            let origin = Origin::File(Arc::clone(&path), setting.value_position);
-            let first = settings.values.entry(spec.name);
-            first.or_insert((setting.value, origin));
+            settings.values.insert(spec.name, (setting.value, origin));
         }
         (settings, errors)
     }
@@ -107,6 +128,14 @@ impl Settings {
                 _ => None,
             }
         })
+    }
+
+    /// Returns the lines of the file without effect: the name of an unknown or repeated setting, its
+    /// origin and the reason.
+    pub fn unused(&self) -> impl Iterator<Item = (&str, &Origin, &'static str)> {
+        self.unused
+            .iter()
+            .map(|(name, origin, reason)| (name.as_str(), origin, *reason))
     }
 
     /// Returns the value of a number or boolean.
@@ -169,10 +198,16 @@ impl Settings {
     }
 }
 
-fn unknown_setting(name: &str) -> String {
+/// Returns the error about an unknown setting, or `None` if it is ignored with a warning.
+fn unknown_setting(name: &str, format: ConfigFormat) -> Option<String> {
+    let unknown = format!("unknown setting `{name}`");
     match nearest_spec(name) {
-        Some(spec) => format!("unknown setting `{name}`; did you mean `{}`?", spec.name),
-        None => format!("unknown setting `{name}`; `eventryd --print-sample` lists all settings"),
+        // A typo may open a socket.
+        Some(spec) => Some(format!("{unknown}; did you mean `{}`?", spec.name)),
+        None if format == ConfigFormat::Libvirt && !name.starts_with("eventry_") => None,
+        None => Some(format!(
+            "{unknown}; `eventryd --print-sample` lists all settings"
+        )),
     }
 }
 
@@ -226,14 +261,17 @@ fn check_value(spec: &SettingSpec, value: &SettingValue) -> Result<(), String> {
 fn check_text(spec: &SettingSpec, text: &str) -> Result<(), String> {
     let name = spec.name;
     match spec.value_type {
-        _ if text.contains('\0') => Err(format!("`{name}` contains a NUL")),
-        SettingType::Path if !text.starts_with('/') => {
+        _ if text.contains('\0') => Err(format!(
+            "`{name}` contains a NUL byte, where libvirtd would cut the text off; remove it"
+        )),
+        // An empty path is an error only where it is used.
+        SettingType::Path if !text.is_empty() && !text.starts_with('/') => {
             Err(format!("`{name}` must be an absolute path, not {text:?}"))
         }
         SettingType::Mode => match u32::from_str_radix(text, 8) {
             Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(()),
             _ => Err(format!(
-                "`{name}` must be a mode in octal digits such as \"0770\", not {text:?}"
+                "`{name}` must be a mode in octal digits, at most \"0777\", such as \"0770\", not {text:?}"
             )),
         },
         SettingType::OneOf(choices) if !choices.contains(&text) => Err(format!(
@@ -263,7 +301,8 @@ mod tests {
 
     fn read(text: &str) -> (Settings, Vec<String>) {
         let parsed = Virconf::parse(text.as_bytes()).unwrap();
-        let (settings, errors) = Settings::from_file(Path::new("a.conf"), parsed.settings);
+        let (settings, errors) =
+            Settings::from_file(Path::new("a.conf"), ConfigFormat::Libvirt, parsed.settings);
         let said = errors
             .iter()
             .map(|error| format!("{} {}", error.position, error.message));
@@ -272,20 +311,57 @@ mod tests {
 
     #[test]
     fn unknown_setting_reports_position_and_nearest_name() {
-        let (_, said) = read("max_clients = 1\n  max_client = 2\nqwertz = 3");
+        let text = "max_clients = 1\n  max_client = 2\nqwertz = 3\neventry_qwertz = 1";
+        let (settings, said) = read(text);
         assert_eq!(
             said,
             [
                 "2:3 unknown setting `max_client`; did you mean `max_clients`?",
-                "3:1 unknown setting `qwertz`; `eventryd --print-sample` lists all settings",
+                "4:1 unknown setting `eventry_qwertz`; `eventryd --print-sample` lists all settings",
             ]
         );
+        let unused: Vec<_> = settings
+            .unused()
+            .map(|(name, at, reason)| (name, at.to_string(), reason))
+            .collect();
+        assert_eq!(unused, [("qwertz", "a.conf:3".to_owned(), UNKNOWN)]);
+    }
+
+    /// Settings of qemu.conf, of other daemons of libvirt, and of old releases.
+    #[test]
+    fn settings_of_other_daemons_are_no_typos() {
+        let names = "security_driver user group dynamic_ownership remember_owner vnc_listen vnc_tls vnc_sasl \
+            spice_listen spice_tls chardev_tls max_files max_processes max_core max_queued max_threads_per_process \
+            migration_address migration_host migration_port_min cgroup_controllers cgroup_device_acl \
+            clear_emulator_capabilities set_process_name stdio_handler log_timestamp nvram namespaces user_alias \
+            default_tls_x509_cert_dir migrate_tls_force lock_manager mac_filter rx_queue_size tx_queue_size \
+            remote_display_port_min seccomp_sandbox swtpm_user hugetlbfs_mount auto_dump_path uri_default uri_aliases \
+            remote_mode max_size max_backups max_age_days firewall_backend log_with_libvirtd auto_shutdown_wait \
+            require_lease_for_disks auto_disk_leases disk_lease_dir tls_session_cache";
+        for name in names.split_whitespace() {
+            let (settings, said) = read(&format!("{name} = 1"));
+            assert_eq!(
+                (said.len(), settings.unused().count()),
+                (0, 1),
+                "{name}: {said:?}"
+            );
+        }
     }
 
     #[test]
     fn first_of_several_equal_names_wins() {
-        let (settings, said) = read("max_clients = 7; max_clients = 8");
+        // libvirtd does not check the value of a line that has no effect.
+        let (settings, said) = read("max_clients = 7; max_clients = 8\nmax_clients = 'x'");
         assert_eq!((settings.unsigned("max_clients"), said.len()), (7, 0));
+        let unused: Vec<_> = settings
+            .unused()
+            .map(|(_, at, reason)| (at.to_string(), reason))
+            .collect();
+        let expected = [1, 2].map(|line| (format!("a.conf:{line}"), DUPLICATE));
+        assert_eq!(unused, expected);
+        // The first one must be valid, even if a later one is.
+        let (_, said) = read("max_clients = 'x'\nmax_clients = 8");
+        assert_eq!(said.len(), 1);
     }
 
     #[test]
@@ -376,10 +452,7 @@ mod tests {
             let Some(value) = spec.default_value() else {
                 continue;
             };
-            // libvirt's default of 56 is below the minimum of 112.
-            if spec.name != "tcp_min_ssf" {
-                assert_eq!(check_value(spec, &value), Ok(()));
-            }
+            assert_eq!(check_value(spec, &value), Ok(()));
         }
     }
 }

@@ -95,10 +95,12 @@ pub fn setting_specs() -> impl Iterator<Item = &'static SettingSpec> {
     SETTING_GROUPS.iter().flat_map(|group| group.specs)
 }
 
-/// Returns the setting with the name closest to `name`, or `None` if none is similar.
+/// Returns the setting with the name closest to `name`, or `None` if none is similar. Upper and
+/// lower case are the same.
 #[must_use]
 pub fn nearest_spec(name: &str) -> Option<&'static SettingSpec> {
-    let by_distance = setting_specs().map(|spec| (distance(spec.name, name), spec));
+    let name = name.to_ascii_lowercase();
+    let by_distance = setting_specs().map(|spec| (distance(spec.name, &name), spec));
     let (distance, spec) = by_distance.min_by_key(|(distance, _)| *distance)?;
     let tolerated = (spec.name.len() / 3).max(2);
     (distance <= tolerated).then_some(spec)
@@ -198,7 +200,7 @@ pub const SETTING_GROUPS: &[SettingGroup] = {
                 spec("auth_unix_rw", OneOf(AUTH), DefaultValue::Text("none"), Restart, "authentication on the read-write socket"),
                 spec("auth_tcp", OneOf(AUTH), DefaultValue::Text("sasl"), Restart, "authentication on the TCP socket"),
                 spec("auth_tls", OneOf(AUTH), DefaultValue::Text("none"), Restart, "authentication on the TLS socket, in addition to the client certificate"),
-                spec("tcp_min_ssf", SettingType::Unsigned { min: 112, max: u32::MAX }, Integer(56), ReloadEffect::Ignored("SASL on plain TCP is not supported"), "minimum key length in bits of SASL encryption on the TCP socket").with_example("112"),
+                spec("tcp_min_ssf", SettingType::Unsigned { min: 112, max: u32::MAX }, Unset("56, which cannot be set"), ReloadEffect::Ignored("SASL on plain TCP is not supported"), "minimum key length in bits of SASL encryption on the TCP socket").with_example("112"),
                 spec("access_drivers", List, Unset("none"), ReloadEffect::Ignored("access is not checked per call: a client may make every call that its socket allows"), "drivers of access control per call").with_example("[ \"polkit\" ]"),
                 spec("sasl_allowed_username_list", List, Unset("every user"), NewConnections, "patterns of the user names that SASL accepts; an empty list accepts none").with_example("[ \"joe\", \"*@EXAMPLE.COM\" ]"),
                 spec("eventry_sasl_password_file", Path, Unset("`passwords` in the directory of the default configuration file"), NewConnections, "file with the users and password hashes of SASL, written by `eventryd passwd`").with_example("\"/etc/eventry/passwords\""),
@@ -325,7 +327,8 @@ mod tests {
         assert_eq!(nearest("max_client"), Some("max_clients"));
         assert_eq!(nearest("maxclients"), Some("max_clients"));
         assert_eq!(nearest("unix_socket_dir"), Some("unix_sock_dir"));
-        assert_eq!(nearest("LISTEN_TCP"), None);
+        assert_eq!(nearest("LISTEN_TCP"), Some("listen_tcp"));
+        assert_eq!(nearest("listen_ctp"), Some("listen_tcp"));
         assert_eq!(nearest("zzz"), None);
         assert_eq!(nearest(&"x".repeat(1_000_000)), None);
     }

@@ -12,6 +12,9 @@ use std::fmt;
 /// Maximum size of a configuration file in bytes, as in libvirt.
 pub const MAX_FILE_SIZE: usize = 10 << 20;
 
+/// Maximum number of syntax errors that are reported for a file, which bounds the time.
+pub const MAX_SYNTAX_ERRORS: usize = 20;
+
 /// Maximum nesting of lists, which bounds the recursion. No setting is a list of lists.
 const MAX_DEPTH: usize = 16;
 
@@ -41,28 +44,69 @@ impl Virconf {
     ///
     /// The first syntax error.
     pub fn parse(text: &[u8]) -> Result<Virconf, ParseError> {
+        let (file, errors) = Virconf::parse_recovering(text, 1);
+        errors.into_iter().next().map_or(Ok(file), Err)
+    }
+
+    /// Parses a text, and continues after an error at the next line that begins like a setting.
+    /// Returns the settings that were read, and at most [`MAX_SYNTAX_ERRORS`] errors.
+    ///
+    /// ```
+    /// use eventryd::config::Virconf;
+    ///
+    /// let (file, errors) = Virconf::parse_all(b"a = [ 'x'\nb: 2\nc = 3\n");
+    /// assert_eq!(errors.len(), 1);
+    /// assert_eq!(file.settings[0].name, "c");
+    /// ```
+    #[must_use]
+    pub fn parse_all(text: &[u8]) -> (Virconf, Vec<ParseError>) {
+        Virconf::parse_recovering(text, MAX_SYNTAX_ERRORS)
+    }
+
+    fn parse_recovering(text: &[u8], max_errors: usize) -> (Virconf, Vec<ParseError>) {
         let mut parser = Parser {
             text,
             offset: 0,
             last_position: (0, Position::START),
         };
+        let mut file = Virconf::default();
+        let mut errors = Vec::new();
         if text.len() > MAX_FILE_SIZE {
             let message = format!("the file is longer than {MAX_FILE_SIZE} bytes");
-            return Err(parser.error(message));
+            errors.push(parser.error(message));
+            return (file, errors);
         }
-        let mut settings = Vec::new();
+        if let Some((mark, message)) = byte_order_mark(text) {
+            errors.push(parser.error(message));
+            parser.offset = mark;
+        }
         parser.skip_blanks_and_line_ends();
-        while !parser.is_at_end() {
-            if parser.peek() == Some(b'#') {
-                parser.skip_comment();
-            } else {
-                settings.push(parser.setting()?);
-                parser.skip_blanks();
-                parser.skip_comment();
+        while !parser.is_at_end() && errors.len() < max_errors {
+            let start = parser.offset;
+            if let Err(error) = parser.statement(&mut file.settings) {
+                errors.push(error);
+                parser.skip_to_next_setting(start);
             }
-            parser.separator()?;
         }
-        Ok(Virconf { settings })
+        (file, errors)
+    }
+}
+
+/// Returns the length of the byte order mark at the start of a text, and the error about it.
+/// libvirtd rejects such a file too, with "expecting a name".
+fn byte_order_mark(text: &[u8]) -> Option<(usize, &'static str)> {
+    if text.starts_with(b"\xef\xbb\xbf") {
+        let message = "the file begins with a byte order mark (BOM), which libvirtd does not \
+                       accept either; save it as UTF-8 without BOM";
+        Some((3, message))
+    } else if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
+        // Nothing else in the file can be read.
+        Some((
+            text.len(),
+            "the file is UTF-16, by its byte order mark; save it as UTF-8 without BOM",
+        ))
+    } else {
+        None
     }
 }
 
@@ -176,7 +220,11 @@ impl<'a> Parser<'a> {
 
     /// Returns the position of the next byte.
     fn position(&mut self) -> Position {
-        let (from, position) = self.last_position;
+        let (from, position) = match self.last_position {
+            // After an error the parser goes back.
+            (from, _) if from > self.offset => (0, Position::START),
+            last => last,
+        };
         self.last_position = (self.offset, position.after(&self.text[from..self.offset]));
         self.last_position.1
     }
@@ -185,6 +233,36 @@ impl<'a> Parser<'a> {
         let position = self.position();
         let message = message.into();
         ParseError { position, message }
+    }
+
+    /// Parses a comment or a setting, up to the start of the next one.
+    fn statement(&mut self, settings: &mut Vec<Setting>) -> Result<(), ParseError> {
+        if self.peek() == Some(b'#') {
+            self.skip_comment();
+        } else {
+            settings.push(self.setting()?);
+            self.skip_blanks();
+            self.skip_comment();
+        }
+        self.separator()
+    }
+
+    /// Goes to the first line below `start` that begins with a name and `=`, so that the rest of a
+    /// broken list does not cause further errors.
+    fn skip_to_next_setting(&mut self, start: usize) {
+        self.offset = start;
+        while !self.is_at_end() {
+            self.skip_while(|byte| !is_line_end(byte));
+            self.skip_blanks_and_line_ends();
+            let line = self.offset;
+            let name = self.skip_while(is_name_byte);
+            self.skip_blanks();
+            let is_setting = !name.is_empty() && self.peek() == Some(b'=');
+            if is_setting {
+                self.offset = line;
+                return;
+            }
+        }
     }
 
     fn separator(&mut self) -> Result<(), ParseError> {
@@ -206,7 +284,7 @@ impl<'a> Parser<'a> {
         if !self.peek().is_some_and(|byte| byte.is_ascii_alphabetic()) {
             return Err(self.error("expecting the name of a setting"));
         }
-        let name = self.skip_while(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let name = self.skip_while(is_name_byte);
         let name = String::from_utf8_lossy(name).into_owned();
         self.skip_blanks();
         if self.peek() != Some(b'=') {
@@ -283,9 +361,12 @@ impl<'a> Parser<'a> {
             content
         };
         let content = std::str::from_utf8(content);
-        content
-            .map(str::to_owned)
-            .map_err(|_| error("the string is not UTF-8".to_owned()))
+        content.map(str::to_owned).map_err(|_| {
+            error(
+                "the string is not UTF-8, so it could not be shown; convert the file to UTF-8"
+                    .to_owned(),
+            )
+        })
     }
 
     fn list(&mut self, depth: usize) -> Result<Vec<SettingValue>, ParseError> {
@@ -316,6 +397,10 @@ impl<'a> Parser<'a> {
             }
         }
     }
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 fn is_blank(byte: u8) -> bool {

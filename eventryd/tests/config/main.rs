@@ -2,6 +2,9 @@
 
 #![cfg(not(loom))]
 
+mod round_trip;
+mod wild;
+
 use eventryd::config::{ConfigFile, ConfigFormat, sample_file, setting_specs, settings_table};
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
@@ -62,12 +65,18 @@ eventryd: a.conf:3:31: `log_filters`: filter `x` does not begin with a level fro
 
 #[test]
 fn check_config_names_what_has_no_effect_and_is_content() {
-    let (status, stderr) = checked("a.conf", "audit_level = 1\nmax_clients = 30\n");
+    let text = "audit_level = 1\nmax_clients = 30\nsecurity_driver = \"none\"\nmax_clients = 40\n\
+                tls_priority = '@LIBVIRT,SYSTEM'\n";
+    let (status, stderr) = checked("a.conf", text);
     assert_eq!(status, Some(0), "{stderr}");
-    assert_eq!(
-        stderr,
-        "eventryd: a.conf:1: `audit_level` has no effect: auditing is not implemented\n"
-    );
+    let expected = "\
+eventryd: a.conf:1: `audit_level` has no effect: auditing is not implemented
+eventryd: a.conf:3: `security_driver` has no effect: eventryd does not have this setting; remove the line
+eventryd: a.conf:4: `max_clients` has no effect: an earlier line sets it, as libvirtd decides too; remove one of them
+eventryd: a.conf:5: `tls_priority`: the system policy @LIBVIRT,SYSTEM of GnuTLS is not read; NORMAL applies: TLS 1.2 \
+and 1.3 with the algorithms of rustls
+";
+    assert_eq!(stderr, expected);
 }
 
 #[test]
@@ -314,13 +323,13 @@ fn sighup_applies_settings_and_names_those_for_a_restart() {
 fn sighup_with_a_wrong_file_changes_nothing() {
     let configured = Configured::start("max_clients = 2\nlog_level = 2");
     configured.reload(
-        "max_clients = 1\nlog_level = 1\nnonsense = 1",
+        "max_clients = 1\nlog_level = 1\neventry_nonsense = 1",
         "SIGHUP: the configuration is invalid; nothing is changed\n",
     );
     assert!(
         configured
             .log()
-            .contains("eventryd.conf:3:1: unknown setting `nonsense`")
+            .contains("eventryd.conf:3:1: unknown setting `eventry_nonsense`")
     );
     let mut clients: Vec<RawClient> = (0..2).map(|_| configured.daemon().connect()).collect();
     clients.iter_mut().for_each(RawClient::open);

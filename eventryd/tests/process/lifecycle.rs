@@ -93,7 +93,7 @@ fn in_the_background_a_start_that_fails_says_why() {
     std::fs::create_dir(path("run")).unwrap();
     std::fs::write(path("run/eventry-sock"), "").unwrap();
     let config = path("a.conf");
-    std::fs::write(&config, "nonsense = 1").unwrap();
+    std::fs::write(&config, "max_client = 1").unwrap();
     let cases: [(_, &[&str], i32, &str); 4] = [
         ("file/below", &[], 2, "cannot create the directory"),
         ("run", &[], 6, "is not a socket"),
