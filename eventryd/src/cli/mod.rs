@@ -2,6 +2,7 @@
 //! [`crate::server::run_process`].
 
 mod background;
+mod check;
 mod endpoints;
 mod files;
 mod logging;
@@ -110,6 +111,7 @@ fn run(options: &Options) -> Result<ExitCode, ExitError> {
     if options.check_config {
         loaded.warnings().iter().for_each(print_message);
         loaded.notes().iter().for_each(print_message);
+        check::check(&loaded)?.iter().for_each(print_message);
         print(&configured_listeners(&loaded.daemon));
     }
     match signals {
@@ -187,6 +189,8 @@ fn serve(
         background::leave_terminal()
             .map_err(|error| ExitError::new(3, format!("cannot leave the terminal: {error}")))?;
     }
+    // The same checks as those of `--check-config`. Their warnings are logged by the start.
+    check::check(&loaded)?;
     logging::create_log_directory(&loaded.log.outputs);
     let logger = Logger::install(&loaded.log)
         .map_err(|error| ExitError::new(INVALID_CONFIG_STATUS, error))?;
@@ -231,7 +235,7 @@ fn serve(
             tracing::info!("stopped");
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => Err(ExitError::new(error.exit_status(), error)),
+        Err(error) => Err(check::located(&loaded, &error)),
     }
 }
 

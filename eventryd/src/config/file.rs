@@ -1,33 +1,9 @@
 //! Configuration file in memory, and errors with an excerpt of it.
 
-use super::text::{Escaped, ParseError, Position};
+use super::text::{ConfigFormat, Escaped, ParseError, Position};
 use super::{Settings, Virconf, toml};
 use std::fmt;
-use std::path::{Path, PathBuf};
-
-/// Syntax of a configuration file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigFormat {
-    /// Syntax of `libvirtd.conf`.
-    Libvirt,
-    /// TOML.
-    Toml,
-}
-
-impl ConfigFormat {
-    /// Returns the format for a file name: TOML for the extension `toml`, otherwise libvirt's.
-    #[must_use]
-    pub fn from_path(path: &Path) -> ConfigFormat {
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            ConfigFormat::Toml
-        } else {
-            ConfigFormat::Libvirt
-        }
-    }
-}
+use std::path::PathBuf;
 
 /// Configuration file with its contents.
 #[derive(Clone, Debug)]
@@ -140,6 +116,7 @@ fn excerpt(line: &str, position: Position) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn error_display_escapes_control_characters() {

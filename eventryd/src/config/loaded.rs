@@ -3,7 +3,7 @@
 use super::daemon::{InvalidSetting, configure};
 use super::file::{ConfigError, ConfigFile};
 use super::text::{Escaped, ParseError, SettingValue};
-use super::{Origin, ReloadEffect, SettingSpec, Settings, setting_specs};
+use super::{Origin, ReloadEffect, SettingSpec, Settings, setting_spec, setting_specs};
 use crate::log::{Filters, Level, LogConfig, Output};
 use crate::net::tls::{TlsFiles, system_policy};
 use crate::server::Config;
@@ -206,6 +206,24 @@ impl LoadedConfig {
             };
         }
         text
+    }
+
+    /// Returns the location of the first of `settings` that is set: `file:line:column`, an option or
+    /// an environment variable. An authentication type `none` causes no error and does not count.
+    #[must_use]
+    pub fn location(&self, settings: &[&str]) -> Option<String> {
+        let none = SettingValue::Text("none".to_owned());
+        settings
+            .iter()
+            .filter(|name| {
+                let value = setting_spec(name).and_then(|spec| self.settings.value(spec));
+                !name.starts_with("auth_") || value.as_ref() != Some(&none)
+            })
+            .find_map(|name| self.settings.origin(name))
+            .map(|origin| match origin {
+                Origin::File(path, position) => format!("{}:{position}", path.display()),
+                other => other.to_string(),
+            })
     }
 
     /// Returns remarks about settings that have an effect, but not the one that libvirtd would give

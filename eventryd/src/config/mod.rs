@@ -18,7 +18,7 @@ pub mod toml;
 mod virconf;
 
 pub use daemon::{InvalidSetting, configure};
-pub use file::{ConfigError, ConfigFile, ConfigFormat};
+pub use file::{ConfigError, ConfigFile};
 pub use loaded::{LoadedConfig, Overrides};
 pub use reference::{sample_file, settings_table};
 pub use settings::{Origin, Settings};
@@ -26,5 +26,5 @@ pub use spec::{
     DefaultValue, MAX_IDLE_TIMEOUT_SECS, ReloadEffect, SETTING_GROUPS, SettingGroup, SettingSpec,
     SettingType, nearest_spec, setting_spec, setting_specs,
 };
-pub use text::{ParseError, Position, Setting, SettingValue};
+pub use text::{ConfigFormat, ParseError, Position, Setting, SettingValue};
 pub use virconf::{MAX_FILE_SIZE, MAX_SYNTAX_ERRORS, Virconf};

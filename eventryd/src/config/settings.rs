@@ -1,8 +1,7 @@
 //! Explicit settings with their values and origins.
 
-use super::file::ConfigFormat;
 use super::spec::{ReloadEffect, SettingSpec, SettingType, nearest_spec, setting_spec};
-use super::text::{ParseError, Position, Setting, SettingValue};
+use super::text::{ConfigFormat, ParseError, Position, Setting, SettingValue};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};

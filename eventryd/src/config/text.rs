@@ -1,6 +1,31 @@
 //! Settings as parsed from a file of either format, with their positions.
 
 use std::fmt::{self, Write};
+use std::path::Path;
+
+/// Syntax of a configuration file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigFormat {
+    /// Syntax of `libvirtd.conf`.
+    Libvirt,
+    /// TOML.
+    Toml,
+}
+
+impl ConfigFormat {
+    /// Returns the format for a file name: TOML for the extension `toml`, otherwise libvirt's.
+    #[must_use]
+    pub fn from_path(path: &Path) -> ConfigFormat {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            ConfigFormat::Toml
+        } else {
+            ConfigFormat::Libvirt
+        }
+    }
+}
 
 /// Position in a text. Lines and columns count from 1; a column is a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

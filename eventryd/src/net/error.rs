@@ -64,6 +64,12 @@ pub enum NetError {
     /// The group does not exist.
     #[error("there is no group {0:?} for the sockets; create it, or change unix_sock_group")]
     UnknownGroup(String),
+    /// The process may not give a file to the group.
+    #[error(
+        "cannot give the sockets to the group {0:?}: the process is not a member of it; add its \
+         user to the group, run it as root, or change unix_sock_group"
+    )]
+    NotInGroup(String),
     /// Another user owns the directory or may change it.
     #[error(
         "{} belongs to another user or is accessible to others; choose another --run-dir",

@@ -2,6 +2,8 @@
 
 use super::NetError;
 use nix::unistd::Group;
+use rustix::process::{getegid, getgroups};
+use rustix::thread::{CapabilitySet, capabilities};
 use std::io;
 use std::path::Path;
 
@@ -23,6 +25,30 @@ pub fn group_id(name: &str) -> Result<u32, NetError> {
         None => name
             .parse()
             .map_err(|_| NetError::UnknownGroup(name.to_owned())),
+    }
+}
+
+/// Checks that this process may give a file to the group `name` with the id `group`: it is a member
+/// or has the capability `CAP_CHOWN`.
+///
+/// # Errors
+///
+/// [`NetError::NotInGroup`] if it may not, [`NetError::Io`] if the lookup fails.
+pub fn check_group(name: &str, group: u32) -> Result<(), NetError> {
+    let failed = |error| NetError::io("look up the groups for", Path::new(name))(error);
+    let may_chown = capabilities(None)
+        .map_err(failed)?
+        .effective
+        .contains(CapabilitySet::CHOWN);
+    let is_member = getegid().as_raw() == group
+        || getgroups()
+            .map_err(failed)?
+            .iter()
+            .any(|member| member.as_raw() == group);
+    if may_chown || is_member {
+        Ok(())
+    } else {
+        Err(NetError::NotInGroup(name.to_owned()))
     }
 }
 

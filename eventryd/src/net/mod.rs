@@ -23,7 +23,7 @@ pub use activation::{
     ActivationEnv, SocketRole, activation_roles, parse_activation_env, take_activated_listeners,
 };
 pub use error::{ActivationError, NetError};
-pub use group::group_id;
+pub use group::{check_group, group_id};
 pub use listener::{ListenAddress, Listener};
 pub use peer::{polkit_subject, process_start_time};
 pub use pid_file::PidFile;

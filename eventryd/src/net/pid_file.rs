@@ -30,7 +30,7 @@ impl PidFile {
     /// [`NetError::AlreadyRunning`] if another process holds the lock, [`NetError::Io`] if the file
     /// cannot be created.
     pub fn acquire_in(run_dir: &Path) -> Result<PidFile, NetError> {
-        let locked = PidFile::acquire(&run_dir.join("eventryd.pid"));
+        let locked = PidFile::acquire(&run_dir.join(NAME));
         locked.map_err(|error| match error {
             NetError::PidFileInUse { pid, .. } => NetError::AlreadyRunning {
                 run_dir: run_dir.to_owned(),
@@ -38,6 +38,15 @@ impl PidFile {
             },
             other => other,
         })
+    }
+
+    /// Checks that [`acquire_in`](PidFile::acquire_in) could create or open the file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`check`](PidFile::check).
+    pub fn check_in(run_dir: &Path) -> Result<(), NetError> {
+        PidFile::check(&run_dir.join(NAME))
     }
 
     /// Locks the pid file `path`, creating it if necessary.
@@ -120,6 +129,9 @@ impl Drop for PidFile {
         let _ = fs::remove_file(&self.path);
     }
 }
+
+/// Name of the pid file in a run directory.
+const NAME: &str = "eventryd.pid";
 
 /// Failed action in the errors of [`Place`].
 const OPEN: &str = "open the pid file";

@@ -1,7 +1,10 @@
 //! The directory of the sockets.
 
 use super::NetError;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -72,14 +75,7 @@ impl RunDir {
             .create(path)
             .map_err(NetError::io("create the directory", path))?;
         if let RunDir::Private(_) = self {
-            // Symbolic links are not followed: another user may have placed one in the temporary
-            // directory.
-            let found =
-                fs::symlink_metadata(path).map_err(NetError::io("examine the directory", path))?;
-            let ours = found.uid() == rustix::process::geteuid().as_raw();
-            if !found.is_dir() || !ours || found.mode() & 0o077 != 0 {
-                return Err(NetError::NotPrivate(path.to_owned()));
-            }
+            check_private(path)?;
         } else if !existed {
             // Restores the bits that the umask cleared, because the modes of the sockets restrict
             // access.
@@ -88,6 +84,43 @@ impl RunDir {
         }
         Ok(())
     }
+
+    /// Checks that [`create`](RunDir::create) would succeed, without a change.
+    ///
+    /// # Errors
+    ///
+    /// As for `create`.
+    pub fn check(&self) -> Result<(), NetError> {
+        let path = self.path();
+        let failed = NetError::io("create the directory", path);
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => match self {
+                RunDir::Private(_) => check_private(path),
+                RunDir::Public(_) | RunDir::Chosen(_) => Ok(()),
+            },
+            Ok(_) => Err(failed(io::Error::from(Errno::EXIST))),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+            // The directory is made in the nearest ancestor that exists.
+            Err(_) => {
+                let existing = path.ancestors().find(|ancestor| ancestor.exists());
+                let existing = existing.unwrap_or(Path::new("/"));
+                let access = Access::WRITE_OK | Access::EXEC_OK;
+                accessat(CWD, existing, access, AtFlags::EACCESS)
+                    .map_err(|error| failed(error.into()))
+            }
+        }
+    }
+}
+
+/// Checks that a directory exists and belongs to the user of the process alone. Symbolic links are
+/// not followed: another user may have placed one in the temporary directory.
+fn check_private(path: &Path) -> Result<(), NetError> {
+    let found = fs::symlink_metadata(path).map_err(NetError::io("examine the directory", path))?;
+    let ours = found.uid() == rustix::process::geteuid().as_raw();
+    if !found.is_dir() || !ours || found.mode() & 0o077 != 0 {
+        return Err(NetError::NotPrivate(path.to_owned()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

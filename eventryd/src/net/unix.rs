@@ -51,6 +51,17 @@ impl UnixListener {
         UnixListener::bind_with_group(None, path, mode, backlog)
     }
 
+    /// Checks that the path fits into an address, and is free or a socket. A socket may be in use.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::PathTooLong`] or [`NetError::NotASocket`] for an unusable path,
+    /// [`NetError::Io`] if it cannot be examined.
+    pub fn check(path: &Path) -> Result<(), NetError> {
+        SocketAddrUnix::new(path).map_err(|_| NetError::PathTooLong(path.to_owned()))?;
+        is_socket(path).map(|_| ())
+    }
+
     /// Binds as [`bind`](UnixListener::bind) does, and gives the socket to `group` if there is one.
     ///
     /// # Errors
@@ -162,15 +173,20 @@ impl Drop for UnixListener {
     }
 }
 
+/// Returns `true` if the path is a socket, `false` if it does not exist.
+fn is_socket(path: &Path) -> Result<bool, NetError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => Ok(true),
+        Ok(_) => Err(NetError::NotASocket(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(NetError::io("examine", path)(error)),
+    }
+}
+
 /// Checks that the path is free or a socket without a listener.
 fn check_path(path: &Path) -> Result<(), NetError> {
-    let found = match fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(NetError::io("examine", path)(error)),
-    };
-    if !found.file_type().is_socket() {
-        return Err(NetError::NotASocket(path.to_owned()));
+    if !is_socket(path)? {
+        return Ok(());
     }
     let address = SocketAddrUnix::new(path).map_err(|_| NetError::PathTooLong(path.to_owned()))?;
     let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, SOCKET_FLAGS, None)

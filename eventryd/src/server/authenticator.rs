@@ -39,17 +39,15 @@ impl Authenticator {
     /// # Errors
     /// [`DaemonError::Config`] and [`DaemonError::Auth`], if the configured authentication is not possible.
     pub(super) fn new(config: &Config) -> Result<Authenticator, DaemonError> {
-        let mut schemes = vec![config.auth_unix_rw, config.auth_unix_ro];
-        if let Some(tcp) = &config.tcp {
-            check_plain_tcp(tcp.auth)?;
-            schemes.push(tcp.auth);
+        if let Some(error) = check_schemes(config).into_iter().next() {
+            return Err(error);
         }
-        if let Some(tls) = &config.tls {
-            check_tls(tls.auth)?;
-            schemes.push(tls.auth);
+        let (users, warnings) = load_users(config)?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
         }
-        let authenticator = Authenticator {
-            sasl: Mutex::new(None),
+        Ok(Authenticator {
+            sasl: Mutex::new(users.map(Arc::new)),
             authorizer: Arc::clone(&config.authorizer),
             polkit_timeout: if config.auth_timeout.is_zero() {
                 POLKIT_TIMEOUT
@@ -58,22 +56,7 @@ impl Authenticator {
             },
             polkit_requests: Arc::default(),
             names: Mutex::default(),
-        };
-        if schemes.contains(&Auth::Sasl) {
-            let sasl = Sasl::load(&config.sasl).map_err(DaemonError::Auth)?;
-            if sasl.users() == 0 {
-                tracing::warn!(
-                    "{} has no users, so no client can authenticate; `eventryd passwd` adds one",
-                    config.sasl.password_file.display()
-                );
-            }
-            *authenticator.sasl.lock() = Some(Arc::new(sasl));
-        }
-        if schemes.contains(&Auth::Polkit) {
-            let check = authenticator.authorizer.check();
-            check.map_err(DaemonError::Auth)?;
-        }
-        Ok(authenticator)
+        })
     }
 
     /// Reads the users of SASL again, if a service uses SASL. An error changes nothing.
@@ -197,29 +180,54 @@ impl Drop for PolkitRequest {
     }
 }
 
-/// Rejects an authentication type that is not possible over TLS.
-fn check_tls(auth: Auth) -> Result<(), DaemonError> {
-    match auth {
-        Auth::None | Auth::Sasl => Ok(()),
-        Auth::Polkit => check_plain_tcp(auth),
-    }
+/// Returns the authentication types of all services.
+fn schemes(config: &Config) -> Vec<Auth> {
+    let tcp = config.tcp.iter().map(|tcp| tcp.auth);
+    let tls = config.tls.iter().map(|tls| tls.auth);
+    let unix = [config.auth_unix_rw, config.auth_unix_ro];
+    unix.into_iter().chain(tcp).chain(tls).collect()
 }
 
-/// Rejects an authentication type that is not possible without encryption. The error occurs at the start, not at
-/// the first login.
-fn check_plain_tcp(auth: Auth) -> Result<(), DaemonError> {
-    let why = match auth {
-        Auth::None => return Ok(()),
-        Auth::Sasl => {
+/// Checks that each service can have its authentication type. Errors occur at the start, not at the first login.
+pub(super) fn check_schemes(config: &Config) -> Vec<DaemonError> {
+    let tcp = config.tcp.as_ref().and_then(|tcp| match tcp.auth {
+        Auth::None => None,
+        Auth::Sasl => Some((
+            &["auth_tcp"][..],
             "SASL cannot be used on plain TCP: libvirt's clients want SASL itself to encrypt there, \
-             which SCRAM-SHA-256 does not; use TLS with SASL, or a Unix socket"
-        }
-        Auth::Polkit => {
-            "polkit cannot be used on TCP: it decides about processes of this machine; use TLS with \
-             client certificates, or SASL within TLS"
-        }
+             which SCRAM-SHA-256 does not; use TLS with SASL, or a Unix socket",
+        )),
+        Auth::Polkit => Some((&["auth_tcp"][..], POLKIT_ON_NETWORK)),
+    });
+    let tls = config.tls.as_ref().filter(|tls| tls.auth == Auth::Polkit);
+    let tls = tls.map(|_| (&["auth_tls"][..], POLKIT_ON_NETWORK));
+    let error = |(settings, message): (_, &str)| DaemonError::Config {
+        settings,
+        message: message.to_owned(),
     };
-    Err(DaemonError::Config(why.to_owned()))
+    let mut errors: Vec<DaemonError> = tcp.into_iter().chain(tls).map(error).collect();
+    if schemes(config).contains(&Auth::Polkit) {
+        errors.extend(config.authorizer.check().err().map(DaemonError::Auth));
+    }
+    errors
+}
+
+const POLKIT_ON_NETWORK: &str = "polkit cannot be used on TCP: it decides about processes of this machine; use \
+                                 TLS with client certificates, or SASL within TLS";
+
+/// Reads the users of SASL, if a service uses SASL. Returns warnings, too.
+pub(super) fn load_users(config: &Config) -> Result<(Option<Sasl>, Vec<String>), DaemonError> {
+    if !schemes(config).contains(&Auth::Sasl) {
+        return Ok((None, Vec::new()));
+    }
+    let sasl = Sasl::load(&config.sasl).map_err(DaemonError::Auth)?;
+    let warning = (sasl.users() == 0).then(|| {
+        format!(
+            "{} has no users, so no client can authenticate; `eventryd passwd` adds one",
+            config.sasl.password_file.display()
+        )
+    });
+    Ok((Some(sasl), warning.into_iter().collect()))
 }
 
 /// Returns the error for the client, with libvirt's codes and texts (DM-1003).

@@ -6,6 +6,7 @@ use crate::net::{NetError, SocketRole};
 use eventry::RunError;
 use std::error::Error;
 use std::io;
+use std::path::Path;
 
 /// An error at the start or in the operation of a daemon. Each has the exit status of libvirt's daemons (DM-106).
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +19,13 @@ pub enum DaemonError {
     #[error(transparent)]
     RunDir(NetError),
     /// The configuration is contradictory or not supported.
-    #[error("{0}")]
-    Config(String),
+    #[error("{message}")]
+    Config {
+        /// The settings that cause the error.
+        settings: &'static [&'static str],
+        /// The cause, and what to do.
+        message: String,
+    },
     /// The configured authentication is not possible.
     #[error(transparent)]
     Auth(AuthError),
@@ -32,6 +38,14 @@ pub enum DaemonError {
     /// A listening socket cannot be created.
     #[error(transparent)]
     Network(NetError),
+    /// A TCP socket, with or without TLS, cannot be created.
+    #[error("{source}")]
+    Listen {
+        /// The service of the socket.
+        role: SocketRole,
+        /// The cause.
+        source: NetError,
+    },
     /// The keys or certificates are not usable.
     #[error(transparent)]
     Tls(TlsConfigError),
@@ -68,11 +82,67 @@ impl DaemonError {
             DaemonError::EventLoop(_) | DaemonError::Loop(_) => 3,
             DaemonError::Signals(_) => 4,
             DaemonError::Network(_)
+            | DaemonError::Listen { .. }
             | DaemonError::Tls(_)
             | DaemonError::NotConfigured(_)
             | DaemonError::Enable(_) => 6,
-            DaemonError::Config(_) | DaemonError::Auth(_) => 7,
+            DaemonError::Config { .. } | DaemonError::Auth(_) => 7,
             DaemonError::Driver(_) => 11,
         }
+    }
+
+    /// Returns the settings that may cause the error, the likeliest first; none if it is not about the
+    /// configuration. The first of them that is set is the cause.
+    #[must_use]
+    pub fn settings(&self) -> &'static [&'static str] {
+        match self {
+            DaemonError::Config { settings, .. } => settings,
+            DaemonError::PidFile(NetError::AlreadyRunning { .. }) | DaemonError::RunDir(_) => {
+                &["unix_sock_dir"]
+            }
+            DaemonError::PidFile(_) => &["eventry_pid_file"],
+            DaemonError::Auth(AuthError::PkcheckMissing(_)) => &["auth_unix_rw", "auth_unix_ro"],
+            DaemonError::Auth(_) => &[
+                "eventry_sasl_password_file",
+                "auth_unix_rw",
+                "auth_unix_ro",
+                "auth_tls",
+            ],
+            DaemonError::Network(error) => match error {
+                NetError::UnknownGroup(_) | NetError::NotInGroup(_) => &["unix_sock_group"],
+                NetError::PathTooLong(path) if is_name_longer(path) => {
+                    &["eventry_prefix", "unix_sock_dir"]
+                }
+                NetError::PathTooLong(_) | NetError::NotASocket(_) | NetError::AddressInUse(_) => {
+                    &["unix_sock_dir", "eventry_prefix"]
+                }
+                _ => &[],
+            },
+            DaemonError::Listen { role, source } => address_settings(*role, source),
+            DaemonError::Tls(error) => error.settings(),
+            DaemonError::NotConfigured(SocketRole::Tcp) => &["auth_tcp"],
+            _ => &[],
+        }
+    }
+}
+
+/// Returns `true` if the name of a file is longer than the path of its directory.
+fn is_name_longer(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.len() > path.as_os_str().len() / 2)
+}
+
+/// Returns the settings of the address of a network service that may cause the error.
+fn address_settings(role: SocketRole, error: &NetError) -> &'static [&'static str] {
+    let is_host = match error {
+        NetError::Resolve { .. } => true,
+        NetError::Listen { source, .. } => source.kind() == io::ErrorKind::AddrNotAvailable,
+        _ => false,
+    };
+    match (role, is_host) {
+        (SocketRole::Tls, true) => &["listen_addr", "tls_port", "listen_tls"],
+        (SocketRole::Tls, false) => &["tls_port", "listen_addr", "listen_tls"],
+        (_, true) => &["listen_addr", "tcp_port", "listen_tcp"],
+        (_, false) => &["tcp_port", "listen_addr", "listen_tcp"],
     }
 }

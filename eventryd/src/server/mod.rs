@@ -8,6 +8,7 @@
 mod accept;
 mod admit;
 mod authenticator;
+mod check;
 mod client;
 mod client_table;
 mod completions;
@@ -27,6 +28,7 @@ mod startup;
 mod state;
 
 pub use crate::worker_pool::WorkerLimits;
+pub use check::{ConfigCheck, check};
 pub use config::{Config, TcpService, TlsService};
 pub use control::Control;
 pub use deadline_queue::DeadlineQueue;

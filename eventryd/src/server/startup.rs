@@ -125,13 +125,16 @@ fn start<E: Into<Box<dyn Error + Send + Sync>>>(
 }
 
 /// Rejects limits that contradict each other (DM-606).
-fn check_limits(config: &Config) -> Result<(), DaemonError> {
+pub(super) fn check_limits(config: &Config) -> Result<(), DaemonError> {
     let (all, anonymous) = (config.max_clients.get(), config.max_anonymous_clients);
     if anonymous > all {
-        return Err(DaemonError::Config(format!(
-            "max_anonymous_clients is {anonymous}, more than the {all} of max_clients; make it smaller, or \
-             max_clients larger"
-        )));
+        return Err(DaemonError::Config {
+            settings: &["max_anonymous_clients", "max_clients"],
+            message: format!(
+                "max_anonymous_clients is {anonymous}, more than the {all} of max_clients; make it smaller, or \
+                 max_clients larger"
+            ),
+        });
     }
     Ok(())
 }
@@ -145,9 +148,7 @@ fn initialise(config: &Config) -> Result<Instances, DaemonError> {
     let pid_file = pid_file.transpose().map_err(DaemonError::PidFile)?;
     config.run_dir.create().map_err(DaemonError::RunDir)?;
     let instance = PidFile::acquire_in(config.run_dir.path()).map_err(|error| match error {
-        NetError::AlreadyRunning { .. } | NetError::UnsafePidFile { .. } => {
-            DaemonError::PidFile(error)
-        }
+        NetError::AlreadyRunning { .. } => DaemonError::PidFile(error),
         other => DaemonError::RunDir(other),
     })?;
     let limit = getrlimit(Resource::Nofile);
@@ -199,21 +200,26 @@ fn names_of_daemon(config: &Config) -> &'static [&'static str] {
 
 /// Returns the configuration with only the network services whose sockets systemd has passed. The daemon's own
 /// sockets are not created then (DM-404, DM-406).
-fn for_passed_sockets(config: &Config) -> Result<Config, DaemonError> {
+pub(super) fn for_passed_sockets(config: &Config) -> Result<Config, DaemonError> {
     let mut config = config.clone();
-    if config.socket_activation {
-        let passed = activation_roles(names_of_daemon(&config)).map_err(DaemonError::Network)?;
-        if let Some(passed) = passed {
-            let (tcp, tls) = (
-                config.tcp.or(config.passed_tcp),
-                config.tls.or(config.passed_tls),
-            );
-            config.tcp = tcp.clone().filter(|_| passed.contains(&SocketRole::Tcp));
-            config.tls = tls.clone().filter(|_| passed.contains(&SocketRole::Tls));
-            (config.passed_tcp, config.passed_tls) = (tcp, tls);
-        }
+    if let Some(passed) = passed_roles(&config)? {
+        let (tcp, tls) = (
+            config.tcp.or(config.passed_tcp),
+            config.tls.or(config.passed_tls),
+        );
+        config.tcp = tcp.clone().filter(|_| passed.contains(&SocketRole::Tcp));
+        config.tls = tls.clone().filter(|_| passed.contains(&SocketRole::Tls));
+        (config.passed_tcp, config.passed_tls) = (tcp, tls);
     }
     Ok(config)
+}
+
+/// Returns the roles of the sockets that systemd has passed and the daemon takes; `None` without any.
+pub(super) fn passed_roles(config: &Config) -> Result<Option<Vec<SocketRole>>, DaemonError> {
+    if !config.socket_activation {
+        return Ok(None);
+    }
+    activation_roles(names_of_daemon(config)).map_err(DaemonError::Network)
 }
 
 /// Creates the services. Clients may connect afterwards, and wait (DM-104). If systemd has passed sockets, only
@@ -285,7 +291,7 @@ fn own_listeners(config: &Config) -> Result<Vec<(SocketRole, Listener)>, DaemonE
         listeners.push((purpose, Listener::Unix(socket)));
     }
     if let Some(tcp) = &config.tcp {
-        let bound = listen(config, tcp.address.as_deref(), &tcp.port)?;
+        let bound = listen(config, SocketRole::Tcp, tcp.address.as_deref(), &tcp.port)?;
         listeners.extend(
             bound
                 .into_iter()
@@ -293,7 +299,7 @@ fn own_listeners(config: &Config) -> Result<Vec<(SocketRole, Listener)>, DaemonE
         );
     }
     if let Some(tls) = &config.tls {
-        let bound = listen(config, tls.address.as_deref(), &tls.port)?;
+        let bound = listen(config, SocketRole::Tls, tls.address.as_deref(), &tls.port)?;
         listeners.extend(
             bound
                 .into_iter()
@@ -304,9 +310,14 @@ fn own_listeners(config: &Config) -> Result<Vec<(SocketRole, Listener)>, DaemonE
 }
 
 /// Listens on a network, and logs the addresses that are not available (DM-303).
-fn listen(config: &Config, host: Option<&str>, port: &str) -> Result<Vec<Listener>, DaemonError> {
-    let bound =
-        BoundSockets::bind(host, port, config.max_queued_clients).map_err(DaemonError::Network)?;
+fn listen(
+    config: &Config,
+    role: SocketRole,
+    host: Option<&str>,
+    port: &str,
+) -> Result<Vec<Listener>, DaemonError> {
+    let bound = BoundSockets::bind(host, port, config.max_queued_clients);
+    let bound = bound.map_err(|source| DaemonError::Listen { role, source })?;
     for (address, error) in bound.skipped {
         tracing::warn!("not listening on {address}: {error}");
     }

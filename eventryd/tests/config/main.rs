@@ -2,10 +2,16 @@
 
 #![cfg(not(loom))]
 
+mod check;
+mod check_cases;
 mod round_trip;
 mod wild;
 
-use eventryd::config::{ConfigFile, ConfigFormat, sample_file, setting_specs, settings_table};
+use eventryd::config::{
+    ConfigFile, ConfigFormat, Overrides, sample_file, setting_specs, settings_table,
+};
+use eventryd::net::RunDir;
+use eventryd::server::Config;
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -82,15 +88,21 @@ and 1.3 with the algorithms of rustls
 #[test]
 fn check_config_says_where_the_daemon_would_listen() {
     let dir = tempfile::tempdir().unwrap();
-    let text = "listen_tcp = 1; auth_tcp = 'none'; tcp_port = '7'; unix_sock_dir = '/x'; unix_sock_rw_perms = '0770'";
-    let path = file(&dir, "a.conf", text);
+    let run_dir = dir.path().join("x");
+    let run_dir = run_dir.display();
+    let text = format!(
+        "listen_tcp = 1; auth_tcp = 'none'; tcp_port = '7'; unix_sock_dir = '{run_dir}'; unix_sock_rw_perms = '0770'"
+    );
+    let path = file(&dir, "a.conf", &text);
     let output = run(&["--check-config", "-f", path.to_str().unwrap()], &[]);
-    let expected = "\
+    let expected = format!(
+        "\
 the configuration is valid; eventryd would listen on
-  /x/eventry-sock  (mode 0770)
-  /x/eventry-sock-ro  (mode 0777)
+  {run_dir}/eventry-sock  (mode 0770)
+  {run_dir}/eventry-sock-ro  (mode 0777)
   all addresses, port 7  (TCP)
-";
+"
+    );
     assert_eq!(utf8(&output.stdout), expected);
 }
 
@@ -182,9 +194,15 @@ fn every_setting_of_the_samples_can_be_enabled() {
             .iter()
             .filter(|line| line.contains(" = ") && !line.starts_with('#'));
         assert_eq!(settings.count(), setting_specs().count(), "{path}");
-        let name = Path::new(path).file_name().unwrap().to_str().unwrap();
-        let (status, stderr) = checked(name, &text.join("\n"));
-        assert_eq!(status, Some(0), "{stderr}");
+        // Not with `--check-config`: this machine has neither the group nor the directories.
+        let overrides = Overrides::new(Config::new(RunDir::Chosen("/run/example".into())));
+        let file = ConfigFile {
+            path: path.into(),
+            format,
+            text: text.join("\n").into_bytes(),
+        };
+        let loaded = overrides.load(Some(&file));
+        assert!(loaded.is_ok(), "{loaded:?}");
     }
 }
 

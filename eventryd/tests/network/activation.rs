@@ -119,6 +119,10 @@ fn bad_passed_socket_names_end_the_start_with_status_6() {
     let dir = tempfile::tempdir().unwrap();
     let unix = |name: &str| OwnedFd::from(UnixListener::bind(dir.path().join(name)).unwrap());
     let tcp = OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
+    // Unusable keys would be found before the sockets are taken.
+    let config = dir.path().join("a.conf");
+    std::fs::write(&config, lines_naming(&committed_files())).unwrap();
+    let options = ["-f", config.to_str().unwrap()];
     for (socket, names, message) in [
         (unix("a"), "", "systemd passed 1 sockets but 0 names"),
         (
@@ -138,7 +142,7 @@ fn bad_passed_socket_names_end_the_start_with_status_6() {
         ),
         (tcp, "eventryd.socket", "is not a valid unix stream socket"),
     ] {
-        let exit = refused(socket, names, &[]);
+        let exit = refused(socket, names, &options);
         assert_eq!(exit.status, Some(6), "{}", exit.stderr);
         assert!(exit.stderr.contains(message), "{message}: {}", exit.stderr);
     }

@@ -20,7 +20,7 @@ fn pid_file_that_is_a_link_is_refused_and_not_written() {
     let (target, link) = (dir.path().join("target"), dir.path().join("eventryd.pid"));
     std::fs::write(&target, "precious").unwrap();
     std::os::unix::fs::symlink(&target, &link).unwrap();
-    for (exit, status) in [(refused_at(&link), 1), (refused(dir.path()), 1)] {
+    for (exit, status) in [(refused_at(&link), 1), (refused(dir.path()), 2)] {
         assert_eq!(exit.status, Some(status), "{}", exit.stderr);
         let expected = format!("the pid file {} is a symbolic link", link.display());
         assert!(exit.stderr.contains(&expected), "{}", exit.stderr);
@@ -42,8 +42,8 @@ fn pid_file_that_is_a_fifo_does_not_block_the_start() {
             .unwrap()
             .success()
     );
-    for exit in [refused_at(&fifo), refused(dir.path())] {
-        assert_eq!(exit.status, Some(1), "{}", exit.stderr);
+    for (exit, status) in [(refused_at(&fifo), 1), (refused(dir.path()), 2)] {
+        assert_eq!(exit.status, Some(status), "{}", exit.stderr);
         assert!(exit.stderr.contains("is a FIFO"), "{}", exit.stderr);
     }
 }

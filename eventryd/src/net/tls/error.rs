@@ -66,6 +66,26 @@ pub enum TlsConfigError {
     Setup(String),
 }
 
+impl TlsConfigError {
+    /// Returns the settings that may cause the error, the likeliest first.
+    #[must_use]
+    pub fn settings(&self) -> &'static [&'static str] {
+        let what = match self {
+            TlsConfigError::Read { what, .. }
+            | TlsConfigError::Content { what, .. }
+            | TlsConfigError::Certificate { what, .. } => *what,
+            TlsConfigError::Priority(_) => return &["tls_priority"],
+            _ => "server certificate",
+        };
+        match what {
+            "CA certificate" => &["ca_file", "listen_tls"],
+            "certificate revocation list" => &["crl_file", "listen_tls"],
+            "private key" => &["key_files", "key_file", "listen_tls"],
+            _ => &["cert_files", "cert_file", "listen_tls"],
+        }
+    }
+}
+
 /// A failure of a TLS session.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

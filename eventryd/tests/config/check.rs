@@ -1,0 +1,227 @@
+//! `--check-config` and the start on the same configurations.
+
+use super::check_cases::{RIGHT, WRONG};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use test_support::daemon::{Daemon, eventryd, run_to_end};
+use test_support::tls::{committed_files, lines_naming};
+
+/// Replaces the placeholders. Keys are in one line, without a key or certificate that `text` names.
+fn filled_in(text: &str, dir: &Path) -> String {
+    let keys = lines_naming(&committed_files());
+    let is_absent = |line: &&str| {
+        let name = line.split(' ').next().unwrap();
+        !text.lines().any(|other| other.starts_with(name))
+    };
+    let keys: Vec<&str> = keys.lines().filter(is_absent).collect();
+    text.replace("KEYS", &keys.join("; "))
+        .replace("LONG", &"x".repeat(120))
+        .replace("DIR", dir.to_str().unwrap())
+}
+
+/// Names of all files below a directory.
+fn tree(dir: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        names.push(path.display().to_string());
+        if path.is_dir() && !path.is_symlink() {
+            names.extend(tree(&path));
+        }
+    }
+    names.sort();
+    names
+}
+
+/// Options for a configuration. The run directory is an option unless the file names it.
+fn options(dir: &Path, text: &str) -> Vec<String> {
+    let config = dir.join("a.conf");
+    let text = filled_in(text, dir);
+    fs::write(&config, &text).unwrap();
+    let mut options = vec!["-f".to_owned(), config.display().to_string()];
+    if !text.contains("unix_sock_dir") {
+        options.push("--run-dir".to_owned());
+        options.push(dir.join("run").display().to_string());
+    }
+    options
+}
+
+fn ended(dir: &Path, arguments: &[String]) -> (Option<i32>, String) {
+    let mut command = eventryd();
+    command
+        .args(arguments)
+        .env("HOME", dir)
+        .env("XDG_CONFIG_HOME", dir)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped());
+    let exit = run_to_end(&mut command);
+    (exit.status, exit.stderr)
+}
+
+#[test]
+fn check_and_start_fail_alike_and_name_the_line() {
+    for (name, prepare, text, status, line, message) in WRONG {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        prepare(dir);
+        let options = options(dir, text);
+        let before = tree(dir);
+        let check = [&["--check-config".to_owned()], &options[..]].concat();
+        let (checked, started) = (ended(dir, &check), ended(dir, &options));
+        assert_eq!(checked, started, "{name}");
+        assert_eq!(checked.0, Some(*status), "{name}: {}", checked.1);
+        let message = message.replace("DIR", dir.to_str().unwrap());
+        assert!(checked.1.contains(&message), "{name}: {}", checked.1);
+        if let Some(line) = line {
+            let place = format!("eventryd: {}/a.conf:{line}:", dir.display());
+            let found = checked
+                .1
+                .lines()
+                .any(|said| said.starts_with(&place) && said.contains(&message));
+            assert!(found, "{name}: {place}: {}", checked.1);
+        }
+        assert_eq!(tree(dir), before, "{name}");
+    }
+}
+
+#[test]
+fn check_and_start_succeed_alike_and_check_changes_nothing() {
+    for (name, prepare, text) in RIGHT {
+        let dir = tempfile::tempdir().unwrap();
+        prepare(dir.path());
+        let options = options(dir.path(), text);
+        let before = tree(dir.path());
+        let check = [&["--check-config".to_owned()], &options[..]].concat();
+        let (status, stderr) = ended(dir.path(), &check);
+        assert_eq!(status, Some(0), "{name}: {stderr}");
+        assert_eq!(tree(dir.path()), before, "{name}");
+
+        let mut command = eventryd();
+        command
+            .args(&options)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        let keep = dir.path().to_owned();
+        let daemon = Daemon::start_by(&mut command, dir);
+        // Also while a daemon has the locks and the sockets.
+        assert_eq!(ended(&keep, &check), (status, stderr), "{name}");
+        drop(daemon);
+    }
+}
+
+/// Everything is reported at once: the errors of the log, of users, of paths, of addresses and of TLS.
+#[test]
+fn check_reports_all_errors_with_their_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "unix_sock_group = 'no such group'\nlog_outputs = '1:file:DIR/no/log'\nlisten_tls = 1\n\
+                auth_unix_rw = 'sasl'\nlisten_addr = '[::1]'\neventry_pid_file = 'DIR/no/pid'\nKEYS\ncrl_file = 'DIR'\n";
+    let options = options(dir.path(), text);
+    let check = [&["--check-config".to_owned()], &options[..]].concat();
+    let (status, stderr) = ended(dir.path(), &check);
+    assert_eq!(status, Some(1), "{stderr}");
+    let place = format!("eventryd: {}/a.conf:", dir.path().display());
+    let lines: Vec<&str> = stderr
+        .lines()
+        .map(|line| {
+            line.strip_prefix(&place)
+                .unwrap_or(line)
+                .split(':')
+                .next()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(lines, ["2", "4", "6", "1", "5", "8"], "{stderr}");
+}
+
+/// An option that causes an error is named; a default has no location.
+#[test]
+fn check_names_an_option_as_the_cause() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = [
+        "--check-config",
+        "--listen-tcp",
+        "127.0.0.1:65536",
+        "--run-dir",
+    ];
+    let mut check: Vec<String> = check.iter().map(|text| (*text).to_owned()).collect();
+    check.push(dir.path().join("run").display().to_string());
+    let (status, stderr) = ended(dir.path(), &check);
+    assert_eq!(status, Some(6), "{stderr}");
+    assert!(
+        stderr.starts_with("eventryd: option --listen-tcp: there is no port"),
+        "{stderr}"
+    );
+}
+
+/// An address that is in use is found by binding alone; the message names the line too.
+#[test]
+fn error_of_a_bound_address_names_the_line() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let dir = tempfile::tempdir().unwrap();
+    for (text, line) in [
+        (
+            format!(
+                "listen_tcp = 1\nauth_tcp = 'none'\nlisten_addr = '127.0.0.1'\ntcp_port = '{port}'"
+            ),
+            4,
+        ),
+        (
+            "listen_tcp = 1\nauth_tcp = 'none'\nlisten_addr = '192.0.2.77'".to_owned(),
+            3,
+        ),
+    ] {
+        let options = options(dir.path(), &text);
+        let (status, stderr) = ended(dir.path(), &options);
+        assert_eq!(status, Some(6), "{stderr}");
+        let place = format!("{}/a.conf:{line}:", dir.path().display());
+        assert!(stderr.contains(&place), "{place}: {stderr}");
+    }
+}
+
+/// A user may give a socket only to a group that the process is in. Root starts the daemon as another user.
+#[test]
+fn group_that_the_process_is_not_in_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let options = options(dir.path(), "unix_sock_group = '0'\n");
+    let is_root = rustix::process::geteuid().is_root();
+    let run = |check: &[&str], user: &[&str]| {
+        let program = eventryd();
+        let mut command = match user {
+            [] => eventryd(),
+            [setpriv, arguments @ ..] => {
+                let mut command = std::process::Command::new(setpriv);
+                command.args(arguments).arg(program.get_program());
+                command
+            }
+        };
+        command
+            .args(check)
+            .args(&options)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped());
+        let exit = run_to_end(&mut command);
+        (exit.status, exit.stderr)
+    };
+    let user: &[&str] = match is_root {
+        true => &[
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ],
+        false => &[],
+    };
+    let checked = run(&["--check-config"], user);
+    assert_eq!(checked.0, Some(6), "{}", checked.1);
+    assert!(checked.1.contains("not a member of it"), "{}", checked.1);
+    assert_eq!(run(&[], user), checked);
+    if is_root {
+        // CAP_CHOWN is enough.
+        let chown = [user, &["--inh-caps=+chown", "--ambient-caps=+chown"]].concat();
+        let checked = run(&["--check-config"], &chown);
+        assert_eq!(checked.0, Some(0), "{}", checked.1);
+    }
+}
