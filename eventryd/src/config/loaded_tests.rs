@@ -330,3 +330,62 @@ fn keys_and_certificates_are_set_together() {
         assert!(files(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn empty_path_is_an_error_only_where_it_is_used() {
+    let refused = |text: &str, part: &str| {
+        let errors = errors(text);
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+        assert!(errors[0].contains(part), "{text}: {errors:?}");
+    };
+    let unused = "ca_file = ''; cert_file = ''; key_file = ''; crl_file = ''; eventry_sasl_password_file = ''";
+    let daemon = loaded(unused).daemon;
+    assert_eq!(
+        daemon.sasl.password_file,
+        overrides().base.sasl.password_file
+    );
+    for name in ["ca_file", "cert_file", "key_file"] {
+        refused(
+            &format!("listen_tls = 1; {name} = ''"),
+            &format!("`{name}` is empty"),
+        );
+    }
+    for name in ["auth_unix_rw", "auth_unix_ro"] {
+        refused(
+            &format!("eventry_sasl_password_file = ''; {name} = 'sasl'"),
+            "_file` is empty",
+        );
+    }
+    let tls = "listen_tls = 1; eventry_sasl_password_file = ''; auth_tls = 'sasl'";
+    refused(tls, "`eventry_sasl_password_file` is empty");
+    refused("unix_sock_dir = ''", "`unix_sock_dir` is empty");
+    refused("eventry_pid_file = ''", "`eventry_pid_file` is empty");
+    // As with libvirtd, there is no revocation list then, not even the default one.
+    let files = |text: &str| loaded(text).daemon.tls.unwrap().files;
+    assert_eq!(files("listen_tls = 1; crl_file = ''").crl, None);
+    assert_eq!(files("listen_tls = 1").crl, overrides().tls_files.crl);
+}
+
+#[test]
+fn location_is_that_of_the_first_setting_that_is_set() {
+    let mut overrides = overrides();
+    let option = Origin::Option("--pid-file");
+    let path = SettingValue::Text("/pid".to_owned());
+    overrides.options.push(("eventry_pid_file", path, option));
+    let text = file("auth_unix_rw = 'none'\nauth_unix_ro = 'sasl'; tcp_port = '7'");
+    let loaded = overrides.load(Some(&text)).unwrap();
+    for (settings, location) in [
+        (&["listen_addr", "tcp_port"][..], Some("a.conf:2:35")),
+        (&["auth_unix_rw", "auth_unix_ro"], Some("a.conf:2:16")),
+        (&["auth_unix_rw"], None),
+        (&["eventry_pid_file", "tcp_port"], Some("option --pid-file")),
+        (&["listen_addr"], None),
+        (&[], None),
+    ] {
+        assert_eq!(
+            loaded.location(settings).as_deref(),
+            location,
+            "{settings:?}"
+        );
+    }
+}

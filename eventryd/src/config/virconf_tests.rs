@@ -140,6 +140,61 @@ fn syntax_error_reports_its_position() {
     }
 }
 
+/// Returns the names that are read, and the positions of the errors.
+fn recovered(text: &str) -> (Vec<String>, Vec<String>) {
+    let (file, errors) = Virconf::parse_all(text.as_bytes());
+    let names = file.settings.into_iter().map(|setting| setting.name);
+    let positions = errors.iter().map(|error| error.position.to_string());
+    (names.collect(), positions.collect())
+}
+
+#[test]
+fn parse_all_continues_at_the_next_setting() {
+    let cases: [(&str, &[&str], &[&str]); 9] = [
+        ("a = 1\nb = 2", &["a", "b"], &[]),
+        ("a = ?\nb = 2\nc = ?\nd = 4", &["b", "d"], &["1:5", "3:5"]),
+        // The setting before the rest of its line is read.
+        ("a = 1 x\nb = 2", &["a", "b"], &["1:7"]),
+        // What follows on the line is lost.
+        ("a = ?; b = 2\nc = 3", &["c"], &["1:5"]),
+        // The rest of a list is no further error, nor are lines without `=`.
+        (
+            "a = [ 'x'\n 'y',\n 'z' ]\n# b = 1\nword\n c\t= 3",
+            &["c"],
+            &["2:2"],
+        ),
+        // A list without an end: the settings in it are read.
+        ("a = [ 'x',\nb = 2\n", &["b"], &["2:1"]),
+        ("a = [ 'x',", &[], &["1:5"]),
+        ("a = \"\"\"x\nb = 2\n", &["b"], &["1:5"]),
+        ("?", &[], &["1:1"]),
+    ];
+    for (text, names, positions) in cases {
+        let (found_names, found_positions) = recovered(text);
+        assert_eq!(found_names, names, "{text:?}");
+        assert_eq!(found_positions, positions, "{text:?}");
+    }
+    let (_, positions) = recovered(&"a = ?\n".repeat(100));
+    assert_eq!(positions.len(), MAX_SYNTAX_ERRORS);
+    assert_eq!(positions.last().unwrap(), "20:5");
+}
+
+#[test]
+fn byte_order_mark_is_named_and_the_rest_is_read() {
+    let (names, positions) = recovered("\u{feff}a = 1\nb = ?");
+    assert_eq!(names, ["a"]);
+    assert_eq!(positions, ["1:1", "2:5"]);
+    assert!(refused("\u{feff}").2.contains("byte order mark (BOM)"));
+    for text in [b"\xff\xfea\0", b"\xfe\xff\0a"] {
+        let (file, errors) = Virconf::parse_all(text);
+        assert!(file.settings.is_empty());
+        assert_eq!(errors.len(), 1);
+        assert!(errors[0].message.contains("UTF-16"), "{errors:?}");
+    }
+    // Not at the start, it is an ordinary error.
+    assert!(refused("\n\u{feff}a = 1").2.contains("name of a setting"));
+}
+
 #[test]
 fn depth_and_size_are_limited() {
     let deep = |depth| format!("a = {}{}", "[".repeat(depth), "]".repeat(depth));

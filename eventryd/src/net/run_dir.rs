@@ -172,4 +172,24 @@ mod tests {
         let found = default_run_dir(7, Some(Path::new("run")), Path::new("/tmp"));
         assert_eq!(found.path(), Path::new("/tmp/eventry-7"));
     }
+
+    #[test]
+    fn check_agrees_with_create_and_changes_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = |name: &str| parent.path().join(name);
+        fs::write(path("file"), "").unwrap();
+        fs::create_dir(path("open")).unwrap();
+        fs::set_permissions(path("open"), fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink(path("open"), path("link")).unwrap();
+        let chosen = ["file", "file/below", "open", "link", "new", "new/deep"];
+        let chosen = chosen.map(|name| RunDir::Chosen(path(name)));
+        let private = ["file", "open", "link", "own"].map(|name| RunDir::Private(path(name)));
+        for run_dir in chosen.into_iter().chain(private) {
+            let existed = run_dir.path().exists();
+            let checked = run_dir.check().map_err(|error| error.to_string());
+            assert_eq!(run_dir.path().exists(), existed);
+            let created = run_dir.create().map_err(|error| error.to_string());
+            assert_eq!(checked, created, "{run_dir:?}");
+        }
+    }
 }

@@ -258,7 +258,7 @@ fn libvirt_error_line(text: &[u8]) -> Option<u32> {
 }
 
 /// Edge cases of the syntax.
-const TEXTS: [&str; 38] = [
+const TEXTS: [&str; 50] = [
     "a = 1",
     "a=1;b=2",
     "a=1;;b=2",
@@ -297,6 +297,18 @@ const TEXTS: [&str; 38] = [
     "# only\n",
     "a = 1\r\nb = 2\r\n",
     "\ta = 1\n  b\t=\t2 ;\n",
+    "# a\0b\na = 1",
+    "a = 1 # caf\u{e9}\r\n# end",
+    "\u{feff}a = 1",
+    "a == 1",
+    "a 1",
+    "a = 0x10",
+    "a = 'x' # one\nb = [ 'y', # two\n]",
+    "[libvirtd]\na = 1",
+    "<<<<<<< HEAD\na = 1",
+    "a = [ ]\nb = []",
+    "a = ''\nb = \"\"",
+    "a = 1\n\n\n\t \n",
 ];
 
 #[test]
