@@ -4,6 +4,7 @@ use super::AuthError;
 use super::polkit::{Authorization, Authorizer, PolkitAction, Subject};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::env;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +14,12 @@ use std::time::Duration;
 
 /// Maximum number of bytes that are read from the standard error of `pkcheck`.
 const MAX_DIAGNOSTIC_LEN: u64 = 1_024;
+
+/// Search path of `pkcheck`. The rest of the daemon's environment is not passed on.
+const SEARCH_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Environment variable with the address of the system bus, which is passed on if it is set.
+const BUS_ADDRESS: &str = "DBUS_SYSTEM_BUS_ADDRESS";
 
 /// Authorizer that runs `pkcheck` for each request, with user interaction allowed: polkit may ask
 /// the user for a password through the authentication agent of the user's session.
@@ -48,6 +55,11 @@ impl Authorizer for PkCheck {
     ) -> Authorization {
         let mut command = Command::new(&self.program);
         command
+            .env_clear()
+            .env("PATH", SEARCH_PATH)
+            .env("LC_ALL", "C")
+            .envs(env::var_os(BUS_ADDRESS).map(|address| (BUS_ADDRESS, address)))
+            .current_dir("/")
             .args(["--action-id", action.id(), "--process"])
             .arg(subject.to_string())
             .arg("--allow-user-interaction")
@@ -166,6 +178,27 @@ mod tests {
             );
             assert_eq!(fs::read_to_string(&said).unwrap(), expected);
         }
+    }
+
+    /// DM-111
+    #[test]
+    fn pkcheck_gets_a_clean_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = dir.path().join("said");
+        let script = format!(
+            "{{ pwd; tr '\\0' '\\n' </proc/$$/environ; }} >{}",
+            said.display()
+        );
+        let pkcheck = fake(dir.path(), &script);
+        let answer = ask(&pkcheck, PolkitAction::Manage, LONG);
+        assert_eq!(answer, Authorization::Granted);
+        let said = fs::read_to_string(&said).unwrap();
+        let passed: Vec<&str> = said
+            .lines()
+            .filter(|line| !line.starts_with(BUS_ADDRESS))
+            .collect();
+        let path = format!("PATH={SEARCH_PATH}");
+        assert_eq!(passed, ["/", "LC_ALL=C", &path]);
     }
 
     #[test]
