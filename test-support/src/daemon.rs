@@ -156,7 +156,12 @@ impl Daemon {
     /// Starts a daemon with a closed standard output, and does not wait until it serves.
     pub fn start_without_stdout() -> Daemon {
         let dir = tempfile::tempdir().unwrap();
-        let mut process = Process::start(&mut serving_in(&run_dir_in(&dir)));
+        Daemon::start_silent(&mut serving_in(&run_dir_in(&dir)), dir)
+    }
+
+    /// Starts the daemon that `command` runs, closes the reader of its standard output, and does not wait until it serves.
+    pub fn start_silent(command: &mut Command, dir: TempDir) -> Daemon {
+        let mut process = Process::start(command);
         drop(process.0.stdout.take());
         Daemon {
             process,

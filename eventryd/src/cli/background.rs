@@ -4,9 +4,9 @@
 //! option `--in-background`. The child creates its own session, and reports a successful start by
 //! one byte on its standard output.
 
-use rustix::stdio::{dup2_stderr, dup2_stdout};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::env;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
@@ -20,7 +20,6 @@ pub(super) fn launch() -> io::Result<ExitCode> {
         .arg0(name)
         .args(arguments)
         .arg("--in-background")
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
     let mut status = [0];
@@ -35,11 +34,12 @@ pub(super) fn launch() -> io::Result<ExitCode> {
     Ok(ExitCode::from(code.unwrap_or(1)))
 }
 
-/// Detaches the child from the terminal and from the working directory.
+/// Detaches the child from the terminal and from standard input, which the configuration may have been read from.
 pub(super) fn leave_terminal() -> io::Result<()> {
     // `setsid` fails only for the leader of a process group, which a new child is not.
     rustix::process::setsid()?;
-    env::set_current_dir("/")
+    dup2_stdin(&File::open("/dev/null")?)?;
+    Ok(())
 }
 
 /// Reports to the parent that the daemon accepts clients, and redirects standard output and

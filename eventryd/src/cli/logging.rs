@@ -90,7 +90,8 @@ fn default_log_file() -> PathBuf {
     let path = |name| env::var_os(name).map(PathBuf::from);
     let user_cache = path("XDG_CACHE_HOME")
         .filter(|path| path.is_absolute())
-        .or_else(|| path("HOME").map(|home| home.join(".cache")));
+        .or_else(|| path("HOME").map(|home| home.join(".cache")))
+        .filter(|path| path.is_absolute());
     let directory = match user_cache {
         Some(directory) if !rustix::process::geteuid().is_root() => directory,
         _ => PathBuf::from("/var/log"),

@@ -5,13 +5,14 @@ mod background;
 mod check;
 mod endpoints;
 mod files;
+mod inherited;
 mod logging;
 mod options;
 mod passwd;
 mod process;
 
 use crate::auth::default_password_file;
-use crate::config::{ConfigError, ConfigFormat, LoadedConfig, Overrides, sample_file};
+use crate::config::{ConfigError, ConfigFormat, LoadedConfig, Overrides, WorkingDir, sample_file};
 use crate::driver::{Driver, MemoryDriver};
 use crate::log::Logger;
 use crate::net::tls::TlsFiles;
@@ -38,21 +39,25 @@ const INVALID_CONFIG_STATUS: u8 = 1;
 pub fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
-        Err(help_or_error) => {
-            // A closed standard output is no error.
-            let _ = help_or_error.print();
-            let is_error = help_or_error.use_stderr();
-            return ExitCode::from(if is_error { INVALID_CONFIG_STATUS } else { 0 });
+        Err(error) if error.use_stderr() => {
+            let _ = error.print();
+            return ExitCode::from(INVALID_CONFIG_STATUS);
         }
+        Err(help) => return exit_code(print(&help.to_string()).map(|()| ExitCode::SUCCESS)),
     };
-    let result = match &options.command {
+    inherited::set_umask();
+    exit_code(match &options.command {
         Some(Command::Passwd(passwd)) => passwd
             .run(env_path("XDG_CONFIG_HOME"), env_path("HOME"))
             .map(print_message)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| ExitError::new(INVALID_CONFIG_STATUS, error)),
         None => run(&options),
-    };
+    })
+}
+
+/// Prints the error, and returns the exit status of the process.
+fn exit_code(result: Result<ExitCode, ExitError>) -> ExitCode {
     match result {
         Ok(status) => status,
         Err(ExitError { status, messages }) => {
@@ -92,47 +97,52 @@ impl From<Vec<ConfigError>> for ExitError {
 
 fn run(options: &Options) -> Result<ExitCode, ExitError> {
     if let Some(syntax) = options.print_sample {
-        print(&sample_file(syntax.into()));
+        print(&sample_file(syntax.into()))?;
         return Ok(ExitCode::SUCCESS);
     }
     let is_dry_run = options.check_config || options.print_config;
+    let signal_error = |error| ExitError::new(4, format!("cannot catch signals: {error}"));
     let signals = if is_dry_run || options.is_launcher() {
         None
     } else {
         // Before anything is created that a signal could leave behind.
-        let signals = Signals::catch();
-        Some(signals.map_err(|error| ExitError::new(4, format!("cannot catch signals: {error}")))?)
+        Some(Signals::catch().map_err(signal_error)?)
     };
+    inherited::catch_signals_without_effect().map_err(signal_error)?;
+    inherited::unblock_signals().map_err(signal_error)?;
+    if options.is_launcher() && !is_dry_run {
+        // The child reads the configuration, which may be a pipe, and reports its errors.
+        return background::launch().map_err(|error| {
+            ExitError::new(3, format!("cannot start in the background: {error}"))
+        });
+    }
     let inputs = config_inputs(options)?;
-    let loaded = inputs.load()?;
+    let loaded = inherited::interruptible(|| inputs.load()).map_err(signal_error)??;
     if options.print_config {
-        print(&loaded.render());
+        print(&loaded.render())?;
     }
     if options.check_config {
         loaded.warnings().iter().for_each(print_message);
         loaded.notes().iter().for_each(print_message);
         check::check(&loaded)?.iter().for_each(print_message);
-        print(&configured_listeners(&loaded.daemon));
+        print(&configured_listeners(&loaded.daemon))?;
     }
     match signals {
         Some(signals) => serve(options, inputs, loaded, signals),
-        None if is_dry_run => Ok(ExitCode::SUCCESS),
-        None => background::launch()
-            .map_err(|error| ExitError::new(3, format!("cannot start in the background: {error}"))),
+        None => Ok(ExitCode::SUCCESS),
     }
 }
 
 /// Returns the sources of the configuration: the location of the file, and the overrides.
 fn config_inputs(options: &Options) -> Result<ConfigInputs, ExitError> {
     let invalid = |text: String| ExitError::new(INVALID_CONFIG_STATUS, text);
-    let directory = env::current_dir()
-        .map_err(|error| invalid(format!("cannot determine the working directory: {error}")))?;
+    let directory = WorkingDir::new(env::current_dir());
     let uid = rustix::process::geteuid().as_raw();
     let location = match &options.config {
         Some(path) => {
             let format = options.config_format.map(ConfigFormat::from);
             let format = format.unwrap_or_else(|| ConfigFormat::from_path(path));
-            ConfigLocation::File(directory.join(path), format)
+            ConfigLocation::File(directory.resolve(path).map_err(invalid)?, format)
         }
         None => ConfigLocation::Directory(config_directory(
             uid,
@@ -169,13 +179,15 @@ fn default_config(uid: u32) -> Config {
 /// Returns the default directory of the sockets.
 fn run_dir(uid: u32) -> RunDir {
     let runtime = env_path("XDG_RUNTIME_DIR");
-    default_run_dir(uid, runtime.as_deref(), &env::temp_dir())
+    let temporary = env_path("TMPDIR").unwrap_or_else(|| "/tmp".into());
+    default_run_dir(uid, runtime.as_deref(), &temporary)
 }
 
-/// Returns an environment variable as a path, or `None` if it is unset or empty.
+/// Returns an environment variable as a path, or `None` if it is unset or not an absolute path: the daemon leaves its
+/// working directory.
 fn env_path(variable: &str) -> Option<PathBuf> {
-    let path = env::var_os(variable).filter(|path| !path.is_empty())?;
-    Some(Path::new(&path).to_owned())
+    let path = env::var_os(variable).map(PathBuf::from);
+    path.filter(|path| path.is_absolute())
 }
 
 /// Runs the daemon until it is stopped.
@@ -191,6 +203,9 @@ fn serve(
     }
     // The same checks as those of `--check-config`. Their warnings are logged by the start.
     check::check(&loaded)?;
+    // All paths are absolute now. The daemon keeps no file system in use.
+    env::set_current_dir("/")
+        .map_err(|error| ExitError::new(3, format!("cannot change to the directory /: {error}")))?;
     logging::create_log_directory(&loaded.log.outputs);
     let logger = Logger::install(&loaded.log)
         .map_err(|error| ExitError::new(INVALID_CONFIG_STATUS, error))?;
@@ -239,9 +254,19 @@ fn serve(
     }
 }
 
-fn print(text: &str) {
-    // A closed standard output is no error.
-    let _ = io::stdout().write_all(text.as_bytes());
+/// Prints to standard output. A reader that has gone is no error.
+fn print(text: &str) -> Result<(), ExitError> {
+    let mut stdout = io::stdout().lock();
+    let printed = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ExitError::new(
+            INVALID_CONFIG_STATUS,
+            format!("cannot write to standard output: {error}"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn print_message(text: impl Display) {

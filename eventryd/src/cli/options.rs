@@ -1,7 +1,7 @@
 //! Command-line options: those of libvirtd, and eventryd's own.
 
 use super::passwd::PasswdArgs;
-use crate::config::{ConfigFormat, MAX_IDLE_TIMEOUT_SECS, Origin, SettingValue};
+use crate::config::{ConfigFormat, MAX_IDLE_TIMEOUT_SECS, Origin, SettingValue, WorkingDir};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -134,15 +134,15 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// A message if a path is not UTF-8, because a setting is UTF-8.
+    /// A message if a path cannot be resolved, or is not UTF-8, because a setting is UTF-8.
     pub(super) fn settings(
         &self,
-        directory: &Path,
+        directory: &WorkingDir,
     ) -> Result<Vec<(&'static str, SettingValue, Origin)>, String> {
         let mut settings = Vec::new();
         let mut set = |name, value, option| settings.push((name, value, Origin::Option(option)));
         let text = |path: &Path| {
-            let path = directory.join(path);
+            let path = directory.resolve(path)?;
             let text = path
                 .to_str()
                 .map(|text| SettingValue::Text(text.to_owned()));
@@ -239,6 +239,10 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
+    fn working_dir(path: &Path) -> WorkingDir {
+        WorkingDir::new(Ok(path.to_owned()))
+    }
+
     #[test]
     fn option_definitions_are_consistent() {
         use clap::CommandFactory;
@@ -251,7 +255,7 @@ mod tests {
         let options = Options::try_parse_from(line.split(' ')).unwrap();
         assert!(options.daemon && options.listen);
         assert_eq!(options.config.as_deref(), Some(Path::new("a.conf")));
-        let settings = options.settings(Path::new("/here")).unwrap();
+        let settings = options.settings(&working_dir(Path::new("/here"))).unwrap();
         let shown: Vec<String> = settings
             .iter()
             .map(|(name, value, origin)| format!("{name} = {value} by {origin}"))
@@ -283,10 +287,10 @@ mod tests {
     #[test]
     fn relative_paths_are_resolved_in_the_working_directory() {
         let options = Options::try_parse_from(["eventryd", "--run-dir", "run"]).unwrap();
-        let settings = options.settings(Path::new("/here")).unwrap();
+        let settings = options.settings(&working_dir(Path::new("/here"))).unwrap();
         assert_eq!(settings[0].1, SettingValue::Text("/here/run".to_owned()));
         let latin = OsStr::from_bytes(b"/caf\xe9");
-        assert!(options.settings(Path::new(latin)).is_err());
+        assert!(options.settings(&working_dir(Path::new(latin))).is_err());
     }
 
     #[test]

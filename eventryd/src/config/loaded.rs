@@ -3,12 +3,12 @@
 use super::daemon::{InvalidSetting, configure};
 use super::file::{ConfigError, ConfigFile};
 use super::text::{Escaped, ParseError, SettingValue};
-use super::{Origin, ReloadEffect, SettingSpec, Settings, setting_spec, setting_specs};
-use crate::log::{Filters, Level, LogConfig, Output};
+use super::{Origin, ReloadEffect, SettingSpec, Settings, WorkingDir, setting_spec, setting_specs};
+use crate::log::{Destination, Filters, Level, LogConfig, Output};
 use crate::net::tls::{TlsFiles, system_policy};
 use crate::server::Config;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Inputs of the configuration other than the file. They stay the same when the file is read again.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Overrides {
     /// Outputs of the log if `log_outputs` is not set.
     pub default_outputs: Vec<Output>,
     /// Directory in which relative paths of log files are resolved.
-    pub working_dir: PathBuf,
+    pub working_dir: WorkingDir,
     /// Server configuration that the settings are applied to.
     pub base: Config,
     /// Default keys and certificates.
@@ -49,7 +49,7 @@ impl Overrides {
             options: Vec::new(),
             trace: false,
             default_outputs: Vec::new(),
-            working_dir: PathBuf::from("/"),
+            working_dir: WorkingDir::new(Ok(PathBuf::from("/"))),
             base,
             tls_files: TlsFiles::default_for(None, |_| false),
         }
@@ -124,7 +124,8 @@ impl Overrides {
         let filters = Filters::parse(&text("log_filters"))
             .map_err(|error| reject("log_filters", error))
             .unwrap_or_default();
-        let mut outputs = Output::parse(&text("log_outputs"), &self.working_dir)
+        let mut outputs = Output::parse(&text("log_outputs"), Path::new(""))
+            .and_then(|outputs| self.resolve_outputs(outputs))
             .map_err(|error| reject("log_outputs", error))
             .unwrap_or_default();
         if outputs.is_empty() {
@@ -142,6 +143,16 @@ impl Overrides {
         } else {
             Err(invalid)
         }
+    }
+
+    /// Makes the paths of log files absolute.
+    fn resolve_outputs(&self, mut outputs: Vec<Output>) -> Result<Vec<Output>, String> {
+        for output in &mut outputs {
+            if let Destination::File(path) = &mut output.destination {
+                *path = self.working_dir.resolve(path)?;
+            }
+        }
+        Ok(outputs)
     }
 }
 

@@ -16,6 +16,7 @@ mod spec;
 mod text;
 pub mod toml;
 mod virconf;
+mod working_dir;
 
 pub use daemon::{InvalidSetting, configure};
 pub use file::{ConfigError, ConfigFile};
@@ -28,3 +29,4 @@ pub use spec::{
 };
 pub use text::{ConfigFormat, ParseError, Position, Setting, SettingValue};
 pub use virconf::{MAX_FILE_SIZE, MAX_SYNTAX_ERRORS, Virconf};
+pub use working_dir::WorkingDir;

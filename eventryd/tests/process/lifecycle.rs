@@ -121,6 +121,37 @@ fn in_the_background_a_start_that_fails_says_why() {
     }
 }
 
+/// Only the daemon reads a pipe, not the command that starts it.
+#[test]
+fn in_the_background_a_piped_configuration_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name| dir.path().join(name);
+    let log = path("log");
+    std::fs::write(
+        path("piped"),
+        format!("log_outputs = \"1:file:{}\"\n", log.display()),
+    )
+    .unwrap();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "cat \"$0\" | \"$@\""])
+        .arg(path("piped"))
+        .arg(eventryd().get_program())
+        .args(["--daemon", "--config", "/dev/stdin", "--run-dir"])
+        .arg(path("run"))
+        .arg("--pid-file")
+        .arg(path("pid"));
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let daemon = Background::from_pid_file(&path("pid"));
+    let written = std::fs::read_to_string(&log).unwrap();
+    assert!(written.contains("listening on "), "{written}");
+    let stdin = std::fs::read_link(format!("/proc/{}/fd/0", daemon.0.as_raw_nonzero())).unwrap();
+    assert_eq!(stdin, Path::new("/dev/null"));
+    kill_process(daemon.0, Signal::TERM).unwrap();
+    daemon.wait();
+}
+
 /// DM-108: the pid file is locked, holds the number of the process, and is removed at the end.
 #[test]
 fn a_pid_file_belongs_to_one_daemon() {

@@ -3,5 +3,6 @@
 #![cfg(not(loom))]
 
 mod clients;
+mod inherited;
 mod lifecycle;
 mod pid_file;
