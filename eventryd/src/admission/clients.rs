@@ -169,6 +169,12 @@ impl ClientAdmission {
         }
     }
 
+    /// Returns the limits.
+    #[must_use]
+    pub const fn limits(&self) -> &AdmissionLimits {
+        &self.limits
+    }
+
     /// Replaces the limits. Admitted clients keep their slots (DM-606). Call [`next`](Self::next) afterwards.
     pub fn set_limits(&mut self, limits: AdmissionLimits) {
         self.limits = limits;

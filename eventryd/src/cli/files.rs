@@ -1,6 +1,7 @@
 //! Search and reading of the configuration file.
 
 use crate::config::{ConfigError, ConfigFile, ConfigFormat, MAX_FILE_SIZE};
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,23 @@ pub(super) enum ConfigLocation {
     File(PathBuf, ConfigFormat),
     /// Directory that is searched for [`DEFAULT_NAMES`] at each read. The file is optional.
     Directory(PathBuf),
+}
+
+/// Occasion of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadOccasion {
+    /// The file may be a pipe, and the read waits for its contents.
+    Start,
+    /// The file must be regular, so that the read does not wait (DM-1309).
+    Reload,
+}
+
+/// Configuration file that was read.
+#[derive(Clone, Debug)]
+pub(super) struct FoundFile {
+    pub(super) file: ConfigFile,
+    /// Set if the file has the same contents at a second read, unless it is changed. A pipe has not.
+    pub(super) is_regular: bool,
 }
 
 /// Names of the default configuration file.
@@ -26,19 +44,19 @@ impl ConfigLocation {
     /// # Errors
     ///
     /// [`ConfigError`] if the file cannot be read, or the directory has more than one.
-    pub(super) fn read(&self) -> Result<Option<ConfigFile>, ConfigError> {
+    pub(super) fn read(&self, occasion: ReadOccasion) -> Result<Option<FoundFile>, ConfigError> {
         match self {
-            ConfigLocation::File(path, format) => read(path, *format)
+            ConfigLocation::File(path, format) => read(path, *format, occasion)
                 .map(Some)
                 .map_err(|error| read_error(path, &error)),
             ConfigLocation::Directory(directory) => {
-                let mut found: Option<ConfigFile> = None;
+                let mut found: Option<FoundFile> = None;
                 for (name, format) in DEFAULT_NAMES {
                     let path = directory.join(name);
-                    match read(&path, format) {
+                    match read(&path, format, occasion) {
                         Ok(source) => {
                             if let Some(first) = &found {
-                                return Err(ambiguous_error(&first.path, &path));
+                                return Err(ambiguous_error(&first.file.path, &path));
                             }
                             found = Some(source);
                         }
@@ -68,13 +86,30 @@ pub(super) fn config_directory(
     }
 }
 
-fn read(path: &Path, format: ConfigFormat) -> io::Result<ConfigFile> {
+fn read(path: &Path, format: ConfigFormat, occasion: ReadOccasion) -> io::Result<FoundFile> {
+    let file = match occasion {
+        ReadOccasion::Start => File::open(path)?,
+        ReadOccasion::Reload => open_without_waiting(path)?,
+    };
+    let is_regular = file.metadata()?.is_file();
+    if occasion == ReadOccasion::Reload && !is_regular {
+        return Err(io::Error::other(
+            "it is not a regular file, and only a regular file is read a second time",
+        ));
+    }
     let mut text = Vec::new();
     // One byte more than the maximum, so that the parser rejects a file that is too long.
     let limit = MAX_FILE_SIZE as u64 + 1;
-    File::open(path)?.take(limit).read_to_end(&mut text)?;
+    file.take(limit).read_to_end(&mut text)?;
     let path = path.to_owned();
-    Ok(ConfigFile { path, format, text })
+    let file = ConfigFile { path, format, text };
+    Ok(FoundFile { file, is_regular })
+}
+
+/// Opens a file for reading. A FIFO without a writer does not block the call.
+fn open_without_waiting(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -130,11 +165,14 @@ mod tests {
     fn default_file_is_optional_but_must_be_unique() {
         let dir = tempfile::tempdir().unwrap();
         let file = ConfigLocation::Directory(dir.path().to_owned());
-        assert!(file.read().unwrap().is_none());
+        assert!(file.read(ReadOccasion::Start).unwrap().is_none());
         std::fs::write(dir.path().join("eventryd.conf"), "max_clients = 1").unwrap();
-        assert_eq!(file.read().unwrap().unwrap().format, ConfigFormat::Libvirt);
+        assert_eq!(
+            file.read(ReadOccasion::Start).unwrap().unwrap().file.format,
+            ConfigFormat::Libvirt
+        );
         std::fs::write(dir.path().join("eventryd.toml"), "").unwrap();
-        let error = file.read().unwrap_err().to_string();
+        let error = file.read(ReadOccasion::Start).unwrap_err().to_string();
         assert!(error.contains("eventryd.conf exists too"), "{error}");
     }
 
@@ -143,7 +181,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for path in [dir.path().join("missing"), dir.path().to_owned()] {
             let error = ConfigLocation::File(path, ConfigFormat::Toml)
-                .read()
+                .read(ReadOccasion::Start)
                 .unwrap_err()
                 .to_string();
             assert!(error.contains("cannot read the configuration"), "{error}");
@@ -153,7 +191,7 @@ mod tests {
     #[test]
     fn endless_file_is_rejected_at_the_size_limit() {
         let file = ConfigLocation::File("/dev/zero".into(), ConfigFormat::Libvirt);
-        let source = file.read().unwrap().unwrap();
-        assert!(source.parse().1[0].message.contains("longer"));
+        let source = file.read(ReadOccasion::Start).unwrap().unwrap();
+        assert!(source.file.parse().1[0].message.contains("longer"));
     }
 }

@@ -10,6 +10,7 @@ mod logging;
 mod options;
 mod passwd;
 mod process;
+mod reload_schedule;
 
 use crate::auth::default_password_file;
 use crate::config::{ConfigError, ConfigFormat, LoadedConfig, Overrides, WorkingDir, sample_file};
@@ -116,7 +117,7 @@ fn run(options: &Options) -> Result<ExitCode, ExitError> {
             ExitError::new(3, format!("cannot start in the background: {error}"))
         });
     }
-    let inputs = config_inputs(options)?;
+    let mut inputs = config_inputs(options)?;
     let loaded = inherited::interruptible(|| inputs.load()).map_err(signal_error)??;
     if options.print_config {
         print(&loaded.render())?;
@@ -161,10 +162,7 @@ fn config_inputs(options: &Options) -> Result<ConfigInputs, ExitError> {
         base: default_config(uid),
         tls_files: TlsFiles::default_for(home.as_deref(), Path::exists),
     };
-    Ok(ConfigInputs {
-        location,
-        overrides,
-    })
+    Ok(ConfigInputs::new(location, overrides))
 }
 
 /// Returns the server configuration without any setting.
@@ -222,16 +220,15 @@ fn serve(
     }
     let service_manager = ServiceManager::default();
     let grace = loaded.daemon.shutdown_grace;
-    let mut reloader = Reloader {
+    let reloader = Reloader::new(
         inputs,
-        logger: logger.clone(),
-        started: loaded.clone(),
-        current: loaded.clone(),
-        service_manager: service_manager.clone(),
-    };
+        logger.clone(),
+        loaded.clone(),
+        service_manager.clone(),
+    );
     let process = ProcessHooks {
         signals,
-        on_reload: Box::new(move |control| reloader.reload(control)),
+        on_reload: Box::new(move |control| reloader.request(control)),
         on_stop: Box::new(move || ServiceManager::notify_stopping(grace)),
     };
     let create_driver = || Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>);

@@ -1,85 +1,304 @@
 //! Reload on SIGHUP, and notifications to the service manager.
 
-use super::files::ConfigLocation;
-use crate::config::{ConfigError, LoadedConfig, Overrides, ReloadEffect, SettingSpec};
-use crate::log::Logger;
-use crate::server::Control;
+use super::files::{ConfigLocation, ReadOccasion};
+use super::reload_schedule::{ReloadRequest, ReloadSchedule};
+use crate::config::{ConfigError, ConfigFile, LoadedConfig, Overrides, ReloadEffect, SettingSpec};
+use crate::log::{Logger, PreparedLogConfig, SinkError};
+use crate::server::{Control, DaemonError, PreparedConfig};
+use crate::sync::Mutex;
 use sd_notify::NotifyState;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
+
+/// Time after which a reload is reported as failed. A reader that waits for a file or a file system may hang for ever.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Sources of the configuration, kept to load it again on SIGHUP.
 #[derive(Clone, Debug)]
 pub(super) struct ConfigInputs {
-    pub(super) location: ConfigLocation,
-    pub(super) overrides: Overrides,
+    location: ConfigLocation,
+    overrides: Overrides,
+    /// Configuration file that can be read only once, such as a pipe (DM-1309).
+    read_once: Option<ConfigFile>,
 }
 
 impl ConfigInputs {
-    /// Reads the file and combines it with the overrides.
+    pub(super) fn new(location: ConfigLocation, overrides: Overrides) -> ConfigInputs {
+        ConfigInputs {
+            location,
+            overrides,
+            read_once: None,
+        }
+    }
+
+    /// Reads the file for the first time and combines it with the overrides.
     ///
     /// # Errors
     ///
     /// Every error in the configuration.
-    pub(super) fn load(&self) -> Result<LoadedConfig, Vec<ConfigError>> {
-        let file = self.location.read().map_err(|error| vec![error])?;
-        self.overrides.load(file.as_ref())
+    pub(super) fn load(&mut self) -> Result<LoadedConfig, Vec<ConfigError>> {
+        let found = self.location.read(ReadOccasion::Start);
+        let found = found.map_err(|error| vec![error])?;
+        let loaded = self.overrides.load(found.as_ref().map(|found| &found.file));
+        self.read_once = found
+            .filter(|found| !found.is_regular)
+            .map(|found| found.file);
+        loaded
+    }
+
+    /// Reads the file again, unless it can be read only once.
+    fn load_again(&self) -> Result<LoadedConfig, Vec<ConfigError>> {
+        if let Some(file) = &self.read_once {
+            return self.overrides.load(Some(file));
+        }
+        let found = self.location.read(ReadOccasion::Reload);
+        let found = found.map_err(|error| vec![error])?;
+        self.overrides.load(found.as_ref().map(|found| &found.file))
     }
 }
 
-/// Handler of SIGHUP, with the current configuration (DM-1306).
-pub(super) struct Reloader {
-    pub(super) inputs: ConfigInputs,
-    pub(super) logger: Logger,
+/// Handler of SIGHUP (DM-1306). A thread reads and prepares everything, and the loop's thread puts it in force.
+#[derive(Clone, Debug)]
+pub(super) struct Reloader(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    inputs: ConfigInputs,
+    logger: Logger,
+    service_manager: ServiceManager,
     /// Configuration at start, which settings that need a restart are compared with.
-    pub(super) started: LoadedConfig,
-    pub(super) current: LoadedConfig,
-    pub(super) service_manager: ServiceManager,
+    started: LoadedConfig,
+    /// Used by the loop's thread only, and not held while something is logged.
+    state: Mutex<ReloadState>,
+}
+
+#[derive(Debug)]
+struct ReloadState {
+    schedule: ReloadSchedule,
+    /// Configuration in force.
+    current: LoadedConfig,
+    /// Parts that the reloads wait for, by the number of the reload.
+    waiting_for: BTreeMap<u64, WaitingFor>,
+}
+
+/// Part that a reload reads. The thread of the reload changes it.
+type WaitingFor = Arc<Mutex<String>>;
+
+/// New configuration that can be put in force without an error.
+#[derive(Debug)]
+pub(super) struct PreparedReload {
+    loaded: LoadedConfig,
+    log: PreparedLogConfig,
+    daemon: PreparedConfig,
+}
+
+/// Failure of a reload, which changes nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReloadError {
+    #[error("the configuration is invalid")]
+    Config(Vec<ConfigError>),
+    #[error(transparent)]
+    Log(#[from] SinkError),
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+}
+
+impl ConfigInputs {
+    /// Reads the configuration and everything that it names. Changes nothing, and may block.
+    fn prepare(
+        &self,
+        logger: &Logger,
+        control: &Control,
+        waiting_for: impl Fn(String),
+    ) -> Result<PreparedReload, ReloadError> {
+        waiting_for("the configuration".to_owned());
+        let loaded = self.load_again().map_err(ReloadError::Config)?;
+        let daemon = control.prepare(&loaded.daemon, &waiting_for)?;
+        // Last, because it creates missing files.
+        waiting_for(format!("the log outputs {:?}", loaded.log.outputs));
+        let log = logger.prepare(&loaded.log)?;
+        Ok(PreparedReload {
+            loaded,
+            log,
+            daemon,
+        })
+    }
 }
 
 impl Reloader {
-    /// Loads the configuration again and applies it. An invalid configuration changes nothing. The
-    /// result is logged.
-    pub(super) fn reload(&mut self, control: &Control) {
-        self.service_manager.notify_reloading();
-        match self.inputs.load() {
-            Ok(new) => self.apply(new, control),
-            Err(errors) => {
-                for error in &errors {
-                    tracing::error!("{}: {}", error.location, error.message);
-                }
-                tracing::error!("SIGHUP: the configuration is invalid; nothing is changed");
-            }
-        }
-        self.service_manager.notify_ready();
+    pub(super) fn new(
+        inputs: ConfigInputs,
+        logger: Logger,
+        started: LoadedConfig,
+        service_manager: ServiceManager,
+    ) -> Reloader {
+        let state = Mutex::new(ReloadState {
+            schedule: ReloadSchedule::default(),
+            current: started.clone(),
+            waiting_for: BTreeMap::new(),
+        });
+        Reloader(Arc::new(Shared {
+            inputs,
+            logger,
+            service_manager,
+            started,
+            state,
+        }))
     }
 
-    fn apply(&mut self, new: LoadedConfig, control: &Control) {
-        // Steps that can fail come first, so that a failure changes nothing.
-        let prepared = match self.logger.prepare(&new.log) {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                tracing::error!("SIGHUP: {error}; nothing is changed");
-                return;
+    /// Handles a request, on the loop's thread. The result is logged later.
+    pub(super) fn request(&self, control: &Control) {
+        let mut state = self.0.state.lock();
+        let request = state.schedule.request();
+        let earlier = state.waiting_for.values().next().cloned();
+        let overdue = state.schedule.overdue();
+        drop(state);
+        let earlier = earlier.map(|part| part.lock().clone()).unwrap_or_default();
+        match request {
+            ReloadRequest::Later => {
+                tracing::info!("SIGHUP: a reload is in progress; another one follows it");
             }
+            ReloadRequest::Start(number) => {
+                if overdue > 0 {
+                    tracing::warn!("SIGHUP: an earlier reload still waits for {earlier}");
+                }
+                self.start(number, control);
+            }
+            ReloadRequest::Refused => {
+                self.0.service_manager.notify_reloading();
+                tracing::error!(
+                    "SIGHUP: {overdue} earlier reloads still wait, one of them for {earlier}; nothing is changed; make it \
+                     readable, or restart the daemon"
+                );
+                self.0.service_manager.notify_ready();
+            }
+        }
+    }
+
+    /// Starts the thread of a reload, and its deadline.
+    fn start(&self, number: u64, control: &Control) {
+        self.0.service_manager.notify_reloading();
+        let part = WaitingFor::default();
+        let mut state = self.0.state.lock();
+        state.waiting_for.insert(number, Arc::clone(&part));
+        drop(state);
+        let (reloader, on_thread) = (self.clone(), control.clone());
+        let reload = move || {
+            let shared = &reloader.0;
+            let waiting_for = |name| *part.lock() = name;
+            let prepared = shared
+                .inputs
+                .prepare(&shared.logger, &on_thread, waiting_for);
+            let finisher = reloader.clone();
+            // The result of a daemon that has stopped is dropped.
+            on_thread.run_on_loop(Duration::ZERO, move |control| {
+                finisher.finish(number, prepared, control);
+            });
         };
-        if let Err(error) = control.apply(&new.daemon) {
-            tracing::error!("SIGHUP: {error}; nothing is changed");
+        let spawned = thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(reload);
+        if let Err(error) = spawned {
+            tracing::error!("SIGHUP: cannot start a thread: {error}; nothing is changed");
+            self.0.state.lock().schedule.finish(number);
+            self.end(number, control);
             return;
         }
-        self.logger.apply(prepared);
-        let applied = setting_names(self.current.changed_settings(&new), |spec| {
+        let reloader = self.clone();
+        control.run_on_loop(RELOAD_DEADLINE, move |control| {
+            reloader.expire(number, control);
+        });
+    }
+
+    /// Puts the result of a reload in force, if it has ended in time.
+    fn finish(
+        &self,
+        number: u64,
+        prepared: Result<PreparedReload, ReloadError>,
+        control: &Control,
+    ) {
+        if !self.0.state.lock().schedule.finish(number) {
+            self.0.state.lock().waiting_for.remove(&number);
+            tracing::warn!("SIGHUP: a reload has ended after its deadline; nothing is changed");
+            return;
+        }
+        match prepared {
+            Ok(prepared) => self.commit(prepared, control),
+            Err(error) => {
+                if let ReloadError::Config(errors) = &error {
+                    for error in errors {
+                        tracing::error!("{}: {}", error.location, error.message);
+                    }
+                }
+                tracing::error!("SIGHUP: {error}; nothing is changed");
+            }
+        }
+        self.end(number, control);
+    }
+
+    /// Reports a reload that has not ended in time as failed.
+    fn expire(&self, number: u64, control: &Control) {
+        let mut state = self.0.state.lock();
+        if !state.schedule.expire(number) {
+            return;
+        }
+        let part = state.waiting_for.get(&number).cloned();
+        drop(state);
+        let part = part.map(|part| part.lock().clone()).unwrap_or_default();
+        tracing::error!(
+            "SIGHUP: no result after {RELOAD_DEADLINE:?}, waiting for {part}; nothing is changed"
+        );
+        self.0.service_manager.notify_ready();
+        self.start_requested(control);
+    }
+
+    /// Reports the end of a reload to the service manager, and starts the next one if it was requested.
+    fn end(&self, number: u64, control: &Control) {
+        self.0.state.lock().waiting_for.remove(&number);
+        self.0.service_manager.notify_ready();
+        self.start_requested(control);
+    }
+
+    fn start_requested(&self, control: &Control) {
+        if self.0.state.lock().schedule.is_requested() {
+            self.request(control);
+        }
+    }
+
+    /// Puts a new configuration in force and logs the changes.
+    fn commit(&self, prepared: PreparedReload, control: &Control) {
+        let PreparedReload {
+            loaded: new,
+            log,
+            daemon,
+        } = prepared;
+        control.commit(daemon);
+        self.0.logger.apply(log);
+        let mut state = self.0.state.lock();
+        let old = std::mem::replace(&mut state.current, new.clone());
+        drop(state);
+        let applied = setting_names(old.changed_settings(&new), |spec| {
             matches!(
                 spec.reload_effect,
                 ReloadEffect::Immediate | ReloadEffect::NewConnections
             )
         });
-        let pending = setting_names(self.started.changed_settings(&new), |spec| {
+        let pending = setting_names(self.0.started.changed_settings(&new), |spec| {
             spec.reload_effect == ReloadEffect::Restart
         });
         for warning in new.warnings() {
             tracing::warn!("{warning}");
+        }
+        if let Some(file) = &self.0.inputs.read_once {
+            tracing::warn!(
+                "SIGHUP: {:?} is not a regular file and was read once: its settings stay as they are; passwords, keys, \
+                 certificates and log files were read again",
+                file.path
+            );
+            return;
         }
         match applied.as_str() {
             "" => tracing::info!("SIGHUP: read the configuration again; nothing has changed"),
@@ -88,7 +307,6 @@ impl Reloader {
         if !pending.is_empty() {
             tracing::warn!("SIGHUP: changed, but in force only after a restart: {pending}");
         }
-        self.current = new;
     }
 }
 
@@ -153,3 +371,7 @@ fn notify(state: &[NotifyState<'_>]) {
         tracing::warn!("cannot notify the service manager: {error}");
     }
 }
+
+#[cfg(test)]
+#[path = "reload_tests.rs"]
+mod tests;

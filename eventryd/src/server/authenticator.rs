@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::error::DaemonError;
 use crate::auth::{
-    AuthError, Authorization, Authorizer, Identity, PolkitAction, Sasl, SaslConfig, SaslProgress,
+    AuthError, Authorization, Authorizer, Identity, PolkitAction, Sasl, SaslProgress,
 };
 use crate::connection::ClientAuth;
 use crate::net::{AccountNames, Socket, polkit_subject, process_start_time};
@@ -28,9 +28,15 @@ pub(super) struct Authenticator {
     /// The password file as it was last read; `None` if no service uses SASL.
     sasl: Mutex<Option<Arc<Sasl>>>,
     authorizer: Arc<dyn Authorizer>,
-    polkit_timeout: Duration,
+    polkit_timeout: Mutex<Duration>,
     polkit_requests: Arc<AtomicUsize>,
     names: Mutex<AccountNames>,
+}
+
+/// Settings of authentication whose files are loaded.
+pub(super) struct PreparedAuth {
+    sasl: Option<Arc<Sasl>>,
+    polkit_timeout: Duration,
 }
 
 impl Authenticator {
@@ -49,24 +55,26 @@ impl Authenticator {
         Ok(Authenticator {
             sasl: Mutex::new(users.map(Arc::new)),
             authorizer: Arc::clone(&config.authorizer),
-            polkit_timeout: if config.auth_timeout.is_zero() {
-                POLKIT_TIMEOUT
-            } else {
-                config.auth_timeout
-            },
+            polkit_timeout: Mutex::new(polkit_timeout(config)),
             polkit_requests: Arc::default(),
             names: Mutex::default(),
         })
     }
 
-    /// Reads the users of SASL again, if a service uses SASL. An error changes nothing.
-    pub(super) fn apply(&self, config: &SaslConfig) -> Result<(), AuthError> {
+    /// Reads the users of SASL again, if a service uses SASL. Changes nothing.
+    pub(super) fn prepare(&self, config: &Config) -> Result<PreparedAuth, AuthError> {
         let is_needed = self.sasl.lock().is_some();
-        if is_needed {
-            let sasl = Sasl::load(config)?;
-            *self.sasl.lock() = Some(Arc::new(sasl));
-        }
-        Ok(())
+        let sasl = is_needed.then(|| Sasl::load(&config.sasl)).transpose()?;
+        Ok(PreparedAuth {
+            sasl: sasl.map(Arc::new),
+            polkit_timeout: polkit_timeout(config),
+        })
+    }
+
+    /// Puts prepared settings in force for new steps and requests.
+    pub(super) fn commit(&self, prepared: PreparedAuth) {
+        *self.sasl.lock() = prepared.sasl;
+        *self.polkit_timeout.lock() = prepared.polkit_timeout;
     }
 
     /// Returns the identity of a client that was just accepted. Only polkit needs the start time of its process.
@@ -142,7 +150,7 @@ impl Authenticator {
             let text = "too many clients wait for polkit";
             return Err(fail(Authorization::Failed(text.into())));
         }
-        let (authorizer, timeout) = (Arc::clone(&self.authorizer), self.polkit_timeout);
+        let (authorizer, timeout) = (Arc::clone(&self.authorizer), *self.polkit_timeout.lock());
         let fail_later = fail.clone();
         let asking = thread::Builder::new()
             .name("polkit".to_owned())
@@ -156,6 +164,15 @@ impl Authenticator {
             });
         let failed = |error| fail(Authorization::Failed(format!("no thread: {error}")));
         asking.map(drop).map_err(failed)
+    }
+}
+
+/// Returns the timeout of a request to polkit.
+const fn polkit_timeout(config: &Config) -> Duration {
+    if config.auth_timeout.is_zero() {
+        POLKIT_TIMEOUT
+    } else {
+        config.auth_timeout
     }
 }
 

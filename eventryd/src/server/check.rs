@@ -3,7 +3,8 @@
 use super::authenticator::{check_schemes, load_users};
 use super::config::{Config, TcpService, TlsService};
 use super::error::DaemonError;
-use super::startup::{check_limits, for_passed_sockets, passed_roles};
+use super::limits::check_limits;
+use super::startup::{for_passed_sockets, passed_roles};
 use crate::net::tls::{TlsContext, wall_clock};
 use crate::net::{BoundSockets, PidFile, SocketRole, UnixListener, check_group, group_id};
 

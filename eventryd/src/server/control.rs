@@ -2,8 +2,10 @@
 
 use super::config::Config;
 use super::error::DaemonError;
+use super::reload::PreparedConfig;
 use super::state::Server;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A handle that changes a running daemon from any thread.
 #[derive(Clone, Debug)]
@@ -16,12 +18,41 @@ impl Control {
         Control { server }
     }
 
-    /// Applies the settings that do not need a restart: limits, times and the policy for new connections. Reads
-    /// passwords, keys and certificates again. Sockets and authenticated clients do not change (DM-1306).
+    /// Reads passwords, keys and certificates for the settings that do not need a restart, and checks them. Changes
+    /// nothing. It may block on a file, so it is not for the loop's thread. `waiting_for` receives the name of each part
+    /// before it is read.
     ///
     /// # Errors
-    /// [`DaemonError::Auth`] and [`DaemonError::Tls`]; the call changes nothing then.
-    pub fn apply(&self, config: &Config) -> Result<(), DaemonError> {
-        self.server.apply(config)
+    /// [`DaemonError::Config`], [`DaemonError::Auth`] and [`DaemonError::Tls`].
+    pub fn prepare(
+        &self,
+        config: &Config,
+        waiting_for: impl Fn(String),
+    ) -> Result<PreparedConfig, DaemonError> {
+        self.server.prepare(config, &waiting_for)
+    }
+
+    /// Puts prepared settings in force: limits, times, passwords, keys, certificates and the policy for new connections.
+    /// Sockets and authenticated clients do not change (DM-1306). On the loop's thread no client is served meanwhile.
+    pub fn commit(&self, prepared: PreparedConfig) {
+        self.server.commit(prepared);
+    }
+
+    /// Calls `work` on the loop's thread after `delay`, unless the daemon ends before. Returns `false` if the loop accepts
+    /// no more work.
+    pub fn run_on_loop(
+        &self,
+        delay: Duration,
+        work: impl FnOnce(&Control) + Send + 'static,
+    ) -> bool {
+        let mut once = Some((work, self.clone()));
+        let added = self.server.registry.add_timeout(delay, move |event| {
+            // The timeout is registered until this call.
+            let _ = event.registry.remove_timeout(event.id);
+            if let Some((work, control)) = once.take() {
+                work(&control);
+            }
+        });
+        added.is_ok()
     }
 }

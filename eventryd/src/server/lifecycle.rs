@@ -1,10 +1,8 @@
-//! The operation of a daemon after its start: services are enabled, settings change, clients are drained.
+//! The operation of a daemon after its start: services are enabled, clients are drained.
 
-use super::config::{Config, TlsService};
 use super::error::DaemonError;
-use super::limits::admission_limits;
 use super::service::{Endpoint, Service, ServicePolicy};
-use super::state::{Server, ServerSettings};
+use super::state::Server;
 use crate::driver::Driver;
 use crate::net::Listener;
 use crate::net::tls::{TlsConfigError, TlsContext, TlsSettings, wall_clock};
@@ -84,35 +82,6 @@ impl Server {
         let clients = state.clients.len();
         state.idle.begin(&self.registry, interval, expired);
         state.idle.update(&self.registry, clients);
-    }
-
-    /// Applies the settings that may change while the daemon runs. An error changes nothing. New keys and
-    /// certificates apply to new clients (DM-1209).
-    pub(super) fn apply(&self, config: &Config) -> Result<(), DaemonError> {
-        // A socket that systemd has passed is served, also if the configuration has no such service.
-        let is_passed = self.state.lock().services.iter().any(Service::has_tls);
-        let passed = config.passed_tls.as_ref().filter(|_| is_passed);
-        let tls = config.tls.as_ref().or(passed).map(TlsService::settings);
-        let tls = tls.as_ref().map(load_tls).transpose();
-        let tls = tls.map_err(DaemonError::Tls)?;
-        self.authenticator
-            .apply(&config.sasl)
-            .map_err(DaemonError::Auth)?;
-        self.offload.set_workers(config.workers);
-        let mut state = self.state.lock();
-        if let Some(context) = &tls {
-            for service in &mut state.services {
-                service.renew_tls(context);
-            }
-        }
-        state.settings = ServerSettings::new(config);
-        let limits = admission_limits(config, self.descriptors);
-        state.admission.clients.set_limits(limits);
-        self.admit_soon(&state);
-        state.idle.set_interval(config.idle_timeout);
-        let clients = state.clients.len();
-        state.idle.update(&self.registry, clients);
-        Ok(())
     }
 
     /// Stops the daemon in order, from any thread: no more clients are accepted, and clients can read their last
@@ -203,8 +172,13 @@ fn keep(place: &OnceLock<TimeoutId>, added: Result<TimeoutId, impl Display>) {
 /// Loads keys and certificates, and logs the warnings about them.
 pub(super) fn load_tls(settings: &TlsSettings) -> Result<Arc<TlsContext>, TlsConfigError> {
     let context = TlsContext::load(settings, wall_clock)?;
+    log_tls_warnings(&context);
+    Ok(Arc::new(context))
+}
+
+/// Logs the warnings about keys and certificates.
+pub(super) fn log_tls_warnings(context: &TlsContext) {
     for warning in context.warnings() {
         tracing::warn!("{warning}");
     }
-    Ok(Arc::new(context))
 }

@@ -1,6 +1,7 @@
 //! Limits of admission, from the configuration and the number of descriptors.
 
 use super::config::Config;
+use super::error::DaemonError;
 use crate::admission::AdmissionLimits;
 use rustix::process::{Resource, getrlimit};
 
@@ -30,4 +31,19 @@ pub(super) fn admission_limits(config: &Config, descriptors: usize) -> Admission
         max_waiting,
         eviction_grace: config.eviction_grace,
     }
+}
+
+/// Rejects limits that contradict each other (DM-606).
+pub(super) fn check_limits(config: &Config) -> Result<(), DaemonError> {
+    let (all, anonymous) = (config.max_clients.get(), config.max_anonymous_clients);
+    if anonymous > all {
+        return Err(DaemonError::Config {
+            settings: &["max_anonymous_clients", "max_clients"],
+            message: format!(
+                "max_anonymous_clients is {anonymous}, more than the {all} of max_clients; make it smaller, or \
+                 max_clients larger"
+            ),
+        });
+    }
+    Ok(())
 }

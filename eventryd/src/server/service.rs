@@ -101,6 +101,11 @@ impl Service {
         self.tls.is_some()
     }
 
+    /// Returns the identity of the keys and certificates in use, for diagnostics.
+    pub(super) fn tls_address(&self) -> Option<*const TlsContext> {
+        self.tls.as_ref().map(Arc::as_ptr)
+    }
+
     /// Replaces keys and certificates for new clients, if the service has TLS (DM-1209).
     pub(super) fn renew_tls(&mut self, context: &Arc<TlsContext>) {
         if let Some(tls) = &mut self.tls {

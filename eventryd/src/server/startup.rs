@@ -5,6 +5,7 @@ use super::config::Config;
 use super::control::Control;
 use super::error::DaemonError;
 use super::lifecycle::load_tls;
+use super::limits::check_limits;
 use super::service::{Endpoint, ServicePolicy};
 use super::shutdown::Shutdown;
 use super::signals::ProcessHooks;
@@ -122,21 +123,6 @@ fn start<E: Into<Box<dyn Error + Send + Sync>>>(
     let ended = loop_thread.join();
     server.end();
     started.and(ended)
-}
-
-/// Rejects limits that contradict each other (DM-606).
-pub(super) fn check_limits(config: &Config) -> Result<(), DaemonError> {
-    let (all, anonymous) = (config.max_clients.get(), config.max_anonymous_clients);
-    if anonymous > all {
-        return Err(DaemonError::Config {
-            settings: &["max_anonymous_clients", "max_clients"],
-            message: format!(
-                "max_anonymous_clients is {anonymous}, more than the {all} of max_clients; make it smaller, or \
-                 max_clients larger"
-            ),
-        });
-    }
-    Ok(())
 }
 
 /// The locks that make this the only daemon in its run directory.

@@ -47,6 +47,7 @@ pub(super) struct State {
 }
 
 /// The part of the configuration that may change while the daemon runs.
+#[derive(Debug)]
 pub(super) struct ServerSettings {
     /// The configuration of new clients.
     pub(super) session: SessionConfig,
@@ -163,10 +164,17 @@ impl Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();
+        let tls: Vec<_> = state.services.iter().map(Service::tls_address).collect();
         f.debug_struct("Server")
             .field("is_draining", &state.admission.is_draining())
-            .field("services", &state.services.len())
+            .field("services", &state.services)
+            .field("tls", &tls)
             .field("clients", &state.clients.len())
+            .field("settings", &state.settings)
+            .field("limits", state.admission.clients.limits())
+            .field("idle", &state.idle)
+            .field("offload", &self.offload)
+            .field("authenticator", &self.authenticator)
             .finish_non_exhaustive()
     }
 }

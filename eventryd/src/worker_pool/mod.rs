@@ -188,6 +188,7 @@ impl<J: Send + 'static> fmt::Debug for WorkerPool<J> {
         f.debug_struct("WorkerPool")
             .field("name", &self.shared.name)
             .field("stats", &self.stats())
+            .field("limits", &self.shared.scheduler.lock().limits())
             .finish_non_exhaustive()
     }
 }

@@ -277,6 +277,11 @@ impl<J> Scheduler<J> {
         self.count_of(worker).busy -= 1;
     }
 
+    /// Returns the limits.
+    pub const fn limits(&self) -> WorkerLimits {
+        self.limits
+    }
+
     /// Changes the limits. Surplus workers end when they are idle or after their current job
     /// (DM-703).
     pub fn set_limits(&mut self, limits: WorkerLimits) {

@@ -107,14 +107,15 @@ fn passwords_are_read_again_when_asked_and_kept_if_that_fails() {
     set_password(&daemon.dir, "fred", "pen");
     let mut client = daemon.connect();
     log_in(&mut client, "pencil");
-    daemon.ready.control.apply(&daemon.config).unwrap();
+    let control = &daemon.ready.control;
+    control.commit(control.prepare(&daemon.config, |_| ()).unwrap());
     client.call(AUTH_LIST, &[]);
     client.open();
     log_in(&mut daemon.connect(), "pen");
     assert_denied(&mut daemon.connect(), "pencil");
 
     std::fs::write(password_file(&daemon.dir), "fred:broken\n").unwrap();
-    let refused = daemon.ready.control.apply(&daemon.config);
+    let refused = control.prepare(&daemon.config, |_| ());
     let text = refused.unwrap_err().to_string();
     assert!(
         text.contains("passwords:1: expected SCRAM-SHA-256$"),

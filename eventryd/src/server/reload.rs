@@ -1,0 +1,97 @@
+//! Settings that change while the daemon runs: prepared on any thread, applied as a whole on the loop's thread (DM-1306).
+
+use super::authenticator::PreparedAuth;
+use super::config::{Config, TlsService};
+use super::error::DaemonError;
+use super::lifecycle::log_tls_warnings;
+use super::limits::{admission_limits, check_limits};
+use super::service::Service;
+use super::state::{Server, ServerSettings};
+use crate::net::tls::{TlsContext, TlsSettings, wall_clock};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Settings whose files are loaded and checked, so that [`Control::commit`](super::Control::commit) cannot fail.
+pub struct PreparedConfig {
+    config: Config,
+    tls: Option<Arc<TlsContext>>,
+    auth: PreparedAuth,
+}
+
+impl Server {
+    /// Loads everything that `config` names. Changes nothing, and may block. `waiting_for` receives the name of each part
+    /// before it is read.
+    pub(super) fn prepare(
+        &self,
+        config: &Config,
+        waiting_for: &dyn Fn(String),
+    ) -> Result<PreparedConfig, DaemonError> {
+        check_limits(config)?;
+        // A socket that systemd has passed is served, also if the configuration has no such service.
+        let is_passed = self.state.lock().services.iter().any(Service::has_tls);
+        let passed = config.passed_tls.as_ref().filter(|_| is_passed);
+        let tls = config.tls.as_ref().or(passed).map(TlsService::settings);
+        let tls = tls.map(|settings| {
+            waiting_for(tls_files_text(&settings));
+            TlsContext::load(&settings, wall_clock).map(Arc::new)
+        });
+        let tls = tls.transpose().map_err(DaemonError::Tls)?;
+        waiting_for(format!("the password file {:?}", config.sasl.password_file));
+        let auth = self.authenticator.prepare(config);
+        Ok(PreparedConfig {
+            config: config.clone(),
+            tls,
+            auth: auth.map_err(DaemonError::Auth)?,
+        })
+    }
+
+    /// Puts prepared settings in force. New keys and certificates apply to new clients (DM-1209).
+    pub(super) fn commit(&self, prepared: PreparedConfig) {
+        let PreparedConfig { config, tls, auth } = prepared;
+        self.authenticator.commit(auth);
+        self.offload.set_workers(config.workers);
+        let limits = admission_limits(&config, self.descriptors);
+        let mut state = self.state.lock();
+        if let Some(context) = &tls {
+            for service in &mut state.services {
+                service.renew_tls(context);
+            }
+        }
+        state.settings = ServerSettings::new(&config);
+        state.admission.clients.set_limits(limits);
+        self.admit_soon(&state);
+        state.idle.set_interval(config.idle_timeout);
+        let clients = state.clients.len();
+        state.idle.update(&self.registry, clients);
+        drop(state);
+        if let Some(context) = &tls {
+            log_tls_warnings(context);
+        }
+    }
+}
+
+/// Names the files of TLS, for a message.
+fn tls_files_text(settings: &TlsSettings) -> String {
+    let files = &settings.files;
+    let server = files
+        .server
+        .iter()
+        .flat_map(|of| [&*of.certificate, &*of.key]);
+    let paths: Vec<&Path> = files
+        .crl
+        .as_deref()
+        .into_iter()
+        .chain([&*files.ca])
+        .chain(server)
+        .collect();
+    format!("the keys and certificates {paths:?}")
+}
+
+impl fmt::Debug for PreparedConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedConfig")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
