@@ -6,3 +6,4 @@ mod clients;
 mod inherited;
 mod lifecycle;
 mod pid_file;
+mod reload;
