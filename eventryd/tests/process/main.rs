@@ -3,7 +3,9 @@
 #![cfg(not(loom))]
 
 mod clients;
+mod configured;
 mod inherited;
 mod lifecycle;
 mod pid_file;
 mod reload;
+mod transaction;

@@ -1,132 +1,17 @@
 //! The daemon as a process: SIGHUP with files that block, and the clients for which a new setting is in force.
 
+use crate::configured::{Configured, SASL, set_password};
 use rustix::process::Signal;
 use std::fs;
 use std::io::Write;
-use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
-use tempfile::TempDir;
 use test_support::client::RawClient;
-use test_support::daemon::{Daemon, eventryd};
+use test_support::daemon::Daemon;
 use test_support::rpc::{
     AUTH_LIST, FEATURE_KEEPALIVE, GET_HOSTNAME, PING, SUPPORTS_FEATURE, message,
 };
-use test_support::timeout::{TIMEOUT, bounded, wait_until};
-
-/// A daemon with a configuration, a log and a password file in a directory, which also receives its notifications.
-struct Configured {
-    daemon: Option<Daemon>,
-    manager: UnixDatagram,
-    dir: TempDir,
-}
-
-const SASL: &str = "auth_unix_rw = \"sasl\"\neventry_sasl_password_file = \"DIR/passwords\"\n";
-
-impl Configured {
-    /// Starts a daemon. `DIR` in the settings stands for the directory.
-    fn start(settings: &str) -> Configured {
-        let dir = tempfile::tempdir().unwrap();
-        let manager = UnixDatagram::bind(dir.path().join("notify")).unwrap();
-        manager.set_read_timeout(Some(TIMEOUT)).unwrap();
-        let mut configured = Configured {
-            daemon: None,
-            manager,
-            dir,
-        };
-        configured.write(settings);
-        if settings.contains(SASL) {
-            set_password(&configured, "pencil");
-        }
-        let run = tempfile::tempdir().unwrap();
-        let mut command = eventryd();
-        command
-            .arg("--run-dir")
-            .arg(run.path().join("run"))
-            .arg("--config")
-            .arg(configured.path("a.conf"))
-            .env("NOTIFY_SOCKET", configured.path("notify"))
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped());
-        configured.daemon = Some(Daemon::start_by(&mut command, run));
-        assert_eq!(configured.notification(), "READY=1");
-        configured
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, settings: &str) {
-        let dir = self.dir.path().to_str().unwrap();
-        let text = format!("{settings}\nlog_outputs = \"1:file:DIR/log\"\n");
-        // Replaced, because the path may be a FIFO.
-        fs::write(self.path("a.conf.new"), text.replace("DIR", dir)).unwrap();
-        fs::rename(self.path("a.conf.new"), self.path("a.conf")).unwrap();
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.path("log")).unwrap_or_default()
-    }
-
-    fn daemon(&self) -> &Daemon {
-        self.daemon.as_ref().unwrap()
-    }
-
-    fn connect(&self) -> RawClient {
-        self.daemon().connect()
-    }
-
-    fn hup(&self) {
-        self.daemon().signal(Signal::HUP);
-    }
-
-    /// Returns the first line of the next notification.
-    fn notification(&self) -> String {
-        let mut message = [0; 1024];
-        let length = self.manager.recv(&mut message).expect("a notification");
-        let text = String::from_utf8_lossy(&message[..length]).into_owned();
-        text.lines().next().unwrap_or_default().to_owned()
-    }
-
-    fn wait_for(&self, expected: &str, count: usize) {
-        wait_until(expected, || self.log().matches(expected).count() >= count);
-        assert_eq!(
-            self.log().matches(expected).count(),
-            count,
-            "{}",
-            self.log()
-        );
-    }
-
-    /// Reloads other settings, and waits for the end.
-    fn reload(&self, settings: &str) {
-        self.write(settings);
-        self.hup();
-        assert_eq!(self.notification(), "RELOADING=1");
-        assert_eq!(self.notification(), "READY=1");
-    }
-
-    fn stop(mut self) {
-        let ended = self.daemon.take().unwrap().stop();
-        assert_eq!(ended.status, Some(0), "{}", ended.log);
-    }
-}
-
-fn set_password(configured: &Configured, password: &str) {
-    let mut command = eventryd();
-    command
-        .args(["passwd", "fred", "--iterations", "4096", "--file"])
-        .arg(configured.path("passwords"))
-        .stdin(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    writeln!(stdin, "{password}").unwrap();
-    drop(stdin);
-    assert!(child.wait().unwrap().success());
-}
+use test_support::timeout::{bounded, wait_until};
 
 fn make_fifo(path: &std::path::Path) {
     let made = Command::new("mkfifo")
