@@ -16,7 +16,7 @@ use crate::net::{
     group_id, take_activated_listeners,
 };
 use crate::session::Access;
-use eventry::{EventLoop, RunError};
+use eventry::{EventLoop, PanicPolicy, RunError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::error::Error;
 use std::sync::Arc;
@@ -315,22 +315,14 @@ struct ServerThread(JoinHandle<Result<(), RunError>>);
 
 fn start_event_loop(mut event_loop: EventLoop) -> Result<ServerThread, DaemonError> {
     event_loop.set_on_warning(|warning| tracing::warn!("{warning}"));
-    let run = move || {
-        loop {
-            match event_loop.run() {
-                // The loop has removed the handle or timeout and serves all others.
-                Err(RunError::CallbackPanicked(panics)) => {
-                    for panic in panics {
-                        tracing::error!("{} panicked: {}", panic.callback, panic.message);
-                    }
-                }
-                ended => return ended,
-            }
-        }
-    };
+    // The loop has removed the handle or timeout and serves all others. It is not run again after an error, because a stop
+    // in the turn of a panic counts once.
+    event_loop.set_panic_policy(PanicPolicy::Call(Arc::new(|panic| {
+        tracing::error!("{} panicked: {}", panic.callback, panic.message);
+    })));
     thread::Builder::new()
         .name("event-loop".to_owned())
-        .spawn(run)
+        .spawn(move || event_loop.run())
         .map(ServerThread)
         .map_err(DaemonError::EventLoop)
 }

@@ -322,3 +322,23 @@ fn panic_on_the_loops_thread_closes_only_its_client() {
     daemon.request_stop();
     daemon.wait().unwrap();
 }
+
+/// The client's first call blocks the loop's thread until the stop is requested, and its second call panics in the same
+/// turn.
+#[test]
+fn stop_in_the_turn_of_a_panic_ends_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(RunDir::Chosen(dir.path().to_owned()));
+    config.shutdown_grace = Duration::MAX;
+    let (mut driver, blocked) = BlockingDriver::new();
+    driver.may_block = false;
+    let daemon = BlockingDaemon::start_with(dir, config, driver, blocked);
+    let mut client = daemon.connect();
+    send(&mut client, &[(GET_HOSTNAME, 7), (GET_VERSION, 8)]);
+    let resume = daemon.blocked();
+    // The second request stops the loop at once.
+    daemon.request_stop();
+    daemon.request_stop();
+    drop(resume);
+    daemon.wait().unwrap();
+}
