@@ -27,7 +27,8 @@ pub struct Signals {
 pub struct ProcessHooks {
     /// SIGINT, SIGQUIT and SIGTERM stop the daemon (DM-1301).
     pub signals: Signals,
-    /// Called for each SIGHUP, on the loop's thread.
+    /// Called for each SIGHUP, on the loop's thread. It must not block: [`Control::run_on_loop`] receives the result of
+    /// another thread.
     pub on_reload: Box<dyn FnMut(&Control) + Send>,
     /// Called at the first request to stop, on the thread that makes the request. For a signal, that is the loop's
     /// thread.

@@ -149,6 +149,7 @@ fn failed_reload_admits_no_waiting_client() {
         "nonsense = 1",
         "max_clients = \"x\"",
         "log_filters = \"9:server\"",
+        "log_outputs = \"1:file:/nowhere/log\"",
     ] {
         configured.reload(&format!("{more}\n{line}"));
         assert!(waiting.is_kept_waiting(), "{line}");
