@@ -36,7 +36,8 @@ impl Fixture {
         let overrides = Overrides::new(Config::new(RunDir::Chosen(path("run"))));
         let mut inputs = ConfigInputs::new(location, overrides);
         let loaded = inputs.load().unwrap();
-        let logger = Logger::install(&loaded.log).unwrap();
+        // Not installed, because other tests of this process have a log of their own.
+        let logger = Logger::open(&loaded.log).unwrap();
         let service_manager = ServiceManager::default();
         let reloader = Reloader::new(inputs, logger, loaded.clone(), service_manager);
         let (ready_sender, ready) = channel();

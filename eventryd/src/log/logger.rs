@@ -70,7 +70,8 @@ impl Logger {
         Ok(logger)
     }
 
-    fn open(config: &LogConfig) -> Result<Logger, SinkError> {
+    /// Opens the outputs without installing the log.
+    pub(crate) fn open(config: &LogConfig) -> Result<Logger, SinkError> {
         let state = State {
             level: config.level,
             filters: config.filters.clone(),
