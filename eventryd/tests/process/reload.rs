@@ -161,6 +161,23 @@ fn more_anonymous_clients_are_admitted_by_a_reload() {
     configured.stop();
 }
 
+/// The client waits for longer than the grace of evictions, after which admission has no other occasion.
+#[test]
+fn higher_max_clients_admits_a_client_that_waited_long() {
+    let configured = Configured::start("max_clients = 1");
+    let mut first = configured.connect();
+    first.open();
+    let mut late = configured.connect();
+    assert!(!is_served(&mut late));
+    for _ in 0..6 {
+        assert!(late.is_kept_waiting());
+    }
+    configured.reload("max_clients = 2");
+    assert!(late.read_message().is_some());
+    first.call(GET_HOSTNAME, &[]);
+    configured.stop();
+}
+
 /// A client is admitted by the limit at the time, and one that is admitted stays.
 #[test]
 fn lower_max_clients_applies_as_soon_as_clients_leave() {
