@@ -11,6 +11,7 @@ mod options;
 mod passwd;
 mod process;
 mod reload_schedule;
+mod service_manager;
 
 use crate::auth::default_password_file;
 use crate::config::{ConfigError, ConfigFormat, LoadedConfig, Overrides, WorkingDir, sample_file};
@@ -23,7 +24,8 @@ use clap::Parser;
 use endpoints::configured_listeners;
 use files::{ConfigLocation, config_directory};
 use options::{Command, Options};
-use process::{ConfigInputs, Reloader, ServiceManager};
+use process::{ConfigInputs, Reloader};
+use service_manager::ServiceManager;
 use std::convert::Infallible;
 use std::env;
 use std::fmt::Display;

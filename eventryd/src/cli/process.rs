@@ -1,15 +1,14 @@
-//! Reload on SIGHUP, and notifications to the service manager.
+//! Reload on SIGHUP.
 
 use super::files::{ConfigLocation, ReadOccasion};
 use super::reload_schedule::{ReloadRequest, ReloadSchedule};
+use super::service_manager::ServiceManager;
 use crate::config::{ConfigError, ConfigFile, LoadedConfig, Overrides, ReloadEffect, SettingSpec};
 use crate::log::{Logger, PreparedLogConfig, SinkError};
 use crate::server::{Control, DaemonError, PreparedConfig};
 use crate::sync::Mutex;
-use sd_notify::NotifyState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -319,57 +318,6 @@ fn setting_names(
         .map(|spec| spec.name)
         .collect();
     names.join(", ")
-}
-
-/// Service manager at `$NOTIFY_SOCKET`, if there is one (DM-109).
-#[derive(Clone, Debug, Default)]
-pub(super) struct ServiceManager {
-    /// Set when the start is complete. A reload before that sends no notification.
-    is_started: Arc<AtomicBool>,
-}
-
-impl ServiceManager {
-    /// Notifies that the start is complete.
-    pub(super) fn notify_started(&self) {
-        self.is_started.store(true, Ordering::Release);
-        self.notify_ready();
-    }
-
-    fn notify_ready(&self) {
-        if self.is_started.load(Ordering::Acquire) {
-            notify(&[NotifyState::Ready]);
-        }
-    }
-
-    fn notify_reloading(&self) {
-        if !self.is_started.load(Ordering::Acquire) {
-            return;
-        }
-        match NotifyState::monotonic_usec_now() {
-            Ok(now) => notify(&[NotifyState::Reloading, now]),
-            Err(error) => {
-                tracing::warn!("cannot read the clock for the reload notification: {error}")
-            }
-        }
-    }
-
-    /// Notifies that the daemon stops, which may take `grace` and a margin.
-    pub(super) fn notify_stopping(grace: Duration) {
-        /// Time for the shutdown after the last client.
-        const MARGIN: Duration = Duration::from_secs(5);
-        let micros = grace.saturating_add(MARGIN).as_micros();
-        let micros = u32::try_from(micros).unwrap_or(u32::MAX);
-        notify(&[
-            NotifyState::Stopping,
-            NotifyState::ExtendTimeoutUsec(micros),
-        ]);
-    }
-}
-
-fn notify(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!("cannot notify the service manager: {error}");
-    }
 }
 
 #[cfg(test)]
