@@ -21,6 +21,7 @@
 //! | [`auth`] | SCRAM, passwords, polkit |
 //! | [`wire`] | framing, XDR, the table of procedures |
 //! | [`worker_pool`] | threads for calls that may block |
+//! | [`output`] | outputs with a bounded queue and a writer thread each |
 
 #[cfg(not(loom))]
 pub mod admission;
@@ -38,6 +39,7 @@ pub mod driver;
 pub mod log;
 #[cfg(not(loom))]
 pub mod net;
+pub mod output;
 #[cfg(not(loom))]
 pub mod server;
 #[cfg(not(loom))]

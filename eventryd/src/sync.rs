@@ -60,6 +60,29 @@ impl Condvar {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Waits while `condition` holds, for `timeout` at most. loom has no time: there it waits without a limit.
+    pub(crate) fn wait_timeout_while<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        timeout: std::time::Duration,
+        mut condition: impl FnMut(&mut T) -> bool,
+    ) -> MutexGuard<'a, T> {
+        #[cfg(loom)]
+        {
+            let _ = timeout;
+            let mut guard = guard;
+            while condition(&mut guard) {
+                guard = self.wait(guard);
+            }
+            guard
+        }
+        #[cfg(not(loom))]
+        {
+            let waited = self.0.wait_timeout_while(guard, timeout, &mut condition);
+            waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
+        }
+    }
+
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
     }

@@ -42,7 +42,7 @@ const EVENTRYD: Package = Package {
     folder: "eventryd/src",
     layers: &[
         (0, &["sync"]),
-        (1, &["admission", "auth", "worker_pool", "wire"]),
+        (1, &["admission", "auth", "output", "worker_pool", "wire"]),
         (2, &["session"]),
         (3, &["log", "net"]),
         (4, &["connection", "driver"]),
