@@ -16,7 +16,7 @@ use crate::net::{
     group_id, take_activated_listeners,
 };
 use crate::session::Access;
-use eventry::{EventLoop, PanicPolicy, RunError};
+use eventry::{CallbackPanic, EventLoop, PanicPolicy, RunError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::error::Error;
 use std::sync::Arc;
@@ -315,10 +315,10 @@ struct ServerThread(JoinHandle<Result<(), RunError>>);
 
 fn start_event_loop(mut event_loop: EventLoop) -> Result<ServerThread, DaemonError> {
     event_loop.set_on_warning(|warning| tracing::warn!("{warning}"));
-    // The loop has removed the handle or timeout and serves all others. It is not run again after an error, because a stop
-    // in the turn of a panic counts once.
-    event_loop.set_panic_policy(PanicPolicy::Call(Arc::new(|panic| {
-        tracing::error!("{} panicked: {}", panic.callback, panic.message);
+    // The loop removes the handle or timeout and serves all others. The panic hook has reported the
+    // message. A run that returned the panic would also have taken a request to stop in the same turn.
+    event_loop.set_panic_policy(PanicPolicy::Call(Arc::new(|panic: &CallbackPanic| {
+        tracing::error!("{} removed, as its callback panicked", panic.callback);
     })));
     thread::Builder::new()
         .name("event-loop".to_owned())
