@@ -3,10 +3,11 @@
 use crate::client::RawClient;
 use crate::rpc::AUTH_LIST;
 use crate::timeout::{bounded, wait_until};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A running daemon in its own directory. It is killed on drop.
@@ -122,7 +123,7 @@ impl Daemon {
     }
 
     /// Starts a daemon that notifies the service manager on the socket `manager`.
-    pub fn start_notifying(manager: &Path) -> Daemon {
+    pub fn start_notifying(manager: impl AsRef<OsStr>) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let mut command = serving_in(&run_dir_in(&dir));
         command.env("NOTIFY_SOCKET", manager);
@@ -254,6 +255,17 @@ impl Daemon {
         }
     }
 
+    /// Waits for the daemon's end, and reads its standard error only then, so that the daemon ends beside a full pipe.
+    pub fn wait_without_reading(mut self) -> Ended {
+        self.process.wait_for_status();
+        self.wait()
+    }
+
+    /// Returns the daemon's standard error, which is not in the log of [`Ended`] then.
+    pub fn take_stderr(&mut self) -> ChildStderr {
+        self.process.0.stderr.take().unwrap()
+    }
+
     /// Waits for the daemon's end, and returns its directory.
     pub fn wait_and_keep(mut self) -> TempDir {
         let exit = self.process.wait();
@@ -281,21 +293,28 @@ impl Process {
 
     /// Waits for the end of the program.
     fn wait(&mut self) -> Exit {
-        let mut from = self.0.stderr.take().unwrap();
+        let from = self.0.stderr.take();
         let stderr = bounded("the end of a program", move || {
             let mut text = String::new();
-            from.read_to_string(&mut text).unwrap();
+            if let Some(mut from) = from {
+                from.read_to_string(&mut text).unwrap();
+            }
             text
         });
+        Exit {
+            status: self.wait_for_status(),
+            stderr,
+        }
+    }
+
+    /// Waits for the end of the program without reading its standard error.
+    fn wait_for_status(&mut self) -> Option<i32> {
         let mut status = None;
         wait_until("a program has ended", || {
             status = self.0.try_wait().unwrap();
             status.is_some()
         });
-        Exit {
-            status: status.and_then(|status| status.code()),
-            stderr,
-        }
+        status.and_then(|status| status.code())
     }
 
     fn kill(&mut self) {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`timeout`] | the timeout of all waits |
 //! | [`rng`] | pseudo-random numbers from a seed |
+//! | [`not_run()`] | the report of a test that the machine does not allow |
 //!
 //! Under loom the only module is `models`, which explores loom models, each in its own process.
 //!
@@ -27,9 +28,13 @@
 #[cfg(loom)]
 pub mod models;
 #[cfg(not(loom))]
+mod not_run;
+#[cfg(not(loom))]
 pub mod rng;
 #[cfg(not(loom))]
 pub mod timeout;
+#[cfg(not(loom))]
+pub use not_run::not_run;
 
 #[cfg(all(feature = "daemon", not(loom)))]
 pub mod client;

@@ -1,10 +1,11 @@
 //! Output of the addresses that the daemon listens on.
 
+use super::PRINT_TIMEOUT;
 use crate::net::{ListenAddress, TransportKind};
+use crate::output::{StandardStream, print_in_time};
 use crate::server::{Config, Ready};
 use crate::session::Access;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
@@ -51,11 +52,8 @@ pub(super) fn print(ready: &Ready) {
         };
         let _ = writeln!(text, "  virsh -c '{uri}' list --all");
     }
-    // A closed standard output is no error.
-    let mut output = io::stdout().lock();
-    let _ = output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush());
+    // A closed or full standard output is no error.
+    print_in_time(StandardStream::Output, text, PRINT_TIMEOUT);
 }
 
 /// Returns the addresses of a valid configuration, for `--check-config`.

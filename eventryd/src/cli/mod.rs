@@ -16,9 +16,10 @@ mod service_manager;
 use crate::auth::default_password_file;
 use crate::config::{ConfigError, ConfigFormat, LoadedConfig, Overrides, WorkingDir, sample_file};
 use crate::driver::{Driver, MemoryDriver};
-use crate::log::Logger;
+use crate::log::{Logger, log_panics};
 use crate::net::tls::TlsFiles;
 use crate::net::{RunDir, default_run_dir};
+use crate::output::{StandardStream, print_in_time};
 use crate::server::{Config, ProcessHooks, Signals, run_process};
 use clap::Parser;
 use endpoints::configured_listeners;
@@ -33,9 +34,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Exit status after an invalid option or configuration (DM-106).
 const INVALID_CONFIG_STATUS: u8 = 1;
+
+/// Longest wait for a standard stream.
+const PRINT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the program with the arguments of the process. Returns its exit status.
 #[must_use]
@@ -209,6 +214,8 @@ fn serve(
     logging::create_log_directory(&loaded.log.outputs);
     let logger = Logger::install(&loaded.log)
         .map_err(|error| ExitError::new(INVALID_CONFIG_STATUS, error))?;
+    let _log = LogUntilEnd(logger.clone());
+    log_panics();
     for warning in loaded.warnings() {
         tracing::warn!("{warning}");
     }
@@ -220,7 +227,7 @@ fn serve(
             "option --listen has no effect: listen_tcp and listen_tls enable the network sockets"
         );
     }
-    let service_manager = ServiceManager::default();
+    let service_manager = ServiceManager::from_environment();
     let grace = loaded.daemon.shutdown_grace;
     let reloader = Reloader::new(
         inputs,
@@ -231,7 +238,10 @@ fn serve(
     let process = ProcessHooks {
         signals,
         on_reload: Box::new(move |control| reloader.request(control)),
-        on_stop: Box::new(move || ServiceManager::notify_stopping(grace)),
+        on_stop: Box::new({
+            let service_manager = service_manager.clone();
+            move || service_manager.notify_stopping(grace)
+        }),
     };
     let create_driver = || Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>);
     let result = run_process(&loaded.daemon, process, create_driver, |ready| {
@@ -239,17 +249,30 @@ fn serve(
         service_manager.notify_started();
         if !options.in_background {
             endpoints::print(&ready);
-        } else if let Err(error) = background::detach() {
+            return;
+        }
+        // Lines that are queued for standard error must not go to /dev/null.
+        logger.flush();
+        if let Err(error) = background::detach() {
             tracing::error!("cannot detach from standard output and standard error: {error}");
         }
     });
-    logger.finish();
+    service_manager.flush();
     match result {
         Ok(()) => {
             tracing::info!("stopped");
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => Err(check::located(&loaded, &error)),
+    }
+}
+
+/// Log that is written when the daemon ends, also by an error or a panic.
+struct LogUntilEnd(Logger);
+
+impl Drop for LogUntilEnd {
+    fn drop(&mut self) {
+        self.0.finish();
     }
 }
 
@@ -268,6 +291,8 @@ fn print(text: &str) -> Result<(), ExitError> {
     }
 }
 
+/// Prints on standard error. A full one must not delay the end of the process.
 fn print_message(text: impl Display) {
-    let _ = writeln!(io::stderr(), "eventryd: {text}");
+    let text = format!("eventryd: {text}\n");
+    print_in_time(StandardStream::Error, text, PRINT_TIMEOUT);
 }

@@ -4,7 +4,7 @@ use super::daemon::{InvalidSetting, configure};
 use super::file::{ConfigError, ConfigFile};
 use super::text::{Escaped, ParseError, SettingValue};
 use super::{Origin, ReloadEffect, SettingSpec, Settings, WorkingDir, setting_spec, setting_specs};
-use crate::log::{Destination, Filters, Level, LogConfig, Output};
+use crate::log::{Destination, Filters, Level, LogConfig, LogSockets, Output};
 use crate::net::tls::{TlsFiles, system_policy};
 use crate::server::Config;
 use std::fmt::Write;
@@ -137,6 +137,7 @@ impl Overrides {
             filters,
             outputs,
             burst_limit: settings.unsigned("eventry_log_burst"),
+            sockets: LogSockets::default(),
         };
         if invalid.is_empty() {
             Ok(config)

@@ -1,23 +1,28 @@
 //! The `tracing` layer that writes the log.
 
-use super::line::{EscapedText, LogLine};
-use super::sink::{Sink, SinkError, SinkInput};
-use super::{Filters, Level, Output, RateLimiter};
+use super::record::{EventOrigin, EventText, LogRecord};
+use super::sink::{LogSockets, Sink, SinkError};
+use super::{Destination, Filters, Level, Output, RateLimiter};
 use crate::sync::Mutex;
 use eventry::MonotonicTime;
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::callsite::Identifier;
-use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// Longest wait for all outputs at the end of the process.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// Longest wait for the report of what an output has lost at the end of the process.
+const REPORT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Configuration of the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +35,8 @@ pub struct LogConfig {
     pub outputs: Vec<Output>,
     /// Lines of one kind per [`RATE_LIMIT_WINDOW`](super::RATE_LIMIT_WINDOW); 0 means no limit.
     pub burst_limit: u32,
+    /// Sockets of syslog and of the journal.
+    pub sockets: LogSockets,
 }
 
 /// Log of the process. Clones share it.
@@ -67,6 +74,7 @@ impl Logger {
     pub fn install(config: &LogConfig) -> Result<Logger, SinkError> {
         let logger = Logger::open(config)?;
         tracing_subscriber::registry().with(logger.clone()).init();
+        log_warnings(&logger.sinks());
         Ok(logger)
     }
 
@@ -75,7 +83,7 @@ impl Logger {
         let state = State {
             level: config.level,
             filters: config.filters.clone(),
-            sinks: open_sinks(&config.outputs)?,
+            sinks: open_sinks(config, &[])?,
             limiter: RateLimiter::new(config.burst_limit),
         };
         let state = Mutex::new(state);
@@ -83,7 +91,7 @@ impl Logger {
     }
 
     /// Opens the outputs of another configuration. Files are reopened by path, so that a rotated
-    /// file is created again.
+    /// file is created again. The other outputs that remain keep their writers.
     ///
     /// # Errors
     ///
@@ -91,60 +99,106 @@ impl Logger {
     pub fn prepare(&self, config: &LogConfig) -> Result<PreparedLogConfig, SinkError> {
         Ok(PreparedLogConfig {
             config: config.clone(),
-            sinks: open_sinks(&config.outputs)?,
+            sinks: open_sinks(config, &self.sinks())?,
         })
     }
 
-    /// Replaces the configuration.
+    /// Replaces the configuration. Lines that are queued for replaced outputs are still written.
     pub fn apply(&self, prepared: PreparedLogConfig) {
         let PreparedLogConfig { config, sinks } = prepared;
         let mut state = self.0.state.lock();
         state.level = config.level;
         state.filters = config.filters;
-        let old = std::mem::replace(&mut state.sinks, sinks);
+        let old = std::mem::replace(&mut state.sinks, sinks.clone());
         state.limiter.set_limit(config.burst_limit);
         drop(state);
-        drop(old);
+        for replaced in old {
+            let is_kept = |sink: &Sink| Arc::ptr_eq(&sink.writer, &replaced.writer);
+            if !sinks.iter().any(is_kept) {
+                replaced.writer.close();
+            }
+        }
         // `tracing` caches for each call site whether it is enabled.
         tracing::callsite::rebuild_interest_cache();
+        log_warnings(&sinks);
     }
 
-    /// Logs the suppressed lines that are not reported yet. To be called before the process exits.
+    /// Waits until all outputs have written their lines, for 0.8 s at most. Returns the outputs that
+    /// have not, with the number of these lines.
+    pub fn flush(&self) -> Vec<(Destination, u64)> {
+        flush(&self.sinks(), FLUSH_TIMEOUT)
+    }
+
+    /// Logs the suppressed lines that are not reported yet, and writes all lines, for 1 s at most
+    /// (DM-1606). To be called before the process exits.
+    ///
+    /// An output that does not accept its lines in this time loses them, which the others report.
     pub fn finish(&self) {
         let suppressed = self.0.state.lock().limiter.take_all();
         log_suppressed(suppressed);
+        let lost = self.flush();
+        for (output, lines) in &lost {
+            tracing::warn!("{lines} lines lost: {output} did not accept them in time");
+        }
+        if !lost.is_empty() {
+            let mut others = self.sinks();
+            others.retain(|sink| lost.iter().all(|(output, _)| *output != sink.destination));
+            flush(&others, REPORT_TIMEOUT);
+        }
     }
 
-    /// Formats an event and writes it to each output whose level is low enough.
-    fn write<S>(&self, event: &Event<'_>, level: Level, context: &Context<'_, S>)
-    where
-        S: Subscriber + for<'span> LookupSpan<'span>,
-    {
+    fn sinks(&self) -> Vec<Sink> {
+        self.0.state.lock().sinks.clone()
+    }
+
+    /// Formats an event, and queues it for each output whose level is low enough.
+    fn write(&self, event: &Event<'_>, level: Level) {
         let metadata = event.metadata();
-        let mut event_text = EventText::default();
-        event.record(&mut event_text);
-        let text = event_text.finish();
-        let line = LogLine {
+        let mut text = EventText::default();
+        event.record(&mut text);
+        let origin = EventOrigin {
             time: clock_time(ClockId::Realtime),
             thread: u32::try_from(gettid().as_raw_pid()).unwrap_or_default(),
             level,
             source: &source_name(metadata.target()),
-            source_line: metadata.line().unwrap_or_default(),
-            text: &text,
+            target: metadata.target(),
+            file: metadata.file(),
+            line: metadata.line(),
         };
-        let line = format!("{line}\n");
-        let mut state = self.0.state.lock();
-        for sink in state.sinks.iter_mut().filter(|sink| sink.level <= level) {
-            match sink.input() {
-                SinkInput::Event(layer) => layer.on_event(event, context.clone()),
-                SinkInput::Line => sink.write(level, &line, &text),
-            }
+        let record = LogRecord::new(&origin, text);
+        let state = self.0.state.lock();
+        for sink in state.sinks.iter().filter(|sink| sink.level <= level) {
+            sink.writer.push(record.message_for(&sink.destination));
         }
     }
 }
 
-fn open_sinks(outputs: &[Output]) -> Result<Vec<Sink>, SinkError> {
-    outputs.iter().map(Sink::open).collect()
+fn open_sinks(config: &LogConfig, current: &[Sink]) -> Result<Vec<Sink>, SinkError> {
+    let outputs = config.outputs.iter();
+    outputs
+        .map(|output| Sink::open(output, &config.sockets, current))
+        .collect()
+}
+
+/// Waits until these outputs have written their lines, for `timeout` at most for all of them. Returns
+/// those that have not, with the number of lines.
+fn flush(sinks: &[Sink], timeout: Duration) -> Vec<(Destination, u64)> {
+    let end = clock_time(ClockId::Monotonic).saturating_add(timeout);
+    let mut unwritten = Vec::new();
+    for sink in sinks {
+        let left = end.saturating_sub(clock_time(ClockId::Monotonic));
+        let lines = sink.writer.flush(left);
+        if lines > 0 {
+            unwritten.push((sink.destination.clone(), lines));
+        }
+    }
+    unwritten
+}
+
+fn log_warnings(sinks: &[Sink]) {
+    for warning in sinks.iter().filter_map(|sink| sink.warning.as_ref()) {
+        tracing::warn!("{warning}");
+    }
 }
 
 impl fmt::Debug for Logger {
@@ -191,7 +245,7 @@ where
         Some(lowest.into())
     }
 
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let metadata = event.metadata();
         let level = Level::from(metadata.level());
         let now = MonotonicTime::ZERO.saturating_add(clock_time(ClockId::Monotonic));
@@ -208,7 +262,7 @@ where
         };
         // A suppressed line is not formatted, so that a flood costs little.
         if is_allowed {
-            self.write(event, level, &context);
+            self.write(event, level);
         }
         log_suppressed(expired);
     }
@@ -245,30 +299,6 @@ fn source_name(target: &str) -> String {
 fn clock_time(clock: ClockId) -> Duration {
     // Both clocks are past their origin, so the conversion does not fail.
     clock_gettime(clock).try_into().unwrap_or_default()
-}
-
-/// Text of an event: its message, then its fields.
-#[derive(Default)]
-struct EventText {
-    message: EscapedText,
-    fields: EscapedText,
-}
-
-impl EventText {
-    fn finish(self) -> String {
-        self.message.finish() + &self.fields.finish()
-    }
-}
-
-impl Visit for EventText {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to `EscapedText` does not fail.
-        let _ = if field.name() == "message" {
-            write!(self.message, "{value:?}")
-        } else {
-            write!(self.fields, " {}={value:?}", field.name())
-        };
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ fn config(level: Level, path: &Path) -> LogConfig {
         filters: Filters::default(),
         outputs: vec![output(Level::Trace, path)],
         burst_limit: 50,
+        sockets: LogSockets::default(),
     }
 }
 
@@ -27,6 +28,7 @@ fn logged(config: &LogConfig, path: &Path, events: impl FnOnce(&Logger)) -> Stri
     let logger = Logger::open(config).unwrap();
     let subscriber = tracing_subscriber::registry().with(logger.clone());
     with_default(subscriber, || events(&logger));
+    assert_eq!(logger.flush(), []);
     std::fs::read_to_string(path).unwrap()
 }
 

@@ -2,6 +2,7 @@
 
 use super::Level;
 use super::filters::split_level;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Destination of log lines.
@@ -15,6 +16,17 @@ pub enum Destination {
     Syslog(String),
     /// The systemd journal.
     Journald,
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Destination::Stderr => f.write_str("standard error"),
+            Destination::File(path) => write!(f, "{}", path.display()),
+            Destination::Syslog(_) => f.write_str("syslog"),
+            Destination::Journald => f.write_str("the journal"),
+        }
+    }
 }
 
 /// Destination with the lowest level that it receives (DM-1602).

@@ -1,17 +1,24 @@
-//! Open destinations of the log.
+//! Open destinations of the log. Each has a writer with its own thread, so that none delays another or the daemon.
 
+use super::file::open_file;
+use super::record::{EventOrigin, EventText, LogRecord};
 use super::{Destination, Level, Output};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use crate::output::{OutputTarget, OutputWriter, StandardStream, print_in_time, write_all};
+use rustix::thread::gettid;
+use rustix::time::{ClockId, clock_gettime};
+use std::fs::File;
+use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Path of the datagram socket of syslog.
-const SYSLOG_SOCKET: &str = "/dev/log";
+/// Capacity of the queue of each output, in bytes.
+const QUEUE_CAPACITY: usize = 1 << 20;
 
-/// Facility "system daemons" of syslog, shifted so that a severity can be added (RFC 5424).
-const FACILITY_DAEMON: u8 = 3 << 3;
+/// Longest wait of a reopened file for the writer of the replaced one, so that the lines keep their order if both are
+/// one file.
+const SUCCESSION_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Failure to open a destination of the log.
 #[derive(Debug, thiserror::Error)]
@@ -31,126 +38,164 @@ pub enum SinkError {
     /// The socket for syslog cannot be created.
     #[error("cannot create a socket for syslog: {0}")]
     Syslog(#[source] io::Error),
+    /// The writer of an output cannot be started.
+    #[error("cannot start a thread for the log: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// Paths of the sockets of the system's logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSockets {
+    /// Datagram socket of syslog.
+    pub syslog: PathBuf,
+    /// Datagram socket of the journal.
+    pub journal: PathBuf,
+}
+
+impl Default for LogSockets {
+    /// Returns `/dev/log` and `/run/systemd/journal/socket`.
+    fn default() -> LogSockets {
+        LogSockets {
+            syslog: PathBuf::from("/dev/log"),
+            journal: PathBuf::from("/run/systemd/journal/socket"),
+        }
+    }
 }
 
 /// Open output.
+#[derive(Clone, Debug)]
 pub(super) struct Sink {
     pub(super) level: Level,
-    kind: SinkKind,
-    /// Set after the first failed write, so that failures are reported to standard error only once.
+    pub(super) destination: Destination,
+    pub(super) writer: Arc<OutputWriter>,
+    /// Danger to the log file.
+    pub(super) warning: Option<String>,
+}
+
+/// Destination with what is needed to write to it.
+struct SinkTarget {
+    destination: Destination,
+    place: Place,
+    /// Set after the first failed write, so that failures are printed on standard error only once.
     has_failed: bool,
+    /// Writer of the same file before it was reopened.
+    predecessor: Option<Arc<OutputWriter>>,
 }
 
-enum SinkKind {
+enum Place {
     Stderr,
-    File(PathBuf, File),
-    Syslog {
-        name: String,
-        socket: UnixDatagram,
-        /// Path of the socket that syslog listens on.
-        path: PathBuf,
-    },
-    Journald(Box<tracing_journald::Layer>),
-}
-
-/// Form in which a sink receives an event: the formatted line or, for the journal, the event
-/// itself.
-pub(super) enum SinkInput<'a> {
-    Line,
-    Event(&'a tracing_journald::Layer),
+    File(File),
+    Socket(UnixDatagram, PathBuf),
 }
 
 impl Sink {
-    pub(super) fn open(output: &Output) -> Result<Sink, SinkError> {
-        let kind = match &output.destination {
-            Destination::Stderr => SinkKind::Stderr,
-            Destination::File(path) => SinkKind::File(path.clone(), open_file(path)?),
-            Destination::Syslog(name) => {
-                let socket = UnixDatagram::unbound().map_err(SinkError::Syslog)?;
-                // A full queue of syslog must not block the daemon: the line is dropped instead.
-                socket.set_nonblocking(true).map_err(SinkError::Syslog)?;
-                SinkKind::Syslog {
-                    name: name.clone(),
-                    socket,
-                    path: PathBuf::from(SYSLOG_SOCKET),
-                }
+    /// Opens an output. Of the `current` ones, standard error and sockets are kept. A file is opened by its path, so
+    /// that a rotated file is created again.
+    pub(super) fn open(
+        output: &Output,
+        sockets: &LogSockets,
+        current: &[Sink],
+    ) -> Result<Sink, SinkError> {
+        let same = current
+            .iter()
+            .find(|sink| sink.destination == output.destination);
+        let mut predecessor = None;
+        let mut file_warning = None;
+        let place = match (&output.destination, same) {
+            (Destination::File(path), same) => {
+                predecessor = same.map(|sink| Arc::clone(&sink.writer));
+                let (file, warning) = open_file(path).map_err(|source| SinkError::File {
+                    path: path.clone(),
+                    source,
+                })?;
+                file_warning = warning;
+                Place::File(file)
             }
-            Destination::Journald => SinkKind::Journald(Box::new(journald()?)),
+            (_, Some(same)) => {
+                let level = output.level;
+                return Ok(Sink {
+                    level,
+                    ..same.clone()
+                });
+            }
+            (Destination::Stderr, None) => Place::Stderr,
+            (Destination::Syslog(_), None) => {
+                let socket = UnixDatagram::unbound().map_err(SinkError::Syslog)?;
+                Place::Socket(socket, sockets.syslog.clone())
+            }
+            (Destination::Journald, None) => {
+                let socket = journal_socket(&sockets.journal).map_err(SinkError::Journald)?;
+                Place::Socket(socket, sockets.journal.clone())
+            }
         };
+        let target = SinkTarget {
+            destination: output.destination.clone(),
+            place,
+            has_failed: false,
+            predecessor,
+        };
+        let writer = OutputWriter::start("log", QUEUE_CAPACITY, target);
         Ok(Sink {
             level: output.level,
-            kind,
-            has_failed: false,
+            destination: output.destination.clone(),
+            writer: Arc::new(writer.map_err(SinkError::Thread)?),
+            warning: file_warning,
         })
     }
+}
 
-    pub(super) fn input(&self) -> SinkInput<'_> {
-        match &self.kind {
-            SinkKind::Journald(layer) => SinkInput::Event(layer),
-            _ => SinkInput::Line,
+impl SinkTarget {
+    fn put(&mut self, message: &[u8]) -> io::Result<()> {
+        match &mut self.place {
+            Place::Stderr => StandardStream::Error.write(message),
+            Place::File(file) => write_all(file, message),
+            Place::Socket(socket, path) => socket.send_to(message, path).map(drop),
         }
     }
+}
 
-    /// Writes a line. Files and standard error get `line`, which ends with a line end; syslog gets
-    /// `text`, and adds the time itself.
-    pub(super) fn write(&mut self, level: Level, line: &str, text: &str) {
-        let written = match &mut self.kind {
-            // A failure cannot be reported: standard error itself has failed.
-            SinkKind::Stderr => {
-                let _ = io::stderr().write_all(line.as_bytes());
-                return;
+impl OutputTarget for SinkTarget {
+    fn write(&mut self, message: &[u8]) -> io::Result<()> {
+        if let Some(predecessor) = self.predecessor.take() {
+            predecessor.flush(SUCCESSION_TIMEOUT);
+        }
+        let written = self.put(message);
+        if let Err(error) = &written {
+            // Of standard error a failure cannot be printed.
+            let is_new = !std::mem::replace(&mut self.has_failed, true);
+            if is_new && self.destination != Destination::Stderr {
+                let text = format!("eventryd: cannot log to {}: {error}\n", self.destination);
+                print_in_time(StandardStream::Error, text, Duration::ZERO);
             }
-            SinkKind::File(_, file) => file.write_all(line.as_bytes()),
-            SinkKind::Syslog { name, socket, path } => {
-                let message = syslog_message(level, name, std::process::id(), text);
-                socket.send_to(message.as_bytes(), path).map(|_| ())
-            }
-            SinkKind::Journald(_) => return,
+        }
+        written
+    }
+
+    fn report_lost(&mut self, messages: u64) -> io::Result<()> {
+        let origin = EventOrigin {
+            time: clock_gettime(ClockId::Realtime)
+                .try_into()
+                .unwrap_or_default(),
+            thread: u32::try_from(gettid().as_raw_pid()).unwrap_or_default(),
+            level: Level::Warning,
+            source: "log.sink",
+            target: module_path!(),
+            file: Some(file!()),
+            line: Some(line!()),
         };
-        let Err(error) = written else { return };
-        if !std::mem::replace(&mut self.has_failed, true) {
-            let (SinkKind::File(path, _) | SinkKind::Syslog { path, .. }) = &self.kind else {
-                unreachable!("only a write to a file or to syslog returns an error")
-            };
-            let path = path.display();
-            let _ = writeln!(io::stderr(), "eventryd: cannot log to {path}: {error}");
-        }
+        let text = EventText::from_message(format_args!(
+            "{messages} lines dropped here: the output did not accept them fast enough"
+        ));
+        let message = LogRecord::new(&origin, text).message_for(&self.destination);
+        self.put(&message)
     }
 }
 
-/// Opens a log file for appending. A new file has mode 0600, because the log contains the identity
-/// of clients.
-fn open_file(path: &Path) -> Result<File, SinkError> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| SinkError::File {
-            path: path.to_owned(),
-            source,
-        })
-}
-
-fn journald() -> Result<tracing_journald::Layer, SinkError> {
-    use tracing_journald::{Priority, PriorityMappings};
-    let layer = tracing_journald::Layer::new().map_err(SinkError::Journald)?;
-    let priorities = PriorityMappings {
-        error: Priority::Error,
-        warn: Priority::Warning,
-        info: Priority::Informational,
-        debug: Priority::Debug,
-        trace: Priority::Debug,
-    };
-    Ok(layer
-        .with_priority_mappings(priorities)
-        .with_syslog_identifier("eventryd".to_owned()))
-}
-
-/// Formats a message for the socket of syslog, which adds the time.
-fn syslog_message(level: Level, name: &str, pid: u32, text: &str) -> String {
-    let priority = FACILITY_DAEMON | level.syslog_severity();
-    format!("<{priority}>{name}[{pid}]: {text}")
+/// Creates a socket for the journal, and checks that the journal is there.
+fn journal_socket(path: &Path) -> io::Result<UnixDatagram> {
+    // Connected for the check only: the journal may be restarted.
+    UnixDatagram::unbound()?.connect(path)?;
+    UnixDatagram::unbound()
 }
 
 #[cfg(test)]
@@ -158,33 +203,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn syslog_message_has_priority_name_and_pid() {
-        let message = syslog_message(Level::Warning, "libvirtd", 7, "the disk is full");
-        assert_eq!(message, "<28>libvirtd[7]: the disk is full");
-    }
-
-    #[test]
-    fn syslog_write_never_blocks() {
+    fn syslog_message_is_sent_to_the_socket() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
-        let system = UnixDatagram::bind(&path).unwrap();
+        let sockets = LogSockets {
+            syslog: dir.path().join("log"),
+            ..LogSockets::default()
+        };
+        let system = UnixDatagram::bind(&sockets.syslog).unwrap();
         let output = Output {
             level: Level::Info,
             destination: Destination::Syslog("x".to_owned()),
         };
-        let mut sink = Sink::open(&output).unwrap();
-        if let SinkKind::Syslog { path: place, .. } = &mut sink.kind {
-            *place = path;
-        }
-        // More messages than the queue of the socket holds.
-        for _ in 0..10_000 {
-            sink.write(Level::Error, "with time\n", "the disk is full");
-        }
-        assert!(sink.has_failed);
+        let sink = Sink::open(&output, &sockets, &[]).unwrap();
+        sink.writer.push(b"a message".to_vec());
         let mut received = [0; 100];
         let length = system.recv(&mut received).unwrap();
-        let expected = format!("<27>x[{}]: the disk is full", std::process::id());
-        assert_eq!(String::from_utf8_lossy(&received[..length]), expected);
+        assert_eq!(&received[..length], b"a message");
     }
 
     #[test]
@@ -193,9 +227,22 @@ mod tests {
             level: Level::Info,
             destination: Destination::File("/nowhere/at/all".into()),
         };
-        let Err(error) = Sink::open(&output) else {
-            panic!("the file was opened");
-        };
+        let error = Sink::open(&output, &LogSockets::default(), &[]).unwrap_err();
         assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
+    }
+
+    #[test]
+    fn journal_that_does_not_exist_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let sockets = LogSockets {
+            journal: dir.path().join("socket"),
+            ..LogSockets::default()
+        };
+        let output = Output {
+            level: Level::Info,
+            destination: Destination::Journald,
+        };
+        let error = Sink::open(&output, &sockets, &[]).unwrap_err();
+        assert!(error.to_string().starts_with("cannot reach the journal"));
     }
 }

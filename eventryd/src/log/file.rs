@@ -1,0 +1,134 @@
+//! Opening of a log file.
+
+use rustix::fs::{Mode, OFlags, fcntl_setfl, open, stat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Bits of a mode that let the group or others write.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Bit of a directory in which only the owner of a file may remove or rename it.
+const STICKY: u32 = 0o1000;
+
+/// Opens a log file for appending. Returns it with a warning if the directory lets other users replace it.
+///
+/// A new file has mode 0600, because the log contains the identity of clients. The open never waits: a FIFO needs a
+/// reader. In a directory that other users may write, a log file of root must not be a symbolic link, which could lead
+/// to any file of the system (DM-1607).
+pub(super) fn open_file(path: &Path) -> io::Result<(File, Option<String>)> {
+    let threat = if geteuid().is_root() {
+        threat_to(path)
+    } else {
+        None
+    };
+    let mut flags = OFlags::WRONLY
+        | OFlags::APPEND
+        | OFlags::CREATE
+        | OFlags::CLOEXEC
+        | OFlags::NOCTTY
+        | OFlags::NONBLOCK;
+    if threat.is_some() {
+        flags |= OFlags::NOFOLLOW;
+    }
+    let file = open(path, flags, Mode::RUSR | Mode::WUSR);
+    let file = file.map_err(|error| match (error, &threat) {
+        (Errno::NXIO, _) => io::Error::other("it is a FIFO without a reader, or a socket"),
+        (Errno::LOOP, Some(threat)) => {
+            io::Error::other(format!("it is a symbolic link, and {threat}"))
+        }
+        (error, _) => error.into(),
+    })?;
+    // The writer of the file has a thread of its own, which may wait.
+    fcntl_setfl(&file, OFlags::APPEND)?;
+    let warning = threat.map(|threat| {
+        format!(
+            "the log file {} can be replaced by other users: {threat}; choose another directory in log_outputs",
+            path.display()
+        )
+    });
+    Ok((File::from(file), warning))
+}
+
+/// Returns the reason for which other users may replace a file of root, if there is one: its directory, or one above
+/// it, belongs to another user or is writable for others.
+fn threat_to(path: &Path) -> Option<String> {
+    let parent = path.parent()?.canonicalize().ok()?;
+    parent
+        .ancestors()
+        .enumerate()
+        .find_map(|(index, directory)| {
+            let found = stat(directory).ok()?;
+            threat_of_directory(directory, found.st_uid, found.st_mode, index == 0)
+        })
+}
+
+/// Returns the reason for which other users may replace what `directory` of this owner and mode contains.
+///
+/// The sticky bit protects what exists, but not the name of a log file that the daemon has not created yet.
+fn threat_of_directory(
+    directory: &Path,
+    owner: u32,
+    mode: u32,
+    holds_the_file: bool,
+) -> Option<String> {
+    let shown = directory.display();
+    if owner != 0 {
+        return Some(format!("the directory {shown} belongs to the user {owner}"));
+    }
+    let is_protected = mode & STICKY != 0 && !holds_the_file;
+    if mode & WRITABLE_BY_OTHERS != 0 && !is_protected {
+        let mode = mode & 0o7777;
+        return Some(format!(
+            "the directory {shown} has mode {mode:04o}, in which others may write"
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn threat(owner: u32, mode: u32, holds_the_file: bool) -> bool {
+        threat_of_directory(Path::new("/d"), owner, mode, holds_the_file).is_some()
+    }
+
+    #[test]
+    fn directory_of_root_alone_is_no_threat() {
+        assert!(!threat(0, 0o755, true));
+        assert!(!threat(0, 0o1755, true));
+        assert!(!threat(0, 0o700, false));
+    }
+
+    #[test]
+    fn owner_group_or_others_are_a_threat() {
+        assert!(threat(1000, 0o700, true));
+        assert!(threat(1000, 0o1700, false));
+        assert!(threat(0, 0o775, true));
+        assert!(threat(0, 0o757, false));
+    }
+
+    #[test]
+    fn sticky_bit_protects_directories_but_no_new_file() {
+        assert!(threat(0, 0o1777, true));
+        assert!(!threat(0, 0o1777, false));
+    }
+
+    #[test]
+    fn opened_file_blocks_and_appends() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, _) = open_file(&dir.path().join("log")).unwrap();
+        let flags = rustix::fs::fcntl_getfl(&file).unwrap();
+        assert!(flags.contains(OFlags::APPEND) && !flags.contains(OFlags::NONBLOCK));
+        assert_eq!(rustix::fs::fstat(&file).unwrap().st_mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn directory_is_no_log_file() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(open_file(dir.path()).is_err());
+    }
+}

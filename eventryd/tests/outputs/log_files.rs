@@ -1,0 +1,107 @@
+//! Log files that are no plain files, and directories that others may write (DM-1607).
+
+use super::*;
+use rustix::process::Signal;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Stdio;
+use test_support::daemon::{eventryd, run_to_end};
+
+/// Runs a daemon whose start fails, with a log file.
+fn refused_with_log(path: &Path) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = eventryd();
+    command
+        .arg("--run-dir")
+        .arg(dir.path().join("run"))
+        .env("LIBVIRT_LOG_OUTPUTS", format!("1:file:{}", path.display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let exit = run_to_end(&mut command);
+    assert_eq!(exit.status, Some(1), "{}", exit.stderr);
+    exit.stderr
+}
+
+#[test]
+fn fifo_without_a_reader_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    make_fifo(&fifo);
+    let said = refused_with_log(&fifo);
+    assert!(said.contains("/fifo") && said.contains("reader"), "{said}");
+}
+
+#[test]
+fn reload_with_a_fifo_without_a_reader_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, fifo) = (dir.path().join("a.toml"), dir.path().join("fifo"));
+    make_fifo(&fifo);
+    let daemon = start_logging_to(dir, "1:stderr");
+    let text = format!("log_outputs = \"1:file:{}\"\n", fifo.display());
+    std::fs::write(config, text).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.connect().open();
+    let log = daemon.stop().log;
+    assert!(log.contains("nothing is changed"), "{log}");
+}
+
+#[test]
+fn dev_null_is_a_log_file() {
+    let daemon = start_logging_to(tempfile::tempdir().unwrap(), "1:file:/dev/null");
+    assert_eq!(daemon.stop().status, Some(0));
+}
+
+/// Makes a directory in `dir` that others may write.
+fn open_directory(dir: &Path) -> std::path::PathBuf {
+    let open = dir.join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    open
+}
+
+fn is_root(test: &str) -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        test_support::not_run(test, "the daemon must run as root");
+    }
+    is_root
+}
+
+#[test]
+fn log_of_root_in_a_directory_of_others_is_warned_of() {
+    if !is_root("log_of_root_in_a_directory_of_others_is_warned_of") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = open_directory(dir.path()).join("log");
+    let outputs = format!("1:stderr 1:file:{}", path.display());
+    let log = start_logging_to(dir, &outputs).stop().log;
+    let warning = log.lines().find(|line| line.contains(": warning : "));
+    let warning = warning.expect("a warning");
+    assert!(warning.contains(path.to_str().unwrap()), "{warning}");
+    assert!(warning.contains("mode 0777"), "{warning}");
+}
+
+#[test]
+fn symlink_in_a_directory_of_others_is_not_followed() {
+    if !is_root("symlink_in_a_directory_of_others_is_not_followed") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (path, target) = (open_directory(dir.path()).join("log"), dir.path().join("x"));
+    symlink(&target, &path).unwrap();
+    let said = refused_with_log(&path);
+    assert!(said.contains("symbolic link"), "{said}");
+    assert!(!target.exists());
+}
+
+#[test]
+fn symlink_in_a_directory_of_root_alone_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, target) = (dir.path().join("log"), dir.path().join("x"));
+    symlink(&target, &path).unwrap();
+    let file = std::fs::File::create(&target).unwrap();
+    let outputs = format!("1:stderr 1:file:{}", path.display());
+    let ended = start_logging_to(dir, &outputs).stop();
+    assert!(!ended.log.contains(": warning : "), "{}", ended.log);
+    drop(file);
+}
