@@ -82,6 +82,18 @@ impl Tests {
     }
 }
 
+/// Tests that the machine does not allow, with the reason, as `test_support::not_run` reports them.
+pub(super) fn tests_not_run(log: &str) -> Result<Vec<String>> {
+    let report = Regex::new(r"(?m)\bnot run: ([a-z0-9_]+: .*)$")?;
+    let mut found: Vec<String> = Vec::new();
+    for test in report.captures_iter(log) {
+        if !found.iter().any(|known| *known == test[1]) {
+            found.push(test[1].to_owned());
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::stages::STAGES;

@@ -1,7 +1,7 @@
 //! The summary of a run.
 
 use super::INCOMPLETE;
-use super::figures::Tests;
+use super::figures::{Tests, tests_not_run};
 use super::stages::Stage;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub(super) struct Summary {
     tests: Tests,
     failed_stages: usize,
     not_run: Vec<&'static str>,
+    /// Tests that the machine does not allow, with their stage and the reason.
+    tests_not_run: Vec<String>,
 }
 
 impl Summary {
@@ -41,6 +43,7 @@ impl Summary {
             tests: Tests::default(),
             failed_stages: 0,
             not_run: Vec::new(),
+            tests_not_run: Vec::new(),
         }
     }
 
@@ -72,6 +75,13 @@ impl Summary {
             faults.push(format!("{name}: {error:#}"));
             Tests::default()
         });
+        match tests_not_run(log) {
+            Ok(found) => {
+                let named = found.iter().map(|test| format!("{name}: {test}"));
+                self.tests_not_run.extend(named);
+            }
+            Err(error) => faults.push(format!("{name}: {error:#}")),
+        }
         let found = stage.figures.find(log);
         let mut figures = match found {
             Ok(figures) => figures,
@@ -110,9 +120,12 @@ impl Summary {
         lines
     }
 
-    /// Lines at the end of a run of so many stages. The line of the tests stands alone for scripts.
+    /// Lines at the end of a run of so many stages. The line of the tests stands alone for scripts. Tests that the
+    /// machine does not allow are named, and are no failure.
     pub(super) fn closing_lines(&self, stages: usize, took: Duration) -> Vec<String> {
-        let mut lines = vec![
+        let not_run = self.tests_not_run.iter();
+        let mut lines: Vec<String> = not_run.map(|test| format!("not run: {test}")).collect();
+        lines.extend([
             format!(
                 "{stages} {} in {} s, {} failed",
                 if stages == 1 { "stage" } else { "stages" },
@@ -120,7 +133,7 @@ impl Summary {
                 self.failed_stages
             ),
             format!("{} passed, {} failed", self.tests.passed, self.tests.failed),
-        ];
+        ]);
         if self.exit_status() == INCOMPLETE {
             lines.push(format!(
                 "INCOMPLETE: without the toolchain {}, not run: {}",
@@ -212,6 +225,22 @@ mod tests {
             "INCOMPLETE: without the toolchain nightly-x, not run: fuzz"
         );
         assert_eq!(status, 3);
+    }
+
+    #[test]
+    fn tests_that_the_machine_does_not_allow_are_named() {
+        let log = format!(
+            "test a ... not run: a: no namespaces\nnot run: b: not root\nnot run: b: not root\n{PASSED}"
+        );
+        let (_, closing, status) = run(&[("test", Outcome::Succeeded, &log)]);
+        assert_eq!(
+            closing[..2],
+            [
+                "not run: test: a: no namespaces",
+                "not run: test: b: not root"
+            ]
+        );
+        assert_eq!(status, 0);
     }
 
     #[test]
