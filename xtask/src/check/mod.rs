@@ -26,7 +26,8 @@ use summary::{Outcome, Summary};
 /// fail. The output of a stage is in target/run-logs/STAGE.log. A stage that exceeds its limit fails, and all that it
 /// has started is killed.
 ///
-/// The exit status is 0 if all passed, 1 if something failed, 3 if nothing failed but something was not run.
+/// The exit status is 0 if all passed, 1 if something failed, 3 if nothing failed but a stage was not run. Tests that
+/// the machine does not allow, such as one that needs a namespace in a container, are named at the end.
 #[derive(clap::Args)]
 #[command(override_usage = USAGE, after_long_help = help())]
 pub(crate) struct Arguments {
