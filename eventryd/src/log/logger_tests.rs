@@ -158,6 +158,27 @@ fn apply_reopens_the_file_and_changes_the_level() {
 }
 
 #[test]
+fn lines_keep_their_order_when_the_file_is_reopened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let mut config = config(Level::Info, &path);
+    config.burst_limit = 0;
+    let log = logged(&config, &path, |logger| {
+        for number in 0..500 {
+            tracing::info!("{number}");
+            if number % 10 == 0 {
+                logger.apply(logger.prepare(&config).unwrap());
+            }
+        }
+    });
+    let numbers: Vec<usize> = log
+        .lines()
+        .map(|line| line.rsplit(" : ").next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(numbers, (0..500).collect::<Vec<_>>());
+}
+
+#[test]
 fn failed_prepare_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");

@@ -9,6 +9,5 @@ mod standard;
 mod writer;
 
 pub use queue::{OutputQueue, PushResult, WriterStep};
-pub(crate) use standard::write_all;
-pub use standard::{StandardStream, print_in_time};
+pub use standard::{StandardStream, print_in_time, write_all};
 pub use writer::{OutputTarget, OutputWriter};

@@ -36,7 +36,11 @@ impl OutputTarget for StandardStream {
 }
 
 /// Writes everything. Waits for room if the descriptor does not block.
-pub(crate) fn write_all(descriptor: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+///
+/// Those of `write(2)`; a part of the bytes may be written.
+pub fn write_all(descriptor: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     let descriptor = descriptor.as_fd();
     while !bytes.is_empty() {
         match rustix::io::write(descriptor, bytes) {

@@ -1,6 +1,7 @@
-//! The models of the worker pool. A lost wake-up is a job that never runs, which shows as a deadlock of the thread that
+//! The list of the models, and those of the worker pool. A lost wake-up is a job that never runs, which shows as a deadlock of the thread that
 //! waits for it.
 
+use crate::outputs::{push_x_push_x_flush, push_x_sleep_x_close};
 use eventryd::worker_pool::{JobPriority, WorkerLimits, WorkerPool};
 use loom::sync::{Condvar, Mutex};
 use std::num::NonZeroUsize;
@@ -43,6 +44,20 @@ pub(crate) const MODELS: &[Model] = &[
         1_000,
     ),
     model("W4", "stop_x_work", stop_x_work, None, 800),
+    model(
+        "O1",
+        "push_x_sleep_x_close",
+        push_x_sleep_x_close,
+        None,
+        100,
+    ),
+    model(
+        "O2",
+        "push_x_push_x_flush",
+        push_x_push_x_flush,
+        Some(2),
+        300,
+    ),
 ];
 
 fn workers(min: usize, max: usize, priority: usize) -> WorkerLimits {

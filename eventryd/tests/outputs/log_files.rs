@@ -5,6 +5,7 @@ use rustix::process::Signal;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
 use test_support::daemon::{eventryd, run_to_end};
+use test_support::timeout::wait_until;
 
 /// Runs a daemon whose start fails, with a log file.
 fn refused_with_log(path: &Path) -> String {
@@ -48,6 +49,61 @@ fn reload_with_a_fifo_without_a_reader_changes_nothing() {
 fn dev_null_is_a_log_file() {
     let daemon = start_logging_to(tempfile::tempdir().unwrap(), "1:file:/dev/null");
     assert_eq!(daemon.stop().status, Some(0));
+}
+
+#[test]
+fn full_disk_is_reported_once_and_stops_nothing() {
+    let outputs = "3:stderr 1:file:/dev/full";
+    let daemon = start_logging_to(tempfile::tempdir().unwrap(), outputs);
+    cause_warnings(&daemon, 3);
+    daemon.connect().open();
+    let ended = daemon.stop();
+    assert_eq!(ended.status, Some(0));
+    let report = "cannot log to /dev/full: No space left on device";
+    assert_eq!(ended.log.matches(report).count(), 1, "{}", ended.log);
+    assert_eq!(ended.log.matches("broke the protocol").count(), 3);
+    let lost = "lines lost: /dev/full did not accept them";
+    assert!(ended.log.contains(lost), "{}", ended.log);
+}
+
+#[test]
+fn copytruncate_goes_on_at_the_start_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let daemon = start_logging_to(dir, &format!("1:file:{}", log.display()));
+    let read = || std::fs::read_to_string(&log).unwrap();
+    cause_warnings(&daemon, 1);
+    wait_until("a line is written", || {
+        read().contains("broke the protocol")
+    });
+    std::fs::File::create(&log).unwrap();
+    cause_warnings(&daemon, 1);
+    wait_until("a line is written", || {
+        read().contains("broke the protocol")
+    });
+    assert!(!read().contains('\0'));
+    assert_eq!(read().matches("listening on").count(), 0);
+    assert_eq!(daemon.stop().status, Some(0));
+}
+
+#[test]
+fn closed_or_full_standard_streams_are_no_fault() {
+    for redirection in ["2>&-", "2>/dev/full"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", &format!("exec \"$0\" \"$@\" {redirection}")])
+            .arg(eventryd().get_program())
+            .arg("--run-dir")
+            .arg(dir.path().join("run"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let daemon = Daemon::start_by(&mut command, dir);
+        cause_warnings(&daemon, 3);
+        daemon.connect().open();
+        assert_eq!(daemon.stop().status, Some(0), "{redirection}");
+    }
 }
 
 /// Makes a directory in `dir` that others may write.

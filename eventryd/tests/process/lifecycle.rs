@@ -84,6 +84,24 @@ fn in_the_background_it_serves_when_the_command_returns() {
     assert!(log.contains(&listening), "{log}");
 }
 
+/// The lines of the start are written before standard error becomes `/dev/null`.
+#[test]
+fn in_the_background_stderr_gets_the_lines_of_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run_dir, pid_file) = (dir.path().join("run"), dir.path().join("pid"));
+    let mut command = in_dir(
+        &run_dir,
+        &["--daemon", "--pid-file", pid_file.to_str().unwrap()],
+    );
+    command.env("LIBVIRT_LOG_OUTPUTS", "1:stderr");
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let daemon = Background::from_pid_file(&pid_file);
+    assert_eq!(stderr(&output).matches("listening on ").count(), 2);
+    kill_process(daemon.0, Signal::TERM).unwrap();
+    daemon.wait();
+}
+
 /// The exit status and the message are those of a start in the foreground.
 #[test]
 fn in_the_background_a_start_that_fails_says_why() {
