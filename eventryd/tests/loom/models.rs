@@ -49,14 +49,14 @@ pub(crate) const MODELS: &[Model] = &[
         "push_x_sleep_x_close",
         push_x_sleep_x_close,
         None,
-        100,
+        150,
     ),
     model(
         "O2",
         "push_x_push_x_flush",
         push_x_push_x_flush,
         Some(2),
-        300,
+        100,
     ),
 ];
 
