@@ -1,5 +1,6 @@
 //! A daemon with three transports.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
@@ -7,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use test_support::client::{RawClient, Stream};
 use test_support::daemon::Daemon;
-use test_support::timeout::TIMEOUT;
+use test_support::rpc::GET_HOSTNAME;
+use test_support::timeout::{TIMEOUT, wait_until};
 use test_support::tls::{Tls, Version, client_config, committed_files, lines_naming};
 
 /// The transport of a client.
@@ -27,6 +29,8 @@ pub(crate) type Client = RawClient<Box<dyn Stream + Send>>;
 pub(crate) struct TestDaemon {
     pub(crate) daemon: Daemon,
     log: PathBuf,
+    /// The first client of the daemon, and the number of its calls. It exists once the log is read.
+    probe: RefCell<Option<(RawClient, u32)>>,
 }
 
 impl TestDaemon {
@@ -43,7 +47,8 @@ impl TestDaemon {
         fs::write(&file, text).unwrap();
         let file = file.display().to_string();
         let daemon = Daemon::start_in(dir, &["--config", &file]);
-        TestDaemon { daemon, log }
+        let probe = RefCell::default();
+        TestDaemon { daemon, log, probe }
     }
 
     /// Connects without a TLS handshake.
@@ -84,8 +89,24 @@ impl TestDaemon {
         client
     }
 
-    /// Returns the log so far.
+    /// Returns the log so far. It must be read for the first time before any client connects.
+    ///
+    /// The daemon does not wait for the file, so a call of a client of its own is the last line.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
+        let mut probe = self.probe.borrow_mut();
+        let (client, calls) = probe.get_or_insert_with(|| {
+            let mut client = RawClient::connect(&self.daemon.socket());
+            client.open();
+            (client, 1)
+        });
+        client.call(GET_HOSTNAME, &[]);
+        *calls += 1;
+        let last = format!(": client 1: call {calls} ");
+        let mut log = String::new();
+        wait_until("the call is logged", || {
+            log = fs::read_to_string(&self.log).unwrap();
+            log.contains(&last)
+        });
+        log
     }
 }
