@@ -6,8 +6,10 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +24,16 @@ pub enum Version {
 }
 
 /// Returns the server's files in the repository. The client's files are in the same directory.
+///
+/// # Panics
+///
+/// If the mode of the keys cannot be set.
 pub fn committed_files() -> TlsFiles {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("pki");
+    // A checkout lets all users read the keys, and the daemon refuses such keys.
+    for key in ["server.key", "client.key"] {
+        set_mode(&dir.join(key), 0o600);
+    }
     TlsFiles {
         ca: dir.join("ca.pem"),
         crl: None,
@@ -34,9 +44,103 @@ pub fn committed_files() -> TlsFiles {
     }
 }
 
+/// Sets the permission bits of a file.
+///
+/// # Panics
+///
+/// If this is not possible.
+pub fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// Copies of the files in `pki/chain`: a root, an intermediate authority, certificates, and revocation lists that are
+/// named after what they revoke.
+pub struct Chain(PathBuf);
+
+impl Chain {
+    /// Copies the files into the directory `dir`. Only their owner can read the keys.
+    ///
+    /// # Panics
+    ///
+    /// If a file cannot be copied.
+    pub fn in_dir(dir: &Path) -> Chain {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("pki/chain");
+        for file in fs::read_dir(from).unwrap() {
+            let file = file.unwrap();
+            let copy = dir.join(file.file_name());
+            fs::copy(file.path(), &copy).unwrap();
+            set_mode(&copy, 0o600);
+        }
+        Chain(dir.to_owned())
+    }
+
+    /// Returns the path of a file.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Replaces the file `to` by the contents of several others.
+    ///
+    /// # Panics
+    ///
+    /// If a file cannot be read or written.
+    pub fn join(&self, from: &[&str], to: &str) {
+        let texts = from.iter().map(|name| fs::read(self.path(name)).unwrap());
+        fs::write(self.path(to), texts.collect::<Vec<_>>().concat()).unwrap();
+    }
+
+    /// Returns a server's files: the certificate and key `server`, the CA file `ca.pem` and the revocation lists
+    /// `lists.crl`, which exist if a test has written them.
+    #[must_use]
+    pub fn files(&self, server: &str) -> TlsFiles {
+        TlsFiles {
+            ca: self.path("ca.pem"),
+            crl: Some(self.path("lists.crl")),
+            server: vec![ServerFiles {
+                certificate: self.path(&format!("{server}.pem")),
+                key: self.path(&format!("{server}.key")),
+            }],
+        }
+    }
+
+    /// Returns the configuration of a client with the certificate `name`.
+    #[must_use]
+    pub fn client(&self, name: &str) -> Arc<ClientConfig> {
+        let identity = [".pem", ".key"].map(|end| self.path(&format!("{name}{end}")));
+        let [certificate, key] = identity;
+        client_config_with(
+            &self.path("root.pem"),
+            Version::Tls13,
+            Some((certificate, key)),
+        )
+    }
+
+    /// Connects with the certificate `name`. Returns the client, or `None` if the server rejects it.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is not possible.
+    #[must_use]
+    pub fn connect(&self, name: &str, address: SocketAddr) -> Option<RawClient<Tls>> {
+        let stream = Tls::over(TcpStream::connect(address).unwrap(), self.client(name));
+        let mut client = RawClient::over(stream);
+        let mut welcome = [0];
+        let accepted = client
+            .stream
+            .read(&mut welcome)
+            .is_ok_and(|length| length == 1);
+        assert!(!accepted || welcome == [1]);
+        accepted.then_some(client)
+    }
+}
+
 /// Returns the lines of a configuration file for these files.
 pub fn lines_naming(files: &TlsFiles) -> String {
     let mut lines = format!("ca_file = \"{}\"\n", files.ca.display());
+    if let Some(crl) = &files.crl {
+        lines += &format!("crl_file = \"{}\"\n", crl.display());
+    }
     if let [of] = &files.server[..] {
         lines += &format!("cert_file = \"{}\"\n", of.certificate.display());
         lines += &format!("key_file = \"{}\"\n", of.key.display());
