@@ -133,13 +133,7 @@ fn answer(session: &mut TlsSession, client: &mut ClientConnection, answers: &mut
 }
 
 static CONTEXT: LazyLock<Arc<TlsContext>> = LazyLock::new(|| {
-    let settings = TlsSettings {
-        files: committed_files(),
-        allowed_dn: None,
-        verify_clients: true,
-        sanity_checks: true,
-        priority: None,
-    };
+    let settings = TlsSettings::new(committed_files());
     // In 2030, when the certificates are valid.
     let clock = || Duration::from_secs(1_893_456_000);
     Arc::new(TlsContext::load(&settings, clock).expect("the files of the tests"))

@@ -184,6 +184,9 @@ fn tls_service(
         allowed_dn: settings.list("tls_allowed_dn_list"),
         verify_clients: !settings.is_enabled("tls_no_verify_certificate"),
         sanity_checks: !settings.is_enabled("tls_no_sanity_certificate"),
+        verify_key_mode: !settings.is_enabled("tls_no_verify_key_mode"),
+        strict_purpose: settings.is_enabled("tls_strict_purpose"),
+        require_current_crl: settings.is_enabled("tls_require_current_crl"),
         priority,
         ..TlsService::new(files)
     }

@@ -164,7 +164,8 @@ impl SettingSpec {
     }
 }
 
-/// All settings: those of `libvirtd.conf`, and eventryd's own, whose names start with `eventry_`.
+/// All settings: those of `libvirtd.conf`, and eventryd's own, whose names start with `eventry_`, except for
+/// `tls_no_verify_key_mode`, `tls_strict_purpose` and `tls_require_current_crl`.
 pub const SETTING_GROUPS: &[SettingGroup] = {
     use DefaultValue::{Integer, Unset};
     use ReloadEffect::{Immediate, NewConnections, Restart};
@@ -218,6 +219,9 @@ pub const SETTING_GROUPS: &[SettingGroup] = {
                 spec("cert_files", List, Unset("none"), NewConnections, "several certificates of the server; replaces `cert_file`; a client gets the first one whose signature algorithm it supports").with_example("[ \"/etc/pki/libvirt/servercert.pem\" ]"),
                 spec("tls_no_sanity_certificate", Bool, Integer(0), NewConnections, "skips the checks of the server's own certificates"),
                 spec("tls_no_verify_certificate", Bool, Integer(0), NewConnections, "skips the check of client certificates"),
+                spec("tls_no_verify_key_mode", Bool, Integer(0), NewConnections, "serves with a private key that all users can read, instead of refusing it"),
+                spec("tls_strict_purpose", Bool, Integer(0), NewConnections, "rejects client certificates that were issued for servers only, instead of logging a warning"),
+                spec("tls_require_current_crl", Bool, Integer(0), NewConnections, "rejects the clients of a CA whose revocation list has expired, instead of applying the expired list"),
                 spec("tls_no_verify_address", Bool, Integer(0), OBSOLETE, "skips a check of the client's address"),
                 spec("tls_allowed_dn_list", List, Unset("every client with a valid certificate"), NewConnections, "patterns of the distinguished names in client certificates; an empty list accepts none").with_example("[ \"C=GB,ST=London,L=London,O=Red Hat,CN=*\" ]"),
                 spec("tls_priority", Text, Unset("the default of rustls"), NewConnections, "versions of TLS, as a GnuTLS priority string, of which a subset is supported").with_example("\"NORMAL\""),
@@ -304,6 +308,13 @@ mod tests {
         audit_logging host_uuid host_uuid_source ovs_timeout keepalive_required admin_keepalive_required max_requests \
         mdns_adv mdns_name log_buffer_size tls_no_verify_address";
 
+    /// Settings of eventryd that are named like those of libvirt beside them.
+    const OWN: [&str; 3] = [
+        "tls_no_verify_key_mode",
+        "tls_strict_purpose",
+        "tls_require_current_crl",
+    ];
+
     #[test]
     fn table_has_every_libvirt_setting_once() {
         let names: Vec<&str> = setting_specs().map(|spec| spec.name).collect();
@@ -312,7 +323,7 @@ mod tests {
         let ours: BTreeSet<&str> = once
             .iter()
             .copied()
-            .filter(|name| name.starts_with("eventry_"))
+            .filter(|name| name.starts_with("eventry_") || OWN.contains(name))
             .collect();
         let theirs: BTreeSet<&str> = OF_LIBVIRT.split_whitespace().collect();
         assert_eq!(

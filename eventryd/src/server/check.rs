@@ -5,7 +5,7 @@ use super::config::{Config, TcpService, TlsService};
 use super::error::DaemonError;
 use super::limits::check_limits;
 use super::startup::{for_passed_sockets, passed_roles};
-use crate::net::tls::{TlsContext, wall_clock};
+use crate::net::tls::TlsContext;
 use crate::net::{BoundSockets, PidFile, SocketRole, UnixListener, check_group, group_id};
 
 /// Result of [`check`].
@@ -71,7 +71,7 @@ pub fn check(config: &Config) -> ConfigCheck {
         Err(error) => check.errors.push(error),
     }
     if let Some(tls) = &used.tls {
-        match TlsContext::load(&tls.settings(), wall_clock) {
+        match TlsContext::load(&tls.settings(), used.wall_clock) {
             Ok(context) => check.warnings.extend_from_slice(context.warnings()),
             Err(error) => check.errors.push(DaemonError::Tls(error)),
         }

@@ -3,7 +3,7 @@
 use crate::admission::EVICTION_GRACE;
 use crate::auth::{Authorizer, PkCheck, SaslConfig};
 use crate::net::RunDir;
-use crate::net::tls::{TlsFiles, TlsSettings};
+use crate::net::tls::{TlsFiles, TlsSettings, wall_clock};
 use crate::session::{Auth, ClientLimits, Keepalive};
 use crate::worker_pool::WorkerLimits;
 use std::num::NonZeroUsize;
@@ -80,6 +80,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// The time without clients after which the daemon ends (DM-1307). Default `None`: no limit.
     pub idle_timeout: Option<Duration>,
+    /// The clock that the dates of certificates are compared with, as the time since 1970. Default [`wall_clock`].
+    pub wall_clock: fn() -> Duration,
     /// A pid file, locked while the daemon runs (DM-108), besides the one in the run directory. Default none.
     pub pid_file: Option<PathBuf>,
 }
@@ -129,6 +131,13 @@ pub struct TlsService {
     pub verify_clients: bool,
     /// Set if the server's own certificates are checked at the start and at a reload. Default true (DM-1202).
     pub sanity_checks: bool,
+    /// Set if a private key that all users can read is refused. Default true.
+    pub verify_key_mode: bool,
+    /// Set if a client is refused whose certificate was issued for servers only. Default false: a warning.
+    pub strict_purpose: bool,
+    /// Set if clients are refused while the revocation list of their CA has expired. Default false: the expired list
+    /// applies.
+    pub require_current_crl: bool,
     /// A GnuTLS priority string, of which a subset is supported. Default NORMAL (DM-1207).
     pub priority: Option<String>,
 }
@@ -145,6 +154,9 @@ impl TlsService {
             allowed_dn: None,
             verify_clients: true,
             sanity_checks: true,
+            verify_key_mode: true,
+            strict_purpose: false,
+            require_current_crl: false,
             priority: None,
         }
     }
@@ -156,6 +168,9 @@ impl TlsService {
             allowed_dn: self.allowed_dn.clone(),
             verify_clients: self.verify_clients,
             sanity_checks: self.sanity_checks,
+            verify_key_mode: self.verify_key_mode,
+            strict_purpose: self.strict_purpose,
+            require_current_crl: self.require_current_crl,
             priority: self.priority.clone(),
         }
     }
@@ -190,6 +205,7 @@ impl Config {
             workers: WorkerLimits::default(),
             shutdown_grace: Duration::from_secs(5),
             idle_timeout: None,
+            wall_clock,
             pid_file: None,
         }
     }

@@ -5,7 +5,7 @@ use super::service::{Endpoint, Service, ServicePolicy};
 use super::state::Server;
 use crate::driver::Driver;
 use crate::net::Listener;
-use crate::net::tls::{TlsConfigError, TlsContext, TlsSettings, wall_clock};
+use crate::net::tls::{TlsConfigError, TlsContext, TlsSettings};
 use eventry::TimeoutId;
 use std::fmt::Display;
 use std::mem;
@@ -20,6 +20,9 @@ impl Server {
         policy: ServicePolicy,
         tls: Option<Arc<TlsContext>>,
     ) {
+        if let Some(context) = &tls {
+            self.tls_expiry.replace(&self.registry, context);
+        }
         let service = Service::new(listeners, policy, tls);
         let mut state = self.state.lock();
         state.admission.add_service();
@@ -67,6 +70,7 @@ impl Server {
             .registry
             .add_timeout(None, move |_| server.admit_waiting());
         keep(&self.admission_timeout, added);
+        self.tls_expiry.begin(&self.registry);
         let server = Arc::clone(self);
         self.completions
             .begin(move |completions| server.on_completions(completions));
@@ -170,8 +174,11 @@ fn keep(place: &OnceLock<TimeoutId>, added: Result<TimeoutId, impl Display>) {
 }
 
 /// Loads keys and certificates, and logs the warnings about them.
-pub(super) fn load_tls(settings: &TlsSettings) -> Result<Arc<TlsContext>, TlsConfigError> {
-    let context = TlsContext::load(settings, wall_clock)?;
+pub(super) fn load_tls(
+    settings: &TlsSettings,
+    clock: fn() -> Duration,
+) -> Result<Arc<TlsContext>, TlsConfigError> {
+    let context = TlsContext::load(settings, clock)?;
     log_tls_warnings(&context);
     Ok(Arc::new(context))
 }

@@ -27,6 +27,7 @@ mod shutdown;
 mod signals;
 mod startup;
 mod state;
+mod tls_expiry;
 
 pub use crate::worker_pool::WorkerLimits;
 pub use check::{ConfigCheck, check};

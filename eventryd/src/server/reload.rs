@@ -7,7 +7,7 @@ use super::lifecycle::log_tls_warnings;
 use super::limits::{admission_limits, check_limits};
 use super::service::Service;
 use super::state::{Server, ServerSettings};
-use crate::net::tls::{TlsContext, TlsSettings, wall_clock};
+use crate::net::tls::{TlsContext, TlsSettings};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Server {
         let tls = config.tls.as_ref().or(passed).map(TlsService::settings);
         let tls = tls.map(|settings| {
             waiting_for(tls_files_text(&settings));
-            TlsContext::load(&settings, wall_clock).map(Arc::new)
+            TlsContext::load(&settings, self.tls_expiry.clock()).map(Arc::new)
         });
         let tls = tls.transpose().map_err(DaemonError::Tls)?;
         waiting_for(format!("the password file {:?}", config.sasl.password_file));
@@ -54,6 +54,7 @@ impl Server {
         let limits = admission_limits(&config, self.descriptors);
         let mut state = self.state.lock();
         if let Some(context) = &tls {
+            self.tls_expiry.replace(&self.registry, context);
             for service in &mut state.services {
                 service.renew_tls(context);
             }

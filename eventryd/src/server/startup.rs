@@ -254,8 +254,8 @@ fn create_services(config: &Config, server: &Server) -> Result<(), DaemonError> 
         // The configuration has no service for this socket.
         let auth = auth.ok_or(DaemonError::NotConfigured(purpose))?;
         let tls = config.tls.as_ref().filter(|_| purpose == SocketRole::Tls);
-        let tls = tls.map(|tls| load_tls(&tls.settings())).transpose();
-        let tls = tls.map_err(DaemonError::Tls)?;
+        let tls = tls.map(|tls| load_tls(&tls.settings(), config.wall_clock));
+        let tls = tls.transpose().map_err(DaemonError::Tls)?;
         server.add_service(of_service, ServicePolicy { access, auth }, tls);
     }
     Ok(())

@@ -9,6 +9,7 @@ use super::idle::Idle;
 use super::limits::{admission_limits, descriptors_for_clients};
 use super::offload::Offload;
 use super::service::Service;
+use super::tls_expiry::TlsExpiry;
 use crate::admission::{Admission, Peer};
 use crate::session::{ClientLimits, SessionConfig};
 use crate::sync::Mutex;
@@ -24,6 +25,7 @@ pub(super) struct Server {
     pub(super) authenticator: Authenticator,
     pub(super) completions: Arc<CompletionQueue>,
     pub(super) offload: Offload,
+    pub(super) tls_expiry: Arc<TlsExpiry>,
     /// Fires at the first deadline of a client.
     pub(super) deadline_timeout: OnceLock<TimeoutId>,
     /// Fires when waiting clients may be admitted.
@@ -95,6 +97,7 @@ impl Server {
             authenticator,
             completions,
             offload,
+            tls_expiry: TlsExpiry::new(config.wall_clock),
             deadline_timeout: OnceLock::new(),
             admission_timeout: OnceLock::new(),
             descriptors,

@@ -6,3 +6,4 @@ mod activation;
 mod families;
 mod tcp;
 mod tls;
+mod trust;

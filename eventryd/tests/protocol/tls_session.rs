@@ -13,13 +13,7 @@ use test_support::tls::{Version, client_config, committed_files, server_name};
 const DATA: u8 = 23;
 
 fn settings() -> TlsSettings {
-    TlsSettings {
-        files: committed_files(),
-        allowed_dn: None,
-        verify_clients: true,
-        sanity_checks: true,
-        priority: None,
-    }
+    TlsSettings::new(committed_files())
 }
 
 static CONTEXT: LazyLock<Arc<TlsContext>> =

@@ -9,6 +9,8 @@ pub(super) enum CertRole {
     Ca,
     Server,
     Client,
+    /// A client that is rejected if its certificate was issued for servers only.
+    ClientOnly,
 }
 
 /// The reason why a certificate does not suit its role.
@@ -62,7 +64,7 @@ impl fmt::Display for TlsSide {
 ///
 /// An extended key usage that includes neither side of TLS is an error even if it is not critical
 /// (DM-1206): the certificate was issued for another purpose. A client that presents a server's
-/// certificate is common and causes a warning.
+/// certificate is common and causes a warning, except for [`CertRole::ClientOnly`].
 pub(super) fn check_certificate(
     certificate: &Certificate<'_>,
     role: CertRole,
@@ -90,7 +92,7 @@ pub(super) fn check_certificate(
             }));
         }
         CertRole::Server => (TlsSide::Server, "digital signatures"),
-        CertRole::Client => (TlsSide::Client, "digital signatures"),
+        CertRole::Client | CertRole::ClientOnly => (TlsSide::Client, "digital signatures"),
     };
     if certificate.is_ca == Some(true) {
         return Err(CertCheckError::IsCa(side));
@@ -109,9 +111,10 @@ pub(super) fn check_certificate(
     });
     let extended_usage = error_if_critical(extended_usage.map(|extended_usage| {
         let is_unrelated = !(extended_usage.server || extended_usage.client);
+        let is_strict = role == CertRole::ClientOnly;
         (
             CertCheckError::ExtendedKeyUsage(side),
-            extended_usage.critical || is_unrelated,
+            extended_usage.critical || is_unrelated || is_strict,
         )
     }))?;
     Ok(usage.or(extended_usage))

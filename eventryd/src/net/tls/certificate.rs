@@ -3,6 +3,7 @@
 //! rustls-webpki verifies the chain and its signatures. It ignores the key usage, keeps no dates of
 //! trust anchors, and does not report if an extension is critical.
 
+use super::date::read_date;
 use super::der::{DerReader, Malformed, tag};
 
 /// The parsed fields of a certificate. Dates are in seconds since 1970.
@@ -121,104 +122,15 @@ fn is_true(value: Option<&[u8]>) -> bool {
     matches!(value, Some([byte]) if *byte != 0)
 }
 
-/// Reads a date as seconds since 1970: `YYMMDDhhmmssZ` for the years 1950 to 2049, or
-/// `YYYYMMDDhhmmssZ`.
-fn read_date(from: &mut DerReader<'_>) -> Result<i64, Malformed> {
-    let value = from.read_element()?;
-    let text = std::str::from_utf8(value.content).map_err(|_| Malformed)?;
-    let (year_digits, text) = match (value.tag, text.len()) {
-        (tag::UTC_TIME, 13) => text.split_at_checked(2),
-        (tag::GENERALIZED_TIME, 15) => text.split_at_checked(4),
-        _ => None,
-    }
-    .ok_or(Malformed)?;
-    let parse_digits = |digits: &str| -> Result<i64, Malformed> {
-        let are_digits = digits.bytes().all(|digit| digit.is_ascii_digit());
-        are_digits
-            .then(|| digits.parse().ok())
-            .flatten()
-            .ok_or(Malformed)
-    };
-    let year = match (year_digits.len(), parse_digits(year_digits)?) {
-        (2, year @ ..50) => 2000 + year,
-        (2, year) => 1900 + year,
-        (_, year) => year,
-    };
-    let field = |at: usize| text.get(at..at + 2).ok_or(Malformed).and_then(parse_digits);
-    let (month, day) = (field(0)?, field(2)?);
-    let (hour, minute, second) = (field(4)?, field(6)?, field(8)?);
-    let is_valid = (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second < 60
-        && text.ends_with('Z');
-    if !is_valid {
-        return Err(Malformed);
-    }
-    Ok(((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
-}
-
-/// Returns the number of days from 1970-01-01 to a date. Years begin on 1 March here, so that the
-/// leap day is the last day of its year.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    365 * year + leap_days + day_of_year - 719_468
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::der::write_element;
     use super::*;
     use proptest::prelude::*;
-
-    fn parse_date(kind: u8, text: &str) -> Result<i64, Malformed> {
-        let mut bytes = Vec::new();
-        write_element(&mut bytes, kind, text.as_bytes());
-        read_date(&mut DerReader::new(&bytes))
-    }
-
-    #[test]
-    fn dates_are_seconds_since_1970() {
-        for (kind, text, seconds) in [
-            (tag::UTC_TIME, "700101000000Z", 0),
-            (tag::UTC_TIME, "691231235959Z", -1),
-            (tag::UTC_TIME, "240229120000Z", 1_709_208_000),
-            (tag::UTC_TIME, "491231235959Z", 2_524_607_999),
-            (tag::GENERALIZED_TIME, "20500101000000Z", 2_524_608_000),
-            (tag::GENERALIZED_TIME, "99991231235959Z", 253_402_300_799),
-        ] {
-            assert_eq!(parse_date(kind, text), Ok(seconds), "{text}");
-        }
-        for text in [
-            "7001010000Z",
-            "701301000000Z",
-            "70010100000éZ",
-            "+00101000000Z",
-        ] {
-            assert_eq!(parse_date(tag::UTC_TIME, text), Err(Malformed), "{text}");
-        }
-    }
 
     proptest! {
         #[test]
         fn certificate_of_any_bytes_does_not_panic(bytes: Vec<u8>) {
             let _ = Certificate::read(&bytes);
-        }
-
-        #[test]
-        fn date_of_any_text_does_not_panic(text: String) {
-            for kind in [tag::UTC_TIME, tag::GENERALIZED_TIME] {
-                if text.len() < 100 {
-                    let _ = parse_date(kind, &text);
-                }
-            }
         }
     }
 }

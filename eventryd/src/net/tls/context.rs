@@ -3,8 +3,10 @@
 use super::cert_check::{CertCheckError, CertRole, check_certificate};
 use super::cert_resolver::CertResolver;
 use super::certificate::Certificate;
+use super::expiry::ExpiryWatch;
 use super::files::{self, LoadedFiles, ServerIdentity, content_error};
 use super::priority::{TlsVersions, rustls_versions};
+use super::revocation::{newest_lists, parse_lists};
 use super::verify::{DatedAnchor, DeferredVerifier, PeerPolicy};
 use super::{TlsConfigError, TlsFiles};
 use rustls::ServerConfig;
@@ -16,7 +18,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use webpki::{CertRevocationList, OwnedCertRevocationList, anchor_from_trusted_cert};
+use webpki::{ExpirationPolicy, anchor_from_trusted_cert};
 
 /// The TLS settings of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +32,40 @@ pub struct TlsSettings {
     pub verify_clients: bool,
     /// If set, the server's own certificates are checked when they are loaded (DM-1202).
     pub sanity_checks: bool,
+    /// If set, a private key that all users can read is an error, otherwise a warning.
+    pub verify_key_mode: bool,
+    /// If set, a certificate whose extended key usage lacks the purpose `clientAuth` is rejected even
+    /// if that extension is not critical (DM-1214).
+    pub strict_purpose: bool,
+    /// If set, clients of a CA whose revocation list has expired are rejected (DM-1212).
+    pub require_current_crl: bool,
     /// GnuTLS priority string; [`TlsVersions::from_priority`](super::TlsVersions::from_priority)
     /// lists the supported parts (DM-1207).
     pub priority: Option<String>,
+}
+
+impl TlsSettings {
+    /// Returns the defaults with keys and certificates from `files`.
+    ///
+    /// ```
+    /// use eventryd::net::tls::{TlsFiles, TlsSettings};
+    ///
+    /// let settings = TlsSettings::new(TlsFiles::default_for(None, |_| false));
+    /// assert!(settings.verify_clients);
+    /// ```
+    #[must_use]
+    pub const fn new(files: TlsFiles) -> TlsSettings {
+        TlsSettings {
+            files,
+            allowed_dn: None,
+            verify_clients: true,
+            sanity_checks: true,
+            verify_key_mode: true,
+            strict_purpose: false,
+            require_current_crl: false,
+            priority: None,
+        }
+    }
 }
 
 /// The state shared by TLS connections.
@@ -44,6 +77,7 @@ pub struct TlsContext {
     pub(super) policy: PeerPolicy,
     pub(super) clock: fn() -> Duration,
     warnings: Vec<String>,
+    expiry: ExpiryWatch,
 }
 
 impl TlsContext {
@@ -58,13 +92,16 @@ impl TlsContext {
         clock: fn() -> Duration,
     ) -> Result<TlsContext, TlsConfigError> {
         let files = &settings.files;
+        let mut loaded = LoadedFiles::load(files, settings.verify_key_mode)?;
+        loaded.revocations = newest_lists(loaded.revocations);
+        let expiry = ExpiryWatch::new(&loaded, files);
         let LoadedFiles {
             authorities,
             revocations,
             server,
-        } = LoadedFiles::load(files)?;
+            mut warnings,
+        } = loaded;
         let provider = Arc::new(ring::default_provider());
-        let mut warnings = Vec::new();
         if settings.sanity_checks {
             let now = clock().as_secs() as i64;
             let authority = (files::AUTHORITY, &*files.ca, CertRole::Ca);
@@ -87,14 +124,22 @@ impl TlsContext {
         let policy = PeerPolicy {
             provider: Arc::clone(&provider),
             anchors: dated_anchors(&authorities, &files.ca)?,
-            revocations: revocation_lists(&revocations, files.crl.as_deref())?,
+            revocations: parse_lists(&revocations, files.crl.as_deref())?,
             allowed: settings.allowed_dn.clone(),
             verify_clients: settings.verify_clients,
+            strict_purpose: settings.strict_purpose,
+            expired_lists: if settings.require_current_crl {
+                ExpirationPolicy::Enforce
+            } else {
+                ExpirationPolicy::Ignore
+            },
         };
         let mut certificates = Vec::new();
         for (ServerIdentity { chain, key }, of) in server.into_iter().zip(&files.server) {
             if settings.sanity_checks {
-                let checked = policy.verify_chain(&chain[0], &chain[1..], clock());
+                // An expired revocation list does not prevent the start, whatever it means for clients.
+                let expired_lists = ExpirationPolicy::Ignore;
+                let checked = policy.verify_chain(&chain[0], &chain[1..], clock(), expired_lists);
                 checked.map_err(|error| TlsConfigError::Chain {
                     certificate: of.certificate.clone(),
                     authority: files.ca.clone(),
@@ -133,13 +178,20 @@ impl TlsContext {
             policy,
             clock,
             warnings,
+            expiry,
         })
     }
 
-    /// Returns the warnings about the loaded certificates.
+    /// Returns the warnings about the loaded keys and certificates, without those about their expiry.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Returns a watch for the expiry of the loaded certificates and revocation lists.
+    #[must_use]
+    pub fn expiry_watch(&self) -> ExpiryWatch {
+        self.expiry.clone()
     }
 }
 
@@ -196,20 +248,6 @@ fn dated_anchors(
         })
     };
     authorities.iter().map(anchor).collect()
-}
-
-fn revocation_lists(
-    lists: &[impl AsRef<[u8]>],
-    path: Option<&Path>,
-) -> Result<Vec<CertRevocationList<'static>>, TlsConfigError> {
-    let list = |der: &[u8]| {
-        let list = OwnedCertRevocationList::from_der(der).map_err(|error| {
-            let reason = format!("{error}; it must be of version 2");
-            content_error(files::REVOCATIONS, path.unwrap_or(Path::new("")), reason)
-        })?;
-        Ok(list.into())
-    };
-    lists.iter().map(|der| list(der.as_ref())).collect()
 }
 
 /// Adds the SEQUENCE header, which hints contain and the subjects of trust anchors lack.

@@ -19,6 +19,19 @@ pub enum TlsConfigError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// All users can read or replace a private key.
+    #[error(
+        "the private key {} has mode {mode:04o}: all users can use it; run `chmod 600 {}`, or set \
+         tls_no_verify_key_mode to serve it nevertheless",
+        .path.display(),
+        .path.display()
+    )]
+    KeyMode {
+        /// Path of the file.
+        path: PathBuf,
+        /// Permission bits of the file.
+        mode: u32,
+    },
     /// A file lacks the expected content.
     #[error("no usable {what} in {}: {reason}", .path.display())]
     Content {

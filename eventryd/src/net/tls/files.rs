@@ -2,10 +2,12 @@
 
 use super::TlsConfigError;
 use super::key::parse_private_key;
+use super::key_mode::{KeyExposure, key_exposure};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Paths of keys and certificates (DM-1201).
@@ -72,6 +74,8 @@ pub(super) struct LoadedFiles {
     pub(super) revocations: Vec<CertificateRevocationListDer<'static>>,
     /// In the order of the files.
     pub(super) server: Vec<ServerIdentity>,
+    /// Warnings about the modes of private keys.
+    pub(super) warnings: Vec<String>,
 }
 
 /// A server certificate with its intermediates and its key.
@@ -87,7 +91,12 @@ pub(super) const KEY: &str = "private key";
 pub(super) const REVOCATIONS: &str = "certificate revocation list";
 
 impl LoadedFiles {
-    pub(super) fn load(files: &TlsFiles) -> Result<LoadedFiles, TlsConfigError> {
+    /// Reads all files. With `verify_key_mode` unset, a private key that all users can read is a warning instead
+    /// of an error.
+    pub(super) fn load(
+        files: &TlsFiles,
+        verify_key_mode: bool,
+    ) -> Result<LoadedFiles, TlsConfigError> {
         let revocations = match &files.crl {
             Some(path) => match fs::read(path) {
                 Ok(text) => parse_pem(REVOCATIONS, path, &text)?,
@@ -96,23 +105,32 @@ impl LoadedFiles {
             },
             None => Vec::new(),
         };
+        let authorities = parse_pem(AUTHORITY, &files.ca, &read_file(AUTHORITY, &files.ca)?)?;
+        let mut warnings = Vec::new();
+        let mut server = Vec::new();
+        for of_server in &files.server {
+            let (identity, warning) = ServerIdentity::load(of_server, verify_key_mode)?;
+            server.push(identity);
+            warnings.extend(warning);
+        }
         Ok(LoadedFiles {
-            authorities: parse_pem(AUTHORITY, &files.ca, &read_file(AUTHORITY, &files.ca)?)?,
+            authorities,
             revocations,
-            server: files
-                .server
-                .iter()
-                .map(ServerIdentity::load)
-                .collect::<Result<_, _>>()?,
+            server,
+            warnings,
         })
     }
 }
 
 impl ServerIdentity {
-    fn load(files: &ServerFiles) -> Result<ServerIdentity, TlsConfigError> {
+    /// Reads a certificate and its key. Returns a warning about the mode of the key too.
+    fn load(
+        files: &ServerFiles,
+        verify_key_mode: bool,
+    ) -> Result<(ServerIdentity, Option<String>), TlsConfigError> {
         let ServerFiles { certificate, key } = files;
-        let text = read_file(KEY, key)?;
-        Ok(ServerIdentity {
+        let (text, warning) = read_key(key, verify_key_mode)?;
+        let identity = ServerIdentity {
             key: parse_private_key(&text).map_err(|error| {
                 let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
                 let reason = if is_encrypted {
@@ -128,8 +146,35 @@ impl ServerIdentity {
                 certificate,
                 &read_file(CERTIFICATE, certificate)?,
             )?,
-        })
+        };
+        Ok((identity, warning))
     }
+}
+
+/// Reads a private key, whose mode is that of the opened file, and returns a warning about the mode too.
+fn read_key(path: &Path, verify_mode: bool) -> Result<(Vec<u8>, Option<String>), TlsConfigError> {
+    let mut file = File::open(path).map_err(read_error(KEY, path))?;
+    let metadata = file.metadata().map_err(read_error(KEY, path))?;
+    let mode = metadata.mode() & 0o7777;
+    let warning = match key_exposure(mode, metadata.gid()) {
+        KeyExposure::Private => None,
+        KeyExposure::Group => {
+            let group = metadata.gid();
+            Some(format!("the members of group {group} can use it"))
+        }
+        KeyExposure::Everyone if verify_mode => {
+            let path = path.to_owned();
+            return Err(TlsConfigError::KeyMode { path, mode });
+        }
+        KeyExposure::Everyone => Some("all users can use it".to_owned()),
+    };
+    let warning = warning.map(|who| {
+        let path = path.display();
+        format!("the {KEY} {path} has mode {mode:04o}: {who}; `chmod 600 {path}` prevents that")
+    });
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(read_error(KEY, path))?;
+    Ok((text, warning))
 }
 
 fn read_file(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsConfigError> {

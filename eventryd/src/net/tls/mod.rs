@@ -1,4 +1,4 @@
-//! TLS as libvirt's clients expect it (DM-1201…1210, DM-813).
+//! TLS as libvirt's clients expect it (DM-1201…1214, DM-813).
 //!
 //! [`TlsContext`] holds what all connections share: keys, certificates and the rules for clients.
 //! [`TlsSession`] is one connection without I/O. rustls implements the protocol and rustls-webpki
@@ -10,12 +10,16 @@ mod cert_check;
 mod cert_resolver;
 mod certificate;
 mod context;
+mod date;
 mod der;
 mod dn;
 mod error;
+mod expiry;
 mod files;
 mod key;
+mod key_mode;
 mod priority;
+mod revocation;
 mod session;
 mod verify;
 
@@ -26,6 +30,7 @@ pub use cert_check::{CertCheckError, TlsSide};
 pub use context::{TlsContext, TlsSettings};
 pub use dn::distinguished_name;
 pub use error::{ClientCertError, TlsConfigError, TlsSessionError};
+pub use expiry::{ExpiryCheck, ExpiryWatch};
 pub use files::{ServerFiles, TlsFiles};
 pub use priority::{PriorityError, TlsVersions, system_policy};
 pub use session::{TlsReadOutcome, TlsSession};

@@ -105,6 +105,10 @@ pub(super) struct PeerPolicy {
     pub(super) allowed: Option<Vec<String>>,
     /// If unset, rejected clients are accepted with a warning.
     pub(super) verify_clients: bool,
+    /// If set, the extended key usage must include the purpose of a client.
+    pub(super) strict_purpose: bool,
+    /// Treatment of clients whose revocation list has expired.
+    pub(super) expired_lists: ExpirationPolicy,
 }
 
 /// A validator that accepts any extended key usage, because [`check_certificate`] checks it.
@@ -131,10 +135,15 @@ impl PeerPolicy {
         let Ok(certificate) = Certificate::read(end_entity) else {
             return Err(malformed);
         };
-        self.verify_chain(end_entity, intermediates, now)?;
+        self.verify_chain(end_entity, intermediates, now, self.expired_lists)?;
         let seconds = now.as_secs() as i64;
-        let warning = check_certificate(&certificate, CertRole::Client, seconds)
-            .map_err(ClientCertError::Unsuitable)?;
+        let role = if self.strict_purpose {
+            CertRole::ClientOnly
+        } else {
+            CertRole::Client
+        };
+        let warning =
+            check_certificate(&certificate, role, seconds).map_err(ClientCertError::Unsuitable)?;
         let name = distinguished_name(certificate.subject).ok_or(ClientCertError::Nameless)?;
         let is_allowed = self
             .allowed
@@ -152,6 +161,7 @@ impl PeerPolicy {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: Duration,
+        expired_lists: ExpirationPolicy,
     ) -> Result<(), ClientCertError> {
         // rustls-webpki ignores the dates of trust anchors.
         let valid = self.anchors.iter().filter(|authority| {
@@ -164,7 +174,7 @@ impl PeerPolicy {
             .map(|options| {
                 options
                     .with_status_policy(UnknownStatusPolicy::Allow)
-                    .with_expiration_policy(ExpirationPolicy::Enforce)
+                    .with_expiration_policy(expired_lists)
                     .build()
             });
         let checked = EndEntityCert::try_from(end_entity).and_then(|certificate| {

@@ -1,0 +1,55 @@
+//! Access of other users to a private key file (DM-1211).
+
+/// The users besides the owner that the mode of a private key file lets read or replace it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyExposure {
+    /// None.
+    Private,
+    /// The members of its group, which is not that of root.
+    Group,
+    /// All users.
+    Everyone,
+}
+
+/// Returns the exposure of a file with this mode and group.
+///
+/// A key in the group root is common and exposes nothing: its members administrate the machine. Keys
+/// of another group, such as root:qemu with mode 0640, are common with libvirt too, but every
+/// program in that group can impersonate the server.
+pub(super) const fn key_exposure(mode: u32, group: u32) -> KeyExposure {
+    const ROOT: u32 = 0;
+    if mode & 0o006 != 0 {
+        KeyExposure::Everyone
+    } else if mode & 0o060 != 0 && group != ROOT {
+        KeyExposure::Group
+    } else {
+        KeyExposure::Private
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_exposure_depends_on_mode_and_group() {
+        use KeyExposure::{Everyone, Group, Private};
+        for (mode, group, expected) in [
+            (0o600, 0, Private),
+            (0o400, 107, Private),
+            (0o711, 107, Private),
+            (0o640, 0, Private),
+            (0o660, 0, Private),
+            (0o640, 107, Group),
+            (0o620, 107, Group),
+            (0o604, 0, Everyone),
+            (0o602, 107, Everyone),
+            (0o644, 0, Everyone),
+            (0o666, 107, Everyone),
+            // The upper bits of `st_mode` are the type of the file.
+            (0o100_600, 107, Private),
+        ] {
+            assert_eq!(key_exposure(mode, group), expected, "{mode:o} {group}");
+        }
+    }
+}

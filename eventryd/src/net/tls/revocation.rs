@@ -1,0 +1,75 @@
+//! Certificate revocation lists (RFC 5280, section 5).
+
+use super::TlsConfigError;
+use super::date::read_date;
+use super::der::{DerReader, Malformed, tag, write_element};
+use super::files::{self, content_error};
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::path::Path;
+use webpki::{CertRevocationList, OwnedCertRevocationList};
+
+/// The parsed fields of a revocation list. Dates are in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RevocationListFields<'a> {
+    /// Content of the issuer's SEQUENCE.
+    pub(super) issuer: &'a [u8],
+    pub(super) this_update: i64,
+    /// The last second of its validity. rustls-webpki rejects a list without it.
+    pub(super) next_update: i64,
+    /// Set if the list may cover a part of the issuer's certificates only.
+    pub(super) is_partial: bool,
+}
+
+const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 28];
+
+impl<'a> RevocationListFields<'a> {
+    pub(super) fn read(der: &'a [u8]) -> Result<Self, Malformed> {
+        let mut fields = DerReader::new(der)
+            .expect_nested(tag::SEQUENCE)?
+            .expect_nested(tag::SEQUENCE)?;
+        fields.optional(tag::INTEGER)?;
+        fields.expect(tag::SEQUENCE)?;
+        let mut oid = Vec::new();
+        write_element(&mut oid, tag::OBJECT_IDENTIFIER, ISSUING_DISTRIBUTION_POINT);
+        Ok(RevocationListFields {
+            issuer: fields.expect(tag::SEQUENCE)?,
+            this_update: read_date(&mut fields)?,
+            next_update: read_date(&mut fields)?,
+            is_partial: der.windows(oid.len()).any(|bytes| bytes == oid),
+        })
+    }
+}
+
+/// Returns the lists without those that a newer list of the same issuer replaces.
+///
+/// rustls-webpki uses the first list of an issuer only. GnuTLS uses the newest one.
+pub(super) fn newest_lists<L: AsRef<[u8]>>(mut lists: Vec<L>) -> Vec<L> {
+    lists.sort_by_key(|list| Reverse(fields_of(list).map(|fields| fields.this_update)));
+    let mut issuers = HashSet::new();
+    lists.retain(|list| {
+        // A list that cannot be parsed is kept, so that its error is reported.
+        fields_of(list)
+            .is_none_or(|fields| fields.is_partial || issuers.insert(fields.issuer.to_vec()))
+    });
+    lists
+}
+
+fn fields_of(list: &impl AsRef<[u8]>) -> Option<RevocationListFields<'_>> {
+    RevocationListFields::read(list.as_ref()).ok()
+}
+
+/// Parses the lists for rustls-webpki.
+pub(super) fn parse_lists(
+    lists: &[impl AsRef<[u8]>],
+    path: Option<&Path>,
+) -> Result<Vec<CertRevocationList<'static>>, TlsConfigError> {
+    let list = |der: &[u8]| {
+        let list = OwnedCertRevocationList::from_der(der).map_err(|error| {
+            let reason = format!("{error}; it must be of version 2");
+            content_error(files::REVOCATIONS, path.unwrap_or(Path::new("")), reason)
+        })?;
+        Ok(list.into())
+    };
+    lists.iter().map(|der| list(der.as_ref())).collect()
+}

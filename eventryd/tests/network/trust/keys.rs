@@ -1,0 +1,75 @@
+//! Private keys.
+
+use super::Setup;
+use std::os::unix::fs::chown;
+use test_support::tls::set_mode;
+
+#[test]
+fn key_that_all_users_can_read_is_refused() {
+    let setup = Setup::new();
+    let key = setup.chain.path("server.key");
+    for mode in [0o644, 0o604, 0o602, 0o666] {
+        set_mode(&key, mode);
+        let shown = setup.start_error("");
+        let expected = format!(
+            "the private key {0} has mode {mode:04o}: all users can use it; run `chmod 600 {0}`",
+            key.display()
+        );
+        assert!(shown.contains(&expected), "{shown}");
+    }
+    let running = setup.start("tls_no_verify_key_mode = 1\n");
+    running.assert_logged("has mode 0666: all users can use it; `chmod 600 ");
+    assert!(running.accepts("direct"));
+}
+
+#[test]
+fn key_that_its_owner_can_read_causes_no_warning() {
+    let setup = Setup::new();
+    set_mode(&setup.chain.path("server.key"), 0o400);
+    let running = setup.start("");
+    assert!(running.accepts("direct"));
+    assert!(!running.log().contains(" has mode "), "{}", running.log());
+}
+
+/// Libvirt's set-ups have keys of root:qemu with mode 0640.
+#[test]
+fn key_that_its_group_can_read_causes_a_warning() {
+    let setup = Setup::new();
+    let key = setup.chain.path("server.key");
+    let own = rustix::process::getegid().as_raw();
+    // Only root can choose a group here. Other users have a group of their own, or share one.
+    let group = if own == 0 { 107 } else { own };
+    chown(&key, None, Some(group)).unwrap();
+    set_mode(&key, 0o640);
+    let running = setup.start("");
+    running.assert_logged(&format!(
+        "has mode 0640: the members of group {group} can use it; `chmod 600 "
+    ));
+    assert!(running.accepts("direct"));
+}
+
+/// The daemon judges the file that it reads, not the name.
+#[test]
+fn key_behind_a_symbolic_link_is_judged_by_its_mode() {
+    let setup = Setup::new();
+    let (key, real) = (setup.chain.path("server.key"), setup.chain.path("real.key"));
+    std::fs::rename(&key, &real).unwrap();
+    std::os::unix::fs::symlink(&real, &key).unwrap();
+    set_mode(&real, 0o644);
+    let shown = setup.start_error("");
+    assert!(shown.contains("has mode 0644"), "{shown}");
+    set_mode(&real, 0o600);
+    assert!(setup.start("").accepts("direct"));
+}
+
+#[test]
+fn reload_refuses_a_key_that_all_users_can_read() {
+    let mut running = Setup::new().start("");
+    set_mode(&running.chain.path("server.key"), 0o644);
+    running.reload();
+    running.assert_logged("has mode 0644");
+    assert!(running.accepts("direct"));
+    set_mode(&running.chain.path("server.key"), 0o600);
+    running.reload();
+    assert!(running.accepts("direct"));
+}
