@@ -2,7 +2,7 @@
 
 use crate::client::{RawClient, Stream};
 use eventryd::net::tls::{ServerFiles, TlsFiles};
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -107,13 +107,15 @@ impl Chain {
     /// Returns the configuration of a client with the certificate `name`.
     #[must_use]
     pub fn client(&self, name: &str) -> Arc<ClientConfig> {
-        let identity = [".pem", ".key"].map(|end| self.path(&format!("{name}{end}")));
-        let [certificate, key] = identity;
-        client_config_with(
-            &self.path("root.pem"),
-            Version::Tls13,
-            Some((certificate, key)),
-        )
+        self.client_by(ring::default_provider(), name)
+    }
+
+    /// Returns such a configuration with another cryptography than ring's.
+    #[must_use]
+    pub fn client_by(&self, provider: CryptoProvider, name: &str) -> Arc<ClientConfig> {
+        let [certificate, key] = [".pem", ".key"].map(|end| self.path(&format!("{name}{end}")));
+        let identity = Some((certificate, key));
+        client_config_by(provider, &self.path("root.pem"), Version::Tls13, identity)
     }
 
     /// Connects with the certificate `name`. Returns the client, or `None` if the server rejects it.
@@ -171,6 +173,20 @@ pub fn client_config_with(
     version: Version,
     identity: Option<(PathBuf, PathBuf)>,
 ) -> Arc<ClientConfig> {
+    client_config_by(ring::default_provider(), ca, version, identity)
+}
+
+/// Returns such a client configuration with another cryptography than ring's.
+///
+/// # Panics
+///
+/// If a file is not usable.
+pub fn client_config_by(
+    provider: CryptoProvider,
+    ca: &Path,
+    version: Version,
+    identity: Option<(PathBuf, PathBuf)>,
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca).unwrap() {
         roots.add(certificate.unwrap()).unwrap();
@@ -179,7 +195,7 @@ pub fn client_config_with(
         Version::Tls12 => &[&rustls::version::TLS12],
         Version::Tls13 => &[&rustls::version::TLS13],
     };
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);

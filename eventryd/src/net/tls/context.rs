@@ -5,12 +5,13 @@ use super::cert_resolver::CertResolver;
 use super::certificate::Certificate;
 use super::expiry::ExpiryWatch;
 use super::files::{self, LoadedFiles, ServerIdentity, content_error};
+use super::key::unsupported_key;
 use super::priority::{TlsVersions, rustls_versions};
+use super::provider::provider;
 use super::revocation::{newest_lists, parse_lists};
 use super::verify::{DatedAnchor, DeferredVerifier, PeerPolicy};
 use super::{TlsConfigError, TlsFiles};
 use rustls::ServerConfig;
-use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::CertifiedKey;
@@ -101,7 +102,7 @@ impl TlsContext {
             server,
             mut warnings,
         } = loaded;
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider());
         if settings.sanity_checks {
             let now = clock().as_secs() as i64;
             let authority = (files::AUTHORITY, &*files.ca, CertRole::Ca);
@@ -146,8 +147,11 @@ impl TlsContext {
                     reason: error.to_string(),
                 })?;
             }
-            let certified = CertifiedKey::from_der(chain, key, &provider)
-                .map_err(|error| content_error(files::KEY, &of.key, key_error(&error)))?;
+            let unsupported = unsupported_key(&key);
+            let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| {
+                let reason = unsupported.map_or_else(|| key_error(&error), str::to_owned);
+                content_error(files::KEY, &of.key, reason)
+            })?;
             certificates.push(Arc::new(certified));
         }
         let certificates = CertResolver::new(certificates).ok_or_else(|| {
@@ -264,8 +268,8 @@ fn key_error(error: &rustls::Error) -> String {
             "the key does not match the server certificate".to_owned()
         }
         other => format!(
-            "{other}; supported are RSA keys of at least 2048 bits, P-256, P-384 and Ed25519, \
-             as written by certtool and openssl"
+            "{other}; supported are RSA keys of at least 2048 bits, P-256, P-384, Ed25519 and, with \
+             --features tls-aws-lc, P-521, as written by certtool and openssl"
         ),
     }
 }

@@ -7,6 +7,53 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 const P_256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
 const P_384: &[u8] = &[0x2b, 0x81, 4, 0, 34];
+const P_521: &[u8] = &[0x2b, 0x81, 4, 0, 35];
+const RSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
+
+/// The length of the scalar on the longest supported curve, P-521.
+const MAX_SCALAR_LEN: usize = 66;
+
+/// Returns the reason why rustls cannot use a key that it has rejected, and what to do; `None` for
+/// a key without a known reason.
+pub(super) fn unsupported_key(key: &PrivateKeyDer<'_>) -> Option<&'static str> {
+    let kind = match key {
+        PrivateKeyDer::Pkcs8(key) => pkcs8_kind(key.secret_pkcs8_der()),
+        PrivateKeyDer::Sec1(key) => sec1_curve(key.secret_sec1_der()),
+        _ => return None,
+    };
+    match kind {
+        Ok(P_521) if cfg!(not(feature = "tls-aws-lc")) => Some(
+            "the key is P-521, which the default build does not support; build with --features \
+             tls-aws-lc",
+        ),
+        // rustls has no signature scheme rsa_pss_pss_*, which such a key requires in TLS.
+        Ok(RSA_PSS) => Some(
+            "the key is restricted to RSA-PSS (id-RSASSA-PSS), which rustls does not support; use an \
+             RSA key without that restriction (rsaEncryption), which TLS 1.3 signs with RSA-PSS too",
+        ),
+        _ => None,
+    }
+}
+
+/// Returns the curve of an elliptic-curve key inside PKCS #8, and the algorithm of any other key.
+fn pkcs8_kind(der: &[u8]) -> Result<&[u8], Malformed> {
+    let mut fields = DerReader::new(der).expect_nested(tag::SEQUENCE)?;
+    fields.expect(tag::INTEGER)?;
+    let mut algorithm = fields.expect_nested(tag::SEQUENCE)?;
+    match algorithm.expect(tag::OBJECT_IDENTIFIER)? {
+        EC_PUBLIC_KEY => algorithm.expect(tag::OBJECT_IDENTIFIER),
+        other => Ok(other),
+    }
+}
+
+/// Returns the curve that a SEC1 key contains.
+fn sec1_curve(der: &[u8]) -> Result<&[u8], Malformed> {
+    let mut fields = DerReader::new(der).expect_nested(tag::SEQUENCE)?;
+    fields.expect(tag::INTEGER)?;
+    fields.expect(tag::OCTET_STRING)?;
+    let curve = fields.optional(tag::context(0))?.ok_or(Malformed)?;
+    DerReader::new(curve).expect(tag::OBJECT_IDENTIFIER)
+}
 
 /// Parses the first private key of a PEM file.
 ///
@@ -61,12 +108,13 @@ fn normalize_sec1(der: &[u8], curve: Option<&[u8]>) -> Result<Vec<u8>, Malformed
     let length = match embedded_curve.or(curve) {
         Some(P_256) => 32,
         Some(P_384) => 48,
+        Some(P_521) => MAX_SCALAR_LEN,
         _ => return Err(Malformed),
     };
     let zeros = scalar.iter().take_while(|byte| **byte == 0).count();
     let digits = &scalar[zeros..];
     let padding = length - digits.len().min(length);
-    let scalar = [&[0; 48][..padding], digits].concat();
+    let scalar = [&[0; MAX_SCALAR_LEN][..padding], digits].concat();
     if scalar.len() != length {
         return Err(Malformed);
     }

@@ -19,6 +19,7 @@ mod files;
 mod key;
 mod key_mode;
 mod priority;
+mod provider;
 mod revocation;
 mod session;
 mod verify;

@@ -73,3 +73,42 @@ fn reload_refuses_a_key_that_all_users_can_read() {
     running.reload();
     assert!(running.accepts("direct"));
 }
+
+/// Starts a daemon whose server key rustls cannot use, and returns its messages.
+fn start_error_with(server: &'static str) -> String {
+    let mut setup = Setup::new();
+    setup.server = server;
+    setup.start_error("")
+}
+
+#[test]
+#[cfg(not(feature = "tls-aws-lc"))]
+fn p521_key_names_the_feature_that_serves_it() {
+    let shown = start_error_with("p521");
+    let expected = "the key is P-521, which the default build does not support; build with \
+                    --features tls-aws-lc";
+    assert!(shown.contains(expected), "{shown}");
+}
+
+#[test]
+#[cfg(feature = "tls-aws-lc")]
+fn p521_key_serves_clients_that_can_verify_it() {
+    use rustls::crypto::aws_lc_rs;
+    use test_support::tls::{Tls, handshake};
+    let mut setup = Setup::new();
+    setup.server = "p521";
+    let running = setup.start("");
+    let config = running
+        .chain
+        .client_by(aws_lc_rs::default_provider(), "direct");
+    let stream = std::net::TcpStream::connect(running.address).unwrap();
+    handshake(Tls::over(stream, config)).open();
+}
+
+#[test]
+fn rsa_pss_key_names_the_kind_that_can_be_used() {
+    let shown = start_error_with("rsa-pss");
+    let expected =
+        "the key is restricted to RSA-PSS (id-RSASSA-PSS), which rustls does not support";
+    assert!(shown.contains(expected), "{shown}");
+}
