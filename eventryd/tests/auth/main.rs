@@ -6,6 +6,7 @@ mod network;
 mod passwd;
 mod polkit;
 mod process;
+mod replay;
 mod sasl;
 mod slots;
 

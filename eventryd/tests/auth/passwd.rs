@@ -94,6 +94,42 @@ fn invalid_passwd_command_changes_nothing() {
     }
 }
 
+/// All programs wait for their password and then change the file at the same time.
+#[test]
+fn passwords_that_are_set_at_once_are_all_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = password_file(&dir);
+    let users: Vec<String> = (0..16).map(|number| format!("user{number}")).collect();
+    let waiting = users.iter().map(|user| {
+        let mut command = eventryd();
+        command
+            .args(["passwd", "--iterations", "4096", "--file"])
+            .arg(&file)
+            .arg(user)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null());
+        command.spawn().unwrap()
+    });
+    let mut waiting: Vec<_> = waiting.collect();
+    for child in &mut waiting {
+        child.stdin.take().unwrap().write_all(b"secret\n").unwrap();
+    }
+    for mut child in waiting {
+        assert!(bounded("eventryd passwd", move || child.wait().unwrap()).success());
+    }
+    let text = std::fs::read_to_string(&file).unwrap();
+    for user in &users {
+        assert_eq!(
+            text.matches(&format!("\n{user}:SCRAM")).count(),
+            1,
+            "{text}"
+        );
+    }
+    assert_eq!(text.matches("DECOY").count(), 1);
+    assert_eq!(read_passwords(&file).unwrap().len(), users.len());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
 #[test]
 fn passwd_asks_twice_on_a_terminal_without_echo() {
     for (second, expected) in [("pencil\n", true), ("pencli\n", false)] {

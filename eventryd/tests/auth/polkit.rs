@@ -165,6 +165,63 @@ fn disconnect_during_a_polkit_question_is_harmless() {
     polkit.daemon.stop();
 }
 
+/// The answer for a client that has gone authenticates no other client.
+#[test]
+fn polkit_answer_for_a_gone_client_is_dropped() {
+    let polkit = polkit_daemon();
+    let mut gone = polkit.daemon.connect();
+    gone.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
+    polkit.questions.recv().unwrap();
+    drop(gone);
+    let mut other = polkit.daemon.connect();
+    assert_eq!(failure(&mut other, CONNECT_OPEN, &open_arguments()).0, 39);
+    polkit.answer.send(Authorization::Granted).unwrap();
+    // The first question has its answer when the second one gets another.
+    polkit.answer.send(Authorization::Denied).unwrap();
+    assert_eq!(failure(&mut other, POLKIT, &[]).0, 45);
+    assert_eq!(failure(&mut other, CONNECT_OPEN, &open_arguments()).0, 39);
+    polkit.daemon.stop();
+}
+
+/// More clients than there may be questions at once leave one after the other.
+#[test]
+fn polkit_questions_of_gone_clients_are_given_back() {
+    let polkit = polkit_daemon();
+    for answer in [Authorization::Granted, Authorization::Denied]
+        .iter()
+        .cycle()
+        .take(40)
+    {
+        let mut client = polkit.daemon.connect();
+        client.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
+        polkit.questions.recv().unwrap();
+        drop(client);
+        polkit.answer.send(answer.clone()).unwrap();
+    }
+    let mut client = polkit.daemon.connect();
+    polkit.answer.send(Authorization::Granted).unwrap();
+    assert_eq!(client.call(POLKIT, &[]), [0, 0, 0, 1]);
+    client.open();
+    polkit.daemon.stop();
+}
+
+/// Its anonymous slot is free at once, though its question is still open.
+#[test]
+fn slot_of_a_gone_client_is_free_before_its_answer() {
+    let polkit = polkit_daemon();
+    for _ in 0..25 {
+        let mut client = polkit.daemon.connect();
+        client.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
+        polkit.questions.recv().unwrap();
+    }
+    let mut client = polkit.daemon.connect();
+    assert_eq!(failure(&mut client, CONNECT_OPEN, &open_arguments()).0, 39);
+    for _ in 0..25 {
+        polkit.answer.send(Authorization::Denied).unwrap();
+    }
+    polkit.daemon.stop();
+}
+
 #[test]
 fn polkit_questions_beyond_the_limit_are_refused() {
     let polkit = polkit_daemon();

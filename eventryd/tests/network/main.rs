@@ -4,6 +4,7 @@
 
 mod activation;
 mod families;
+mod late_reader;
 mod tcp;
 mod tls;
 mod trust;
