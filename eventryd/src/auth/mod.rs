@@ -11,6 +11,8 @@
 //! The module does not depend on messages or connections: `session` decides when a step of the
 //! exchange is due, and `server` calls this module.
 
+#[cfg(test)]
+mod bounds_tests;
 mod error;
 mod file;
 mod glob;

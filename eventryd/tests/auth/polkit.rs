@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use test_support::client::RawClient;
 use test_support::rpc::{AUTH_LIST, CONNECT_OPEN, message, open_arguments};
+use test_support::timeout::TIMEOUT;
 
 /// A question to polkit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +84,7 @@ fn polkit_is_asked_about_the_process_that_has_connected() {
         let mut client = RawClient::connect(&path);
         assert_eq!(client.call(POLKIT, &[]), [0, 0, 0, 1]);
         client.open();
-        let question = polkit.questions.recv().unwrap();
+        let question = polkit.questions.recv_timeout(TIMEOUT).unwrap();
         assert_eq!(question.action, action);
         assert_eq!(question.subject.pid as u32, std::process::id());
         assert_eq!(question.subject.uid, rustix::process::geteuid().as_raw());
@@ -138,7 +139,7 @@ fn slow_polkit_answer_delays_no_other_client() {
     let mut calls = message(POLKIT, 1, &[]);
     calls.extend(message(CONNECT_OPEN, 2, &open_arguments()));
     asking.stream.write_all(&calls).unwrap();
-    polkit.questions.recv().unwrap();
+    polkit.questions.recv_timeout(TIMEOUT).unwrap();
 
     let mut other = polkit.daemon.connect();
     other.call(AUTH_LIST, &[]);
@@ -157,7 +158,7 @@ fn disconnect_during_a_polkit_question_is_harmless() {
     for _ in 0..3 {
         let mut client = polkit.daemon.connect();
         client.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
-        polkit.questions.recv().unwrap();
+        polkit.questions.recv_timeout(TIMEOUT).unwrap();
         drop(client);
         polkit.answer.send(Authorization::Granted).unwrap();
     }
@@ -171,7 +172,7 @@ fn polkit_answer_for_a_gone_client_is_dropped() {
     let polkit = polkit_daemon();
     let mut gone = polkit.daemon.connect();
     gone.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
-    polkit.questions.recv().unwrap();
+    polkit.questions.recv_timeout(TIMEOUT).unwrap();
     drop(gone);
     let mut other = polkit.daemon.connect();
     assert_eq!(failure(&mut other, CONNECT_OPEN, &open_arguments()).0, 39);
@@ -194,7 +195,7 @@ fn polkit_questions_of_gone_clients_are_given_back() {
     {
         let mut client = polkit.daemon.connect();
         client.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
-        polkit.questions.recv().unwrap();
+        polkit.questions.recv_timeout(TIMEOUT).unwrap();
         drop(client);
         polkit.answer.send(answer.clone()).unwrap();
     }
@@ -212,7 +213,7 @@ fn slot_of_a_gone_client_is_free_before_its_answer() {
     for _ in 0..25 {
         let mut client = polkit.daemon.connect();
         client.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
-        polkit.questions.recv().unwrap();
+        polkit.questions.recv_timeout(TIMEOUT).unwrap();
     }
     let mut client = polkit.daemon.connect();
     assert_eq!(failure(&mut client, CONNECT_OPEN, &open_arguments()).0, 39);
@@ -231,7 +232,7 @@ fn polkit_questions_beyond_the_limit_are_refused() {
         .map(|_| {
             let mut client = daemon.connect();
             client.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
-            polkit.questions.recv().unwrap();
+            polkit.questions.recv_timeout(TIMEOUT).unwrap();
             client
         })
         .collect();

@@ -216,6 +216,22 @@ fn missing_client_certificate_closes_without_an_alert() {
     }
 }
 
+#[test]
+fn debug_output_of_tls_has_counts_and_no_key() {
+    let text = format!("{:?}", *CONTEXT);
+    let expected = "TlsContext { authorities: 1, revocations: 0, allowed: None, verify: true, .. }";
+    assert_eq!(text, expected);
+    let session = CONTEXT.accept().unwrap();
+    let expected = "TlsSession { is_open: false, peer: None, .. }";
+    assert_eq!(format!("{session:?}"), expected);
+    let (_, session, _) = opened(Version::Tls13);
+    let text = format!("{session:?}");
+    assert!(
+        text.contains("is_open: true, peer: Some(TlsPeer { name: "),
+        "{text}"
+    );
+}
+
 /// DM-1202
 #[test]
 fn our_own_certificates_are_checked_unless_the_checks_are_off() {

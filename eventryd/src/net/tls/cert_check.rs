@@ -242,4 +242,96 @@ mod tests {
             );
         }
     }
+
+    fn with_key_usage(
+        digital_signature: bool,
+        certificate_sign: bool,
+        critical: bool,
+    ) -> Certificate<'static> {
+        Certificate {
+            key_usage: Some(KeyUsage {
+                digital_signature,
+                certificate_sign,
+                critical,
+            }),
+            ..PLAIN
+        }
+    }
+
+    #[test]
+    fn each_role_needs_its_own_key_usage() {
+        let signing = CertCheckError::KeyUsage("digital signatures");
+        let certifying = CertCheckError::KeyUsage("certificate signing");
+        for (role, is_ca, usage, missing) in [
+            (CertRole::Ca, true, [false, true], None),
+            (CertRole::Ca, true, [true, false], Some(certifying)),
+            (CertRole::Server, false, [true, false], None),
+            (CertRole::Server, false, [false, true], Some(signing)),
+            (CertRole::ClientOnly, false, [true, false], None),
+            (CertRole::ClientOnly, false, [false, true], Some(signing)),
+        ] {
+            for critical in [true, false] {
+                let certificate = Certificate {
+                    is_ca: Some(is_ca),
+                    ..with_key_usage(usage[0], usage[1], critical)
+                };
+                let expected = match missing {
+                    Some(missing) if critical => Err(missing),
+                    missing => Ok(missing),
+                };
+                assert_eq!(check_certificate(&certificate, role, 15), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn server_role_needs_its_purpose_and_no_ca() {
+        let problem = CertCheckError::ExtendedKeyUsage(TlsSide::Server);
+        for (certificate, expected) in [
+            (with_extended_usage(true, false, false, true), Ok(None)),
+            (with_extended_usage(false, false, true, true), Ok(None)),
+            (with_extended_usage(false, true, false, true), Err(problem)),
+            (
+                with_extended_usage(false, true, false, false),
+                Ok(Some(problem)),
+            ),
+        ] {
+            let found = check_certificate(&certificate, CertRole::Server, 15);
+            assert_eq!(found, expected);
+        }
+        let authority = Certificate {
+            is_ca: Some(true),
+            ..PLAIN
+        };
+        let refused = check_certificate(&authority, CertRole::Server, 15);
+        assert_eq!(refused, Err(CertCheckError::IsCa(TlsSide::Server)));
+        let text = CertCheckError::IsCa(TlsSide::Server).to_string();
+        assert!(text.ends_with("not one for a server"), "{text}");
+        let text = CertCheckError::ExtendedKeyUsage(TlsSide::Client).to_string();
+        assert!(text.ends_with("does not allow a TLS client"), "{text}");
+    }
+
+    #[test]
+    fn client_only_role_refuses_a_server_purpose() {
+        let problem = CertCheckError::ExtendedKeyUsage(TlsSide::Client);
+        let check = |certificate| check_certificate(&certificate, CertRole::ClientOnly, 15);
+        assert_eq!(check(PLAIN), Ok(None));
+        for critical in [true, false] {
+            let with = |server, client, any| with_extended_usage(server, client, any, critical);
+            assert_eq!(check(with(true, false, false)), Err(problem));
+            assert_eq!(check(with(true, true, false)), Ok(None));
+            assert_eq!(check(with(false, false, true)), Ok(None));
+        }
+        // A warning about the key usage does not hide the purpose.
+        let both = Certificate {
+            key_usage: with_key_usage(false, false, false).key_usage,
+            ..with_extended_usage(true, false, false, false)
+        };
+        assert_eq!(check(both.clone()), Err(problem));
+        let warned = check_certificate(&both, CertRole::Client, 15);
+        assert_eq!(
+            warned,
+            Ok(Some(CertCheckError::KeyUsage("digital signatures")))
+        );
+    }
 }

@@ -124,8 +124,125 @@ fn is_true(value: Option<&[u8]>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::der::write_element;
     use super::*;
     use proptest::prelude::*;
+
+    fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_element(&mut bytes, tag, content);
+        bytes
+    }
+
+    fn extension(oid: &[u8], critical: Option<u8>, value: &[u8]) -> Vec<u8> {
+        let mut content = element(tag::OBJECT_IDENTIFIER, oid);
+        if let Some(flag) = critical {
+            content.extend(element(tag::BOOLEAN, &[flag]));
+        }
+        content.extend(element(tag::OCTET_STRING, value));
+        element(tag::SEQUENCE, &content)
+    }
+
+    fn certificate(extensions: &[Vec<u8>]) -> Vec<u8> {
+        let dates = ["200101000000Z", "210101000000Z"];
+        let dates = dates.map(|date| element(tag::UTC_TIME, date.as_bytes()));
+        let fields = [
+            element(tag::context(0), &[2, 1, 2]),
+            element(tag::INTEGER, &[9]),
+            element(tag::SEQUENCE, b"algorithm"),
+            element(tag::SEQUENCE, b"issuer"),
+            element(tag::SEQUENCE, &dates.concat()),
+            element(tag::SEQUENCE, b"subject"),
+            element(tag::SEQUENCE, b"key"),
+            element(
+                tag::context(3),
+                &element(tag::SEQUENCE, &extensions.concat()),
+            ),
+        ];
+        let tbs = element(tag::SEQUENCE, &fields.concat());
+        element(tag::SEQUENCE, &tbs)
+    }
+
+    const WITHOUT_EXTENSIONS: Certificate<'_> = Certificate {
+        subject: b"subject",
+        not_before: 1_577_836_800,
+        not_after: 1_609_459_200,
+        is_ca: None,
+        key_usage: None,
+        extended_key_usage: None,
+    };
+
+    #[test]
+    fn certificate_without_extensions_has_only_its_fields() {
+        let der = certificate(&[]);
+        assert_eq!(Certificate::read(&der), Ok(WITHOUT_EXTENSIONS));
+        let other = certificate(&[extension(&[0x55, 0x1d, 17], None, b"names")]);
+        assert_eq!(Certificate::read(&other), Ok(WITHOUT_EXTENSIONS));
+        assert_eq!(Certificate::read(&der[..der.len() - 1]), Err(Malformed));
+    }
+
+    #[test]
+    fn basic_constraints_tell_a_ca() {
+        for (content, is_ca) in [
+            (&[][..], false),
+            (&[1, 1, 0], false),
+            (&[1, 1, 0xff], true),
+            (&[1, 1, 1], true),
+            // A BOOLEAN of two bytes is not one.
+            (&[1, 2, 0xff, 0xff], false),
+            (&[2, 1, 1], false),
+        ] {
+            let value = element(tag::SEQUENCE, content);
+            let der = certificate(&[extension(BASIC_CONSTRAINTS, Some(0xff), &value)]);
+            let found = Certificate::read(&der).unwrap();
+            assert_eq!(found.is_ca, Some(is_ca), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn key_usage_has_its_bits_and_is_critical() {
+        for (bits, digital_signature, certificate_sign) in [
+            (&[0][..], false, false),
+            (&[7, 0x80], true, false),
+            (&[2, 0x04], false, true),
+            (&[2, 0x84], true, true),
+            (&[0, 0x7b], false, false),
+            (&[0, 0x00, 0x84], false, false),
+        ] {
+            for critical in [None, Some(0), Some(0xff)] {
+                let value = element(tag::BIT_STRING, bits);
+                let der = certificate(&[extension(KEY_USAGE, critical, &value)]);
+                let expected = KeyUsage {
+                    digital_signature,
+                    certificate_sign,
+                    critical: critical == Some(0xff),
+                };
+                let found = Certificate::read(&der).unwrap();
+                assert_eq!(found.key_usage, Some(expected), "{bits:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn extended_key_usage_has_its_purposes() {
+        let purposes = [SERVER_AUTH, CLIENT_AUTH, ANY_EXTENDED_KEY_USAGE, b"other"];
+        for present in 0_u8..16 {
+            let has = |index: usize| present & (1 << index) != 0;
+            let oids = (0..4).filter(|index| has(*index));
+            let oids = oids.map(|index| element(tag::OBJECT_IDENTIFIER, purposes[index]));
+            let value = element(tag::SEQUENCE, &oids.collect::<Vec<_>>().concat());
+            let critical = has(0).then_some(0xff);
+            let der = certificate(&[extension(EXTENDED_KEY_USAGE, critical, &value)]);
+            let expected = ExtendedKeyUsage {
+                server: has(0),
+                client: has(1),
+                any: has(2),
+                critical: has(0),
+            };
+            let found = Certificate::read(&der).unwrap();
+            assert_eq!(found.extended_key_usage, Some(expected));
+        }
+    }
 
     proptest! {
         #[test]

@@ -114,6 +114,30 @@ mod tests {
     }
 
     #[test]
+    fn date_with_a_part_out_of_range_is_malformed() {
+        for (text, is_valid) in [
+            ("20240101000000Z", true),
+            ("20241231235959Z", true),
+            ("20240001000000Z", false),
+            ("20241301000000Z", false),
+            ("20240100000000Z", false),
+            ("20240132000000Z", false),
+            ("20240101240000Z", false),
+            ("20240101006000Z", false),
+            ("20240101000060Z", false),
+            ("202401010000000", false),
+            ("2024010100000Z", false),
+            ("2024010100000aZ", false),
+        ] {
+            let found = parse_date(tag::GENERALIZED_TIME, text);
+            assert_eq!(found.is_ok(), is_valid, "{text}");
+            // A type with the length of another one, and no date at all.
+            assert_eq!(parse_date(tag::UTC_TIME, text), Err(Malformed));
+            assert_eq!(parse_date(tag::OCTET_STRING, text), Err(Malformed));
+        }
+    }
+
+    #[test]
     fn formatted_date_is_that_of_the_calendar() {
         for (seconds, text) in [
             (0, "1970-01-01 00:00:00 UTC"),

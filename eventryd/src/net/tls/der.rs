@@ -155,6 +155,61 @@ mod tests {
     }
 
     #[test]
+    fn element_of_another_tag_is_left_if_optional() {
+        let bytes = [2, 1, 9, 4, 2, 7, 8];
+        let mut reader = DerReader::new(&bytes);
+        assert_eq!(reader.expect_end(), Err(Malformed));
+        assert_eq!(reader.optional(tag::BOOLEAN), Ok(None));
+        assert_eq!(reader.optional(tag::INTEGER), Ok(Some(&[9][..])));
+        assert_eq!(DerReader::new(&bytes).expect(tag::BOOLEAN), Err(Malformed));
+        assert!(!reader.is_empty());
+        let mut nested = reader.expect_nested(tag::OCTET_STRING).unwrap();
+        assert_eq!(
+            nested.read_element(),
+            Err(Malformed),
+            "a tag without its length"
+        );
+        assert!(reader.is_empty());
+        assert_eq!(reader.optional(tag::INTEGER), Ok(None));
+        assert_eq!(reader.read_element(), Err(Malformed));
+    }
+
+    #[test]
+    fn length_has_up_to_four_bytes() {
+        for (header, length) in [
+            (&[4, 0x7f][..], 0x7f),
+            (&[4, 0x81, 0x80], 0x80),
+            (&[4, 0x82, 1, 2], 0x102),
+            (&[4, 0x83, 1, 2, 3], 0x1_0203),
+            (&[4, 0x84, 1, 0, 0, 3], 0x100_0003),
+        ] {
+            let mut bytes = header.to_vec();
+            bytes.resize(header.len() + length + 1, 7);
+            let mut reader = DerReader::new(&bytes);
+            let element = reader.read_element().unwrap();
+            assert_eq!(element.content.len(), length);
+            assert_eq!(element.encoded.len(), header.len() + length);
+            assert_eq!(reader.expect_end(), Err(Malformed), "a byte is left");
+            bytes.truncate(header.len() + length - 1);
+            assert_eq!(DerReader::new(&bytes).read_element(), Err(Malformed));
+        }
+    }
+
+    #[test]
+    fn tags_have_one_byte_only() {
+        assert_eq!(tag::context(3), 0xa3);
+        for (tag, is_valid) in [
+            (0x1e, true),
+            (0x1f, false),
+            (0x3f, false),
+            (0xbf, false),
+            (0xa3, true),
+        ] {
+            assert_eq!(DerReader::new(&[tag, 0]).read_element().is_ok(), is_valid);
+        }
+    }
+
+    #[test]
     fn bad_length_is_malformed() {
         for bytes in [
             &[][..],

@@ -88,3 +88,46 @@ fn announcement_has_date_effect_and_next_step() {
         assert!(expired.contains(text), "{expired}");
     }
 }
+
+#[test]
+fn every_loaded_certificate_and_list_is_watched() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = test_support::tls::Chain::in_dir(dir.path());
+    chain.join(&["root.pem", "brief.pem"], "ca.pem");
+    chain.join(&["server.pem", "intermediate.pem"], "both.pem");
+    chain.join(&["revoked.crl", "indirect-revoked.crl"], "lists.crl");
+    let files = TlsFiles {
+        ca: chain.path("ca.pem"),
+        crl: Some(chain.path("lists.crl")),
+        server: vec![files::ServerFiles {
+            certificate: chain.path("both.pem"),
+            key: chain.path("server.key"),
+        }],
+    };
+    let loaded = LoadedFiles::load(&files, true).unwrap();
+    let mut watch = ExpiryWatch::new(&loaded, &files);
+    // In 2128 all have expired.
+    let found = watch.check(Duration::from_secs(5_000_000_000)).warnings;
+    let shown = found.iter().map(|text| {
+        let text = text.replace(&format!("{}/", dir.path().display()), "");
+        let (text, _) = text.split_once("; install").unwrap();
+        text.replace("-01-01 00:00:00 UTC", "")
+    });
+    assert_eq!(
+        shown.collect::<Vec<_>>(),
+        [
+            "the CA certificate \"CN=eventry root\" in ca.pem has expired on 2120: clients whose \
+             certificates depend on it are rejected",
+            "the CA certificate \"CN=eventry brief\" in ca.pem has expired on 2090: clients whose \
+             certificates depend on it are rejected",
+            "the server certificate \"O=eventry,CN=server\" in both.pem has expired on 2100: \
+             clients reject it",
+            "the intermediate certificate \"CN=eventry intermediate\" in both.pem has expired on \
+             2100: clients reject it",
+            "the certificate revocation list \"CN=eventry root\" in lists.crl has expired on 2050: \
+             certificates that were revoked later are unknown",
+            "the certificate revocation list \"CN=eventry intermediate\" in lists.crl has expired \
+             on 2050: certificates that were revoked later are unknown",
+        ]
+    );
+}

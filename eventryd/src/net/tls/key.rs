@@ -180,6 +180,61 @@ mod tests {
         assert_eq!(normalized, Ok(enclosed_in(&key_with(&[0xc3; 32]))));
     }
 
+    #[test]
+    fn rejected_key_of_a_known_kind_names_what_to_do() {
+        let element = |tag: u8, content: &[u8]| {
+            let mut bytes = Vec::new();
+            write_element(&mut bytes, tag, content);
+            bytes
+        };
+        let oid = |oid: &[u8]| element(tag::OBJECT_IDENTIFIER, oid);
+        let pkcs8 = |algorithm: &[&[u8]]| {
+            let algorithm: Vec<Vec<u8>> = algorithm.iter().map(|part| oid(part)).collect();
+            let algorithm = element(tag::SEQUENCE, &algorithm.concat());
+            let content = [&[2, 1, 0][..], &algorithm].concat();
+            let der = element(tag::SEQUENCE, &content);
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der))
+        };
+        let sec1 = |curve: &[u8]| {
+            let curve = element(tag::context(0), &oid(curve));
+            let content = [&[2, 1, 1, 4, 1, 9][..], &curve].concat();
+            let der = element(tag::SEQUENCE, &content);
+            PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der))
+        };
+        let needs_feature = cfg!(not(feature = "tls-aws-lc")).then_some("--features");
+        for (key, expected) in [
+            (pkcs8(&[EC_PUBLIC_KEY, P_521]), needs_feature),
+            (sec1(P_521), needs_feature),
+            (pkcs8(&[EC_PUBLIC_KEY, P_384]), None),
+            (sec1(P_256), None),
+            (pkcs8(&[RSA_PSS]), Some("rsaEncryption")),
+            (pkcs8(&[b"other"]), None),
+            (pkcs8(&[]), None),
+        ] {
+            let found = unsupported_key(&key);
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+            assert!(found.is_none_or(|text| text.contains(expected.unwrap())));
+        }
+    }
+
+    #[test]
+    fn scalar_of_each_curve_gets_its_length() {
+        for (curve, length) in [(P_256, 32), (P_384, 48), (P_521, 66)] {
+            let mut without_curve = vec![2, 1, 1];
+            write_element(&mut without_curve, tag::OCTET_STRING, &[7]);
+            let mut key = Vec::new();
+            write_element(&mut key, tag::SEQUENCE, &without_curve);
+            let normalized = normalize_sec1(&key, Some(curve)).unwrap();
+            let scalar = [vec![0; length - 1], vec![7]].concat();
+            assert!(normalized.ends_with(&scalar));
+            assert_eq!(normalized.len(), 2 + 3 + 2 + length);
+        }
+        assert_eq!(
+            normalize_sec1(&key_with(&[7]), Some(P_384)),
+            normalize_sec1(&key_with(&[7]), None)
+        );
+    }
+
     proptest! {
         #[test]
         fn key_of_any_bytes_does_not_panic(bytes: Vec<u8>) {

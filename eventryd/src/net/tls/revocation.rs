@@ -73,3 +73,7 @@ pub(super) fn parse_lists(
     };
     lists.iter().map(|der| list(der.as_ref())).collect()
 }
+
+#[cfg(test)]
+#[path = "revocation_tests.rs"]
+mod tests;

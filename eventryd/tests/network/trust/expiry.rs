@@ -201,11 +201,11 @@ fn list_that_expires_while_serving_still_applies() {
         let mut daemon = InTime::start(&["root.pem"], clock, |chain| {
             chain.join(&["revoked.crl"], "lists.crl");
         });
+        let list = "the certificate revocation list \"CN=eventry root\" in ";
+        daemon.assert_announced(1, list);
         daemon.config.tls.as_mut().unwrap().require_current_crl = is_required;
         daemon.ready.control.apply(&daemon.config).unwrap();
         assert!(daemon.accepts("direct") && !daemon.accepts("revoked"));
-        let list = "the certificate revocation list \"CN=eventry root\" in ";
-        // The start and the reload.
         daemon.assert_announced(2, list);
         LIST.store(END_OF_LISTS + 1, Ordering::Relaxed);
         assert_eq!(daemon.accepts("direct"), !is_required);
