@@ -53,7 +53,7 @@ fn read_answers(client: &mut RawClient<Tls>, sent: usize) {
     let last = message(GET_HOSTNAME, (sent / CALL % 512) as u32, &[]);
     let mut unsent = &last[CALL - rest..];
     let (mut received, mut buffer) = (Vec::new(), vec![0; 4096]);
-    let expected = sent.next_multiple_of(CALL) / CALL;
+    let expected = sent.div_ceil(CALL);
     let mut length = None;
     wait_until("all answers", || {
         if let Ok(written) = client.stream.write(unsent) {
