@@ -2,7 +2,7 @@
 
 use eventryd::driver::{Driver, MemoryDriver};
 use eventryd::net::{ListenAddress, RunDir};
-use eventryd::server::{Config, Ready, TlsService};
+use eventryd::server::{Config, DaemonError, Ready, TlsService};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,6 +104,13 @@ impl InTime {
         address.unwrap()
     }
 
+    fn reload(&self) -> Result<(), DaemonError> {
+        let control = &self.ready.control;
+        let prepared = control.prepare(&self.config, |_| ())?;
+        control.commit(prepared);
+        Ok(())
+    }
+
     fn accepts(&self, client: &str) -> bool {
         self.chain.connect(client, self.address()).is_some()
     }
@@ -168,7 +175,7 @@ fn server_certificate_is_announced_a_week_ahead() {
     daemon.assert_announced(1, text);
     daemon.assert_announced(1, "expires on 2100-01-01 00:00:00 UTC: install a new one");
     // A reload announces what is in force then.
-    daemon.ready.control.apply(&daemon.config).unwrap();
+    daemon.reload().unwrap();
     daemon.assert_announced(2, text);
     daemon.stop();
 }
@@ -186,7 +193,7 @@ fn server_certificate_that_expires_is_announced_at_once() {
         " has expired on 2100-01-01 00:00:00 UTC: clients reject it",
     );
     // The expired certificate stays in force, and is not loaded again.
-    let refused = daemon.ready.control.apply(&daemon.config).unwrap_err();
+    let refused = daemon.reload().unwrap_err();
     assert!(refused.to_string().contains("it has expired"), "{refused}");
     daemon.stop();
 }
@@ -204,7 +211,7 @@ fn list_that_expires_while_serving_still_applies() {
         let list = "the certificate revocation list \"CN=eventry root\" in ";
         daemon.assert_announced(1, list);
         daemon.config.tls.as_mut().unwrap().require_current_crl = is_required;
-        daemon.ready.control.apply(&daemon.config).unwrap();
+        daemon.reload().unwrap();
         assert!(daemon.accepts("direct") && !daemon.accepts("revoked"));
         daemon.assert_announced(2, list);
         LIST.store(END_OF_LISTS + 1, Ordering::Relaxed);
