@@ -14,53 +14,19 @@
 //! - A pending client that has sent something and has waited for the grace gets the slot of any unidentified client
 //!   of a peer that holds at least two slots more. So clients that only appear active lock out no other peer.
 //! - All other clients in a handshake or in authentication stay, and so does every identified client.
-//! - When identified clients hold all of [`AdmissionLimits::max_clients`], a few extra slots are for peers that
-//!   have few.
+//! - Some of the [`AdmissionLimits::max_clients`] are [reserved](AdmissionLimits::reserved) for peers that have no slot
+//!   or few, because identified clients that hold all others never lose theirs.
 //!
 //! [`ClientAdmission`] only decides: the server reports the ids of clients and the time, and applies the
 //! [`AdmissionStep`]s.
 
 use super::peer_load::{EvictionRank, PeerLoad, Stage};
-use super::{AdmissionLimit, AdmissionLimits, Peer, Scope};
+use super::reserve::Reserve;
+use super::{
+    AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, Peer, PendingClient, Scope,
+};
 use eventry::MonotonicTime;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// A connection that requests a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PendingClient {
-    /// The peer that it counts for.
-    pub peer: Peer,
-    /// Set if the client has to authenticate, or to complete the handshake of its transport.
-    pub anonymous: bool,
-}
-
-/// The decision about a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdmissionDecision {
-    /// The client has a slot.
-    Admit,
-    /// The client waits; [`ClientAdmission::next`] may find a slot for it.
-    Wait,
-    /// Too many clients wait, and the one with this id is to be closed. Its peer has the most waiting clients;
-    /// among these, it is the one that has been silent for longest or, if none is silent, the one that came last.
-    /// If it is not the new client, the new client waits, and [`gone`](ClientAdmission::gone) is due for the
-    /// rejected one.
-    Reject(u64),
-}
-
-/// The next step to apply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdmissionStep {
-    /// The waiting client with this id has a slot.
-    Admit(u64),
-    /// A client is to be closed. It has no slot any more.
-    Evict {
-        /// The client.
-        id: u64,
-        /// The limit that is reached.
-        limit: AdmissionLimit,
-    },
-}
 
 /// The clients that have a slot, and those that wait for one.
 ///
@@ -73,6 +39,7 @@ pub enum AdmissionStep {
 ///
 /// let limits = AdmissionLimits {
 ///     max_clients: 10,
+///     serves_networks: false,
 ///     max_anonymous: 1,
 ///     max_waiting: 10,
 ///     eviction_grace: EVICTION_GRACE,
@@ -98,6 +65,8 @@ pub struct ClientAdmission {
     all: PeerLoad,
     /// The anonymous ones among them, by [`Scope`].
     anonymous: [PeerLoad; 2],
+    reserve: Reserve,
+    most_served: usize,
     unidentified: BTreeMap<u64, Unidentified>,
     /// Clients that were evicted or rejected and are not gone yet.
     evicted: BTreeSet<u64>,
@@ -161,6 +130,8 @@ impl ClientAdmission {
             limits,
             all: PeerLoad::default(),
             anonymous: Default::default(),
+            reserve: Reserve::default(),
+            most_served: 0,
             unidentified: BTreeMap::new(),
             evicted: BTreeSet::new(),
             lanes: Default::default(),
@@ -169,15 +140,29 @@ impl ClientAdmission {
         }
     }
 
-    /// Returns the limits.
-    #[must_use]
-    pub const fn limits(&self) -> &AdmissionLimits {
-        &self.limits
-    }
-
     /// Replaces the limits. Admitted clients keep their slots (DM-606). Call [`next`](Self::next) afterwards.
     pub fn set_limits(&mut self, limits: AdmissionLimits) {
         self.limits = limits;
+        self.fill_unreserved(Scope::Local);
+    }
+
+    /// Returns the limits in force.
+    #[must_use]
+    pub const fn limits(&self) -> AdmissionLimits {
+        self.limits
+    }
+
+    /// Returns the number of clients that have a slot, which never exceeds [`AdmissionLimits::max_clients`] unless that
+    /// was lowered.
+    #[must_use]
+    pub const fn served(&self) -> usize {
+        self.all.total()
+    }
+
+    /// Returns the largest number of clients that had a slot at the same time.
+    #[must_use]
+    pub const fn most_served(&self) -> usize {
+        self.most_served
     }
 
     /// Returns the number of waiting clients.
@@ -233,10 +218,8 @@ impl ClientAdmission {
         if self.closed {
             return None;
         }
-        for (lane, (speaks, _, anonymous)) in LANES.into_iter().enumerate() {
-            let Some((peer, first)) = self.first_of(lane) else {
-                continue;
-            };
+        for (lane, peer, first) in self.candidates() {
+            let (speaks, _, anonymous) = LANES[lane];
             let client = PendingClient { peer, anonymous };
             let has_waited = first.since.saturating_add(self.limits.eviction_grace) <= now;
             match self.grant(now, client, speaks, has_waited) {
@@ -326,6 +309,8 @@ impl ClientAdmission {
         if !self.evicted.remove(&id) && !self.dequeue(id) {
             self.identified(id);
             self.all.remove(peer);
+            self.reserve.remove(id);
+            self.fill_unreserved(peer.scope());
         }
     }
 
@@ -334,8 +319,17 @@ impl ClientAdmission {
         self.closed = true;
     }
 
+    fn fill_unreserved(&mut self, first: Scope) {
+        let (total, unreserved) = (self.all.total(), self.limits.unreserved());
+        self.reserve.fill_unreserved(total, unreserved, first);
+    }
+
     fn admit(&mut self, stage: Stage, since: MonotonicTime, id: u64, client: PendingClient) {
+        if self.all.total() >= self.limits.unreserved() {
+            self.reserve.add(client.peer.scope(), id);
+        }
         self.all.add(client.peer);
+        self.most_served = self.most_served.max(self.all.total());
         if client.anonymous {
             self.anonymous[client.peer.scope() as usize].add(client.peer);
         }
@@ -388,18 +382,26 @@ impl ClientAdmission {
         }
     }
 
-    /// Returns the next client of a lane: of the peer with the fewest slots of that kind, the first in the queue.
-    fn first_of(&self, lane: usize) -> Option<(Peer, Waiting)> {
-        let (_, scope, anonymous) = LANES[lane];
-        let load = if anonymous {
-            &self.anonymous[scope as usize]
-        } else {
-            &self.all
+    /// Returns the next clients to admit. Of each lane, that is the first client of the peer with the fewest slots of that
+    /// kind; and of the peer with the fewest slots of any kind, which may have a reserved slot when the other peer may not.
+    fn candidates(&self) -> Vec<(usize, Peer, Waiting)> {
+        let of_lane = |(lane, (_, scope, anonymous)): (usize, (bool, Scope, bool))| {
+            let loads = [
+                anonymous.then_some(&self.anonymous[scope as usize]),
+                Some(&self.all),
+            ];
+            let loads = loads.into_iter().flatten();
+            loads.filter_map(move |load| self.first_by(lane, load))
         };
+        LANES.into_iter().enumerate().flat_map(of_lane).collect()
+    }
+
+    /// Returns the first client of a lane: of the peer with the fewest slots of `load`, the first in the queue.
+    fn first_by(&self, lane: usize, load: &PeerLoad) -> Option<(usize, Peer, Waiting)> {
         let fronts = self.lanes[lane].0.iter();
         fronts
-            .filter_map(|(peer, queue)| Some((*peer, *queue.front()?)))
-            .min_by_key(|(peer, first)| (load.count(*peer), first.since, first.id))
+            .filter_map(|(peer, queue)| Some((lane, *peer, *queue.front()?)))
+            .min_by_key(|(_, peer, first)| (load.count(*peer), first.since, first.id))
     }
 
     /// Finds a slot for a client. No client is evicted for one that is silent.
@@ -420,30 +422,31 @@ impl ClientAdmission {
         };
         let load = &self.anonymous[peer.scope() as usize];
         let max_anonymous = self.limits.max_anonymous;
-        if anonymous && max_anonymous != 0 && load.total() >= max_anonymous {
+        let is_excess = anonymous && max_anonymous != 0 && load.total() >= max_anonymous;
+        // An anonymous client is evicted only if the pending one then fits both limits.
+        let released = usize::from(is_excess);
+        if !self.has_slot(peer, speaks, released) {
+            let max_clients = self.limits.max_clients;
+            return after_eviction(&self.all, AdmissionLimit::Clients(max_clients));
+        }
+        if is_excess {
             return after_eviction(load, AdmissionLimit::Anonymous(max_anonymous));
         }
-        let max_clients = self.limits.max_clients;
-        if self.all.total() < max_clients {
-            return Grant::Free;
-        }
-        match after_eviction(&self.all, AdmissionLimit::Clients(max_clients)) {
-            Grant::Unavailable if speaks && self.has_extra_slot(peer) => Grant::Free,
-            other => other,
-        }
+        Grant::Free
     }
 
-    /// Tests if the peer may have one of the slots beyond `max_clients`. The more of them are free, the more slots
-    /// the peer may hold already, but never nearly as many as another peer. Local peers have more of them, so
-    /// that network peers cannot use them up.
-    fn has_extra_slot(&self, peer: Peer) -> bool {
-        let for_networks = (self.limits.max_clients / 32).max(1);
-        let extra = match peer.scope() {
-            Scope::Local => 2 * for_networks,
-            Scope::Network => for_networks,
-        };
-        let end = self.limits.max_clients.saturating_add(extra);
-        let free = end.saturating_sub(self.all.total());
+    /// Tests if a slot is free for the peer after `released` clients of its scope have left.
+    fn has_slot(&self, peer: Peer, speaks: bool, released: usize) -> bool {
+        let total = self.all.total().saturating_sub(released);
+        total < self.limits.unreserved()
+            || (speaks && total < self.limits.max_clients && self.has_reserved_slot(peer, released))
+    }
+
+    /// Tests if the peer may have a reserved slot. The more of them are free, the more slots the peer may hold already,
+    /// but never nearly as many as another peer.
+    fn has_reserved_slot(&self, peer: Peer, released: usize) -> bool {
+        let held = self.reserve.held(peer.scope()).saturating_sub(released);
+        let free = self.limits.reserved(peer.scope()).saturating_sub(held);
         let own = self.all.count(peer);
         free > 0 && (own == 0 || (own < 4 * free && 2 * (own + 1) <= self.all.largest()))
     }

@@ -1,5 +1,6 @@
 //! The limits of the number of clients.
 
+use super::Scope;
 use std::fmt;
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ pub const EVICTION_GRACE: Duration = Duration::from_millis(500);
 /// The numbers of slots, and the time for which a slot is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdmissionLimits {
-    /// Slots of all clients.
+    /// Slots of all clients, including the [reserved](Self::reserved) ones. Never more clients have a slot.
     pub max_clients: usize,
-    /// Slots of anonymous clients, for each [`Scope`](super::Scope); 0 for no limit.
+    /// Set if network clients can connect, so that slots are reserved for them.
+    pub serves_networks: bool,
+    /// Slots of anonymous clients, for each [`Scope`]; 0 for no limit.
     pub max_anonymous: usize,
     /// The number of clients that may wait for a slot.
     pub max_waiting: usize,
@@ -20,6 +23,46 @@ pub struct AdmissionLimits {
     /// nothing; and the time after which a pending client gets the slot of a peer that holds more. Usually
     /// [`EVICTION_GRACE`].
     pub eviction_grace: Duration,
+}
+
+/// The smallest [`AdmissionLimits::max_clients`] of which slots are reserved.
+const MIN_CLIENTS_FOR_RESERVE: usize = 8;
+
+/// One of this number of slots is reserved for each scope.
+const RESERVED_PART: usize = 32;
+
+impl AdmissionLimits {
+    /// Returns the number of slots that are reserved for peers of the scope with no or few slots: a 32nd of
+    /// `max_clients`, at least one; none if `max_clients` is below 8, or if there is no service for the scope.
+    ///
+    /// ```
+    /// use eventryd::admission::{AdmissionLimits, EVICTION_GRACE, Scope};
+    ///
+    /// let limits = AdmissionLimits {
+    ///     max_clients: 64,
+    ///     serves_networks: false,
+    ///     max_anonymous: 20,
+    ///     max_waiting: 9,
+    ///     eviction_grace: EVICTION_GRACE,
+    /// };
+    /// assert_eq!(limits.reserved(Scope::Local), 2);
+    /// assert_eq!(limits.reserved(Scope::Network), 0);
+    /// ```
+    #[must_use]
+    pub fn reserved(&self, scope: Scope) -> usize {
+        let is_served = scope == Scope::Local || self.serves_networks;
+        if is_served && self.max_clients >= MIN_CLIENTS_FOR_RESERVE {
+            (self.max_clients / RESERVED_PART).max(1)
+        } else {
+            0
+        }
+    }
+
+    /// Returns the number of slots for all peers: those that are not reserved.
+    #[must_use]
+    pub fn unreserved(&self) -> usize {
+        self.max_clients - self.reserved(Scope::Local) - self.reserved(Scope::Network)
+    }
 }
 
 /// A limit that is reached, displayed as the setting with its value.

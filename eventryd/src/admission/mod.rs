@@ -5,12 +5,15 @@
 //! time, and applies the decisions. This module reads no clock, takes no lock and uses no socket.
 
 mod clients;
+mod decision;
 mod limits;
 mod peer;
 mod peer_load;
+mod reserve;
 mod services;
 
-pub use clients::{AdmissionDecision, AdmissionStep, ClientAdmission, PendingClient};
+pub use clients::ClientAdmission;
+pub use decision::{AdmissionDecision, AdmissionStep, PendingClient};
 pub use limits::{AdmissionLimit, AdmissionLimits, EVICTION_GRACE};
 pub use peer::{Peer, Scope};
 pub use services::{ACCEPT_BUDGET, Admission};

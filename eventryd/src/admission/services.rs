@@ -35,6 +35,7 @@ enum Suspension {
 ///
 /// let limits = AdmissionLimits {
 ///     max_clients: 1,
+///     serves_networks: false,
 ///     max_anonymous: 0,
 ///     max_waiting: 9,
 ///     eviction_grace: EVICTION_GRACE,
@@ -159,6 +160,7 @@ mod tests {
 
     const LIMITS: AdmissionLimits = AdmissionLimits {
         max_clients: 1,
+        serves_networks: false,
         max_anonymous: 0,
         max_waiting: 1,
         eviction_grace: EVICTION_GRACE,

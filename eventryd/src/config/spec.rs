@@ -230,7 +230,7 @@ pub const SETTING_GROUPS: &[SettingGroup] = {
         SettingGroup {
             title: "Limits",
             specs: &[
-                spec("max_clients", POSITIVE, Integer(5000), Immediate, "connections at the same time, plus a reserve for peers with few connections (docs/admission.md)"),
+                spec("max_clients", POSITIVE, Integer(5000), Immediate, "connections at the same time; from 8 on, some of them only for peers with few connections (docs/admission.md)"),
                 spec("max_queued_clients", ANY, Integer(1000), Restart, "backlog of each listening socket, and accepted connections that may wait for a free slot; 0: 30"),
                 spec("max_anonymous_clients", ANY, Integer(20), Immediate, "connections that have not authenticated, separately for local and network sockets; those that make no progress are evicted if others wait; 0: no limit"),
                 spec("max_client_requests", POSITIVE, Integer(5), NewConnections, "calls in progress per connection"),

@@ -66,8 +66,9 @@ pub struct Config {
     /// The number of connections that may wait to be accepted, per socket, and of accepted clients that may wait for
     /// a slot. Default 1000 (DM-205).
     pub max_queued_clients: u32,
-    /// The number of clients; more clients wait until one disconnects, except for a few clients of peers with [few
-    /// slots](crate::admission::ClientAdmission). The limit of open descriptors applies too. Default 5000 (DM-601).
+    /// The number of clients; more clients wait until one disconnects. From 8 on, some of it is
+    /// [reserved](crate::admission::AdmissionLimits::reserved) for peers with few clients. The limit of open descriptors
+    /// applies too. Default 5000 (DM-601).
     pub max_clients: NonZeroUsize,
     /// The limits of one client.
     pub client_limits: ClientLimits,

@@ -7,6 +7,17 @@ use super::state::Server;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The numbers of clients of a daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientCounts {
+    /// Clients with a slot. Never more than `max_clients`, unless that was lowered.
+    pub served: usize,
+    /// The largest number of clients that had a slot at the same time.
+    pub most_served: usize,
+    /// Accepted clients that wait for a slot.
+    pub waiting: usize,
+}
+
 /// A handle that changes a running daemon from any thread.
 #[derive(Clone, Debug)]
 pub struct Control {
@@ -54,5 +65,11 @@ impl Control {
             }
         });
         added.is_ok()
+    }
+
+    /// Returns the numbers of clients at this moment.
+    #[must_use]
+    pub fn client_counts(&self) -> ClientCounts {
+        self.server.client_counts()
     }
 }

@@ -3,6 +3,7 @@
 use super::error::DaemonError;
 use super::service::{Endpoint, Service, ServicePolicy};
 use super::state::Server;
+use crate::admission::AdmissionLimits;
 use crate::driver::Driver;
 use crate::net::Listener;
 use crate::net::tls::{TlsConfigError, TlsContext, TlsSettings};
@@ -26,6 +27,13 @@ impl Server {
         let service = Service::new(listeners, policy, tls);
         let mut state = self.state.lock();
         state.admission.add_service();
+        if service.serves_networks() {
+            let clients = &mut state.admission.clients;
+            clients.set_limits(AdmissionLimits {
+                serves_networks: true,
+                ..clients.limits()
+            });
+        }
         state.services.push(service);
     }
 

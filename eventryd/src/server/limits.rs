@@ -14,8 +14,13 @@ pub(super) fn descriptors_for_clients() -> usize {
     usize::try_from(limit.saturating_sub(OWN_DESCRIPTORS)).unwrap_or(usize::MAX)
 }
 
-/// Returns the configured limits, with at most as many clients as descriptors.
-pub(super) fn admission_limits(config: &Config, descriptors: usize) -> AdmissionLimits {
+/// Returns the configured limits, with at most as many clients as descriptors. `serves_networks` is true if there is a
+/// network service.
+pub(super) fn admission_limits(
+    config: &Config,
+    descriptors: usize,
+    serves_networks: bool,
+) -> AdmissionLimits {
     let max_clients = config.max_clients.get();
     let max_waiting = (config.max_queued_clients as usize).min(descriptors / 16);
     let possible = (descriptors - max_waiting).max(1);
@@ -27,6 +32,7 @@ pub(super) fn admission_limits(config: &Config, descriptors: usize) -> Admission
     }
     AdmissionLimits {
         max_clients: max_clients.min(possible),
+        serves_networks,
         max_anonymous: config.max_anonymous_clients,
         max_waiting,
         eviction_grace: config.eviction_grace,

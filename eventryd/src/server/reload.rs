@@ -51,7 +51,12 @@ impl Server {
         let PreparedConfig { config, tls, auth } = prepared;
         self.authenticator.commit(auth);
         self.offload.set_workers(config.workers);
-        let limits = admission_limits(&config, self.descriptors);
+        let serves_networks = {
+            let state = self.state.lock();
+            state.services.iter().any(Service::serves_networks)
+        };
+        // Not under the lock, because it may log.
+        let limits = admission_limits(&config, self.descriptors, serves_networks);
         let mut state = self.state.lock();
         if let Some(context) = &tls {
             self.tls_expiry.replace(&self.registry, context);

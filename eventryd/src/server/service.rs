@@ -96,6 +96,12 @@ impl Service {
         self.tls.as_ref().map(TlsContext::accept).transpose()
     }
 
+    /// Returns `true` if clients on networks can connect.
+    pub(super) fn serves_networks(&self) -> bool {
+        let mut listeners = self.listeners.iter();
+        listeners.any(|listening| matches!(listening.listener.address(), ListenAddress::Tcp(_)))
+    }
+
     /// Returns `true` if the service has TLS.
     pub(super) const fn has_tls(&self) -> bool {
         self.tls.is_some()

@@ -4,6 +4,7 @@ use super::authenticator::Authenticator;
 use super::client_table::Clients;
 use super::completions::CompletionQueue;
 use super::config::Config;
+use super::control::ClientCounts;
 use super::deadline_queue::DeadlineQueue;
 use super::idle::Idle;
 use super::limits::{admission_limits, descriptors_for_clients};
@@ -102,7 +103,7 @@ impl Server {
             admission_timeout: OnceLock::new(),
             descriptors,
             state: Mutex::new(State {
-                admission: Admission::new(admission_limits(config, descriptors)),
+                admission: Admission::new(admission_limits(config, descriptors, false)),
                 services: Vec::new(),
                 clients: Clients::default(),
                 deadlines: DeadlineQueue::default(),
@@ -111,6 +112,15 @@ impl Server {
                 idle: Idle::default(),
             }),
         })
+    }
+
+    pub(super) fn client_counts(&self) -> ClientCounts {
+        let clients = &self.state.lock().admission.clients;
+        ClientCounts {
+            served: clients.served(),
+            most_served: clients.most_served(),
+            waiting: clients.waiting(),
+        }
     }
 
     /// Schedules the admission of waiting clients for the next turn, if there are any.
@@ -174,7 +184,7 @@ impl fmt::Debug for Server {
             .field("tls", &tls)
             .field("clients", &state.clients.len())
             .field("settings", &state.settings)
-            .field("limits", state.admission.clients.limits())
+            .field("limits", &state.admission.clients.limits())
             .field("idle", &state.idle)
             .field("offload", &self.offload)
             .field("authenticator", &self.authenticator)

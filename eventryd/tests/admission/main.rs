@@ -3,11 +3,12 @@
 #![cfg(not(loom))]
 
 mod oracle;
+mod reserve;
 
 use eventry::MonotonicTime;
 use eventryd::admission::{
     AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, ClientAdmission,
-    EVICTION_GRACE, Peer, PendingClient,
+    EVICTION_GRACE, Peer, PendingClient, Scope,
 };
 use oracle::Oracle;
 use proptest::prelude::*;
@@ -42,12 +43,17 @@ enum Step {
 }
 
 fn limits() -> impl Strategy<Value = AdmissionLimits> {
-    (1..8_usize, 0..4_usize).prop_map(|(max_clients, max_anonymous)| AdmissionLimits {
-        max_clients,
-        max_anonymous,
-        max_waiting: 12,
-        eviction_grace: EVICTION_GRACE,
-    })
+    let max_clients = prop_oneof![1..14_usize, 64..67_usize];
+    let all = (max_clients, any::<bool>(), 0..4_usize);
+    all.prop_map(
+        |(max_clients, serves_networks, max_anonymous)| AdmissionLimits {
+            max_clients,
+            serves_networks,
+            max_anonymous,
+            max_waiting: 12,
+            eviction_grace: EVICTION_GRACE,
+        },
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -81,6 +87,7 @@ proptest! {
         let mut clients = ClientAdmission::new(limits);
         let mut oracle = Oracle { limits, clients: Vec::new(), waiting: Vec::new() };
         let mut now = MonotonicTime::ZERO;
+        let mut most = limits.max_clients;
         for (id, step) in (1..).zip(steps) {
             let chosen_of = |count: usize, index: usize| (count > 0).then(|| index % count.max(1));
             let chosen = |index: usize| chosen_of(oracle.clients.len(), index);
@@ -127,12 +134,13 @@ proptest! {
                     oracle.clients[at].is_unidentified = false;
                 },
                 Step::Disconnect(index) => if let Some(at) = chosen(index) {
-                    let client = oracle.clients.remove(at);
+                    let client = oracle.remove(oracle.clients[at].id);
                     clients.gone(client.id, client.pending.peer);
                 },
                 Step::Advance(time) => now = now.saturating_add(time),
                 Step::SetLimits(limits) => {
                     oracle.limits = limits;
+                    oracle.fill_unreserved(Scope::Local);
                     clients.set_limits(limits);
                 }
             }
@@ -147,6 +155,13 @@ proptest! {
                 }
             }
             prop_assert_eq!(clients.waiting(), oracle.waiting.len());
+            prop_assert_eq!(clients.served(), oracle.clients.len());
+            // The hard limit. A lowered limit closes no identified client.
+            most = most.max(clients.limits().max_clients);
+            prop_assert!(clients.served() <= most);
+            if clients.served() <= clients.limits().max_clients {
+                most = clients.limits().max_clients;
+            }
             // Nothing changes before the time of `retry_at`.
             if let Some(at) = clients.retry_at(now) {
                 prop_assert!(at > now);
@@ -171,6 +186,7 @@ impl Fixture {
     fn new(max_clients: usize, max_anonymous: usize) -> Fixture {
         let limits = AdmissionLimits {
             max_clients,
+            serves_networks: true,
             max_anonymous,
             max_waiting: 1000,
             eviction_grace: EVICTION_GRACE,
@@ -352,48 +368,10 @@ fn anonymous_limits_of_network_and_local_are_separate() {
 }
 
 #[test]
-fn peer_with_all_known_slots_leaves_room_for_others() {
-    let mut fixture = Fixture::new(320, 0);
-    for _ in 0..17 {
-        let (id, _) = fixture.arrive(user(0), false);
-        fixture.clients.identified(id);
-    }
-    loop {
-        let (id, is_admitted) = fixture.arrive_speaking(address(1), false);
-        if !is_admitted {
-            break;
-        }
-        fixture.clients.identified(id);
-    }
-    fixture.advance(100_000);
-    assert_eq!(
-        fixture.steps(),
-        [],
-        "clients that have made calls are not evicted"
-    );
-    assert_eq!(
-        fixture.last, 321,
-        "the configured number of clients is admitted"
-    );
-    // A peer with few slots and peers without slots get some beyond the limit.
-    let mut is_admitted = |peer| {
-        let (id, is_admitted) = fixture.arrive_speaking(peer, false);
-        fixture.clients.identified(id);
-        is_admitted
-    };
-    assert!(is_admitted(user(0)));
-    assert!(is_admitted(user(1)));
-    assert_eq!((0..100).filter(|_| is_admitted(user(2))).count(), 15);
-    // The rest of these slots is for local users; another address waits.
-    assert!(!is_admitted(address(2)));
-    fixture.clients.gone(1, user(0));
-    assert_eq!(fixture.steps().len(), 1);
-}
-
-#[test]
 fn full_queue_refuses_the_longest_silent_client() {
     let limits = AdmissionLimits {
         max_clients: 10,
+        serves_networks: true,
         max_anonymous: 1,
         max_waiting: 3,
         eviction_grace: EVICTION_GRACE,
@@ -430,13 +408,15 @@ fn full_queue_refuses_the_longest_silent_client() {
 
 #[test]
 fn lower_limits_keep_identified_clients() {
-    let mut fixture = Fixture::new(10, 0);
+    // Two of these are reserved.
+    let mut fixture = Fixture::new(12, 0);
     for _ in 0..10 {
         let (id, _) = fixture.arrive(user(1), false);
         fixture.clients.identified(id);
     }
     fixture.clients.set_limits(AdmissionLimits {
         max_clients: 2,
+        serves_networks: true,
         max_anonymous: 0,
         max_waiting: 10,
         eviction_grace: EVICTION_GRACE,

@@ -20,6 +20,8 @@ pub(crate) struct Client {
     pub(crate) has_spoken: bool,
     /// The time of the last progress; `None` while the client waits for the daemon.
     pub(crate) since: Option<MonotonicTime>,
+    /// The client has one of the slots that are reserved for peers with few.
+    pub(crate) is_reserved: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -100,30 +102,14 @@ impl Oracle {
         };
         let unknown = Kind::Anonymous(peer.scope());
         let limit = self.limits.max_anonymous;
-        if anonymous && limit != 0 && self.of(unknown).len() >= limit {
+        let is_excess = anonymous && limit != 0 && self.of(unknown).len() >= limit;
+        if !self.has_slot(peer, speaks, usize::from(is_excess)) {
+            return evicted(Kind::All).map(Some);
+        }
+        if is_excess {
             return evicted(unknown).map(Some);
         }
-        let max = self.limits.max_clients;
-        if self.clients.len() < max {
-            return Some(None);
-        }
-        if let Some(evicted) = evicted(Kind::All) {
-            return Some(Some(evicted));
-        }
-        let for_networks = (max / 32).max(1);
-        let beyond = match peer.scope() {
-            Scope::Local => 2 * for_networks,
-            Scope::Network => for_networks,
-        };
-        let own = self.count(Kind::All, peer);
-        let peers = self.clients.iter().map(|client| client.pending.peer);
-        let most = peers
-            .map(|peer| self.count(Kind::All, peer))
-            .max()
-            .unwrap_or(0);
-        let free = (max + beyond).saturating_sub(self.clients.len());
-        let is_small = own == 0 || (own < 4 * free && 2 * (own + 1) <= most);
-        (speaks && free > 0 && is_small).then_some(None)
+        Some(None)
     }
 
     /// Adds a client; returns `true` if it is admitted.
@@ -155,7 +141,67 @@ impl Oracle {
             is_unidentified: true,
             has_spoken: waiting.speaks,
             since: Some(waiting.since),
+            is_reserved: self.clients.len() >= self.unreserved(),
         });
+    }
+
+    /// Returns the number of slots that are reserved in a scope.
+    fn reserved(&self, scope: Scope) -> usize {
+        let max = self.limits.max_clients;
+        match scope {
+            _ if max < 8 => 0,
+            Scope::Network if !self.limits.serves_networks => 0,
+            _ => (max / 32).max(1),
+        }
+    }
+
+    fn unreserved(&self) -> usize {
+        let reserved = self.reserved(Scope::Local) + self.reserved(Scope::Network);
+        self.limits.max_clients - reserved
+    }
+
+    /// Removes a client. One with a reserved slot, of the same scope if there is any, moves to a free unreserved one.
+    pub(crate) fn remove(&mut self, id: u64) -> Client {
+        let at = self.clients.iter().position(|client| client.id == id);
+        let client = self.clients.remove(at.unwrap());
+        self.fill_unreserved(client.pending.peer.scope());
+        client
+    }
+
+    pub(crate) fn fill_unreserved(&mut self, first: Scope) {
+        while self
+            .clients
+            .iter()
+            .filter(|client| !client.is_reserved)
+            .count()
+            < self.unreserved()
+        {
+            let order = |client: &&mut Client| (client.pending.peer.scope() != first, client.id);
+            let reserved = self.clients.iter_mut().filter(|client| client.is_reserved);
+            match reserved.min_by_key(order) {
+                Some(client) => client.is_reserved = false,
+                None => return,
+            }
+        }
+    }
+
+    /// Tests if a client may have one of the slots after `released` clients of its scope have gone.
+    fn has_slot(&self, peer: Peer, speaks: bool, released: usize) -> bool {
+        let left = self.clients.len().saturating_sub(released);
+        if left < self.unreserved() {
+            return true;
+        }
+        let scope = peer.scope();
+        let is_held = |client: &&Client| client.is_reserved && client.pending.peer.scope() == scope;
+        let held = self.clients.iter().filter(is_held).count();
+        let free = self
+            .reserved(scope)
+            .saturating_sub(held.saturating_sub(released));
+        let own = self.count(Kind::All, peer);
+        let peers = self.clients.iter().map(|client| client.pending.peer);
+        let most = peers.map(|peer| self.count(Kind::All, peer)).max();
+        let is_small = own == 0 || (own < 4 * free && 2 * (own + 1) <= most.unwrap_or(0));
+        speaks && left < self.limits.max_clients && free > 0 && is_small
     }
 
     pub(crate) fn next(&mut self, now: MonotonicTime) -> Option<AdmissionStep> {
@@ -186,23 +232,32 @@ impl Oracle {
                     .find(of_peer)
                     .is_some_and(|first| first.id == one.id)
             });
-            let order = |one: &&&Waiting| (self.count(kind, one.pending.peer), one.since, one.id);
-            let Some(&&first) = first_of_peers.min_by_key(order) else {
+            // The peer with the fewest slots of this kind, and the one with the fewest of any kind.
+            let first_by = |kind| {
+                let order =
+                    |one: &&&Waiting| (self.count(kind, one.pending.peer), one.since, one.id);
+                first_of_peers.clone().min_by_key(order).map(|one| **one)
+            };
+            let candidates = [first_by(kind), first_by(Kind::All)];
+            let granted = candidates
+                .into_iter()
+                .flatten()
+                .find_map(|first| Some((first, self.grant(now, first)?)));
+            let Some((first, granted)) = granted else {
                 continue;
             };
-            match self.grant(now, first) {
-                None => {}
-                Some(None) => {
+            match granted {
+                None => {
                     self.waiting.retain(|waiting| waiting.id != first.id);
                     let since = if speaks { now } else { first.since };
                     self.admit(Waiting { since, ..first });
                     return Some(AdmissionStep::Admit(first.id));
                 }
-                Some(Some(step)) => {
+                Some(step) => {
                     let AdmissionStep::Evict { id, .. } = step else {
                         unreachable!("a grant admits no other client");
                     };
-                    self.clients.retain(|client| client.id != id);
+                    self.remove(id);
                     return Some(step);
                 }
             }

@@ -141,8 +141,8 @@ fn stalled_tls_handshakes_do_not_block_other_addresses() {
     daemon.stop();
 }
 
-/// All slots are taken by active clients that need no authentication. None of them is evicted, and other peers are
-/// admitted.
+/// One address takes all slots that are not reserved, with active clients that need no authentication. None of them is
+/// evicted, and other peers are admitted within `max_clients`.
 #[test]
 fn address_holding_all_slots_leaves_room_for_others() {
     let daemon = sasl_daemon(|config| {
@@ -151,7 +151,7 @@ fn address_holding_all_slots_leaves_room_for_others() {
         config.max_clients = NonZeroUsize::new(64).unwrap();
     });
     let address = address_of(&daemon, TransportKind::Tcp);
-    let mut holders: Vec<_> = (0..64)
+    let mut holders: Vec<_> = (0..60)
         .map(|_| {
             let mut client = RawClient::over(connect_from(2, address).unwrap());
             client.open();
@@ -169,6 +169,8 @@ fn address_holding_all_slots_leaves_room_for_others() {
     for client in &mut holders {
         client.call(GET_HOSTNAME, &[]);
     }
+    assert!(one_more.is_kept_waiting());
+    assert_eq!(daemon.ready.control.client_counts().served, 62);
     // The waiting client gets the free slot.
     drop((holders, other, local));
     one_more.open();

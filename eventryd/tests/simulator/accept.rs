@@ -183,9 +183,8 @@ impl World {
     /// Checks by counting that a slot is free for a client of this service.
     fn check_slot(&self, service_index: usize) {
         let (limits, service) = (self.config.admission, &self.services[service_index]);
-        let beyond = 2 * (limits.max_clients / 32).max(1);
         claim!(
-            self.served.len() < limits.max_clients + beyond,
+            self.served.len() < limits.max_clients,
             "DM-601",
             "{} clients are served, the limit is {}",
             self.served.len(),

@@ -39,6 +39,7 @@ impl Config {
         Config {
             admission: AdmissionLimits {
                 max_clients: 1 + rng.below(16),
+                serves_networks: true,
                 max_anonymous: rng.below(5),
                 max_waiting: rng.below(9),
                 eviction_grace: Duration::from_millis(500),
