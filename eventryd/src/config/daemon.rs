@@ -288,6 +288,8 @@ fn limits(settings: &Settings, config: &mut Config, invalid: &mut Vec<InvalidSet
     }
     config.max_anonymous_clients = anonymous.min(max_clients) as usize;
     config.auth_timeout = seconds(settings.unsigned("eventry_auth_timeout"));
+    config.client_limits.handshake_timeout =
+        seconds(settings.unsigned("eventry_handshake_timeout"));
     config.max_queued_clients = match settings.unsigned("max_queued_clients") {
         0 => DEFAULT_BACKLOG,
         backlog => backlog,

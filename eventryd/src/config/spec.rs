@@ -206,6 +206,7 @@ pub const SETTING_GROUPS: &[SettingGroup] = {
                 spec("sasl_allowed_username_list", List, Unset("every user"), NewConnections, "patterns of the user names that SASL accepts; an empty list accepts none").with_example("[ \"joe\", \"*@EXAMPLE.COM\" ]"),
                 spec("eventry_sasl_password_file", Path, Unset("`passwords` in the directory of the default configuration file"), NewConnections, "file with the users and password hashes of SASL, written by `eventryd passwd`").with_example("\"/etc/eventry/passwords\""),
                 spec("eventry_auth_timeout", ANY, Integer(60), NewConnections, "seconds until a client that has not authenticated is closed; 0: never"),
+                spec("eventry_handshake_timeout", ANY, Integer(10), NewConnections, "seconds until a client that has not completed the TLS handshake is closed, within `eventry_auth_timeout`; 0: only that applies"),
             ],
         },
         SettingGroup {

@@ -119,7 +119,11 @@ impl<T: Transport> Connection<T> {
     /// Creates a connection. With `admitted` it has a slot; otherwise nothing is read before
     /// [`admit`](Self::admit).
     pub fn new(transport: T, config: SessionConfig, auth: ClientAuth, admitted: bool) -> Self {
-        let session = Session::new(config);
+        let accepted = config.accepted;
+        let mut session = Session::new(config);
+        if admitted {
+            session.begin_handshake(accepted);
+        }
         Connection {
             progress: ClientProgress::new(&session, transport.is_open()),
             transport,
@@ -158,6 +162,7 @@ impl<T: Transport> Connection<T> {
     /// Records that the connection has a slot.
     pub fn admit(&mut self, now: MonotonicTime) {
         self.phase = Phase::Admitted;
+        self.session.begin_handshake(now);
         self.begin_turn(Events::READABLE, now);
     }
 

@@ -258,6 +258,38 @@ fn handshake_gives_the_name_and_the_warning() {
     assert_eq!(connection.auth().identity.to_string(), r#"x509="CN=a""#);
 }
 
+/// The time in which the client waits for a slot does not count.
+#[test]
+fn handshake_time_begins_with_the_slot() {
+    let config = SessionConfig {
+        awaits_handshake: true,
+        accepted: at(1),
+        ..SessionConfig::default()
+    };
+    let new = |admitted| {
+        let auth = ClientAuth::default();
+        Connection::new(Pipe::default(), config.clone(), auth, admitted)
+    };
+    assert_eq!(new(true).watch().deadline, Some(at(11)));
+    let mut waiting = new(false);
+    assert_eq!(waiting.watch().deadline, Some(at(61)));
+    waiting.admit(at(31));
+    assert!(!is_closed(&pull(&mut waiting, at(31))));
+    assert_eq!(waiting.watch().deadline, Some(at(41)));
+    waiting.on_deadline(at(41));
+    let actions = pull(&mut waiting, at(41));
+    let expired = |action: &Action| {
+        matches!(
+            action,
+            Action::Log(Notice::Expired(crate::session::Expiry::Handshake))
+        )
+    };
+    assert!(
+        actions.iter().any(expired) && is_closed(&actions),
+        "{actions:?}"
+    );
+}
+
 #[test]
 fn failed_transport_closes_the_connection() {
     let mut connection = connection(&[], 0);

@@ -62,6 +62,9 @@ pub struct ClientLimits {
     pub max_frame: u32,
     /// The time to authenticate, including the handshake of the transport; zero for no limit (DM-603). Default 60 s.
     pub auth_timeout: Duration,
+    /// The time for the handshake of the transport, within `auth_timeout`; zero for no limit of its own. It begins when the
+    /// client has a slot (DM-603). Default 10 s.
+    pub handshake_timeout: Duration,
     /// The number of failures to authenticate at which the session ends (DM-1005). Default 3.
     pub max_auth_failures: NonZeroU32,
     /// The number of unsent bytes at which no message is taken from the client. One answer may go beyond it.
@@ -82,6 +85,7 @@ impl Default for ClientLimits {
             max_frame_before_auth: 256 << 10,
             max_frame: MAX_FRAME,
             auth_timeout: Duration::from_secs(60),
+            handshake_timeout: Duration::from_secs(10),
             max_auth_failures: const { NonZeroU32::new(3).unwrap() },
             max_output: KIB_256,
             max_tx_bytes: const { NonZeroUsize::new(16 << 20).unwrap() },

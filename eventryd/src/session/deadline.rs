@@ -16,6 +16,8 @@ pub(super) struct Clock {
     pings: Pings,
     /// The time at which an anonymous client is closed (DM-603).
     anonymous_until: Option<MonotonicTime>,
+    /// The time at which a client in the handshake of the transport is closed (DM-603).
+    handshake_until: Option<MonotonicTime>,
     /// The time at which a session that is ending is closed (DM-809).
     end: Option<MonotonicTime>,
     /// The number of sent bytes at which the transport took no more, since the last byte of the client or the last
@@ -63,6 +65,12 @@ impl Clock {
                 .then(|| accepted.saturating_add(auth_timeout)),
             ..Self::default()
         }
+    }
+
+    /// Begins the time for the handshake of the transport.
+    pub(super) fn begin_handshake(&mut self, now: MonotonicTime, timeout: Duration) {
+        self.set_time(now);
+        self.handshake_until = (!timeout.is_zero()).then(|| now.saturating_add(timeout));
     }
 
     pub(super) const fn last_heard(&self) -> MonotonicTime {
@@ -119,10 +127,14 @@ impl Session {
         }
         let pinger = self.clock.pings.on().map(Pinger::deadline);
         let ordinary = self.clock.end.or(pinger);
-        [ordinary, self.anonymous_until()]
+        [ordinary, self.anonymous_until(), self.handshake_until()]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    fn handshake_until(&self) -> Option<MonotonicTime> {
+        self.clock.handshake_until.filter(|_| self.awaits_handshake)
     }
 
     fn anonymous_until(&self) -> Option<MonotonicTime> {
@@ -144,7 +156,8 @@ impl Session {
     /// [`poll`](Self::poll) is due afterwards.
     ///
     /// A client that has been silent for an interval is pinged. The session expires if the client has been silent for
-    /// too long (DM-903), does not read its last answers (DM-809), or stays anonymous for too long (DM-603).
+    /// too long (DM-903), does not read its last answers (DM-809), or does not complete the handshake or the authentication
+    /// in time (DM-603).
     ///
     /// Input is to be [received](Self::receive) and output is to be sent before: a delay of the loop would otherwise
     /// count as silence of the client (DM-908).
@@ -157,8 +170,16 @@ impl Session {
             self.expire(Expiry::Unfinished);
             return;
         }
-        if self.anonymous_until().is_some_and(|until| until <= now) {
-            self.expire(Expiry::Anonymous);
+        let limits = [
+            (self.handshake_until(), Expiry::Handshake),
+            (self.anonymous_until(), Expiry::Anonymous),
+        ];
+        let passed = limits
+            .into_iter()
+            .filter_map(|(until, expiry)| Some((until.filter(|until| *until <= now)?, expiry)))
+            .min_by_key(|(until, _)| *until);
+        if let Some((_, expiry)) = passed {
+            self.expire(expiry);
             return;
         }
         if self

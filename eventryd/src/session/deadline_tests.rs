@@ -346,7 +346,7 @@ fn only_a_client_that_stays_anonymous_expires() {
         accepted: at(1),
         ..SessionConfig::default()
     };
-    // The handshake, SASL or both are not complete in time.
+    // The handshake, SASL or both are not complete in time. The time of the handshake itself does not run.
     for (handshake, sasl) in [(false, false), (true, false), (false, true)] {
         let mut session = Session::new(config.clone());
         if handshake {
@@ -379,6 +379,61 @@ fn only_a_client_that_stays_anonymous_expires() {
         ..config
     });
     assert_eq!(nobody_waits.next_deadline(), None);
+}
+
+#[test]
+fn handshake_expires_after_its_own_time_within_the_other() {
+    let session_with = |auth, handshake| {
+        let mut session = Session::new(SessionConfig {
+            auth: Auth::Sasl,
+            awaits_handshake: true,
+            accepted: at(1),
+            limits: Arc::new(ClientLimits {
+                auth_timeout: Duration::from_secs(auth),
+                handshake_timeout: Duration::from_secs(handshake),
+                ..ClientLimits::default()
+            }),
+            ..SessionConfig::default()
+        });
+        // The client had to wait for a slot.
+        session.begin_handshake(at(3));
+        session
+    };
+    let at_end = |mut session: Session, end| {
+        assert_eq!(session.next_deadline(), Some(at(end)));
+        session.on_deadline(MonotonicTime::from_nanos(at(end).as_nanos() - 1));
+        assert_eq!(session.poll(), None);
+        assert!(!session.should_close());
+        session.on_deadline(at(end));
+        let event = session.poll();
+        assert!(session.should_close());
+        event
+    };
+    let (handshake, anonymous) = (Expiry::Handshake, Expiry::Anonymous);
+    for (auth, own, end, expiry) in [
+        (60, 10, 13, handshake),
+        (0, 10, 13, handshake),
+        (12, 10, 13, handshake),
+        (11, 10, 12, anonymous),
+        (60, 0, 61, anonymous),
+    ] {
+        let event = at_end(session_with(auth, own), end);
+        assert_eq!(event, Some(Event::Expired(expiry)), "{auth} {own}");
+    }
+    // After the handshake, only the time of the authentication counts. Bytes do not extend the handshake.
+    let mut session = session_with(60, 10);
+    session.receive(at(12), &[]);
+    assert_eq!(session.next_deadline(), Some(at(13)));
+    session.end_handshake();
+    session.on_deadline(at(13));
+    assert_eq!(session.poll(), None);
+    assert_eq!(at_end(session, 61), Some(Event::Expired(anonymous)));
+    // Late, the earlier limit is named.
+    let mut session = session_with(11, 10);
+    session.on_deadline(at(100));
+    assert_eq!(session.poll(), Some(Event::Expired(anonymous)));
+    assert_eq!(session_with(0, 0).next_deadline(), None);
+    assert_eq!(ClientLimits::default().handshake_timeout.as_secs(), 10);
 }
 
 #[test]

@@ -140,6 +140,9 @@ pub enum Expiry {
     /// The client has not authenticated in time (DM-603).
     #[error("not authenticated in time (eventry_auth_timeout)")]
     Anonymous,
+    /// The client has not completed the handshake of the transport in time (DM-603).
+    #[error("TLS handshake not completed in time (eventry_handshake_timeout)")]
+    Handshake,
     /// The session has ended, and its last calls have not ended or its last answers were not read in time (DM-809).
     #[error("the end of the session took too long")]
     Unfinished,

@@ -415,13 +415,21 @@ impl Session {
         self.checks.authenticated
     }
 
+    /// Begins the time for the handshake of the transport, when the client has a slot. Without a handshake, does
+    /// nothing.
+    pub fn begin_handshake(&mut self, now: MonotonicTime) {
+        self.clock
+            .begin_handshake(now, self.limits.handshake_timeout);
+    }
+
     /// Records that the handshake of the transport was completed successfully.
     pub const fn end_handshake(&mut self) {
         self.awaits_handshake = false;
     }
 
     /// Tests if the client is anonymous: it is not authenticated, or the handshake of its transport is not completed.
-    /// The session expires after [`ClientLimits::auth_timeout`] then (DM-603).
+    /// The session expires after [`ClientLimits::auth_timeout`] then, and in the handshake after
+    /// [`ClientLimits::handshake_timeout`] (DM-603).
     #[must_use]
     pub const fn is_anonymous(&self) -> bool {
         self.awaits_handshake || !self.is_authenticated()

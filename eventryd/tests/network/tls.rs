@@ -7,6 +7,7 @@ use rustls::{ClientConnection, StreamOwned};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 use tempfile::TempDir;
 use test_support::client::{RawClient, Stream};
 use test_support::daemon::Daemon;
@@ -217,6 +218,41 @@ fn unfinished_handshake_is_closed_in_time() {
         .lines()
         .filter(|line| line.contains("not authenticated in time"));
     assert_eq!(lines.count(), 4, "{log}");
+}
+
+/// A stalled handshake has less time than the authentication, whose default of 60 s is longer than this test waits.
+#[test]
+fn stalled_handshake_is_closed_after_its_own_time() {
+    let (daemon, dir) = start_with("eventry_handshake_timeout = 1\n");
+    let mut complete = connect(&daemon);
+    let config = client_config(&committed_files(), Version::Tls13, true);
+    let mut connection = ClientConnection::new(config, server_name()).unwrap();
+    let mut hello = Vec::new();
+    connection.write_tls(&mut hello).unwrap();
+    for sent in [&[][..], &hello[..7], &hello] {
+        let mut stream = tls_port(&daemon);
+        stream.write_all(sent).unwrap();
+        rest_of(stream);
+    }
+    complete.open();
+    // A reload changes the time for new clients.
+    let file = dir.join("eventryd.conf");
+    let text = fs::read_to_string(&file).unwrap();
+    let text = text.replace("handshake_timeout = 1", "handshake_timeout = 0");
+    let log = dir.join("log");
+    let output = format!("log_outputs = \"1:file:{}\"\n", log.display());
+    fs::write(&file, text + &output).unwrap();
+    daemon.signal(Signal::HUP);
+    wait_until("the setting is in force", || {
+        let log = fs::read_to_string(&log).unwrap_or_default();
+        log.contains("in force now") && log.contains("eventry_handshake_timeout")
+    });
+    let mut kept = tls_port(&daemon);
+    kept.set_timeout(Duration::from_millis(1_500)).unwrap();
+    assert!(kept.read(&mut [0]).is_err(), "the client is still there");
+    let log = daemon.stop().log;
+    let line = "TLS handshake not completed in time (eventry_handshake_timeout); closing";
+    assert_eq!(log.matches(line).count(), 3, "{log}");
 }
 
 #[test]

@@ -150,8 +150,7 @@ impl World {
         };
         let keepalive = self.config.keepalive;
         let keepalive = (keepalive.interval.unwrap_or_default(), keepalive.count);
-        let keepalive =
-            KeepaliveOracle::new(self.now, limits.auth_timeout, keepalive, limits.max_linger);
+        let keepalive = KeepaliveOracle::new(self.now, &limits, keepalive, service.has_handshake);
         let max_failures = limits.max_auth_failures.get();
         let mut accepted = client.borrow_mut();
         accepted

@@ -35,7 +35,8 @@ impl World {
             );
             let client = served.client.borrow();
             let keepalive = &client.ledger.keepalive;
-            keepalive.check_alive(*id, served.is_anonymous, self.timer);
+            let stage = (served.is_anonymous, client.handshake > 0);
+            keepalive.check_alive(*id, stage, self.timer);
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::claims::claim;
 use crate::ledger::Observation;
 use eventry::MonotonicTime;
+use eventryd::session::ClientLimits;
 use std::time::Duration;
 
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub(crate) struct KeepaliveOracle {
     linger: Duration,
     /// The deadline of the authentication, if there is one.
     pub(crate) auth_deadline: Option<MonotonicTime>,
+    /// The deadline of the handshake, if there is one.
+    handshake_deadline: Option<MonotonicTime>,
     /// The time of the last byte from the client.
     last_received: MonotonicTime,
     /// The time from which the server may send pings.
@@ -32,16 +35,19 @@ pub(crate) struct KeepaliveOracle {
 impl KeepaliveOracle {
     pub(crate) fn new(
         accepted: MonotonicTime,
-        auth_timeout: Duration,
+        limits: &ClientLimits,
         (interval, count): (Duration, u32),
-        linger: Duration,
+        has_handshake: bool,
     ) -> KeepaliveOracle {
+        let deadline =
+            |timeout: Duration| (!timeout.is_zero()).then(|| accepted.saturating_add(timeout));
         KeepaliveOracle {
             now: accepted,
             interval,
             count,
-            linger,
-            auth_deadline: (!auth_timeout.is_zero()).then(|| accepted.saturating_add(auth_timeout)),
+            linger: limits.max_linger,
+            auth_deadline: deadline(limits.auth_timeout),
+            handshake_deadline: deadline(limits.handshake_timeout).filter(|_| has_handshake),
             last_received: accepted,
             enabled_at: None,
             pings: 0,
@@ -158,9 +164,22 @@ impl KeepaliveOracle {
         );
     }
 
+    pub(crate) fn check_handshake(&self, id: u64, is_in_handshake: bool) {
+        claim!(
+            is_in_handshake && self.handshake_deadline.is_some_and(|by| by <= self.now),
+            "DM-603",
+            "client {id} is closed before the deadline of the handshake"
+        );
+    }
+
     /// Returns the latest time at which the client is closed if nothing more happens, with the rule.
-    fn latest_close(&self, is_anonymous: bool) -> Option<(&'static str, MonotonicTime)> {
+    fn latest_close(
+        &self,
+        is_anonymous: bool,
+        is_in_handshake: bool,
+    ) -> Option<(&'static str, MonotonicTime)> {
         let auth_deadline = self.auth_deadline.filter(|_| is_anonymous);
+        let handshake_deadline = self.handshake_deadline.filter(|_| is_in_handshake);
         let ended_by = self
             .closing_since
             .map(|began| began.saturating_add(self.linger));
@@ -173,6 +192,7 @@ impl KeepaliveOracle {
         });
         let all = [
             ("DM-603", auth_deadline),
+            ("DM-603", handshake_deadline),
             ("DM-809", ended_by),
             ("DM-903", dead_by),
         ];
@@ -181,8 +201,13 @@ impl KeepaliveOracle {
     }
 
     /// Checks that the timer of the server, `timer`, fires no later than the client must be closed.
-    pub(crate) fn check_alive(&self, id: u64, is_anonymous: bool, timer: Option<MonotonicTime>) {
-        if let Some((rule, by)) = self.latest_close(is_anonymous) {
+    pub(crate) fn check_alive(
+        &self,
+        id: u64,
+        (is_anonymous, is_in_handshake): (bool, bool),
+        timer: Option<MonotonicTime>,
+    ) {
+        if let Some((rule, by)) = self.latest_close(is_anonymous, is_in_handshake) {
             claim!(
                 timer.is_some_and(|timer| timer <= by),
                 rule,

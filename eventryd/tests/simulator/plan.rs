@@ -33,6 +33,7 @@ impl Config {
         let max_output = 1 + rng.below(600);
         let max_tx_bytes = max_output + if rng.one_in(3) { rng.below(200) } else { 4_000 };
         let auth_timeout = [0, 2, 20, 60][rng.below(4)];
+        let handshake_timeout = [0, 1, 2, 10][rng.below(4)];
         let failures = u32::try_from(1 + rng.below(4)).expect("a small number");
         let interval = [0, 1, 1, 3, 5][rng.below(5)];
         let cap = u32::try_from(800 + rng.below(400)).expect("a small number");
@@ -48,6 +49,7 @@ impl Config {
                 max_client_requests: size(1 + rng.below(5)),
                 max_frame_before_auth: cap,
                 auth_timeout: Duration::from_secs(auth_timeout),
+                handshake_timeout: Duration::from_secs(handshake_timeout),
                 max_auth_failures: NonZeroU32::new(failures).expect("not zero"),
                 max_output: size(max_output),
                 max_tx_bytes: size(max_tx_bytes),

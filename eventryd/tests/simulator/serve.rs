@@ -333,6 +333,10 @@ impl World {
                 );
                 ledger.keepalive.check_anonymous(id);
             }
+            (CloseReason::Over, Some(Expiry::Handshake)) => {
+                counts.handshake_timeouts += 1;
+                ledger.keepalive.check_handshake(id, client.handshake > 0);
+            }
             (CloseReason::Over, Some(Expiry::Unfinished)) => {
                 counts.unfinished += 1;
                 ledger.keepalive.check_unfinished(id);

@@ -37,6 +37,7 @@ situations! {
     dead: "clients closed by keepalive",
     late: "deadlines handled late",
     auth_timeouts: "clients closed by the authentication timeout",
+    handshake_timeouts: "clients closed by the handshake timeout",
     denied: "clients denied",
     unfinished: "closes cut off by the linger limit",
     refused: "calls refused",
