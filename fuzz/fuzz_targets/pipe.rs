@@ -1,6 +1,6 @@
 //! The transport of a fuzzed connection, which delivers the client's bytes in pieces and accepts limited output.
 
-use eventryd::connection::{Amount, ReadOutcome, Transport, TransportError};
+use eventryd::connection::{Amount, Discarded, ReadOutcome, Transport, TransportError};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -70,4 +70,12 @@ impl Transport for Pipe {
     }
 
     fn close_notify(&mut self) {}
+
+    fn begin_linger(&mut self) -> bool {
+        false
+    }
+
+    fn discard(&mut self) -> Result<Discarded, TransportError> {
+        Ok(Discarded::End)
+    }
 }

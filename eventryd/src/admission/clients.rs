@@ -13,6 +13,7 @@
 //!   locks out no client, not even one of the same peer.
 //! - A pending client that has sent something and has waited for the grace gets the slot of any unidentified client
 //!   of a peer that holds at least two slots more. So clients that only appear active lock out no other peer.
+//! - A client that has ended, and only waits for its peer to close the connection, is evicted first.
 //! - All other clients in a handshake or in authentication stay, and so does every identified client.
 //! - Some of the [`AdmissionLimits::max_clients`] are [reserved](AdmissionLimits::reserved) for peers that have no slot
 //!   or few, because identified clients that hold all others never lose theirs.
@@ -20,6 +21,7 @@
 //! [`ClientAdmission`] only decides: the server reports the ids of clients and the time, and applies the
 //! [`AdmissionStep`]s.
 
+use super::lanes::{LANES, Lane, Waiting, lanes_of};
 use super::peer_load::{EvictionRank, PeerLoad, Stage};
 use super::reserve::Reserve;
 use super::{
@@ -68,6 +70,8 @@ pub struct ClientAdmission {
     reserve: Reserve,
     most_served: usize,
     unidentified: BTreeMap<u64, Unidentified>,
+    /// Clients with a slot that have ended and are not gone yet.
+    ended: BTreeMap<u64, Peer>,
     /// Clients that were evicted or rejected and are not gone yet.
     evicted: BTreeSet<u64>,
     lanes: [Lane; 8],
@@ -84,16 +88,6 @@ struct Unidentified {
     rank: EvictionRank,
 }
 
-/// The waiting clients that need the same kind of slot, and of which either all or none have sent something.
-#[derive(Debug, Default)]
-struct Lane(BTreeMap<Peer, VecDeque<Waiting>>);
-
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    id: u64,
-    since: MonotonicTime,
-}
-
 /// The availability of a slot.
 enum Grant {
     /// A slot is free.
@@ -102,24 +96,6 @@ enum Grant {
     AfterEviction { id: u64, limit: AdmissionLimit },
     /// No slot is available.
     Unavailable,
-}
-
-/// The clients of each lane: true if they have sent something, their scope, true if they are anonymous.
-const LANES: [(bool, Scope, bool); 8] = [
-    (true, Scope::Local, true),
-    (true, Scope::Local, false),
-    (true, Scope::Network, true),
-    (true, Scope::Network, false),
-    (false, Scope::Local, true),
-    (false, Scope::Local, false),
-    (false, Scope::Network, true),
-    (false, Scope::Network, false),
-];
-
-/// Returns the lanes of a client: the one after it has sent something, and the one before.
-fn lanes_of(client: PendingClient) -> [usize; 2] {
-    let lane = 2 * client.peer.scope() as usize + usize::from(!client.anonymous);
-    [lane, lane + 4]
 }
 
 impl ClientAdmission {
@@ -133,6 +109,7 @@ impl ClientAdmission {
             reserve: Reserve::default(),
             most_served: 0,
             unidentified: BTreeMap::new(),
+            ended: BTreeMap::new(),
             evicted: BTreeSet::new(),
             lanes: Default::default(),
             waiting: BTreeMap::new(),
@@ -304,10 +281,20 @@ impl ClientAdmission {
         }
     }
 
+    /// Records that a client with a slot has ended, and only waits for its peer to close the connection. It is the first to
+    /// be evicted for a client that has sent something. Call [`next`](Self::next) afterwards.
+    pub fn ended(&mut self, id: u64, peer: Peer) {
+        if !self.evicted.contains(&id) && !self.waiting.contains_key(&id) {
+            self.identified(id);
+            self.ended.insert(id, peer);
+        }
+    }
+
     /// Records that a client is gone, with a slot or without.
     pub fn gone(&mut self, id: u64, peer: Peer) {
         if !self.evicted.remove(&id) && !self.dequeue(id) {
             self.identified(id);
+            self.ended.remove(&id);
             self.all.remove(peer);
             self.reserve.remove(id);
             self.fill_unreserved(peer.scope());
@@ -358,8 +345,9 @@ impl ClientAdmission {
     }
 
     fn evict(&mut self, id: u64) {
-        if let Some(unidentified) = self.unidentified.get(&id) {
-            let peer = unidentified.client.peer;
+        let unidentified = self.unidentified.get(&id);
+        let unidentified = unidentified.map(|unidentified| unidentified.client.peer);
+        if let Some(peer) = unidentified.or_else(|| self.ended.get(&id).copied()) {
             self.gone(id, peer);
             self.evicted.insert(id);
         }
@@ -426,8 +414,15 @@ impl ClientAdmission {
         // An anonymous client is evicted only if the pending one then fits both limits.
         let released = usize::from(is_excess);
         if !self.has_slot(peer, speaks, released) {
-            let max_clients = self.limits.max_clients;
-            return after_eviction(&self.all, AdmissionLimit::Clients(max_clients));
+            let limit = AdmissionLimit::Clients(self.limits.max_clients);
+            return match self.ended.first_key_value() {
+                Some((&id, _))
+                    if speaks && self.has_slot(peer, speaks, released + self.ended.len()) =>
+                {
+                    Grant::AfterEviction { id, limit }
+                }
+                _ => after_eviction(&self.all, limit),
+            };
         }
         if is_excess {
             return after_eviction(load, AdmissionLimit::Anonymous(max_anonymous));
@@ -469,11 +464,5 @@ impl ClientAdmission {
         let rejected = longest_silent.or_else(last_speaking)?.id;
         self.dequeue(rejected);
         Some(rejected)
-    }
-}
-
-impl Lane {
-    fn fronts(&self) -> impl Iterator<Item = &Waiting> {
-        self.0.values().filter_map(VecDeque::front)
     }
 }

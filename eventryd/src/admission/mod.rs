@@ -6,6 +6,7 @@
 
 mod clients;
 mod decision;
+mod lanes;
 mod limits;
 mod peer;
 mod peer_load;

@@ -19,6 +19,9 @@ pub enum Action {
     Progress(ProgressChange),
     /// A notice to log.
     Log(Notice),
+    /// The session has ended for this reason, and the sending side of the connection is closed. The owner releases what
+    /// the session needed. [`Close`](Action::Close) follows, in this turn or a later one: until then, input is dropped.
+    Linger(CloseReason),
     /// The reason to close the connection. This is the last action.
     Close(CloseReason),
 }
@@ -65,6 +68,9 @@ pub enum CloseReason {
     /// The peer has gone and reads no answers.
     #[error("the peer is gone")]
     PeerGone,
+    /// The peer has not closed its side in time after the session had ended, or has sent too much.
+    #[error("the peer did not close the connection in time")]
+    LingerOver,
     /// The transport has failed.
     #[error(transparent)]
     Failed(#[from] TransportError),

@@ -9,6 +9,7 @@
 
 mod action;
 mod auth;
+mod linger;
 mod progress;
 mod socket;
 #[cfg(test)]
@@ -19,12 +20,14 @@ pub use action::{Action, CloseReason, Notice, Watch};
 pub use auth::ClientAuth;
 pub use progress::ProgressChange;
 pub use socket::SocketTransport;
-pub use transport::{Amount, Handshake, ReadOutcome, Transport, TransportError};
+pub use transport::{Amount, Discarded, Handshake, ReadOutcome, Transport, TransportError};
 
 use crate::session::{AuthResult, Event, Session, SessionConfig, SessionState, Ticket};
 use crate::wire::{RemoteError, Reply};
 use eventry::{Events, MonotonicTime};
+use linger::{LINGER_TIME, Linger};
 use progress::ClientProgress;
+use std::time::Duration;
 
 /// The maximum number of reads in one turn, so that a client that sends continuously does not delay the others.
 const READ_BUDGET: u8 = 8;
@@ -34,7 +37,7 @@ const READ_BUDGET: u8 = 8;
 /// ```
 /// use eventry::{Events, MonotonicTime};
 /// use eventryd::connection::{
-///     Action, Amount, ClientAuth, Connection, ReadOutcome, Transport, TransportError,
+///     Action, Amount, ClientAuth, Connection, Discarded, ReadOutcome, Transport, TransportError,
 /// };
 /// use eventryd::session::SessionConfig;
 /// use eventryd::wire::{Call, Header, Reply, TypeRet, write_message};
@@ -60,6 +63,12 @@ const READ_BUDGET: u8 = 8;
 ///         true
 ///     }
 ///     fn close_notify(&mut self) {}
+///     fn begin_linger(&mut self) -> bool {
+///         false
+///     }
+///     fn discard(&mut self) -> Result<Discarded, TransportError> {
+///         Ok(Discarded::End)
+///     }
 /// }
 ///
 /// let call = Call::ConnectGetType(());
@@ -88,6 +97,13 @@ pub struct Connection<T> {
     turn: Turn,
     /// The reason to close, until it is handed out.
     closing: Option<CloseReason>,
+    /// Set if the session has exceeded a limit: the client is closed at once.
+    has_expired: bool,
+    /// Set if the peer sends no more, so that no input can be unread.
+    has_ended: bool,
+    linger_time: Duration,
+    /// Set while input is dropped, after the session has ended.
+    linger: Option<Linger>,
 }
 
 /// The phases of a connection.
@@ -120,6 +136,7 @@ impl<T: Transport> Connection<T> {
     /// [`admit`](Self::admit).
     pub fn new(transport: T, config: SessionConfig, auth: ClientAuth, admitted: bool) -> Self {
         let accepted = config.accepted;
+        let linger_time = config.limits.max_linger.min(LINGER_TIME);
         let mut session = Session::new(config);
         if admitted {
             session.begin_handshake(accepted);
@@ -142,6 +159,10 @@ impl<T: Transport> Connection<T> {
                 deadline_due: false,
             },
             closing: None,
+            has_expired: false,
+            has_ended: false,
+            linger_time,
+            linger: None,
         }
     }
 
@@ -199,6 +220,11 @@ impl<T: Transport> Connection<T> {
         if self.turn.is_over {
             return None;
         }
+        if let Some(linger) = &mut self.linger {
+            self.turn.is_over = true;
+            let reason = linger.discard(&mut self.transport, self.turn.reads_left, now);
+            return reason.map(Action::Close);
+        }
         while self.closing.is_none() {
             if self.turn.must_send {
                 let notice = match self.session.poll() {
@@ -221,7 +247,10 @@ impl<T: Transport> Connection<T> {
                     Some(Event::Dropped { header, reason }) => Notice::Dropped { header, reason },
                     Some(Event::Throttled { in_progress }) => Notice::Throttled { in_progress },
                     Some(Event::Violation(violation)) => Notice::Violation(violation),
-                    Some(Event::Expired(expiry)) => Notice::Expired(expiry),
+                    Some(Event::Expired(expiry)) => {
+                        self.has_expired = true;
+                        Notice::Expired(expiry)
+                    }
                 };
                 return Some(Action::Log(notice));
             } else if self.turn.reads_left > 0 && self.session.wants_read() {
@@ -242,14 +271,40 @@ impl<T: Transport> Connection<T> {
         if let Some(change) = self.next_progress() {
             return Some(Action::Progress(change));
         }
+        let Some(reason) = self.closing.take() else {
+            self.turn.is_over = true;
+            return None;
+        };
+        if self.must_linger(&reason) && self.transport.begin_linger() {
+            self.linger = Some(Linger::begin(now, self.linger_time));
+            self.turn.reads_left = READ_BUDGET;
+            return Some(Action::Linger(reason));
+        }
         self.turn.is_over = true;
-        self.closing.take().map(Action::Close)
+        Some(Action::Close(reason))
+    }
+
+    /// Tests if bytes may have been sent that the peer is to receive, although it may still send.
+    fn must_linger(&self, reason: &CloseReason) -> bool {
+        let is_orderly = match reason {
+            CloseReason::Over | CloseReason::Denied => !self.has_expired,
+            // An alert was sent.
+            CloseReason::Failed(TransportError::Tls(_)) => true,
+            CloseReason::Failed(_) | CloseReason::PeerGone | CloseReason::LingerOver => false,
+        };
+        is_orderly && self.phase == Phase::Admitted && !self.has_ended
     }
 
     /// Returns the interest and the deadline to wait for. Valid when [`next_action`](Self::next_action) has
     /// returned `None`.
     #[must_use]
     pub fn watch(&self) -> Watch {
+        if let Some(linger) = &self.linger {
+            return Watch {
+                interest: Events::READABLE | Events::UNCONDITIONAL,
+                deadline: Some(linger.until),
+            };
+        }
         Watch {
             interest: self.interest(),
             // Not earlier: due connections are served in the order of their times, and those that always have more
@@ -282,7 +337,15 @@ impl<T: Transport> Connection<T> {
     /// Notifies the peer that the connection closes, if the transport accepts that without blocking. The owner
     /// then drops the connection.
     pub fn close(&mut self) {
-        self.transport.close_notify();
+        if !self.is_lingering() {
+            self.transport.close_notify();
+        }
+    }
+
+    /// Tests if the session has ended, and input is dropped until the peer closes its side.
+    #[must_use]
+    pub const fn is_lingering(&self) -> bool {
+        self.linger.is_some()
     }
 
     fn begin_turn(&mut self, ready: Events, now: MonotonicTime) {
@@ -350,6 +413,7 @@ impl<T: Transport> Connection<T> {
             warning = handshake.warning;
         }
         if outcome.ended {
+            self.has_ended = true;
             session.end_of_input();
         }
         Ok(warning)

@@ -1,10 +1,11 @@
 //! The transport of the daemon: a socket, with or without TLS.
 
-use super::transport::{Amount, Handshake, ReadOutcome, Transport, TransportError};
+use super::transport::{Amount, Discarded, Handshake, ReadOutcome, Transport, TransportError};
 use crate::net::Socket;
 use crate::net::tls::{TlsReadOutcome, TlsSession};
 use std::io::{self, ErrorKind, Write};
 use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::sync::Arc;
 
 /// The number of bytes to read at once.
@@ -98,6 +99,29 @@ impl Transport for SocketTransport {
             // Fails if the client is gone. If the client does not read, the alert is lost.
             let _ = tls.write_to(&mut &*self.socket);
         }
+    }
+
+    /// A Unix socket keeps what was sent.
+    fn begin_linger(&mut self) -> bool {
+        let socket = Arc::clone(&self.socket);
+        match &*socket {
+            Socket::Unix(_) => false,
+            Socket::Tcp(stream) => {
+                self.close_notify();
+                // Fails if the client is gone.
+                stream.shutdown(Shutdown::Write).is_ok()
+            }
+        }
+    }
+
+    fn discard(&mut self) -> Result<Discarded, TransportError> {
+        let mut buffer = [MaybeUninit::uninit(); READ_SIZE];
+        let received = unless_blocked(|| self.socket.receive(&mut buffer).map(|read| read.len()))?;
+        Ok(match received {
+            None => Discarded::Nothing,
+            Some(0) => Discarded::End,
+            Some(count) => Discarded::Bytes(count),
+        })
     }
 }
 

@@ -14,7 +14,10 @@ struct Pipe {
     room: usize,
     handshake: Option<Handshake>,
     fails: bool,
+    ends: bool,
     reads: usize,
+    /// The transport lingers, and drops input with these results, the last first; then there is none now.
+    discarded: Option<Vec<Discarded>>,
 }
 
 impl Transport for Pipe {
@@ -26,7 +29,7 @@ impl Transport for Pipe {
         plaintext(&mem::take(&mut self.arrived));
         Ok(ReadOutcome {
             amount: Amount::Short,
-            ended: false,
+            ended: self.ends,
             handshake: self.handshake.take(),
         })
     }
@@ -50,6 +53,15 @@ impl Transport for Pipe {
     }
 
     fn close_notify(&mut self) {}
+
+    fn begin_linger(&mut self) -> bool {
+        self.discarded.is_some()
+    }
+
+    fn discard(&mut self) -> Result<Discarded, TransportError> {
+        let discarded = self.discarded.as_mut().and_then(Vec::pop);
+        Ok(discarded.unwrap_or(Discarded::Nothing))
+    }
 }
 
 fn at(seconds: u64) -> MonotonicTime {
@@ -288,6 +300,99 @@ fn handshake_time_begins_with_the_slot() {
         actions.iter().any(expired) && is_closed(&actions),
         "{actions:?}"
     );
+}
+
+/// Returns a connection that lingers after garbage, and drops input with these results.
+fn lingering(discarded: &[Discarded]) -> Connection<Pipe> {
+    let mut connection = connection(&[Call::ConnectGetHostname(())], 1_000);
+    connection.transport.arrived.extend([0; 4]);
+    connection.transport.discarded = Some(discarded.iter().rev().copied().collect());
+    connection.on_ready(Events::READABLE, at(7));
+    connection
+}
+
+#[test]
+fn garbage_is_dropped_until_the_peer_closes() {
+    let input = [Discarded::Bytes(9); 10];
+    let mut connection = lingering(&[&input[..], &[Discarded::End]].concat());
+    assert!(!connection.is_lingering());
+    let actions = pull(&mut connection, at(7));
+    assert!(
+        matches!(actions[..], [.., Action::Linger(CloseReason::Over)]),
+        "{actions:?}"
+    );
+    assert!(connection.is_lingering());
+    // One turn drops as many pieces as it reads at most.
+    assert_eq!(connection.transport.discarded.as_ref().unwrap().len(), 3);
+    let watch = Watch {
+        interest: Events::READABLE | Events::UNCONDITIONAL,
+        deadline: Some(at(8)),
+    };
+    assert_eq!(connection.watch(), watch);
+    connection.on_ready(Events::WRITABLE, at(7));
+    assert!(pull(&mut connection, at(7)).is_empty());
+    connection.on_ready(Events::HANGUP, at(7));
+    let actions = pull(&mut connection, at(7));
+    assert!(
+        matches!(actions[..], [Action::Close(CloseReason::PeerGone)]),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn lingering_ends_at_its_time_or_its_size() {
+    let mut connection = lingering(&[]);
+    pull(&mut connection, at(7));
+    connection.on_deadline(MonotonicTime::from_nanos(at(8).as_nanos() - 1));
+    assert!(pull(&mut connection, at(7)).is_empty());
+    connection.on_deadline(at(8));
+    let actions = pull(&mut connection, at(8));
+    assert!(
+        matches!(actions[..], [Action::Close(CloseReason::LingerOver)]),
+        "{actions:?}"
+    );
+    for (more, is_over) in [(0, false), (1, true)] {
+        let sizes = [Discarded::Bytes(16 << 20), Discarded::Bytes(more)];
+        let actions = pull(&mut lingering(&sizes), at(7));
+        assert_eq!(is_closed(&actions), is_over, "{actions:?}");
+    }
+}
+
+/// Nothing is kept for a client that is closed because of a limit, that sends no more, or that had no slot.
+#[test]
+fn only_an_orderly_end_with_possible_input_lingers() {
+    let ends_at_once = |mut connection: Connection<Pipe>| {
+        let actions = pull(&mut connection, at(100));
+        is_closed(&actions) && !connection.is_lingering()
+    };
+    let new = |admitted, awaits_handshake| {
+        let pipe = Pipe {
+            discarded: Some(Vec::new()),
+            ..Pipe::default()
+        };
+        let config = SessionConfig {
+            awaits_handshake,
+            ..SessionConfig::default()
+        };
+        Connection::new(pipe, config, ClientAuth::default(), admitted)
+    };
+    let mut expired = new(true, true);
+    expired.on_deadline(at(100));
+    assert!(ends_at_once(expired));
+    let mut waiting = new(false, false);
+    waiting.drain(at(100));
+    assert!(ends_at_once(waiting));
+    let mut ended = new(true, false);
+    ended.transport.ends = true;
+    ended.on_ready(Events::READABLE, at(100));
+    assert!(ends_at_once(ended));
+    let mut failed = new(true, false);
+    failed.transport.fails = true;
+    failed.on_ready(Events::READABLE, at(100));
+    assert!(ends_at_once(failed));
+    let mut drained = new(true, false);
+    drained.drain(at(100));
+    assert!(!ends_at_once(drained));
 }
 
 #[test]

@@ -33,6 +33,28 @@ pub trait Transport {
     /// Notifies the peer that nothing follows, if the socket accepts that without blocking. Without TLS, does
     /// nothing.
     fn close_notify(&mut self);
+
+    /// Closes the sending side, with the notification of [`close_notify`](Self::close_notify). Returns `true` if sent bytes
+    /// could be lost when the transport is closed before the peer has closed its side: then input is to be
+    /// [dropped](Self::discard) first.
+    fn begin_linger(&mut self) -> bool;
+
+    /// Reads once, and drops the bytes.
+    ///
+    /// # Errors
+    /// [`TransportError`]: the connection must be closed.
+    fn discard(&mut self) -> Result<Discarded, TransportError>;
+}
+
+/// The result of dropping input once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discarded {
+    /// This number of bytes was dropped.
+    Bytes(usize),
+    /// There is no input now.
+    Nothing,
+    /// The peer sends no more.
+    End,
 }
 
 /// The result of reading once.

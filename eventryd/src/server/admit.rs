@@ -39,6 +39,10 @@ impl Server {
         let Some(client) = self.state.lock().clients.take(id) else {
             return;
         };
+        if client.connection.is_lingering() {
+            tracing::debug!("client {id} gone: another client needs its slot");
+            return self.close(client);
+        }
         let deficit = if client.connection.session().is_anonymous() {
             "is not authenticated"
         } else {

@@ -32,16 +32,26 @@ impl Server {
         match closing {
             None => self.put_back(client),
             Some(reason) => {
-                let identity = client.identity();
-                // At this level, so that the operator sees why a client cannot connect.
-                if matches!(reason, CloseReason::Failed(TransportError::Tls(_))) {
-                    tracing::warn!("client {id} closed: {reason}; {identity}");
+                if client.connection.is_lingering() {
+                    tracing::debug!("client {id} gone: {reason}");
                 } else {
-                    tracing::debug!("client {id} closed: {reason}; {identity}");
+                    log_end(&client, &reason);
                 }
                 self.close(client);
             }
         }
+    }
+
+    /// Ends the session of a client whose connection drops input until the peer closes it. The client keeps its slot until
+    /// another one needs it.
+    fn linger(&self, client: &mut Client, reason: &CloseReason) {
+        log_end(client, reason);
+        if let Some(session) = client.calls.close() {
+            self.offload.close(session);
+        }
+        let mut state = self.state.lock();
+        state.admission.clients.ended(client.id, client.peer);
+        self.admit_soon(&state);
     }
 
     /// Closes a client that was taken out of the table.
@@ -96,6 +106,7 @@ impl Server {
                 }
                 Some(Action::Progress(change)) => self.record_progress(client, change, now),
                 Some(Action::Log(notice)) => log(client, &notice),
+                Some(Action::Linger(reason)) => self.linger(client, &reason),
                 Some(Action::Close(reason)) => return Some(reason),
                 // The request to polkit is last, so that no program is started for a closed client.
                 None => match polkit.take() {
@@ -247,6 +258,16 @@ impl Drop for DriveGuard<'_> {
             } = *self;
             server.unregister(id, peer, handle, scheduled);
         }
+    }
+}
+
+fn log_end(client: &Client, reason: &CloseReason) {
+    let (id, identity) = (client.id, client.identity());
+    // At this level, so that the operator sees why a client cannot connect.
+    if matches!(reason, CloseReason::Failed(TransportError::Tls(_))) {
+        tracing::warn!("client {id} closed: {reason}; {identity}");
+    } else {
+        tracing::debug!("client {id} closed: {reason}; {identity}");
     }
 }
 

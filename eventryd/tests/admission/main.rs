@@ -37,6 +37,7 @@ enum Step {
     DisconnectWaiting(usize),
     Progress(usize, bool),
     Identify(usize),
+    End(usize),
     Disconnect(usize),
     Advance(Duration),
     SetLimits(AdmissionLimits),
@@ -66,6 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(Step::DisconnectWaiting),
         3 => (any::<usize>(), any::<bool>()).prop_map(|(index, waits)| Step::Progress(index, waits)),
         2 => any::<usize>().prop_map(Step::Identify),
+        1 => any::<usize>().prop_map(Step::End),
         2 => any::<usize>().prop_map(Step::Disconnect),
         4 => (0..600_u64).prop_map(|millis| Step::Advance(Duration::from_millis(millis))),
         1 => limits().prop_map(Step::SetLimits),
@@ -132,6 +134,12 @@ proptest! {
                 Step::Identify(index) => if let Some(at) = chosen(index) {
                     clients.identified(oracle.clients[at].id);
                     oracle.clients[at].is_unidentified = false;
+                },
+                Step::End(index) => if let Some(at) = chosen(index) {
+                    let client = &mut oracle.clients[at];
+                    clients.ended(client.id, client.pending.peer);
+                    client.is_unidentified = false;
+                    client.has_ended = true;
                 },
                 Step::Disconnect(index) => if let Some(at) = chosen(index) {
                     let client = oracle.remove(oracle.clients[at].id);

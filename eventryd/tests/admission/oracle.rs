@@ -22,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) since: Option<MonotonicTime>,
     /// The client has one of the slots that are reserved for peers with few.
     pub(crate) is_reserved: bool,
+    /// The client has ended, and waits for its peer to close.
+    pub(crate) has_ended: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +106,15 @@ impl Oracle {
         let limit = self.limits.max_anonymous;
         let is_excess = anonymous && limit != 0 && self.of(unknown).len() >= limit;
         if !self.has_slot(peer, speaks, usize::from(is_excess)) {
+            let ended = self.clients.iter().filter(|client| client.has_ended);
+            let released = usize::from(is_excess) + ended.clone().count();
+            if let Some(id) = ended.map(|client| client.id).min()
+                && speaks
+                && self.has_slot(peer, speaks, released)
+            {
+                let limit = AdmissionLimit::Clients(self.limits.max_clients);
+                return Some(Some(AdmissionStep::Evict { id, limit }));
+            }
             return evicted(Kind::All).map(Some);
         }
         if is_excess {
@@ -142,6 +153,7 @@ impl Oracle {
             has_spoken: waiting.speaks,
             since: Some(waiting.since),
             is_reserved: self.clients.len() >= self.unreserved(),
+            has_ended: false,
         });
     }
 

@@ -1,7 +1,9 @@
 //! The hard limit, and the slots that are reserved for peers with few.
 
 use crate::{Fixture, address, user};
-use eventryd::admission::{AdmissionLimits, AdmissionStep, Peer};
+use eventryd::admission::{
+    AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, Peer,
+};
 
 /// Admits identified clients of the peer until one has to wait. Returns their number.
 fn fill(fixture: &mut Fixture, peer: Peer) -> usize {
@@ -116,6 +118,39 @@ fn stalled_client_is_not_evicted_for_one_that_has_no_slot_then() {
     // A peer without slots gets the slot.
     let (id, is_admitted) = fixture.arrive_speaking(user(2), true);
     assert!(is_admitted, "{stalled} is evicted for {id}");
+}
+
+/// Clients that have ended do not keep others out, whatever peer they are of. They stay while no other client needs a
+/// slot.
+#[test]
+fn ended_client_is_the_first_to_be_evicted() {
+    let mut fixture = Fixture::new(2, 1);
+    let (ended, _) = fixture.arrive(user(0), true);
+    let (silent, _) = fixture.arrive(user(1), false);
+    fixture.advance(100_000);
+    fixture.clients.ended(ended, user(0));
+    assert_eq!(fixture.steps(), []);
+    let (quiet, decision) = fixture.arrive(user(1), true);
+    assert_eq!(decision, AdmissionDecision::Wait);
+    assert_eq!(fixture.steps(), [], "no client is evicted for a silent one");
+    fixture.clients.spoke(fixture.now, quiet);
+    let limit = AdmissionLimit::Clients(2);
+    let evict = |id| AdmissionStep::Evict { id, limit };
+    assert_eq!(fixture.steps(), [evict(ended), AdmissionStep::Admit(quiet)]);
+    // An ended client that goes by itself leaves no trace, and one without a slot is none.
+    fixture.clients.gone(ended, user(0));
+    fixture.clients.ended(quiet, user(1));
+    fixture.clients.gone(quiet, user(1));
+    assert_eq!(fixture.clients.served(), 1);
+    for uid in [2, 3] {
+        let (id, _) = fixture.arrive(user(uid), false);
+        fixture.clients.ended(id, user(uid));
+    }
+    let (next, _) = fixture.arrive(user(4), false);
+    fixture.clients.spoke(fixture.now, next);
+    assert_eq!(fixture.steps()[0], evict(fixture.last - 2));
+    fixture.clients.gone(silent, user(1));
+    assert!(fixture.clients.served() <= 2);
 }
 
 #[test]

@@ -5,5 +5,6 @@
 
 mod blocking;
 mod keepalive;
+mod linger;
 mod startup_order;
 mod workers;

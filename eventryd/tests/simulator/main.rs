@@ -113,9 +113,12 @@ fn one_seed_is_replayed_with_its_steps() {
 
 #[test]
 fn the_same_seed_takes_the_same_steps() {
+    let mut steps = 0;
     for seed in 0..20 {
         let (first, second) = (trace(seed).0, trace(seed).0);
-        assert!(first.len() > 20, "seed {seed} takes few steps");
         assert_eq!(first, second, "seed {seed}");
+        steps += first.len();
     }
+    // A daemon may be stopped after a few steps.
+    assert!(steps > 2_000, "the seeds take only {steps} steps");
 }

@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::situations::Situations;
 use crate::workers::PoolModel;
 use eventryd::auth::Sasl;
-use eventryd::connection::{Amount, Handshake, ReadOutcome, Transport, TransportError};
+use eventryd::connection::{Amount, Discarded, Handshake, ReadOutcome, Transport, TransportError};
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
@@ -122,4 +122,12 @@ impl Transport for Pipe {
     }
 
     fn close_notify(&mut self) {}
+
+    fn begin_linger(&mut self) -> bool {
+        false
+    }
+
+    fn discard(&mut self) -> Result<Discarded, TransportError> {
+        Ok(Discarded::End)
+    }
 }

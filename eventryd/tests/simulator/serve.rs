@@ -189,6 +189,7 @@ impl World {
                 }
                 Action::Progress(change) => self.record_progress(id, served, change),
                 Action::Log(notice) => self.record(served, &notice),
+                Action::Linger(reason) => panic!("client {id} lingers: {reason}"),
                 Action::Close(reason) => {
                     self.polkit_requests.extend(polkit);
                     return Some(reason);
@@ -376,6 +377,7 @@ impl World {
                 claim!(is_gone, "DM-807", "client {id} is connected");
             }
             (CloseReason::Failed(_), _) => counts.resets += 1,
+            (CloseReason::LingerOver, _) => panic!("client {id} lingers"),
         }
     }
 }

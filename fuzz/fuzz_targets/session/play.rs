@@ -146,6 +146,7 @@ impl Play {
                     self.waiting.clear();
                     self.undecided = None;
                 }
+                Action::Linger(reason) => panic!("a pipe does not linger: {reason}"),
                 Action::Progress(_) | Action::Log(_) => {}
             }
         }
