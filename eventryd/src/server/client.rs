@@ -212,9 +212,22 @@ impl Server {
                 }
             });
             // The client may be closed.
-            of_client.for_each(drop);
+            for completion in of_client {
+                self.discard(completion);
+            }
         }
         self.stop_if_over();
+    }
+}
+
+impl Server {
+    /// Drops the result for a closed client. An opened hypervisor session is dropped on a worker, if that may block.
+    fn discard(&self, completion: Completion) {
+        if let Completion::Call(call) = completion
+            && let Some(session) = call.outcome.opened
+        {
+            self.offload.close(session);
+        }
     }
 }
 
@@ -280,14 +293,18 @@ fn log(client: &mut Client, notice: &Notice) {
         Notice::Refused { header, refusal } => {
             let (serial, procedure) = (header.serial, header.procedure);
             if mem::replace(&mut client.refusal_logged, true) {
-                tracing::debug!("client {id}: call {serial} of {procedure} refused: {refusal}");
+                tracing::debug!(
+                    "client {id}: call of procedure {procedure} refused: {refusal} (serial {serial})"
+                );
             } else {
-                tracing::info!("client {id}: call {serial} of {procedure} refused: {refusal}");
+                tracing::info!(
+                    "client {id}: call of procedure {procedure} refused: {refusal} (serial {serial})"
+                );
             }
         }
         Notice::Dropped { header, reason } => {
             let procedure = header.procedure;
-            tracing::debug!("client {id}: message of {procedure} dropped: {reason}");
+            tracing::debug!("client {id}: message of procedure {procedure} dropped: {reason}");
         }
         Notice::Throttled { in_progress } => {
             tracing::warn!(

@@ -3,6 +3,7 @@
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::io::Write;
 use std::net::Shutdown;
+use std::time::{Duration, Instant};
 use test_support::client::RawClient;
 use test_support::daemon::{Daemon, refused_with};
 use test_support::rpc::{CONNECT_OPEN, GET_HOSTNAME, message, open_arguments};
@@ -101,6 +102,42 @@ fn client_without_a_free_descriptor_is_served_later() {
         log.contains("cannot accept on 127.0.0.1:"),
         "the reason is not logged: {log}"
     );
+}
+
+/// After some failures the pause is 5 s. A client that disconnects ends it at once (DM-505).
+#[test]
+fn suspended_service_resumes_when_a_client_disconnects() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let file = dir.path().join("eventryd.conf");
+    let outputs = format!("log_outputs = \"3:file:{}\"\n", log.display());
+    std::fs::write(&file, outputs).unwrap();
+    let file = file.display().to_string();
+    let options = ["--config", &file, "--listen-tcp", "127.0.0.1:0"];
+    let daemon = Daemon::start_in(dir, &options);
+    let mut clients = [daemon.connect(), daemon.connect()];
+    for client in &mut clients {
+        client.open();
+    }
+    let [stays, leaves] = clients;
+    let used = daemon.descriptors() as u64;
+    let limit = Rlimit {
+        current: Some(used),
+        maximum: Some(used),
+    };
+    let pid = Pid::from_raw(daemon.pid() as i32);
+    prlimit(pid, Resource::Nofile, limit).unwrap();
+    let mut waiting = RawClient::connect_tcp(daemon.addresses("TCP")[0]);
+    wait_until("the pause is long", || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        log.contains("trying again in 5s")
+    });
+    let begun = Instant::now();
+    drop(leaves);
+    waiting.open();
+    assert!(begun.elapsed() < Duration::from_secs(4));
+    drop(stays);
+    daemon.stop();
 }
 
 #[test]

@@ -4,7 +4,9 @@
 #![cfg(not(loom))]
 
 mod blocking;
+mod drops;
 mod keepalive;
 mod linger;
+mod slots;
 mod startup_order;
 mod workers;

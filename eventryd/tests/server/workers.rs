@@ -4,11 +4,13 @@ use super::blocking::{Blocked, BlockingDriver};
 use eventryd::net::RunDir;
 use eventryd::server::{Config, DaemonError, Ready, WorkerLimits};
 use eventryd::session::Keepalive;
+use std::hint::spin_loop;
 use std::io::Write;
 use std::net::Shutdown;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 use test_support::client::RawClient;
@@ -304,6 +306,56 @@ fn disconnect_of_a_throttled_client_is_detected() {
     // The limit is one client.
     daemon.connect().call(GET_TYPE, &[]);
     drop(blocked);
+}
+
+/// The calls end while the connection reads, or has just read, the end of the input.
+#[test]
+fn call_that_ends_as_its_client_half_closes_is_answered() {
+    let daemon = BlockingDaemon::start(|_| {});
+    for round in 0..200_u64 {
+        let mut client = daemon.connect();
+        send(&mut client, &[(GET_HOSTNAME, 7), (GET_HOSTNAME, 8)]);
+        let blocked = [daemon.blocked(), daemon.blocked()];
+        let release = thread::spawn(move || {
+            for call in blocked {
+                // A different moment in each round.
+                (0..round * 10).for_each(|_| spin_loop());
+                drop(call);
+            }
+        });
+        send(&mut client, &[(GET_TYPE, 9)]);
+        client.stream.shutdown(Shutdown::Write).unwrap();
+        let mut serials = [(); 3].map(|()| reply(&mut client).0);
+        serials.sort_unstable();
+        assert_eq!(serials, [7, 8, 9]);
+        assert!(client.is_closed());
+        release.join().unwrap();
+    }
+}
+
+/// The calls end while the daemon begins to stop.
+#[test]
+fn call_that_ends_as_the_daemon_drains_is_answered() {
+    for round in 0..30_u64 {
+        let daemon = BlockingDaemon::start(|config| config.shutdown_grace = Duration::MAX);
+        let mut client = daemon.connect();
+        let calls: Vec<_> = (1..=5).map(|serial| (GET_HOSTNAME, serial)).collect();
+        send(&mut client, &calls);
+        let blocked: Vec<_> = (0..5).map(|_| daemon.blocked()).collect();
+        let release = thread::spawn(move || {
+            for call in blocked {
+                (0..round * 50).for_each(|_| spin_loop());
+                drop(call);
+            }
+        });
+        daemon.state.shutdown.request();
+        let mut serials = [(); 5].map(|()| reply(&mut client).0);
+        serials.sort_unstable();
+        assert_eq!(serials, [1, 2, 3, 4, 5]);
+        assert!(client.is_closed());
+        release.join().unwrap();
+        daemon.wait().unwrap();
+    }
 }
 
 /// The stop has no limit of its grace, and ends because the slot of the client is free.
