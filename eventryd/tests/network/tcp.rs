@@ -115,28 +115,39 @@ fn suspended_service_resumes_when_a_client_disconnects() {
     let file = file.display().to_string();
     let options = ["--config", &file, "--listen-tcp", "127.0.0.1:0"];
     let daemon = Daemon::start_in(dir, &options);
-    let mut clients = [daemon.connect(), daemon.connect()];
-    for client in &mut clients {
+    let pid = daemon.pid();
+    let numbers = || {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let numbers = open.map(|entry| entry.unwrap().file_name());
+        let numbers = numbers.map(|name| name.to_str().unwrap().parse::<u64>().unwrap());
+        numbers.collect::<Vec<_>>()
+    };
+    // A descriptor gets the lowest free number: the clients fill the gaps.
+    let mut clients = Vec::new();
+    let used = loop {
+        let mut client = daemon.connect();
         client.open();
-    }
-    let [stays, leaves] = clients;
-    let used = daemon.descriptors() as u64;
+        clients.push(client);
+        let numbers = numbers();
+        let used = numbers.iter().max().unwrap() + 1;
+        if numbers.len() as u64 == used {
+            break used;
+        }
+    };
     let limit = Rlimit {
         current: Some(used),
         maximum: Some(used),
     };
-    let pid = Pid::from_raw(daemon.pid() as i32);
-    prlimit(pid, Resource::Nofile, limit).unwrap();
+    prlimit(Pid::from_raw(pid as i32), Resource::Nofile, limit).unwrap();
     let mut waiting = RawClient::connect_tcp(daemon.addresses("TCP")[0]);
     wait_until("the pause is long", || {
         let log = std::fs::read_to_string(&log).unwrap_or_default();
         log.contains("trying again in 5s")
     });
     let begun = Instant::now();
-    drop(leaves);
+    drop(clients.pop());
     waiting.open();
     assert!(begun.elapsed() < Duration::from_secs(4));
-    drop(stays);
     daemon.stop();
 }
 
