@@ -281,8 +281,8 @@ impl ClientAdmission {
         }
     }
 
-    /// Records that a client with a slot has ended, and only waits for its peer to close the connection. It is the first to
-    /// be evicted for a client that has sent something. Call [`next`](Self::next) afterwards.
+    /// Records that a client with a slot has ended, and only waits for its peer to close the connection. It is the
+    /// first to be evicted for a client that has sent something. Call [`next`](Self::next) afterwards.
     pub fn ended(&mut self, id: u64, peer: Peer) {
         if !self.evicted.contains(&id) && !self.waiting.contains_key(&id) {
             self.identified(id);
@@ -370,8 +370,9 @@ impl ClientAdmission {
         }
     }
 
-    /// Returns the next clients to admit. Of each lane, that is the first client of the peer with the fewest slots of that
-    /// kind; and of the peer with the fewest slots of any kind, which may have a reserved slot when the other peer may not.
+    /// Returns the next clients to admit. Of each lane, that is the first client of the peer with the fewest slots of
+    /// that kind; and of the peer with the fewest slots of any kind, which may have a reserved slot when the other
+    /// peer may not.
     fn candidates(&self) -> Vec<(usize, Peer, Waiting)> {
         let of_lane = |(lane, (_, scope, anonymous)): (usize, (bool, Scope, bool))| {
             let loads = [

@@ -82,3 +82,36 @@ impl fmt::Display for AdmissionLimit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_is_displayed_as_the_setting_with_its_value() {
+        assert_eq!(AdmissionLimit::Clients(3).to_string(), "max_clients (3)");
+        let anonymous = AdmissionLimit::Anonymous(4).to_string();
+        assert_eq!(anonymous, "max_anonymous_clients (4)");
+    }
+
+    #[test]
+    fn a_32nd_is_reserved_from_eight_clients_on() {
+        let mut limits = AdmissionLimits {
+            max_clients: 0,
+            serves_networks: true,
+            max_anonymous: 0,
+            max_waiting: 0,
+            eviction_grace: EVICTION_GRACE,
+        };
+        for (max_clients, part) in [(1, 0), (7, 0), (8, 1), (63, 1), (64, 2), (5_000, 156)] {
+            limits.max_clients = max_clients;
+            for serves_networks in [true, false] {
+                limits.serves_networks = serves_networks;
+                let network = if serves_networks { part } else { 0 };
+                let reserved = [Scope::Local, Scope::Network].map(|scope| limits.reserved(scope));
+                assert_eq!(reserved, [part, network]);
+                assert_eq!(limits.unreserved(), max_clients - part - network);
+            }
+        }
+    }
+}

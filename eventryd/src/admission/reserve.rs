@@ -25,8 +25,8 @@ impl Reserve {
         }
     }
 
-    /// Moves clients from reserved slots to free unreserved ones, those of scope `first` first, if there are `unreserved`
-    /// of these and `total` clients with any slot.
+    /// Moves clients from reserved slots to free unreserved ones, those of scope `first` first, if there are
+    /// `unreserved` of these and `total` clients with any slot.
     pub(super) fn fill_unreserved(&mut self, total: usize, unreserved: usize, first: Scope) {
         let [local, network] = &mut self.held;
         let (first, second) = match first {

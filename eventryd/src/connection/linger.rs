@@ -1,8 +1,8 @@
 //! The end of a connection whose peer may still send.
 //!
-//! If a TCP socket is closed with unread input, or gets more input afterwards, the kernel resets the connection and drops
-//! the output that the peer has not received. So the sending side is closed first, and input is dropped until the peer
-//! closes its side, within limits.
+//! If a TCP socket is closed with unread input, or gets more input afterwards, the kernel resets the connection and
+//! drops the output that the peer has not received. So the sending side is closed first, and input is dropped until
+//! the peer closes its side, within limits.
 
 use super::action::CloseReason;
 use super::transport::{Discarded, Transport};

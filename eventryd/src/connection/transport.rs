@@ -34,8 +34,8 @@ pub trait Transport {
     /// nothing.
     fn close_notify(&mut self);
 
-    /// Closes the sending side, with the notification of [`close_notify`](Self::close_notify). Returns `true` if sent bytes
-    /// could be lost when the transport is closed before the peer has closed its side: then input is to be
+    /// Closes the sending side, with the notification of [`close_notify`](Self::close_notify). Returns `true` if sent
+    /// bytes could be lost when the transport is closed before the peer has closed its side: then input is to be
     /// [dropped](Self::discard) first.
     fn begin_linger(&mut self) -> bool;
 

@@ -42,8 +42,8 @@ impl Server {
         }
     }
 
-    /// Ends the session of a client whose connection drops input until the peer closes it. The client keeps its slot until
-    /// another one needs it.
+    /// Ends the session of a client whose connection drops input until the peer closes it. The client keeps its slot
+    /// until another one needs it.
     fn linger(&self, client: &mut Client, reason: &CloseReason) {
         log_end(client, reason);
         if let Some(session) = client.calls.close() {

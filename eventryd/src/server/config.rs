@@ -39,8 +39,8 @@ pub struct Config {
     pub sasl: SaslConfig,
     /// The program that decides polkit authentication. Default [`PkCheck`].
     pub authorizer: Arc<dyn Authorizer>,
-    /// The timeout of the transport's handshake and the authentication together. Zero for no timeout. The handshake has a
-    /// limit of its own, [`ClientLimits::handshake_timeout`]. Default 60 s (DM-603).
+    /// The timeout of the transport's handshake and the authentication together. Zero for no timeout. The handshake
+    /// has a limit of its own, [`ClientLimits::handshake_timeout`]. Default 60 s (DM-603).
     pub auth_timeout: Duration,
     /// The number of anonymous clients, for local sockets and for networks each; more clients wait until one has
     /// authenticated, has disconnected or is [evicted](crate::admission::ClientAdmission). 0 for no limit. Default 20
@@ -67,8 +67,8 @@ pub struct Config {
     /// a slot. Default 1000 (DM-205).
     pub max_queued_clients: u32,
     /// The number of clients; more clients wait until one disconnects. From 8 on, some of it is
-    /// [reserved](crate::admission::AdmissionLimits::reserved) for peers with few clients. The limit of open descriptors
-    /// applies too. Default 5000 (DM-601).
+    /// [reserved](crate::admission::AdmissionLimits::reserved) for peers with few clients. The limit of open
+    /// descriptors applies too. Default 5000 (DM-601).
     pub max_clients: NonZeroUsize,
     /// The limits of one client.
     pub client_limits: ClientLimits,

@@ -53,3 +53,50 @@ pub(super) fn check_limits(config: &Config) -> Result<(), DaemonError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::Scope;
+    use crate::net::RunDir;
+    use std::num::NonZeroUsize;
+
+    fn limits(max_clients: usize, max_queued: u32, descriptors: usize) -> (usize, usize) {
+        let mut config = Config::new(RunDir::Chosen("/nowhere".into()));
+        config.max_clients = NonZeroUsize::new(max_clients).unwrap();
+        config.max_queued_clients = max_queued;
+        let limits = admission_limits(&config, descriptors, false);
+        (limits.max_clients, limits.max_waiting)
+    }
+
+    #[test]
+    fn limits_leave_descriptors_for_waiting_clients() {
+        assert_eq!(limits(100, 10, 1_600), (100, 10));
+        // At most a sixteenth of the descriptors is for waiting clients.
+        assert_eq!(limits(100, 101, 1_600), (100, 100));
+        assert_eq!(limits(1_500, 101, 1_600), (1_500, 100));
+        assert_eq!(limits(1_501, 101, 1_600), (1_500, 100));
+        assert_eq!(limits(1_501, 50, 1_600), (1_501, 50));
+        // One client is served however few there are.
+        assert_eq!(limits(5, 5, 0), (1, 0));
+    }
+
+    #[test]
+    fn limits_have_the_other_settings_of_the_configuration() {
+        let mut config = Config::new(RunDir::Chosen("/nowhere".into()));
+        config.max_anonymous_clients = 7;
+        for serves_networks in [true, false] {
+            let limits = admission_limits(&config, 10_000, serves_networks);
+            assert_eq!(limits.max_anonymous, 7);
+            assert_eq!(limits.eviction_grace, config.eviction_grace);
+            assert_eq!(limits.reserved(Scope::Network) > 0, serves_networks);
+        }
+    }
+
+    #[test]
+    fn some_descriptors_are_not_for_clients() {
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let clients = descriptors_for_clients() as u64;
+        assert_eq!(limit.saturating_sub(clients), 64.min(limit));
+    }
+}

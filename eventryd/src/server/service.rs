@@ -175,7 +175,7 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::UnixListener;
+    use crate::net::{BoundSockets, UnixListener};
     use crate::session::Access;
     use eventry::EventLoop;
     use std::os::fd::AsRawFd;
@@ -217,5 +217,40 @@ mod tests {
         assert_eq!(watched(&mut event_loop), [IN_ERR_HUP; 2]);
         service.disable(&registry);
         assert_eq!(watched(&mut event_loop), NOTHING);
+    }
+
+    #[test]
+    fn later_resumption_replaces_the_earlier_one() {
+        let policy = ServicePolicy {
+            access: Access::ReadWrite,
+            auth: Auth::None,
+        };
+        let registry = EventLoop::new().unwrap().registry();
+        let mut service = Service::new(Vec::new(), policy, None);
+        let timeouts = [(); 2].map(|()| registry.add_timeout(None, |_| {}).unwrap());
+        for timeout in timeouts {
+            service.resume_by(&registry, timeout);
+        }
+        let removed = timeouts.map(|timeout| registry.remove_timeout(timeout).is_ok());
+        assert_eq!(removed, [false, true]);
+    }
+
+    #[test]
+    fn service_serves_networks_if_a_socket_is_tcp() {
+        let policy = ServicePolicy {
+            access: Access::ReadWrite,
+            auth: Auth::None,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let unix = || {
+            let name = dir.path().join("one");
+            Listener::Unix(UnixListener::bind(&name, 0o700, 1).unwrap())
+        };
+        let serves = |listeners| Service::new(listeners, policy, None).serves_networks();
+        assert!(!serves(vec![]));
+        assert!(!serves(vec![unix()]));
+        let bound = BoundSockets::bind(Some("127.0.0.1"), "0", 1).unwrap();
+        let tcp = bound.sockets.into_iter().map(Listener::Tcp);
+        assert!(serves(std::iter::once(unix()).chain(tcp).collect()));
     }
 }

@@ -62,8 +62,8 @@ pub struct ClientLimits {
     pub max_frame: u32,
     /// The time to authenticate, including the handshake of the transport; zero for no limit (DM-603). Default 60 s.
     pub auth_timeout: Duration,
-    /// The time for the handshake of the transport, within `auth_timeout`; zero for no limit of its own. It begins when the
-    /// client has a slot (DM-603). Default 10 s.
+    /// The time for the handshake of the transport, within `auth_timeout`; zero for no limit of its own. It begins
+    /// when the client has a slot (DM-603). Default 10 s.
     pub handshake_timeout: Duration,
     /// The number of failures to authenticate at which the session ends (DM-1005). Default 3.
     pub max_auth_failures: NonZeroU32,

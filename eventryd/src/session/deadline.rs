@@ -156,8 +156,8 @@ impl Session {
     /// [`poll`](Self::poll) is due afterwards.
     ///
     /// A client that has been silent for an interval is pinged. The session expires if the client has been silent for
-    /// too long (DM-903), does not read its last answers (DM-809), or does not complete the handshake or the authentication
-    /// in time (DM-603).
+    /// too long (DM-903), does not read its last answers (DM-809), or does not complete the handshake or the
+    /// authentication in time (DM-603).
     ///
     /// Input is to be [received](Self::receive) and output is to be sent before: a delay of the loop would otherwise
     /// count as silence of the client (DM-908).

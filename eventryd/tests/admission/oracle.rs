@@ -88,7 +88,8 @@ impl Oracle {
         candidates.min_by_key(order).map(|client| client.id)
     }
 
-    /// Returns `None` for no admission, `Some(None)` for an admission at once, otherwise the eviction that must precede it.
+    /// Returns `None` for no admission, `Some(None)` for an admission at once, otherwise the eviction that must
+    /// precede it.
     fn grant(&self, now: MonotonicTime, waiting: Waiting) -> Option<Option<AdmissionStep>> {
         let PendingClient { peer, anonymous } = waiting.pending;
         let speaks = waiting.speaks;

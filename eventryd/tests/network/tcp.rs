@@ -148,6 +148,13 @@ fn suspended_service_resumes_when_a_client_disconnects() {
     drop(clients.pop());
     waiting.open();
     assert!(begun.elapsed() < Duration::from_secs(4));
+    // One attempt for each pause from 100 ms to 5 s.
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(
+        log.matches("cannot accept on 127.0.0.1:").count(),
+        7,
+        "{log}"
+    );
     daemon.stop();
 }
 

@@ -18,8 +18,8 @@ use test_support::{delegate, delegate_rest};
 
 const CONNECT_CLOSE: i32 = 2;
 
-/// The in-memory hypervisor, whose opens wait until the test lets them return, and whose sessions report the thread that
-/// drops them.
+/// The in-memory hypervisor, whose opens wait until the test lets them return, and whose sessions report the thread
+/// that drops them.
 struct DropDriver {
     inner: MemoryDriver,
     opens: Sender<Sender<()>>,
