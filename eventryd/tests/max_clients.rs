@@ -2,6 +2,10 @@
 //! has its own process, because it raises the limit of open files.
 
 #![cfg(not(loom))]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the clock limits only the time that a broken test hangs"
+)]
 
 use eventryd::driver::MemoryDriver;
 use eventryd::net::{ListenAddress, RunDir, TransportKind};

@@ -225,7 +225,8 @@ mod tests {
             access: Access::ReadWrite,
             auth: Auth::None,
         };
-        let registry = EventLoop::new().unwrap().registry();
+        let event_loop = EventLoop::new().unwrap();
+        let registry = event_loop.registry();
         let mut service = Service::new(Vec::new(), policy, None);
         let timeouts = [(); 2].map(|()| registry.add_timeout(None, |_| {}).unwrap());
         for timeout in timeouts {

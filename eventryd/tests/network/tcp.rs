@@ -1,5 +1,10 @@
 //! The daemon on TCP, and listening sockets without a free descriptor.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the clock limits only the time that a broken test hangs"
+)]
+
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::io::Write;
 use std::net::Shutdown;

@@ -1,5 +1,10 @@
 //! Connections over TCP and TLS that close with unread input: the kernel would drop replies that it has taken.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the clock limits only the time that a broken test hangs"
+)]
+
 use super::blocking::BlockingDriver;
 use eventryd::net::{ListenAddress, RunDir, TransportKind};
 use eventryd::server::{Config, Ready, TcpService, TlsService};
