@@ -24,6 +24,17 @@ pub(super) struct Client {
     pub(super) refusal_logged: bool,
 }
 
+/// The numbers of clients of a daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientCounts {
+    /// Clients with a slot. Never more than `max_clients`, unless that was lowered.
+    pub served: usize,
+    /// The largest number of clients that had a slot at the same time.
+    pub most_served: usize,
+    /// Accepted clients that wait for a slot.
+    pub waiting: usize,
+}
+
 /// The table of clients.
 #[derive(Default)]
 pub(super) struct Clients {

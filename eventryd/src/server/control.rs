@@ -1,22 +1,12 @@
 //! Changes of a running daemon.
 
+use super::client_table::ClientCounts;
 use super::config::Config;
 use super::error::DaemonError;
 use super::reload::PreparedConfig;
 use super::state::Server;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The numbers of clients of a daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientCounts {
-    /// Clients with a slot. Never more than `max_clients`, unless that was lowered.
-    pub served: usize,
-    /// The largest number of clients that had a slot at the same time.
-    pub most_served: usize,
-    /// Accepted clients that wait for a slot.
-    pub waiting: usize,
-}
 
 /// A handle that changes a running daemon from any thread.
 #[derive(Clone, Debug)]

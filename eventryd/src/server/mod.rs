@@ -31,8 +31,9 @@ mod tls_expiry;
 
 pub use crate::worker_pool::WorkerLimits;
 pub use check::{ConfigCheck, check};
+pub use client_table::ClientCounts;
 pub use config::{Config, TcpService, TlsService};
-pub use control::{ClientCounts, Control};
+pub use control::Control;
 pub use deadline_queue::DeadlineQueue;
 pub use error::DaemonError;
 pub use handle_call::{CallHandler, CallOutcome, PreparedCall};

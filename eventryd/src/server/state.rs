@@ -1,10 +1,9 @@
 //! The state that all callbacks of the daemon share.
 
 use super::authenticator::Authenticator;
-use super::client_table::Clients;
+use super::client_table::{ClientCounts, Clients};
 use super::completions::CompletionQueue;
 use super::config::Config;
-use super::control::ClientCounts;
 use super::deadline_queue::DeadlineQueue;
 use super::idle::Idle;
 use super::limits::{admission_limits, descriptors_for_clients};
