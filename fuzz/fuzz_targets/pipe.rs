@@ -1,6 +1,6 @@
 //! The transport of a fuzzed connection, which delivers the client's bytes in pieces and accepts limited output.
 
-use eventryd::connection::{Amount, Discarded, ReadOutcome, Transport, TransportError};
+use eventryd::connection::{Amount, Discarded, Handshake, ReadOutcome, Transport, TransportError};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -14,6 +14,8 @@ pub(crate) struct PipeState {
     pub(crate) next_piece: usize,
     /// The client has closed its sending side.
     pub(crate) ended: bool,
+    /// The number of bytes of the handshake that the daemon has not read.
+    pub(crate) handshake: usize,
     /// Maximum length of the next write, in bytes.
     pub(crate) room: usize,
     /// Bytes that were written to the client.
@@ -44,7 +46,18 @@ impl Transport for Pipe {
         };
         state.next_piece += 1;
         let rest = state.unread.split_off(state.unread.len().min(length));
-        plaintext(&std::mem::replace(&mut state.unread, rest));
+        let read = std::mem::replace(&mut state.unread, rest);
+        let (of_handshake, messages) = read.split_at(read.len().min(state.handshake));
+        if !of_handshake.is_empty() {
+            state.handshake -= of_handshake.len();
+            outcome.handshake = (state.handshake == 0).then_some(Handshake {
+                name: None,
+                warning: None,
+            });
+        }
+        if !messages.is_empty() {
+            plaintext(messages);
+        }
         outcome.amount = Amount::Full;
         Ok(outcome)
     }
@@ -66,7 +79,7 @@ impl Transport for Pipe {
     }
 
     fn is_open(&self) -> bool {
-        true
+        self.0.borrow().handshake == 0
     }
 
     fn close_notify(&mut self) {}

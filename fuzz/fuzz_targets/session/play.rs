@@ -9,7 +9,7 @@ use eventry::{Events, MonotonicTime};
 use eventryd::connection::{Action, ClientAuth, Connection, ProgressChange};
 use eventryd::driver::MemoryDriver;
 use eventryd::server::CallHandler;
-use eventryd::session::{Access, AuthResult, Request, SessionState, Ticket};
+use eventryd::session::{Access, AuthResult, ClientLimits, Request, SessionState, Ticket};
 use eventryd::wire::RemoteError;
 
 use crate::pipe::{Pipe, PipeState};
@@ -41,6 +41,8 @@ struct Snapshot {
 }
 
 struct Play {
+    now: MonotonicTime,
+    limits: Arc<ClientLimits>,
     connection: Connection<Pipe>,
     pipe: Rc<RefCell<PipeState>>,
     calls: CallHandler,
@@ -60,12 +62,15 @@ struct Play {
 /// Runs the script until the connection is closed.
 pub(crate) fn play(script: &Script, pieces: &[usize]) -> Observation {
     let pipe = Rc::new(RefCell::new(PipeState {
+        handshake: script.handshake,
         pieces: pieces.to_vec(),
         ..PipeState::default()
     }));
     let transport = Pipe(Rc::clone(&pipe));
     let auth = ClientAuth::default();
     let mut play = Play {
+        now: MonotonicTime::ZERO,
+        limits: Arc::clone(&script.config.limits),
         connection: Connection::new(transport, script.config.clone(), auth, true),
         pipe,
         calls: CallHandler::new(Arc::new(MemoryDriver::with_hostname("fuzz"))),
@@ -105,23 +110,40 @@ impl Play {
                 "the connection requests turns without an end"
             );
             turns_left -= 1;
-            self.connection
-                .on_ready(Events::READABLE, MonotonicTime::ZERO);
+            if self.is_due() {
+                self.connection.on_deadline(self.now);
+            } else {
+                self.connection.on_ready(Events::READABLE, self.now);
+            }
             self.pull();
         }
+        self.check_time();
+    }
+
+    fn is_due(&self) -> bool {
+        let deadline = self.connection.watch().deadline;
+        deadline.is_some_and(|deadline| deadline <= self.now)
+    }
+
+    /// Checks that no client stays in the handshake, or anonymous, for too long.
+    fn check_time(&self) {
+        let passed = |timeout| MonotonicTime::ZERO.saturating_add(timeout) <= self.now;
+        let in_handshake = self.pipe.borrow().handshake > 0;
+        let is_late = (in_handshake && passed(self.limits.handshake_timeout))
+            || (self.connection.session().is_anonymous() && passed(self.limits.auth_timeout));
+        assert!(self.is_closed || !is_late, "closed too late");
     }
 
     fn is_ready(&self) -> bool {
         let watch = self.connection.watch();
         let pipe = self.pipe.borrow();
         let has_input = pipe.ended || !pipe.unread.is_empty();
-        // A deadline at time zero requests another turn.
-        watch.deadline == Some(MonotonicTime::ZERO)
-            || (has_input && watch.interest.intersects(Events::READABLE))
+        // A deadline that has passed requests another turn.
+        self.is_due() || (has_input && watch.interest.intersects(Events::READABLE))
     }
 
     fn pull(&mut self) {
-        while let Some(action) = self.connection.next_action(MonotonicTime::ZERO) {
+        while let Some(action) = self.connection.next_action(self.now) {
             assert!(!self.is_closed, "nothing follows a close");
             if let Action::Progress(change) = action {
                 // The number of progress reports depends on the turns; identification is reported once.
@@ -180,6 +202,7 @@ impl Play {
             }
             Then::AnswerOldest => {}
             Then::Send(count) => self.send(count),
+            Then::Advance(time) => self.now = self.now.saturating_add(time),
             Then::Authenticate if self.undecided.is_some() => {
                 self.decide(AuthResult::Complete(None));
             }
@@ -189,22 +212,19 @@ impl Play {
     }
 
     fn answer(&mut self, request: Request) {
-        let result = self.calls.handle_call(MonotonicTime::ZERO, request.call);
-        self.connection
-            .complete(request.ticket, result, MonotonicTime::ZERO);
+        let result = self.calls.handle_call(self.now, request.call);
+        self.connection.complete(request.ticket, result, self.now);
     }
 
     fn decide(&mut self, result: AuthResult) {
         if let Some(ticket) = self.undecided.take() {
-            self.connection
-                .authenticated(ticket, result, MonotonicTime::ZERO);
+            self.connection.authenticated(ticket, result, self.now);
         }
     }
 
     fn send(&mut self, count: usize) {
         self.pipe.borrow_mut().room = count;
-        self.connection
-            .on_ready(Events::WRITABLE, MonotonicTime::ZERO);
+        self.connection.on_ready(Events::WRITABLE, self.now);
         self.pull();
         self.pipe.borrow_mut().room = 0;
     }

@@ -4,6 +4,7 @@
 //! `session_seeds.py` can encode recorded sessions.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use eventryd::session::{Access, Auth, ClientLimits, SessionConfig};
@@ -19,6 +20,8 @@ pub(crate) const MAX_OUTPUT: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) config: SessionConfig,
+    /// The number of the first bytes that are the handshake of the transport.
+    pub(crate) handshake: usize,
     /// Lengths of the pieces in which the bytes arrive, repeated cyclically.
     pub(crate) chunks: Vec<usize>,
     pub(crate) steps: Vec<Step>,
@@ -41,19 +44,23 @@ pub(crate) enum Then {
     AnswerNewest,
     /// Up to this number of bytes of output is sent.
     Send(usize),
+    /// Time passes.
+    Advance(Duration),
     /// The waiting authentication step succeeds, or else the next one.
     Authenticate,
 }
 
 impl Script {
     pub(crate) fn read(from: &mut Unstructured<'_>) -> Result<Script> {
-        let config = config(from.arbitrary()?);
+        let choice = from.arbitrary()?;
+        let config = config(choice);
         let count = from.int_in_range(0..=3_u8)?;
         let chunks = (0..=count)
             .map(|_| Ok(from.int_in_range(1..=64_u8)?.into()))
             .collect::<Result<_>>()?;
         let mut script = Script {
             config,
+            handshake: usize::from(choice >> 4),
             chunks,
             steps: vec![Step::default()],
         };
@@ -69,7 +76,7 @@ impl Script {
             .last_mut()
             .expect("a script has at least one step");
         let sent = &mut step.sent;
-        match from.int_in_range(0..=11_u8)? {
+        match from.int_in_range(0..=12_u8)? {
             0 => sent.extend(some(from)?),
             1 => {
                 let name = Some((*from.choose(&["test:///default", "test", ""])?).into());
@@ -115,6 +122,10 @@ impl Script {
                 let count = from.arbitrary::<u8>()?.into();
                 self.act(Then::Send(count));
             }
+            11 => {
+                let seconds = from.int_in_range(1..=20_u8)?;
+                self.act(Then::Advance(Duration::from_secs(seconds.into())));
+            }
             _ => {
                 let newest = from.ratio(3_u8, 4)?;
                 self.act(if newest {
@@ -153,6 +164,7 @@ fn config(choice: u8) -> SessionConfig {
     SessionConfig {
         access: [Access::ReadWrite, Access::ReadOnly][usize::from(choice & 1)],
         auth: [Auth::None, Auth::Sasl][usize::from(choice >> 1 & 1)],
+        awaits_handshake: choice >> 4 != 0,
         limits: limits.into(),
         ..SessionConfig::default()
     }
