@@ -35,7 +35,8 @@ fuzz_target!(|data: &[u8]| {
                 };
                 let again = overrides().load(Some(&source));
                 let again = again.unwrap_or_else(|errors| panic!("{errors:?}\n{printed}"));
-                let in_force = |loaded: &LoadedConfig| format!("{:?} {:?}", loaded.daemon, loaded.log);
+                let in_force =
+                    |loaded: &LoadedConfig| format!("{:?} {:?}", loaded.daemon, loaded.log);
                 assert_eq!(in_force(&again), in_force(&loaded), "{printed}");
             }
             Err(errors) => {
