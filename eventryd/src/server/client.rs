@@ -223,10 +223,10 @@ impl Server {
 impl Server {
     /// Drops the result for a closed client. An opened hypervisor session is dropped on a worker, if that may block.
     fn discard(&self, completion: Completion) {
-        if let Completion::Call(call) = completion
-            && let Some(session) = call.outcome.opened
-        {
-            self.offload.close(session);
+        if let Completion::Call(call) = completion {
+            if let Some(session) = call.outcome.opened {
+                self.offload.close(session);
+            }
         }
     }
 }
