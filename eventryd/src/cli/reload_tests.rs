@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use tempfile::TempDir;
+use test_support::tls::committed_files;
 
 /// A daemon with TLS and SASL on threads of this process, its files, and its handler of SIGHUP.
 struct Fixture {
@@ -114,10 +115,11 @@ fn create_passwords(dir: &Path) {
 
 /// Creates the files that the configuration names, in their original form, and others with the prefix `new-`.
 fn restore_files(dir: &Path) {
-    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../test-support/pki");
+    let committed = committed_files().ca;
     for name in &FILES[..3] {
-        fs::copy(committed.join(name), dir.join(name)).unwrap();
-        fs::copy(committed.join(name), dir.join(format!("new-{name}"))).unwrap();
+        let file = committed.with_file_name(name);
+        fs::copy(&file, dir.join(name)).unwrap();
+        fs::copy(&file, dir.join(format!("new-{name}"))).unwrap();
     }
     fs::copy(dir.join("one-user"), dir.join("passwords")).unwrap();
     fs::copy(dir.join("two-users"), dir.join("new-passwords")).unwrap();
