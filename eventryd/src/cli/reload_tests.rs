@@ -217,7 +217,7 @@ const FAILURES: &[Failure] = &[
         std::os::unix::net::UnixListener::bind(dir.join("a.conf")).unwrap();
     }),
     ("syntax", |dir| append(dir, "max_clients = [")),
-    ("unknown setting", |dir| append(dir, "nonsense = 1")),
+    ("misspelt setting", |dir| append(dir, "max_client = 1")),
     ("wrong value", |dir| {
         append(dir, "unix_sock_ro_perms = \"9\"")
     }),

@@ -88,7 +88,10 @@ pub(crate) const WRONG: &[Wrong] = &[
     ),
     (
         "key",
-        |dir| write(dir, "key", "nonsense"),
+        |dir| {
+            write(dir, "key", "nonsense");
+            mode(dir, "key", 0o600);
+        },
         "listen_tls = 1\nKEYS\nkey_file = 'DIR/key'",
         6,
         Some(3),

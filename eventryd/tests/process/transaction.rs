@@ -79,7 +79,7 @@ const FAILURES: &[Failure] = &[
         fs::create_dir(at.path("a.conf")).unwrap();
     }),
     ("syntax", |at| prepend(at, "max_clients = [")),
-    ("unknown setting", |at| prepend(at, "nonsense = 1")),
+    ("misspelt setting", |at| prepend(at, "max_client = 1")),
     ("value", |at| prepend(at, "keepalive_interval = \"x\"")),
     ("address", |at| prepend(at, "listen_tcp = 1")),
     ("authority", |at| spoil(at, "ca.pem")),
