@@ -6,7 +6,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Output, Stdio};
 use tempfile::TempDir;
@@ -174,5 +174,24 @@ fn passwd_asks_twice_on_a_terminal_without_echo() {
         assert_eq!(password_file(&dir).exists(), expected);
         let modes = tcgetattr(&kept_open).unwrap().local_modes;
         assert!(modes.contains(LocalModes::ECHO), "the echo is on again");
+    }
+}
+
+/// A daemon that runs as another user can still read the file.
+#[test]
+fn changed_password_file_keeps_its_owner() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    assert!(passwd(&dir, &["fred"], "pencil\n").status.success());
+    std::os::unix::fs::chown(password_file(&dir), Some(1001), Some(1002)).unwrap();
+    for arguments in [&["ann"][..], &["--delete", "fred"]] {
+        assert!(passwd(&dir, arguments, "secret\n").status.success());
+        let file = password_file(&dir).metadata().unwrap();
+        assert_eq!(
+            (file.uid(), file.gid(), file.mode() & 0o777),
+            (1001, 1002, 0o600)
+        );
     }
 }

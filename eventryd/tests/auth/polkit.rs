@@ -3,17 +3,19 @@
 use crate::*;
 use eventryd::auth::{AuthError, Authorization, Authorizer, PkCheck, PolkitAction, Subject};
 use eventryd::session::Auth;
+use std::io::Read;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use test_support::client::RawClient;
 use test_support::rpc::{AUTH_LIST, CONNECT_OPEN, message, open_arguments};
-use test_support::timeout::TIMEOUT;
+use test_support::timeout::{TIMEOUT, wait_until};
 
 /// A question to polkit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Question {
     subject: Subject,
     action: PolkitAction,
+    timeout: Duration,
 }
 
 /// An authorizer that passes questions to the test and returns its answers.
@@ -29,8 +31,18 @@ impl Authorizer for FakeAuthorizer {
         Ok(())
     }
 
-    fn authorize(&self, subject: Subject, action: PolkitAction, _: Duration) -> Authorization {
-        self.questions.send(Question { subject, action }).unwrap();
+    fn authorize(
+        &self,
+        subject: Subject,
+        action: PolkitAction,
+        timeout: Duration,
+    ) -> Authorization {
+        let question = Question {
+            subject,
+            action,
+            timeout,
+        };
+        self.questions.send(question).unwrap();
         // At the end of the test there are no more answers.
         let answer = self.answers.lock().unwrap().recv();
         answer.unwrap_or(Authorization::Denied)
@@ -44,6 +56,10 @@ struct PolkitDaemon {
 }
 
 fn polkit_daemon() -> PolkitDaemon {
+    polkit_daemon_with(|_| ())
+}
+
+fn polkit_daemon_with(change: impl FnOnce(&mut Config)) -> PolkitDaemon {
     let (question_sender, questions) = channel();
     let (answer, answers) = channel();
     let fake = FakeAuthorizer {
@@ -55,11 +71,27 @@ fn polkit_daemon() -> PolkitDaemon {
         config.auth_unix_rw = Auth::Polkit;
         config.auth_unix_ro = Auth::Polkit;
         config.authorizer = Arc::new(fake);
+        change(config);
     });
     PolkitDaemon {
         daemon,
         questions,
         answer,
+    }
+}
+
+impl PolkitDaemon {
+    /// Connects a client that asks polkit. Returns it once polkit has its question, or `None` if it is refused at once.
+    fn ask(&self) -> Option<RawClient> {
+        let mut client = self.daemon.connect();
+        client.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
+        client.stream.set_nonblocking(true).unwrap();
+        let mut is_asked = false;
+        wait_until("polkit is asked, or a refusal", || {
+            is_asked = self.questions.try_recv().is_ok();
+            is_asked || client.stream.read(&mut [0]).is_ok()
+        });
+        is_asked.then_some(client)
     }
 }
 
@@ -193,10 +225,8 @@ fn polkit_questions_of_gone_clients_are_given_back() {
         .cycle()
         .take(40)
     {
-        let mut client = polkit.daemon.connect();
-        client.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
-        polkit.questions.recv_timeout(TIMEOUT).unwrap();
-        drop(client);
+        // The threads of many earlier questions may be late with their answers.
+        wait_until("a question", || polkit.ask().map(drop).is_some());
         polkit.answer.send(answer.clone()).unwrap();
     }
     let mut client = polkit.daemon.connect();
@@ -276,5 +306,69 @@ fn root_needs_no_polkit_authentication() {
         assert_eq!(types, [0, 0, 0, 1, 0, 0, 0, 2]);
     }
     assert!(polkit.questions.try_recv().is_err());
+    polkit.daemon.stop();
+}
+
+/// Gone clients leave their questions open. Beyond 32 a question is refused, and counts no longer than its refusal.
+#[test]
+fn open_polkit_questions_are_at_most_32_at_a_time() {
+    let polkit = polkit_daemon();
+    for _ in 0..32 {
+        drop(polkit.ask().expect("a question"));
+    }
+    for _ in 0..3 {
+        assert!(polkit.ask().is_none(), "a question beyond the limit");
+    }
+    for _ in 0..32 {
+        polkit.answer.send(Authorization::Denied).unwrap();
+    }
+    for _ in 0..32 {
+        wait_until("a question is given back", || polkit.ask().is_some());
+    }
+    assert!(polkit.ask().is_none());
+    for _ in 0..32 {
+        polkit.answer.send(Authorization::Denied).unwrap();
+    }
+    polkit.daemon.stop();
+}
+
+/// A decision may take as long as the whole authentication (`eventry_auth_timeout`).
+#[test]
+fn reload_changes_the_time_for_a_polkit_decision() {
+    let polkit = polkit_daemon_with(|config| config.auth_timeout = Duration::from_secs(70));
+    let control = &polkit.daemon.ready.control;
+    let mut config = polkit.daemon.config.clone();
+    // Without a limit for the client there is still one for the decision.
+    for (auth_timeout, expected) in [(70, 70), (80, 80), (0, 300), (90, 90)] {
+        config.auth_timeout = Duration::from_secs(auth_timeout);
+        control.commit(control.prepare(&config, |_| ()).unwrap());
+        polkit.answer.send(Authorization::Granted).unwrap();
+        assert_eq!(polkit.daemon.connect().call(POLKIT, &[]), [0, 0, 0, 1]);
+        let question = polkit.questions.recv_timeout(TIMEOUT).unwrap();
+        assert_eq!(question.timeout, Duration::from_secs(expected));
+    }
+    polkit.daemon.stop();
+}
+
+/// The client waits for the daemon, which may wait for a user, so the grace does not apply.
+#[test]
+fn client_with_an_open_polkit_question_is_not_evicted() {
+    let polkit = polkit_daemon_with(|config| {
+        config.max_anonymous_clients = 1;
+        config.eviction_grace = Duration::from_millis(20);
+    });
+    let mut asking = polkit.daemon.connect();
+    asking.stream.write_all(&message(POLKIT, 1, &[])).unwrap();
+    polkit.questions.recv_timeout(TIMEOUT).unwrap();
+    let mut waiting = polkit.daemon.connect();
+    let call = message(AUTH_LIST, 1, &[]);
+    waiting.stream.write_all(&call).unwrap();
+    assert!(waiting.is_kept_waiting());
+    polkit.answer.send(Authorization::Granted).unwrap();
+    let (header, _) = asking.read_message().expect("a reply");
+    assert_eq!(header[5], 0);
+    // Its anonymous slot is free now.
+    assert!(waiting.read_message().is_some());
+    asking.open();
     polkit.daemon.stop();
 }

@@ -164,3 +164,16 @@ fn message_limit_before_a_login_is_lifted_by_it() {
     assert!(client.is_closed());
     daemon.stop();
 }
+
+/// Calls out of turn are attempts too: they end the connection like wrong passwords.
+#[test]
+fn three_steps_out_of_turn_close_the_connection() {
+    let daemon = sasl_daemon(|_| ());
+    let mut client = daemon.connect();
+    for _ in 0..3 {
+        let (code, ..) = failure(&mut client, SASL_STEP, &data(b"c=biws"));
+        assert_eq!(code, 45);
+    }
+    assert!(client.is_closed());
+    daemon.stop();
+}

@@ -18,6 +18,7 @@ use std::time::Duration;
 use test_support::client::{RawClient, Stream, connect_from};
 use test_support::rpc::{AUTH_LIST, GET_HOSTNAME, message};
 use test_support::sasl::log_in;
+use test_support::timeout::wait_until;
 use test_support::tls::{Version, client_config, committed_files, server_name};
 
 /// A short grace, to keep the tests short.
@@ -216,4 +217,47 @@ fn waiting_client_is_closed_when_the_daemon_stops() {
     assert!(waiting.iter_mut().all(RawClient::is_kept_waiting));
     daemon.stop();
     assert!(waiting.iter_mut().all(RawClient::is_closed));
+}
+
+#[test]
+fn login_of_a_client_admits_a_waiting_one() {
+    let daemon = sasl_daemon(|config| {
+        config.max_anonymous_clients = 1;
+        config.eviction_grace = Duration::MAX;
+    });
+    let mut first = daemon.connect();
+    first.call(AUTH_LIST, &[]);
+    let mut waiting = daemon.connect();
+    let call = message(AUTH_LIST, 1, &[]);
+    waiting.stream.write_all(&call).unwrap();
+    assert!(waiting.is_kept_waiting());
+    log_in(&mut first, "pencil");
+    assert!(waiting.read_message().is_some());
+    log_in(&mut waiting, "pencil");
+    waiting.open();
+    first.open();
+    daemon.stop();
+}
+
+/// The slot of an evicted client is counted out once.
+#[test]
+fn evicted_client_is_counted_out_once() {
+    let daemon = sasl_daemon(|config| {
+        config.max_anonymous_clients = 1;
+        config.eviction_grace = GRACE;
+    });
+    let served = || daemon.ready.control.client_counts().served;
+    let mut clients = Vec::new();
+    for count in 1..=4 {
+        let mut silent = daemon.connect();
+        let mut client = daemon.connect();
+        log_in(&mut client, "pencil");
+        assert!(silent.is_closed());
+        client.open();
+        clients.push(client);
+        assert_eq!(served(), count);
+    }
+    drop(clients);
+    wait_until("all slots are free", || served() == 0);
+    daemon.stop();
 }
