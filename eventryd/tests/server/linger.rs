@@ -204,3 +204,28 @@ fn lingering_client_gives_its_slot_to_a_waiting_one() {
     ready.shutdown.request();
     process.wait().unwrap();
 }
+
+/// A client that lingered until its peer closed leaves one free slot, not two.
+#[test]
+fn lingering_client_that_goes_leaves_one_slot() {
+    let (process, ready, _blocked, _dir) = start_with(|config| {
+        config.max_clients = NonZeroUsize::new(2).unwrap();
+        config.max_anonymous_clients = 0;
+    });
+    let address = address_of(&ready, TransportKind::Tcp);
+    let served = || ready.control.client_counts().served;
+    let mut ended = RawClient::connect_tcp(address);
+    ended.open();
+    ended.stream.write_all(&[0xff; 64]).unwrap();
+    assert!(ended.is_closed());
+    drop(ended);
+    wait_until("the lingering client has gone", || served() == 0);
+    let mut clients = [(); 2].map(|()| RawClient::connect_tcp(address));
+    clients.iter_mut().for_each(RawClient::open);
+    let mut late = RawClient::connect_tcp(address);
+    late.stream.write_all(&message(GET_TYPE, 1, &[])).unwrap();
+    assert!(late.is_kept_waiting());
+    assert_eq!(served(), 2);
+    ready.shutdown.request();
+    process.wait().unwrap();
+}

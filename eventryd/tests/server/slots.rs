@@ -111,3 +111,31 @@ fn tls_handshake_takes_an_anonymous_slot() {
     handshake(waits).open();
     stop(process, &ready);
 }
+
+/// A service pauses after a rejection, and no other one.
+#[test]
+fn service_that_rejected_a_client_accepts_again() {
+    let (process, ready, config, _dir) = start(|config| {
+        config.max_clients = NonZeroUsize::MIN;
+        config.max_anonymous_clients = 0;
+        config.max_queued_clients = 1;
+        config.eviction_grace = Duration::MAX;
+    });
+    for path in [config.read_only_socket_path(), config.socket_path()] {
+        let mut first = RawClient::connect(&config.socket_path());
+        first.open();
+        for _ in 0..3 {
+            let mut silent = RawClient::connect(&path);
+            let mut speaking = RawClient::connect(&path);
+            let call = message(AUTH_LIST, 1, &[]);
+            speaking.stream.write_all(&call).unwrap();
+            assert!(silent.is_closed());
+        }
+        drop(first);
+        RawClient::connect(&path).open();
+        wait_until("the slot is free", || {
+            ready.control.client_counts().served == 0
+        });
+    }
+    stop(process, &ready);
+}

@@ -394,3 +394,27 @@ fn stop_in_the_turn_of_a_panic_ends_the_daemon() {
     drop(resume);
     daemon.wait().unwrap();
 }
+
+#[test]
+fn more_workers_of_a_reload_take_the_calls_that_wait() {
+    let workers = |max| WorkerLimits {
+        min: 1,
+        max: NonZeroUsize::new(max).unwrap(),
+        priority: 0,
+    };
+    let daemon = BlockingDaemon::start(|config| config.workers = workers(1));
+    let mut clients = [daemon.connect(), daemon.connect()];
+    for client in &mut clients {
+        send(client, &[(GET_HOSTNAME, 7)]);
+    }
+    let first = daemon.blocked();
+    let mut config = daemon.config.clone();
+    config.workers = workers(2);
+    let control = &daemon.state.control;
+    control.commit(control.prepare(&config, |_| ()).unwrap());
+    let second = daemon.blocked();
+    drop((first, second));
+    for client in &mut clients {
+        assert_eq!(reply(client), (7, 0));
+    }
+}
