@@ -2,6 +2,7 @@
 
 #![cfg(not(loom))]
 
+mod admitted;
 mod clients;
 mod configured;
 mod inherited;

@@ -1,0 +1,92 @@
+//! The daemon as a process: the clients that it admits, evicts and waits for.
+
+use crate::configured::{Configured, SASL};
+use std::io::Write;
+use test_support::client::RawClient;
+use test_support::rpc::{AUTH_LIST, GET_HOSTNAME, message};
+
+/// Sends a call; returns `true` if it is answered soon.
+fn is_served(client: &mut RawClient) -> bool {
+    let call = message(AUTH_LIST, 1, &[]);
+    client.stream.write_all(&call).unwrap();
+    !client.is_kept_waiting()
+}
+
+#[test]
+fn idle_timeout_spares_a_client_that_stays() {
+    let configured = Configured::start("eventry_idle_timeout = 3");
+    let mut client = configured.connect();
+    client.open();
+    for _ in 0..17 {
+        assert!(client.is_kept_waiting());
+    }
+    client.call(GET_HOSTNAME, &[]);
+    configured.stop();
+}
+
+#[test]
+fn idle_timeout_of_a_reload_spares_a_client_that_stays() {
+    let configured = Configured::start("");
+    let mut client = configured.connect();
+    client.open();
+    configured.reload("eventry_idle_timeout = 1");
+    for _ in 0..7 {
+        assert!(client.is_kept_waiting());
+    }
+    client.call(GET_HOSTNAME, &[]);
+    drop(client);
+    let ended = configured.daemon.unwrap().wait();
+    assert_eq!(ended.status, Some(0), "{}", ended.log);
+}
+
+/// The log names the limit and the identity of the client that is evicted, and the step that it has not taken.
+#[test]
+fn eviction_is_logged_with_limit_reason_and_identity() {
+    let anonymous = format!("{SASL}max_anonymous_clients = 1\n");
+    for (settings, reason) in [
+        (
+            &*anonymous,
+            "max_anonymous_clients (1) reached and the client is not authenticated",
+        ),
+        (
+            "max_clients = 1\n",
+            "max_clients (1) reached and the client has made no call",
+        ),
+    ] {
+        let configured = Configured::start(settings);
+        let mut silent = configured.connect();
+        let mut speaking = configured.connect();
+        speaking.call(AUTH_LIST, &[]);
+        assert!(silent.is_closed());
+        let (uid, pid) = (rustix::process::geteuid().as_raw(), std::process::id());
+        configured.wait_for(&format!("client 1 evicted: {reason}; uid={uid}"), 1);
+        let log = configured.log();
+        let line = log.lines().find(|line| line.contains("evicted"));
+        assert!(line.unwrap().contains(&format!("pid={pid}")), "{log}");
+        configured.stop();
+    }
+}
+
+/// Of eight slots one is reserved for networks and one for local clients, also after a reload.
+#[test]
+fn slot_for_networks_stays_reserved_after_a_reload() {
+    let settings = |level| {
+        format!(
+            "listen_tcp = 1\nauth_tcp = \"none\"\ntcp_port = \"0\"\nlisten_addr = \"127.0.0.1\"\n\
+             max_clients = 8\nmax_anonymous_clients = 0\nlog_level = {level}\n"
+        )
+    };
+    let configured = Configured::start(&settings(3));
+    let tcp = configured.daemon().addresses("TCP")[0];
+    for level in [3, 2] {
+        configured.reload(&settings(level));
+        let mut local: Vec<RawClient> = (0..6).map(|_| configured.connect()).collect();
+        assert!(local.iter_mut().all(is_served));
+        let mut late = configured.connect();
+        assert!(!is_served(&mut late));
+        RawClient::connect_tcp(tcp).open();
+        drop(local);
+        assert!(late.read_message().is_some());
+    }
+    configured.stop();
+}
