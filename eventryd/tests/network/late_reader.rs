@@ -1,14 +1,21 @@
 //! A TLS client that reads its answers late.
 
+use eventry::{Events, MonotonicTime};
+use eventryd::connection::{Action, ClientAuth, Connection, SocketTransport};
+use eventryd::net::Socket;
+use eventryd::net::tls::{TlsContext, TlsSettings, wall_clock};
+use eventryd::session::SessionConfig;
+use eventryd::wire::{HostnameRet, Reply};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use rustix::process::Signal;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use test_support::client::{RawClient, Stream, event_loop_sleeps};
 use test_support::daemon::Daemon;
 use test_support::rpc::{GET_HOSTNAME, message};
 use test_support::timeout::wait_until;
-use test_support::tls::{Chain, Tls, lines_naming};
+use test_support::tls::{Chain, Tls, Version, client_config, committed_files, lines_naming};
 
 /// The length of a call without arguments.
 const CALL: usize = 28;
@@ -128,4 +135,65 @@ fn late_reader_gets_its_answers_while_the_daemon_stops() {
     // Without close_notify this is an error.
     assert_eq!(client.stream.read(&mut [0]).unwrap(), 0);
     assert_eq!(daemon.wait().status, Some(0));
+}
+
+/// TLS takes a whole answer of 60 KB before the socket takes a part of it. The rest is sent when the socket is writable,
+/// although the session has nothing left.
+#[test]
+fn rest_in_the_tls_buffer_is_sent_when_writable() {
+    const LENGTH: usize = 60_000;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    set_socket_recv_buffer_size(&stream, 4 << 10).unwrap();
+    let (socket, _) = listener.accept().unwrap();
+    set_socket_send_buffer_size(&socket, 4 << 10).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let context = TlsContext::load(&TlsSettings::new(committed_files()), wall_clock).unwrap();
+    let tls = Arc::new(context).accept().unwrap();
+    let transport = SocketTransport::new(Arc::new(Socket::Tcp(socket)), Some(tls));
+    let config = SessionConfig {
+        awaits_handshake: true,
+        ..SessionConfig::default()
+    };
+    let mut connection = Connection::new(transport, config, ClientAuth::default(), true);
+    let mut client = Tls::over(
+        stream,
+        client_config(&committed_files(), Version::Tls13, true),
+    );
+    client.set_nonblocking(true).unwrap();
+
+    // As the server: the connection is called when its socket is ready and it is interested in that.
+    let mut turn = |ready| {
+        let now = MonotonicTime::ZERO;
+        let ready = connection.watch().interest & ready;
+        if ready.is_empty() {
+            return;
+        }
+        connection.on_ready(ready, now);
+        while let Some(action) = connection.next_action(now) {
+            if let Action::Dispatch(request) = action {
+                let hostname = "x".repeat(LENGTH).as_str().into();
+                let reply = Reply::ConnectGetHostname(HostnameRet { hostname });
+                connection.complete(request.ticket, Ok(reply), now);
+            }
+        }
+    };
+    let mut welcome = [0];
+    wait_until("the end of the handshake", || {
+        turn(Events::READABLE | Events::WRITABLE);
+        client.read(&mut welcome).is_ok()
+    });
+    assert_eq!(welcome, [1]);
+    client.write_all(&message(GET_HOSTNAME, 1, &[])).unwrap();
+    client.flush().unwrap();
+    wait_until("an answer", || {
+        turn(Events::READABLE);
+        client.read(&mut welcome).is_ok()
+    });
+    let (mut received, mut buffer) = (1, vec![0; 4096]);
+    wait_until("the whole answer", || {
+        turn(Events::WRITABLE);
+        received += client.read(&mut buffer).unwrap_or(0);
+        received > LENGTH
+    });
 }
