@@ -24,12 +24,20 @@ impl Idle {
         self.timeout = added.ok();
     }
 
-    /// Starts or stops the timeout after the number of clients or the interval has changed.
+    /// Starts or stops the timeout after the number of clients or the interval has changed, unless it has ended.
     pub(super) fn update(&self, registry: &Registry, clients: usize) {
         if let Some(timeout) = self.timeout {
             let interval = self.interval.filter(|_| clients == 0);
             // The timeout is registered until the loop is dropped.
             let _ = registry.update_timeout(timeout, interval);
+        }
+    }
+
+    /// Ends the timeout for good. It would fire again during an end that waits for a call, and that end would be cut short.
+    pub(super) fn end(&mut self, registry: &Registry) {
+        if let Some(timeout) = self.timeout.take() {
+            // The timeout is registered until now.
+            let _ = registry.remove_timeout(timeout);
         }
     }
 

@@ -106,6 +106,7 @@ impl Server {
             self.stop_now();
             return;
         }
+        state.idle.end(&self.registry);
         for service in &mut state.services {
             service.disable(&self.registry);
         }

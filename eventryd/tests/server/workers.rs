@@ -217,9 +217,10 @@ fn calls_that_were_read_are_answered_before_a_stop() {
     daemon.wait().unwrap();
 }
 
+/// The stop has no limit of its grace, and ends with the call.
 #[test]
 fn a_stop_waits_for_the_call_of_a_client_that_is_gone() {
-    let daemon = BlockingDaemon::start(|_| {});
+    let daemon = BlockingDaemon::start(|config| config.shutdown_grace = Duration::MAX);
     let mut client = daemon.connect();
     send(&mut client, &[(GET_HOSTNAME, 7)]);
     let blocked = daemon.blocked();
@@ -370,6 +371,9 @@ fn panic_on_the_loops_thread_closes_only_its_client() {
     let (mut client, mut other) = (daemon.connect(), daemon.connect());
     send(&mut client, &[(GET_VERSION, 7)]);
     assert!(client.is_closed());
+    wait_until("the slot is free", || {
+        daemon.state.control.client_counts().served == 1
+    });
     other.call(GET_TYPE, &[]);
     daemon.request_stop();
     daemon.wait().unwrap();
@@ -417,4 +421,23 @@ fn more_workers_of_a_reload_take_the_calls_that_wait() {
     for client in &mut clients {
         assert_eq!(reply(client), (7, 0));
     }
+}
+
+/// The idle time ends the daemon in order, and does not pass a second time during that end.
+#[test]
+fn idle_end_waits_for_the_call_of_a_client_that_is_gone() {
+    let daemon = BlockingDaemon::start(|config| config.shutdown_grace = Duration::MAX);
+    let mut client = daemon.connect();
+    send(&mut client, &[(GET_HOSTNAME, 7)]);
+    let blocked = daemon.blocked();
+    let mut config = daemon.config.clone();
+    config.idle_timeout = Some(Duration::from_millis(50));
+    let control = &daemon.state.control;
+    control.commit(control.prepare(&config, |_| ()).unwrap());
+    drop(client);
+    let socket = daemon.config.socket_path();
+    wait_until("the idle daemon stops", || !socket.exists());
+    assert!(daemon.process.keeps_running());
+    drop(blocked);
+    daemon.wait().unwrap();
 }
