@@ -372,3 +372,16 @@ fn client_with_an_open_polkit_question_is_not_evicted() {
     asking.open();
     polkit.daemon.stop();
 }
+
+/// The stop has no limit of its grace, and ends with the last client.
+#[test]
+fn answered_polkit_questions_do_not_hold_up_a_stop() {
+    let polkit = polkit_daemon_with(|config| config.shutdown_grace = Duration::MAX);
+    polkit.answer.send(Authorization::Denied).unwrap();
+    let mut client = polkit.daemon.connect();
+    assert_eq!(failure(&mut client, POLKIT, &[]).0, 45);
+    let gone = polkit.ask().expect("a question");
+    drop(gone);
+    polkit.answer.send(Authorization::Granted).unwrap();
+    polkit.daemon.stop();
+}

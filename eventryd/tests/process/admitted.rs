@@ -90,3 +90,23 @@ fn slot_for_networks_stays_reserved_after_a_reload() {
     }
     configured.stop();
 }
+
+/// More waiting clients than one step of the daemon admits.
+#[test]
+fn hundred_waiting_clients_are_admitted_by_a_reload() {
+    let settings = |limit| format!("max_clients = {limit}\nmax_anonymous_clients = 0\n");
+    let configured = Configured::start(&settings(1));
+    let mut first = configured.connect();
+    first.open();
+    let mut waiting: Vec<RawClient> = (0..100).map(|_| configured.connect()).collect();
+    for client in &mut waiting {
+        let call = message(AUTH_LIST, 1, &[]);
+        client.stream.write_all(&call).unwrap();
+    }
+    assert!(waiting[99].is_kept_waiting());
+    configured.reload(&settings(200));
+    for client in &mut waiting {
+        assert!(client.read_message().is_some());
+    }
+    configured.stop();
+}
