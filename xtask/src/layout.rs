@@ -66,6 +66,9 @@ pub(crate) const LIBRARY_PACKAGE: &str = "eventry";
 /// Directory of the daemon's package.
 pub(crate) const DAEMON: &str = "eventryd/";
 
+/// Tests of the daemon, one program per file or folder.
+pub(crate) const DAEMON_TESTS: &str = "eventryd/tests";
+
 /// Package of the daemon.
 pub(crate) const DAEMON_PACKAGE: &str = "eventryd";
 

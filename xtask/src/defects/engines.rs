@@ -1,6 +1,7 @@
 //! The engines that look for the defects.
 
-use super::list::{Check, Defect};
+use super::daemon::DaemonTests;
+use super::list::{Check, Defect, Defects};
 use super::matrix::{Cell, Engine, Findings};
 use super::plant::{PlantedBuild, PlantedTree, SWITCH, log};
 use crate::layout;
@@ -86,6 +87,7 @@ pub(super) struct Engines {
     sleep: PathBuf,
     event_loop: PathBuf,
     models: Vec<Model>,
+    daemon: DaemonTests,
     /// Limit of the tests of the sleep and of the loop. Longer means that they hang, which is how some notice.
     limit: Duration,
 }
@@ -98,20 +100,24 @@ struct Model {
 
 impl Engines {
     /// Builds the programs and measures how long they take without a defect.
-    pub(super) fn build(tree: PlantedTree) -> Result<Engines> {
+    pub(super) fn build(tree: PlantedTree, defects: &Defects) -> Result<Engines> {
         // At the same time: each ends with programs that keep one processor busy.
-        let (verification, event_loop, loom) = thread::scope(|scope| {
-            let [verification, event_loop] =
-                [VERIFICATION, EVENT_LOOP].map(|build| scope.spawn(|| tree.build(build)));
+        let (verification, workspace, loom) = thread::scope(|scope| {
+            let verification = scope.spawn(|| tree.build(VERIFICATION));
+            // One after the other, as both use the same target directory.
+            let workspace = scope.spawn(|| {
+                let event_loop = tree.build(EVENT_LOOP)?;
+                anyhow::Ok((event_loop, DaemonTests::build(&tree, defects)?))
+            });
             let loom = layout::LOOM_PROGRAMS
                 .iter()
                 .map(|(directory, arguments)| tree.build(&loom(directory, arguments)))
                 .collect::<Result<Vec<_>>>();
-            let [verification, event_loop] =
-                [verification, event_loop].map(|build| build.join().expect("no thread panics"));
-            (verification, event_loop, loom)
+            let verification = verification.join().expect("no thread panics");
+            let workspace = workspace.join().expect("no thread panics");
+            (verification, workspace, loom)
         });
-        let (verification, event_loop) = (verification?, event_loop?);
+        let (verification, (event_loop, daemon)) = (verification?, workspace?);
         let mut models = Vec::new();
         for program in loom?.iter().flatten() {
             models.extend(small_models(program)?);
@@ -124,6 +130,7 @@ impl Engines {
             sleep: named("sleep", &verification)?,
             event_loop: named("event_loop", &event_loop)?,
             models,
+            daemon,
             limit: LIMIT,
             tree,
         };
@@ -142,7 +149,7 @@ impl Engines {
         for model in &self.models {
             self.expect_silence(&model.program, &["--model", &model.name])?;
         }
-        Ok(())
+        self.daemon.run_without_defect(&self.tree)
     }
 
     fn expect_silence(&self, program: &Path, arguments: &[&str]) -> Result<()> {
@@ -156,9 +163,13 @@ impl Engines {
         Ok(())
     }
 
-    /// Runs every engine with one defect.
+    /// Runs every engine with one defect: those of the library, or the named tests of the daemon.
     pub(super) fn try_defect(&self, defect: &Defect) -> Result<Findings> {
         let mut findings = Findings::default();
+        if defect.is_of_the_daemon() {
+            self.daemon.ask(&self.tree, defect, &mut findings)?;
+            return Ok(findings);
+        }
         self.ask_the_table(defect, &mut findings)?;
         self.ask_the_models(defect, &mut findings)?;
         self.ask_the_loop(defect, &mut findings)?;
@@ -191,7 +202,7 @@ impl Engines {
             let (engine, rule) = match check {
                 Check::Search { rule } => (Engine::Search, rule),
                 Check::Sequences { rule } => (Engine::Sequences, rule),
-                Check::Loom { .. } | Check::EventLoop { .. } => continue,
+                Check::Loom { .. } | Check::EventLoop { .. } | Check::Daemon { .. } => continue,
             };
             if !findings.name(engine, rule) {
                 findings.fault(defect, &format!("{} does not find {rule}", engine.title()));

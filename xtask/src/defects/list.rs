@@ -53,6 +53,8 @@ pub(crate) enum Check {
     Loom { model: String, says: String },
     /// This test of the loop fails.
     EventLoop { test: String },
+    /// This test of the daemon fails: a test program of its package, and the path of the test in it.
+    Daemon { test: String },
 }
 
 impl Defects {
@@ -80,5 +82,18 @@ impl Defect {
         self.checks
             .iter()
             .any(|check| matches!(check, Check::Search { .. } | Check::Sequences { .. }))
+    }
+
+    /// Whether this is a defect of the daemon, for which the engines of the library are not run.
+    pub(super) fn is_of_the_daemon(&self) -> bool {
+        self.tests_of_the_daemon().next().is_some()
+    }
+
+    /// Tests of the daemon that must fail.
+    pub(super) fn tests_of_the_daemon(&self) -> impl Iterator<Item = &str> {
+        self.checks.iter().filter_map(|check| match check {
+            Check::Daemon { test } => Some(&**test),
+            _ => None,
+        })
     }
 }

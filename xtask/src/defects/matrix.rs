@@ -13,15 +13,17 @@ pub(super) enum Engine {
     Loom,
     Sleep,
     EventLoop,
+    Daemon,
 }
 
-const ENGINES: [Engine; 6] = [
+const ENGINES: [Engine; 7] = [
     Engine::Search,
     Engine::Sequences,
     Engine::Bytes,
     Engine::Loom,
     Engine::Sleep,
     Engine::EventLoop,
+    Engine::Daemon,
 ];
 
 /// Engines that must find a defect of the table, at least two of them.
@@ -55,6 +57,7 @@ impl Engine {
             Engine::Loom => "loom",
             Engine::Sleep => "sleep",
             Engine::EventLoop => "tests of the loop",
+            Engine::Daemon => "tests of the daemon",
         }
     }
 }
@@ -151,7 +154,7 @@ pub(super) fn table(found: &[(&Defect, &Findings)]) -> String {
     for engine in ENGINES {
         let _ = write!(table, " {} |", engine.title());
     }
-    table.push_str("\n|---|---|---|---|---|---|---|---|\n");
+    table.push_str("\n|---|---|---|---|---|---|---|---|---|\n");
     for (defect, findings) in found {
         let _ = write!(table, "| `{}` | {} |", defect.name, defect.description);
         for engine in ENGINES {

@@ -4,6 +4,7 @@
 //! tree, each behind a switch, so that one build per engine serves for all of them.
 
 mod check;
+mod daemon;
 mod engines;
 mod list;
 mod matrix;
@@ -53,7 +54,7 @@ pub(crate) fn run_task(arguments: &Arguments) -> Result<()> {
     print_line(format_args!(
         "building the engines with the defects in target/defects/tree"
     ))?;
-    let engines = Engines::build(planted)?;
+    let engines = Engines::build(planted, &defects)?;
     engines.run_without_defect()?;
     print_line(format_args!("engines: silent without a defect"))?;
 
