@@ -229,7 +229,7 @@ fn settings_for_a_restart_are_named_by_each_reload() {
     configured.wait_for(text, 1);
     configured.reload("unix_sock_ro_perms = \"0700\"\nmax_clients = 7");
     configured.wait_for(text, 2);
-    configured.reload("nonsense = 1");
+    configured.reload("eventry_nonsense = 1");
     configured.reload("unix_sock_ro_perms = \"0700\"\nmax_clients = 7");
     configured.wait_for(text, 3);
     configured.reload("unix_sock_ro_perms = \"0777\"");
