@@ -228,7 +228,6 @@ fn serve(
         );
     }
     let service_manager = ServiceManager::from_environment();
-    let grace = loaded.daemon.shutdown_grace;
     let reloader = Reloader::new(
         inputs,
         logger.clone(),
@@ -237,11 +236,11 @@ fn serve(
     );
     let process = ProcessHooks {
         signals,
-        on_reload: Box::new(move |control| reloader.request(control)),
         on_stop: Box::new({
-            let service_manager = service_manager.clone();
-            move || service_manager.notify_stopping(grace)
+            let (service_manager, reloader) = (service_manager.clone(), reloader.clone());
+            move || service_manager.notify_stopping(reloader.shutdown_grace())
         }),
+        on_reload: Box::new(move |control| reloader.request(control)),
     };
     let create_driver = || Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>);
     let result = run_process(&loaded.daemon, process, create_driver, |ready| {

@@ -148,6 +148,11 @@ impl Reloader {
         }))
     }
 
+    /// Returns the grace of a stop that is in force.
+    pub(super) fn shutdown_grace(&self) -> Duration {
+        self.0.state.lock().current.daemon.shutdown_grace
+    }
+
     /// Handles a request, on the loop's thread. The result is logged later.
     pub(super) fn request(&self, control: &Control) {
         let mut state = self.0.state.lock();

@@ -221,6 +221,19 @@ fn grace_of_a_reload_ends_the_next_stop() {
     assert_eq!(configured.daemon.unwrap().wait().status, Some(0));
 }
 
+/// The service manager waits for the grace that is in force, and a margin of 5 seconds.
+#[test]
+fn service_manager_waits_for_the_grace_of_a_reload() {
+    let configured = Configured::start("eventry_shutdown_grace = 1");
+    configured.reload("eventry_shutdown_grace = 100");
+    configured.daemon().signal(Signal::TERM);
+    let mut message = [0; 1024];
+    let length = configured.manager.recv(&mut message).unwrap();
+    let message = String::from_utf8_lossy(&message[..length]);
+    assert_eq!(message, "STOPPING=1\nEXTEND_TIMEOUT_USEC=105000000\n");
+    assert_eq!(configured.daemon.unwrap().wait().status, Some(0));
+}
+
 #[test]
 fn settings_for_a_restart_are_named_by_each_reload() {
     let configured = Configured::start("unix_sock_ro_perms = \"0777\"");
