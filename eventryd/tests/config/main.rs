@@ -4,6 +4,7 @@
 
 mod check;
 mod check_cases;
+mod precedence;
 mod round_trip;
 mod wild;
 

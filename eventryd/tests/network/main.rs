@@ -5,6 +5,7 @@
 mod activation;
 mod families;
 mod late_reader;
+mod sockets;
 mod tcp;
 mod tls;
 mod trust;

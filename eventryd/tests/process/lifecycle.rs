@@ -139,6 +139,41 @@ fn in_the_background_a_start_that_fails_says_why() {
     }
 }
 
+/// Processes that `parent` has started.
+fn children(parent: u32) -> Vec<Pid> {
+    let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    let numbers = listed.unwrap_or_default();
+    let numbers = numbers.split_whitespace();
+    numbers
+        .filter_map(|number| Pid::from_raw(number.parse().ok()?))
+        .collect()
+}
+
+/// The command that starts a daemon must not report success for one that a signal has ended.
+#[test]
+fn in_the_background_a_start_that_a_signal_ends_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
+    // The daemon waits for the configuration.
+    let mut command = in_dir(
+        &dir.path().join("run"),
+        &["--daemon", "--config", fifo.to_str().unwrap()],
+    );
+    let mut launcher = command.spawn().unwrap();
+    let mut started = Vec::new();
+    wait_until("the daemon is started", || {
+        started = children(launcher.id());
+        !started.is_empty()
+    });
+    kill_process(started[0], Signal::KILL).unwrap();
+    let status = bounded("the end of the command", move || launcher.wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    assert!(!dir.path().join("run").exists());
+}
+
 /// Only the daemon reads a pipe, not the command that starts it.
 #[test]
 fn in_the_background_a_piped_configuration_is_read() {
@@ -235,6 +270,12 @@ fn idle_timeout_ends_the_daemon_in_order() {
     assert_eq!(ended.left_behind, [""; 0]);
 }
 
+/// Returns the time of the clock that the service manager compares with.
+fn monotonic_micros() -> u128 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    std::time::Duration::try_from(now).unwrap().as_micros()
+}
+
 /// DM-109
 #[test]
 fn the_service_manager_is_told_of_start_reload_and_stop() {
@@ -252,13 +293,13 @@ fn the_service_manager_is_told_of_start_reload_and_stop() {
     // The daemon serves before it sends READY.
     daemon.connect().open();
 
+    let before = monotonic_micros();
     daemon.signal(Signal::HUP);
     let reloading = notification();
     let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
-    assert!(
-        micros.is_some_and(|rest| rest.trim_end().parse::<u64>().is_ok()),
-        "{reloading}"
-    );
+    let micros = micros.and_then(|rest| rest.strip_suffix('\n')?.parse().ok());
+    let is_now = |micros| (before..=monotonic_micros()).contains(&micros);
+    assert!(micros.is_some_and(is_now), "{reloading}");
     assert_eq!(notification(), "READY=1\n");
 
     daemon.signal(Signal::TERM);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use test_support::daemon::{Exit, refused, refused_with};
+use test_support::daemon::{Daemon, Exit, refused, refused_with};
 
 /// Starts a daemon whose pid file cannot be used, with a pid file at `path`.
 fn refused_at(path: &Path) -> Exit {
@@ -62,4 +62,16 @@ fn pid_file_where_every_user_can_replace_it_is_refused() {
         exit.stderr
     );
     assert!(!path.exists());
+}
+
+/// A daemon that was killed leaves its file behind.
+#[test]
+fn left_over_pid_file_holds_the_new_number_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pid");
+    std::fs::write(&path, "123456789012345\n").unwrap();
+    let options = ["--pid-file", path.to_str().unwrap()];
+    let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &options);
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(written, format!("{}\n", daemon.pid()));
 }

@@ -221,3 +221,21 @@ fn list_that_expires_while_serving_still_applies() {
         daemon.stop();
     }
 }
+
+#[test]
+fn every_certificate_in_the_files_is_announced() {
+    let before_brief = || Duration::from_secs(END_OF_BRIEF - DAY);
+    let daemon = InTime::start(&["root.pem", "brief.pem"], before_brief, |_| ());
+    daemon.assert_announced(1, "the CA certificate \"CN=eventry brief\" in ");
+    daemon.stop();
+
+    let before_chain = || Duration::from_secs(END - DAY);
+    let daemon = InTime::start(&["root.pem"], before_chain, |chain| {
+        chain.join(&["indirect.pem"], "server.pem");
+        chain.join(&["indirect.key"], "server.key");
+    });
+    daemon.assert_announced(1, "the server certificate \"O=eventry,CN=indirect\" in ");
+    let authority = "the intermediate certificate \"CN=eventry intermediate\" in ";
+    daemon.assert_announced(1, authority);
+    daemon.stop();
+}

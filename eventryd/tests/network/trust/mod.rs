@@ -4,6 +4,7 @@ mod certificates;
 mod expiry;
 mod keys;
 mod names;
+mod server;
 
 use rustix::process::Signal;
 use std::fs;
@@ -51,7 +52,11 @@ impl Setup {
 
     /// Writes the configuration file, and returns its path.
     fn configure(&self, more: &str) -> PathBuf {
-        let files = lines_naming(&self.chain.files(self.server));
+        let mut files = self.chain.files(self.server);
+        if more.contains("cert_files") {
+            files.server.clear();
+        }
+        let files = lines_naming(&files);
         let log = self.chain.path("log").display().to_string();
         let text = format!(
             "listen_tls = 1\ntls_port = \"0\"\nlisten_addr = \"127.0.0.1\"\n\
