@@ -108,6 +108,29 @@ fn reload_without_a_line_restores_the_default() {
 }
 
 #[test]
+fn reload_without_log_level_restores_level_info() {
+    let configured = Configured::start("log_level = 4");
+    assert_eq!(configured.log(), "");
+    configured.reload("", "SIGHUP: in force now: log_level\n");
+}
+
+#[test]
+fn first_of_two_filters_for_a_module_applies() {
+    for (filters, is_logged) in [("1:server 4:server", true), ("4:server 1:server", false)] {
+        let mut configured = Configured::start(&format!("log_filters = \"{filters}\""));
+        configured.daemon().connect().open();
+        let ended = configured.daemon.take().unwrap().stop();
+        assert_eq!(ended.status, Some(0));
+        let log = configured.log();
+        assert_eq!(
+            log.contains(": debug : server."),
+            is_logged,
+            "{filters}: {log}"
+        );
+    }
+}
+
+#[test]
 fn reload_changes_the_level_of_an_output_that_stays() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");

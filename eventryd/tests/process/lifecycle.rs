@@ -1,5 +1,6 @@
 //! The daemon as a process: background, pid file, idle timeout and service manager.
 
+use crate::configured::Configured;
 use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -305,4 +306,11 @@ fn the_service_manager_is_told_of_start_reload_and_stop() {
     daemon.signal(Signal::TERM);
     assert_eq!(notification(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=10000000\n");
     assert_eq!(daemon.wait().status, Some(0));
+}
+
+#[test]
+fn service_manager_is_told_of_a_stop_by_idleness() {
+    let configured = Configured::start("eventry_idle_timeout = 1");
+    assert_eq!(configured.notification(), "STOPPING=1");
+    assert_eq!(configured.daemon.unwrap().wait().status, Some(0));
 }
