@@ -64,9 +64,10 @@ fn start_with_all(dir: &Path, text: &str) -> Daemon {
 #[test]
 fn reload_keeps_options_and_environment() {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = start_with_all(dir.path(), "eventry_idle_timeout = 2000\nlog_level = 4\n");
+    let daemon = start_with_all(dir.path(), "eventry_idle_timeout = 2000\nlog_level = 2\n");
     let log = || fs::read_to_string(dir.path().join("log")).unwrap();
-    let other = "eventry_idle_timeout = 1\nlog_level = 3\nlog_filters = \"4:x\"\nmax_clients = 7\n";
+    let other =
+        "eventry_idle_timeout = 100\nlog_level = 2\nlog_filters = \"4:x\"\nmax_clients = 7\n";
     fs::write(dir.path().join("eventryd.conf"), other).unwrap();
     daemon.signal(Signal::HUP);
     wait_until("the reload", || log().contains("SIGHUP: in force now"));
