@@ -29,6 +29,9 @@ fn option_overrides_environment_which_overrides_the_file() {
     let of_variable = printed(&[], &variables);
     let line = "log_level = 1  # environment LIBVIRT_DEBUG\n";
     assert!(of_variable.contains(line), "{of_variable}");
+    // An empty variable counts as none, as for libvirtd.
+    let empty = variables.map(|(name, _)| (name, ""));
+    assert_eq!(printed(&[], &empty), of_file);
     let of_option = printed(&["--quiet"], &variables);
     for line in [
         "log_level = 3  # option --quiet\n",

@@ -106,6 +106,41 @@ fn closed_or_full_standard_streams_are_no_fault() {
     }
 }
 
+#[test]
+fn last_of_two_levels_for_a_file_applies() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let path = log.display();
+    let outputs = format!("4:file:{path} 1:file:{path}");
+    let daemon = start_logging_to(dir, &outputs);
+    let read = || std::fs::read_to_string(&log).unwrap();
+    wait_until("the start is logged", || read().contains("listening on"));
+    assert_eq!(daemon.stop().status, Some(0));
+}
+
+/// The count follows the window of ten seconds, with the next line of any kind, and not only the end of the daemon.
+#[test]
+fn suppressed_lines_are_reported_while_the_daemon_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start_in(dir, &[]);
+    let stderr = daemon.take_stderr();
+    let reader = std::thread::spawn(move || read_until(stderr, &[" more lines of "]));
+    cause_warnings(&daemon, 60);
+    wait_until("the report", || {
+        cause_warnings(&daemon, 1);
+        std::thread::sleep(Duration::from_millis(50));
+        reader.is_finished()
+    });
+    let log = reader.join().unwrap();
+    let limited = log
+        .lines()
+        .filter(|line| line.contains("broke the protocol"));
+    assert!(limited.count() >= 50, "{log}");
+    let (before, _) = log.split_once(" more lines of ").unwrap();
+    let count: usize = before.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(count >= 10, "{log}");
+}
+
 /// Makes a directory in `dir` that others may write.
 fn open_directory(dir: &Path) -> std::path::PathBuf {
     let open = dir.join("open");
