@@ -46,5 +46,7 @@ pub mod server;
 pub mod session;
 mod sync;
 #[cfg(not(loom))]
+mod whole_file;
+#[cfg(not(loom))]
 pub mod wire;
 pub mod worker_pool;

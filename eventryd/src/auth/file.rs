@@ -2,10 +2,11 @@
 
 use super::passwords::{check_name, edit};
 use super::{AuthError, PasswordEntryError, Passwords, Verifier};
+use crate::whole_file::read_whole;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -41,7 +42,7 @@ pub fn default_password_file(directory: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// - [`AuthError::Read`] if the file cannot be read or is not UTF-8.
+/// - [`AuthError::Read`] if the file cannot be read, is too long or is not UTF-8.
 /// - [`AuthError::InsecureMode`] if its mode gives any right to the group or to others.
 /// - [`AuthError::InvalidEntry`] for the first invalid line.
 /// - [`AuthError::RandomUnavailable`] if no key for decoy salts can be generated.
@@ -50,17 +51,21 @@ pub fn read_passwords(path: &Path) -> Result<Passwords, AuthError> {
         path: path.to_owned(),
         source,
     };
-    let mut file = File::open(path).map_err(read_error)?;
+    let file = File::open(path).map_err(read_error)?;
     if file.metadata().map_err(read_error)?.mode() & 0o077 != 0 {
         return Err(AuthError::InsecureMode(path.to_owned()));
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(read_error)?;
+    let text = read_text(file).map_err(read_error)?;
     Passwords::parse(&text, random_bytes()?).map_err(|(line, source)| AuthError::InvalidEntry {
         path: path.to_owned(),
         line,
         source,
     })
+}
+
+/// Reads a file of UTF-8 text.
+fn read_text(file: File) -> io::Result<String> {
+    String::from_utf8(read_whole(file)?).map_err(|_| io::Error::other("the file is not UTF-8"))
 }
 
 /// Changes the entry of one user and keeps every other line.
@@ -107,7 +112,7 @@ pub fn change_password(
     let lock = File::open(directory).map_err(write_error)?;
     flock(&lock, FlockOperation::LockExclusive).map_err(|error| write_error(error.into()))?;
 
-    let text = match fs::read_to_string(path) {
+    let text = match File::open(path).and_then(read_text) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(source) => {

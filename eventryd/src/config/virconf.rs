@@ -10,7 +10,7 @@ use super::text::{ParseError, Position, Setting, SettingValue};
 use std::fmt;
 
 /// Maximum size of a configuration file in bytes, as in libvirt.
-pub const MAX_FILE_SIZE: usize = 10 << 20;
+pub const MAX_FILE_SIZE: usize = crate::whole_file::MAX_FILE_SIZE;
 
 /// Maximum number of syntax errors that are reported for a file, which bounds the time.
 pub const MAX_SYNTAX_ERRORS: usize = 20;

@@ -3,10 +3,11 @@
 use super::TlsConfigError;
 use super::key::parse_private_key;
 use super::key_mode::{KeyExposure, key_exposure};
+use crate::whole_file::read_whole;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -98,7 +99,7 @@ impl LoadedFiles {
         verify_key_mode: bool,
     ) -> Result<LoadedFiles, TlsConfigError> {
         let revocations = match &files.crl {
-            Some(path) => match fs::read(path) {
+            Some(path) => match File::open(path).and_then(read_whole) {
                 Ok(text) => parse_pem(REVOCATIONS, path, &text)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
                 Err(source) => return Err(read_error(REVOCATIONS, path)(source)),
@@ -153,7 +154,7 @@ impl ServerIdentity {
 
 /// Reads a private key, whose mode is that of the opened file, and returns a warning about the mode too.
 fn read_key(path: &Path, verify_mode: bool) -> Result<(Vec<u8>, Option<String>), TlsConfigError> {
-    let mut file = File::open(path).map_err(read_error(KEY, path))?;
+    let file = File::open(path).map_err(read_error(KEY, path))?;
     let metadata = file.metadata().map_err(read_error(KEY, path))?;
     let mode = metadata.mode() & 0o7777;
     let warning = match key_exposure(mode, metadata.gid()) {
@@ -172,13 +173,13 @@ fn read_key(path: &Path, verify_mode: bool) -> Result<(Vec<u8>, Option<String>),
         let path = path.display();
         format!("the {KEY} {path} has mode {mode:04o}: {who}; `chmod 600 {path}` prevents that")
     });
-    let mut text = Vec::new();
-    file.read_to_end(&mut text).map_err(read_error(KEY, path))?;
+    let text = read_whole(file).map_err(read_error(KEY, path))?;
     Ok((text, warning))
 }
 
 fn read_file(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsConfigError> {
-    fs::read(path).map_err(read_error(what, path))
+    let content = File::open(path).and_then(read_whole);
+    content.map_err(read_error(what, path))
 }
 
 fn read_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TlsConfigError {
