@@ -4,7 +4,7 @@
 
 use eventryd::driver::{Driver, MemoryDriver};
 use eventryd::net::RunDir;
-use eventryd::server::{Config, DaemonError, ProcessHooks, Ready, Signals, run_process};
+use eventryd::server::{Config, DaemonError, ProcessHooks, Ready, Signals, check, run_process};
 use rustix::process::{Signal, getpid, kill_process};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -59,6 +59,7 @@ fn start(config: &Config, signals: Signals) -> Running {
         on_stop: Box::new(move || Counts::add(&stop.stops)),
     };
     let config = config.clone();
+    let credentials = check(&config).credentials;
     thread::spawn(move || {
         let initialise = move || {
             initialising_sender.send(()).unwrap();
@@ -69,7 +70,13 @@ fn start(config: &Config, signals: Signals) -> Running {
             Counts::add(&begin.starts);
             ready_sender.send(ready).unwrap();
         };
-        let _ = end_sender.send(run_process(&config, process, initialise, on_ready));
+        let _ = end_sender.send(run_process(
+            &config,
+            credentials,
+            process,
+            initialise,
+            on_ready,
+        ));
     });
     Running {
         counts,

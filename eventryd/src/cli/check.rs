@@ -5,18 +5,18 @@ use super::INVALID_CONFIG_STATUS;
 use crate::config::LoadedConfig;
 use crate::log::{Destination, SinkError};
 use crate::net::RunDir;
-use crate::server::{self, DaemonError};
+use crate::server::{self, ConfigCheck, DaemonError};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use std::path::Path;
 
-/// Checks the log files and everything that [`server::check`] checks. Returns warnings.
+/// Checks the log files and everything that [`server::check`] checks. Returns the result without errors.
 ///
 /// # Errors
 ///
 /// All errors, with the location of the setting that causes each; the exit status is that of the
 /// first.
-pub(super) fn check(loaded: &LoadedConfig) -> Result<Vec<String>, ExitError> {
+pub(super) fn check(loaded: &LoadedConfig) -> Result<ConfigCheck, ExitError> {
     let checked = server::check(&loaded.daemon);
     let log = log_errors(loaded).into_iter().map(|error| {
         (
@@ -34,7 +34,7 @@ pub(super) fn check(loaded: &LoadedConfig) -> Result<Vec<String>, ExitError> {
         .map(|(status, settings, message)| (status, with_location(loaded, settings, message)))
         .collect();
     match errors.first() {
-        None => Ok(checked.warnings),
+        None => Ok(checked),
         Some((status, _)) => Err(ExitError {
             status: *status,
             messages: errors.iter().map(|(_, message)| message.clone()).collect(),

@@ -44,7 +44,8 @@ pub(super) fn unblock_signals() -> io::Result<()> {
 }
 
 /// Calls `read`, during which SIGINT, SIGQUIT and SIGTERM end the process although they are caught: a FIFO without a
-/// writer blocks the process, and nothing exists yet that the process has to remove.
+/// writer, or standard output without a reader, blocks the process, and nothing exists yet that the process has to
+/// remove (DM-113). A signal that came earlier is recorded, if it is caught.
 pub(super) fn interruptible<T>(read: impl FnOnce() -> T) -> io::Result<T> {
     let is_reading = Arc::new(AtomicBool::new(true));
     for signal in [SIGINT, SIGQUIT, SIGTERM] {

@@ -20,7 +20,7 @@ use crate::log::{Logger, log_panics};
 use crate::net::tls::TlsFiles;
 use crate::net::{RunDir, default_run_dir};
 use crate::output::{StandardStream, print_in_time};
-use crate::server::{Config, ProcessHooks, Signals, run_process};
+use crate::server::{Config, Credentials, ProcessHooks, Ready, Signals, run_process};
 use clap::Parser;
 use endpoints::configured_listeners;
 use files::{ConfigLocation, config_directory};
@@ -124,21 +124,60 @@ fn run(options: &Options) -> Result<ExitCode, ExitError> {
             ExitError::new(3, format!("cannot start in the background: {error}"))
         });
     }
+    let Some(signals) = signals else {
+        return inherited::interruptible(|| dry_run(options)).map_err(signal_error)?;
+    };
     let mut inputs = config_inputs(options)?;
-    let loaded = inherited::interruptible(|| inputs.load()).map_err(signal_error)??;
+    let prepared = inherited::interruptible(|| prepare(options, &mut inputs, &signals));
+    match prepared.map_err(signal_error)?? {
+        Some(prepared) => serve(options, inputs, prepared, signals),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Prints or checks the configuration.
+fn dry_run(options: &Options) -> Result<ExitCode, ExitError> {
+    let loaded = config_inputs(options)?.load()?;
     if options.print_config {
         print(&loaded.render())?;
     }
     if options.check_config {
         loaded.warnings().iter().for_each(print_message);
         loaded.notes().iter().for_each(print_message);
-        check::check(&loaded)?.iter().for_each(print_message);
+        let checked = check::check(&loaded)?;
+        checked.warnings.iter().for_each(print_message);
         print(&configured_listeners(&loaded.daemon))?;
     }
-    match signals {
-        Some(signals) => serve(options, inputs, loaded, signals),
-        None => Ok(ExitCode::SUCCESS),
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Configuration with the files that it names, which a start reads once.
+struct Prepared {
+    loaded: LoadedConfig,
+    credentials: Credentials,
+}
+
+/// Reads everything that the start needs, and leaves the terminal if the daemon runs in the background. Returns `None`
+/// if a signal that stops the daemon came before, as the files may block.
+fn prepare(
+    options: &Options,
+    inputs: &mut ConfigInputs,
+    signals: &Signals,
+) -> Result<Option<Prepared>, ExitError> {
+    if signals.is_stop_requested() {
+        return Ok(None);
     }
+    let loaded = inputs.load()?;
+    if options.in_background {
+        background::leave_terminal()
+            .map_err(|error| ExitError::new(3, format!("cannot leave the terminal: {error}")))?;
+    }
+    // The same checks as those of `--check-config`. Their warnings are logged by the start.
+    let credentials = check::check(&loaded)?.credentials;
+    Ok(Some(Prepared {
+        loaded,
+        credentials,
+    }))
 }
 
 /// Returns the sources of the configuration: the location of the file, and the overrides.
@@ -199,15 +238,13 @@ fn env_path(variable: &str) -> Option<PathBuf> {
 fn serve(
     options: &Options,
     inputs: ConfigInputs,
-    loaded: LoadedConfig,
+    prepared: Prepared,
     signals: Signals,
 ) -> Result<ExitCode, ExitError> {
-    if options.in_background {
-        background::leave_terminal()
-            .map_err(|error| ExitError::new(3, format!("cannot leave the terminal: {error}")))?;
-    }
-    // The same checks as those of `--check-config`. Their warnings are logged by the start.
-    check::check(&loaded)?;
+    let Prepared {
+        loaded,
+        credentials,
+    } = prepared;
     // All paths are absolute now. The daemon keeps no file system in use.
     env::set_current_dir("/")
         .map_err(|error| ExitError::new(3, format!("cannot change to the directory /: {error}")))?;
@@ -243,7 +280,7 @@ fn serve(
         on_reload: Box::new(move |control| reloader.request(control)),
     };
     let create_driver = || Ok::<_, Infallible>(Arc::new(MemoryDriver::new()) as Arc<dyn Driver>);
-    let result = run_process(&loaded.daemon, process, create_driver, |ready| {
+    let on_ready = |ready: Ready| {
         endpoints::log(&ready);
         service_manager.notify_started();
         if !options.in_background {
@@ -255,7 +292,14 @@ fn serve(
         if let Err(error) = background::detach() {
             tracing::error!("cannot detach from standard output and standard error: {error}");
         }
-    });
+    };
+    let result = run_process(
+        &loaded.daemon,
+        credentials,
+        process,
+        create_driver,
+        on_ready,
+    );
     service_manager.flush();
     match result {
         Ok(()) => {

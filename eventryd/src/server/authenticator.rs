@@ -40,25 +40,15 @@ pub(super) struct PreparedAuth {
 }
 
 impl Authenticator {
-    /// Reads the password file and finds `pkcheck`, if services need them.
-    ///
-    /// # Errors
-    /// [`DaemonError::Config`] and [`DaemonError::Auth`], if the configured authentication is not possible.
-    pub(super) fn new(config: &Config) -> Result<Authenticator, DaemonError> {
-        if let Some(error) = check_schemes(config).into_iter().next() {
-            return Err(error);
-        }
-        let (users, warnings) = load_users(config)?;
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        Ok(Authenticator {
+    /// Creates the authentication of the services in `config`, with the users of SASL if there is such a service.
+    pub(super) fn new(config: &Config, users: Option<Sasl>) -> Authenticator {
+        Authenticator {
             sasl: Mutex::new(users.map(Arc::new)),
             authorizer: Arc::clone(&config.authorizer),
             polkit_timeout: Mutex::new(polkit_timeout(config)),
             polkit_requests: Arc::default(),
             names: Mutex::default(),
-        })
+        }
     }
 
     /// Reads the users of SASL again, if a service uses SASL. Changes nothing.

@@ -1,11 +1,11 @@
 //! Checks of a configuration that need the system.
 
-use super::authenticator::{check_schemes, load_users};
+use super::authenticator::check_schemes;
 use super::config::{Config, TcpService, TlsService};
+use super::credentials::Credentials;
 use super::error::DaemonError;
 use super::limits::check_limits;
 use super::startup::{for_passed_sockets, passed_roles};
-use crate::net::tls::TlsContext;
 use crate::net::{BoundSockets, PidFile, SocketRole, UnixListener, check_group, group_id};
 
 /// Result of [`check`].
@@ -15,6 +15,8 @@ pub struct ConfigCheck {
     pub errors: Vec<DaemonError>,
     /// Warnings that the start logs.
     pub warnings: Vec<String>,
+    /// What the check has loaded, for [`run_process`](super::run_process).
+    pub credentials: Credentials,
 }
 
 /// Checks all that a start needs, without a change to the system and without binding a socket.
@@ -49,10 +51,13 @@ pub fn check(config: &Config) -> ConfigCheck {
         }
     };
     check.errors.extend(check_schemes(&used));
-    match load_users(&used) {
-        Ok((_, warnings)) => check.warnings.extend(warnings),
-        Err(error) => check.errors.push(error),
-    }
+    let (credentials, unusable) = Credentials::load(&used);
+    check.warnings = credentials.warnings();
+    check.credentials = credentials;
+    let (of_tls, of_users): (Vec<_>, Vec<_>) = unusable
+        .into_iter()
+        .partition(|error| matches!(error, DaemonError::Tls(_)));
+    check.errors.extend(of_users);
     check.places(&used);
     match passed_roles(&used) {
         Ok(Some(passed)) => {
@@ -70,12 +75,7 @@ pub fn check(config: &Config) -> ConfigCheck {
         Ok(None) => check.own_sockets(&used),
         Err(error) => check.errors.push(error),
     }
-    if let Some(tls) = &used.tls {
-        match TlsContext::load(&tls.settings(), used.wall_clock) {
-            Ok(context) => check.warnings.extend_from_slice(context.warnings()),
-            Err(error) => check.errors.push(DaemonError::Tls(error)),
-        }
-    }
+    check.errors.extend(of_tls);
     check
 }
 

@@ -6,7 +6,7 @@ use super::state::Server;
 use crate::admission::AdmissionLimits;
 use crate::driver::Driver;
 use crate::net::Listener;
-use crate::net::tls::{TlsConfigError, TlsContext, TlsSettings};
+use crate::net::tls::TlsContext;
 use eventry::TimeoutId;
 use std::fmt::Display;
 use std::mem;
@@ -180,16 +180,6 @@ fn keep(place: &OnceLock<TimeoutId>, added: Result<TimeoutId, impl Display>) {
         Ok(timeout) => drop(place.set(timeout)),
         Err(error) => tracing::error!("cannot serve clients: {error}"),
     }
-}
-
-/// Loads keys and certificates, and logs the warnings about them.
-pub(super) fn load_tls(
-    settings: &TlsSettings,
-    clock: fn() -> Duration,
-) -> Result<Arc<TlsContext>, TlsConfigError> {
-    let context = TlsContext::load(settings, clock)?;
-    log_tls_warnings(&context);
-    Ok(Arc::new(context))
 }
 
 /// Logs the warnings about keys and certificates.

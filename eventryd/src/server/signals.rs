@@ -8,6 +8,7 @@ use super::control::Control;
 use super::shutdown::Shutdown;
 use eventry::Events;
 use eventry::Registry;
+use rustix::net::{RecvFlags, recv};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::{pipe, unregister};
@@ -51,6 +52,14 @@ impl Signals {
             reload: caught.add(&[SIGHUP])?,
             _caught: caught,
         })
+    }
+
+    /// Returns `true` if SIGINT, SIGQUIT or SIGTERM was received already.
+    #[must_use]
+    pub fn is_stop_requested(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = recv(&self.stop, &mut [0; 1], flags);
+        peeked.is_ok_and(|(count, _)| count > 0)
     }
 }
 

@@ -1,16 +1,17 @@
 //! The start of a daemon, in the order of libvirt's daemons, and its end.
 
-use super::authenticator::Authenticator;
+use super::authenticator::{Authenticator, check_schemes};
 use super::config::Config;
 use super::control::Control;
+use super::credentials::Credentials;
 use super::error::DaemonError;
-use super::lifecycle::load_tls;
 use super::limits::check_limits;
 use super::service::{Endpoint, ServicePolicy};
 use super::shutdown::Shutdown;
 use super::signals::ProcessHooks;
 use super::state::Server;
 use crate::driver::Driver;
+use crate::net::tls::TlsContext;
 use crate::net::{
     BoundSockets, Listener, NetError, PidFile, SocketRole, UnixListener, activation_roles,
     group_id, take_activated_listeners,
@@ -70,38 +71,54 @@ pub fn run<E: Into<Box<dyn Error + Send + Sync>>>(
     initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
     on_ready: impl FnOnce(Ready),
 ) -> Result<(), DaemonError> {
-    start(config, None, initialise_driver, on_ready)
+    start(config, None, None, initialise_driver, on_ready)
 }
 
 /// Runs a daemon that handles the signals of the process, which stop it or reload its configuration.
+///
+/// `credentials` are those that [`check`](super::check) has loaded for the same configuration.
 ///
 /// # Errors
 ///
 /// The errors of [`run`].
 pub fn run_process<E: Into<Box<dyn Error + Send + Sync>>>(
     config: &Config,
+    credentials: Credentials,
     process: ProcessHooks,
     initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
     on_ready: impl FnOnce(Ready),
 ) -> Result<(), DaemonError> {
-    start(config, Some(process), initialise_driver, on_ready)
+    start(
+        config,
+        Some(credentials),
+        Some(process),
+        initialise_driver,
+        on_ready,
+    )
 }
 
 fn start<E: Into<Box<dyn Error + Send + Sync>>>(
     config: &Config,
+    credentials: Option<Credentials>,
     process: Option<ProcessHooks>,
     initialise_driver: impl FnOnce() -> Result<Arc<dyn Driver>, E>,
     on_ready: impl FnOnce(Ready),
 ) -> Result<(), DaemonError> {
     check_limits(config)?;
     let config = &for_passed_sockets(config)?;
-    let authenticator = Authenticator::new(config)?;
+    if let Some(error) = check_schemes(config).into_iter().next() {
+        return Err(error);
+    }
+    let credentials = credentials.map_or_else(|| load_credentials(config), Ok)?;
+    credentials.log_warnings();
+    let Credentials { users, tls, .. } = credentials;
+    let authenticator = Authenticator::new(config, users);
     let _instance = initialise(config)?;
     let event_loop = register_event_implementation()?;
     let server = Server::new(&event_loop, config, authenticator);
     let shutdown = Shutdown::new(Arc::clone(&server));
     let _signals = watch_signals(process, &event_loop, &server, &shutdown)?;
-    create_services(config, &server)?;
+    create_services(config, tls, &server)?;
     let loop_thread = start_event_loop(event_loop)?;
 
     let started = initialise_driver()
@@ -123,6 +140,12 @@ fn start<E: Into<Box<dyn Error + Send + Sync>>>(
     let ended = loop_thread.join();
     server.end();
     started.and(ended)
+}
+
+/// Loads users, keys and certificates, if no check has loaded them.
+fn load_credentials(config: &Config) -> Result<Credentials, DaemonError> {
+    let (credentials, errors) = Credentials::load(config);
+    errors.into_iter().next().map_or(Ok(credentials), Err)
 }
 
 /// The locks that make this the only daemon in its run directory.
@@ -210,7 +233,11 @@ pub(super) fn passed_roles(config: &Config) -> Result<Option<Vec<SocketRole>>, D
 
 /// Creates the services. Clients may connect afterwards, and wait (DM-104). If systemd has passed sockets, only
 /// these are used (DM-404).
-fn create_services(config: &Config, server: &Server) -> Result<(), DaemonError> {
+fn create_services(
+    config: &Config,
+    tls: Option<Arc<TlsContext>>,
+    server: &Server,
+) -> Result<(), DaemonError> {
     let passed = if config.socket_activation {
         let listeners =
             take_activated_listeners(names_of_daemon(config), config.max_queued_clients);
@@ -253,9 +280,10 @@ fn create_services(config: &Config, server: &Server) -> Result<(), DaemonError> 
         }
         // The configuration has no service for this socket.
         let auth = auth.ok_or(DaemonError::NotConfigured(purpose))?;
-        let tls = config.tls.as_ref().filter(|_| purpose == SocketRole::Tls);
-        let tls = tls.map(|tls| load_tls(&tls.settings(), config.wall_clock));
-        let tls = tls.transpose().map_err(DaemonError::Tls)?;
+        let tls = match purpose {
+            SocketRole::Tls => Some(tls.clone().ok_or(DaemonError::NotConfigured(purpose))?),
+            _ => None,
+        };
         server.add_service(of_service, ServicePolicy { access, auth }, tls);
     }
     Ok(())

@@ -9,4 +9,5 @@ mod inherited;
 mod lifecycle;
 mod pid_file;
 mod reload;
+mod start_files;
 mod transaction;
