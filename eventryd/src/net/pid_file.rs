@@ -3,23 +3,23 @@
 use super::NetError;
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, accessat, flock, fstat,
-    openat, statat,
+    openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// A locked pid file. It holds the process id, and is removed on drop (DM-108).
 #[derive(Debug)]
 pub struct PidFile {
-    path: PathBuf,
+    place: Place,
     /// The open file holds the lock. The kernel releases it even if the process is killed.
-    _lock: File,
+    lock: File,
 }
 
 impl PidFile {
@@ -55,20 +55,22 @@ impl PidFile {
     /// followed. The rule for the directory: users other than root and its owner must not be able
     /// to replace the file. It must not be writable by others without the sticky bit; in a sticky
     /// directory an existing file must belong to the user of the daemon. The file must be a regular
-    /// one with a single name.
+    /// one with a single name, and `path` must not end in `/` or `/.`.
     ///
     /// # Errors
     ///
     /// [`NetError::PidFileInUse`] if another process holds the lock, [`NetError::UnsafePidFile`] if
     /// the rule is broken, [`NetError::Io`] if the file cannot be created.
     pub fn acquire(path: &Path) -> Result<PidFile, NetError> {
-        loop {
+        for _ in 0..MAX_ATTEMPTS {
             let place = Place::examine(path)?;
             let file = place.open(OFlags::CREATE)?;
-            if let Some(pid_file) = PidFile::try_acquire(file, path)? {
+            if let Some(pid_file) = PidFile::try_acquire(file, place)? {
                 return Ok(pid_file);
             }
         }
+        let replaced = io::Error::other("other processes keep replacing it");
+        Err(NetError::io(LOCK, path)(replaced))
     }
 
     /// Checks that [`acquire`](PidFile::acquire) could create or open the file, without a change and
@@ -93,40 +95,40 @@ impl PidFile {
 
     /// Locks an open pid file. Returns `None` if the previous holder has removed the file
     /// meanwhile: the lock then excludes no other daemon, because the next one creates a new file.
-    fn try_acquire(mut file: File, path: &Path) -> Result<Option<PidFile>, NetError> {
+    fn try_acquire(mut file: File, place: Place) -> Result<Option<PidFile>, NetError> {
+        let path = &place.path;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
                 let mut content = String::new();
                 let read = file.read_to_string(&mut content);
                 return Err(NetError::PidFileInUse {
-                    path: path.to_owned(),
+                    path: path.clone(),
                     pid: read.ok().and_then(|_| content.trim().parse().ok()),
                 });
             }
             Err(error) => {
-                return Err(NetError::io("lock the pid file", path)(error));
+                return Err(NetError::io(LOCK, path)(error));
             }
         }
-        if !is_file_at(&file, path) {
+        if !place.holds(&file) {
             return Ok(None);
         }
         let pid = std::process::id();
         file.set_len(0)
             .and_then(|()| writeln!(file, "{pid}"))
             .map_err(NetError::io("write the pid file", path))?;
-        Ok(Some(PidFile {
-            path: path.to_owned(),
-            _lock: file,
-        }))
+        Ok(Some(PidFile { place, lock: file }))
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // The lock is still held, so the file cannot belong to a successor. If the removal fails,
-        // the next daemon reuses the file.
-        let _ = fs::remove_file(&self.path);
+        // Another program may have removed the file, and the name may be that of a successor's file. No successor
+        // replaces this file, whose lock is still held. If the removal fails, the next daemon reuses the file.
+        if self.place.holds(&self.lock) {
+            let _ = unlinkat(&self.place.directory, &self.place.name, AtFlags::empty());
+        }
     }
 }
 
@@ -136,18 +138,30 @@ const NAME: &str = "eventryd.pid";
 /// Failed action in the errors of [`Place`].
 const OPEN: &str = "open the pid file";
 
+/// Failed action in the errors of the lock.
+const LOCK: &str = "lock the pid file";
+
+/// Maximum number of files that are locked. A file is not used if its holder has removed it meanwhile.
+const MAX_ATTEMPTS: usize = 100;
+
 /// Place of a pid file: its directory, examined and open, and its name there.
-struct Place<'a> {
-    path: &'a Path,
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
     directory: OwnedFd,
-    name: &'a OsStr,
+    name: OsString,
     /// Set if the name exists.
     exists: bool,
 }
 
-impl Place<'_> {
-    fn examine(path: &Path) -> Result<Place<'_>, NetError> {
+impl Place {
+    fn examine(path: &Path) -> Result<Place, NetError> {
         let refuse = |found| Err(unsafe_file(path, found));
+        // `file_name` ignores such an end, and the kernel does not.
+        let bytes = path.as_os_str().as_bytes();
+        if path.file_name().is_some() && (bytes.ends_with(b"/") || bytes.ends_with(b"/.")) {
+            return refuse("names a directory");
+        }
         let Some(name) = path.file_name() else {
             return refuse("names no file");
         };
@@ -174,9 +188,9 @@ impl Place<'_> {
             check_file(file, is_open_to_all).map_err(|found| unsafe_file(path, found))?;
         }
         Ok(Place {
-            path,
+            path: path.to_owned(),
             directory,
-            name,
+            name: name.to_owned(),
             exists: file.is_some(),
         })
     }
@@ -186,14 +200,25 @@ impl Place<'_> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | create;
         let file = openat(
             &self.directory,
-            self.name,
+            &self.name,
             flags,
             Mode::from_raw_mode(0o644),
         )
-        .map_err(NetError::io(OPEN, self.path))?;
-        let found = fstat(&file).map_err(NetError::io(OPEN, self.path))?;
-        check_file(&found, false).map_err(|found| unsafe_file(self.path, found))?;
+        .map_err(NetError::io(OPEN, &self.path))?;
+        let found = fstat(&file).map_err(NetError::io(OPEN, &self.path))?;
+        check_file(&found, false).map_err(|found| unsafe_file(&self.path, found))?;
         Ok(File::from(file))
+    }
+
+    /// Returns `true` if the name in the directory is still that of the open file.
+    fn holds(&self, file: &File) -> bool {
+        let found = statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW);
+        match (fstat(file), found) {
+            (Ok(opened), Ok(found)) => {
+                (opened.st_dev, opened.st_ino) == (found.st_dev, found.st_ino)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -224,16 +249,10 @@ fn unsafe_file(path: &Path, found: &'static str) -> NetError {
     }
 }
 
-fn is_file_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(opened), Ok(found)) => opened.dev() == found.dev() && opened.ino() == found.ino(),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn acquire_in_fails_while_another_process_holds_it() {
@@ -267,7 +286,7 @@ mod tests {
             if has_new_file {
                 fs::write(&path, "").unwrap();
             }
-            let locked = PidFile::try_acquire(opened, &path);
+            let locked = PidFile::try_acquire(opened, Place::examine(&path).unwrap());
             assert!(locked.unwrap().is_none());
         }
     }
@@ -322,6 +341,7 @@ mod tests {
         }
         assert!(refused(Path::new("/dev/null")).contains("is a device"));
         assert!(refused(Path::new("/")).contains("names no file"));
+        assert!(refused(&path("new/")).contains("names a directory"));
         assert!(refused(&path("missing/pid")).contains("cannot open the pid file"));
     }
 

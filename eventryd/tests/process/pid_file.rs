@@ -75,3 +75,37 @@ fn left_over_pid_file_holds_the_new_number_only() {
     let written = std::fs::read_to_string(&path).unwrap();
     assert_eq!(written, format!("{}\n", daemon.pid()));
 }
+
+/// The name is that of a directory for the kernel, and that of a file for the standard library.
+#[test]
+fn pid_file_with_a_final_slash_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for end in ["pid/", "pid/.", "pid//./"] {
+        let path = format!("{}/{end}", dir.path().display());
+        let started = refused_at(Path::new(&path));
+        let checked = refused_with(dir.path(), &["--pid-file", &path, "--check-config"]);
+        for exit in [started, checked] {
+            assert_eq!(exit.status, Some(1), "{}", exit.stderr);
+            let expected = format!("the pid file {path} names a directory");
+            assert!(exit.stderr.contains(&expected), "{}", exit.stderr);
+        }
+    }
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
+}
+
+/// DM-108: a program that removes old files may take the pid file of a running daemon.
+#[test]
+fn end_leaves_the_pid_file_of_a_successor() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pid");
+    let options = ["--pid-file", path.to_str().unwrap()];
+    let start = || Daemon::start_in(tempfile::tempdir().unwrap(), &options);
+    let first = start();
+    std::fs::remove_file(&path).unwrap();
+    let second = start();
+    assert_eq!(first.stop().status, Some(0));
+    let left = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(left, format!("{}\n", second.pid()));
+    assert_eq!(second.stop().status, Some(0));
+    assert!(!path.exists());
+}
