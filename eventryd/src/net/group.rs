@@ -22,9 +22,11 @@ pub fn group_id(name: &str) -> Result<u32, NetError> {
     let found = found.map_err(NetError::io("look up the group", Path::new(name)))?;
     match found {
         Some(group) => Ok(group.gid.as_raw()),
-        None => name
-            .parse()
-            .map_err(|_| NetError::UnknownGroup(name.to_owned())),
+        // The largest number is the argument of `chown` that leaves the group unchanged.
+        None => match name.parse() {
+            Ok(u32::MAX) | Err(_) => Err(NetError::UnknownGroup(name.to_owned())),
+            Ok(group) => Ok(group),
+        },
     }
 }
 

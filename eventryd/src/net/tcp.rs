@@ -190,11 +190,13 @@ fn resolve(host: Option<&str>, port: &str) -> Result<Vec<SocketAddr>, NetError> 
         .unwrap_or_else(|| look_up(Some(name), port, libc::AI_PASSIVE))
 }
 
-/// Rejects a port number that is out of range, which `getaddrinfo` would reduce modulo 65,536.
+/// Rejects a port number that is out of range, which `getaddrinfo` would reduce modulo 65,536. As for `strtoul`, a
+/// number may follow white space.
 fn check_port(port: &str) -> Result<(), NetError> {
-    let digits = port.strip_prefix(['+', '-']).unwrap_or(port);
+    let number = port.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+    let digits = number.strip_prefix(['+', '-']).unwrap_or(number);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number && port.parse::<u16>().is_err() {
+    if is_number && number.parse::<u16>().is_err() {
         return Err(NetError::UnknownPort(port.to_owned()));
     }
     Ok(())

@@ -79,6 +79,22 @@ pub(crate) const WRONG: &[Wrong] = &[
         "no port \"65536\"",
     ),
     (
+        "port after a space",
+        NOTHING,
+        "listen_tcp = 1\nauth_tcp = 'none'\ntcp_port = ' 70000'",
+        6,
+        Some(3),
+        "no port \" 70000\"",
+    ),
+    (
+        "group number that changes nothing",
+        NOTHING,
+        "unix_sock_group = '4294967295'",
+        6,
+        Some(1),
+        "there is no group \"4294967295\"",
+    ),
+    (
         "CA",
         NOTHING,
         "listen_tls = 1\nca_file = '/nowhere/ca'\ncert_file = '/c'\nkey_file = '/k'",
