@@ -3,12 +3,9 @@
 use super::ExitError;
 use super::INVALID_CONFIG_STATUS;
 use crate::config::LoadedConfig;
-use crate::log::{Destination, SinkError};
+use crate::log::SinkError;
 use crate::net::RunDir;
 use crate::server::{self, ConfigCheck, DaemonError};
-use rustix::fs::{Access, AtFlags, CWD, accessat};
-use rustix::io::Errno;
-use std::path::Path;
 
 /// Checks the log files and everything that [`server::check`] checks. Returns the result without errors.
 ///
@@ -59,30 +56,17 @@ fn log_errors(loaded: &LoadedConfig) -> Vec<SinkError> {
     let is_default = !loaded.settings.is_explicit("log_outputs");
     let outputs = loaded.log.outputs.iter();
     outputs
-        .filter_map(|output| match &output.destination {
-            Destination::File(path) => {
-                let source = check_log_file(path, is_default).err()?.into();
-                let path = path.clone();
-                Some(SinkError::File { path, source })
-            }
-            _ => None,
-        })
+        .filter_map(|output| output.check(&loaded.log.sockets).err())
+        .filter(|error| !(is_default && is_in_new_directory(error)))
         .collect()
 }
 
-/// Checks that a file exists and can be written, or can be created.
-fn check_log_file(path: &Path, creates_directory: bool) -> Result<(), Errno> {
-    let access = |path: &Path, access| accessat(CWD, path, access, AtFlags::EACCESS);
-    match access(path, Access::WRITE_OK) {
-        Ok(()) if path.is_dir() => Err(Errno::ISDIR),
-        Err(Errno::NOENT) => {
-            let directory = path.parent().unwrap_or(Path::new("/"));
-            let is_creatable = || RunDir::Chosen(directory.to_owned()).check().is_ok();
-            match access(directory, Access::WRITE_OK | Access::EXEC_OK) {
-                Err(Errno::NOENT) if creates_directory && is_creatable() => Ok(()),
-                result => result,
-            }
-        }
-        result => result,
-    }
+/// Returns `true` if a log file is missing because the start has yet to create its directory.
+fn is_in_new_directory(error: &SinkError) -> bool {
+    let SinkError::File { path, .. } = error else {
+        return false;
+    };
+    path.parent().is_some_and(|directory| {
+        !directory.exists() && RunDir::Chosen(directory.to_owned()).check().is_ok()
+    })
 }

@@ -1,11 +1,15 @@
-//! Opening of a log file.
+//! Opening of a log file, and the check of it.
 
-use rustix::fs::{Mode, OFlags, fcntl_setfl, open, stat};
+use rustix::fs::{
+    Access, AtFlags, CWD, FileType, FsWord, Mode, OFlags, PROC_SUPER_MAGIC, accessat, fcntl_setfl,
+    fstat, open, readlink, stat, statfs,
+};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 /// Bits of a mode that let the group or others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -13,17 +17,19 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Bit of a directory in which only the owner of a file may remove or rename it.
 const STICKY: u32 = 0o1000;
 
+/// Type of the file system `/sys`, from `linux/magic.h`.
+const SYSFS_MAGIC: FsWord = 0x6265_6572;
+
+/// Maximum number of symbolic links that the kernel follows in a path.
+const MAX_LINKS: usize = 40;
+
 /// Opens a log file for appending. Returns it with a warning if the directory lets other users replace it.
 ///
 /// A new file has mode 0600, because the log contains the identity of clients. The open never waits: a FIFO needs a
 /// reader. In a directory that other users may write, a log file of root must not be a symbolic link, which could lead
 /// to any file of the system (DM-1607).
 pub(super) fn open_file(path: &Path) -> io::Result<(File, Option<String>)> {
-    let threat = if geteuid().is_root() {
-        threat_to(path)
-    } else {
-        None
-    };
+    let threat = threat_to(path);
     let mut flags = OFlags::WRONLY
         | OFlags::APPEND
         | OFlags::CREATE
@@ -34,13 +40,7 @@ pub(super) fn open_file(path: &Path) -> io::Result<(File, Option<String>)> {
         flags |= OFlags::NOFOLLOW;
     }
     let file = open(path, flags, Mode::RUSR | Mode::WUSR);
-    let file = file.map_err(|error| match (error, &threat) {
-        (Errno::NXIO, _) => io::Error::other("it is a FIFO without a reader, or a socket"),
-        (Errno::LOOP, Some(threat)) => {
-            io::Error::other(format!("it is a symbolic link, and {threat}"))
-        }
-        (error, _) => error.into(),
-    })?;
+    let file = file.map_err(|error| open_error(error, threat.as_deref()))?;
     // The writer of the file has a thread of its own, which may wait.
     fcntl_setfl(&file, OFlags::APPEND)?;
     let warning = threat.map(|threat| {
@@ -52,9 +52,74 @@ pub(super) fn open_file(path: &Path) -> io::Result<(File, Option<String>)> {
     Ok((File::from(file), warning))
 }
 
-/// Returns the reason for which other users may replace a file of root, if there is one: its directory, or one above
-/// it, belongs to another user or is writable for others.
+/// Returns the error of a file that cannot be opened.
+fn open_error(error: Errno, threat: Option<&str>) -> io::Error {
+    match (error, threat) {
+        (Errno::NXIO, _) => io::Error::other("it is a FIFO without a reader, or a socket"),
+        (Errno::LOOP, Some(threat)) => {
+            io::Error::other(format!("it is a symbolic link, and {threat}"))
+        }
+        (error, _) => error.into(),
+    }
+}
+
+/// Checks that [`open_file`] could open or create the file, without a change.
+///
+/// A FIFO and a device are not opened, which their readers and drivers would see, so one without a reader passes.
+pub(super) fn check_file(path: &Path) -> io::Result<()> {
+    let threat = threat_to(path);
+    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
+    if threat.is_some() {
+        flags |= OFlags::NOFOLLOW;
+    }
+    let checked = match open(path, flags, Mode::empty()) {
+        Ok(file) => match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+            FileType::Symlink => Err(Errno::LOOP),
+            FileType::Directory => Err(Errno::ISDIR),
+            FileType::Socket => Err(Errno::NXIO),
+            _ => accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS),
+        },
+        Err(Errno::NOENT) => check_creation(path),
+        Err(error) => Err(error),
+    };
+    checked.map_err(|error| open_error(error, threat.as_deref()))
+}
+
+/// Checks that a file that does not exist could be created. Symbolic links are followed to the missing file.
+fn check_creation(path: &Path) -> Result<(), Errno> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        if path.as_os_str().as_bytes().ends_with(b"/") {
+            return Err(Errno::ISDIR);
+        }
+        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let Ok(target) = readlink(&path, Vec::new()) else {
+            accessat(
+                CWD,
+                &directory,
+                Access::WRITE_OK | Access::EXEC_OK,
+                AtFlags::EACCESS,
+            )?;
+            // The kernel alone creates files there, whatever the permissions say.
+            return match statfs(&directory)?.f_type {
+                PROC_SUPER_MAGIC => Err(Errno::NOENT),
+                SYSFS_MAGIC => Err(Errno::ACCESS),
+                _ => Ok(()),
+            };
+        };
+        path = directory.join(PathBuf::from(std::ffi::OsString::from_vec(
+            target.into_bytes(),
+        )));
+    }
+    Err(Errno::LOOP)
+}
+
+/// Returns the reason for which other users may replace the log file if the daemon runs as root and there is one: its
+/// directory, or one above it, belongs to another user or is writable for others.
 fn threat_to(path: &Path) -> Option<String> {
+    if !geteuid().is_root() {
+        return None;
+    }
     let parent = path.parent()?.canonicalize().ok()?;
     parent
         .ancestors()
@@ -130,5 +195,6 @@ mod tests {
     fn directory_is_no_log_file() {
         let dir = tempfile::tempdir().unwrap();
         assert!(open_file(dir.path()).is_err());
+        assert!(check_file(dir.path()).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Open destinations of the log. Each has a writer with its own thread, so that none delays another or the daemon.
 
-use super::file::open_file;
+use super::file::{check_file, open_file};
 use super::record::{EventOrigin, EventText, LogRecord};
 use super::{Destination, Level, Output};
 use crate::output::{OutputTarget, OutputWriter, StandardStream, print_in_time, write_all};
@@ -58,6 +58,27 @@ impl Default for LogSockets {
         LogSockets {
             syslog: PathBuf::from("/dev/log"),
             journal: PathBuf::from("/run/systemd/journal/socket"),
+        }
+    }
+}
+
+impl Output {
+    /// Checks that the output could be opened, without a change: a missing log file is not created, and a FIFO or a
+    /// device is not opened.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::File`] and [`SinkError::Journald`], as when the output is opened.
+    pub fn check(&self, sockets: &LogSockets) -> Result<(), SinkError> {
+        match &self.destination {
+            Destination::File(path) => check_file(path).map_err(|source| SinkError::File {
+                path: path.clone(),
+                source,
+            }),
+            Destination::Journald => journal_socket(&sockets.journal)
+                .map(drop)
+                .map_err(SinkError::Journald),
+            Destination::Stderr | Destination::Syslog(_) => Ok(()),
         }
     }
 }
@@ -242,7 +263,10 @@ mod tests {
             level: Level::Info,
             destination: Destination::Journald,
         };
-        let error = Sink::open(&output, &sockets, &[]).unwrap_err();
-        assert!(error.to_string().starts_with("cannot reach the journal"));
+        let error = Sink::open(&output, &sockets, &[]).unwrap_err().to_string();
+        assert!(error.starts_with("cannot reach the journal"), "{error}");
+        assert_eq!(output.check(&sockets).unwrap_err().to_string(), error);
+        let _journal = UnixDatagram::bind(&sockets.journal).unwrap();
+        output.check(&sockets).unwrap();
     }
 }

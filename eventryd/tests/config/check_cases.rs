@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 /// What a case needs besides the configuration, in its directory.
@@ -256,6 +257,46 @@ pub(crate) const WRONG: &[Wrong] = &[
         "cannot open DIR for the log",
     ),
     (
+        "log is a socket",
+        |dir| drop(UnixListener::bind(dir.join("s")).unwrap()),
+        "log_outputs = '1:file:DIR/s'",
+        1,
+        Some(1),
+        "cannot open DIR/s for the log: it is a FIFO without a reader, or a socket",
+    ),
+    (
+        "log is a link into no directory",
+        |dir| symlink("no/log", dir.join("link")).unwrap(),
+        "log_outputs = '1:file:DIR/link'",
+        1,
+        Some(1),
+        "cannot open DIR/link for the log: No such file",
+    ),
+    (
+        "log is a link to itself",
+        |dir| symlink("link", dir.join("link")).unwrap(),
+        "log_outputs = '1:file:DIR/link'",
+        1,
+        Some(1),
+        "cannot open DIR/link for the log: Too many levels",
+    ),
+    (
+        "log with a final slash",
+        NOTHING,
+        "log_outputs = '1:file:DIR/log/'",
+        1,
+        Some(1),
+        "cannot open DIR/log/ for the log: Is a directory",
+    ),
+    (
+        "log in the process file system",
+        NOTHING,
+        "log_outputs = '1:file:/proc/eventry-log'",
+        1,
+        Some(1),
+        "cannot open /proc/eventry-log for the log",
+    ),
+    (
         "limits",
         NOTHING,
         "max_clients = 7\nmax_anonymous_clients = 8",
@@ -340,6 +381,11 @@ pub(crate) const RIGHT: &[(&str, Setup, &str)] = &[
         "unix_sock_dir = 'DIR/a/b/c'",
     ),
     ("new log file", NOTHING, "log_outputs = '1:file:DIR/log'"),
+    (
+        "new log file through a link",
+        |dir| symlink("log", dir.join("link")).unwrap(),
+        "log_outputs = '1:file:DIR/link'",
+    ),
 ];
 
 fn write(dir: &Path, name: &str, text: &str) {

@@ -9,11 +9,16 @@ use test_support::timeout::wait_until;
 
 /// Runs a daemon whose start fails, with a log file.
 fn refused_with_log(path: &Path) -> String {
+    refused_with_options(path, &[])
+}
+
+fn refused_with_options(path: &Path, options: &[&str]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let mut command = eventryd();
     command
         .arg("--run-dir")
         .arg(dir.path().join("run"))
+        .args(options)
         .env("LIBVIRT_LOG_OUTPUTS", format!("1:file:{}", path.display()))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -182,6 +187,7 @@ fn symlink_in_a_directory_of_others_is_not_followed() {
     symlink(&target, &path).unwrap();
     let said = refused_with_log(&path);
     assert!(said.contains("symbolic link"), "{said}");
+    assert_eq!(refused_with_options(&path, &["--check-config"]), said);
     assert!(!target.exists());
 }
 
