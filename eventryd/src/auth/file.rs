@@ -6,10 +6,13 @@ use crate::whole_file::read_whole;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::num::NonZeroU32;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// Maximum number of files that a change opens. A file is not used if another change has replaced it meanwhile.
+const MAX_ATTEMPTS: usize = 100;
 
 /// Change of one entry of the password file.
 #[derive(Clone, Copy)]
@@ -64,15 +67,15 @@ pub fn read_passwords(path: &Path) -> Result<Passwords, AuthError> {
 }
 
 /// Reads a file of UTF-8 text.
-fn read_text(file: File) -> io::Result<String> {
+fn read_text(file: impl Read) -> io::Result<String> {
     String::from_utf8(read_whole(file)?).map_err(|_| io::Error::other("the file is not UTF-8"))
 }
 
 /// Changes the entry of one user and keeps every other line.
 ///
 /// The file is replaced by `rename`, so a concurrent reader sees the old or the new contents. A
-/// lock on the directory serializes concurrent changes. A missing file and its directory are
-/// created; a new file has mode 0600.
+/// lock on the file serializes concurrent changes; users that may not open the file cannot hold it.
+/// A missing file, which is empty at first, and its directory are created; a new file has mode 0600.
 ///
 /// # Errors
 ///
@@ -108,28 +111,63 @@ pub fn change_password(
         directory
     };
     fs::create_dir_all(directory).map_err(write_error)?;
-    // The lock is on the directory, because `rename` replaces the file and a lock on it.
-    let lock = File::open(directory).map_err(write_error)?;
-    flock(&lock, FlockOperation::LockExclusive).map_err(|error| write_error(error.into()))?;
+    let (file, is_new) = open_locked(path).map_err(write_error)?;
+    let changed = change_locked(path, &file, user, verifier.as_ref());
+    if changed.is_err() && is_new {
+        let _ = fs::remove_file(path);
+    }
+    changed
+}
 
-    let text = match File::open(path).and_then(read_text) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(source) => {
-            return Err(AuthError::Read {
-                path: path.to_owned(),
-                source,
-            });
+/// Opens the password file and locks it. Returns `true`, too, if the file did not exist.
+fn open_locked(path: &Path) -> io::Result<(File, bool)> {
+    for _ in 0..MAX_ATTEMPTS {
+        let opened = match File::open(path) {
+            Ok(file) => Ok((file, false)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut new = OpenOptions::new();
+                new.write(true).read(true).create_new(true).mode(0o600);
+                new.open(path).map(|file| (file, true))
+            }
+            Err(error) => Err(error),
+        };
+        let (file, is_new) = match opened {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            opened => opened?,
+        };
+        flock(&file, FlockOperation::LockExclusive)?;
+        // The previous holder of the lock has replaced or removed the file.
+        let opened = file.metadata()?;
+        let is_same =
+            |found: fs::Metadata| (found.dev(), found.ino()) == (opened.dev(), opened.ino());
+        if fs::metadata(path).is_ok_and(is_same) {
+            return Ok((file, is_new));
         }
-    };
-    let edited = edit(&text, user, verifier.as_ref(), random_bytes()?);
-    let Some(edited) = edited else {
+    }
+    Err(io::Error::other("other processes keep replacing it"))
+}
+
+/// Changes the entry of one user in the locked file.
+fn change_locked(
+    path: &Path,
+    file: &File,
+    user: &str,
+    verifier: Option<&Verifier>,
+) -> Result<(), AuthError> {
+    let text = read_text(file).map_err(|source| AuthError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let Some(edited) = edit(&text, user, verifier, random_bytes()?) else {
         return Err(AuthError::UnknownUser {
             path: path.to_owned(),
             user: user.to_owned(),
         });
     };
-    write_atomically(path, edited.as_bytes()).map_err(write_error)
+    write_atomically(path, edited.as_bytes()).map_err(|source| AuthError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes `contents` to a temporary file beside `path`, with the owner of `path`, and renames it.

@@ -22,7 +22,7 @@ const WITHOUT_EFFECT: [i32; 7] = [
     SIGCHLD, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ,
 ];
 
-/// Sets the umask to 022. Files that must be private have an explicit mode; others can read the pid file.
+/// Sets the umask to 022. Files that must be private have an explicit mode.
 pub(super) fn set_umask() {
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
 }

@@ -2,8 +2,8 @@
 
 use super::NetError;
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, accessat, flock, fstat,
-    openat, statat, unlinkat,
+    Access, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, accessat, fchmod, flock,
+    fstat, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -114,6 +114,8 @@ impl PidFile {
         if !place.holds(&file) {
             return Ok(None);
         }
+        // A file that another program has created may have another owner, who decides about its mode.
+        let _ = fchmod(&file, PRIVATE);
         let pid = std::process::id();
         file.set_len(0)
             .and_then(|()| writeln!(file, "{pid}"))
@@ -140,6 +142,10 @@ const OPEN: &str = "open the pid file";
 
 /// Failed action in the errors of the lock.
 const LOCK: &str = "lock the pid file";
+
+/// Mode of the file. A lock needs an open file, whatever it is open for, so a user that can read the file could hold the
+/// lock and prevent a start.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Maximum number of files that are locked. A file is not used if its holder has removed it meanwhile.
 const MAX_ATTEMPTS: usize = 100;
@@ -198,13 +204,8 @@ impl Place {
     /// Opens the file. `NONBLOCK`, because a FIFO may have taken the place of a regular file.
     fn open(&self, create: OFlags) -> Result<File, NetError> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | create;
-        let file = openat(
-            &self.directory,
-            &self.name,
-            flags,
-            Mode::from_raw_mode(0o644),
-        )
-        .map_err(NetError::io(OPEN, &self.path))?;
+        let file = openat(&self.directory, &self.name, flags, PRIVATE)
+            .map_err(NetError::io(OPEN, &self.path))?;
         let found = fstat(&file).map_err(NetError::io(OPEN, &self.path))?;
         check_file(&found, false).map_err(|found| unsafe_file(&self.path, found))?;
         Ok(File::from(file))

@@ -2,6 +2,7 @@
 
 use crate::password_file;
 use eventryd::auth::read_passwords;
+use rustix::fs::{FlockOperation, flock};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use std::fs::File;
@@ -128,6 +129,19 @@ fn passwords_that_are_set_at_once_are_all_stored() {
     assert_eq!(text.matches("DECOY").count(), 1);
     assert_eq!(read_passwords(&file).unwrap().len(), users.len());
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// Every user may open the directory, and lock it.
+#[test]
+fn lock_on_the_directory_delays_no_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = File::open(dir.path()).unwrap();
+    flock(&directory, FlockOperation::LockExclusive).unwrap();
+    assert!(passwd(&dir, &["fred"], "pencil\n").status.success());
+    // A change that fails leaves no file.
+    std::fs::remove_file(password_file(&dir)).unwrap();
+    assert!(!passwd(&dir, &["--delete", "fred"], "").status.success());
+    assert!(!password_file(&dir).exists());
 }
 
 #[test]

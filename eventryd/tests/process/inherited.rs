@@ -183,7 +183,7 @@ fn umask_of_the_daemon_is_022() {
         assert!(status.contains("\nUmask:\t0022\n"), "{status}");
         assert_eq!(
             fs::metadata(&pid_file).unwrap().permissions().mode() & 0o777,
-            0o644
+            0o600
         );
     }
 }

@@ -109,3 +109,20 @@ fn end_leaves_the_pid_file_of_a_successor() {
     assert_eq!(second.stop().status, Some(0));
     assert!(!path.exists());
 }
+
+/// DM-108: a file that can be opened, also for reading only, can be locked, and the lock prevents the next start.
+#[test]
+fn pid_files_can_be_opened_by_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pid");
+    std::fs::write(&path, "of a killed daemon").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let options = ["--pid-file", path.to_str().unwrap()];
+    let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), &options);
+    for file in [&path, &daemon.run_dir().join("eventryd.pid")] {
+        let mode = std::fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
+    assert_eq!(daemon.stop().status, Some(0));
+}
