@@ -1,8 +1,9 @@
 //! Opening of a log file, and the check of it.
 
+use crate::kernel_files::{NewEntry, check_creation_in};
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, FsWord, Mode, OFlags, PROC_SUPER_MAGIC, accessat, fcntl_setfl,
-    fstat, open, readlink, stat, statfs,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_setfl, fstat, open, readlink,
+    stat, statfs,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -16,9 +17,6 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// Bit of a directory in which only the owner of a file may remove or rename it.
 const STICKY: u32 = 0o1000;
-
-/// Type of the file system `/sys`, from `linux/magic.h`.
-const SYSFS_MAGIC: FsWord = 0x6265_6572;
 
 /// Maximum number of symbolic links that the kernel follows in a path.
 const MAX_LINKS: usize = 40;
@@ -73,6 +71,7 @@ pub(super) fn check_file(path: &Path) -> io::Result<()> {
         flags |= OFlags::NOFOLLOW;
     }
     let checked = match open(path, flags, Mode::empty()) {
+        _ if ends_in_slash(path) => Err(Errno::ISDIR),
         Ok(file) => match FileType::from_raw_mode(fstat(&file)?.st_mode) {
             FileType::Symlink => Err(Errno::LOOP),
             FileType::Directory => Err(Errno::ISDIR),
@@ -85,11 +84,16 @@ pub(super) fn check_file(path: &Path) -> io::Result<()> {
     checked.map_err(|error| open_error(error, threat.as_deref()))
 }
 
+/// Returns `true` for a final slash after a directory, with which no file is opened for creation.
+fn ends_in_slash(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(b"/") && path.parent().is_some_and(Path::is_dir)
+}
+
 /// Checks that a file that does not exist could be created. Symbolic links are followed to the missing file.
 fn check_creation(path: &Path) -> Result<(), Errno> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
-        if path.as_os_str().as_bytes().ends_with(b"/") {
+        if ends_in_slash(&path) {
             return Err(Errno::ISDIR);
         }
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
@@ -100,12 +104,7 @@ fn check_creation(path: &Path) -> Result<(), Errno> {
                 Access::WRITE_OK | Access::EXEC_OK,
                 AtFlags::EACCESS,
             )?;
-            // The kernel alone creates files there, whatever the permissions say.
-            return match statfs(&directory)?.f_type {
-                PROC_SUPER_MAGIC => Err(Errno::NOENT),
-                SYSFS_MAGIC => Err(Errno::ACCESS),
-                _ => Ok(()),
-            };
+            return check_creation_in(statfs(&directory)?.f_type, NewEntry::File);
         };
         path = directory.join(PathBuf::from(std::ffi::OsString::from_vec(
             target.into_bytes(),
@@ -189,6 +188,42 @@ mod tests {
         let flags = rustix::fs::fcntl_getfl(&file).unwrap();
         assert!(flags.contains(OFlags::APPEND) && !flags.contains(OFlags::NONBLOCK));
         assert_eq!(rustix::fs::fstat(&file).unwrap().st_mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn check_file_agrees_with_open_file_and_changes_nothing() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        std::fs::write(path("file"), "").unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        for (target, link) in [
+            ("new", "to_new"),
+            ("to_new", "to_link"),
+            ("no/new", "dangling"),
+            ("loop", "loop"),
+            ("file", "to_file"),
+        ] {
+            symlink(target, path(link)).unwrap();
+        }
+        let names = [
+            "file", "file/", "file/x", "socket", ".", "new", "new/", "no/new", "to_new", "to_link",
+            "dangling", "loop", "to_file",
+        ];
+        let elsewhere = ["/dev/null", "/proc/eventry-log", "/sys/eventry-log"];
+        let text = |error: io::Error| error.to_string();
+        for path in names
+            .map(path)
+            .into_iter()
+            .chain(elsewhere.map(PathBuf::from))
+        {
+            let _ = std::fs::remove_file(dir.path().join("new"));
+            let existed = path.exists();
+            let checked = check_file(&path).map_err(text);
+            assert_eq!(path.exists(), existed);
+            let opened = open_file(&path).map(drop).map_err(text);
+            assert_eq!(checked, opened, "{}", path.display());
+        }
     }
 
     #[test]

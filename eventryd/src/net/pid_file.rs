@@ -1,9 +1,10 @@
 //! Pid files, which ensure a single daemon per file and per run directory.
 
 use super::NetError;
+use crate::kernel_files::{NewEntry, check_creation_in};
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, accessat, fchmod, flock,
-    fstat, openat, statat, unlinkat,
+    fstat, fstatfs, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -90,6 +91,8 @@ impl PidFile {
             Access::WRITE_OK | Access::EXEC_OK,
             AtFlags::EACCESS,
         )
+        .and_then(|()| fstatfs(&place.directory))
+        .and_then(|found| check_creation_in(found.f_type, NewEntry::File))
         .map_err(NetError::io(OPEN, path))
     }
 
@@ -343,6 +346,9 @@ mod tests {
         assert!(refused(Path::new("/dev/null")).contains("is a device"));
         assert!(refused(Path::new("/")).contains("names no file"));
         assert!(refused(&path("new/")).contains("names a directory"));
+        for by_kernel in ["/proc/eventry.pid", "/sys/eventry.pid"] {
+            assert!(refused(Path::new(by_kernel)).contains("cannot open the pid file"));
+        }
         assert!(refused(&path("missing/pid")).contains("cannot open the pid file"));
     }
 

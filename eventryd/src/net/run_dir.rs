@@ -1,7 +1,8 @@
 //! The directory of the sockets.
 
 use super::NetError;
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use crate::kernel_files::{NewEntry, check_creation_in};
+use rustix::fs::{Access, AtFlags, CWD, accessat, statfs};
 use rustix::io::Errno;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -102,14 +103,23 @@ impl RunDir {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
             // The directory is made in the nearest ancestor that exists.
             Err(_) => {
-                let existing = path.ancestors().find(|ancestor| ancestor.exists());
+                let mut ancestors = path.ancestors();
+                let existing = ancestors.find(|ancestor| ancestor.symlink_metadata().is_ok());
                 let existing = existing.unwrap_or(Path::new("/"));
-                let access = Access::WRITE_OK | Access::EXEC_OK;
-                accessat(CWD, existing, access, AtFlags::EACCESS)
-                    .map_err(|error| failed(error.into()))
+                check_new_directory_in(existing).map_err(|error| failed(error.into()))
             }
         }
     }
+}
+
+/// Checks that a directory could be created in `existing`, which may be a symbolic link without a target.
+fn check_new_directory_in(existing: &Path) -> Result<(), Errno> {
+    if !existing.is_dir() {
+        return Err(Errno::EXIST);
+    }
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    accessat(CWD, existing, access, AtFlags::EACCESS)?;
+    check_creation_in(statfs(existing)?.f_type, NewEntry::Directory)
 }
 
 /// Checks that a directory exists and belongs to the user of the process alone. Symbolic links are
@@ -181,10 +191,14 @@ mod tests {
         fs::create_dir(path("open")).unwrap();
         fs::set_permissions(path("open"), fs::Permissions::from_mode(0o755)).unwrap();
         std::os::unix::fs::symlink(path("open"), path("link")).unwrap();
-        let chosen = ["file", "file/below", "open", "link", "new", "new/deep"];
-        let chosen = chosen.map(|name| RunDir::Chosen(path(name)));
+        std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
+        let dangling = ["dangling", "dangling/below"].map(path);
+        let chosen = ["file", "file/below", "open", "link", "new", "new/deep"].map(path);
+        let by_kernel = ["/proc/eventry-run/deep", "/sys/eventry-run"].map(PathBuf::from);
+        let chosen = chosen.into_iter().chain(dangling).chain(by_kernel);
+        let chosen = chosen.map(RunDir::Chosen);
         let private = ["file", "open", "link", "own"].map(|name| RunDir::Private(path(name)));
-        for run_dir in chosen.into_iter().chain(private) {
+        for run_dir in chosen.chain(private) {
             let existed = run_dir.path().exists();
             let checked = run_dir.check().map_err(|error| error.to_string());
             assert_eq!(run_dir.path().exists(), existed);

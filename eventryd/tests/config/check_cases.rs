@@ -203,6 +203,22 @@ pub(crate) const WRONG: &[Wrong] = &[
         "Not a directory",
     ),
     (
+        "run directory below a link that leads nowhere",
+        |dir| symlink("nowhere", dir.join("link")).unwrap(),
+        "unix_sock_dir = 'DIR/link/x'",
+        2,
+        Some(1),
+        "cannot create the directory DIR/link/x: File exists",
+    ),
+    (
+        "pid file in the process file system",
+        NOTHING,
+        "eventry_pid_file = '/proc/eventry-pid'",
+        1,
+        Some(1),
+        "cannot open the pid file /proc/eventry-pid",
+    ),
+    (
         "long run directory",
         NOTHING,
         "unix_sock_dir = 'DIR/LONG'",
