@@ -161,6 +161,7 @@ impl Run {
                     self.connection.authenticated(ticket, result, now);
                 }
                 Action::Close(_) => self.is_closed = true,
+                Action::Linger(reason) => panic!("a pipe does not linger: {reason}"),
                 Action::Progress(_) | Action::Log(_) => {}
             }
         }

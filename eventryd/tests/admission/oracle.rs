@@ -109,10 +109,10 @@ impl Oracle {
         if !self.has_slot(peer, speaks, usize::from(is_excess)) {
             let ended = self.clients.iter().filter(|client| client.has_ended);
             let released = usize::from(is_excess) + ended.clone().count();
-            if let Some(id) = ended.map(|client| client.id).min()
-                && speaks
-                && self.has_slot(peer, speaks, released)
-            {
+            let first_ended = ended.map(|client| client.id).min();
+            let first_ended =
+                first_ended.filter(|_| speaks && self.has_slot(peer, speaks, released));
+            if let Some(id) = first_ended {
                 let limit = AdmissionLimit::Clients(self.limits.max_clients);
                 return Some(Some(AdmissionStep::Evict { id, limit }));
             }
