@@ -42,21 +42,32 @@ pub fn check_group(name: &str, group: u32) -> Result<(), NetError> {
         .map_err(failed)?
         .effective
         .contains(CapabilitySet::CHOWN);
-    let is_member = getegid().as_raw() == group
-        || getgroups()
-            .map_err(failed)?
-            .iter()
-            .any(|member| member.as_raw() == group);
-    if may_chown || is_member {
+    let others = getgroups().map_err(failed)?;
+    let others: Vec<u32> = others.iter().map(|member| member.as_raw()).collect();
+    if may_give(group, may_chown, getegid().as_raw(), &others) {
         Ok(())
     } else {
         Err(NetError::NotInGroup(name.to_owned()))
     }
 }
 
+/// Returns `true` if a process may give a file to a group: by `CAP_CHOWN`, or as a member by its effective group or
+/// one of its other groups.
+fn may_give(group: u32, may_chown: bool, effective: u32, others: &[u32]) -> bool {
+    may_chown || effective == group || others.contains(&group)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_and_cap_chown_may_give_a_file_to_a_group() {
+        assert!(may_give(5, true, 1, &[2, 3]));
+        assert!(may_give(5, false, 5, &[2, 3]));
+        assert!(may_give(5, false, 1, &[2, 5]));
+        assert!(!may_give(5, false, 1, &[2, 3]));
+    }
 
     #[test]
     fn group_id_of_unknown_group_names_it() {
