@@ -1,7 +1,7 @@
 //! The `tracing` layer that writes the log.
 
 use super::record::{EventOrigin, EventText, LogRecord};
-use super::sink::{LogSockets, Sink, SinkError};
+use super::sink::{LogSockets, PreparedSink, Sink, SinkError};
 use super::{Destination, Filters, Level, Output, RateLimiter};
 use crate::sync::Mutex;
 use eventry::MonotonicTime;
@@ -46,7 +46,7 @@ pub struct Logger(Arc<Shared>);
 /// Configuration whose outputs are open, so that [`Logger::apply`] cannot fail.
 pub struct PreparedLogConfig {
     config: LogConfig,
-    sinks: Vec<Sink>,
+    sinks: Vec<PreparedSink>,
 }
 
 struct Shared {
@@ -58,6 +58,8 @@ struct State {
     level: Level,
     filters: Filters,
     sinks: Vec<Sink>,
+    /// Closed outputs whose writers had lines left at the last reload. At most one for each destination.
+    replaced: Vec<Sink>,
     limiter: RateLimiter<Identifier>,
 }
 
@@ -80,10 +82,12 @@ impl Logger {
 
     /// Opens the outputs without installing the log.
     pub(crate) fn open(config: &LogConfig) -> Result<Logger, SinkError> {
+        let sinks = open_sinks(config, &[], &[])?.into_iter();
         let state = State {
             level: config.level,
             filters: config.filters.clone(),
-            sinks: open_sinks(config, &[])?,
+            sinks: sinks.map(|sink| sink.commit(&[]).0).collect(),
+            replaced: Vec::new(),
             limiter: RateLimiter::new(config.burst_limit),
         };
         let state = Mutex::new(state);
@@ -91,42 +95,60 @@ impl Logger {
     }
 
     /// Opens the outputs of another configuration. Files are reopened by path, so that a rotated
-    /// file is created again. The other outputs that remain keep their writers.
+    /// file is created again. The outputs that remain keep their writers.
     ///
     /// # Errors
     ///
     /// [`SinkError`] if an output cannot be opened. The current log is unaffected in that case.
     pub fn prepare(&self, config: &LogConfig) -> Result<PreparedLogConfig, SinkError> {
+        let (current, replaced) = {
+            let state = self.0.state.lock();
+            (state.sinks.clone(), state.replaced.clone())
+        };
         Ok(PreparedLogConfig {
             config: config.clone(),
-            sinks: open_sinks(config, &self.sinks())?,
+            sinks: open_sinks(config, &current, &replaced)?,
         })
     }
 
-    /// Replaces the configuration. Lines that are queued for replaced outputs are still written.
+    /// Replaces the configuration. Lines that are queued for replaced outputs are still written; those that a replaced
+    /// output has lost are reported, at once or by [`Logger::finish`].
     pub fn apply(&self, prepared: PreparedLogConfig) {
         let PreparedLogConfig { config, sinks } = prepared;
         let mut state = self.0.state.lock();
         state.level = config.level;
         state.filters = config.filters;
-        let old = std::mem::replace(&mut state.sinks, sinks.clone());
         state.limiter.set_limit(config.burst_limit);
-        drop(state);
-        for replaced in old {
-            let is_kept = |sink: &Sink| Arc::ptr_eq(&sink.writer, &replaced.writer);
-            if !sinks.iter().any(is_kept) {
-                replaced.writer.close();
-            }
+        let committed = sinks.into_iter().map(|sink| sink.commit(&state.replaced));
+        let (sinks, discarded): (Vec<_>, Vec<_>) = committed.unzip();
+        let mut replaced = std::mem::replace(&mut state.sinks, sinks.clone());
+        replaced.append(&mut state.replaced);
+        replaced.retain(|old| {
+            sinks
+                .iter()
+                .all(|new| !Arc::ptr_eq(&new.writer, &old.writer))
+        });
+        for old in &replaced {
+            old.writer.close();
         }
+        let (ended, busy) = replaced.into_iter().partition(|old| old.writer.is_idle());
+        state.replaced = busy;
+        drop(state);
+        drop(discarded);
         // `tracing` caches for each call site whether it is enabled.
         tracing::callsite::rebuild_interest_cache();
         log_warnings(&sinks);
+        for (output, lines) in flush(&ended, Duration::ZERO) {
+            tracing::warn!("{lines} lines lost: {output} did not accept them");
+        }
     }
 
     /// Waits until all outputs have written their lines, for 0.8 s at most. Returns the outputs that
-    /// have not, with the number of these lines.
+    /// have not, with the number of these lines. Replaced outputs count as well.
     pub fn flush(&self) -> Vec<(Destination, u64)> {
-        flush(&self.sinks(), FLUSH_TIMEOUT)
+        let mut sinks = self.sinks();
+        sinks.extend_from_slice(&self.0.state.lock().replaced);
+        flush(&sinks, FLUSH_TIMEOUT)
     }
 
     /// Logs the suppressed lines that are not reported yet, and writes all lines, for 1 s at most
@@ -173,10 +195,14 @@ impl Logger {
     }
 }
 
-fn open_sinks(config: &LogConfig, current: &[Sink]) -> Result<Vec<Sink>, SinkError> {
+fn open_sinks(
+    config: &LogConfig,
+    current: &[Sink],
+    replaced: &[Sink],
+) -> Result<Vec<PreparedSink>, SinkError> {
     let outputs = config.outputs.iter();
     outputs
-        .map(|output| Sink::open(output, &config.sockets, current))
+        .map(|output| PreparedSink::open(output, &config.sockets, current, replaced))
         .collect()
 }
 

@@ -3,22 +3,21 @@
 use super::file::{check_file, open_file};
 use super::record::{EventOrigin, EventText, LogRecord};
 use super::{Destination, Level, Output};
-use crate::output::{OutputTarget, OutputWriter, StandardStream, print_in_time, write_all};
+use crate::output::{OutputTarget, OutputWriter, StandardStream, write_all};
+use crate::sync::Mutex;
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 /// Capacity of the queue of each output, in bytes.
 const QUEUE_CAPACITY: usize = 1 << 20;
 
-/// Longest wait of a reopened file for the writer of the replaced one, so that the lines keep their order if both are
-/// one file.
-const SUCCESSION_TIMEOUT: Duration = Duration::from_millis(500);
+/// Capacity of the queue of [`print_failure`], in bytes.
+const FAILURES_CAPACITY: usize = 1 << 16;
 
 /// Failure to open a destination of the log.
 #[derive(Debug, thiserror::Error)]
@@ -89,8 +88,23 @@ pub(super) struct Sink {
     pub(super) level: Level,
     pub(super) destination: Destination,
     pub(super) writer: Arc<OutputWriter>,
+    /// File that the writer has not switched to yet.
+    next_file: Arc<Mutex<Option<Arc<File>>>>,
     /// Danger to the log file.
     pub(super) warning: Option<String>,
+}
+
+/// Output that a reload needs, without an effect on the current ones.
+pub(super) struct PreparedSink {
+    sink: Sink,
+    /// File that the writer switches to.
+    file: Option<Arc<File>>,
+}
+
+/// What a committed reload no longer needs. Dropping it may close files.
+pub(super) struct Discarded {
+    _writer: Option<Arc<OutputWriter>>,
+    _file: Option<Arc<File>>,
 }
 
 /// Destination with what is needed to write to it.
@@ -99,47 +113,97 @@ struct SinkTarget {
     place: Place,
     /// Set after the first failed write, so that failures are printed on standard error only once.
     has_failed: bool,
-    /// Writer of the same file before it was reopened.
-    predecessor: Option<Arc<OutputWriter>>,
 }
 
 enum Place {
     Stderr,
-    File(File),
+    File {
+        file: Arc<File>,
+        next: Arc<Mutex<Option<Arc<File>>>>,
+    },
     Socket(UnixDatagram, PathBuf),
 }
 
-impl Sink {
-    /// Opens an output. Of the `current` ones, standard error and sockets are kept. A file is opened by its path, so
-    /// that a rotated file is created again.
+impl PreparedSink {
+    /// Opens an output. It gets the writer of the `current` one with the same destination: the files of one path have
+    /// one thread, also if it hangs. A file is opened by its path, so that a rotated file is created again. Of the
+    /// `replaced` outputs, [`PreparedSink::commit`] may use the writer.
     pub(super) fn open(
         output: &Output,
         sockets: &LogSockets,
         current: &[Sink],
-    ) -> Result<Sink, SinkError> {
-        let same = current
-            .iter()
-            .find(|sink| sink.destination == output.destination);
-        let mut predecessor = None;
-        let mut file_warning = None;
-        let place = match (&output.destination, same) {
-            (Destination::File(path), same) => {
-                predecessor = same.map(|sink| Arc::clone(&sink.writer));
+        replaced: &[Sink],
+    ) -> Result<PreparedSink, SinkError> {
+        let (mut file, warning) = match &output.destination {
+            Destination::File(path) => {
                 let (file, warning) = open_file(path).map_err(|source| SinkError::File {
                     path: path.clone(),
                     source,
                 })?;
-                file_warning = warning;
-                Place::File(file)
+                (Some(Arc::new(file)), warning)
             }
-            (_, Some(same)) => {
-                let level = output.level;
-                return Ok(Sink {
-                    level,
-                    ..same.clone()
-                });
+            _ => (None, None),
+        };
+        let is_same = |sink: &&Sink| sink.destination == output.destination;
+        let sink = match current.iter().find(is_same) {
+            Some(same) => Sink {
+                level: output.level,
+                warning,
+                ..same.clone()
+            },
+            None => {
+                let sink = Sink::start(output, sockets, file.clone(), warning)?;
+                if !replaced.iter().any(|sink| is_same(&sink)) {
+                    file = None;
+                }
+                sink
             }
-            (Destination::Stderr, None) => Place::Stderr,
+        };
+        Ok(PreparedSink { sink, file })
+    }
+
+    /// Passes the opened file to the writer, which switches to it after the lines that are queued. If the destination
+    /// is one of the `replaced` ones, whose writer still has lines, that writer is used again.
+    pub(super) fn commit(self, replaced: &[Sink]) -> (Sink, Discarded) {
+        let PreparedSink { mut sink, file } = self;
+        let mut earlier = replaced.iter();
+        let earlier = earlier
+            .find(|earlier| earlier.destination == sink.destination && earlier.writer.resume());
+        let mut unused = None;
+        if let Some(earlier) = earlier {
+            unused = Some(std::mem::replace(
+                &mut sink.writer,
+                Arc::clone(&earlier.writer),
+            ));
+            sink.next_file = Arc::clone(&earlier.next_file);
+        }
+        let mut skipped = None;
+        if let Some(file) = file {
+            skipped = sink.next_file.lock().replace(file);
+            sink.writer.push_reopen();
+        }
+        let discarded = Discarded {
+            _writer: unused,
+            _file: skipped,
+        };
+        (sink, discarded)
+    }
+}
+
+impl Sink {
+    /// Starts the writer of an output.
+    fn start(
+        output: &Output,
+        sockets: &LogSockets,
+        file: Option<Arc<File>>,
+        warning: Option<String>,
+    ) -> Result<Sink, SinkError> {
+        let next_file = Arc::new(Mutex::new(None));
+        let place = match (&output.destination, file) {
+            (_, Some(file)) => Place::File {
+                file,
+                next: Arc::clone(&next_file),
+            },
             (Destination::Syslog(_), None) => {
                 let socket = UnixDatagram::unbound().map_err(SinkError::Syslog)?;
                 Place::Socket(socket, sockets.syslog.clone())
@@ -148,19 +212,21 @@ impl Sink {
                 let socket = journal_socket(&sockets.journal).map_err(SinkError::Journald)?;
                 Place::Socket(socket, sockets.journal.clone())
             }
+            // A file is always open here.
+            (Destination::Stderr | Destination::File(_), None) => Place::Stderr,
         };
         let target = SinkTarget {
             destination: output.destination.clone(),
             place,
             has_failed: false,
-            predecessor,
         };
         let writer = OutputWriter::start("log", QUEUE_CAPACITY, target);
         Ok(Sink {
             level: output.level,
             destination: output.destination.clone(),
             writer: Arc::new(writer.map_err(SinkError::Thread)?),
-            warning: file_warning,
+            next_file,
+            warning,
         })
     }
 }
@@ -169,7 +235,7 @@ impl SinkTarget {
     fn put(&mut self, message: &[u8]) -> io::Result<()> {
         match &mut self.place {
             Place::Stderr => StandardStream::Error.write(message),
-            Place::File(file) => write_all(file, message),
+            Place::File { file, .. } => write_all(&*file, message),
             Place::Socket(socket, path) => socket.send_to(message, path).map(drop),
         }
     }
@@ -177,16 +243,13 @@ impl SinkTarget {
 
 impl OutputTarget for SinkTarget {
     fn write(&mut self, message: &[u8]) -> io::Result<()> {
-        if let Some(predecessor) = self.predecessor.take() {
-            predecessor.flush(SUCCESSION_TIMEOUT);
-        }
         let written = self.put(message);
         if let Err(error) = &written {
             // Of standard error a failure cannot be printed.
             let is_new = !std::mem::replace(&mut self.has_failed, true);
             if is_new && self.destination != Destination::Stderr {
                 let text = format!("eventryd: cannot log to {}: {error}\n", self.destination);
-                print_in_time(StandardStream::Error, text, Duration::ZERO);
+                print_failure(text);
             }
         }
         written
@@ -209,6 +272,29 @@ impl OutputTarget for SinkTarget {
         ));
         let message = LogRecord::new(&origin, text).message_for(&self.destination);
         self.put(&message)
+    }
+
+    fn reopen(&mut self) {
+        if let Place::File { file, next } = &mut self.place {
+            let opened = next.lock().take();
+            if let Some(opened) = opened {
+                // Closes the replaced file.
+                *file = opened;
+                self.has_failed = false;
+            }
+        }
+    }
+}
+
+/// Prints on standard error by one thread for all outputs, which may hang.
+fn print_failure(text: String) {
+    static PRINTER: OnceLock<Option<OutputWriter>> = OnceLock::new();
+    let printer = PRINTER.get_or_init(|| {
+        OutputWriter::start("print", FAILURES_CAPACITY, StandardStream::Error).ok()
+    });
+    // Without a thread, the text is lost: the lost lines are reported at the end.
+    if let Some(printer) = printer {
+        printer.push(text.into_bytes());
     }
 }
 
@@ -235,7 +321,9 @@ mod tests {
             level: Level::Info,
             destination: Destination::Syslog("x".to_owned()),
         };
-        let sink = Sink::open(&output, &sockets, &[]).unwrap();
+        let (sink, _) = PreparedSink::open(&output, &sockets, &[], &[])
+            .unwrap()
+            .commit(&[]);
         sink.writer.push(b"a message".to_vec());
         let mut received = [0; 100];
         let length = system.recv(&mut received).unwrap();
@@ -248,7 +336,9 @@ mod tests {
             level: Level::Info,
             destination: Destination::File("/nowhere/at/all".into()),
         };
-        let error = Sink::open(&output, &LogSockets::default(), &[]).unwrap_err();
+        let error = PreparedSink::open(&output, &LogSockets::default(), &[], &[])
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
     }
 
@@ -263,7 +353,10 @@ mod tests {
             level: Level::Info,
             destination: Destination::Journald,
         };
-        let error = Sink::open(&output, &sockets, &[]).unwrap_err().to_string();
+        let error = PreparedSink::open(&output, &sockets, &[], &[])
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.starts_with("cannot reach the journal"), "{error}");
         assert_eq!(output.check(&sockets).unwrap_err().to_string(), error);
         let _journal = UnixDatagram::bind(&sockets.journal).unwrap();

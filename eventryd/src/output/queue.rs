@@ -38,6 +38,8 @@ pub struct OutputQueue {
     /// The last step failed, so a report would fail too.
     is_failing: bool,
     is_closed: bool,
+    /// The writer has got [`WriterStep::Exit`].
+    has_exited: bool,
     /// The writer sleeps.
     is_waiting: bool,
 }
@@ -47,6 +49,8 @@ enum Entry {
     Message(Vec<u8>),
     /// So many messages are lost here.
     Gap(u64),
+    /// The destination is replaced here.
+    Reopen,
 }
 
 /// Result of [`OutputQueue::push`].
@@ -67,6 +71,8 @@ pub enum WriterStep {
     Write(Vec<u8>),
     /// Write the number of lost messages, then call [`OutputQueue::finish_step`].
     Report(u64),
+    /// Replace the destination, then call [`OutputQueue::finish_step`].
+    Reopen,
     /// Sleep until a push or the end wakes the writer.
     Wait,
     /// End: the queue is closed and everything is written.
@@ -86,6 +92,7 @@ impl OutputQueue {
             in_progress: None,
             is_failing: false,
             is_closed: false,
+            has_exited: false,
             is_waiting: false,
         }
     }
@@ -111,6 +118,20 @@ impl OutputQueue {
         }
         self.entries.push_back(Entry::Message(message));
         self.used += needed;
+        self.wake()
+    }
+
+    /// Adds the step [`WriterStep::Reopen`] after the queued messages, also if the queue is full. A queued step of this
+    /// kind stays where it is, and no second one is added.
+    pub fn push_reopen(&mut self) -> PushResult {
+        let mut entries = self.entries.iter();
+        if !entries.any(|entry| matches!(entry, Entry::Reopen)) {
+            self.entries.push_back(Entry::Reopen);
+        }
+        self.wake()
+    }
+
+    fn wake(&mut self) -> PushResult {
         if std::mem::take(&mut self.is_waiting) {
             PushResult::Wake
         } else {
@@ -131,6 +152,10 @@ impl OutputQueue {
                 self.used -= ENTRY_COST;
                 self.report(count)
             }
+            Some(Entry::Reopen) => {
+                self.in_progress = Some(0);
+                WriterStep::Reopen
+            }
             None => {
                 // Also for a message that would not fit into half of the queue.
                 self.is_full = false;
@@ -140,6 +165,7 @@ impl OutputQueue {
                         self.dropped = count;
                         self.is_waiting = !self.is_closed;
                         if self.is_closed {
+                            self.has_exited = true;
                             WriterStep::Exit
                         } else {
                             WriterStep::Wait
@@ -170,6 +196,12 @@ impl OutputQueue {
         self.is_waiting = false;
     }
 
+    /// Accepts messages again after [`OutputQueue::close`]. Returns `false` if the writer has ended.
+    pub fn resume(&mut self) -> bool {
+        self.is_closed = self.has_exited;
+        !self.has_exited
+    }
+
     /// Returns `true` if the writer has nothing to do.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -183,6 +215,7 @@ impl OutputQueue {
         let queued = self.entries.iter().map(|entry| match entry {
             Entry::Message(_) => 1,
             Entry::Gap(count) => *count,
+            Entry::Reopen => 0,
         });
         queued.sum::<u64>() + self.in_progress.unwrap_or_default() + self.dropped
     }

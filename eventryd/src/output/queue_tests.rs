@@ -10,6 +10,7 @@ fn drain(queue: &mut OutputQueue) -> Vec<Option<Vec<u8>>> {
         match queue.next_step() {
             WriterStep::Write(message) => written.push(Some(message)),
             WriterStep::Report(_) => written.push(None),
+            WriterStep::Reopen => {}
             WriterStep::Wait | WriterStep::Exit => return written,
         }
         queue.finish_step(true);
@@ -74,6 +75,39 @@ fn closed_queue_writes_the_rest_and_refuses_more() {
     assert_eq!(queue.next_step(), WriterStep::Report(1));
     queue.finish_step(true);
     assert_eq!(queue.next_step(), WriterStep::Exit);
+}
+
+#[test]
+fn full_queue_holds_one_reopen_in_order() {
+    let mut queue = OutputQueue::new(ENTRY_COST + 1);
+    queue.push(message(1));
+    for _ in 0..3 {
+        assert_eq!(queue.push_reopen(), PushResult::Queued);
+        assert_eq!(queue.push(message(1)), PushResult::Dropped);
+    }
+    assert_eq!(queue.next_step(), WriterStep::Write(message(1)));
+    queue.finish_step(false);
+    assert_eq!(queue.next_step(), WriterStep::Reopen);
+    queue.finish_step(true);
+    // The new destination is tried at once.
+    assert_eq!(queue.next_step(), WriterStep::Report(4));
+    queue.finish_step(true);
+    assert_eq!(queue.next_step(), WriterStep::Wait);
+    assert_eq!(queue.push_reopen(), PushResult::Wake);
+}
+
+#[test]
+fn resume_opens_a_closed_queue_until_the_writer_ends() {
+    let mut queue = OutputQueue::new(1000);
+    queue.close();
+    assert!(queue.resume());
+    assert_eq!(queue.push(message(1)), PushResult::Queued);
+    queue.close();
+    assert_eq!(queue.next_step(), WriterStep::Write(message(1)));
+    queue.finish_step(true);
+    assert_eq!(queue.next_step(), WriterStep::Exit);
+    assert!(!queue.resume());
+    assert_eq!(queue.push(message(1)), PushResult::Dropped);
 }
 
 #[test]

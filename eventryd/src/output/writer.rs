@@ -21,6 +21,9 @@ pub trait OutputTarget: Send + 'static {
     ///
     /// Those of the destination. The number is added to the next report.
     fn report_lost(&mut self, messages: u64) -> io::Result<()>;
+
+    /// Replaces the destination, for [`OutputWriter::push_reopen`]. Does nothing by default.
+    fn reopen(&mut self) {}
 }
 
 /// An output with a bounded queue and a thread that writes.
@@ -101,6 +104,14 @@ impl OutputWriter {
         }
     }
 
+    /// Queues a call of [`OutputTarget::reopen`] after the queued messages, unless one is queued already.
+    pub fn push_reopen(&self) {
+        let result = self.shared.state.lock().queue.push_reopen();
+        if result == PushResult::Wake {
+            self.shared.queued.notify_one();
+        }
+    }
+
     /// Waits until everything is written, for `timeout` at most. Returns the number of messages that are not written:
     /// still queued, or lost and not reported.
     pub fn flush(&self, timeout: Duration) -> u64 {
@@ -114,10 +125,22 @@ impl OutputWriter {
         state.queue.unwritten()
     }
 
+    /// Returns `true` if the writer has nothing to do.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.shared.state.lock().queue.is_idle()
+    }
+
     /// Refuses further messages. The thread ends after the queued ones.
     pub fn close(&self) {
         self.shared.state.lock().queue.close();
         self.shared.queued.notify_one();
+    }
+
+    /// Accepts messages again after [`OutputWriter::close`]. Returns `false` if the thread has ended.
+    #[must_use]
+    pub fn resume(&self) -> bool {
+        self.shared.state.lock().queue.resume()
     }
 }
 
@@ -140,6 +163,11 @@ impl Shared {
                 WriterStep::Report(messages) => {
                     drop(state);
                     target.report_lost(messages)
+                }
+                WriterStep::Reopen => {
+                    drop(state);
+                    target.reopen();
+                    Ok(())
                 }
                 WriterStep::Wait => {
                     state = self.queued.wait(state);

@@ -4,6 +4,7 @@ use super::*;
 use rustix::process::Signal;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
+use test_support::timeout::wait_until;
 
 /// Opens a FIFO for reading without a wait for the daemon.
 fn open_reader(path: &Path) -> File {
@@ -118,9 +119,97 @@ fn reloads_keep_the_number_of_writers() {
         // The signal is handled before the next client is.
         daemon.connect().open();
     }
-    test_support::timeout::wait_until("the writers of replaced files have ended", || {
+    wait_until("the writers of replaced files have ended", || {
         threads().count() <= before
     });
     let ended = daemon.stop();
     assert!(ended.log.contains("SIGHUP"), "{}", ended.log);
+}
+
+/// Reloads a daemon that also logs to the file `log`, and waits for the end of the reload.
+fn reload(daemon: &Daemon, log: &Path) {
+    let count = || {
+        let text = std::fs::read_to_string(log).unwrap();
+        text.matches(" : SIGHUP: ").count()
+    };
+    let before = count();
+    daemon.signal(Signal::HUP);
+    wait_until("the reload is logged", || count() > before);
+}
+
+fn count_threads(daemon: &Daemon) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", daemon.pid()));
+    threads.unwrap().count()
+}
+
+#[test]
+fn reloads_beside_a_file_that_hangs_start_no_writers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (fifo, log) = (dir.path().join("fifo"), dir.path().join("log"));
+    make_fifo(&fifo);
+    let reader = open_reader(&fifo);
+    let outputs = format!("1:file:{} 1:file:{}", fifo.display(), log.display());
+    let daemon = start_logging_to(dir, &outputs);
+    cause_warnings(&daemon, 1000);
+    let (threads, descriptors) = (count_threads(&daemon), daemon.idle_descriptors());
+    for _ in 0..10 {
+        reload(&daemon, &log);
+    }
+    wait_until("the threads of the reloads have ended", || {
+        count_threads(&daemon) <= threads
+    });
+    assert!(daemon.idle_descriptors() <= descriptors + 1);
+    // The writer goes on, in order, and with the file of the last reload.
+    let text = read_until(reader, &["client 1001 ", "read the configuration again"]);
+    assert_eq!(text.matches("broke the protocol").count(), 1000);
+    assert_eq!(daemon.stop().status, Some(0));
+}
+
+#[test]
+fn failing_file_beside_an_unread_stderr_starts_no_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let outputs = format!("1:stderr 1:file:/dev/full 1:file:{}", log.display());
+    let daemon = start_logging_to(dir, &outputs);
+    cause_warnings(&daemon, 1000);
+    let threads = count_threads(&daemon);
+    for _ in 0..10 {
+        reload(&daemon, &log);
+        cause_warnings(&daemon, 1);
+    }
+    // One thread prints the failures of all files.
+    wait_until("the threads of the reloads have ended", || {
+        count_threads(&daemon) <= threads + 1
+    });
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait_without_reading().status, Some(0));
+}
+
+#[test]
+fn replaced_output_is_resumed_or_reported_as_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, fifo, log) = (
+        dir.path().join("a.toml"),
+        dir.path().join("fifo"),
+        dir.path().join("log"),
+    );
+    make_fifo(&fifo);
+    let _reader = open_reader(&fifo);
+    let with = format!("1:file:{} 1:file:{}", fifo.display(), log.display());
+    let without = format!("1:file:{}", log.display());
+    let daemon = start_logging_to(dir, &with);
+    cause_warnings(&daemon, 1000);
+    let threads = count_threads(&daemon);
+    for outputs in [&without, &with].repeat(5).into_iter().chain([&without]) {
+        let text = format!("log_outputs = \"{outputs}\"\neventry_log_burst = 0\n");
+        std::fs::write(&config, text).unwrap();
+        reload(&daemon, &log);
+    }
+    wait_until("the threads of the reloads have ended", || {
+        count_threads(&daemon) <= threads
+    });
+    let file = File::open(&log).unwrap();
+    assert_eq!(daemon.stop().status, Some(0));
+    let text = read_until(file, &["lines lost: ", "/fifo did not accept them"]);
+    assert_eq!(text.matches("lines lost: ").count(), 1, "{text}");
 }
