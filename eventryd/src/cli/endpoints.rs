@@ -53,7 +53,7 @@ pub(super) fn print(ready: &Ready) {
         let _ = writeln!(text, "  virsh -c '{uri}' list --all");
     }
     // A closed or full standard output is no error.
-    print_in_time(StandardStream::Output, text, PRINT_TIMEOUT);
+    print_in_time(StandardStream::Output, vec![text], PRINT_TIMEOUT);
 }
 
 /// Returns the addresses of a valid configuration, for `--check-config`.

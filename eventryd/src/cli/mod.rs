@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
     exit_code(match &options.command {
         Some(Command::Passwd(passwd)) => passwd
             .run(env_path("XDG_CONFIG_HOME"), env_path("HOME"))
-            .map(print_message)
+            .map(|done| print_messages([done]))
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| ExitError::new(INVALID_CONFIG_STATUS, error)),
         None => run(&options),
@@ -71,9 +71,7 @@ fn exit_code(result: Result<ExitCode, ExitError>) -> ExitCode {
         Err(ExitError { status, messages }) => {
             // Printed even if the log has another output, because users expect the cause of a
             // failed start on standard error.
-            for message in messages {
-                print_message(message);
-            }
+            print_messages(messages);
             ExitCode::from(status)
         }
     }
@@ -142,10 +140,12 @@ fn dry_run(options: &Options) -> Result<ExitCode, ExitError> {
         print(&loaded.render())?;
     }
     if options.check_config {
-        loaded.warnings().iter().for_each(print_message);
-        loaded.notes().iter().for_each(print_message);
-        let checked = check::check(&loaded)?;
-        checked.warnings.iter().for_each(print_message);
+        let checked = check::check(&loaded);
+        let mut messages = loaded.warnings();
+        messages.extend(loaded.notes());
+        messages.extend(checked.iter().flat_map(|checked| checked.warnings.clone()));
+        print_messages(messages);
+        checked?;
         print(&configured_listeners(&loaded.daemon))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -335,7 +335,10 @@ fn print(text: &str) -> Result<(), ExitError> {
 }
 
 /// Prints on standard error. A full one must not delay the end of the process.
-fn print_message(text: impl Display) {
-    let text = format!("eventryd: {text}\n");
-    print_in_time(StandardStream::Error, text, PRINT_TIMEOUT);
+fn print_messages(messages: impl IntoIterator<Item = impl Display>) {
+    let messages = messages.into_iter();
+    let texts: Vec<_> = messages.map(|text| format!("eventryd: {text}\n")).collect();
+    if !texts.is_empty() {
+        print_in_time(StandardStream::Error, texts, PRINT_TIMEOUT);
+    }
 }

@@ -3,7 +3,7 @@
 use super::file::{check_file, open_file};
 use super::record::{EventOrigin, EventText, LogRecord};
 use super::{Destination, Level, Output};
-use crate::output::{OutputTarget, OutputWriter, StandardStream, write_all};
+use crate::output::{LineWriter, OutputTarget, OutputWriter, StandardStream};
 use crate::sync::Mutex;
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
@@ -111,6 +111,8 @@ pub(super) struct Discarded {
 struct SinkTarget {
     destination: Destination,
     place: Place,
+    /// Not used for sockets, whose messages are whole.
+    lines: LineWriter,
     /// Set after the first failed write, so that failures are printed on standard error only once.
     has_failed: bool,
 }
@@ -218,6 +220,7 @@ impl Sink {
         let target = SinkTarget {
             destination: output.destination.clone(),
             place,
+            lines: LineWriter::default(),
             has_failed: false,
         };
         let writer = OutputWriter::start("log", QUEUE_CAPACITY, target);
@@ -234,8 +237,8 @@ impl Sink {
 impl SinkTarget {
     fn put(&mut self, message: &[u8]) -> io::Result<()> {
         match &mut self.place {
-            Place::Stderr => StandardStream::Error.write(message),
-            Place::File { file, .. } => write_all(&*file, message),
+            Place::Stderr => self.lines.write(rustix::stdio::stderr(), message),
+            Place::File { file, .. } => self.lines.write(&*file, message),
             Place::Socket(socket, path) => socket.send_to(message, path).map(drop),
         }
     }

@@ -9,5 +9,5 @@ mod standard;
 mod writer;
 
 pub use queue::{OutputQueue, PushResult, WriterStep};
-pub use standard::{StandardStream, print_in_time, write_all};
+pub use standard::{LineWriter, StandardStream, print_in_time};
 pub use writer::{OutputTarget, OutputWriter};

@@ -1,7 +1,7 @@
 //! Log files that are no plain files, and directories that others may write (DM-1607).
 
 use super::*;
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
 use test_support::daemon::{eventryd, run_to_end};
@@ -69,6 +69,53 @@ fn full_disk_is_reported_once_and_stops_nothing() {
     assert_eq!(ended.log.matches("broke the protocol").count(), 3);
     let lost = "lines lost: /dev/full did not accept them";
     assert!(ended.log.contains(lost), "{}", ended.log);
+}
+
+#[test]
+fn line_cut_by_a_full_disk_is_ended_before_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let daemon = start_logging_to(dir, &format!("1:file:{}", log.display()));
+    cause_warnings(&daemon, 1);
+    let read = || std::fs::read_to_string(&log).unwrap();
+    wait_until("a line is written", || {
+        read().ends_with('\n') && read().contains("broke the protocol")
+    });
+    // The limit of the size of files stands for the disk.
+    let pid = rustix::process::Pid::from_raw(daemon.pid().try_into().unwrap());
+    let limit = |current| {
+        let new = Rlimit {
+            current,
+            ..getrlimit(Resource::Fsize)
+        };
+        prlimit(pid, Resource::Fsize, new).unwrap();
+    };
+    let full = u64::try_from(read().len()).unwrap() + 10;
+    limit(Some(full));
+    cause_warnings(&daemon, 1);
+    wait_until("a line is cut", || {
+        u64::try_from(read().len()).unwrap() == full
+    });
+    // Lines of a full disk are lost as a whole.
+    cause_warnings(&daemon, 1);
+    limit(None);
+    cause_warnings(&daemon, 1);
+    wait_until("a line is written", || {
+        read().ends_with('\n') && read().contains("dropped here")
+    });
+    let text = read();
+    assert_eq!(daemon.stop().status, Some(0));
+    let odd: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains("+0000: "))
+        .collect();
+    let cut = &text[usize::try_from(full).unwrap() - 10..][..10];
+    assert_eq!(odd, [cut], "{text}");
+    assert!(
+        text.lines()
+            .all(|line| line.matches("+0000: ").count() <= 1),
+        "{text}"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![cfg(not(loom))]
 
 mod log_files;
+mod messages;
 mod service_manager;
 mod unread_log;
 
