@@ -10,7 +10,7 @@ use super::priority::{TlsVersions, rustls_versions};
 use super::provider::provider;
 use super::revocation::{newest_lists, parse_lists};
 use super::verify::{DatedAnchor, DeferredVerifier, PeerPolicy};
-use super::{TlsConfigError, TlsFiles};
+use super::{ClientCertError, TlsConfigError, TlsFiles};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
@@ -141,10 +141,16 @@ impl TlsContext {
                 // An expired revocation list does not prevent the start, whatever it means for clients.
                 let expired_lists = ExpirationPolicy::Ignore;
                 let checked = policy.verify_chain(&chain[0], &chain[1..], clock(), expired_lists);
-                checked.map_err(|error| TlsConfigError::Chain {
-                    certificate: of.certificate.clone(),
-                    authority: files.ca.clone(),
-                    reason: error.to_string(),
+                checked.map_err(|error| match (error, &files.crl) {
+                    (ClientCertError::RevocationListSignature, Some(list)) => {
+                        let reason = "it is not signed by its CA; install the one of the CA";
+                        content_error(files::REVOCATIONS, list, reason.to_owned())
+                    }
+                    (error, _) => TlsConfigError::Chain {
+                        certificate: of.certificate.clone(),
+                        authority: files.ca.clone(),
+                        reason: error.to_string(),
+                    },
                 })?;
             }
             let unsupported = unsupported_key(&key);

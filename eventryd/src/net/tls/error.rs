@@ -127,6 +127,9 @@ pub enum ClientCertError {
     /// The revocation list has expired, so later revocations are unknown.
     #[error("the revocation list has expired; install a new one from the CA and reload")]
     RevocationListExpired,
+    /// The revocation list has another signature than that of its CA.
+    #[error("the revocation list is not signed by its CA; install the one of the CA and reload")]
+    RevocationListSignature,
     /// The chain is invalid for another reason.
     #[error("its chain is invalid: {0}")]
     Chain(String),

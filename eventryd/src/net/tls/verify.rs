@@ -195,6 +195,9 @@ impl PeerPolicy {
             webpki::Error::UnknownIssuer => ClientCertError::UnknownIssuer,
             webpki::Error::CertRevoked => ClientCertError::Revoked,
             webpki::Error::CrlExpired { .. } => ClientCertError::RevocationListExpired,
+            webpki::Error::InvalidCrlSignatureForPublicKey => {
+                ClientCertError::RevocationListSignature
+            }
             webpki::Error::CertExpired { .. } => {
                 ClientCertError::Unsuitable(CertCheckError::Expired)
             }

@@ -126,3 +126,24 @@ fn server_certificate_at_a_client_follows_the_setting() {
     running.assert_logged("rejected: its extended key usage does not allow a TLS client");
     assert!(running.accepts("direct"));
 }
+
+#[test]
+fn list_with_a_wrong_signature_is_named_with_its_setting() {
+    let setup = Setup::with_lists(&["revoked.crl"]);
+    let list = setup.chain.path("lists.crl");
+    let text = std::fs::read_to_string(&list).unwrap();
+    let (signed, end) = text.split_at(text.rfind("\n-----END").unwrap() - 8);
+    let changed = if end.starts_with('A') { "B" } else { "A" };
+    std::fs::write(&list, format!("{signed}{changed}{}", &end[1..])).unwrap();
+    let shown = setup.start_error("");
+    let expected = format!(
+        "no usable certificate revocation list in {}: it is not signed by its CA",
+        list.display()
+    );
+    assert!(shown.contains(&expected), "{shown}");
+    let config = std::fs::read_to_string(setup.chain.path("eventryd.conf")).unwrap();
+    let mut lines = config.lines();
+    let line = lines.position(|line| line.starts_with("crl_file")).unwrap() + 1;
+    assert!(shown.contains(&format!("eventryd.conf:{line}:")), "{shown}");
+    assert!(!shown.contains("server certificate"), "{shown}");
+}
