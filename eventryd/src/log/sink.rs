@@ -102,7 +102,7 @@ pub(super) struct PreparedSink {
 }
 
 /// What a committed reload no longer needs. Dropping it may close files.
-pub(super) struct Discarded {
+pub(super) struct UnusedSinkParts {
     _writer: Option<Arc<OutputWriter>>,
     _file: Option<Arc<File>>,
 }
@@ -166,7 +166,7 @@ impl PreparedSink {
 
     /// Passes the opened file to the writer, which switches to it after the lines that are queued. If the destination
     /// is one of the `replaced` ones, whose writer still has lines, that writer is used again.
-    pub(super) fn commit(self, replaced: &[Sink]) -> (Sink, Discarded) {
+    pub(super) fn commit(self, replaced: &[Sink]) -> (Sink, UnusedSinkParts) {
         let PreparedSink { mut sink, file } = self;
         let mut earlier = replaced.iter();
         let earlier = earlier
@@ -184,7 +184,7 @@ impl PreparedSink {
             skipped = sink.next_file.lock().replace(file);
             sink.writer.push_reopen();
         }
-        let discarded = Discarded {
+        let discarded = UnusedSinkParts {
             _writer: unused,
             _file: skipped,
         };
