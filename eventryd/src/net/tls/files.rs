@@ -2,7 +2,7 @@
 
 use super::TlsConfigError;
 use super::key::parse_private_key;
-use super::key_mode::{KeyExposure, key_exposure};
+use super::key_mode::{KeyExposure, is_foreign_owner, key_exposure};
 use crate::whole_file::read_whole;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
@@ -110,9 +110,9 @@ impl LoadedFiles {
         let mut warnings = Vec::new();
         let mut server = Vec::new();
         for of_server in &files.server {
-            let (identity, warning) = ServerIdentity::load(of_server, verify_key_mode)?;
+            let (identity, of_key) = ServerIdentity::load(of_server, verify_key_mode)?;
             server.push(identity);
-            warnings.extend(warning);
+            warnings.extend(of_key);
         }
         Ok(LoadedFiles {
             authorities,
@@ -124,13 +124,13 @@ impl LoadedFiles {
 }
 
 impl ServerIdentity {
-    /// Reads a certificate and its key. Returns a warning about the mode of the key too.
+    /// Reads a certificate and its key. Returns warnings about the mode and the owner of the key too.
     fn load(
         files: &ServerFiles,
         verify_key_mode: bool,
-    ) -> Result<(ServerIdentity, Option<String>), TlsConfigError> {
+    ) -> Result<(ServerIdentity, Vec<String>), TlsConfigError> {
         let ServerFiles { certificate, key } = files;
-        let (text, warning) = read_key(key, verify_key_mode)?;
+        let (text, warnings) = read_key(key, verify_key_mode)?;
         let identity = ServerIdentity {
             key: parse_private_key(&text).map_err(|error| {
                 let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
@@ -148,12 +148,12 @@ impl ServerIdentity {
                 &read_file(CERTIFICATE, certificate)?,
             )?,
         };
-        Ok((identity, warning))
+        Ok((identity, warnings))
     }
 }
 
-/// Reads a private key, whose mode is that of the opened file, and returns a warning about the mode too.
-fn read_key(path: &Path, verify_mode: bool) -> Result<(Vec<u8>, Option<String>), TlsConfigError> {
+/// Reads a private key, whose mode and owner are those of the opened file, and returns warnings about them too.
+fn read_key(path: &Path, verify_mode: bool) -> Result<(Vec<u8>, Vec<String>), TlsConfigError> {
     let file = File::open(path).map_err(read_error(KEY, path))?;
     let metadata = file.metadata().map_err(read_error(KEY, path))?;
     let mode = metadata.mode() & 0o7777;
@@ -173,8 +173,16 @@ fn read_key(path: &Path, verify_mode: bool) -> Result<(Vec<u8>, Option<String>),
         let path = path.display();
         format!("the {KEY} {path} has mode {mode:04o}: {who}; `chmod 600 {path}` prevents that")
     });
+    let mut warnings = Vec::from_iter(warning);
+    let (owner, own) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if is_foreign_owner(owner, own) {
+        let path = path.display();
+        warnings.push(format!(
+            "the {KEY} {path} belongs to the user {owner}, who can use it; `chown {own} {path}` prevents that"
+        ));
+    }
     let text = read_whole(file).map_err(read_error(KEY, path))?;
-    Ok((text, warning))
+    Ok((text, warnings))
 }
 
 fn read_file(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsConfigError> {

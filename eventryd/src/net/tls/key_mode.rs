@@ -27,9 +27,22 @@ pub(super) const fn key_exposure(mode: u32, group: u32) -> KeyExposure {
     }
 }
 
+/// Returns `true` if a key of the user `owner` belongs neither to root nor to the user `own` of the daemon.
+pub(super) const fn is_foreign_owner(owner: u32, own: u32) -> bool {
+    const ROOT: u32 = 0;
+    owner != ROOT && owner != own
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn owner_is_foreign_unless_root_or_the_daemon() {
+        assert!(!is_foreign_owner(0, 0) && !is_foreign_owner(0, 1000));
+        assert!(!is_foreign_owner(1000, 1000));
+        assert!(is_foreign_owner(1000, 0) && is_foreign_owner(1001, 1000));
+    }
 
     #[test]
     fn key_exposure_depends_on_mode_and_group() {

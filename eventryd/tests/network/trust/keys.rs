@@ -112,3 +112,19 @@ fn rsa_pss_key_names_the_kind_that_can_be_used() {
         "the key is restricted to RSA-PSS (id-RSASSA-PSS), which rustls does not support";
     assert!(shown.contains(expected), "{shown}");
 }
+
+#[test]
+fn key_of_another_user_causes_a_warning() {
+    if !rustix::process::geteuid().is_root() {
+        test_support::not_run(
+            "key_of_another_user_causes_a_warning",
+            "only root gives files away",
+        );
+        return;
+    }
+    let setup = Setup::new();
+    chown(setup.chain.path("server.key"), Some(65534), None).unwrap();
+    let running = setup.start("");
+    running.assert_logged("server.key belongs to the user 65534, who can use it; `chown 0 ");
+    assert!(running.accepts("direct"));
+}
