@@ -13,6 +13,7 @@
 
 #[cfg(test)]
 mod bounds_tests;
+mod cancellation;
 mod error;
 mod file;
 mod glob;
@@ -24,6 +25,7 @@ mod sasl;
 mod scram;
 mod verifier;
 
+pub use cancellation::Cancellation;
 pub use error::{AuthError, PasswordEntryError, SaslError};
 pub use file::{PasswordChange, change_password, default_password_file, read_passwords};
 pub use glob::matches_glob;

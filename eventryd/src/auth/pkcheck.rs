@@ -1,15 +1,16 @@
 //! Authorization by polkit's own program, `pkcheck`.
 
-use super::AuthError;
 use super::polkit::{Authorization, Authorizer, PolkitAction, Subject};
+use super::{AuthError, Cancellation};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::env;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Maximum number of bytes that are read from the standard error of `pkcheck`.
@@ -52,6 +53,7 @@ impl Authorizer for PkCheck {
         subject: Subject,
         action: PolkitAction,
         timeout: Duration,
+        cancellation: &Cancellation,
     ) -> Authorization {
         let mut command = Command::new(&self.program);
         command
@@ -68,7 +70,7 @@ impl Authorizer for PkCheck {
             .stderr(Stdio::piped());
         match command
             .spawn()
-            .and_then(|child| wait_or_kill(child, timeout))
+            .and_then(|child| wait_or_kill(child, timeout, cancellation))
         {
             Ok(Some((status, diagnostic))) => authorization_for(status, &diagnostic),
             Ok(None) => Authorization::Failed(format!("no answer within {timeout:?}")),
@@ -79,10 +81,14 @@ impl Authorizer for PkCheck {
     }
 }
 
-/// Waits for the program, and kills it after `timeout`. Returns its exit status and its standard
-/// error, or `None` if it was killed.
-fn wait_or_kill(mut child: Child, timeout: Duration) -> io::Result<Option<(ExitStatus, String)>> {
-    let exited = wait_for_exit(&child, timeout);
+/// Waits for the program, and kills it after `timeout` or a cancellation. Returns its exit status and its standard
+/// error, or `None` if the time is over.
+fn wait_or_kill(
+    mut child: Child,
+    timeout: Duration,
+    cancellation: &Cancellation,
+) -> io::Result<Option<(ExitStatus, String)>> {
+    let exited = wait_for_exit(&child, timeout, cancellation);
     if !matches!(exited, Ok(true)) {
         // Killing fails if the program has exited in the meantime, which is no error here.
         let _ = child.kill();
@@ -103,12 +109,21 @@ fn wait_or_kill(mut child: Child, timeout: Duration) -> io::Result<Option<(ExitS
     )))
 }
 
-/// Waits until the program exits. Returns `false` after `timeout`.
-fn wait_for_exit(child: &Child, timeout: Duration) -> io::Result<bool> {
-    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+/// Waits until the program exits, which a cancellation kills. Returns `false` after `timeout`.
+fn wait_for_exit(
+    child: &Child,
+    timeout: Duration,
+    cancellation: &Cancellation,
+) -> io::Result<bool> {
+    let process = Arc::new(pidfd_open(Pid::from_child(child), PidfdFlags::empty())?);
+    let killed = Arc::clone(&process);
+    cancellation.on_cancel(move || {
+        // The descriptor names this process also after its end, when the signal fails, which is no error here.
+        let _ = pidfd_send_signal(&*killed, Signal::KILL);
+    });
     let timespec = Timespec::try_from(timeout).ok();
     loop {
-        let mut fds = [PollFd::new(&process, PollFlags::IN)];
+        let mut fds = [PollFd::new(&*process, PollFlags::IN)];
         match poll(&mut fds, timespec.as_ref()) {
             Ok(ready) => return Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => {}
@@ -156,7 +171,7 @@ mod tests {
     /// descriptor that wrote the script until it calls `exec`.
     fn ask(pkcheck: &PkCheck, action: PolkitAction, timeout: Duration) -> Authorization {
         loop {
-            match pkcheck.authorize(SUBJECT, action, timeout) {
+            match pkcheck.authorize(SUBJECT, action, timeout, &Cancellation::new()) {
                 Authorization::Failed(why) if why.contains("Text file busy") => {}
                 answer => return answer,
             }
@@ -232,6 +247,25 @@ mod tests {
         let pkcheck = fake(dir.path(), "exec sleep 1000");
         let answer = ask(&pkcheck, PolkitAction::Manage, Duration::from_millis(1));
         assert_eq!(answer, Authorization::Failed("no answer within 1ms".into()));
+    }
+
+    #[test]
+    fn pkcheck_is_killed_by_a_cancellation() {
+        let dir = tempfile::tempdir().unwrap();
+        let pkcheck = fake(dir.path(), "exec sleep 1000");
+        let cancellation = Cancellation::new();
+        cancellation.cancel();
+        loop {
+            let answer =
+                pkcheck.authorize(SUBJECT, PolkitAction::Manage, Duration::MAX, &cancellation);
+            let Authorization::Failed(why) = answer else {
+                panic!("{answer:?}");
+            };
+            if !why.contains("Text file busy") {
+                assert_eq!(why, "pkcheck ended with signal: 9 (SIGKILL)");
+                break;
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Requests to polkit and their results.
 
-use super::AuthError;
+use super::{AuthError, Cancellation};
 use std::fmt;
 use std::time::Duration;
 
@@ -54,9 +54,14 @@ pub trait Authorizer: fmt::Debug + Send + Sync {
     /// Requests the decision whether `subject` may perform `action`.
     ///
     /// The call blocks until the user has answered, for `timeout` at most, so it must not run on
-    /// the thread of the event loop.
-    fn authorize(&self, subject: Subject, action: PolkitAction, timeout: Duration)
-    -> Authorization;
+    /// the thread of the event loop. After a cancellation it returns soon, and its result is not used.
+    fn authorize(
+        &self,
+        subject: Subject,
+        action: PolkitAction,
+        timeout: Duration,
+        cancellation: &Cancellation,
+    ) -> Authorization;
 }
 
 impl PolkitAction {

@@ -2,34 +2,22 @@
 
 use super::config::Config;
 use super::error::DaemonError;
-use crate::auth::{
-    AuthError, Authorization, Authorizer, Identity, PolkitAction, Sasl, SaslProgress,
-};
+use super::polkit::{Polkit, polkit_timeout};
+use crate::auth::{AuthError, Identity, Sasl, SaslProgress};
 use crate::connection::ClientAuth;
-use crate::net::{AccountNames, Socket, polkit_subject, process_start_time};
-use crate::session::{Access, Auth, AuthResult, AuthStep};
+use crate::net::{AccountNames, Socket, process_start_time};
+use crate::session::{Auth, AuthResult, AuthStep};
 use crate::sync::Mutex;
-use crate::wire::{ErrorCode, ErrorDomain, RemoteError};
+use crate::wire::RemoteError;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
-
-/// The maximum number of concurrent polkit requests. Each has a thread and a program, and waits for the answer of
-/// a user, so it would block a worker for a long time.
-const MAX_POLKIT_REQUESTS: usize = 32;
-
-/// The timeout of polkit if `eventry_auth_timeout` is 0.
-const POLKIT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The authentication of all clients: the users of SASL, polkit and the names of accounts.
 #[derive(Debug)]
 pub(super) struct Authenticator {
     /// The password file as it was last read; `None` if no service uses SASL.
     sasl: Mutex<Option<Arc<Sasl>>>,
-    authorizer: Arc<dyn Authorizer>,
-    polkit_timeout: Mutex<Duration>,
-    polkit_requests: Arc<AtomicUsize>,
+    polkit: Polkit,
     names: Mutex<AccountNames>,
 }
 
@@ -44,9 +32,7 @@ impl Authenticator {
     pub(super) fn new(config: &Config, users: Option<Sasl>) -> Authenticator {
         Authenticator {
             sasl: Mutex::new(users.map(Arc::new)),
-            authorizer: Arc::clone(&config.authorizer),
-            polkit_timeout: Mutex::new(polkit_timeout(config)),
-            polkit_requests: Arc::default(),
+            polkit: Polkit::new(config),
             names: Mutex::default(),
         }
     }
@@ -64,7 +50,7 @@ impl Authenticator {
     /// Puts prepared settings in force for new steps and requests.
     pub(super) fn commit(&self, prepared: PreparedAuth) {
         *self.sasl.lock() = prepared.sasl;
-        *self.polkit_timeout.lock() = prepared.polkit_timeout;
+        self.polkit.set_timeout(prepared.polkit_timeout);
     }
 
     /// Returns the identity of a client that was just accepted. Only polkit needs the start time of its process.
@@ -109,81 +95,9 @@ impl Authenticator {
         AuthResult::from(progress)
     }
 
-    /// Sends a request to polkit on a new thread, which passes the answer to `then`.
-    ///
-    /// # Errors
-    /// The answer, if the request is not possible; `then` is not called.
-    pub(super) fn ask_polkit(
-        &self,
-        id: u64,
-        identity: &Identity,
-        access: Access,
-        then: impl FnOnce(AuthResult) + Send + 'static,
-    ) -> Result<(), AuthResult> {
-        let action = match access {
-            Access::ReadWrite => PolkitAction::Manage,
-            Access::ReadOnly => PolkitAction::Monitor,
-        };
-        let subject = identity.process.as_ref().and_then(polkit_subject);
-        let identity = identity.clone();
-        let fail = move |answer: Authorization| {
-            tracing::warn!("client {id} failed to authenticate: polkit: {answer:?}; {identity}");
-            AuthResult::Failed(polkit_error(&answer, action))
-        };
-        let Some(subject) = subject else {
-            return Err(fail(Authorization::Failed(
-                "the client's process has exited or changed its user".into(),
-            )));
-        };
-        let request = PolkitRequest::begin(&self.polkit_requests);
-        if request.is_over_limit {
-            let text = "too many clients wait for polkit";
-            return Err(fail(Authorization::Failed(text.into())));
-        }
-        let (authorizer, timeout) = (Arc::clone(&self.authorizer), *self.polkit_timeout.lock());
-        let fail_later = fail.clone();
-        let asking = thread::Builder::new()
-            .name("polkit".to_owned())
-            .spawn(move || {
-                let answer = authorizer.authorize(subject, action, timeout);
-                drop(request);
-                then(match answer {
-                    Authorization::Granted => AuthResult::Complete(None),
-                    other => fail_later(other),
-                });
-            });
-        let failed = |error| fail(Authorization::Failed(format!("no thread: {error}")));
-        asking.map(drop).map_err(failed)
-    }
-}
-
-/// Returns the timeout of a request to polkit.
-const fn polkit_timeout(config: &Config) -> Duration {
-    if config.auth_timeout.is_zero() {
-        POLKIT_TIMEOUT
-    } else {
-        config.auth_timeout
-    }
-}
-
-/// A request to polkit, which is counted until it is dropped.
-struct PolkitRequest {
-    count: Arc<AtomicUsize>,
-    is_over_limit: bool,
-}
-
-impl PolkitRequest {
-    fn begin(count: &Arc<AtomicUsize>) -> PolkitRequest {
-        PolkitRequest {
-            is_over_limit: count.fetch_add(1, Ordering::Relaxed) >= MAX_POLKIT_REQUESTS,
-            count: Arc::clone(count),
-        }
-    }
-}
-
-impl Drop for PolkitRequest {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
+    /// Returns the requests to polkit.
+    pub(super) const fn polkit(&self) -> &Polkit {
+        &self.polkit
     }
 }
 
@@ -235,37 +149,4 @@ pub(super) fn load_users(config: &Config) -> Result<(Option<Sasl>, Vec<String>),
         )
     });
     Ok((Some(sasl), warning.into_iter().collect()))
-}
-
-/// Returns the error for the client, with libvirt's codes and texts (DM-1003).
-fn polkit_error(answer: &Authorization, action: PolkitAction) -> RemoteError {
-    let domain = ErrorDomain::POLKIT;
-    let no_agent = format!(
-        "no polkit agent available to authenticate action '{}'",
-        action.id()
-    );
-    let (code, template, detail) = match answer {
-        Authorization::Dismissed => (
-            ErrorCode::AUTH_CANCELLED,
-            "authentication cancelled: %s",
-            "user cancelled authentication process",
-        ),
-        Authorization::NoAgent => (
-            ErrorCode::AUTH_UNAVAILABLE,
-            "authentication unavailable: %s",
-            &no_agent[..],
-        ),
-        Authorization::Denied => (
-            ErrorCode::AUTH_FAILED,
-            "authentication failed: %s",
-            "access denied by policy",
-        ),
-        // Not AUTH_FAILED, because virsh would retry five times.
-        Authorization::Granted | Authorization::Failed(_) => (
-            ErrorCode::INTERNAL_ERROR,
-            "internal error: %s",
-            "polkit gave no decision; the log of the daemon contains the cause",
-        ),
-    };
-    RemoteError::new(code, domain, template, detail)
 }

@@ -46,6 +46,7 @@ impl Server {
     /// until another one needs it.
     fn linger(&self, client: &mut Client, reason: &CloseReason) {
         log_end(client, reason);
+        self.authenticator.polkit().cancel(client.id);
         if let Some(session) = client.calls.close() {
             self.offload.close(session);
         }
@@ -64,6 +65,7 @@ impl Server {
     }
 
     fn unregister(&self, id: u64, peer: Peer, handle: HandleId, scheduled: Option<MonotonicTime>) {
+        self.authenticator.polkit().cancel(id);
         // The descriptor is closed when the loop drops the callback.
         let _ = self.registry.remove_handle(handle);
         self.release_client(id, peer, scheduled);
@@ -157,7 +159,7 @@ impl Server {
         };
         let access = client.connection.session().access();
         let identity = client.identity();
-        if let Err(refused) = self.authenticator.ask_polkit(id, identity, access, then) {
+        if let Err(refused) = self.authenticator.polkit().ask(id, identity, access, then) {
             client.connection.authenticated(ticket, refused, now);
         }
     }

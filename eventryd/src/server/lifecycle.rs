@@ -162,7 +162,7 @@ impl Server {
         self.stopper.stop();
     }
 
-    /// Drops all services and clients, after the loop has stopped.
+    /// Drops all services and clients and ends all requests to polkit, after the loop has stopped.
     pub(super) fn end(&self) {
         self.stop_now();
         let mut state = self.state.lock();
@@ -170,6 +170,7 @@ impl Server {
         let services = mem::take(&mut state.services);
         drop(state);
         drop((clients, services));
+        self.authenticator.polkit().end();
         self.offload.stop();
     }
 }

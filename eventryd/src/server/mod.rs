@@ -22,6 +22,8 @@ mod idle;
 mod lifecycle;
 mod limits;
 mod offload;
+mod polkit;
+mod polkit_requests;
 mod reload;
 mod service;
 mod shutdown;

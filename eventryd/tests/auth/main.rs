@@ -4,6 +4,7 @@
 
 mod network;
 mod passwd;
+mod pkcheck;
 mod polkit;
 mod process;
 mod replay;

@@ -1,7 +1,9 @@
 //! polkit on the daemon's sockets, with decisions by the test.
 
 use crate::*;
-use eventryd::auth::{AuthError, Authorization, Authorizer, PkCheck, PolkitAction, Subject};
+use eventryd::auth::{
+    AuthError, Authorization, Authorizer, Cancellation, PkCheck, PolkitAction, Subject,
+};
 use eventryd::session::Auth;
 use std::io::Read;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -36,6 +38,7 @@ impl Authorizer for FakeAuthorizer {
         subject: Subject,
         action: PolkitAction,
         timeout: Duration,
+        _: &Cancellation,
     ) -> Authorization {
         let question = Question {
             subject,
