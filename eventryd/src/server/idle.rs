@@ -24,7 +24,7 @@ impl Idle {
         self.timeout = added.ok();
     }
 
-    /// Starts or stops the timeout after the number of clients or the interval has changed, unless it has ended.
+    /// Starts or stops the timeout after the number of clients has changed, unless it has ended.
     pub(super) fn update(&self, registry: &Registry, clients: usize) {
         if let Some(timeout) = self.timeout {
             let interval = self.interval.filter(|_| clients == 0);
@@ -41,9 +41,17 @@ impl Idle {
         }
     }
 
-    /// Sets the interval, for the next [`update`](Idle::update).
-    pub(super) fn set_interval(&mut self, interval: Option<Duration>) {
-        self.interval = interval;
+    /// Changes the interval, which begins anew for a daemon without clients. The same interval goes on.
+    pub(super) fn set_interval(
+        &mut self,
+        registry: &Registry,
+        interval: Option<Duration>,
+        clients: usize,
+    ) {
+        if self.interval != interval {
+            self.interval = interval;
+            self.update(registry, clients);
+        }
     }
 }
 
@@ -90,8 +98,7 @@ mod tests {
             stopper.stop();
         });
         idle.update(&registry, 0);
-        idle.set_interval(Some(Duration::from_millis(1)));
-        idle.update(&registry, 0);
+        idle.set_interval(&registry, Some(Duration::from_millis(1)), 0);
         event_loop.run().unwrap();
         assert!(expired.try_recv().is_ok());
     }

@@ -67,9 +67,10 @@ impl Server {
         state.settings = ServerSettings::new(&config);
         state.admission.clients.set_limits(limits);
         self.admit_soon(&state);
-        state.idle.set_interval(config.idle_timeout);
         let clients = state.clients.len();
-        state.idle.update(&self.registry, clients);
+        state
+            .idle
+            .set_interval(&self.registry, config.idle_timeout, clients);
         drop(state);
         if let Some(context) = &tls {
             log_tls_warnings(context);

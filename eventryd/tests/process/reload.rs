@@ -208,6 +208,20 @@ fn idle_timeout_of_a_reload_is_in_force_without_a_client() {
     }
 }
 
+/// DM-1307: a reload follows the other until the daemon ends.
+#[test]
+fn idle_timeout_passes_during_reloads_that_keep_it() {
+    let configured = Configured::start("eventry_idle_timeout = 1");
+    bounded("the end of an idle daemon", move || {
+        while {
+            configured.hup();
+            // The daemon may stop before, during or after the reload.
+            configured.notification() != "STOPPING=1" && configured.notification() != "STOPPING=1"
+        } {}
+        assert_eq!(configured.daemon.unwrap().wait().status, Some(0));
+    });
+}
+
 #[test]
 fn grace_of_a_reload_ends_the_next_stop() {
     let configured = Configured::start("eventry_shutdown_grace = 1000");
