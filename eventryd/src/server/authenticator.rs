@@ -18,32 +18,40 @@ pub(super) struct Authenticator {
     /// The password file as it was last read; `None` if no service uses SASL.
     sasl: Mutex<Option<Arc<Sasl>>>,
     polkit: Polkit,
-    names: Mutex<AccountNames>,
+    /// The names as they were last read.
+    names: Mutex<Arc<AccountNames>>,
 }
 
 /// Settings of authentication whose files are loaded.
 pub(super) struct PreparedAuth {
     sasl: Option<Arc<Sasl>>,
     polkit_timeout: Duration,
+    names: Arc<AccountNames>,
 }
 
 impl Authenticator {
-    /// Creates the authentication of the services in `config`, with the users of SASL if there is such a service.
+    /// Creates the authentication of the services in `config`, with the users of SASL if there is such a service. Reads the
+    /// names of accounts.
     pub(super) fn new(config: &Config, users: Option<Sasl>) -> Authenticator {
         Authenticator {
             sasl: Mutex::new(users.map(Arc::new)),
             polkit: Polkit::new(config),
-            names: Mutex::default(),
+            names: Mutex::new(Arc::new(AccountNames::load())),
         }
     }
 
     /// Reads the users of SASL again, if a service uses SASL. Changes nothing.
-    pub(super) fn prepare(&self, config: &Config) -> Result<PreparedAuth, AuthError> {
+    pub(super) fn prepare(
+        &self,
+        config: &Config,
+        names: AccountNames,
+    ) -> Result<PreparedAuth, AuthError> {
         let is_needed = self.sasl.lock().is_some();
         let sasl = is_needed.then(|| Sasl::load(&config.sasl)).transpose()?;
         Ok(PreparedAuth {
             sasl: sasl.map(Arc::new),
             polkit_timeout: polkit_timeout(config),
+            names: Arc::new(names),
         })
     }
 
@@ -51,6 +59,7 @@ impl Authenticator {
     pub(super) fn commit(&self, prepared: PreparedAuth) {
         *self.sasl.lock() = prepared.sasl;
         self.polkit.set_timeout(prepared.polkit_timeout);
+        *self.names.lock() = prepared.names;
     }
 
     /// Returns the identity of a client that was just accepted. Only polkit needs the start time of its process.

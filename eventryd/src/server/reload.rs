@@ -7,6 +7,7 @@ use super::lifecycle::log_tls_warnings;
 use super::limits::{admission_limits, check_limits};
 use super::service::Service;
 use super::state::{Server, ServerSettings};
+use crate::net::AccountNames;
 use crate::net::tls::{TlsContext, TlsSettings};
 use std::fmt;
 use std::path::Path;
@@ -37,8 +38,10 @@ impl Server {
             TlsContext::load(&settings, self.tls_expiry.clock()).map(Arc::new)
         });
         let tls = tls.transpose().map_err(DaemonError::Tls)?;
+        waiting_for("the names in /etc/passwd and /etc/group".to_owned());
+        let names = AccountNames::load();
         waiting_for(format!("the password file {:?}", config.sasl.password_file));
-        let auth = self.authenticator.prepare(config);
+        let auth = self.authenticator.prepare(config, names);
         Ok(PreparedConfig {
             config: config.clone(),
             tls,

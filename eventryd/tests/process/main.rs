@@ -2,6 +2,7 @@
 
 #![cfg(not(loom))]
 
+mod accounts;
 mod admitted;
 mod clients;
 mod configured;
