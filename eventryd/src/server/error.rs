@@ -29,6 +29,16 @@ pub enum DaemonError {
     /// The configured authentication is not possible.
     #[error(transparent)]
     Auth(AuthError),
+    /// The limit of open files leaves no descriptors for clients.
+    #[error(
+        "the limit of open files is {limit}, but the daemon needs {needed}: raise it (LimitNOFILE= of the service)"
+    )]
+    TooFewDescriptors {
+        /// The limit of the process.
+        limit: u64,
+        /// The smallest limit that suffices.
+        needed: u64,
+    },
     /// The event loop cannot be created.
     #[error("cannot start the event loop: {0}")]
     EventLoop(#[source] io::Error),
@@ -79,7 +89,9 @@ impl DaemonError {
         match self {
             DaemonError::PidFile(_) => 1,
             DaemonError::RunDir(_) => 2,
-            DaemonError::EventLoop(_) | DaemonError::Loop(_) => 3,
+            DaemonError::TooFewDescriptors { .. }
+            | DaemonError::EventLoop(_)
+            | DaemonError::Loop(_) => 3,
             DaemonError::Signals(_) => 4,
             DaemonError::Network(_)
             | DaemonError::Listen { .. }

@@ -5,13 +5,40 @@ use super::error::DaemonError;
 use crate::admission::AdmissionLimits;
 use rustix::process::{Resource, getrlimit};
 
-/// The number of descriptors that are not for clients: listening sockets, the log, helper programs.
+/// The largest number of descriptors that are not for clients: listening sockets, the log, helper programs.
 const OWN_DESCRIPTORS: u64 = 64;
 
-/// Returns the number of descriptors for clients.
-pub(super) fn descriptors_for_clients() -> usize {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit.saturating_sub(OWN_DESCRIPTORS)).unwrap_or(usize::MAX)
+/// The smallest limit of descriptors. Half of it suffices for the daemon itself.
+const MIN_DESCRIPTORS: u64 = 64;
+
+/// The number of descriptors for waiting clients if a sixteenth of all is less.
+const MIN_WAITING: usize = 4;
+
+/// Returns the number of descriptors for clients, of this limit: at least half of it.
+fn descriptors_for_clients(limit: u64) -> usize {
+    let own = OWN_DESCRIPTORS.min(limit / 2);
+    usize::try_from(limit - own).unwrap_or(usize::MAX)
+}
+
+/// Returns the number of descriptors for clients, of the limit of this process.
+pub(super) fn own_descriptors_for_clients() -> usize {
+    descriptors_for_clients(descriptor_limit())
+}
+
+/// Rejects a limit of descriptors that is too small to serve clients (DM-114).
+pub(super) fn check_descriptors() -> Result<(), DaemonError> {
+    let limit = descriptor_limit();
+    if limit < MIN_DESCRIPTORS {
+        return Err(DaemonError::TooFewDescriptors {
+            limit,
+            needed: MIN_DESCRIPTORS,
+        });
+    }
+    Ok(())
+}
+
+fn descriptor_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Returns the configured limits, with at most as many clients as descriptors. `serves_networks` is true if there is a
@@ -22,8 +49,8 @@ pub(super) fn admission_limits(
     serves_networks: bool,
 ) -> AdmissionLimits {
     let max_clients = config.max_clients.get();
-    let max_waiting = (config.max_queued_clients as usize).min(descriptors / 16);
-    let possible = (descriptors - max_waiting).max(1);
+    let max_waiting = (config.max_queued_clients as usize).min((descriptors / 16).max(MIN_WAITING));
+    let possible = descriptors.saturating_sub(max_waiting).max(1);
     if possible < max_clients {
         tracing::warn!(
             "max_clients is {max_clients}, but there are descriptors for {possible} only: raise the limit of \
@@ -77,8 +104,9 @@ mod tests {
         assert_eq!(limits(1_500, 101, 1_600), (1_500, 100));
         assert_eq!(limits(1_501, 101, 1_600), (1_500, 100));
         assert_eq!(limits(1_501, 50, 1_600), (1_501, 50));
-        // One client is served however few there are.
-        assert_eq!(limits(5, 5, 0), (1, 0));
+        // A few clients may wait however few there are.
+        assert_eq!(limits(50, 5, 32), (28, 4));
+        assert_eq!(limits(50, 3, 32), (29, 3));
     }
 
     #[test]
@@ -95,8 +123,8 @@ mod tests {
 
     #[test]
     fn some_descriptors_are_not_for_clients() {
-        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let clients = descriptors_for_clients() as u64;
-        assert_eq!(limit.saturating_sub(clients), 64.min(limit));
+        for (limit, clients) in [(64, 32), (100, 50), (128, 64), (129, 65), (1_024, 960)] {
+            assert_eq!(descriptors_for_clients(limit), clients);
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::config::Config;
 use super::control::Control;
 use super::credentials::Credentials;
 use super::error::DaemonError;
-use super::limits::check_limits;
+use super::limits::{check_descriptors, check_limits};
 use super::service::{Endpoint, ServicePolicy};
 use super::shutdown::Shutdown;
 use super::signals::ProcessHooks;
@@ -168,6 +168,7 @@ fn initialise(config: &Config) -> Result<Instances, DaemonError> {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
+    check_descriptors()?;
     Ok((pid_file, instance))
 }
 

@@ -6,7 +6,7 @@ use super::completions::CompletionQueue;
 use super::config::Config;
 use super::deadline_queue::DeadlineQueue;
 use super::idle::Idle;
-use super::limits::{admission_limits, descriptors_for_clients};
+use super::limits::{admission_limits, own_descriptors_for_clients};
 use super::offload::Offload;
 use super::service::Service;
 use super::tls_expiry::TlsExpiry;
@@ -88,7 +88,7 @@ impl Server {
         authenticator: Authenticator,
     ) -> Arc<Server> {
         let registry = event_loop.registry();
-        let descriptors = descriptors_for_clients();
+        let descriptors = own_descriptors_for_clients();
         let completions = Arc::new(CompletionQueue::new(registry.clone()));
         let offload = Offload::new(registry.clone(), config.workers, Arc::clone(&completions));
         Arc::new(Server {

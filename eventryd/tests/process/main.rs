@@ -6,6 +6,7 @@ mod accounts;
 mod admitted;
 mod clients;
 mod configured;
+mod descriptors;
 mod inherited;
 mod lifecycle;
 mod pid_file;
