@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use tempfile::TempDir;
-use test_support::tls::committed_files;
+use test_support::tls::{committed_files, set_mode};
 
 /// A daemon with TLS and SASL on threads of this process, its files, and its handler of SIGHUP.
 struct Fixture {
@@ -22,9 +22,6 @@ struct Fixture {
     ended: JoinHandle<Result<(), DaemonError>>,
     reloader: Reloader,
 }
-
-/// Names of the files that the configuration names.
-const FILES: [&str; 4] = ["ca.pem", "server.pem", "server.key", "passwords"];
 
 impl Fixture {
     fn start() -> Fixture {
@@ -115,11 +112,17 @@ fn create_passwords(dir: &Path) {
 
 /// Creates the files that the configuration names, in their original form, and others with the prefix `new-`.
 fn restore_files(dir: &Path) {
-    let committed = committed_files().ca;
-    for name in &FILES[..3] {
-        let file = committed.with_file_name(name);
-        fs::copy(&file, dir.join(name)).unwrap();
-        fs::copy(&file, dir.join(format!("new-{name}"))).unwrap();
+    let chain = committed_files().ca.with_file_name("chain");
+    for (name, file) in [
+        ("ca.pem", "root.pem"),
+        ("server.pem", "server.pem"),
+        ("server.key", "server.key"),
+        ("list.crl", "revoked.crl"),
+    ] {
+        for copy in [dir.join(name), dir.join(format!("new-{name}"))] {
+            fs::copy(chain.join(file), &copy).unwrap();
+            set_mode(&copy, 0o600);
+        }
     }
     fs::copy(dir.join("one-user"), dir.join("passwords")).unwrap();
     fs::copy(dir.join("two-users"), dir.join("new-passwords")).unwrap();
@@ -133,6 +136,7 @@ fn baseline(dir: &Path) -> String {
         ("listen_addr", "\"127.0.0.1\"".to_owned()),
         ("auth_tls", "\"sasl\"".to_owned()),
         ("ca_file", format!("\"{}/ca.pem\"", dir.display())),
+        ("crl_file", format!("\"{}/list.crl\"", dir.display())),
         ("cert_file", format!("\"{}/server.pem\"", dir.display())),
         ("key_file", format!("\"{}/server.key\"", dir.display())),
         (

@@ -1,6 +1,6 @@
 //! Conversion of settings to the configuration of the server.
 
-use super::Settings;
+use super::{Origin, Settings};
 use crate::net::RunDir;
 use crate::net::tls::{ServerFiles, TlsFiles, TlsVersions};
 use crate::server::{Config, TcpService, TlsService, WorkerLimits};
@@ -186,6 +186,7 @@ fn tls_service(
         sanity_checks: !settings.is_enabled("tls_no_sanity_certificate"),
         verify_key_mode: !settings.is_enabled("tls_no_verify_key_mode"),
         strict_purpose: settings.is_enabled("tls_strict_purpose"),
+        crl_origin: settings.origin("crl_file").map(Origin::to_string),
         require_current_crl: settings.is_enabled("tls_require_current_crl"),
         priority,
         ..TlsService::new(files)

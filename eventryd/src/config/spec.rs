@@ -222,7 +222,7 @@ pub const SETTING_GROUPS: &[SettingGroup] = {
                 spec("tls_no_verify_certificate", Bool, Integer(0), NewConnections, "skips the check of client certificates"),
                 spec("tls_no_verify_key_mode", Bool, Integer(0), NewConnections, "serves with a private key that all users can read, instead of refusing it"),
                 spec("tls_strict_purpose", Bool, Integer(0), NewConnections, "rejects client certificates that were issued for servers only, instead of logging a warning"),
-                spec("tls_require_current_crl", Bool, Integer(0), NewConnections, "rejects the clients of a CA whose revocation list has expired, instead of applying the expired list"),
+                spec("tls_require_current_crl", Bool, Integer(0), NewConnections, "requires a revocation list of each CA in `ca_file`, and rejects the clients of a CA whose list has expired; 0: an expired list applies, and a missing one revokes nothing"),
                 spec("tls_no_verify_address", Bool, Integer(0), OBSOLETE, "skips a check of the client's address"),
                 spec("tls_allowed_dn_list", List, Unset("every client with a valid certificate"), NewConnections, "patterns of the distinguished names in client certificates; an empty list accepts none").with_example("[ \"C=GB,ST=London,L=London,O=Red Hat,CN=*\" ]"),
                 spec("tls_priority", Text, Unset("the default of rustls"), NewConnections, "versions of TLS, as a GnuTLS priority string, of which a subset is supported").with_example("\"NORMAL\""),

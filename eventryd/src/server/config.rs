@@ -136,8 +136,11 @@ pub struct TlsService {
     pub verify_key_mode: bool,
     /// Set if a client is refused whose certificate was issued for servers only. Default false: a warning.
     pub strict_purpose: bool,
-    /// Set if clients are refused while the revocation list of their CA has expired. Default false: the expired list
-    /// applies.
+    /// The location of the setting that names the revocation list, for a warning if that is missing. Default `None`:
+    /// the path is the default one.
+    pub crl_origin: Option<String>,
+    /// Set if each CA must have a revocation list, and clients are refused while that of their CA has expired. Default
+    /// false: an expired list applies, and a missing one revokes nothing.
     pub require_current_crl: bool,
     /// A GnuTLS priority string, of which a subset is supported. Default NORMAL (DM-1207).
     pub priority: Option<String>,
@@ -157,6 +160,7 @@ impl TlsService {
             sanity_checks: true,
             verify_key_mode: true,
             strict_purpose: false,
+            crl_origin: None,
             require_current_crl: false,
             priority: None,
         }
@@ -171,6 +175,7 @@ impl TlsService {
             sanity_checks: self.sanity_checks,
             verify_key_mode: self.verify_key_mode,
             strict_purpose: self.strict_purpose,
+            crl_origin: self.crl_origin.clone(),
             require_current_crl: self.require_current_crl,
             priority: self.priority.clone(),
         }

@@ -61,10 +61,11 @@ impl Server {
         // Not under the lock, because it may log.
         let limits = admission_limits(&config, self.descriptors, serves_networks);
         let mut state = self.state.lock();
+        let mut is_list_lost = false;
         if let Some(context) = &tls {
             self.tls_expiry.replace(&self.registry, context);
             for service in &mut state.services {
-                service.renew_tls(context);
+                is_list_lost |= service.renew_tls(context);
             }
         }
         state.settings = ServerSettings::new(&config);
@@ -77,6 +78,18 @@ impl Server {
         drop(state);
         if let Some(context) = &tls {
             log_tls_warnings(context);
+        }
+        if is_list_lost {
+            let files = config.tls.as_ref().or(config.passed_tls.as_ref());
+            let path = files.and_then(|tls| tls.files.crl.as_deref());
+            let why = path.map_or_else(
+                || "`crl_file` is empty".to_owned(),
+                |path| format!("{} does not exist", path.display()),
+            );
+            tracing::warn!(
+                "no certificate revocation list is in force any more: {why}; clients whose certificates it revoked are \
+                 accepted now; restore the list and reload, or set tls_require_current_crl = 1"
+            );
         }
     }
 }

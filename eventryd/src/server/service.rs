@@ -112,11 +112,15 @@ impl Service {
         self.tls.as_ref().map(Arc::as_ptr)
     }
 
-    /// Replaces keys and certificates for new clients, if the service has TLS (DM-1209).
-    pub(super) fn renew_tls(&mut self, context: &Arc<TlsContext>) {
-        if let Some(tls) = &mut self.tls {
-            *tls = Arc::clone(context);
-        }
+    /// Replaces keys and certificates for new clients, if the service has TLS (DM-1209). Returns `true` if that ends
+    /// the use of a revocation list.
+    pub(super) fn renew_tls(&mut self, context: &Arc<TlsContext>) -> bool {
+        let Some(tls) = &mut self.tls else {
+            return false;
+        };
+        let had_list = tls.has_revocation_list();
+        *tls = Arc::clone(context);
+        had_list && !context.has_revocation_list()
     }
 
     /// Adds the sockets to the loop, which calls `accept` when a connection waits.

@@ -4,11 +4,11 @@ use super::cert_check::{CertCheckError, CertRole, check_certificate};
 use super::cert_resolver::CertResolver;
 use super::certificate::Certificate;
 use super::expiry::ExpiryWatch;
-use super::files::{self, LoadedFiles, ServerIdentity, content_error};
+use super::files::{self, LoadedFiles, REVOCATIONS, ServerIdentity, content_error};
 use super::key::unsupported_key;
 use super::priority::{TlsVersions, rustls_versions};
 use super::provider::provider;
-use super::revocation::{newest_lists, parse_lists};
+use super::revocation::{check_every_list, newest_lists, parse_lists};
 use super::verify::{DatedAnchor, DeferredVerifier, PeerPolicy};
 use super::{ClientCertError, TlsConfigError, TlsFiles};
 use rustls::ServerConfig;
@@ -38,7 +38,11 @@ pub struct TlsSettings {
     /// If set, a certificate whose extended key usage lacks the purpose `clientAuth` is rejected even
     /// if that extension is not critical (DM-1214).
     pub strict_purpose: bool,
-    /// If set, clients of a CA whose revocation list has expired are rejected (DM-1212).
+    /// Location of the setting that names the revocation list, for a warning if the file is missing;
+    /// `None` if the path is the default one.
+    pub crl_origin: Option<String>,
+    /// If set, each CA must have a revocation list, and clients of a CA whose list has expired are
+    /// rejected (DM-1212).
     pub require_current_crl: bool,
     /// GnuTLS priority string; [`TlsVersions::from_priority`](super::TlsVersions::from_priority)
     /// lists the supported parts (DM-1207).
@@ -63,6 +67,7 @@ impl TlsSettings {
             sanity_checks: true,
             verify_key_mode: true,
             strict_purpose: false,
+            crl_origin: None,
             require_current_crl: false,
             priority: None,
         }
@@ -122,9 +127,22 @@ impl TlsContext {
             }
         }
 
+        let anchors = dated_anchors(&authorities, &files.ca)?;
+        if settings.require_current_crl {
+            let subjects = anchors.iter().map(|authority| &*authority.anchor.subject);
+            check_every_list(subjects, &revocations, files)?;
+        } else if let (true, Some(origin), Some(path)) =
+            (revocations.is_empty(), &settings.crl_origin, &files.crl)
+        {
+            let path = path.display();
+            warnings.push(format!(
+                "{origin}: the {REVOCATIONS} {path} does not exist: no client certificate is revoked; \
+                 install the list that the CA issues, or set `crl_file` to \"\""
+            ));
+        }
         let policy = PeerPolicy {
             provider: Arc::clone(&provider),
-            anchors: dated_anchors(&authorities, &files.ca)?,
+            anchors,
             revocations: parse_lists(&revocations, files.crl.as_deref())?,
             allowed: settings.allowed_dn.clone(),
             verify_clients: settings.verify_clients,
@@ -196,6 +214,12 @@ impl TlsContext {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Returns `true` if a revocation list is in force.
+    #[must_use]
+    pub const fn has_revocation_list(&self) -> bool {
+        !self.policy.revocations.is_empty()
     }
 
     /// Returns a watch for the expiry of the loaded certificates and revocation lists.

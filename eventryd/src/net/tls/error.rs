@@ -71,6 +71,15 @@ pub enum TlsConfigError {
         /// Cause found by the verification of the chain.
         reason: String,
     },
+    /// A CA has no revocation list although the settings require one.
+    #[error(
+        "tls_require_current_crl is set, but {reason}; install the list that the CA issues, or set \
+         tls_require_current_crl = 0"
+    )]
+    NoRevocationList {
+        /// Cause, with the path or the CA.
+        reason: String,
+    },
     /// The priority string is not supported.
     #[error(transparent)]
     Priority(#[from] PriorityError),
@@ -87,6 +96,9 @@ impl TlsConfigError {
             TlsConfigError::Read { what, .. }
             | TlsConfigError::Content { what, .. }
             | TlsConfigError::Certificate { what, .. } => *what,
+            TlsConfigError::NoRevocationList { .. } => {
+                return &["crl_file", "tls_require_current_crl", "listen_tls"];
+            }
             TlsConfigError::Priority(_) => return &["tls_priority"],
             _ => "server certificate",
         };

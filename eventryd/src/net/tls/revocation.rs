@@ -1,9 +1,10 @@
 //! Certificate revocation lists (RFC 5280, section 5).
 
-use super::TlsConfigError;
 use super::date::read_date;
 use super::der::{DerReader, Malformed, tag, write_element};
+use super::dn::distinguished_name;
 use super::files::{self, content_error};
+use super::{TlsConfigError, TlsFiles};
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::path::Path;
@@ -72,6 +73,35 @@ pub(super) fn parse_lists(
         Ok(list.into())
     };
     lists.iter().map(|der| list(der.as_ref())).collect()
+}
+
+/// Checks that each CA has a list. The subjects are the contents of their SEQUENCE, like the issuers
+/// of the lists.
+pub(super) fn check_every_list<'a>(
+    subjects: impl Iterator<Item = &'a [u8]>,
+    lists: &[impl AsRef<[u8]>],
+    files: &TlsFiles,
+) -> Result<(), TlsConfigError> {
+    let missing = |reason| Err(TlsConfigError::NoRevocationList { reason });
+    let Some(path) = &files.crl else {
+        return missing("`crl_file` is empty".to_owned());
+    };
+    let path = path.display();
+    if lists.is_empty() {
+        return missing(format!("the {} {path} does not exist", files::REVOCATIONS));
+    }
+    let issuers: HashSet<&[u8]> = lists
+        .iter()
+        .filter_map(|list| fields_of(list).map(|fields| fields.issuer))
+        .collect();
+    for subject in subjects {
+        if !issuers.contains(subject) {
+            let name = distinguished_name(subject).unwrap_or_default();
+            let ca = files.ca.display();
+            return missing(format!("{path} has no list of the CA \"{name}\" in {ca}"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

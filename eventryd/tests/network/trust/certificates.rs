@@ -96,6 +96,62 @@ fn reload_of_a_list_applies_to_new_clients_only() {
     std::fs::remove_file(running.chain.path("lists.crl")).unwrap();
     running.reload();
     assert!(running.accepts("revoked"));
+    running.assert_logged("no certificate revocation list is in force any more: ");
+    running.assert_logged("clients whose certificates it revoked are accepted now");
+}
+
+#[test]
+fn required_list_that_is_missing_fails_start_and_reload() {
+    let require = "tls_require_current_crl = 1\n";
+    let setup = Setup::new();
+    let shown = setup.start_error(require);
+    let config = setup.chain.path("eventryd.conf").display().to_string();
+    let list = setup.chain.path("lists.crl").display().to_string();
+    let missing = format!(
+        "tls_require_current_crl is set, but the certificate revocation list {list} does not exist"
+    );
+    assert!(
+        shown.contains(&format!("{config}:6:12: {missing}")),
+        "{shown}"
+    );
+    setup.chain.join(&["revoked.crl"], "lists.crl");
+    let mut running = setup.start(require);
+    std::fs::remove_file(&list).unwrap();
+    running.reload();
+    running.assert_logged(&missing);
+    running.assert_logged("nothing is changed");
+    assert_accepted(&running, &["direct", "indirect", "indirect-revoked"]);
+}
+
+#[test]
+fn required_list_of_another_authority_fails_the_start() {
+    let setup = Setup::with_lists(&["indirect-revoked.crl"]);
+    setup.chain.join(&["root.pem", "brief.pem"], "ca.pem");
+    let shown = setup.start_error("tls_require_current_crl = 1\n");
+    let expected = format!(
+        "{} has no list of the CA \"CN=eventry root\" in {}",
+        setup.chain.path("lists.crl").display(),
+        setup.chain.path("ca.pem").display()
+    );
+    assert!(shown.contains(&expected), "{shown}");
+    setup.chain.join(&["revoked.crl"], "lists.crl");
+    let shown = setup.start_error("tls_require_current_crl = 1\n");
+    assert!(
+        shown.contains("has no list of the CA \"CN=eventry brief\""),
+        "{shown}"
+    );
+}
+
+#[test]
+fn list_that_a_setting_names_and_is_missing_is_warned_of() {
+    let setup = Setup::new();
+    let config = setup.chain.path("eventryd.conf").display().to_string();
+    let list = setup.chain.path("lists.crl").display().to_string();
+    let running = setup.start("");
+    running.assert_logged(&format!(
+        "{config}:6: the certificate revocation list {list} does not exist: no client certificate is revoked"
+    ));
+    assert!(running.accepts("revoked"));
 }
 
 /// Neither the new authority nor the new list is in force without the new key.
