@@ -317,6 +317,9 @@ fn log(client: &mut Client, notice: &Notice) {
             tracing::warn!("client {id} broke the protocol: {violation}; closing");
         }
         Notice::Expired(expiry @ Expiry::Dead { .. }) => tracing::info!("client {id}: {expiry}"),
-        Notice::Expired(expiry) => tracing::warn!("client {id}: {expiry}; closing"),
+        Notice::Expired(expiry) => {
+            let identity = client.identity();
+            tracing::warn!("client {id}: {expiry}; closing; {identity}");
+        }
     }
 }

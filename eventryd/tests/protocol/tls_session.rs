@@ -194,7 +194,10 @@ fn missing_client_certificate_closes_without_an_alert() {
         };
         assert!(matches!(
             refused,
-            TlsSessionError::ClientCertificate(ClientCertError::Missing)
+            TlsSessionError::ClientCertificate {
+                name: None,
+                error: ClientCertError::Missing
+            }
         ));
         // For the client the handshake completes, and no data follow.
         assert_eq!(session.send(b"anything"), 0);

@@ -8,7 +8,7 @@ use super::files::{self, LoadedFiles, REVOCATIONS, ServerIdentity, content_error
 use super::key::unsupported_key;
 use super::priority::{TlsVersions, rustls_versions};
 use super::provider::provider;
-use super::revocation::{check_every_list, newest_lists, parse_lists};
+use super::revocation::{check_every_list, list_names, newest_lists, parse_lists};
 use super::verify::{DatedAnchor, DeferredVerifier, PeerPolicy};
 use super::{ClientCertError, TlsConfigError, TlsFiles};
 use rustls::ServerConfig;
@@ -143,6 +143,7 @@ impl TlsContext {
         let policy = PeerPolicy {
             provider: Arc::clone(&provider),
             anchors,
+            list_names: list_names(&revocations, files.crl.as_deref()),
             revocations: parse_lists(&revocations, files.crl.as_deref())?,
             allowed: settings.allowed_dn.clone(),
             verify_clients: settings.verify_clients,

@@ -58,8 +58,8 @@ pub enum TlsConfigError {
     },
     /// The server's certificate is not signed by the configured CA.
     #[error(
-        "the server certificate {} is not signed by the CA {}: {reason}; clients that trust only \
-         this CA would reject it",
+        "the server certificate {} cannot be verified with the CA {} in `ca_file`: {reason}; install \
+         the certificate of the CA that signed it",
         .certificate.display(),
         .authority.display()
     )]
@@ -96,6 +96,7 @@ impl TlsConfigError {
             TlsConfigError::Read { what, .. }
             | TlsConfigError::Content { what, .. }
             | TlsConfigError::Certificate { what, .. } => *what,
+            TlsConfigError::KeyMode { .. } => "private key",
             TlsConfigError::NoRevocationList { .. } => {
                 return &["crl_file", "tls_require_current_crl", "listen_tls"];
             }
@@ -119,8 +120,18 @@ pub enum TlsSessionError {
     #[error("TLS failed: {0}")]
     Protocol(String),
     /// The client's certificate was rejected.
-    #[error("client certificate rejected: {0}")]
-    ClientCertificate(ClientCertError),
+    #[error("client certificate {}rejected: {error}", quoted(.name.as_deref()))]
+    ClientCertificate {
+        /// The subject in the form of GnuTLS, unless it is unknown or part of `error`.
+        name: Option<String>,
+        /// Cause.
+        error: ClientCertError,
+    },
+}
+
+/// Returns the name in quotes and a space, in the form that `tls_allowed_dn_list` requires.
+fn quoted(name: Option<&str>) -> String {
+    name.map(|name| format!("\"{name}\" ")).unwrap_or_default()
 }
 
 /// The reason why a client's certificate was rejected.
@@ -137,8 +148,11 @@ pub enum ClientCertError {
     #[error("it has been revoked")]
     Revoked,
     /// The revocation list has expired, so later revocations are unknown.
-    #[error("the revocation list has expired; install a new one from the CA and reload")]
-    RevocationListExpired,
+    #[error("the revocation list {lists} has expired; install a new one from the CA and reload")]
+    RevocationListExpired {
+        /// The names and the path of the expired lists.
+        lists: String,
+    },
     /// The revocation list has another signature than that of its CA.
     #[error("the revocation list is not signed by its CA; install the one of the CA and reload")]
     RevocationListSignature,
@@ -152,7 +166,7 @@ pub enum ClientCertError {
     #[error("its subject is empty or malformed")]
     Nameless,
     /// The subject matches no pattern of `tls_allowed_dn_list`.
-    #[error("subject {name:?} is not in tls_allowed_dn_list")]
+    #[error("subject \"{name}\" is not in tls_allowed_dn_list")]
     NotAllowed {
         /// The subject, in the form of GnuTLS.
         name: String,

@@ -73,9 +73,9 @@ impl Expiring {
         let effect = match effect {
             Effect::ServerRejected => "clients reject it",
             Effect::ClientsRejected => "clients whose certificates depend on it are rejected",
-            Effect::RevocationsUnknown => "certificates that were revoked later are unknown",
+            Effect::RevocationsUnknown => "certificates revoked after that date are still accepted",
         };
-        format!("the {description} has expired on {date}: {effect}; {install}")
+        format!("the {description} expired on {date}: {effect}; {install}")
     }
 }
 
@@ -166,7 +166,7 @@ fn revocation_list(path: &Path, der: &[u8]) -> Option<Expiring> {
 
 fn describe(kind: &str, name: &[u8], path: &Path) -> String {
     let name = distinguished_name(name).unwrap_or_default();
-    format!("{kind} {name:?} in {}", path.display())
+    format!("{kind} \"{name}\" in {}", path.display())
 }
 
 #[cfg(test)]

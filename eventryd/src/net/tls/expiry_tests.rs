@@ -84,7 +84,7 @@ fn announcement_has_date_effect_and_next_step() {
     ] {
         item.effect = effect;
         let expired = item.announcement(NOT_AFTER + 1);
-        assert!(expired.contains(" has expired on 2027-01-15"), "{expired}");
+        assert!(expired.contains(" expired on 2027-01-15"), "{expired}");
         assert!(expired.contains(text), "{expired}");
     }
 }
@@ -116,15 +116,15 @@ fn every_loaded_certificate_and_list_is_watched() {
     assert_eq!(
         shown.collect::<Vec<_>>(),
         [
-            "the CA certificate \"CN=eventry root\" in ca.pem has expired on 2120: clients whose \
+            "the CA certificate \"CN=eventry root\" in ca.pem expired on 2120: clients whose \
              certificates depend on it are rejected",
-            "the CA certificate \"CN=eventry brief\" in ca.pem has expired on 2090: clients whose \
+            "the CA certificate \"CN=eventry brief\" in ca.pem expired on 2090: clients whose \
              certificates depend on it are rejected",
-            "the server certificate \"O=eventry,CN=server\" in both.pem has expired on 2100: \
+            "the server certificate \"O=eventry,CN=server\" in both.pem expired on 2100: \
              clients reject it",
-            "the intermediate certificate \"CN=eventry intermediate\" in both.pem has expired on \
+            "the intermediate certificate \"CN=eventry intermediate\" in both.pem expired on \
              2100: clients reject it",
-            "the certificate revocation list \"CN=eventry root\" in lists.crl has expired on 2050: \
+            "the certificate revocation list \"CN=eventry root\" in lists.crl expired on 2050: \
              certificates that were revoked later are unknown",
             "the certificate revocation list \"CN=eventry intermediate\" in lists.crl has expired \
              on 2050: certificates that were revoked later are unknown",

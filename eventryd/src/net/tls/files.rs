@@ -6,7 +6,7 @@ use super::key_mode::{KeyExposure, is_foreign_owner, key_exposure};
 use crate::whole_file::read_whole;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -130,7 +130,7 @@ impl ServerIdentity {
         verify_key_mode: bool,
     ) -> Result<(ServerIdentity, Vec<String>), TlsConfigError> {
         let ServerFiles { certificate, key } = files;
-        let (text, warnings) = read_key(key, verify_key_mode)?;
+        let (text, metadata) = read_key(key)?;
         let identity = ServerIdentity {
             key: parse_private_key(&text).map_err(|error| {
                 let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
@@ -148,14 +148,26 @@ impl ServerIdentity {
                 &read_file(CERTIFICATE, certificate)?,
             )?,
         };
+        // After the content: another kind of file is to be replaced, not protected.
+        let warnings = check_key_mode(key, &metadata, verify_key_mode)?;
         Ok((identity, warnings))
     }
 }
 
-/// Reads a private key, whose mode and owner are those of the opened file, and returns warnings about them too.
-fn read_key(path: &Path, verify_mode: bool) -> Result<(Vec<u8>, Vec<String>), TlsConfigError> {
+/// Reads a private key, and the metadata of the opened file.
+fn read_key(path: &Path) -> Result<(Vec<u8>, Metadata), TlsConfigError> {
     let file = File::open(path).map_err(read_error(KEY, path))?;
     let metadata = file.metadata().map_err(read_error(KEY, path))?;
+    let text = read_whole(file).map_err(read_error(KEY, path))?;
+    Ok((text, metadata))
+}
+
+/// Checks the mode and the owner of a private key, and returns warnings about them.
+fn check_key_mode(
+    path: &Path,
+    metadata: &Metadata,
+    verify_mode: bool,
+) -> Result<Vec<String>, TlsConfigError> {
     let mode = metadata.mode() & 0o7777;
     let warning = match key_exposure(mode, metadata.gid()) {
         KeyExposure::Private => None,
@@ -171,18 +183,17 @@ fn read_key(path: &Path, verify_mode: bool) -> Result<(Vec<u8>, Vec<String>), Tl
     };
     let warning = warning.map(|who| {
         let path = path.display();
-        format!("the {KEY} {path} has mode {mode:04o}: {who}; `chmod 600 {path}` prevents that")
+        format!("the {KEY} {path} has mode {mode:04o}: {who}; run `chmod 600 {path}`")
     });
     let mut warnings = Vec::from_iter(warning);
     let (owner, own) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if is_foreign_owner(owner, own) {
         let path = path.display();
         warnings.push(format!(
-            "the {KEY} {path} belongs to the user {owner}, who can use it; `chown {own} {path}` prevents that"
+            "the {KEY} {path} belongs to the user {owner}, who can use it; run `chown {own} {path}`"
         ));
     }
-    let text = read_whole(file).map_err(read_error(KEY, path))?;
-    Ok((text, warnings))
+    Ok(warnings)
 }
 
 fn read_file(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsConfigError> {

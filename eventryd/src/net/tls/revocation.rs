@@ -75,6 +75,18 @@ pub(super) fn parse_lists(
     lists.iter().map(|der| list(der.as_ref())).collect()
 }
 
+/// Returns the issuer and path of each list for a message, and the last second of its validity.
+pub(super) fn list_names(lists: &[impl AsRef<[u8]>], path: Option<&Path>) -> Vec<(String, i64)> {
+    let path = path.unwrap_or(Path::new("")).display();
+    let fields = lists.iter().filter_map(fields_of);
+    fields
+        .map(|fields| {
+            let name = distinguished_name(fields.issuer).unwrap_or_default();
+            (format!("\"{name}\" in {path}"), fields.next_update)
+        })
+        .collect()
+}
+
 /// Checks that each CA has a list. The subjects are the contents of their SEQUENCE, like the issuers
 /// of the lists.
 pub(super) fn check_every_list<'a>(

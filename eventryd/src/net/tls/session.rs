@@ -1,8 +1,11 @@
 //! One TLS connection of a client, without I/O.
 
+use super::certificate::Certificate;
+use super::dn::distinguished_name;
 use super::verify::TlsPeer;
-use super::{TlsConfigError, TlsContext, TlsSessionError};
+use super::{ClientCertError, TlsConfigError, TlsContext, TlsSessionError};
 use rustls::ServerConnection;
+use rustls::pki_types::CertificateDer;
 use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
@@ -139,11 +142,15 @@ impl TlsSession {
         let chain = self.connection.peer_certificates();
         let (peer, warning) = match context.policy.verify_client(chain, (context.clock)()) {
             Ok((peer, warning)) => {
-                let warning = warning.map(|problem| format!("{:?}: {problem}", peer.name));
+                let warning = warning.map(|problem| format!("\"{}\": {problem}", peer.name));
                 (Some(peer), warning)
             }
             Err(error) if context.policy.verify_clients => {
-                return Err(TlsSessionError::ClientCertificate(error));
+                let name = match error {
+                    ClientCertError::NotAllowed { .. } => None,
+                    _ => chain.and_then(subject_of),
+                };
+                return Err(TlsSessionError::ClientCertificate { name, error });
             }
             Err(error) => (
                 None,
@@ -203,6 +210,12 @@ impl TlsSession {
             Stage::Handshake(_) | Stage::Failed => None,
         }
     }
+}
+
+/// Returns the subject of the first certificate.
+fn subject_of(chain: &[CertificateDer<'_>]) -> Option<String> {
+    let certificate = Certificate::read(chain.first()?).ok()?;
+    distinguished_name(certificate.subject)
 }
 
 fn protocol_error(error: &dyn fmt::Display) -> TlsSessionError {

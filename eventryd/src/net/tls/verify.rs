@@ -101,6 +101,8 @@ pub(super) struct PeerPolicy {
     pub(super) provider: Arc<CryptoProvider>,
     pub(super) anchors: Vec<DatedAnchor>,
     pub(super) revocations: Vec<CertRevocationList<'static>>,
+    /// Names of the revocation lists for messages, each with the last second of its validity.
+    pub(super) list_names: Vec<(String, i64)>,
     /// Patterns for the subject; `None` allows all clients, an empty list allows none.
     pub(super) allowed: Option<Vec<String>>,
     /// If unset, rejected clients are accepted with a warning.
@@ -155,6 +157,14 @@ impl PeerPolicy {
         Ok((TlsPeer { name }, warning))
     }
 
+    /// Returns the names of the lists that have expired.
+    fn expired_list_names(&self, now: Duration) -> String {
+        let now = now.as_secs() as i64;
+        let expired = self.list_names.iter().filter(|(_, last)| *last < now);
+        let names: Vec<&str> = expired.map(|(name, _)| &**name).collect();
+        names.join(", ")
+    }
+
     /// Verifies that the chain leads to a configured CA and that no certificate in it is revoked.
     pub(super) fn verify_chain(
         &self,
@@ -194,7 +204,9 @@ impl PeerPolicy {
         checked.map_err(|error| match error {
             webpki::Error::UnknownIssuer => ClientCertError::UnknownIssuer,
             webpki::Error::CertRevoked => ClientCertError::Revoked,
-            webpki::Error::CrlExpired { .. } => ClientCertError::RevocationListExpired,
+            webpki::Error::CrlExpired { .. } => ClientCertError::RevocationListExpired {
+                lists: self.expired_list_names(now),
+            },
             webpki::Error::InvalidCrlSignatureForPublicKey => {
                 ClientCertError::RevocationListSignature
             }

@@ -27,7 +27,7 @@ fn client_of_an_unknown_authority_is_refused() {
 fn revoked_intermediate_authority_is_not_trusted() {
     let running = Setup::with_lists(&["intermediate.crl"]).start("");
     assert_accepted(&running, &["direct", "revoked"]);
-    running.assert_logged("rejected: it has been revoked");
+    running.assert_logged("certificate \"O=eventry,CN=indirect\" rejected: it has been revoked");
 }
 
 #[test]
@@ -61,8 +61,8 @@ fn expired_list_refuses_only_listed_clients() {
     let running = setup.start("");
     assert_accepted(&running, &["direct", "indirect"]);
     running.assert_logged(
-        "lists.crl has expired on 2022-01-01 00:00:00 UTC: certificates that were revoked later \
-         are unknown; install a new one and reload",
+        "lists.crl expired on 2022-01-01 00:00:00 UTC: certificates revoked after that date \
+         are still accepted; install a new one and reload",
     );
     assert!(
         !running.log().contains("lists.crl expires"),
@@ -76,7 +76,11 @@ fn required_current_list_refuses_all_when_expired() {
     let setup = Setup::with_lists(&["revoked-expired.crl"]);
     let mut running = setup.start("tls_require_current_crl = 1\n");
     assert_accepted(&running, &[]);
-    running.assert_logged("the revocation list has expired");
+    let expected = format!(
+        "client certificate \"O=eventry,CN=direct\" rejected: the revocation list \"CN=eventry root\" in {} has expired",
+        running.chain.path("lists.crl").display()
+    );
+    running.assert_logged(&expected);
     running.chain.join(&["revoked.crl"], "lists.crl");
     running.reload();
     assert_accepted(&running, &["direct", "indirect", "indirect-revoked"]);
@@ -90,6 +94,9 @@ fn reload_of_a_list_applies_to_new_clients_only() {
     running.chain.join(&["revoked.crl"], "lists.crl");
     assert!(running.accepts("revoked"), "the list is not read before");
     running.reload();
+    running.assert_logged(
+        "SIGHUP: the settings are unchanged; keys, certificates, revocation lists and passwords were read again",
+    );
     assert!(!running.accepts("revoked"));
     before.call(GET_HOSTNAME, &[]);
     // Without the file, nothing is revoked.

@@ -12,14 +12,39 @@ fn key_that_all_users_can_read_is_refused() {
         set_mode(&key, mode);
         let shown = setup.start_error("");
         let expected = format!(
-            "the private key {0} has mode {mode:04o}: all users can use it; run `chmod 600 {0}`",
+            "eventryd.conf:8:12: the private key {0} has mode {mode:04o}: all users can use it; run `chmod 600 {0}`",
             key.display()
         );
         assert!(shown.contains(&expected), "{shown}");
     }
     let running = setup.start("tls_no_verify_key_mode = 1\n");
-    running.assert_logged("has mode 0666: all users can use it; `chmod 600 ");
+    running.assert_logged("has mode 0666: all users can use it; run `chmod 600 ");
     assert!(running.accepts("direct"));
+}
+
+#[test]
+fn key_of_another_kind_is_named_before_its_mode() {
+    let setup = Setup::new();
+    let key = setup.chain.path("server.key");
+    std::fs::copy(setup.chain.path("server.pem"), &key).unwrap();
+    set_mode(&key, 0o644);
+    let config = setup.chain.path("eventryd.conf").display().to_string();
+    let line = format!("{config}:8:12: ");
+    let shown = setup.start_error("");
+    let expected = format!(
+        "{line}no usable private key in {}: the file contains none in PEM format",
+        key.display()
+    );
+    assert!(shown.contains(&expected), "{shown}");
+    std::fs::remove_file(&key).unwrap();
+    std::fs::create_dir(&key).unwrap();
+    let shown = setup.start_error("");
+    let expected = format!(
+        "{line}cannot read the private key {}: Is a directory",
+        key.display()
+    );
+    assert!(shown.contains(&expected), "{shown}");
+    assert!(!shown.contains("chmod"), "{shown}");
 }
 
 #[test]
@@ -43,7 +68,7 @@ fn key_that_its_group_can_read_causes_a_warning() {
     set_mode(&key, 0o640);
     let running = setup.start("");
     running.assert_logged(&format!(
-        "has mode 0640: the members of group {group} can use it; `chmod 600 "
+        "has mode 0640: the members of group {group} can use it; run `chmod 600 "
     ));
     assert!(running.accepts("direct"));
 }
