@@ -305,7 +305,13 @@ impl Reloader {
             return;
         }
         match applied.as_str() {
-            "" => tracing::info!("SIGHUP: read the configuration again; nothing has changed"),
+            "" => {
+                let files = match &new.daemon.tls {
+                    Some(_) => "keys, certificates, revocation lists and passwords",
+                    None => "passwords",
+                };
+                tracing::info!("SIGHUP: the settings are unchanged; {files} were read again");
+            }
             applied => tracing::info!("SIGHUP: in force now: {applied}"),
         }
         if !pending.is_empty() {
