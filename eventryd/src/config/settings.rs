@@ -228,7 +228,7 @@ fn check_value(spec: &SettingSpec, value: &SettingValue) -> Result<(), String> {
             if (i64::from(min)..=i64::from(max)).contains(number) {
                 return Ok(());
             }
-            let bounds = if max == u32::MAX {
+            let bounds = if max == u32::MAX && *number < i64::from(min) {
                 format!("at least {min}")
             } else {
                 format!("from {min} to {max}")
@@ -374,7 +374,7 @@ mod tests {
             ("max_clients = -1", "at least 1, not -1"),
             (
                 "max_queued_clients = 4294967296",
-                "must be at least 0, not 4294967296",
+                "must be from 0 to 4294967295, not 4294967296",
             ),
             ("max_client_requests = 0", "at least 1"),
             ("max_workers = 0", "at least 1"),
