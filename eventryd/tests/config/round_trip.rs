@@ -78,10 +78,18 @@ fn assert_reads_back(loaded: &LoadedConfig) {
     let printed = loaded.render();
     let again = load(ConfigFormat::Libvirt, &printed);
     let again = again.unwrap_or_else(|errors| panic!("{errors:?}\n{printed}"));
-    assert_eq!(
-        format!("{:?}", again.daemon),
-        format!("{:?}", loaded.daemon)
-    );
+    // The line of a setting differs.
+    let without_lines = |loaded: &LoadedConfig| {
+        let mut daemon = loaded.daemon.clone();
+        for tls in [&mut daemon.tls, &mut daemon.passed_tls]
+            .into_iter()
+            .flatten()
+        {
+            tls.crl_origin = None;
+        }
+        format!("{daemon:?}")
+    };
+    assert_eq!(without_lines(&again), without_lines(loaded));
     assert_eq!(format!("{:?}", again.log), format!("{:?}", loaded.log));
     assert_eq!(again.render().lines().count(), printed.lines().count());
 }

@@ -212,7 +212,7 @@ const ODD: &[(&str, &[u8], Libvirtd, Expected)] = &[
         "number above 32 bits",
         b"max_clients = 4294967296\n",
         REFUSES,
-        Err(&["at least 1, not 4294967296"]),
+        Err(&["from 1 to 4294967295, not 4294967296"]),
     ),
     (
         "negative number",
