@@ -79,7 +79,7 @@ fn announcement_has_date_effect_and_next_step() {
         ),
         (
             Effect::RevocationsUnknown,
-            "UTC: certificates that were revoked later are unknown; install",
+            "UTC: certificates revoked after that date are still accepted; install",
         ),
     ] {
         item.effect = effect;
@@ -125,9 +125,9 @@ fn every_loaded_certificate_and_list_is_watched() {
             "the intermediate certificate \"CN=eventry intermediate\" in both.pem expired on \
              2100: clients reject it",
             "the certificate revocation list \"CN=eventry root\" in lists.crl expired on 2050: \
-             certificates that were revoked later are unknown",
-            "the certificate revocation list \"CN=eventry intermediate\" in lists.crl has expired \
-             on 2050: certificates that were revoked later are unknown",
+             certificates revoked after that date are still accepted",
+            "the certificate revocation list \"CN=eventry intermediate\" in lists.crl expired \
+             on 2050: certificates revoked after that date are still accepted",
         ]
     );
 }
