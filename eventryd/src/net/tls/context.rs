@@ -219,7 +219,7 @@ impl TlsContext {
 
     /// Returns `true` if a revocation list is in force.
     #[must_use]
-    pub const fn has_revocation_list(&self) -> bool {
+    pub fn has_revocation_list(&self) -> bool {
         !self.policy.revocations.is_empty()
     }
 
