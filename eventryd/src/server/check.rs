@@ -4,7 +4,7 @@ use super::authenticator::check_schemes;
 use super::config::{Config, TcpService, TlsService};
 use super::credentials::Credentials;
 use super::error::DaemonError;
-use super::limits::check_limits;
+use super::limits::{check_descriptors, check_limits};
 use super::startup::{for_passed_sockets, passed_roles};
 use crate::net::{BoundSockets, PidFile, SocketRole, UnixListener, check_group, group_id};
 
@@ -43,6 +43,7 @@ pub struct ConfigCheck {
 pub fn check(config: &Config) -> ConfigCheck {
     let mut check = ConfigCheck::default();
     check.add(check_limits(config));
+    check.add(check_descriptors());
     let used = match for_passed_sockets(config) {
         Ok(used) => used,
         Err(error) => {

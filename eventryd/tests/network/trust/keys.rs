@@ -150,6 +150,6 @@ fn key_of_another_user_causes_a_warning() {
     let setup = Setup::new();
     chown(setup.chain.path("server.key"), Some(65534), None).unwrap();
     let running = setup.start("");
-    running.assert_logged("server.key belongs to the user 65534, who can use it; `chown 0 ");
+    running.assert_logged("server.key belongs to the user 65534, who can use it; run `chown 0 ");
     assert!(running.accepts("direct"));
 }
