@@ -25,9 +25,10 @@ pub(super) fn own_descriptors_for_clients() -> usize {
     descriptors_for_clients(descriptor_limit())
 }
 
-/// Rejects a limit of descriptors that is too small to serve clients (DM-114).
+/// Rejects a limit of descriptors that is too small to serve clients (DM-114). The hard limit counts, because the start
+/// raises the soft one to it (DM-110).
 pub(super) fn check_descriptors() -> Result<(), DaemonError> {
-    let limit = descriptor_limit();
+    let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     if limit < MIN_DESCRIPTORS {
         return Err(DaemonError::TooFewDescriptors {
             limit,
