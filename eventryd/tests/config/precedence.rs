@@ -163,7 +163,7 @@ fn reload_logs_what_has_no_effect_in_the_new_file() {
     let configured = Configured::start("max_clients = 5");
     let text = "max_clients = 6\nmax_clients = 7\n";
     configured.reload(text, "`max_clients` has no effect: an earlier line sets it");
-    configured.reload("max_clients = 6", "nothing has changed\n");
+    configured.reload("max_clients = 6", "the settings are unchanged");
 }
 
 /// The log names users and clients.

@@ -318,7 +318,7 @@ fn full_disk_at_standard_output_is_an_error() {
 #[test]
 fn closed_reader_of_standard_output_is_no_error() {
     for option in PRINTING {
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
         drop(reader);
         let mut command = eventryd();
         command.arg(option).stdout(writer).stderr(Stdio::piped());

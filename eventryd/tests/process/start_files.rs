@@ -169,8 +169,7 @@ fn print_config_is_ended_by_a_signal() {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("a.conf");
         fs::write(&config, "").unwrap();
-        let (_reader, writer) = std::io::pipe().unwrap();
-        let full = OwnedFd::from(writer);
+        let (_reader, full) = rustix::pipe::pipe().unwrap();
         rustix::io::ioctl_fionbio(&full, true).unwrap();
         while rustix::io::write(&full, &[0; 4096]).is_ok() {}
         rustix::io::ioctl_fionbio(&full, false).unwrap();
