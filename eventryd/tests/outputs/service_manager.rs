@@ -47,7 +47,7 @@ fn full_socket_delays_neither_start_nor_reload_nor_end() {
     daemon.signal(Signal::TERM);
     let ended = daemon.wait();
     assert_eq!(ended.status, Some(0), "{}", ended.log);
-    assert!(ended.log.contains("read the configuration again"));
+    assert!(ended.log.contains("the settings are unchanged"));
     drop(manager);
 }
 
