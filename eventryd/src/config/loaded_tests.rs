@@ -389,3 +389,25 @@ fn location_is_that_of_the_first_setting_that_is_set() {
         );
     }
 }
+
+#[test]
+fn incomplete_tls_files_are_named_with_what_belongs_together() {
+    let all_three = "`ca_file`, `cert_file` and `key_file` must be set together";
+    let both = "`cert_files` and `key_files` must be set together";
+    let one_pair = "set only one of the two pairs";
+    for (text, expected) in [
+        ("ca_file = '/a'", all_three),
+        ("cert_file = '/c'; key_file = '/k'", all_three),
+        ("ca_file = '/a'; key_file = '/k'", all_three),
+        ("cert_files = [ '/c' ]", both),
+        ("ca_file = '/a'; key_files = [ '/k' ]", both),
+        (
+            "cert_files = [ '/c' ]; key_files = [ '/k' ]; key_file = '/k'",
+            one_pair,
+        ),
+    ] {
+        let errors = errors(&format!("listen_tls = 1; {text}"));
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+        assert!(errors[0].contains(expected), "{text}: {errors:?}");
+    }
+}
