@@ -155,7 +155,7 @@ fn parse_all_continues_at_the_next_setting() {
         ("a = ?\nb = 2\nc = ?\nd = 4", &["b", "d"], &["1:5", "3:5"]),
         // The setting before the rest of its line is read.
         ("a = 1 x\nb = 2", &["a", "b"], &["1:7"]),
-        // What follows on the line is lost.
+        // The rest of the line is lost.
         ("a = ?; b = 2\nc = 3", &["c"], &["1:5"]),
         // The rest of a list is no further error, nor are lines without `=`.
         (

@@ -101,7 +101,7 @@ pub(super) struct PreparedSink {
     file: Option<Arc<File>>,
 }
 
-/// What a committed reload no longer needs. Dropping it may close files.
+/// Parts that a committed reload no longer needs. Dropping them may close files.
 pub(super) struct UnusedSinkParts {
     _writer: Option<Arc<OutputWriter>>,
     _file: Option<Arc<File>>,

@@ -40,7 +40,7 @@ pub enum NetError {
     UnsafePidFile {
         /// Path of the pid file.
         path: PathBuf,
-        /// What the path is, as a verb and its object: "is a FIFO".
+        /// Kind of the path, as a verb and its object: "is a FIFO".
         found: &'static str,
     },
     /// Another program listens on the socket.

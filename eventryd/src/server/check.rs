@@ -15,7 +15,7 @@ pub struct ConfigCheck {
     pub errors: Vec<DaemonError>,
     /// Warnings that the start logs.
     pub warnings: Vec<String>,
-    /// What the check has loaded, for [`run_process`](super::run_process).
+    /// Users, keys and certificates that the check has loaded, for [`run_process`](super::run_process).
     pub credentials: Credentials,
 }
 

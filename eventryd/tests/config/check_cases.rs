@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-/// What a case needs besides the configuration, in its directory.
+/// Preparation of the directory of a case, besides its configuration.
 pub(crate) type Setup = fn(&Path);
 
 const NOTHING: Setup = |_| {};

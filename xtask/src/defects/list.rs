@@ -77,14 +77,14 @@ impl Defects {
 }
 
 impl Defect {
-    /// Whether this is a defect of the table's logic, which the engines of the table must catch.
+    /// Returns `true` for a defect of the table's logic, which the engines of the table must catch.
     pub(super) fn is_of_the_table(&self) -> bool {
         self.checks
             .iter()
             .any(|check| matches!(check, Check::Search { .. } | Check::Sequences { .. }))
     }
 
-    /// Whether this is a defect of the daemon, for which the engines of the library are not run.
+    /// Returns `true` for a defect of the daemon, for which the engines of the library are not run.
     pub(super) fn is_of_the_daemon(&self) -> bool {
         self.tests_of_the_daemon().next().is_some()
     }
