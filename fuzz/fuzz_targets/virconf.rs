@@ -6,10 +6,11 @@
 
 use std::path::PathBuf;
 
-use eventryd::config::{ConfigFile, ConfigFormat, LoadedConfig, Overrides, SettingValue, Virconf};
+use eventryd::config::{ConfigFile, ConfigFormat, Overrides, SettingValue, Virconf};
 use eventryd::net::RunDir;
 use eventryd::server::Config;
 use libfuzzer_sys::fuzz_target;
+use test_support::config::in_force;
 
 fuzz_target!(|data: &[u8]| {
     let (_, errors) = Virconf::parse_all(data);
@@ -35,8 +36,6 @@ fuzz_target!(|data: &[u8]| {
                 };
                 let again = overrides().load(Some(&source));
                 let again = again.unwrap_or_else(|errors| panic!("{errors:?}\n{printed}"));
-                let in_force =
-                    |loaded: &LoadedConfig| format!("{:?} {:?}", loaded.daemon, loaded.log);
                 assert_eq!(in_force(&again), in_force(&loaded), "{printed}");
             }
             Err(errors) => {

@@ -23,6 +23,7 @@
 //! | `daemon` | `eventryd` as a child process |
 //! | `in_process` | the daemon on threads of the test's process |
 //! | `peer` | a session and its client without a socket |
+//! | `config` | comparison of configurations |
 //! | `driver` | macros for a hypervisor that wraps another one |
 
 #[cfg(loom)]
@@ -38,6 +39,8 @@ pub use not_run::not_run;
 
 #[cfg(all(feature = "daemon", not(loom)))]
 pub mod client;
+#[cfg(all(feature = "daemon", not(loom)))]
+pub mod config;
 #[cfg(all(feature = "daemon", not(loom)))]
 pub mod daemon;
 #[cfg(all(feature = "daemon", not(loom)))]
