@@ -247,6 +247,10 @@ impl State {
             .level_for(&source_name(target))
             .unwrap_or(self.level)
     }
+
+    fn is_enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && Level::from(metadata.level()) >= self.level_for(metadata.target())
+    }
 }
 
 impl<S> Layer<S> for Logger
@@ -254,12 +258,16 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let least = self.0.state.lock().level_for(metadata.target());
-        if metadata.is_event() && Level::from(metadata.level()) >= least {
+        if self.0.state.lock().is_enabled(metadata) {
             Interest::always()
         } else {
             Interest::never()
         }
+    }
+
+    /// Called for each event if the process has another subscriber, which may want what this one does not.
+    fn enabled(&self, metadata: &Metadata<'_>, _context: Context<'_, S>) -> bool {
+        self.0.state.lock().is_enabled(metadata)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

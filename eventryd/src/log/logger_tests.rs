@@ -4,6 +4,8 @@ use super::*;
 use crate::log::Destination;
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::LazyLock;
+use tracing::Dispatch;
 use tracing::subscriber::with_default;
 
 fn output(level: Level, path: &Path) -> Output {
@@ -23,8 +25,15 @@ fn config(level: Level, path: &Path) -> LogConfig {
     }
 }
 
+/// A subscriber besides those of the tests. If a process has a single one, `tracing` takes the subscriber of the thread
+/// that rebuilds its cache for all threads, and a test that applies a configuration without one would disable the lines of
+/// the others.
+static OTHER_SUBSCRIBER: LazyLock<Dispatch> =
+    LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+
 /// Runs `events` with a log of this thread and returns the contents of the file.
 fn logged(config: &LogConfig, path: &Path, events: impl FnOnce(&Logger)) -> String {
+    LazyLock::force(&OTHER_SUBSCRIBER);
     let logger = Logger::open(config).unwrap();
     let subscriber = tracing_subscriber::registry().with(logger.clone());
     with_default(subscriber, || events(&logger));
@@ -176,6 +185,21 @@ fn lines_keep_their_order_when_the_file_is_reopened() {
         .map(|line| line.rsplit(" : ").next().unwrap().parse().unwrap())
         .collect();
     assert_eq!(numbers, (0..500).collect::<Vec<_>>());
+}
+
+#[test]
+fn rebuild_of_the_cache_by_another_thread_loses_no_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = logged(&config(Level::Info, &path), &path, |_| {
+        for number in 0..2 {
+            tracing::info!("{number}");
+            tracing::debug!("below the level");
+            let rebuild = || std::thread::spawn(tracing::callsite::rebuild_interest_cache);
+            rebuild().join().unwrap();
+        }
+    });
+    assert_eq!(texts(&log).len(), 2, "{log}");
 }
 
 #[test]
