@@ -8,7 +8,7 @@ pub fn in_force(loaded: &LoadedConfig) -> String {
     let mut daemon = loaded.daemon.clone();
     let services = [&mut daemon.tls, &mut daemon.passed_tls];
     for service in services.into_iter().flatten() {
-        service.crl_origin = None;
+        service.settings.crl_origin = None;
     }
     format!("{daemon:?} {:?}", loaded.log)
 }

@@ -2,7 +2,7 @@
 
 use super::{Origin, Settings};
 use crate::net::RunDir;
-use crate::net::tls::{ServerFiles, TlsFiles, TlsVersions};
+use crate::net::tls::{ServerFiles, TlsFiles, TlsSettings, TlsVersions};
 use crate::server::{Config, TcpService, TlsService, WorkerLimits};
 use crate::session::Auth;
 use std::num::NonZeroUsize;
@@ -181,15 +181,17 @@ fn tls_service(
             .text("tls_port")
             .expect("the setting has a default"),
         auth,
-        allowed_dn: settings.list("tls_allowed_dn_list"),
-        verify_clients: !settings.is_enabled("tls_no_verify_certificate"),
-        sanity_checks: !settings.is_enabled("tls_no_sanity_certificate"),
-        verify_key_mode: !settings.is_enabled("tls_no_verify_key_mode"),
-        strict_purpose: settings.is_enabled("tls_strict_purpose"),
-        crl_origin: settings.origin("crl_file").map(Origin::to_string),
-        require_current_crl: settings.is_enabled("tls_require_current_crl"),
-        priority,
-        ..TlsService::new(files)
+        settings: TlsSettings {
+            files,
+            allowed_dn: settings.list("tls_allowed_dn_list"),
+            verify_clients: !settings.is_enabled("tls_no_verify_certificate"),
+            sanity_checks: !settings.is_enabled("tls_no_sanity_certificate"),
+            verify_key_mode: !settings.is_enabled("tls_no_verify_key_mode"),
+            strict_purpose: settings.is_enabled("tls_strict_purpose"),
+            crl_origin: settings.origin("crl_file").map(Origin::to_string),
+            require_current_crl: settings.is_enabled("tls_require_current_crl"),
+            priority,
+        },
     }
 }
 

@@ -301,7 +301,7 @@ fn pairs(named: &[&str]) -> Vec<ServerFiles> {
 fn keys_and_certificates_are_set_together() {
     let files = |text: &str| {
         let loaded = overrides().load(Some(&file(&format!("listen_tls = 1; {text}"))));
-        loaded.map(|loaded| loaded.daemon.tls.unwrap().files)
+        loaded.map(|loaded| loaded.daemon.tls.unwrap().settings.files)
     };
     let defaults = files("").unwrap();
     assert_eq!(defaults, overrides().tls_files);
@@ -361,7 +361,7 @@ fn empty_path_is_an_error_only_where_it_is_used() {
     refused("unix_sock_dir = ''", "`unix_sock_dir` is empty");
     refused("eventry_pid_file = ''", "`eventry_pid_file` is empty");
     // As with libvirtd, there is no revocation list then, not even the default one.
-    let files = |text: &str| loaded(text).daemon.tls.unwrap().files;
+    let files = |text: &str| loaded(text).daemon.tls.unwrap().settings.files;
     assert_eq!(files("listen_tls = 1; crl_file = ''").crl, None);
     assert_eq!(files("listen_tls = 1").crl, overrides().tls_files.crl);
 }

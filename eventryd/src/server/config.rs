@@ -123,27 +123,8 @@ pub struct TlsService {
     pub port: String,
     /// The authentication type, in addition to the certificate (DM-1210). Default none.
     pub auth: Auth,
-    /// Keys and certificates.
-    pub files: TlsFiles,
-    /// Patterns for the subjects of clients' certificates, in the form of GnuTLS. An empty list rejects all clients.
-    /// Default `None`: all subjects are allowed (DM-1205).
-    pub allowed_dn: Option<Vec<String>>,
-    /// Set if a client with a refused certificate is closed. Default true (DM-1204).
-    pub verify_clients: bool,
-    /// Set if the server's own certificates are checked at the start and at a reload. Default true (DM-1202).
-    pub sanity_checks: bool,
-    /// Set if a private key that all users can read is refused. Default true.
-    pub verify_key_mode: bool,
-    /// Set if a client is refused whose certificate was issued for servers only. Default false: a warning.
-    pub strict_purpose: bool,
-    /// The location of the setting that names the revocation list, for a warning if that is missing. Default `None`:
-    /// the path is the default one.
-    pub crl_origin: Option<String>,
-    /// Set if each CA must have a revocation list, and clients are refused while that of their CA has expired. Default
-    /// false: an expired list applies, and a missing one revokes nothing.
-    pub require_current_crl: bool,
-    /// A GnuTLS priority string, of which a subset is supported. Default NORMAL (DM-1207).
-    pub priority: Option<String>,
+    /// The settings of TLS itself.
+    pub settings: TlsSettings,
 }
 
 impl TlsService {
@@ -154,30 +135,7 @@ impl TlsService {
             address: None,
             port: "16514".to_owned(),
             auth: Auth::None,
-            files,
-            allowed_dn: None,
-            verify_clients: true,
-            sanity_checks: true,
-            verify_key_mode: true,
-            strict_purpose: false,
-            crl_origin: None,
-            require_current_crl: false,
-            priority: None,
-        }
-    }
-
-    /// Returns the settings of TLS itself.
-    pub(super) fn settings(&self) -> TlsSettings {
-        TlsSettings {
-            files: self.files.clone(),
-            allowed_dn: self.allowed_dn.clone(),
-            verify_clients: self.verify_clients,
-            sanity_checks: self.sanity_checks,
-            verify_key_mode: self.verify_key_mode,
-            strict_purpose: self.strict_purpose,
-            crl_origin: self.crl_origin.clone(),
-            require_current_crl: self.require_current_crl,
-            priority: self.priority.clone(),
+            settings: TlsSettings::new(files),
         }
     }
 }

@@ -33,7 +33,7 @@ impl Credentials {
             Err(error) => errors.push(error),
         }
         if let Some(tls) = &config.tls {
-            match TlsContext::load(&tls.settings(), config.wall_clock) {
+            match TlsContext::load(&tls.settings, config.wall_clock) {
                 Ok(context) => credentials.tls = Some(Arc::new(context)),
                 Err(error) => errors.push(DaemonError::Tls(error)),
             }

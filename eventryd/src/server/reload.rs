@@ -1,7 +1,7 @@
 //! Settings that change while the daemon runs: prepared on any thread, applied as a whole on the loop's thread (DM-1306).
 
 use super::authenticator::PreparedAuth;
-use super::config::{Config, TlsService};
+use super::config::Config;
 use super::error::DaemonError;
 use super::lifecycle::log_tls_warnings;
 use super::limits::{admission_limits, check_limits};
@@ -32,10 +32,14 @@ impl Server {
         // A socket that systemd has passed is served, also if the configuration has no such service.
         let is_passed = self.state.lock().services.iter().any(Service::has_tls);
         let passed = config.passed_tls.as_ref().filter(|_| is_passed);
-        let tls = config.tls.as_ref().or(passed).map(TlsService::settings);
+        let tls = config
+            .tls
+            .as_ref()
+            .or(passed)
+            .map(|service| &service.settings);
         let tls = tls.map(|settings| {
-            waiting_for(tls_files_text(&settings));
-            TlsContext::load(&settings, self.tls_expiry.clock()).map(Arc::new)
+            waiting_for(tls_files_text(settings));
+            TlsContext::load(settings, self.tls_expiry.clock()).map(Arc::new)
         });
         let tls = tls.transpose().map_err(DaemonError::Tls)?;
         waiting_for("the names in /etc/passwd and /etc/group".to_owned());
@@ -81,7 +85,7 @@ impl Server {
         }
         if is_list_lost {
             let files = config.tls.as_ref().or(config.passed_tls.as_ref());
-            let path = files.and_then(|tls| tls.files.crl.as_deref());
+            let path = files.and_then(|tls| tls.settings.files.crl.as_deref());
             let why = path.map_or_else(
                 || "`crl_file` is empty".to_owned(),
                 |path| format!("{} does not exist", path.display()),

@@ -207,7 +207,13 @@ fn list_that_expires_while_serving_still_applies() {
         });
         let list = "the certificate revocation list \"CN=eventry root\" in ";
         daemon.assert_announced(1, list);
-        daemon.config.tls.as_mut().unwrap().require_current_crl = is_required;
+        daemon
+            .config
+            .tls
+            .as_mut()
+            .unwrap()
+            .settings
+            .require_current_crl = is_required;
         daemon.reload().unwrap();
         assert!(daemon.accepts("direct") && !daemon.accepts("revoked"));
         daemon.assert_announced(2, list);
