@@ -2,12 +2,51 @@
 
 use crate::timeout::TIMEOUT;
 use eventryd::driver::Driver;
-use eventryd::server::{Config, DaemonError, Ready, run};
+use eventryd::net::tls::TlsFiles;
+use eventryd::net::{ListenAddress, TransportKind};
+use eventryd::server::{Config, DaemonError, Ready, TcpService, TlsService, run};
+use eventryd::session::Auth;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
+
+/// Returns a TCP service on a free port of the loopback address.
+#[must_use]
+pub fn loopback_tcp() -> TcpService {
+    TcpService {
+        address: Some("127.0.0.1".to_owned()),
+        port: "0".to_owned(),
+        auth: Auth::None,
+    }
+}
+
+/// Returns a TLS service on a free port of the loopback address.
+#[must_use]
+pub fn loopback_tls(files: TlsFiles) -> TlsService {
+    TlsService {
+        address: Some("127.0.0.1".to_owned()),
+        port: "0".to_owned(),
+        ..TlsService::new(files)
+    }
+}
+
+/// Returns the address of a TCP or TLS service.
+///
+/// # Panics
+///
+/// If the daemon has no endpoint of this transport, or a Unix socket is wanted.
+#[must_use]
+pub fn address_of(ready: &Ready, transport: TransportKind) -> SocketAddr {
+    let mut endpoints = ready.endpoints.iter();
+    let found = endpoints.find(|endpoint| endpoint.transport == transport);
+    match found.expect("an endpoint of this transport").address {
+        ListenAddress::Tcp(address) => address,
+        ListenAddress::Unix(_) => panic!("a network endpoint is expected"),
+    }
+}
 
 /// A daemon on threads of this process.
 pub struct InProcess {

@@ -3,12 +3,9 @@
 use crate::TestDaemon;
 use crate::sasl::sasl_daemon;
 use eventryd::net::TransportKind;
-use eventryd::server::{TcpService, TlsService};
-use eventryd::session::Auth;
 use rustls::{ClientConnection, StreamOwned};
 use std::fs::{Permissions, set_permissions};
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -16,6 +13,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 use test_support::client::{RawClient, Stream, connect_from};
+use test_support::in_process::{address_of, loopback_tcp, loopback_tls};
 use test_support::rpc::{AUTH_LIST, GET_HOSTNAME, message};
 use test_support::sasl::log_in;
 use test_support::timeout::wait_until;
@@ -39,30 +37,6 @@ fn connect_as(uid: u32, path: &Path) -> RawClient {
 /// Lets other users connect to the sockets.
 fn allow_other_users(daemon: &TestDaemon) {
     set_permissions(daemon.dir.path(), Permissions::from_mode(0o755)).unwrap();
-}
-
-fn address_of(daemon: &TestDaemon, transport: TransportKind) -> SocketAddr {
-    let mut endpoints = daemon.ready.endpoints.iter();
-    let found = endpoints.find(|endpoint| endpoint.transport == transport);
-    match found.expect("an endpoint of this transport").address {
-        eventryd::net::ListenAddress::Tcp(address) => address,
-        eventryd::net::ListenAddress::Unix(_) => panic!("a network endpoint is expected"),
-    }
-}
-
-fn enable_tls(config: &mut eventryd::server::Config) {
-    let mut tls = TlsService::new(committed_files());
-    tls.address = Some("127.0.0.1".to_owned());
-    tls.port = "0".to_owned();
-    config.tls = Some(tls);
-}
-
-fn enable_tcp(config: &mut eventryd::server::Config) {
-    config.tcp = Some(TcpService {
-        address: Some("127.0.0.1".to_owned()),
-        port: "0".to_owned(),
-        auth: Auth::None,
-    });
 }
 
 /// The default limit of 20, and 40 silent clients of the same user. In libvirtd no other client is served any more.
@@ -113,11 +87,11 @@ fn busy_flood_of_one_user_does_not_block_other_users() {
 #[test]
 fn stalled_tls_handshakes_do_not_block_other_addresses() {
     let daemon = sasl_daemon(|config| {
-        enable_tls(config);
+        config.tls = Some(loopback_tls(committed_files()));
         config.eviction_grace = GRACE;
         config.max_anonymous_clients = 4;
     });
-    let address = address_of(&daemon, TransportKind::Tls);
+    let address = address_of(&daemon.ready, TransportKind::Tls);
     let config = client_config(&committed_files(), Version::Tls13, true);
     let connection = || ClientConnection::new(config.clone(), server_name()).unwrap();
     let flood: Vec<_> = (0..50)
@@ -147,11 +121,11 @@ fn stalled_tls_handshakes_do_not_block_other_addresses() {
 #[test]
 fn address_holding_all_slots_leaves_room_for_others() {
     let daemon = sasl_daemon(|config| {
-        enable_tcp(config);
+        config.tcp = Some(loopback_tcp());
         config.eviction_grace = GRACE;
         config.max_clients = NonZeroUsize::new(64).unwrap();
     });
-    let address = address_of(&daemon, TransportKind::Tcp);
+    let address = address_of(&daemon.ready, TransportKind::Tcp);
     let mut holders: Vec<_> = (0..60)
         .map(|_| {
             let mut client = RawClient::over(connect_from(2, address).unwrap());
@@ -182,11 +156,11 @@ fn address_holding_all_slots_leaves_room_for_others() {
 #[test]
 fn silent_clients_holding_all_slots_are_evicted() {
     let daemon = sasl_daemon(|config| {
-        enable_tcp(config);
+        config.tcp = Some(loopback_tcp());
         config.eviction_grace = GRACE;
         config.max_clients = NonZeroUsize::new(32).unwrap();
     });
-    let address = address_of(&daemon, TransportKind::Tcp);
+    let address = address_of(&daemon.ready, TransportKind::Tcp);
     let silent: Vec<_> = (0..100)
         .map(|_| connect_from(2, address).unwrap())
         .collect();

@@ -6,9 +6,8 @@
 )]
 
 use super::blocking::BlockingDriver;
-use eventryd::net::{ListenAddress, RunDir, TransportKind};
-use eventryd::server::{Config, Ready, TcpService, TlsService};
-use eventryd::session::Auth;
+use eventryd::net::{RunDir, TransportKind};
+use eventryd::server::{Config, Ready};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 use std::io::{Read, Write};
@@ -18,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use test_support::client::{RawClient, Stream};
-use test_support::in_process::InProcess;
+use test_support::in_process::{InProcess, address_of, loopback_tcp, loopback_tls};
 use test_support::rpc::{GET_HOSTNAME, message, read_message};
 use test_support::timeout::wait_until;
 use test_support::tls::{Tls, Version, client_config, committed_files};
@@ -40,30 +39,14 @@ fn start_with(
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(RunDir::Chosen(dir.path().to_owned()));
     change(&mut config);
-    config.tcp = Some(TcpService {
-        address: Some("127.0.0.1".to_owned()),
-        port: "0".to_owned(),
-        auth: Auth::None,
-    });
-    let mut tls = TlsService::new(committed_files());
-    tls.address = Some("127.0.0.1".to_owned());
-    tls.port = "0".to_owned();
-    config.tls = Some(tls);
+    config.tcp = Some(loopback_tcp());
+    config.tls = Some(loopback_tls(committed_files()));
     let (mut driver, blocked) = BlockingDriver::new();
     // Without workers, all calls of one turn are answered in it.
     driver.may_block = config.client_limits.max_client_requests.get() == 1;
     let process = InProcess::start(&config, || Arc::new(driver));
     let ready = process.ready();
     (process, ready, blocked, dir)
-}
-
-fn address_of(ready: &Ready, transport: TransportKind) -> SocketAddr {
-    let mut endpoints = ready.endpoints.iter();
-    let found = endpoints.find(|endpoint| endpoint.transport == transport);
-    match found.expect("an endpoint of this transport").address {
-        ListenAddress::Tcp(address) => address,
-        ListenAddress::Unix(_) => panic!("a network endpoint is expected"),
-    }
 }
 
 /// Connects with a small receive buffer, so that most replies stay in the kernel of the daemon until they are read.

@@ -1,15 +1,15 @@
 //! Certificates that expire while the daemon runs, with the clock of the test.
 
 use eventryd::driver::{Driver, MemoryDriver};
-use eventryd::net::{ListenAddress, RunDir};
-use eventryd::server::{Config, DaemonError, Ready, TlsService};
+use eventryd::net::{RunDir, TransportKind};
+use eventryd::server::{Config, DaemonError, Ready};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tempfile::TempDir;
-use test_support::in_process::InProcess;
+use test_support::in_process::{InProcess, address_of, loopback_tls};
 use test_support::timeout::wait_until;
 use test_support::tls::Chain;
 use tracing_subscriber::fmt::MakeWriter;
@@ -77,11 +77,8 @@ impl InTime {
         let chain = Chain::in_dir(dir.path());
         chain.join(ca, "ca.pem");
         change(&chain);
-        let mut tls = TlsService::new(chain.files("server"));
-        tls.address = Some("127.0.0.1".to_owned());
-        tls.port = "0".to_owned();
         let mut config = Config::new(RunDir::Chosen(dir.path().join("run")));
-        config.tls = Some(tls);
+        config.tls = Some(loopback_tls(chain.files("server")));
         config.wall_clock = clock;
         let driver = || -> Arc<dyn Driver> { Arc::new(MemoryDriver::with_hostname("example")) };
         let daemon = InProcess::start(&config, driver);
@@ -96,12 +93,7 @@ impl InTime {
     }
 
     fn address(&self) -> SocketAddr {
-        let mut endpoints = self.ready.endpoints.iter();
-        let address = endpoints.find_map(|endpoint| match endpoint.address {
-            ListenAddress::Tcp(address) => Some(address),
-            ListenAddress::Unix(_) => None,
-        });
-        address.unwrap()
+        address_of(&self.ready, TransportKind::Tls)
     }
 
     fn reload(&self) -> Result<(), DaemonError> {
