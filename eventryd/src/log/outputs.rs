@@ -151,5 +151,7 @@ mod tests {
             let said = parsed(&format!("1:stderr {bad}")).unwrap_err();
             assert!(said.contains(&format!("`{bad}`")), "{said}");
         }
+        let said = parsed("1:journald:x").unwrap_err();
+        assert_eq!(said, "output `1:journald:x` takes no argument");
     }
 }
