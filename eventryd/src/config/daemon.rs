@@ -46,7 +46,19 @@ pub fn configure(
     }
 }
 
-fn reject(invalid: &mut Vec<InvalidSetting>, setting: &'static str, message: impl Into<String>) {
+/// Records an error that the values of `names` cause, at the first of them that is set. Records none if a value of one of
+/// them was rejected, because the error may be a consequence.
+fn reject(
+    invalid: &mut Vec<InvalidSetting>,
+    settings: &Settings,
+    names: &[&'static str],
+    message: impl Into<String>,
+) {
+    if names.iter().any(|name| settings.is_rejected(name)) {
+        return;
+    }
+    let explicit = names.iter().find(|name| settings.is_explicit(name));
+    let setting = explicit.unwrap_or(&names[0]);
     let message = message.into();
     invalid.push(InvalidSetting { setting, message });
 }
@@ -55,7 +67,8 @@ fn unix_sockets(settings: &Settings, config: &mut Config, invalid: &mut Vec<Inva
     match settings.path("unix_sock_dir") {
         Some(dir) if dir.as_os_str().is_empty() => reject(
             invalid,
-            "unix_sock_dir",
+            settings,
+            &["unix_sock_dir"],
             "`unix_sock_dir` is empty, which is the root directory for libvirtd; write \"/\" for that, or remove the line",
         ),
         Some(dir) => config.run_dir = RunDir::Chosen(dir),
@@ -65,7 +78,8 @@ fn unix_sockets(settings: &Settings, config: &mut Config, invalid: &mut Vec<Inva
         Some(prefix) if !prefix.is_empty() && !prefix.contains('/') => config.prefix = prefix,
         _ => reject(
             invalid,
-            "eventry_prefix",
+            settings,
+            &["eventry_prefix"],
             "`eventry_prefix` must be part of a file name: not empty and without a slash",
         ),
     }
@@ -133,10 +147,15 @@ fn network_sockets(settings: &Settings, config: &mut Config, invalid: &mut Vec<I
         return;
     }
     if !is_unauthenticated {
-        let why = "`auth_tcp` can only be \"none\", for trusted networks: SASL without TLS needs a mechanism that \
-                   encrypts (GSSAPI, DIGEST-MD5), which eventryd does not have, and polkit covers local users \
-                   only; use TLS for clients that must authenticate";
-        reject(invalid, "auth_tcp", why);
+        let why = if settings.is_explicit("auth_tcp") {
+            "`auth_tcp` can only be \"none\", for trusted networks: SASL without TLS needs a mechanism that \
+             encrypts (GSSAPI, DIGEST-MD5), which eventryd does not have, and polkit covers local users only; use \
+             TLS for clients that must authenticate"
+        } else {
+            "`auth_tcp` can only be \"none\", and is \"sasl\" by default, as in libvirt: add the line \
+             `auth_tcp = \"none\"` if the network is trusted, or use TLS for clients that must authenticate"
+        };
+        reject(invalid, settings, &["auth_tcp", "listen_tcp"], why);
     }
     config.tcp = Some(service);
 }
@@ -168,12 +187,12 @@ fn tls_service(
     if auth == Auth::Polkit {
         let why = "`auth_tls` cannot be \"polkit\", which covers local users only; use \"none\", where client \
                    certificates decide, or \"sasl\"";
-        reject(invalid, "auth_tls", why);
+        reject(invalid, settings, &["auth_tls"], why);
     }
     let files = tls_files_for(settings, files, invalid);
     let priority = settings.text("tls_priority");
     if let Some(Err(unknown)) = priority.as_deref().map(TlsVersions::from_priority) {
-        reject(invalid, "tls_priority", unknown.to_string());
+        reject(invalid, settings, &["tls_priority"], unknown.to_string());
     }
     TlsService {
         address: settings.text("listen_addr"),
@@ -209,7 +228,12 @@ fn tls_files_for(
         {
             let why = "libvirtd starts without the keys and certificates then, and no client can connect by TLS; \
                        set all three files, remove the three lines, or set `listen_tls = 0`";
-            reject(invalid, name, format!("`{name}` is empty: {why}"));
+            reject(
+                invalid,
+                settings,
+                &[name],
+                format!("`{name}` is empty: {why}"),
+            );
             return files;
         }
     }
@@ -223,21 +247,24 @@ fn tls_files_for(
         }
         ([None, None], [Some(certificates), Some(keys)]) => match pair_files(certificates, keys) {
             Ok(server) => files.server = server,
-            Err(why) => reject(invalid, "key_files", why),
+            Err(why) => reject(invalid, settings, &["key_files"], why),
         },
         (_, [None, None]) => reject(
             invalid,
-            "key_file",
+            settings,
+            &["key_file", "cert_file", "ca_file"],
             "`ca_file`, `cert_file` and `key_file` must be set together: set all three or none",
         ),
         ([None, None], _) => reject(
             invalid,
-            "key_files",
+            settings,
+            &["key_files", "cert_files"],
             "`cert_files` and `key_files` must be set together: set both or none",
         ),
         _ => reject(
             invalid,
-            "key_files",
+            settings,
+            &["key_files", "cert_files"],
             "`cert_files` and `key_files` replace `cert_file` and `key_file`: set only one of the two pairs",
         ),
     }
@@ -283,7 +310,8 @@ fn limits(settings: &Settings, config: &mut Config, invalid: &mut Vec<InvalidSet
     if settings.is_explicit("max_anonymous_clients") && anonymous > max_clients {
         reject(
             invalid,
-            "max_anonymous_clients",
+            settings,
+            &["max_anonymous_clients", "max_clients"],
             format!(
                 "`max_anonymous_clients` ({anonymous}) must not exceed `max_clients` ({max_clients})"
             ),

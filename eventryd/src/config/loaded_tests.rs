@@ -411,3 +411,64 @@ fn incomplete_tls_files_are_named_with_what_belongs_together() {
         assert!(errors[0].contains(expected), "{text}: {errors:?}");
     }
 }
+
+#[test]
+fn error_about_a_default_is_located_at_a_line_of_the_file() {
+    let add = "add the line `auth_tcp = \"none\"` if the network is trusted";
+    for (text, location, part) in [
+        ("\nlisten_tcp = 1", "a.conf:2:14: ", add),
+        (
+            "listen_tls = 1\nca_file = '/a'",
+            "a.conf:2:11: ",
+            "set all three or none",
+        ),
+        (
+            "listen_tls = 1\ncert_file = '/c'",
+            "a.conf:2:13: ",
+            "set all three or none",
+        ),
+        (
+            "listen_tls = 1\ncert_files = [ '/c' ]",
+            "a.conf:2:14: ",
+            "set both or none",
+        ),
+        (
+            "listen_tls = 1\nkey_files = [ '/k' ]; cert_files = []; cert_file = '/c'",
+            "a.conf:2:13: ",
+            "set only one of the two pairs",
+        ),
+    ] {
+        let errors = errors(text);
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+        assert!(errors[0].starts_with(location), "{text}: {errors:?}");
+        assert!(errors[0].contains(part), "{text}: {errors:?}");
+    }
+}
+
+#[test]
+fn rejected_value_causes_no_further_error() {
+    for text in [
+        "listen_tls = 1; ca_file = 'a'; cert_file = '/c'; key_file = '/k'",
+        "listen_tls = 1; ca_file = '/a'; cert_file = '/c'; key_fil = '/k'",
+        "listen_tls = 1; cert_files = '/c'; key_files = [ '/k' ]",
+        "max_clients = -1; max_anonymous_clients = 6000",
+        "listen_tcp = 1; auth_tcp = 'None'",
+    ] {
+        let errors = errors(text);
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+    }
+    // A valid value of the same setting is checked together with the others.
+    let errors = errors("max_clients = 0; max_clients = 7; max_anonymous_clients = 8");
+    assert_eq!(errors.len(), 2, "{errors:?}");
+}
+
+#[test]
+fn rejected_option_causes_no_further_error() {
+    let mut overrides = overrides();
+    let origin = Origin::Option("--example");
+    let zero = SettingValue::Integer(0);
+    overrides.options.push(("max_clients", zero, origin));
+    let file = file("max_anonymous_clients = 6000");
+    let errors = overrides.load(Some(&file)).unwrap_err();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+}

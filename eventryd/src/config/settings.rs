@@ -2,7 +2,7 @@
 
 use super::spec::{ReloadEffect, SettingSpec, SettingType, nearest_spec, setting_spec};
 use super::text::{ConfigFormat, ParseError, Position, Setting, SettingValue};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,16 +28,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Reasons why a line of the file has no effect.
+/// Reason why an unknown setting has no effect.
 const UNKNOWN: &str = "eventryd does not have this setting; remove the line";
-const DUPLICATE: &str = "an earlier line sets it, as libvirtd decides too; remove one of them";
 
 /// Explicit settings. Each one is in the table and has a valid value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     values: BTreeMap<&'static str, (SettingValue, Origin)>,
+    /// Settings of which a value was rejected.
+    rejected: BTreeSet<&'static str>,
     /// Lines of the file without effect: name, origin and reason.
-    unused: Vec<(String, Origin, &'static str)>,
+    unused: Vec<(String, Origin, String)>,
 }
 
 impl Settings {
@@ -60,22 +61,32 @@ impl Settings {
             let Some(spec) = setting_spec(&setting.name) else {
                 let position = setting.name_position;
                 match unknown_setting(&setting.name, format) {
-                    Some(message) => errors.push(ParseError { position, message }),
+                    Some(message) => {
+                        errors.push(ParseError { position, message });
+                        let meant = nearest_spec(&setting.name).map(|spec| spec.name);
+                        settings.rejected.extend(meant);
+                    }
                     None => {
                         let origin = Origin::File(Arc::clone(&path), position);
-                        settings.unused.push((setting.name, origin, UNKNOWN));
+                        let reason = UNKNOWN.to_owned();
+                        settings.unused.push((setting.name, origin, reason));
                     }
                 }
                 continue;
             };
             let origin = Origin::File(Arc::clone(&path), setting.value_position);
-            if settings.is_explicit(spec.name) {
-                settings.unused.push((setting.name, origin, DUPLICATE));
+            if let Some(Origin::File(_, first)) = settings.origin(spec.name) {
+                let reason = format!(
+                    "line {} sets it already; the first line applies, as in libvirt; remove one of them",
+                    first.line
+                );
+                settings.unused.push((setting.name, origin, reason));
                 continue;
             }
             if let Err(message) = check_value(spec, &setting.value) {
                 let position = setting.value_position;
                 errors.push(ParseError { position, message });
+                settings.rejected.insert(spec.name);
                 continue;
             }
             settings.values.insert(spec.name, (setting.value, origin));
@@ -94,7 +105,10 @@ impl Settings {
     /// If `name` is not in the table.
     pub fn set(&mut self, name: &str, value: SettingValue, origin: Origin) -> Result<(), String> {
         let spec = setting_spec(name).expect("only settings of the table are set");
-        check_value(spec, &value)?;
+        if let Err(message) = check_value(spec, &value) {
+            self.rejected.insert(spec.name);
+            return Err(message);
+        }
         self.values.insert(spec.name, (value, origin));
         Ok(())
     }
@@ -118,6 +132,12 @@ impl Settings {
         self.values.contains_key(name)
     }
 
+    /// Returns `true` if `name` has no valid value because one was rejected, also under a similar name. Further errors
+    /// about it are consequences of that one.
+    pub(super) fn is_rejected(&self, name: &str) -> bool {
+        self.rejected.contains(name) && !self.is_explicit(name)
+    }
+
     /// Returns the explicit settings that eventryd ignores, each with its origin and the reason.
     pub fn ignored(&self) -> impl Iterator<Item = (&'static SettingSpec, &Origin, &'static str)> {
         self.values.iter().filter_map(|(name, (_, origin))| {
@@ -131,10 +151,10 @@ impl Settings {
 
     /// Returns the lines of the file without effect: the name of an unknown or repeated setting, its
     /// origin and the reason.
-    pub fn unused(&self) -> impl Iterator<Item = (&str, &Origin, &'static str)> {
+    pub fn unused(&self) -> impl Iterator<Item = (&str, &Origin, &str)> {
         self.unused
             .iter()
-            .map(|(name, origin, reason)| (name.as_str(), origin, *reason))
+            .map(|(name, origin, reason)| (name.as_str(), origin, reason.as_str()))
     }
 
     /// Returns the value of a number or boolean.
@@ -356,7 +376,9 @@ mod tests {
             .unused()
             .map(|(_, at, reason)| (at.to_string(), reason))
             .collect();
-        let expected = [1, 2].map(|line| (format!("a.conf:{line}"), DUPLICATE));
+        let reason =
+            "line 1 sets it already; the first line applies, as in libvirt; remove one of them";
+        let expected = [1, 2].map(|line| (format!("a.conf:{line}"), reason));
         assert_eq!(unused, expected);
         // The first one must be valid, even if a later one is.
         let (_, said) = read("max_clients = 'x'\nmax_clients = 8");

@@ -309,7 +309,15 @@ impl<'a> Parser<'a> {
             Some(b'[') => self.list(depth).map(SettingValue::List),
             Some(b'+' | b'-' | b'0'..=b'9') => self.number().map(SettingValue::Integer),
             _ => {
-                Err(self.error("expecting a value: a number, a string in quotes or a list in [ ]"))
+                let rest = &self.text[self.offset..];
+                let end = rest.iter().position(|byte| !is_name_byte(*byte));
+                let hint = match &rest[..end.unwrap_or(rest.len())] {
+                    b"true" | b"false" => "; use 1 or 0; true and false are TOML",
+                    _ => "",
+                };
+                Err(self.error(format!(
+                    "expecting a value: a number, a string in quotes or a list in [ ]{hint}"
+                )))
             }
         }
     }

@@ -79,7 +79,7 @@ fn check_config_names_what_has_no_effect_and_is_content() {
     let expected = "\
 eventryd: a.conf:1: `audit_level` has no effect: auditing is not implemented
 eventryd: a.conf:3: `security_driver` has no effect: eventryd does not have this setting; remove the line
-eventryd: a.conf:4: `max_clients` has no effect: an earlier line sets it, as libvirtd decides too; remove one of them
+eventryd: a.conf:4: `max_clients` has no effect: line 2 sets it already; the first line applies, as in libvirt; remove one of them
 eventryd: a.conf:5: `tls_priority`: the system policy @LIBVIRT,SYSTEM of GnuTLS is not read; NORMAL applies: TLS 1.2 \
 and 1.3 with the algorithms of rustls
 ";

@@ -162,7 +162,7 @@ fn reload_changes_the_level_of_an_output_that_stays() {
 fn reload_logs_what_has_no_effect_in_the_new_file() {
     let configured = Configured::start("max_clients = 5");
     let text = "max_clients = 6\nmax_clients = 7\n";
-    configured.reload(text, "`max_clients` has no effect: an earlier line sets it");
+    configured.reload(text, "`max_clients` has no effect: line 1 sets it already");
     configured.reload("max_clients = 6", "the settings are unchanged");
 }
 

@@ -145,7 +145,7 @@ const ODD: &[(&str, &[u8], Libvirtd, Expected)] = &[
         "duplicate, the second invalid",
         b"max_clients = 30\nmax_clients = \"x\"\n",
         ACCEPTS,
-        Ok(&["a.conf:2: `max_clients` has no effect: an earlier line"]),
+        Ok(&["a.conf:2: `max_clients` has no effect: line 1 sets it"]),
     ),
     (
         "list over lines",
@@ -231,6 +231,16 @@ const ODD: &[(&str, &[u8], Libvirtd, Expected)] = &[
         b"listen_tcp = yes\n",
         REFUSES,
         Err(&["expecting a value"]),
+    ),
+    (
+        "boolean word of TOML",
+        b"listen_tcp = true\nlisten_tls = false # off\nlog_filters = truely\n",
+        REFUSES,
+        Err(&[
+            "a.conf:1:14: expecting a value: a number, a string in quotes or a list in [ ]; use 1 or 0; true and false are TOML\n1",
+            "a.conf:2:14: expecting a value: a number, a string in quotes or a list in [ ]; use 1 or 0; true and false are TOML\n2",
+            "a.conf:3:15: expecting a value: a number, a string in quotes or a list in [ ]\n3",
+        ]),
     ),
     (
         "2 as a boolean",
