@@ -174,7 +174,7 @@ impl TlsContext {
             }
             let unsupported = unsupported_key(&key);
             let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| {
-                let reason = unsupported.map_or_else(|| key_error(&error), str::to_owned);
+                let reason = unsupported.unwrap_or_else(|| key_error(&error));
                 content_error(files::KEY, &of.key, reason)
             })?;
             certificates.push(Arc::new(certified));

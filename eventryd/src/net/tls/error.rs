@@ -1,6 +1,7 @@
 //! Errors of the TLS configuration and of TLS sessions.
 
 use super::cert_check::CertCheckError;
+use super::key_mode::access_text;
 use super::priority::PriorityError;
 use std::io;
 use std::path::PathBuf;
@@ -21,9 +22,10 @@ pub enum TlsConfigError {
     },
     /// All users can read or replace a private key.
     #[error(
-        "the private key {} has mode {mode:04o}: all users can use it; run `chmod 600 {}`, or set \
+        "the private key {} has mode {mode:04o}: all users can {}; run `chmod 600 {}`, or set \
          tls_no_verify_key_mode to serve it nevertheless",
         .path.display(),
+        access_text(*.mode),
         .path.display()
     )]
     KeyMode {

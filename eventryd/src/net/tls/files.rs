@@ -2,7 +2,7 @@
 
 use super::TlsConfigError;
 use super::key::parse_private_key;
-use super::key_mode::{KeyExposure, is_foreign_owner, key_exposure};
+use super::key_mode::{KeyExposure, access_text, is_foreign_owner, key_exposure};
 use crate::whole_file::read_whole;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
@@ -173,13 +173,14 @@ fn check_key_mode(
         KeyExposure::Private => None,
         KeyExposure::Group => {
             let group = metadata.gid();
-            Some(format!("the members of group {group} can use it"))
+            let access = access_text(mode >> 3);
+            Some(format!("the members of group {group} can {access}"))
         }
         KeyExposure::Everyone if verify_mode => {
             let path = path.to_owned();
             return Err(TlsConfigError::KeyMode { path, mode });
         }
-        KeyExposure::Everyone => Some("all users can use it".to_owned()),
+        KeyExposure::Everyone => Some(format!("all users can {}", access_text(mode))),
     };
     let warning = warning.map(|who| {
         let path = path.display();

@@ -8,14 +8,77 @@ const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 const P_256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
 const P_384: &[u8] = &[0x2b, 0x81, 4, 0, 34];
 const P_521: &[u8] = &[0x2b, 0x81, 4, 0, 35];
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 const RSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
 
 /// The length of the scalar on the longest supported curve, P-521.
 const MAX_SCALAR_LEN: usize = 66;
 
+/// The smallest length of an RSA key in bits that the cryptography libraries sign with.
+const MIN_RSA_BITS: usize = 2048;
+
+/// Returns the largest length of an RSA key in bits that the cryptography library of this build signs with.
+const fn max_rsa_bits() -> usize {
+    if cfg!(feature = "tls-aws-lc") {
+        8192
+    } else {
+        4096
+    }
+}
+
 /// Returns the reason why rustls cannot use a key that it has rejected, and what to do; `None` for
 /// a key without a known reason.
-pub(super) fn unsupported_key(key: &PrivateKeyDer<'_>) -> Option<&'static str> {
+pub(super) fn unsupported_key(key: &PrivateKeyDer<'_>) -> Option<String> {
+    unsupported_length(key).or_else(|| unsupported_kind(key).map(str::to_owned))
+}
+
+/// Returns the reason for an RSA key of a length that rustls does not support.
+fn unsupported_length(key: &PrivateKeyDer<'_>) -> Option<String> {
+    let bits = match key {
+        PrivateKeyDer::Pkcs1(key) => rsa_bits(key.secret_pkcs1_der()),
+        PrivateKeyDer::Pkcs8(key) => pkcs8_rsa_key(key.secret_pkcs8_der()).and_then(rsa_bits),
+        _ => return None,
+    };
+    let bits = bits.ok()?;
+    let (limit, kind) = if bits < MIN_RSA_BITS {
+        (format!("at least {MIN_RSA_BITS} are needed"), "longer")
+    } else if bits > max_rsa_bits() {
+        (
+            format!("at most {} are supported", max_rsa_bits()),
+            "shorter",
+        )
+    } else {
+        return None;
+    };
+    Some(format!(
+        "it is RSA with {bits} bits; {limit}; create a {kind} key, such as by `openssl genpkey -algorithm RSA \
+         -pkeyopt rsa_keygen_bits:3072`, and a certificate for it"
+    ))
+}
+
+/// Returns the RSA key inside PKCS #8.
+fn pkcs8_rsa_key(der: &[u8]) -> Result<&[u8], Malformed> {
+    let mut fields = DerReader::new(der).expect_nested(tag::SEQUENCE)?;
+    fields.expect(tag::INTEGER)?;
+    let mut algorithm = fields.expect_nested(tag::SEQUENCE)?;
+    if algorithm.expect(tag::OBJECT_IDENTIFIER)? != RSA {
+        return Err(Malformed);
+    }
+    fields.expect(tag::OCTET_STRING)
+}
+
+/// Returns the length of the modulus of an RSA key in bits.
+fn rsa_bits(der: &[u8]) -> Result<usize, Malformed> {
+    let mut fields = DerReader::new(der).expect_nested(tag::SEQUENCE)?;
+    fields.expect(tag::INTEGER)?;
+    let modulus = fields.expect(tag::INTEGER)?;
+    let start = modulus.iter().take_while(|byte| **byte == 0).count();
+    let digits = &modulus[start..];
+    let unused = digits.first().map_or(0, |first| first.leading_zeros());
+    Ok(digits.len() * 8 - unused as usize)
+}
+
+fn unsupported_kind(key: &PrivateKeyDer<'_>) -> Option<&'static str> {
     let kind = match key {
         PrivateKeyDer::Pkcs8(key) => pkcs8_kind(key.secret_pkcs8_der()),
         PrivateKeyDer::Sec1(key) => sec1_curve(key.secret_sec1_der()),
@@ -130,6 +193,7 @@ fn normalize_sec1(der: &[u8], curve: Option<&[u8]>) -> Result<Vec<u8>, Malformed
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rustls::pki_types::PrivatePkcs1KeyDer;
 
     /// Encodes a SEC1 key of P-256 with this scalar.
     fn key_with(scalar: &[u8]) -> Vec<u8> {
@@ -209,11 +273,65 @@ mod tests {
             (sec1(P_256), None),
             (pkcs8(&[RSA_PSS]), Some("rsaEncryption")),
             (pkcs8(&[b"other"]), None),
+            (pkcs8(&[RSA]), None),
             (pkcs8(&[]), None),
         ] {
             let found = unsupported_key(&key);
             assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
             assert!(found.is_none_or(|text| text.contains(expected.unwrap())));
+        }
+    }
+
+    /// Encodes an RSA key with this modulus, without the other numbers.
+    fn rsa_key(modulus: &[u8]) -> Vec<u8> {
+        let mut content = vec![2, 1, 0];
+        write_element(&mut content, tag::INTEGER, modulus);
+        let mut key = Vec::new();
+        write_element(&mut key, tag::SEQUENCE, &content);
+        key
+    }
+
+    #[test]
+    fn rsa_key_of_an_unsupported_length_names_the_limit() {
+        let too_long = max_rsa_bits() + 8;
+        for (modulus, expected) in [
+            (
+                [&[0, 0x80][..], &[7; 127]].concat(),
+                "RSA with 1024 bits; at least 2048",
+            ),
+            (
+                [&[0, 0x80][..], &[7; 126]].concat(),
+                "RSA with 1016 bits; at least 2048",
+            ),
+            (vec![0x7f; 256], "RSA with 2047 bits; at least 2048"),
+            (vec![0x01], "RSA with 1 bits; at least 2048"),
+            (vec![], "RSA with 0 bits; at least 2048"),
+            (
+                [&[0, 0x80][..], &vec![7; too_long / 8 - 1]].concat(),
+                &*format!("RSA with {too_long} bits; at most {}", max_rsa_bits()),
+            ),
+            ([&[0, 0x80][..], &[7; 255]].concat(), ""),
+            (
+                [&[0, 0x80][..], &vec![7; max_rsa_bits() / 8 - 1]].concat(),
+                "",
+            ),
+        ] {
+            let pkcs1 = rsa_key(&modulus);
+            let mut algorithm = Vec::new();
+            write_element(&mut algorithm, tag::OBJECT_IDENTIFIER, RSA);
+            let mut content = vec![2, 1, 0];
+            write_element(&mut content, tag::SEQUENCE, &algorithm);
+            write_element(&mut content, tag::OCTET_STRING, &pkcs1);
+            let mut pkcs8 = Vec::new();
+            write_element(&mut pkcs8, tag::SEQUENCE, &content);
+            for key in [
+                PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(pkcs1)),
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8)),
+            ] {
+                let found = unsupported_key(&key).unwrap_or_default();
+                assert!(found.contains(expected), "{expected}: {found}");
+                assert_eq!(found.is_empty(), expected.is_empty(), "{found}");
+            }
         }
     }
 
@@ -240,6 +358,9 @@ mod tests {
         fn key_of_any_bytes_does_not_panic(bytes: Vec<u8>) {
             let _ = normalize_sec1(&bytes, Some(P_384));
             let _ = (normalize_pkcs8(&bytes), parse_private_key(&bytes));
+            let pkcs8 = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(bytes.clone()));
+            let pkcs1 = PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(bytes));
+            let _ = (unsupported_key(&pkcs8), unsupported_key(&pkcs1));
         }
     }
 }

@@ -27,6 +27,15 @@ pub(super) const fn key_exposure(mode: u32, group: u32) -> KeyExposure {
     }
 }
 
+/// Returns the access of users whose bits are the last three of `mode`, as a verb and its object.
+pub(super) const fn access_text(mode: u32) -> &'static str {
+    match mode & 0o006 {
+        0o006 => "read and change it",
+        0o002 => "change it",
+        _ => "read it",
+    }
+}
+
 /// Returns `true` if a key of the user `owner` belongs neither to root nor to the user `own` of the daemon.
 pub(super) const fn is_foreign_owner(owner: u32, own: u32) -> bool {
     const ROOT: u32 = 0;
@@ -36,6 +45,20 @@ pub(super) const fn is_foreign_owner(owner: u32, own: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn access_text_names_the_bits_that_are_set() {
+        for (mode, text) in [
+            (0o644, "read it"),
+            (0o605, "read it"),
+            (0o602, "change it"),
+            (0o663, "change it"),
+            (0o666, "read and change it"),
+            (0o647, "read and change it"),
+        ] {
+            assert_eq!(access_text(mode), text, "{mode:o}");
+        }
+    }
 
     #[test]
     fn owner_is_foreign_unless_root_or_the_daemon() {

@@ -8,17 +8,22 @@ use test_support::tls::set_mode;
 fn key_that_all_users_can_read_is_refused() {
     let setup = Setup::new();
     let key = setup.chain.path("server.key");
-    for mode in [0o644, 0o604, 0o602, 0o666] {
+    for (mode, access) in [
+        (0o644, "read it"),
+        (0o604, "read it"),
+        (0o602, "change it"),
+        (0o666, "read and change it"),
+    ] {
         set_mode(&key, mode);
         let shown = setup.start_error("");
         let expected = format!(
-            "eventryd.conf:8:12: the private key {0} has mode {mode:04o}: all users can use it; run `chmod 600 {0}`",
+            "eventryd.conf:8:12: the private key {0} has mode {mode:04o}: all users can {access}; run `chmod 600 {0}`",
             key.display()
         );
         assert!(shown.contains(&expected), "{shown}");
     }
     let running = setup.start("tls_no_verify_key_mode = 1\n");
-    running.assert_logged("has mode 0666: all users can use it; run `chmod 600 ");
+    running.assert_logged("has mode 0666: all users can read and change it; run `chmod 600 ");
     assert!(running.accepts("direct"));
 }
 
@@ -68,7 +73,7 @@ fn key_that_its_group_can_read_causes_a_warning() {
     set_mode(&key, 0o640);
     let running = setup.start("");
     running.assert_logged(&format!(
-        "has mode 0640: the members of group {group} can use it; run `chmod 600 "
+        "has mode 0640: the members of group {group} can read it; run `chmod 600 "
     ));
     assert!(running.accepts("direct"));
 }
@@ -128,6 +133,22 @@ fn p521_key_serves_clients_that_can_verify_it() {
         .client_by(aws_lc_rs::default_provider(), "direct");
     let stream = std::net::TcpStream::connect(running.address).unwrap();
     handshake(Tls::over(stream, config)).open();
+}
+
+/// rustls rejects the key without a reason that helps.
+#[test]
+fn short_rsa_key_names_its_length() {
+    let setup = Setup::new();
+    let key = setup.chain.path("server.key");
+    std::fs::copy(setup.chain.path("rsa-1024.key"), &key).unwrap();
+    set_mode(&key, 0o600);
+    let shown = setup.start_error("");
+    let expected = format!(
+        "no usable private key in {}: it is RSA with 1024 bits; at least 2048 are needed; create a longer key, such as \
+         by `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072`, and a certificate for it\n",
+        key.display()
+    );
+    assert!(shown.contains(&expected), "{shown}");
 }
 
 #[test]
