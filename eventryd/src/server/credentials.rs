@@ -33,9 +33,9 @@ impl Credentials {
             Err(error) => errors.push(error),
         }
         if let Some(tls) = &config.tls {
-            match TlsContext::load(&tls.settings, config.wall_clock) {
+            match TlsContext::load_collecting_errors(&tls.settings, config.wall_clock) {
                 Ok(context) => credentials.tls = Some(Arc::new(context)),
-                Err(error) => errors.push(DaemonError::Tls(error)),
+                Err(of_tls) => errors.extend(of_tls.into_iter().map(DaemonError::Tls)),
             }
         }
         (credentials, errors)

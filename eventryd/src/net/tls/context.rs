@@ -97,8 +97,29 @@ impl TlsContext {
         settings: &TlsSettings,
         clock: fn() -> Duration,
     ) -> Result<TlsContext, TlsConfigError> {
+        TlsContext::load_collecting_errors(settings, clock).map_err(|mut errors| errors.remove(0))
+    }
+
+    /// Like [`load`](TlsContext::load), but with all errors of files.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsConfigError`] for each file that cannot be used or, if there is none, for the first problem found.
+    pub fn load_collecting_errors(
+        settings: &TlsSettings,
+        clock: fn() -> Duration,
+    ) -> Result<TlsContext, Vec<TlsConfigError>> {
+        let loaded = LoadedFiles::load(&settings.files, settings.verify_key_mode)?;
+        TlsContext::from_files(loaded, settings, clock).map_err(|error| vec![error])
+    }
+
+    /// Checks the content of the files.
+    fn from_files(
+        mut loaded: LoadedFiles,
+        settings: &TlsSettings,
+        clock: fn() -> Duration,
+    ) -> Result<TlsContext, TlsConfigError> {
         let files = &settings.files;
-        let mut loaded = LoadedFiles::load(files, settings.verify_key_mode)?;
         loaded.revocations = newest_lists(loaded.revocations);
         let expiry = ExpiryWatch::new(&loaded, files);
         let LoadedFiles {

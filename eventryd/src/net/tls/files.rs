@@ -93,26 +93,28 @@ pub(super) const REVOCATIONS: &str = "certificate revocation list";
 
 impl LoadedFiles {
     /// Reads all files. With `verify_key_mode` unset, a private key that all users can read is a warning instead
-    /// of an error.
+    /// of an error. Returns an error for each file that cannot be used.
     pub(super) fn load(
         files: &TlsFiles,
         verify_key_mode: bool,
-    ) -> Result<LoadedFiles, TlsConfigError> {
-        let revocations = match &files.crl {
-            Some(path) => match File::open(path).and_then(read_whole) {
-                Ok(text) => parse_pem(REVOCATIONS, path, &text)?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-                Err(source) => return Err(read_error(REVOCATIONS, path)(source)),
-            },
-            None => Vec::new(),
-        };
-        let authorities = parse_pem(AUTHORITY, &files.ca, &read_file(AUTHORITY, &files.ca)?)?;
+    ) -> Result<LoadedFiles, Vec<TlsConfigError>> {
+        let mut errors = Vec::new();
+        let revocations = load_revocations(files.crl.as_deref());
+        let revocations = value_or_record(revocations, &mut errors);
+        let authorities = value_or_record(load_pem(AUTHORITY, &files.ca), &mut errors);
         let mut warnings = Vec::new();
         let mut server = Vec::new();
         for of_server in &files.server {
-            let (identity, of_key) = ServerIdentity::load(of_server, verify_key_mode)?;
-            server.push(identity);
-            warnings.extend(of_key);
+            match ServerIdentity::load(of_server, verify_key_mode) {
+                Ok((identity, of_key)) => {
+                    server.push(identity);
+                    warnings.extend(of_key);
+                }
+                Err(of_server) => errors.extend(of_server),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
         }
         Ok(LoadedFiles {
             authorities,
@@ -128,30 +130,59 @@ impl ServerIdentity {
     fn load(
         files: &ServerFiles,
         verify_key_mode: bool,
-    ) -> Result<(ServerIdentity, Vec<String>), TlsConfigError> {
-        let ServerFiles { certificate, key } = files;
-        let (text, metadata) = read_key(key)?;
-        let identity = ServerIdentity {
-            key: parse_private_key(&text).map_err(|error| {
-                let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
-                let reason = if is_encrypted {
-                    "it is encrypted, and the daemon cannot ask for a password; decrypt it"
-                        .to_owned()
-                } else {
-                    pem_error_text(&error)
-                };
-                content_error(KEY, key, reason)
-            })?,
-            chain: parse_pem(
-                CERTIFICATE,
-                certificate,
-                &read_file(CERTIFICATE, certificate)?,
-            )?,
-        };
-        // After the content: another kind of file is to be replaced, not protected.
-        let warnings = check_key_mode(key, &metadata, verify_key_mode)?;
-        Ok((identity, warnings))
+    ) -> Result<(ServerIdentity, Vec<String>), Vec<TlsConfigError>> {
+        let key = load_key(&files.key, verify_key_mode);
+        let chain = load_pem(CERTIFICATE, &files.certificate);
+        match (key, chain) {
+            (Ok((key, warnings)), Ok(chain)) => Ok((ServerIdentity { chain, key }, warnings)),
+            (key, chain) => Err(key.err().into_iter().chain(chain.err()).collect()),
+        }
     }
+}
+
+/// Returns the value of a result, or records its error and returns an empty value.
+fn value_or_record<T: Default>(
+    result: Result<T, TlsConfigError>,
+    errors: &mut Vec<TlsConfigError>,
+) -> T {
+    result.unwrap_or_else(|error| {
+        errors.push(error);
+        T::default()
+    })
+}
+
+/// Reads the revocation lists. A missing file has none.
+fn load_revocations(
+    path: Option<&Path>,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsConfigError> {
+    let Some(path) = path else {
+        return Ok(Vec::new());
+    };
+    match File::open(path).and_then(read_whole) {
+        Ok(text) => parse_pem(REVOCATIONS, path, &text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(read_error(REVOCATIONS, path)(source)),
+    }
+}
+
+/// Reads a private key, and returns warnings about its mode and its owner too.
+fn load_key(
+    path: &Path,
+    verify_mode: bool,
+) -> Result<(PrivateKeyDer<'static>, Vec<String>), TlsConfigError> {
+    let (text, metadata) = read_key(path)?;
+    let key = parse_private_key(&text).map_err(|error| {
+        let is_encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
+        let reason = if is_encrypted {
+            "it is encrypted, and the daemon cannot ask for a password; decrypt it".to_owned()
+        } else {
+            pem_error_text(&error)
+        };
+        content_error(KEY, path, reason)
+    })?;
+    // After the content: another kind of file is to be replaced, not protected.
+    let warnings = check_key_mode(path, &metadata, verify_mode)?;
+    Ok((key, warnings))
 }
 
 /// Reads a private key, and the metadata of the opened file.
@@ -197,9 +228,10 @@ fn check_key_mode(
     Ok(warnings)
 }
 
-fn read_file(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsConfigError> {
+/// Reads all objects of a type in a PEM file.
+fn load_pem<T: PemObject>(what: &'static str, path: &Path) -> Result<Vec<T>, TlsConfigError> {
     let content = File::open(path).and_then(read_whole);
-    content.map_err(read_error(what, path))
+    parse_pem(what, path, &content.map_err(read_error(what, path))?)
 }
 
 fn read_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TlsConfigError {
