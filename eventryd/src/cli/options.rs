@@ -70,7 +70,7 @@ pub(super) struct Options {
     pid_file: Option<PathBuf>,
 
     /// Exit after this many seconds without a client; 0: never
-    #[arg(short, long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_IDLE_TIMEOUT_SECS)))]
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_timeout)]
     timeout: Option<u32>,
 
     /// Accepted for compatibility with libvirtd; listen_tcp and listen_tls enable the network
@@ -197,6 +197,16 @@ impl Options {
     }
 }
 
+/// Parses an idle timeout in seconds.
+fn parse_timeout(text: &str) -> Result<u32, String> {
+    let seconds = text.parse().ok();
+    seconds
+        .filter(|seconds| *seconds <= MAX_IDLE_TIMEOUT_SECS)
+        .ok_or_else(|| {
+            format!("expected a number of seconds from 0 to {MAX_IDLE_TIMEOUT_SECS}, for example 30; 0: never")
+        })
+}
+
 /// Address to listen on, for `--listen-tcp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct HostPort {
@@ -278,9 +288,18 @@ mod tests {
             ("2147484", false),
             ("-1", false),
             ("x", false),
+            ("", false),
+            ("5m", false),
         ] {
             let parsed = Options::try_parse_from(["eventryd", "--timeout", seconds]);
-            assert_eq!(parsed.is_ok(), fits, "{seconds}");
+            let expected = "expected a number of seconds from 0 to 2147483, for example 30";
+            match parsed {
+                Ok(_) => assert!(fits, "{seconds}"),
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(!fits && text.contains(expected), "{seconds}: {text}");
+                }
+            }
         }
     }
 
