@@ -141,10 +141,11 @@ fn dry_run(options: &Options) -> Result<ExitCode, ExitError> {
     }
     if options.check_config {
         let checked = check::check(&loaded);
-        let mut messages = loaded.warnings();
-        messages.extend(loaded.notes());
-        messages.extend(checked.iter().flat_map(|checked| checked.warnings.clone()));
-        print_messages(messages);
+        let of_files = checked.iter().flat_map(|checked| checked.warnings.clone());
+        let warnings = loaded.warnings().into_iter().chain(of_files);
+        let warnings = warnings.map(|warning| format!("warning: {warning}"));
+        let notes = loaded.notes().into_iter();
+        print_messages(warnings.chain(notes.map(|note| format!("note: {note}"))));
         checked?;
         print(&configured_listeners(&loaded.daemon))?;
     }

@@ -77,10 +77,10 @@ fn check_config_names_what_has_no_effect_and_is_content() {
     let (status, stderr) = checked("a.conf", text);
     assert_eq!(status, Some(0), "{stderr}");
     let expected = "\
-eventryd: a.conf:1: `audit_level` has no effect: auditing is not implemented
-eventryd: a.conf:3: `security_driver` has no effect: eventryd does not have this setting; remove the line
-eventryd: a.conf:4: `max_clients` has no effect: line 2 sets it already; the first line applies, as in libvirt; remove one of them
-eventryd: a.conf:5: `tls_priority`: the system policy @LIBVIRT,SYSTEM of GnuTLS is not read; NORMAL applies: TLS 1.2 \
+eventryd: warning: a.conf:1: `audit_level` has no effect: auditing is not implemented
+eventryd: warning: a.conf:3: `security_driver` has no effect: eventryd does not have this setting; remove the line
+eventryd: warning: a.conf:4: `max_clients` has no effect: line 2 sets it already; the first line applies, as in libvirt; remove one of them
+eventryd: note: a.conf:5: `tls_priority`: the system policy @LIBVIRT,SYSTEM of GnuTLS is not read; NORMAL applies: TLS 1.2 \
 and 1.3 with the algorithms of rustls
 ";
     assert_eq!(stderr, expected);
