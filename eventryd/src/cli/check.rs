@@ -2,7 +2,7 @@
 
 use super::ExitError;
 use super::INVALID_CONFIG_STATUS;
-use crate::config::LoadedConfig;
+use crate::config::{LoadedConfig, Origin};
 use crate::log::SinkError;
 use crate::net::RunDir;
 use crate::server::{self, ConfigCheck, DaemonError};
@@ -16,20 +16,15 @@ use crate::server::{self, ConfigCheck, DaemonError};
 pub(super) fn check(loaded: &LoadedConfig) -> Result<ConfigCheck, ExitError> {
     let checked = server::check(&loaded.daemon);
     let log = log_errors(loaded).into_iter().map(|error| {
-        (
-            INVALID_CONFIG_STATUS,
-            &["log_outputs"][..],
-            error.to_string(),
-        )
+        let cause = loaded.cause(&["log_outputs"]);
+        let message = with_location(cause, error.to_string());
+        (INVALID_CONFIG_STATUS, message)
     });
     let server = checked
         .errors
         .iter()
-        .map(|error| (error.exit_status(), error.settings(), error.to_string()));
-    let errors: Vec<(u8, String)> = log
-        .chain(server)
-        .map(|(status, settings, message)| (status, with_location(loaded, settings, message)))
-        .collect();
+        .map(|error| (error.exit_status(), message(loaded, error)));
+    let errors: Vec<(u8, String)> = log.chain(server).collect();
     match errors.first() {
         None => Ok(checked),
         Some((status, _)) => Err(ExitError {
@@ -41,13 +36,21 @@ pub(super) fn check(loaded: &LoadedConfig) -> Result<ConfigCheck, ExitError> {
 
 /// Returns an error of the daemon with the location of the setting that causes it.
 pub(super) fn located(loaded: &LoadedConfig, error: &DaemonError) -> ExitError {
-    let message = with_location(loaded, error.settings(), error.to_string());
-    ExitError::new(error.exit_status(), message)
+    ExitError::new(error.exit_status(), message(loaded, error))
 }
 
-fn with_location(loaded: &LoadedConfig, settings: &[&str], message: String) -> String {
-    match loaded.location(settings) {
-        Some(location) => format!("{location}: {message}"),
+fn message(loaded: &LoadedConfig, error: &DaemonError) -> String {
+    let cause = loaded.cause(error.settings());
+    let message = match cause {
+        Some(Origin::Option(option)) => error.message_for_option(option),
+        _ => error.to_string(),
+    };
+    with_location(cause, message)
+}
+
+fn with_location(cause: Option<&Origin>, message: String) -> String {
+    match cause {
+        Some(origin) => format!("{}: {message}", origin.location()),
         None => message,
     }
 }

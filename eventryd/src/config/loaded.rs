@@ -220,10 +220,10 @@ impl LoadedConfig {
         text
     }
 
-    /// Returns the location of the first of `settings` that is set: `file:line:column`, an option or
-    /// an environment variable. An authentication type `none` causes no error and does not count.
+    /// Returns the origin of the first of `settings` that is set. An authentication type `none` causes no error and does
+    /// not count.
     #[must_use]
-    pub fn location(&self, settings: &[&str]) -> Option<String> {
+    pub fn cause(&self, settings: &[&str]) -> Option<&Origin> {
         let none = SettingValue::Text("none".to_owned());
         settings
             .iter()
@@ -232,10 +232,6 @@ impl LoadedConfig {
                 !name.starts_with("auth_") || value.as_ref() != Some(&none)
             })
             .find_map(|name| self.settings.origin(name))
-            .map(|origin| match origin {
-                Origin::File(path, position) => format!("{}:{position}", path.display()),
-                other => other.to_string(),
-            })
     }
 
     /// Returns remarks about settings that have an effect, but not the one that libvirtd would give

@@ -367,7 +367,7 @@ fn empty_path_is_an_error_only_where_it_is_used() {
 }
 
 #[test]
-fn location_is_that_of_the_first_setting_that_is_set() {
+fn cause_is_the_first_setting_that_is_set() {
     let mut overrides = overrides();
     let option = Origin::Option("--pid-file");
     let path = SettingValue::Text("/pid".to_owned());
@@ -383,7 +383,7 @@ fn location_is_that_of_the_first_setting_that_is_set() {
         (&[], None),
     ] {
         assert_eq!(
-            loaded.location(settings).as_deref(),
+            loaded.cause(settings).map(Origin::location).as_deref(),
             location,
             "{settings:?}"
         );

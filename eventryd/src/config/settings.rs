@@ -18,6 +18,17 @@ pub enum Origin {
     Environment(&'static str),
 }
 
+impl Origin {
+    /// Returns the location with the column: `file:line:column`, an option or an environment variable.
+    #[must_use]
+    pub fn location(&self) -> String {
+        match self {
+            Origin::File(path, position) => format!("{}:{position}", path.display()),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -77,26 +77,18 @@ pub enum NetError {
     )]
     NotPrivate(PathBuf),
     /// The host cannot be resolved.
-    #[error(
-        "cannot resolve {host:?} with port {port:?}: {source}; set listen_addr to an address of \
-         this machine, without brackets, or to a name that /etc/hosts or DNS knows"
-    )]
+    #[error("cannot resolve {host:?}: {source}")]
     Resolve {
         /// The host, `*` for all addresses of the machine.
         host: String,
-        /// The port.
-        port: String,
         /// The error of the resolver.
         source: io::Error,
     },
     /// The port is neither a port number nor a known service.
-    #[error(
-        "there is no port {0:?}; set a number from 0 to 65535, or the name of a TCP service in \
-         /etc/services"
-    )]
+    #[error("there is no port {0:?}")]
     UnknownPort(String),
     /// A TCP socket cannot listen.
-    #[error("cannot listen on {address}: {source}; {}", listen_advice(.source))]
+    #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address.
         address: String,
@@ -116,22 +108,6 @@ pub enum NetError {
         /// The error of the operating system.
         source: io::Error,
     },
-}
-
-/// Returns what to do about an address that a TCP socket cannot listen on.
-fn listen_advice(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => {
-            "stop the program that uses it, or set another tcp_port or tls_port"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "set listen_addr to an address of this machine, as `ip address` shows them"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need a privilege: set another tcp_port or tls_port"
-        }
-        _ => "set another listen_addr",
-    }
 }
 
 impl NetError {

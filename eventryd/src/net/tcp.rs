@@ -93,19 +93,35 @@ impl BoundSockets {
     ///
     /// # Errors
     ///
-    /// As for [`bind`](BoundSockets::bind), except those of binding.
-    pub fn check(host: Option<&str>, port: &str) -> Result<(), NetError> {
+    /// All errors of [`bind`](BoundSockets::bind), except those of binding. The host is checked with an unknown port too.
+    pub fn check(host: Option<&str>, port: &str) -> Result<(), Vec<NetError>> {
         let is_unsupported = |address: &SocketAddr| {
             let made = socket_with(family(address), SocketType::STREAM, SOCKET_FLAGS, None);
             made.err() == Some(Errno::AFNOSUPPORT)
         };
-        if resolve(host, port)?.iter().all(is_unsupported) {
-            return Err(NetError::Listen {
-                address: format!("{}:{port}", host.unwrap_or("*")),
-                source: Errno::AFNOSUPPORT.into(),
-            });
+        let mut errors = Vec::new();
+        let resolved = match resolve(host, port) {
+            Err(error @ NetError::UnknownPort(_)) => {
+                errors.push(error);
+                resolve(host, "0")
+            }
+            resolved => resolved,
+        };
+        match resolved {
+            Ok(addresses) if addresses.iter().all(is_unsupported) => {
+                errors.push(NetError::Listen {
+                    address: format!("{}:{port}", host.unwrap_or("*")),
+                    source: Errno::AFNOSUPPORT.into(),
+                });
+            }
+            Ok(_) => {}
+            Err(error) => errors.push(error),
         }
-        Ok(())
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 }
 
@@ -210,7 +226,6 @@ fn look_up(host: Option<&str>, port: &str, flags: i32) -> Result<Vec<SocketAddr>
     };
     let failed = |source: io::Error| NetError::Resolve {
         host: host.unwrap_or("*").to_owned(),
-        port: port.to_owned(),
         source,
     };
     let found = getaddrinfo(host, Some(port), Some(hints)).map_err(|error| match error.kind() {
@@ -353,10 +368,10 @@ mod tests {
     #[test]
     fn port_out_of_range_is_refused_not_reduced() {
         for port in ["65536", "70000", "-1", "99999999999999999999"] {
-            let error = BoundSockets::check(Some("127.0.0.1"), port).unwrap_err();
+            let errors = BoundSockets::check(Some("127.0.0.1"), port).unwrap_err();
             assert!(
-                matches!(&error, NetError::UnknownPort(named) if named == port),
-                "{error}"
+                matches!(&errors[..], [NetError::UnknownPort(named)] if named == port),
+                "{errors:?}"
             );
         }
         for port in ["0", "65535", "00080", "domain", ""] {

@@ -118,7 +118,14 @@ impl ConfigCheck {
     }
 
     fn address(&mut self, role: SocketRole, host: Option<&str>, port: &str) {
-        let checked = BoundSockets::check(host, port);
-        self.add(checked.map_err(|source| DaemonError::Listen { role, source }));
+        let errors = BoundSockets::check(host, port).err().unwrap_or_default();
+        for source in errors {
+            let error = DaemonError::Listen { role, source };
+            // TCP and TLS have the same host.
+            let text = error.to_string();
+            if !self.errors.iter().any(|other| other.to_string() == text) {
+                self.errors.push(error);
+            }
+        }
     }
 }

@@ -49,7 +49,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Network(NetError),
     /// A TCP socket, with or without TLS, cannot be created.
-    #[error("{source}")]
+    #[error("{source}; {}", address_remedy(*.role, .source))]
     Listen {
         /// The service of the socket.
         role: SocketRole,
@@ -103,6 +103,29 @@ impl DaemonError {
         }
     }
 
+    /// Returns the message for an error that the command-line option `option` causes. It names the option instead of
+    /// the settings of the file that stand for it.
+    ///
+    /// ```
+    /// use eventryd::net::{BoundSockets, SocketRole};
+    /// use eventryd::server::DaemonError;
+    ///
+    /// let mut errors = BoundSockets::check(Some("no.such.host.invalid"), "0").unwrap_err();
+    /// let error = DaemonError::Listen { role: SocketRole::Tcp, source: errors.remove(0) };
+    /// assert!(error.to_string().contains("set listen_addr to an address of this machine"));
+    /// let message = error.message_for_option("--listen-tcp");
+    /// assert!(message.contains("give --listen-tcp an address of this machine"));
+    /// ```
+    #[must_use]
+    pub fn message_for_option(&self, option: &str) -> String {
+        match self {
+            DaemonError::Listen { source, .. } => {
+                format!("{source}; {}", address_option_remedy(option, source))
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// Returns the settings that may cause the error, the likeliest first; none if it is not about the
     /// configuration. The first of them that is set is the cause.
     #[must_use]
@@ -143,6 +166,63 @@ fn is_name_longer(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|name| name.len() > path.as_os_str().len() / 2)
 }
+
+/// Returns what to do about the address of a network service, with the settings to change.
+fn address_remedy(role: SocketRole, error: &NetError) -> String {
+    let port = match role {
+        SocketRole::Tls => "tls_port",
+        _ => "tcp_port",
+    };
+    match error {
+        NetError::Resolve { .. } => {
+            "set listen_addr to an address of this machine, without brackets, or to a name that /etc/hosts or DNS knows"
+                .to_owned()
+        }
+        NetError::UnknownPort(_) => format!("set {port} to {VALID_PORT}"),
+        NetError::Listen { source, .. } => match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("stop the program that uses it, or set another {port}")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                "set listen_addr to an address of this machine, as `ip address` shows them".to_owned()
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("ports below 1024 need a privilege: set another {port}")
+            }
+            _ => "set another listen_addr".to_owned(),
+        },
+        _ => format!("set another listen_addr or {port}"),
+    }
+}
+
+/// Returns what to do about an address of the command-line option `option`.
+fn address_option_remedy(option: &str, error: &NetError) -> String {
+    match error {
+        NetError::Resolve { .. } => {
+            format!(
+                "give {option} an address of this machine, or a name that /etc/hosts or DNS knows"
+            )
+        }
+        NetError::UnknownPort(_) => format!("give {option} {VALID_PORT}"),
+        NetError::Listen { source, .. } => match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("stop the program that uses it, or give {option} another port")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                format!("give {option} an address of this machine, as `ip address` shows them")
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("ports below 1024 need a privilege: give {option} another port")
+            }
+            _ => format!("give {option} another address"),
+        },
+        _ => format!("give {option} another address"),
+    }
+}
+
+/// Description of the valid ports of a TCP service.
+const VALID_PORT: &str =
+    "a port number from 0 to 65535, or the name of a TCP service in /etc/services";
 
 /// Returns the settings of the address of a network service that may cause the error.
 fn address_settings(role: SocketRole, error: &NetError) -> &'static [&'static str] {

@@ -59,6 +59,12 @@ fn ended(dir: &Path, arguments: &[String]) -> (Option<i32>, String) {
     (exit.status, exit.stderr)
 }
 
+/// Result of `--check-config` for a configuration.
+fn checked(dir: &Path, text: &str) -> (Option<i32>, String) {
+    let check = [&["--check-config".to_owned()], &options(dir, text)[..]].concat();
+    ended(dir, &check)
+}
+
 #[test]
 fn check_and_start_fail_alike_and_name_the_line() {
     for (name, prepare, text, status, line, message) in WRONG {
@@ -134,24 +140,101 @@ fn check_reports_all_errors_with_their_lines() {
     assert_eq!(lines, ["2", "4", "6", "1", "5", "8"], "{stderr}");
 }
 
-/// An option that causes an error is named; a default has no location.
+/// All files of TLS that cannot be read are reported at once.
 #[test]
-fn check_names_an_option_as_the_cause() {
+fn check_reports_all_unusable_tls_files() {
     let dir = tempfile::tempdir().unwrap();
-    let check = [
-        "--check-config",
-        "--listen-tcp",
-        "127.0.0.1:65536",
-        "--run-dir",
-    ];
-    let mut check: Vec<String> = check.iter().map(|text| (*text).to_owned()).collect();
-    check.push(dir.path().join("run").display().to_string());
-    let (status, stderr) = ended(dir.path(), &check);
+    let dir = dir.path();
+    let text = "listen_tls = 1\nca_file = 'DIR/ca'\ncert_file = 'DIR/cert'\nkey_file = 'DIR/key'\ncrl_file = 'DIR'\n";
+    let started = ended(dir, &options(dir, text));
+    let (status, stderr) = checked(dir, text);
+    assert_eq!((status, stderr.clone()), started);
     assert_eq!(status, Some(6), "{stderr}");
-    assert!(
-        stderr.starts_with("eventryd: option --listen-tcp: there is no port"),
-        "{stderr}"
+    let shown = dir.display();
+    let missing = "No such file or directory (os error 2)";
+    // In the order in which the files are read.
+    let expected = format!(
+        "eventryd: {shown}/a.conf:5:12: cannot read the certificate revocation list {shown}: Is a directory (os error 21)\n\
+         eventryd: {shown}/a.conf:2:11: cannot read the CA certificate {shown}/ca: {missing}\n\
+         eventryd: {shown}/a.conf:4:12: cannot read the private key {shown}/key: {missing}\n\
+         eventryd: {shown}/a.conf:3:13: cannot read the server certificate {shown}/cert: {missing}\n"
     );
+    assert_eq!(stderr, expected);
+    // Several certificates, one of which can be read but has no certificate.
+    let text = "listen_tls = 1\nca_file = 'DIR/ca'\ncert_files = [ 'DIR/1', 'DIR/a.conf' ]\nkey_files = [ 'DIR/3', 'DIR/4' ]\n";
+    let (_, stderr) = checked(dir, text);
+    for name in ["ca", "1", "3", "4", "a.conf"] {
+        let found = stderr.contains(&format!(" {shown}/{name}: "));
+        assert!(found, "{name}: {stderr}");
+    }
+    assert_eq!(stderr.lines().count(), 5, "{stderr}");
+}
+
+/// A host and ports that cannot be used are reported at once, and the host only once.
+#[test]
+fn check_reports_host_and_ports() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "listen_tcp = 1; auth_tcp = 'none'\nlisten_tls = 1; KEYS\nlisten_addr = '[::1]'\n\
+                tcp_port = '65536'\ntls_port = 'nonsense'\n";
+    let (status, stderr) = checked(dir.path(), text);
+    assert_eq!(status, Some(6), "{stderr}");
+    let dir = dir.path().display();
+    let parts = [
+        (4, "there is no port \"65536\""),
+        (3, "cannot resolve \"[::1]\""),
+        (5, "there is no port \"nonsense\""),
+    ];
+    assert_eq!(stderr.lines().count(), parts.len(), "{stderr}");
+    for (said, (line, part)) in stderr.lines().zip(parts) {
+        let place = format!("eventryd: {dir}/a.conf:{line}:");
+        assert!(said.starts_with(&place) && said.contains(part), "{stderr}");
+    }
+}
+
+/// An option that causes an error is named, and no setting of the file.
+#[test]
+fn error_of_an_address_of_an_option_names_the_option() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = other.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    for (address, binds, cause, remedy) in [
+        (
+            "127.0.0.1:65536",
+            false,
+            "there is no port \"65536\"",
+            "give --listen-tcp a port number from 0 to 65535",
+        ),
+        (
+            "host.invalid:0",
+            false,
+            "cannot resolve",
+            "give --listen-tcp an address of this machine",
+        ),
+        (
+            &*busy,
+            true,
+            "cannot listen on",
+            "or give --listen-tcp another port",
+        ),
+        (
+            "192.0.2.77:0",
+            true,
+            "cannot listen on",
+            "give --listen-tcp an address of this machine",
+        ),
+    ] {
+        let run_dir = dir.path().join("run").display().to_string();
+        let options = ["--listen-tcp", address, "--run-dir", &run_dir].map(str::to_owned);
+        let check = [&["--check-config".to_owned()], &options[..]].concat();
+        let (status, stderr) = ended(dir.path(), if binds { &options } else { &check });
+        assert_eq!(status, Some(6), "{stderr}");
+        let said = stderr.lines().last().unwrap();
+        let start = format!("eventryd: option --listen-tcp: {cause}");
+        assert!(said.starts_with(&start) && said.contains(remedy), "{said}");
+        for setting in ["tcp_port", "tls_port", "listen_addr"] {
+            assert!(!said.contains(setting), "{said}");
+        }
+    }
 }
 
 /// An address that is in use is found by binding alone; the message names the line too.
@@ -160,16 +243,23 @@ fn error_of_a_bound_address_names_the_line() {
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port();
     let dir = tempfile::tempdir().unwrap();
-    for (text, line) in [
+    for (text, line, remedy) in [
         (
             format!(
                 "listen_tcp = 1\nauth_tcp = 'none'\nlisten_addr = '127.0.0.1'\ntcp_port = '{port}'"
             ),
             4,
+            "or set another tcp_port",
+        ),
+        (
+            format!("listen_tls = 1\nKEYS\nlisten_addr = '127.0.0.1'\ntls_port = '{port}'"),
+            4,
+            "or set another tls_port",
         ),
         (
             "listen_tcp = 1\nauth_tcp = 'none'\nlisten_addr = '192.0.2.77'".to_owned(),
             3,
+            "set listen_addr to an address",
         ),
     ] {
         let options = options(dir.path(), &text);
@@ -177,6 +267,7 @@ fn error_of_a_bound_address_names_the_line() {
         assert_eq!(status, Some(6), "{stderr}");
         let place = format!("{}/a.conf:{line}:", dir.path().display());
         assert!(stderr.contains(&place), "{place}: {stderr}");
+        assert!(stderr.contains(remedy), "{remedy}: {stderr}");
     }
 }
 
