@@ -13,9 +13,9 @@ use std::process::Command;
 
 /// Counts the instructions of the benchmark cases and compares them with those in benches/instructions.tsv
 ///
-/// Fails if a case takes over 2 % more than in the file. Counts the instructions of the process under valgrind, without
-/// the kernel's. They are equal in every run, but differ between compilers and C libraries: update the file when those
-/// change.
+/// Fails if a case needs over 2 % more instructions than in the file. Valgrind counts the instructions of the process,
+/// without those of the kernel. The counts are equal in every run, but depend on compiler and C library: update the file
+/// when these change.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Update benches/instructions.tsv

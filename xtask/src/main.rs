@@ -31,7 +31,7 @@ enum Task {
     Defects(defects::Arguments),
     Mutants(mutants::Arguments),
     Fuzz(fuzz::Arguments),
-    /// Runs the loom models of both packages, in target/loom
+    /// Runs the loom models of both packages; builds in target/loom
     Loom,
     CountInstructions(instructions::Arguments),
 }

@@ -19,15 +19,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use summary::{Outcome, Summary};
 
-/// Runs every check of the project, or the stages that are named, and goes on after a failure
+/// Runs all checks of the project, or only the given stages; a failed stage does not end the run
 ///
-/// `./tests/run` installs what the build needs and calls this; CI calls that. Stages that need a nightly toolchain
-/// (fuzz, asan, tsan) are not run if there is none, and the run is incomplete; with CI=true in the environment they
-/// fail. The output of a stage is in target/run-logs/STAGE.log. A stage that exceeds its limit fails, and all that it
-/// has started is killed.
+/// `./tests/run` installs the packages that the build needs, and calls this command. CI calls `./tests/run`. Stages that
+/// need a nightly toolchain (fuzz, asan, tsan) are not run if none is installed; with CI=true in the environment they
+/// fail instead. The output of a stage is in target/run-logs/STAGE.log. A stage that exceeds its time limit fails, and
+/// its processes are killed.
 ///
-/// The exit status is 0 if all passed, 1 if something failed, 3 if nothing failed but a stage was not run. Tests that
-/// the machine does not allow, such as one that needs a namespace in a container, are named at the end.
+/// Exit status: 0 all stages passed; 1 a stage failed; 3 no stage failed, but one was not run. Tests that this machine
+/// does not allow, such as a test that needs namespaces in a container, are listed at the end.
 #[derive(clap::Args)]
 #[command(override_usage = USAGE, after_long_help = help())]
 pub(crate) struct Arguments {
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// Fuzz one target, or all in turn, until a finding or an interrupt; see fuzz/README.md
     #[arg(long, exclusive = true, value_name = "TARGET")]
     fuzz_forever: Option<Option<String>>,
-    /// Run the stage soak for so many minutes, 20 if none are given; see docs/soak.md
+    /// Run the stage soak for this number of minutes (20 without a number); see docs/soak.md
     #[arg(long, exclusive = true, value_name = "MINUTES",
         value_parser = clap::value_parser!(u64).range(..=MOST_MINUTES))]
     soak: Option<Option<u64>>,
@@ -81,31 +81,31 @@ const SETTINGS: &[Setting] = &[
         name: "EVENTRY_SEEDS",
         default: "10000",
         deep: "1000000",
-        about: "worlds of the simulator",
+        about: "number of simulated runs",
     },
     Setting {
         name: "EVENTRY_STRICT_SECONDS",
         default: "4",
         deep: "60",
-        about: "time to stress removals",
+        about: "seconds of the stage strict",
     },
     Setting {
         name: "EVENTRY_STRESS_SECONDS",
         default: "3",
         deep: "3",
-        about: "time to stress the loop on each backend",
+        about: "seconds of the stress test, on each backend",
     },
     Setting {
         name: fuzz::SECONDS.0,
         default: fuzz::SECONDS.1,
         deep: "900",
-        about: "time to fuzz each target",
+        about: "seconds of fuzzing of each target",
     },
     Setting {
         name: "EVENTRY_SOAK_SECONDS",
         default: "20",
         deep: "20",
-        about: "time to soak the daemon",
+        about: "seconds of the stage soak",
     },
     Setting {
         name: NIGHTLY,
@@ -117,7 +117,7 @@ const SETTINGS: &[Setting] = &[
         name: STAGE_SECONDS,
         default: "900",
         deep: "14400",
-        about: "limit of a stage",
+        about: "time limit of a stage in seconds",
     },
 ];
 
@@ -138,7 +138,7 @@ fn help() -> String {
     let deep = STAGES.iter().filter(|stage| stage.when == When::Deep);
     let deep: Vec<&str> = deep.map(|stage| stage.name).collect();
     format!(
-        "Stages:\n{}\n\nOnly when it is named:\n{}\n\nStages with --deep, unless some are named:\n  {}\n\n\
+        "Stages:\n{}\n\nOnly if it is given on the command line:\n{}\n\nStages of --deep, if no stage is given:\n  {}\n\n\
          Environment:\n{}",
         stages::descriptions(|when| when != When::Named),
         stages::descriptions(|when| when == When::Named),

@@ -50,7 +50,7 @@ pub(super) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "msrv",
-        about: "both packages and their tests with the oldest Rust that they promise",
+        about: "build of both packages and their tests with the oldest supported Rust",
         when: When::Always,
         figures: Figures::Lines(&[&[(r"^msrv: .*(rustc .*)", "$1")]]),
     },
@@ -62,7 +62,7 @@ pub(super) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "package",
-        about: "the library as cargo would publish it, and the unit tests and examples in it",
+        about: "the library as `cargo publish` packs it, with its unit tests and examples",
         when: When::Always,
         figures: Figures::Lines(&[&[(r"^packaged: (.*)", "$1")]]),
     },
@@ -80,25 +80,25 @@ pub(super) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "simulator",
-        about: "the daemon in 10,000 worlds of virtual time, against a naive oracle",
+        about: "simulated runs of the daemon in virtual time, compared with a simple model",
         when: When::Deep,
         figures: Figures::Lines(&[&[(r"^simulator: (.*); met$", "$1")]]),
     },
     Stage {
         name: "strict",
-        about: "strict removal under stress, optimised",
+        about: "removal from another thread under load: no callback starts after it (release build)",
         when: When::Deep,
         figures: Figures::Lines(&[&[(r"^strict removal: (.*)", "$1")]]),
     },
     Stage {
         name: "exhaustive",
-        about: "every sequence of operations on the table within bounds, against a naive oracle",
+        about: "all sequences of table operations up to a length, compared with a simple model",
         when: When::Deep,
         figures: Figures::Lines(&[&[(r"^(.*: [0-9]* states, [0-9]* transitions), .*", "$1")]]),
     },
     Stage {
         name: "properties",
-        about: "long generated sequences against the same oracle; the promises of the sleep",
+        about: "long random sequences, compared with the same model; rules of sleep and wake",
         when: When::Deep,
         figures: Figures::Lines(&[
             &[(
@@ -110,19 +110,19 @@ pub(super) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "defects",
-        about: "deliberate defects under every engine, which the named checks must catch",
+        about: "deliberate defects in a copy of the code, which the checks must detect",
         when: When::Always,
         figures: Figures::Lines(&[&[(r"^matrix: (.*)", "$1")]]),
     },
     Stage {
         name: "loom",
-        about: "every interleaving of small programs on the lock, the sleep and the wake",
+        about: "all thread interleavings of small programs that use the lock, sleep and wake",
         when: When::Always,
         figures: Figures::Models,
     },
     Stage {
         name: "spin",
-        about: "a model of the sleep and the wake, and the defects it must notice",
+        about: "SPIN model of sleep and wake, and defects that SPIN must detect",
         when: When::Always,
         figures: Figures::Lines(&[&[
             (r"^([a-z_]*: [0-9]* states)$", "$1"),
@@ -131,13 +131,13 @@ pub(super) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "fuzz",
-        about: "coverage-guided inputs for each fuzz target, for a while",
+        about: "coverage-guided fuzzing, EVENTRY_FUZZ_SECONDS for each target",
         when: When::Deep,
         figures: Figures::Lines(&[&[(r"^fuzz target (.* executions), .*", "$1")]]),
     },
     Stage {
         name: "soak",
-        about: "everything that clients can do to the daemon at once, for a while",
+        about: "valid, slow and hostile clients of the daemon at once, EVENTRY_SOAK_SECONDS long",
         when: When::Always,
         figures: Figures::Lines(&[&[
             (r"^soak: (at the start|settled after) (.*)", "$1 $2"),
@@ -146,7 +146,7 @@ pub(super) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "acceptance",
-        about: "the real virsh against the real daemon",
+        about: "unmodified virsh, with eventryd as it is released",
         when: When::Always,
         figures: Figures::Lines(&[
             &[(r"^(?:stock file|virconf): (.*)", "$1")],
@@ -158,13 +158,13 @@ pub(super) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "mutants",
-        about: "some mutants of what has changed since docs/mutants.md was written",
+        about: "some mutants of the code that changed since the commit in docs/mutants.md",
         when: When::Always,
         figures: Figures::Lines(&[&[(r"^mutants: (.*)", "$1")]]),
     },
     Stage {
         name: "capi",
-        about: "the C libraries: symbols, conformance with libvirt's own loop, examples, memory",
+        about: "C libraries: symbols, the same program on libvirt's loop, examples, valgrind",
         when: When::Always,
         figures: Figures::Lines(&[
             &[
@@ -176,7 +176,7 @@ pub(super) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "asan",
-        about: "the same cases, a libvirt client and stress under AddressSanitizer",
+        about: "the program of stage capi, a libvirt client and stress, with AddressSanitizer",
         when: When::Always,
         figures: Figures::Lines(&[
             &[STRESS],
@@ -189,7 +189,7 @@ pub(super) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "tsan",
-        about: "stress and strict removal under ThreadSanitizer; fetches the library's sources",
+        about: "stress and removal, with ThreadSanitizer; installs the component rust-src",
         when: When::Named,
         figures: Figures::Lines(&[
             &[STRESS],

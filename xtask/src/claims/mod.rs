@@ -16,17 +16,18 @@ use std::process::Command;
 use std::time::Duration;
 use test::Test;
 
-/// Breaks the claims of docs/event-api.md, one at a time, and fails unless the named test of each notices
+/// Tests that a broken rule (claim) makes a test fail, for each rule of docs/event-api.md
 ///
-/// An entry of verification/claims.toml is a text change, a defect of verification/defects.toml, a mutant of the
-/// run that docs/mutants.md records, or the reason why no change can break the claim. Changes are made in a copy
-/// of the tree, target/claims/tree. Mutants are not made again.
+/// verification/claims.toml has an entry for each rule: a change of the code that breaks the rule, and the test that
+/// must fail. The change is a replaced text, a defect of verification/defects.toml, or a mutant of the run that
+/// docs/mutants.md records; the entry of a rule that no change can break gives the reason. Changes are applied to a
+/// copy of the tree, target/claims/tree, one at a time. Mutants are not tested again.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only check that each entry is complete, that its change still applies, and that its defect exists
+    /// Run no test; only check that the entries are complete, and that their changes and defects still exist
     #[arg(long)]
     check: bool,
-    /// Claims to break instead of all, such as EV-506
+    /// Rules to break, such as EV-506 [default: all]
     #[arg(conflicts_with = "check", value_name = "CLAIM")]
     claims: Vec<String>,
 }

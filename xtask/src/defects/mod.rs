@@ -23,17 +23,17 @@ use std::fs;
 use std::sync::Mutex;
 use std::thread;
 
-/// Applies the defects of verification/defects.toml to a copy of the tree, switches on one at a time, and fails
-/// unless the named checks catch each
+/// Tests that the checks detect each deliberate defect of verification/defects.toml
 ///
-/// The copy is target/defects/tree. The table of what each engine found is written to target/defects/matrix.md,
-/// the output of each program to target/defects/logs.
+/// The defects are applied to a copy of the tree, target/defects/tree, and enabled one at a time. The command fails if the
+/// check of a defect does not detect it. The table of the results is target/defects/matrix.md; the output of
+/// each program is in target/defects/logs.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only check that each change still applies and that each named check still exists
+    /// Run no check; only verify that the changes still apply, and that the named checks exist
     #[arg(long)]
     check: bool,
-    /// Defects to try instead of all
+    /// Names of defects [default: all]
     #[arg(conflicts_with = "check", value_name = "DEFECT")]
     defects: Vec<String>,
 }

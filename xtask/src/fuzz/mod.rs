@@ -22,8 +22,8 @@ const VERSION: &str = "0.13.2";
 
 /// Runs the fuzz targets, minimises the corpora and reports their coverage
 ///
-/// cargo-fuzz 0.13.2 is installed if it is missing. The input of a finding is target/fuzz/artifacts/TARGET-*, which
-/// `cargo +nightly fuzz run TARGET FILE` runs again.
+/// cargo-fuzz 0.13.2 is installed if it is missing. An input that makes a target fail is saved as
+/// target/fuzz/artifacts/TARGET-*; `cargo +nightly fuzz run TARGET FILE` runs it again.
 #[derive(clap::Args)]
 #[command(after_long_help = help())]
 pub(crate) struct Arguments {
@@ -42,8 +42,8 @@ const JOBS: (&str, &str) = ("EVENTRY_FUZZ_JOBS", "2");
 
 fn help() -> String {
     let settings = [
-        (SECONDS, "time to fuzz each target, in seconds"),
-        (JOBS, "number of targets to fuzz at once"),
+        (SECONDS, "seconds of fuzzing of each target"),
+        (JOBS, "number of targets that run at once"),
         (NIGHTLY, "toolchain that builds the targets"),
     ];
     let lines =
@@ -53,21 +53,21 @@ fn help() -> String {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Fuzzes each target for a while, several at once, from the corpora of the tree
+    /// Fuzzes each target for EVENTRY_FUZZ_SECONDS, starting from the corpora in fuzz/corpus
     Check,
-    /// Fuzzes one target, or all in turn, until a finding; continues from the last run
+    /// Fuzzes one target, or all in turn, until one fails; continues with the inputs of the last run
     Forever {
-        /// Target, such as frame; all if none is given
+        /// Name of a target, such as frame [default: all]
         target: Option<String>,
     },
-    /// Reduces fuzz/corpus and the inputs of the last runs to a minimal set with equal coverage
+    /// Reduces fuzz/corpus and the inputs of the last runs to a small set with the same coverage
     Minimise {
-        /// Target, such as frame; all if none is given
+        /// Name of a target, such as frame [default: all]
         target: Option<String>,
     },
-    /// Prints the coverage of src by the corpora; needs the component llvm-tools
+    /// Prints the coverage of src that the corpora reach; needs the component llvm-tools
     Coverage {
-        /// Target, such as frame; all if none is given
+        /// Name of a target, such as frame [default: all]
         target: Option<String>,
     },
     /// Prints the targets

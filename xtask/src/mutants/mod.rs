@@ -22,12 +22,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tool::{Checkout, Selection, files_in, work};
 
-/// Changes the code in one place at a time and runs the checks
+/// Tests mutants: versions of the code with a change in one place, which a test must detect
 ///
-/// A mutant is first given to tests that take seconds; one that survives them is given to the slower checks of its
-/// module. `changed`, `all` and `again` fail if a smaller part of the viable mutants of a module is caught than
-/// xtask/src/mutants/modules.rs demands, or if one of them survives that docs/mutants.md does not list. They install
-/// cargo-mutants 27.1.0 if it is missing.
+/// A mutant is first tested with tests that take seconds. If they pass, the slower checks of its module are run. If they
+/// pass too, the mutant is a survivor. `changed`, `all` and `again` fail if a survivor is not listed in docs/mutants.md,
+/// or if the share of detected mutants of a module is below the minimum in xtask/src/mutants/modules.rs. All commands but
+/// `claims` install cargo-mutants 27.1.0 if it is missing.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -36,24 +36,24 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Tests what has changed since the commit of docs/mutants.md
+    /// Tests mutants of the code that changed since the commit in docs/mutants.md
     ///
-    /// Of more mutants than EVENTRY_MUTANTS_MAX (5 for the library, 4 for the daemon), every n-th is tested, so that
-    /// no more than that many are; always the same ones.
+    /// At most EVENTRY_MUTANTS_MAX mutants are tested (default: 5 of the library and 4 of the daemon). If there are more,
+    /// every n-th is tested, so the choice is the same in each run.
     Changed,
-    /// Tests all mutants of the modules, or of all modules, for hours
+    /// Tests all mutants of the given modules, or of all modules; takes hours
     All {
-        /// Modules, such as table, registry, wire
+        /// Names of modules, such as table, registry, wire [default: all]
         #[arg(value_name = "MODULE")]
         modules: Vec<String>,
     },
-    /// Gives the survivors of earlier runs to the slower checks
+    /// Runs the slower checks on the survivors of earlier runs
     Again {
-        /// Files outcomes.json of the runs
+        /// Files outcomes.json of earlier runs
         #[arg(required = true)]
         outcomes: Vec<PathBuf>,
     },
-    /// Prints for each claim of docs/event-api.md which mutant makes one of its tests fail
+    /// Prints, for each rule (claim) of docs/event-api.md, a mutant for which one of its tests fails
     Claims {
         /// Files outcomes.json of earlier runs
         #[arg(required = true)]

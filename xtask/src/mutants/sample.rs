@@ -12,29 +12,29 @@ use std::path::PathBuf;
 
 /// Tests a random sample of the mutants of each module
 ///
-/// The same seed and the same list of mutants give the same sample. The mutants are given to the tests that take
-/// seconds and not to the slower checks. The exit status does not depend on what is caught.
+/// The same seed and the same list of mutants give the same sample. Only the tests that take seconds are run, not the
+/// slower checks. Survivors do not change the exit status.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Modules, such as table, registry, event_loop, wire, session
+    /// Names of modules, such as table, registry, event_loop, wire, session
     #[arg(value_name = "MODULE", required_unless_present = "path")]
     modules: Vec<String>,
-    /// Start of the random choice
+    /// Seed of the random choice
     #[arg(long)]
     seed: u64,
     /// Number of mutants of each module, or all if it has fewer
     #[arg(long, default_value_t = 40)]
     count: usize,
-    /// Folder of sources below the root, as a further module; may be repeated
+    /// Directory of source files, relative to the root, to use as a module; may be repeated
     #[arg(long, value_name = "FOLDER")]
     path: Vec<String>,
-    /// Checkout of the project to test instead of this one; one package or two, by eventryd/Cargo.toml
+    /// Other checkout of the project to test, also an old one with a single package
     #[arg(long, value_name = "DIRECTORY")]
     root: Option<PathBuf>,
-    /// Argument of `cargo test` instead of those that select the tests which take seconds; may be repeated
+    /// Argument of `cargo test`, in place of those that select the tests of seconds; may be repeated
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     test_arg: Vec<String>,
-    /// Only list the sample
+    /// Print the sample without testing it
     #[arg(long)]
     list: bool,
 }
