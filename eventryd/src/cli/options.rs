@@ -30,8 +30,8 @@ Examples:
   eventryd passwd fred              set the password of fred for SASL
 
 Without --config it reads eventryd.toml or eventryd.conf, if there is one, in /etc/eventry or, for
-users other than root, in $XDG_CONFIG_HOME/eventry. LIBVIRT_DEBUG, LIBVIRT_LOG_FILTERS and
-LIBVIRT_LOG_OUTPUTS override the file; options override both.
+users other than root, in $XDG_CONFIG_HOME/eventry or ~/.config/eventry. LIBVIRT_DEBUG,
+LIBVIRT_LOG_FILTERS and LIBVIRT_LOG_OUTPUTS override the file; options override both.
 
 Exit status: 0 shutdown; 1 invalid option or configuration, or another eventryd uses the directory;
 2 the directory cannot be used; 3 event loop; 4 signals; 6 a socket cannot be created;
