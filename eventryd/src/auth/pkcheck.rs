@@ -195,6 +195,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn program_must_be_an_executable_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let pkcheck = fake(dir.path(), "exit 0");
+        for (mode, is_usable) in [(0o755, true), (0o100, true), (0o644, false), (0, false)] {
+            fs::set_permissions(&pkcheck.program, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(pkcheck.check().is_ok(), is_usable, "{mode:o}");
+        }
+        for program in [dir.path().join("missing"), dir.path().to_owned()] {
+            let found = PkCheck { program }.check();
+            assert!(
+                matches!(found, Err(AuthError::PkcheckMissing(_))),
+                "{found:?}"
+            );
+        }
+    }
+
     /// DM-111
     #[test]
     fn pkcheck_gets_a_clean_environment() {

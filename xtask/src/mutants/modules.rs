@@ -172,8 +172,8 @@ pub(super) const MODULES: &[Module] = &[
         group: Group::Daemon,
         folders: &["eventryd/src/log"],
         floor: 90,
-        quick: &["process", "config"],
-        slow: &[&DAEMON, &CONFIG, &ACCEPTANCE],
+        quick: &["process", "config", "panic_log"],
+        slow: &[&LOG, &DAEMON, &CONFIG, &ACCEPTANCE],
     },
     Module {
         name: "cli",
@@ -181,7 +181,7 @@ pub(super) const MODULES: &[Module] = &[
         folders: &["eventryd/src/cli"],
         floor: 90,
         quick: &["process", "config"],
-        slow: &[&DAEMON, &NETWORK, &AUTH, &CONFIG, &ACCEPTANCE],
+        slow: &[&DAEMON, &LOG, &NETWORK, &AUTH, &CONFIG, &ACCEPTANCE],
     },
 ];
 
@@ -273,6 +273,16 @@ const DAEMON: SlowCheck = of_daemon(
         "--test=signal_phases",
         "--test=server",
         "--test=admission",
+    ],
+    300,
+);
+
+const LOG: SlowCheck = of_daemon(
+    &[
+        "--package=eventryd",
+        "--test=outputs",
+        "--test=log_sockets",
+        "--test=panic_log",
     ],
     300,
 );
