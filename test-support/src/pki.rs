@@ -34,6 +34,14 @@ pub struct Pki {
 /// The lines of a `certtool` template for a client certificate.
 pub const CLIENT: &str = "tls_www_client\nsigning_key\nencryption_key\n";
 
+/// The lines of a `certtool` template for a client certificate of X.509 version 1, which has no extensions. Only certtool
+/// creates it, with a key of either tool.
+pub const CLIENT_V1: &str = "# version 1\n";
+
+/// The lines of a `certtool` template for a client certificate with a critical extension that no program knows.
+pub const CLIENT_CRITICAL: &str =
+    "tls_www_client\nsigning_key\nadd_critical_extension = \"1.3.6.1.4.1.99999.1 0x0500\"\n";
+
 /// The lines of a `certtool` template for the server certificate.
 const SERVER: &str = "tls_www_server\nsigning_key\nencryption_key\nip_address = \"127.0.0.1\"\ndns_name = \"localhost\"\n";
 
@@ -120,15 +128,22 @@ impl Pki {
     fn sign(&self, name: &str, common_name: &str, lines: &str) {
         let (key, certificate) = (format!("{name}key.pem"), format!("{name}cert.pem"));
         self.make_key(&key);
-        match self.tool {
+        let tool = if lines == CLIENT_V1 {
+            Tool::Certtool
+        } else {
+            self.tool
+        };
+        match tool {
             Tool::Certtool => {
                 let subject = format!("organization = \"eventry\"\ncn = \"{common_name}\"\n");
                 let template = self.template(name, &(subject + lines));
                 let line = "certtool --generate-certificate --load-ca-certificate cacert.pem --load-ca-privkey cakey.pem";
+                let version: &[&str] = if lines == CLIENT_V1 { &["--v1"] } else { &[] };
                 run(self
                     .command(line)
                     .args(["--load-privkey", &key, "--outfile", &certificate])
-                    .args(["--template", &template]));
+                    .args(["--template", &template])
+                    .args(version));
             }
             Tool::Openssl => {
                 let request = format!("{name}.csr");
@@ -141,9 +156,14 @@ impl Pki {
                 } else {
                     "extendedKeyUsage=clientAuth"
                 };
+                let unknown = if lines == CLIENT_CRITICAL {
+                    "1.3.6.1.4.1.99999.1=critical,DER:0500\n"
+                } else {
+                    ""
+                };
                 let extensions = format!("{name}.extensions");
                 let all = format!(
-                    "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature,keyEncipherment\n{purpose}\n"
+                    "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature,keyEncipherment\n{purpose}\n{unknown}"
                 );
                 fs::write(self.dir.join(&extensions), all).unwrap();
                 run(self

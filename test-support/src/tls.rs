@@ -5,6 +5,7 @@ use eventryd::net::tls::{ServerFiles, TlsFiles};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
@@ -203,9 +204,12 @@ pub fn client_config_by(
         return Arc::new(config.with_no_client_auth());
     };
     let chain = CertificateDer::pem_file_iter(certificate).unwrap();
-    let chain = chain.collect::<Result<_, _>>().unwrap();
+    let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
     let key = PrivateKeyDer::from_pem_file(key).unwrap();
-    Arc::new(config.with_client_auth_cert(chain, key).unwrap())
+    let key = config.crypto_provider().key_provider.load_private_key(key);
+    // rustls does not compare the key with the certificate, which may be one that it cannot parse.
+    let identity = SingleCertAndKey::from(CertifiedKey::new(chain, key.unwrap()));
+    Arc::new(config.with_client_cert_resolver(Arc::new(identity)))
 }
 
 /// A TLS stream for a [`RawClient`].

@@ -43,7 +43,18 @@ const ANY_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37, 0];
 const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 
-impl<'a> Certificate<'a> {
+/// The fields that every version of X.509 has. The others are not parsed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CertificateHead<'a> {
+    /// Content of the subject's SEQUENCE.
+    pub(super) subject: &'a [u8],
+    /// Encoded SubjectPublicKeyInfo.
+    pub(super) public_key: &'a [u8],
+    validity: DerReader<'a>,
+    rest: DerReader<'a>,
+}
+
+impl<'a> CertificateHead<'a> {
     pub(super) fn read(der: &'a [u8]) -> Result<Self, Malformed> {
         let mut outer = DerReader::new(der);
         let mut fields = outer
@@ -53,11 +64,30 @@ impl<'a> Certificate<'a> {
         fields.expect(tag::INTEGER)?;
         fields.expect(tag::SEQUENCE)?;
         fields.expect(tag::SEQUENCE)?;
-        let mut validity = fields.expect_nested(tag::SEQUENCE)?;
+        let validity = fields.expect_nested(tag::SEQUENCE)?;
+        let subject = fields.expect(tag::SEQUENCE)?;
+        let public_key = fields.read_element()?.encoded;
+        Ok(CertificateHead {
+            subject,
+            public_key,
+            validity,
+            rest: fields,
+        })
+    }
+}
+
+impl<'a> Certificate<'a> {
+    pub(super) fn read(der: &'a [u8]) -> Result<Self, Malformed> {
+        let CertificateHead {
+            subject,
+            mut validity,
+            rest: mut fields,
+            ..
+        } = CertificateHead::read(der)?;
         let mut certificate = Certificate {
             not_before: read_date(&mut validity)?,
             not_after: read_date(&mut validity)?,
-            subject: fields.expect(tag::SEQUENCE)?,
+            subject,
             is_ca: None,
             key_usage: None,
             extended_key_usage: None,
@@ -179,6 +209,15 @@ mod tests {
         let other = certificate(&[extension(&[0x55, 0x1d, 17], None, b"names")]);
         assert_eq!(Certificate::read(&other), Ok(WITHOUT_EXTENSIONS));
         assert_eq!(Certificate::read(&der[..der.len() - 1]), Err(Malformed));
+    }
+
+    #[test]
+    fn head_is_read_before_malformed_extensions() {
+        let der = certificate(&[vec![tag::NUMERIC_STRING, 0]]);
+        assert_eq!(Certificate::read(&der), Err(Malformed));
+        let head = CertificateHead::read(&der).unwrap();
+        assert_eq!(head.subject, b"subject");
+        assert_eq!(head.public_key, element(tag::SEQUENCE, b"key"));
     }
 
     #[test]

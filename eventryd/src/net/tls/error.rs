@@ -132,7 +132,7 @@ pub enum TlsSessionError {
 }
 
 /// Returns the name in quotes and a space, in the form that `tls_allowed_dn_list` requires.
-fn quoted(name: Option<&str>) -> String {
+pub(super) fn quoted(name: Option<&str>) -> String {
     name.map(|name| format!("\"{name}\" ")).unwrap_or_default()
 }
 

@@ -1,7 +1,8 @@
 //! One TLS connection of a client, without I/O.
 
-use super::certificate::Certificate;
+use super::certificate::CertificateHead;
 use super::dn::distinguished_name;
+use super::error::quoted;
 use super::verify::TlsPeer;
 use super::{ClientCertError, TlsConfigError, TlsContext, TlsSessionError};
 use rustls::ServerConnection;
@@ -145,17 +146,18 @@ impl TlsSession {
                 let warning = warning.map(|problem| format!("\"{}\": {problem}", peer.name));
                 (Some(peer), warning)
             }
-            Err(error) if context.policy.verify_clients => {
+            Err(error) => {
                 let name = match error {
                     ClientCertError::NotAllowed { .. } => None,
                     _ => chain.and_then(subject_of),
                 };
-                return Err(TlsSessionError::ClientCertificate { name, error });
+                if context.policy.verify_clients {
+                    return Err(TlsSessionError::ClientCertificate { name, error });
+                }
+                let name = quoted(name.as_deref());
+                let warning = format!("{name}accepted without verification: {error}");
+                (None, Some(warning))
             }
-            Err(error) => (
-                None,
-                Some(format!("accepted without verification: {error}")),
-            ),
         };
         // rustls writes the byte into a record of its own.
         let written = self.connection.writer().write(&[CONFIRMATION]);
@@ -212,10 +214,10 @@ impl TlsSession {
     }
 }
 
-/// Returns the subject of the first certificate.
+/// Returns the subject of the first certificate, of which the other fields may be malformed.
 fn subject_of(chain: &[CertificateDer<'_>]) -> Option<String> {
-    let certificate = Certificate::read(chain.first()?).ok()?;
-    distinguished_name(certificate.subject)
+    let head = CertificateHead::read(chain.first()?).ok()?;
+    distinguished_name(head.subject)
 }
 
 fn protocol_error(error: &dyn fmt::Display) -> TlsSessionError {

@@ -3,25 +3,29 @@
 //! libvirt's clients expect the handshake to succeed with any certificate, and the connection to
 //! end without an alert if the certificate is rejected (DM-1203). The handshake therefore only
 //! proves that the client has the key of its certificate; the certificate itself is verified
-//! afterwards.
+//! afterwards. rustls-webpki parses no certificate of version 1 and none with an unknown critical
+//! extension, so the key for the signature of the handshake is read here.
 
 use super::ClientCertError;
 use super::cert_check::{CertCheckError, CertRole, check_certificate};
-use super::certificate::Certificate;
+use super::certificate::{Certificate, CertificateHead};
 use super::dn::distinguished_name;
 use crate::auth::matches_glob;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key,
 };
-use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerMisbehaved,
+    SignatureScheme,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use webpki::{
     CertRevocationList, EndEntityCert, ExpirationPolicy, ExtendedKeyUsageValidator,
-    KeyPurposeIdIter, RevocationOptionsBuilder, UnknownStatusPolicy,
+    KeyPurposeIdIter, RawPublicKeyEntity, RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 
 /// The identity of an accepted client.
@@ -70,7 +74,22 @@ impl ClientCertVerifier for DeferredVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, self.algorithms())
+        let key = public_key(cert)?;
+        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| BAD_ENCODING)?;
+        let mut mapping = self.algorithms().mapping.iter();
+        let (_, algorithms) = mapping
+            .find(|(scheme, _)| *scheme == dss.scheme)
+            .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+        // In TLS 1.2 a scheme of ECDSA does not fix the curve: only the algorithm of the key's curve can verify.
+        let is_valid = algorithms.iter().any(|algorithm| {
+            key.verify_signature(*algorithm, message, dss.signature())
+                .is_ok()
+        });
+        if is_valid {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(CertificateError::BadSignature.into())
+        }
     }
 
     fn verify_tls13_signature(
@@ -79,12 +98,21 @@ impl ClientCertVerifier for DeferredVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, self.algorithms())
+        verify_tls13_signature_with_raw_key(message, &public_key(cert)?, dss, self.algorithms())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms().supported_schemes()
     }
+}
+
+/// The error for a certificate without a readable key.
+const BAD_ENCODING: Error = Error::InvalidCertificate(CertificateError::BadEncoding);
+
+/// Returns the key of a certificate of any version, with any extensions.
+fn public_key<'a>(cert: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, Error> {
+    let head = CertificateHead::read(cert).map_err(|_| BAD_ENCODING)?;
+    Ok(SubjectPublicKeyInfoDer::from(head.public_key))
 }
 
 /// A CA and its dates, in seconds since 1970.
@@ -216,7 +244,20 @@ impl PeerPolicy {
             webpki::Error::CertNotValidYet { .. } => {
                 ClientCertError::Unsuitable(CertCheckError::NotYetValid)
             }
-            other => ClientCertError::Chain(other.to_string()),
+            other => ClientCertError::Chain(chain_problem(&other)),
         })
+    }
+}
+
+/// Describes a problem of a chain. rustls-webpki has only names for most.
+fn chain_problem(error: &webpki::Error) -> String {
+    match error {
+        webpki::Error::UnsupportedCertVersion => {
+            "a certificate is of X.509 version 1 or 2, and only version 3 is supported".to_owned()
+        }
+        webpki::Error::UnsupportedCriticalExtension => {
+            "a certificate has a critical extension that is not supported".to_owned()
+        }
+        other => other.to_string(),
     }
 }

@@ -5,6 +5,7 @@ mod expiry;
 mod keys;
 mod names;
 mod server;
+mod unparsed;
 
 use rustix::process::Signal;
 use std::fs;
