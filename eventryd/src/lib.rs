@@ -48,6 +48,8 @@ pub mod server;
 pub mod session;
 mod sync;
 #[cfg(not(loom))]
+mod trusted_path;
+#[cfg(not(loom))]
 mod whole_file;
 #[cfg(not(loom))]
 pub mod wire;

@@ -1,9 +1,10 @@
 //! Opening of a log file, and the check of it.
 
 use crate::kernel_files::{NewEntry, check_creation_in};
+use crate::trusted_path::{LastComponent, threats_to};
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_setfl, fstat, open, readlink,
-    stat, statfs,
+    statfs,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -11,12 +12,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-
-/// Bits of a mode that let the group or others write.
-const WRITABLE_BY_OTHERS: u32 = 0o022;
-
-/// Bit of a directory in which only the owner of a file may remove or rename it.
-const STICKY: u32 = 0o1000;
 
 /// Maximum number of symbolic links that the kernel follows in a path.
 const MAX_LINKS: usize = 40;
@@ -114,72 +109,19 @@ fn check_creation(path: &Path) -> Result<(), Errno> {
 }
 
 /// Returns the reason for which other users may replace the log file if the daemon runs as root and there is one: its
-/// directory, or one above it, belongs to another user or is writable for others.
+/// directory, one above it or a link to one belongs to another user or is writable for others.
 fn threat_to(path: &Path) -> Option<String> {
     if !geteuid().is_root() {
         return None;
     }
-    let parent = path.parent()?.canonicalize().ok()?;
-    parent
-        .ancestors()
-        .enumerate()
-        .find_map(|(index, directory)| {
-            let found = stat(directory).ok()?;
-            threat_of_directory(directory, found.st_uid, found.st_mode, index == 0)
-        })
-}
-
-/// Returns the reason for which other users may replace what `directory` of this owner and mode contains.
-///
-/// The sticky bit protects what exists, but not the name of a log file that the daemon has not created yet.
-fn threat_of_directory(
-    directory: &Path,
-    owner: u32,
-    mode: u32,
-    holds_the_file: bool,
-) -> Option<String> {
-    let shown = directory.display();
-    if owner != 0 {
-        return Some(format!("the directory {shown} belongs to the user {owner}"));
-    }
-    let is_protected = mode & STICKY != 0 && !holds_the_file;
-    if mode & WRITABLE_BY_OTHERS != 0 && !is_protected {
-        let mode = mode & 0o7777;
-        return Some(format!(
-            "the directory {shown} has mode {mode:04o}, in which others may write"
-        ));
-    }
-    None
+    let threats = threats_to(path, LastComponent::New, geteuid().as_raw());
+    // The directory of the file comes last.
+    threats.into_iter().next_back().map(|threat| threat.reason)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn threat(owner: u32, mode: u32, holds_the_file: bool) -> bool {
-        threat_of_directory(Path::new("/d"), owner, mode, holds_the_file).is_some()
-    }
-
-    #[test]
-    fn directory_of_root_alone_is_no_threat() {
-        assert!(!threat(0, 0o755, true));
-        assert!(!threat(0, 0o1755, true));
-        assert!(!threat(0, 0o700, false));
-    }
-
-    #[test]
-    fn owner_group_or_others_are_a_threat() {
-        assert!(threat(1000, 0o700, true));
-        assert!(threat(1000, 0o1700, false));
-        assert!(threat(0, 0o775, true));
-        assert!(threat(0, 0o757, false));
-    }
-
-    #[test]
-    fn sticky_bit_protects_directories_but_no_new_file() {
-        assert!(threat(0, 0o1777, true));
-        assert!(!threat(0, 0o1777, false));
-    }
 
     #[test]
     fn opened_file_blocks_and_appends() {

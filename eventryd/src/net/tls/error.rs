@@ -34,6 +34,20 @@ pub enum TlsConfigError {
         /// Permission bits of the file.
         mode: u32,
     },
+    /// All users can replace a private key, because of a directory on its path.
+    #[error(
+        "the private key {} can be replaced by all users: {reason}; {remedy}, or set \
+         tls_no_verify_key_mode to serve it nevertheless",
+        .path.display()
+    )]
+    KeyPath {
+        /// Path of the file.
+        path: PathBuf,
+        /// Cause, with the directory and its mode.
+        reason: String,
+        /// Command that corrects the mode.
+        remedy: String,
+    },
     /// A file lacks the expected content.
     #[error("no usable {what} in {}: {reason}", .path.display())]
     Content {
@@ -98,7 +112,7 @@ impl TlsConfigError {
             TlsConfigError::Read { what, .. }
             | TlsConfigError::Content { what, .. }
             | TlsConfigError::Certificate { what, .. } => *what,
-            TlsConfigError::KeyMode { .. } => "private key",
+            TlsConfigError::KeyMode { .. } | TlsConfigError::KeyPath { .. } => "private key",
             TlsConfigError::NoRevocationList { .. } => {
                 return &["crl_file", "tls_require_current_crl", "listen_tls"];
             }

@@ -3,6 +3,7 @@
 use super::TlsConfigError;
 use super::key::parse_private_key;
 use super::key_mode::{KeyExposure, access_text, is_foreign_owner, key_exposure};
+use crate::trusted_path::{LastComponent, Replacer, threats_to};
 use crate::whole_file::read_whole;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
@@ -75,7 +76,7 @@ pub(super) struct LoadedFiles {
     pub(super) revocations: Vec<CertificateRevocationListDer<'static>>,
     /// In the order of the files.
     pub(super) server: Vec<ServerIdentity>,
-    /// Warnings about the modes of private keys.
+    /// Warnings about the modes and the paths of private keys.
     pub(super) warnings: Vec<String>,
 }
 
@@ -92,8 +93,8 @@ pub(super) const KEY: &str = "private key";
 pub(super) const REVOCATIONS: &str = "certificate revocation list";
 
 impl LoadedFiles {
-    /// Reads all files. With `verify_key_mode` unset, a private key that all users can read is a warning instead
-    /// of an error. Returns an error for each file that cannot be used.
+    /// Reads all files. With `verify_key_mode` unset, a private key that all users can read or replace is a
+    /// warning instead of an error. Returns an error for each file that cannot be used.
     pub(super) fn load(
         files: &TlsFiles,
         verify_key_mode: bool,
@@ -126,7 +127,7 @@ impl LoadedFiles {
 }
 
 impl ServerIdentity {
-    /// Reads a certificate and its key. Returns warnings about the mode and the owner of the key too.
+    /// Reads a certificate and its key. Returns warnings about the mode, the owner and the path of the key too.
     fn load(
         files: &ServerFiles,
         verify_key_mode: bool,
@@ -181,7 +182,8 @@ fn load_key(
         content_error(KEY, path, reason)
     })?;
     // After the content: another kind of file is to be replaced, not protected.
-    let warnings = check_key_mode(path, &metadata, verify_mode)?;
+    let mut warnings = check_key_mode(path, &metadata, verify_mode)?;
+    warnings.extend(check_key_path(path, verify_mode)?);
     Ok((key, warnings))
 }
 
@@ -223,6 +225,31 @@ fn check_key_mode(
         let path = path.display();
         warnings.push(format!(
             "the {KEY} {path} belongs to the user {owner}, who can use it; run `chown {own} {path}`"
+        ));
+    }
+    Ok(warnings)
+}
+
+/// Checks the directories and links on the path of a private key, and returns warnings about them.
+fn check_key_path(path: &Path, verify_mode: bool) -> Result<Vec<String>, TlsConfigError> {
+    let own = rustix::process::geteuid().as_raw();
+    let mut warnings = Vec::new();
+    for threat in threats_to(path, LastComponent::Existing, own) {
+        let replacer = match threat.by {
+            Replacer::Everyone if verify_mode => {
+                return Err(TlsConfigError::KeyPath {
+                    path: path.to_owned(),
+                    reason: threat.reason,
+                    remedy: threat.remedy,
+                });
+            }
+            Replacer::Everyone => "all users".to_owned(),
+            Replacer::Group(group) => format!("the members of group {group}"),
+            Replacer::User(user) => format!("the user {user}"),
+        };
+        let (path, reason, remedy) = (path.display(), threat.reason, threat.remedy);
+        warnings.push(format!(
+            "the {KEY} {path} can be replaced by {replacer}: {reason}; {remedy}"
         ));
     }
     Ok(warnings)

@@ -1,7 +1,8 @@
 //! Private keys.
 
 use super::Setup;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{chown, lchown, symlink};
+use std::path::{Path, PathBuf};
 use test_support::tls::set_mode;
 
 #[test]
@@ -173,4 +174,135 @@ fn key_of_another_user_causes_a_warning() {
     let running = setup.start("");
     running.assert_logged("server.key belongs to the user 65534, who can use it; run `chown 0 ");
     assert!(running.accepts("direct"));
+}
+
+/// Returns settings that name the key by this path.
+fn naming_key(setup: &Setup, key: &Path) -> String {
+    let certificate = setup.chain.path("server.pem");
+    format!(
+        "cert_files = [ '{}' ]\nkey_files = [ '{}' ]\n",
+        certificate.display(),
+        key.display()
+    )
+}
+
+/// Creates a directory with this mode.
+fn directory(setup: &Setup, name: &str, mode: u32) -> PathBuf {
+    let directory = setup.chain.path(name);
+    std::fs::create_dir(&directory).unwrap();
+    set_mode(&directory, mode);
+    directory
+}
+
+/// Each user could put another key in the place of this one, whatever its mode is.
+#[test]
+fn key_that_all_users_can_replace_is_refused() {
+    let setup = Setup::new();
+    let open = directory(&setup, "open", 0o777);
+    let inner = directory(&setup, "open/inner", 0o755);
+    std::fs::copy(setup.chain.path("server.key"), inner.join("a.key")).unwrap();
+    let real = std::fs::canonicalize(&open).unwrap();
+    symlink("a.key", inner.join("link.key")).unwrap();
+    symlink(inner.join("a.key"), setup.chain.path("outer.key")).unwrap();
+    symlink(setup.chain.path("server.key"), open.join("open.key")).unwrap();
+    let keys = [
+        "open/inner/a.key",
+        "open/inner/link.key",
+        "outer.key",
+        "open/open.key",
+    ];
+    for key in keys.map(|name| setup.chain.path(name)) {
+        let lines = naming_key(&setup, &key);
+        let shown = setup.start_error(&lines);
+        let expected = format!(
+            "the private key {} can be replaced by all users: the directory {1} has mode 0777, in which others may write; \
+             run `chmod o-w {1}`, or set tls_no_verify_key_mode",
+            key.display(),
+            real.display()
+        );
+        assert!(shown.contains(&expected), "{shown}");
+        assert!(shown.contains("eventryd.conf:8:"), "{shown}");
+    }
+    let lines = naming_key(&setup, &setup.chain.path("outer.key"));
+    let running = setup.start(&(lines + "tls_no_verify_key_mode = 1\n"));
+    running.assert_logged("outer.key can be replaced by all users: the directory ");
+    assert!(running.accepts("direct"));
+}
+
+#[test]
+fn reload_refuses_a_key_that_all_users_can_replace() {
+    let setup = Setup::new();
+    let key = directory(&setup, "of-key", 0o755).join("a.key");
+    std::fs::copy(setup.chain.path("server.key"), &key).unwrap();
+    let lines = naming_key(&setup, &key);
+    let mut running = setup.start(&lines);
+    set_mode(key.parent().unwrap(), 0o757);
+    running.reload();
+    running.assert_logged("has mode 0757, in which others may write");
+    running.assert_logged("nothing is changed");
+    assert!(running.accepts("direct"));
+}
+
+#[test]
+fn sticky_directory_protects_a_key() {
+    let setup = Setup::new();
+    let key = directory(&setup, "sticky", 0o1777).join("a.key");
+    std::fs::copy(setup.chain.path("server.key"), &key).unwrap();
+    let lines = naming_key(&setup, &key);
+    let running = setup.start(&lines);
+    assert!(running.accepts("direct"));
+    assert!(
+        !running.log().contains("can be replaced"),
+        "{}",
+        running.log()
+    );
+}
+
+#[test]
+fn key_in_a_directory_of_a_group_causes_a_warning() {
+    let setup = Setup::new();
+    let key = directory(&setup, "of-group", 0o770).join("a.key");
+    let own = rustix::process::getegid().as_raw();
+    let group = if own == 0 { 107 } else { own };
+    chown(key.parent().unwrap(), None, Some(group)).unwrap();
+    std::fs::copy(setup.chain.path("server.key"), &key).unwrap();
+    let lines = naming_key(&setup, &key);
+    let running = setup.start(&lines);
+    running.assert_logged(&format!(
+        "a.key can be replaced by the members of group {group}: the directory "
+    ));
+    assert!(running.accepts("direct"));
+}
+
+#[test]
+fn key_in_a_directory_of_another_user_causes_a_warning() {
+    if !rustix::process::geteuid().is_root() {
+        test_support::not_run(
+            "key_in_a_directory_of_another_user_causes_a_warning",
+            "only root gives directories away",
+        );
+        return;
+    }
+    for is_link in [false, true] {
+        let setup = Setup::new();
+        let (place, mode) = if is_link {
+            ("sticky", 0o1777)
+        } else {
+            ("of-other", 0o755)
+        };
+        let key = directory(&setup, place, mode).join("a.key");
+        let expected = if is_link {
+            symlink(setup.chain.path("server.key"), &key).unwrap();
+            lchown(&key, Some(65534), None).unwrap();
+            "a.key can be replaced by the user 65534: the symbolic link "
+        } else {
+            std::fs::copy(setup.chain.path("server.key"), &key).unwrap();
+            chown(key.parent().unwrap(), Some(65534), None).unwrap();
+            "a.key can be replaced by the user 65534: the directory "
+        };
+        let lines = naming_key(&setup, &key);
+        let running = setup.start(&lines);
+        running.assert_logged(expected);
+        assert!(running.accepts("direct"));
+    }
 }
