@@ -34,7 +34,7 @@ pub(crate) struct Threat {
 
 /// Owner, group and permission bits of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Access {
+struct DirectoryAccess {
     owner: u32,
     group: u32,
     mode: u32,
@@ -110,8 +110,8 @@ fn names_of(path: &Path) -> VecDeque<OsString> {
     path.components().filter_map(name).collect()
 }
 
-fn access(found: &Stat) -> Access {
-    Access {
+fn access(found: &Stat) -> DirectoryAccess {
+    DirectoryAccess {
         owner: found.st_uid,
         group: found.st_gid,
         mode: found.st_mode & 0o7777,
@@ -132,12 +132,12 @@ const fn is_trusted(user: u32, own: u32) -> bool {
 /// a trusted user; other entries are judged by themselves.
 fn threat_of_directory(
     directory: &Path,
-    access: Access,
+    access: DirectoryAccess,
     entry_owner: Option<u32>,
     own: u32,
 ) -> Option<Threat> {
     let shown = directory.display();
-    let Access { owner, group, mode } = access;
+    let DirectoryAccess { owner, group, mode } = access;
     let is_protected = mode & STICKY != 0 && entry_owner.is_some();
     let writer = if is_protected {
         None
@@ -163,7 +163,12 @@ fn threat_of_directory(
 }
 
 /// Returns the threat by the owner of a symbolic link, who can replace it in a sticky directory.
-fn threat_of_link(link: &Path, owner: Option<u32>, directory: Access, own: u32) -> Option<Threat> {
+fn threat_of_link(
+    link: &Path,
+    owner: Option<u32>,
+    directory: DirectoryAccess,
+    own: u32,
+) -> Option<Threat> {
     let owner = owner.filter(|owner| !is_trusted(*owner, own))?;
     let is_sticky = directory.mode & STICKY != 0 && directory.mode & 0o022 != 0;
     let shown = link.display();
@@ -182,7 +187,7 @@ mod tests {
 
     /// Returns the users that can replace an entry of `entry_owner` in a directory, for a daemon of the user 7.
     fn replacer(owner: u32, group: u32, mode: u32, entry_owner: Option<u32>) -> Option<Replacer> {
-        let access = Access { owner, group, mode };
+        let access = DirectoryAccess { owner, group, mode };
         threat_of_directory(Path::new("/d"), access, entry_owner, 7).map(|threat| threat.by)
     }
 
@@ -223,7 +228,7 @@ mod tests {
     fn link_of_another_user_is_a_threat_in_a_sticky_directory() {
         let threat = |owner, mode| {
             let (owner, group) = (Some(owner), 0);
-            let directory = Access {
+            let directory = DirectoryAccess {
                 owner: 0,
                 group,
                 mode,
