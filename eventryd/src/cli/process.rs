@@ -227,6 +227,10 @@ impl Reloader {
         if !self.0.state.lock().schedule.finish(number) {
             self.0.state.lock().waiting_for.remove(&number);
             tracing::warn!("SIGHUP: a reload has ended after its deadline; nothing is changed");
+            // A new log file is removed, which may block.
+            let _ = thread::Builder::new()
+                .name("reload".to_owned())
+                .spawn(move || drop(prepared));
             return;
         }
         match prepared {

@@ -10,30 +10,35 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// Maximum number of symbolic links that the kernel follows in a path.
 const MAX_LINKS: usize = 40;
 
-/// Opens a log file for appending. Returns it with a warning if the directory lets other users replace it.
+/// Maximum number of attempts to open or create a file that other programs remove and create meanwhile.
+const MAX_ATTEMPTS: usize = 100;
+
+/// Open log file.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    pub(super) file: File,
+    /// Path of the file if this open has created it. Symbolic links are followed.
+    pub(super) created: Option<PathBuf>,
+    /// Set if the directory lets other users replace the file.
+    pub(super) warning: Option<String>,
+}
+
+/// Opens a log file for appending, and creates it if it does not exist.
 ///
 /// A new file has mode 0600, because the log contains the identity of clients. The open never waits: a FIFO needs a
 /// reader. In a directory that other users may write, a log file of root must not be a symbolic link, which could lead
 /// to any file of the system (DM-1607).
-pub(super) fn open_file(path: &Path) -> io::Result<(File, Option<String>)> {
+pub(super) fn open_file(path: &Path) -> io::Result<OpenFile> {
     let threat = threat_to(path);
-    let mut flags = OFlags::WRONLY
-        | OFlags::APPEND
-        | OFlags::CREATE
-        | OFlags::CLOEXEC
-        | OFlags::NOCTTY
-        | OFlags::NONBLOCK;
-    if threat.is_some() {
-        flags |= OFlags::NOFOLLOW;
-    }
-    let file = open(path, flags, Mode::RUSR | Mode::WUSR);
-    let file = file.map_err(|error| open_error(error, threat.as_deref()))?;
+    let opened = open_or_create(path, threat.is_none());
+    let (file, created) = opened.map_err(|error| open_error(error, threat.as_deref()))?;
     // The writer of the file has a thread of its own, which may wait.
     fcntl_setfl(&file, OFlags::APPEND)?;
     let warning = threat.map(|threat| {
@@ -42,7 +47,37 @@ pub(super) fn open_file(path: &Path) -> io::Result<(File, Option<String>)> {
             path.display()
         )
     });
-    Ok((File::from(file), warning))
+    Ok(OpenFile {
+        file: File::from(file),
+        created,
+        warning,
+    })
+}
+
+/// Opens a file, or creates one where the links lead to. Returns the path of a file that it has created.
+fn open_or_create(path: &Path, follows_links: bool) -> Result<(OwnedFd, Option<PathBuf>), Errno> {
+    let mut flags =
+        OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    if !follows_links {
+        flags |= OFlags::NOFOLLOW;
+    }
+    if ends_in_slash(path) {
+        return Err(Errno::ISDIR);
+    }
+    for _ in 0..MAX_ATTEMPTS {
+        match open(path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => {}
+            opened => return opened.map(|file| (file, None)),
+        }
+        // With EXCL the kernel follows no link.
+        let path = missing_file(path)?;
+        let create = OFlags::CREATE | OFlags::EXCL;
+        match open(&path, flags | create, Mode::RUSR | Mode::WUSR) {
+            Err(Errno::EXIST) => {}
+            opened => return opened.map(|file| (file, Some(path))),
+        }
+    }
+    Err(Errno::EXIST)
 }
 
 /// Returns the error of a file that cannot be opened.
@@ -84,23 +119,26 @@ fn ends_in_slash(path: &Path) -> bool {
     path.as_os_str().as_bytes().ends_with(b"/") && path.parent().is_some_and(Path::is_dir)
 }
 
-/// Checks that a file that does not exist could be created. Symbolic links are followed to the missing file.
+/// Checks that a file that does not exist could be created.
 fn check_creation(path: &Path) -> Result<(), Errno> {
+    let path = missing_file(path)?;
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    accessat(CWD, directory, access, AtFlags::EACCESS)?;
+    check_creation_in(statfs(directory)?.f_type, NewEntry::File)
+}
+
+/// Follows symbolic links to a file that does not exist.
+fn missing_file(path: &Path) -> Result<PathBuf, Errno> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         if ends_in_slash(&path) {
             return Err(Errno::ISDIR);
         }
-        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
         let Ok(target) = readlink(&path, Vec::new()) else {
-            accessat(
-                CWD,
-                &directory,
-                Access::WRITE_OK | Access::EXEC_OK,
-                AtFlags::EACCESS,
-            )?;
-            return check_creation_in(statfs(&directory)?.f_type, NewEntry::File);
+            return Ok(path);
         };
+        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
         path = directory.join(PathBuf::from(std::ffi::OsString::from_vec(
             target.into_bytes(),
         )));
@@ -126,7 +164,10 @@ mod tests {
     #[test]
     fn opened_file_blocks_and_appends() {
         let dir = tempfile::tempdir().unwrap();
-        let (file, _) = open_file(&dir.path().join("log")).unwrap();
+        let path = dir.path().join("log");
+        let OpenFile { file, created, .. } = open_file(&path).unwrap();
+        assert_eq!(created, Some(path.clone()));
+        assert_eq!(open_file(&path).unwrap().created, None);
         let flags = rustix::fs::fcntl_getfl(&file).unwrap();
         assert!(flags.contains(OFlags::APPEND) && !flags.contains(OFlags::NONBLOCK));
         assert_eq!(rustix::fs::fstat(&file).unwrap().st_mode & 0o777, 0o600);

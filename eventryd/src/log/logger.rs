@@ -1,5 +1,6 @@
 //! The `tracing` layer that writes the log.
 
+use super::opened::LogFiles;
 use super::record::{EventOrigin, EventText, LogRecord};
 use super::sink::{LogSockets, PreparedSink, Sink, SinkError};
 use super::{Destination, Filters, Level, Output, RateLimiter};
@@ -8,6 +9,7 @@ use eventry::MonotonicTime;
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::callsite::Identifier;
@@ -52,6 +54,7 @@ pub struct PreparedLogConfig {
 struct Shared {
     /// Not held while an event is formatted, because `Display` code of other modules runs then.
     state: Mutex<State>,
+    files: LogFiles,
 }
 
 struct State {
@@ -82,16 +85,18 @@ impl Logger {
 
     /// Opens the outputs without installing the log.
     pub(crate) fn open(config: &LogConfig) -> Result<Logger, SinkError> {
-        let sinks = open_sinks(config, &[], &[])?.into_iter();
+        let files = LogFiles::default();
+        let opened = open_sinks(config, &files, &[], &[])?;
+        files.set_in_force(file_paths(config));
         let state = State {
             level: config.level,
             filters: config.filters.clone(),
-            sinks: sinks.map(|sink| sink.commit(&[]).0).collect(),
+            sinks: opened.into_iter().map(|sink| sink.commit(&[]).0).collect(),
             replaced: Vec::new(),
             limiter: RateLimiter::new(config.burst_limit),
         };
         let state = Mutex::new(state);
-        Ok(Logger(Arc::new(Shared { state })))
+        Ok(Logger(Arc::new(Shared { state, files })))
     }
 
     /// Opens the outputs of another configuration. Files are reopened by path, so that a rotated
@@ -99,7 +104,8 @@ impl Logger {
     ///
     /// # Errors
     ///
-    /// [`SinkError`] if an output cannot be opened. The current log is unaffected in that case.
+    /// [`SinkError`] if an output cannot be opened. The current log is unaffected in that case, and new files are
+    /// removed, as they are when the result is dropped.
     pub fn prepare(&self, config: &LogConfig) -> Result<PreparedLogConfig, SinkError> {
         let (current, replaced) = {
             let state = self.0.state.lock();
@@ -107,7 +113,7 @@ impl Logger {
         };
         Ok(PreparedLogConfig {
             config: config.clone(),
-            sinks: open_sinks(config, &current, &replaced)?,
+            sinks: open_sinks(config, &self.0.files, &current, &replaced)?,
         })
     }
 
@@ -115,6 +121,7 @@ impl Logger {
     /// output has lost are reported, at once or by [`Logger::finish`].
     pub fn apply(&self, prepared: PreparedLogConfig) {
         let PreparedLogConfig { config, sinks } = prepared;
+        self.0.files.set_in_force(file_paths(&config));
         let mut state = self.0.state.lock();
         state.level = config.level;
         state.filters = config.filters;
@@ -195,14 +202,24 @@ impl Logger {
     }
 }
 
+/// Returns the paths of the log files.
+fn file_paths(config: &LogConfig) -> Vec<PathBuf> {
+    let path = |output: &Output| match &output.destination {
+        Destination::File(path) => Some(path.clone()),
+        _ => None,
+    };
+    config.outputs.iter().filter_map(path).collect()
+}
+
 fn open_sinks(
     config: &LogConfig,
+    files: &LogFiles,
     current: &[Sink],
     replaced: &[Sink],
 ) -> Result<Vec<PreparedSink>, SinkError> {
     let outputs = config.outputs.iter();
     outputs
-        .map(|output| PreparedSink::open(output, &config.sockets, current, replaced))
+        .map(|output| PreparedSink::open(output, &config.sockets, files, current, replaced))
         .collect()
 }
 

@@ -11,6 +11,7 @@ mod filters;
 mod level;
 mod line;
 mod logger;
+mod opened;
 mod outputs;
 mod panic_hook;
 mod rate_limit;

@@ -1,6 +1,7 @@
 //! Open destinations of the log. Each has a writer with its own thread, so that none delays another or the daemon.
 
-use super::file::{check_file, open_file};
+use super::file::check_file;
+use super::opened::{FileClaim, LogFiles};
 use super::record::{EventOrigin, EventText, LogRecord};
 use super::{Destination, Level, Output};
 use crate::output::{LineWriter, OutputTarget, OutputWriter, StandardStream};
@@ -99,6 +100,8 @@ pub(super) struct PreparedSink {
     sink: Sink,
     /// File that the writer switches to.
     file: Option<Arc<File>>,
+    /// Removes a new file if the reload fails.
+    claim: Option<FileClaim>,
 }
 
 /// Parts that a committed reload no longer needs. Dropping them may close files.
@@ -133,18 +136,19 @@ impl PreparedSink {
     pub(super) fn open(
         output: &Output,
         sockets: &LogSockets,
+        files: &LogFiles,
         current: &[Sink],
         replaced: &[Sink],
     ) -> Result<PreparedSink, SinkError> {
-        let (mut file, warning) = match &output.destination {
+        let (mut file, warning, claim) = match &output.destination {
             Destination::File(path) => {
-                let (file, warning) = open_file(path).map_err(|source| SinkError::File {
+                let opened = files.open(path).map_err(|source| SinkError::File {
                     path: path.clone(),
                     source,
                 })?;
-                (Some(Arc::new(file)), warning)
+                (Some(opened.file), opened.warning, Some(opened.claim))
             }
-            _ => (None, None),
+            _ => (None, None, None),
         };
         let is_same = |sink: &&Sink| sink.destination == output.destination;
         let sink = match current.iter().find(is_same) {
@@ -161,13 +165,20 @@ impl PreparedSink {
                 sink
             }
         };
-        Ok(PreparedSink { sink, file })
+        Ok(PreparedSink { sink, file, claim })
     }
 
     /// Passes the opened file to the writer, which switches to it after the lines that are queued. If the destination
     /// is one of the `replaced` ones, whose writer still has lines, that writer is used again.
     pub(super) fn commit(self, replaced: &[Sink]) -> (Sink, UnusedSinkParts) {
-        let PreparedSink { mut sink, file } = self;
+        let PreparedSink {
+            mut sink,
+            file,
+            claim,
+        } = self;
+        if let Some(claim) = claim {
+            claim.keep();
+        }
         let mut earlier = replaced.iter();
         let earlier = earlier
             .find(|earlier| earlier.destination == sink.destination && earlier.writer.resume());
@@ -324,7 +335,7 @@ mod tests {
             level: Level::Info,
             destination: Destination::Syslog("x".to_owned()),
         };
-        let (sink, _) = PreparedSink::open(&output, &sockets, &[], &[])
+        let (sink, _) = PreparedSink::open(&output, &sockets, &LogFiles::default(), &[], &[])
             .unwrap()
             .commit(&[]);
         sink.writer.push(b"a message".to_vec());
@@ -339,9 +350,15 @@ mod tests {
             level: Level::Info,
             destination: Destination::File("/nowhere/at/all".into()),
         };
-        let error = PreparedSink::open(&output, &LogSockets::default(), &[], &[])
-            .err()
-            .unwrap();
+        let error = PreparedSink::open(
+            &output,
+            &LogSockets::default(),
+            &LogFiles::default(),
+            &[],
+            &[],
+        )
+        .err()
+        .unwrap();
         assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
     }
 
@@ -356,7 +373,7 @@ mod tests {
             level: Level::Info,
             destination: Destination::Journald,
         };
-        let error = PreparedSink::open(&output, &sockets, &[], &[])
+        let error = PreparedSink::open(&output, &sockets, &LogFiles::default(), &[], &[])
             .err()
             .unwrap()
             .to_string();

@@ -2,15 +2,16 @@
 
 use crate::configured::{Configured, SASL, set_password};
 use rustls::{ClientConnection, StreamOwned};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use test_support::client::RawClient;
 use test_support::rpc::{AUTH_LIST, message};
 use test_support::sasl::log_in;
-use test_support::timeout::TIMEOUT;
+use test_support::timeout::{TIMEOUT, wait_until};
 use test_support::tls::{Version, client_config, committed_files, server_name};
 
 /// Settings before a reload.
@@ -156,5 +157,37 @@ fn failed_reload_admits_no_waiting_client() {
     }
     configured.reload(&more);
     waiting.call(AUTH_LIST, &[]);
+    configured.stop();
+}
+
+/// An output that cannot be opened fails the reload after others have been opened.
+#[test]
+fn failed_reload_leaves_no_new_log_file() {
+    let configured = Configured::start_with("", |dir| {
+        fs::write(dir.join("empty"), "").unwrap();
+        symlink("target", dir.join("link")).unwrap();
+    });
+    let names = || {
+        let files = fs::read_dir(configured.path("")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name());
+        names.collect::<BTreeSet<_>>()
+    };
+    let before = names();
+    let outputs = [
+        "1:file:DIR/new 1:file:/nowhere/log",
+        "1:file:DIR/link 1:file:DIR/new 1:file:DIR/empty 1:file:/nowhere/log",
+    ];
+    for (index, outputs) in outputs.iter().enumerate() {
+        configured.reload(&format!("log_outputs = \"{outputs}\""));
+        configured.wait_for("; nothing is changed\n", index + 1);
+        assert_eq!(names(), before, "{outputs}");
+    }
+    configured.reload("log_outputs = \"1:file:DIR/link 1:file:DIR/new\"");
+    for name in ["target", "new"] {
+        wait_until("the new file is written", || {
+            let log = fs::read_to_string(configured.path(name)).unwrap_or_default();
+            log.contains("in force now: log_outputs")
+        });
+    }
     configured.stop();
 }
