@@ -4,34 +4,105 @@
 //! option `--in-background`. The child creates its own session, and reports a successful start by
 //! one byte on its standard output.
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use signal_hook::low_level::{emulate_default_handler, pipe};
 use std::env;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
+/// Signals that end the daemon. The waiting parent passes them on.
+const FORWARDED: [Signal; 3] = [Signal::INT, Signal::QUIT, Signal::TERM];
+
 /// Starts the daemon in the background. Waits until it accepts clients or has failed, and returns
 /// its exit status. The child prints its own errors.
+///
+/// A signal that ends this process before that ends the child too. The process then waits for the
+/// end of the child, and ends by the signal.
 pub(super) fn launch() -> io::Result<ExitCode> {
+    // Before the child exists, which would be left behind otherwise.
+    let child_changed = CaughtSignal::catch(Signal::CHILD)?;
+    let forwarded = FORWARDED.map(CaughtSignal::catch);
+    let forwarded = forwarded.into_iter().collect::<io::Result<Vec<_>>>()?;
     let mut arguments = env::args_os();
     let name = arguments.next().unwrap_or_else(|| "eventryd".into());
+    // The child has called `exec` when `spawn` returns, so it has no handler of this process.
     let mut child = Command::new("/proc/self/exe")
         .arg0(name)
         .args(arguments)
         .arg("--in-background")
         .stdout(Stdio::piped())
         .spawn()?;
-    let mut status = [0];
-    let output = child.stdout.take().expect("stdout is piped");
-    let is_reported = output.take(1).read(&mut status)? == 1;
-    if is_reported {
-        return Ok(ExitCode::from(status[0]));
+    let mut report = child.stdout.take();
+    let mut ended_by = None;
+    let exit = loop {
+        let signals = forwarded.iter().chain([&child_changed]);
+        let mut inputs: Vec<_> = signals
+            .map(|caught| PollFd::new(&caught.reader, PollFlags::IN))
+            .collect();
+        inputs.extend(
+            report
+                .iter()
+                .map(|report| PollFd::new(report, PollFlags::IN)),
+        );
+        match poll(&mut inputs, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_readable = |input: &PollFd<'_>| !input.revents().is_empty();
+        if report.is_some() && inputs.last().is_some_and(is_readable) {
+            let mut status = [0];
+            let read = report.take().map(|mut report| report.read(&mut status));
+            if read.transpose()? == Some(1) {
+                return Ok(ExitCode::from(status[0]));
+            }
+        }
+        for caught in forwarded.iter().filter(|caught| caught.take()) {
+            // The number is that of the child, which is not reaped before the end of the loop.
+            let _ = kill_process(Pid::from_child(&child), caught.signal);
+            ended_by = Some(caught.signal);
+            // The daemon does not go on, also if it has just reported its start.
+            report = None;
+        }
+        child_changed.take();
+        if let Some(exit) = child.try_wait()? {
+            break exit;
+        }
+    };
+    if let Some(signal) = ended_by {
+        emulate_default_handler(signal.as_raw())?;
     }
     // The child has exited without a report.
-    let exit = child.wait()?;
     let code = exit.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(1)))
+}
+
+/// Signal that is caught, for the life of the process, with a socket that gets a byte for each.
+struct CaughtSignal {
+    signal: Signal,
+    reader: UnixStream,
+}
+
+impl CaughtSignal {
+    fn catch(signal: Signal) -> io::Result<CaughtSignal> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        pipe::register(signal.as_raw(), writer)?;
+        Ok(CaughtSignal { signal, reader })
+    }
+
+    /// Returns `true` if the signal has come since the last call.
+    fn take(&self) -> bool {
+        let mut bytes = [0; 64];
+        (&self.reader)
+            .read(&mut bytes)
+            .is_ok_and(|length| length > 0)
+    }
 }
 
 /// Detaches the child from the terminal and from standard input, which the configuration may have been read from.

@@ -3,8 +3,9 @@
 use crate::configured::Configured;
 use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process};
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use test_support::client::RawClient;
 use test_support::daemon::{Daemon, eventryd};
 use test_support::timeout::{TIMEOUT, bounded, wait_until};
@@ -150,26 +151,72 @@ fn children(parent: u32) -> Vec<Pid> {
         .collect()
 }
 
-/// The command that starts a daemon must not report success for one that a signal has ended.
-#[test]
-fn in_the_background_a_start_that_a_signal_ends_fails() {
-    let dir = tempfile::tempdir().unwrap();
-    let fifo = dir.path().join("fifo");
+/// Starts a daemon in the background that waits for its configuration, a FIFO. Returns the command and the daemon.
+fn start_with_fifo(dir: &Path) -> (Child, Background) {
+    let fifo = dir.join("fifo");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     let kind = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
-    // The daemon waits for the configuration.
     let mut command = in_dir(
-        &dir.path().join("run"),
+        &dir.join("run"),
         &["--daemon", "--config", fifo.to_str().unwrap()],
     );
-    let mut launcher = command.spawn().unwrap();
+    let launcher = command.spawn().unwrap();
     let mut started = Vec::new();
     wait_until("the daemon is started", || {
         started = children(launcher.id());
         !started.is_empty()
     });
-    kill_process(started[0], Signal::KILL).unwrap();
+    (launcher, Background(started[0]))
+}
+
+/// The daemon would start later, and its status would be lost.
+#[test]
+fn in_the_background_a_signal_to_the_command_ends_both() {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut launcher, daemon) = start_with_fifo(dir.path());
+        kill_process(Pid::from_child(&launcher), signal).unwrap();
+        let status = bounded("the end of the command", move || launcher.wait().unwrap());
+        assert_eq!(status.signal(), Some(signal.as_raw()));
+        assert!(test_kill_process(daemon.0).is_err(), "the daemon has ended");
+        assert!(!dir.path().join("run").exists());
+    }
+}
+
+/// A daemon that has been signalled may take time to end.
+#[test]
+fn in_the_background_the_command_waits_for_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut launcher, daemon) = start_with_fifo(dir.path());
+    let read = |name: &str| {
+        let path = format!("/proc/{}/{name}", daemon.0.as_raw_nonzero());
+        std::fs::read_to_string(path).unwrap()
+    };
+    let has_sigterm = |mask: &str| {
+        let status = read("status");
+        let bits = status.lines().find_map(|line| line.strip_prefix(mask));
+        let bits = u64::from_str_radix(bits.unwrap().trim(), 16).unwrap();
+        bits >> (Signal::TERM.as_raw() - 1) & 1 == 1
+    };
+    wait_until("the daemon catches signals", || {
+        read("cmdline").contains("--in-background") && has_sigterm("SigCgt:")
+    });
+    kill_process(daemon.0, Signal::STOP).unwrap();
+    kill_process(Pid::from_child(&launcher), Signal::TERM).unwrap();
+    wait_until("the daemon is signalled", || has_sigterm("ShdPnd:"));
+    assert!(launcher.try_wait().unwrap().is_none());
+    kill_process(daemon.0, Signal::CONT).unwrap();
+    let status = bounded("the end of the command", move || launcher.wait().unwrap());
+    assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
+}
+
+/// The command that starts a daemon must not report success for one that a signal has ended.
+#[test]
+fn in_the_background_a_start_that_a_signal_ends_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut launcher, daemon) = start_with_fifo(dir.path());
+    kill_process(daemon.0, Signal::KILL).unwrap();
     let status = bounded("the end of the command", move || launcher.wait().unwrap());
     assert_eq!(status.code(), Some(1));
     assert!(!dir.path().join("run").exists());
