@@ -107,6 +107,15 @@ fn run(options: &Options) -> Result<ExitCode, ExitError> {
         return Ok(ExitCode::SUCCESS);
     }
     let is_dry_run = options.check_config || options.print_config;
+    if !options.is_launcher() {
+        // Before anything is opened. The child of a launcher inherits all files.
+        inherited::close_descriptors_on_exec().map_err(|error| {
+            ExitError::new(
+                3,
+                format!("cannot set close-on-exec on inherited files: {error}"),
+            )
+        })?;
+    }
     let signal_error = |error| ExitError::new(4, format!("cannot catch signals: {error}"));
     let signals = if is_dry_run || options.is_launcher() {
         None

@@ -338,3 +338,40 @@ fn run_with_streams(mut command: Command) -> Output {
         command.spawn().unwrap().wait_with_output().unwrap()
     })
 }
+
+/// DM-111: `pkcheck` gets none of them, and the daemon can use them.
+#[test]
+fn inherited_descriptors_are_closed_on_exec() {
+    const CLOSED_ON_EXEC: u32 = 0o2_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("a.conf");
+    fs::write(&config, "max_clients = 7\n").unwrap();
+    let script = "exec 5</ 6>>/dev/null 7<\"$0\" 8>&2 9<>\"$0\" && exec \"$@\"";
+    let launcher = ["sh", "-c", script, config.to_str().unwrap()];
+    let options = ["--config", "/dev/fd/9"];
+    let daemon = Daemon::start_by(&mut through(&launcher, &dir, &options), dir);
+    let process = format!("/proc/{}", daemon.pid());
+    let file = |number: u32| fs::read_link(format!("{process}/fd/{number}")).unwrap();
+    for number in 5..=9 {
+        let info = fs::read_to_string(format!("{process}/fdinfo/{number}")).unwrap();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = u32::from_str_radix(flags.unwrap().trim(), 8).unwrap();
+        assert_ne!(
+            flags & CLOSED_ON_EXEC,
+            0,
+            "{number}: {}",
+            file(number).display()
+        );
+    }
+    let files = [5, 6, 7, 8, 9].map(file);
+    let expected = [
+        Path::new("/"),
+        Path::new("/dev/null"),
+        &config,
+        &file(2),
+        &config,
+    ];
+    assert_eq!(files.each_ref().map(|file| &**file), expected);
+    daemon.connect().open();
+    assert_eq!(daemon.stop().status, Some(0));
+}
