@@ -1,6 +1,7 @@
-//! Users that can replace a file by the directories and symbolic links on its path.
+//! Symbolic links on the path of a file, and users that can replace the file by them or by its directories.
 
 use rustix::fs::{FileType, Stat, lstat, readlink, stat};
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -98,6 +99,23 @@ pub(crate) fn threats_to(path: &Path, last: LastComponent, own: u32) -> Vec<Thre
         names = followed;
     }
     threats
+}
+
+/// Follows the symbolic links that a path ends in. The result is no link, and need not exist.
+///
+/// # Errors
+///
+/// [`Errno::LOOP`] for more links than the kernel follows.
+pub(crate) fn follow_links(path: &Path) -> Result<PathBuf, Errno> {
+    let mut path = path.to_owned();
+    for _ in 0..=MAX_LINKS {
+        let Ok(target) = readlink(&path, Vec::new()) else {
+            return Ok(path);
+        };
+        let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+        path = path.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    Err(Errno::LOOP)
 }
 
 /// Returns the components of a path without the root and without `.`.

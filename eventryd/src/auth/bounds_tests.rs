@@ -32,7 +32,7 @@ fn name_has_1_to_255_bytes_without_colon_or_control() {
 #[test]
 fn password_has_1_to_1024_bytes_without_controls() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("users/passwords");
+    let file = dir.path().join("passwords");
     for (password, is_valid) in [
         (vec![], false),
         (b"a".to_vec(), true),

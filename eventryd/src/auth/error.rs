@@ -106,6 +106,16 @@ pub enum AuthError {
         /// Cause.
         source: io::Error,
     },
+    /// The file from which a user is to be deleted does not exist.
+    #[error("the password file {} does not exist", .0.display())]
+    FileMissing(PathBuf),
+    /// The directory of a new password file does not exist.
+    #[error(
+        "the directory {} of the password file does not exist; create it with `mkdir -p {}`, or name another file",
+        .0.display(),
+        .0.display()
+    )]
+    DirectoryMissing(PathBuf),
     /// The user to delete is not in the password file.
     #[error("user {user:?} is not in the password file {}", path.display())]
     UnknownUser {

@@ -2,6 +2,7 @@
 
 use super::passwords::{check_name, edit};
 use super::{AuthError, PasswordEntryError, Passwords, Verifier};
+use crate::trusted_path::follow_links;
 use crate::whole_file::read_whole;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::{FlockOperation, flock};
@@ -75,11 +76,12 @@ fn read_text(file: impl Read) -> io::Result<String> {
 ///
 /// The file is replaced by `rename`, so a concurrent reader sees the old or the new contents. A
 /// lock on the file serializes concurrent changes; users that may not open the file cannot hold it.
-/// A missing file, which is empty at first, and its directory are created; a new file has mode 0600.
+/// A missing file, which is empty at first, is created to add a user; a new file has mode 0600. Symbolic links are
+/// followed, and stay: the file that they lead to is replaced.
 ///
 /// # Errors
 ///
-/// [`AuthError`]. The file is unchanged in that case.
+/// [`AuthError`], also if a line of the file is invalid. The file is unchanged in that case.
 pub fn change_password(
     path: &Path,
     user: &str,
@@ -104,27 +106,29 @@ pub fn change_password(
         path: path.to_owned(),
         source,
     };
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let directory = if directory.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        directory
+    let target = follow_links(path).map_err(|error| write_error(error.into()))?;
+    let (file, is_new) = match open_locked(&target, verifier.is_some()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(match (verifier, target.parent()) {
+                (Some(_), Some(directory)) => AuthError::DirectoryMissing(directory.to_owned()),
+                _ => AuthError::FileMissing(path.to_owned()),
+            });
+        }
+        opened => opened.map_err(write_error)?,
     };
-    fs::create_dir_all(directory).map_err(write_error)?;
-    let (file, is_new) = open_locked(path).map_err(write_error)?;
-    let changed = change_locked(path, &file, user, verifier.as_ref());
+    let changed = change_locked(path, &target, &file, user, verifier.as_ref());
     if changed.is_err() && is_new {
-        let _ = fs::remove_file(path);
+        let _ = fs::remove_file(&target);
     }
     changed
 }
 
-/// Opens the password file and locks it. Returns `true`, too, if the file did not exist.
-fn open_locked(path: &Path) -> io::Result<(File, bool)> {
+/// Opens the password file and locks it. With `creates` set, a missing file is created, which is `true` in the result.
+fn open_locked(path: &Path, creates: bool) -> io::Result<(File, bool)> {
     for _ in 0..MAX_ATTEMPTS {
         let opened = match File::open(path) {
             Ok(file) => Ok((file, false)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if creates && error.kind() == io::ErrorKind::NotFound => {
                 let mut new = OpenOptions::new();
                 new.write(true).read(true).create_new(true).mode(0o600);
                 new.open(path).map(|file| (file, true))
@@ -147,9 +151,10 @@ fn open_locked(path: &Path) -> io::Result<(File, bool)> {
     Err(io::Error::other("other processes keep replacing it"))
 }
 
-/// Changes the entry of one user in the locked file.
+/// Changes the entry of one user in the locked file `target`, to which `path` leads.
 fn change_locked(
     path: &Path,
+    target: &Path,
     file: &File,
     user: &str,
     verifier: Option<&Verifier>,
@@ -158,13 +163,19 @@ fn change_locked(
         path: path.to_owned(),
         source,
     })?;
+    let invalid = |(line, source)| AuthError::InvalidEntry {
+        path: path.to_owned(),
+        line,
+        source,
+    };
+    Passwords::parse(&text, random_bytes()?).map_err(invalid)?;
     let Some(edited) = edit(&text, user, verifier, random_bytes()?) else {
         return Err(AuthError::UnknownUser {
             path: path.to_owned(),
             user: user.to_owned(),
         });
     };
-    write_atomically(path, edited.as_bytes()).map_err(|source| AuthError::Write {
+    write_atomically(target, edited.as_bytes()).map_err(|source| AuthError::Write {
         path: path.to_owned(),
         source,
     })

@@ -6,9 +6,10 @@ use crate::auth::{
 };
 use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
+use std::fs;
 use std::io::{self, BufRead, Read, Stdin, Write};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Maximum number of bytes that are read for a password, which is more than one may have.
 const MAX_LINE_LEN: u64 = 4_096;
@@ -17,11 +18,11 @@ const MAX_LINE_LEN: u64 = 4_096;
 ///
 /// The password is read from the terminal without echo, or from the first line of standard input if
 /// that is not a terminal. The file is created if it does not exist, is readable by its owner only,
-/// holds salted hashes instead of passwords, and is replaced atomically. A running eventryd reads
-/// it again on SIGHUP.
+/// holds salted hashes instead of passwords, and is replaced atomically; symbolic links to it are
+/// followed. A running eventryd reads it again on SIGHUP.
 #[derive(Args, Debug)]
 pub(super) struct PasswdArgs {
-    /// Password file. Default: /etc/eventry/passwords for root, $XDG_CONFIG_HOME/eventry/passwords
+    /// Password file, in an existing directory. Default: /etc/eventry/passwords for root, $XDG_CONFIG_HOME/eventry/passwords
     /// or ~/.config/eventry/passwords for other users
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -61,10 +62,13 @@ impl PasswdArgs {
         home: Option<PathBuf>,
     ) -> Result<String, PasswdError> {
         let uid = rustix::process::geteuid().as_raw();
-        let file = self
-            .file
-            .clone()
-            .unwrap_or_else(|| default_password_file(&config_directory(uid, config_home, home)));
+        let (file, is_default) = match &self.file {
+            Some(file) => (file.clone(), false),
+            None => {
+                let directory = config_directory(uid, config_home, home);
+                (default_password_file(&directory), true)
+            }
+        };
         let (user, shown) = (&self.user, file.display());
         if self.delete {
             change_password(&file, user, PasswordChange::Delete)?;
@@ -75,9 +79,30 @@ impl PasswdArgs {
             password: password.as_bytes(),
             iterations: NonZeroU32::new(self.iterations).unwrap_or(DEFAULT_ITERATIONS),
         };
-        change_password(&file, user, set)?;
+        store(&file, is_default, user, set)?;
         Ok(format!("stored the password of {user} in {shown}"))
     }
+}
+
+/// Stores a password. The default directory is created if it does not exist. Another one may be misspelt.
+fn store(
+    file: &Path,
+    is_default: bool,
+    user: &str,
+    set: PasswordChange<'_>,
+) -> Result<(), PasswdError> {
+    let stored = change_password(file, user, set);
+    let Err(AuthError::DirectoryMissing(directory)) = &stored else {
+        return Ok(stored?);
+    };
+    if !is_default {
+        return Ok(stored?);
+    }
+    fs::create_dir_all(directory).map_err(|source| AuthError::Write {
+        path: file.to_owned(),
+        source,
+    })?;
+    Ok(change_password(file, user, set)?)
 }
 
 fn read_password(user: &str) -> Result<String, PasswdError> {
@@ -133,5 +158,26 @@ impl<'a> EchoOff<'a> {
 impl Drop for EchoOff<'_> {
     fn drop(&mut self) {
         let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.previous);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_default_directory_is_created() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("eventry/passwords");
+        let set = PasswordChange::Set {
+            password: b"pencil",
+            iterations: NonZeroU32::new(4096).unwrap(),
+        };
+        assert!(store(&file, true, "a:b", set).is_err());
+        let error = store(&file, false, "fred", set).unwrap_err();
+        assert!(error.to_string().contains("mkdir -p"), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        store(&file, true, "fred", set).unwrap();
+        assert!(file.exists());
     }
 }

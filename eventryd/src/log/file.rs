@@ -1,21 +1,17 @@
 //! Opening of a log file, and the check of it.
 
 use crate::kernel_files::{NewEntry, check_creation_in};
-use crate::trusted_path::{LastComponent, threats_to};
+use crate::trusted_path::{LastComponent, follow_links, threats_to};
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_setfl, fstat, open, readlink,
-    statfs,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_setfl, fstat, open, statfs,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-/// Maximum number of symbolic links that the kernel follows in a path.
-const MAX_LINKS: usize = 40;
 
 /// Maximum number of attempts to open or create a file that other programs remove and create meanwhile.
 const MAX_ATTEMPTS: usize = 100;
@@ -130,20 +126,11 @@ fn check_creation(path: &Path) -> Result<(), Errno> {
 
 /// Follows symbolic links to a file that does not exist.
 fn missing_file(path: &Path) -> Result<PathBuf, Errno> {
-    let mut path = path.to_owned();
-    for _ in 0..MAX_LINKS {
-        if ends_in_slash(&path) {
-            return Err(Errno::ISDIR);
-        }
-        let Ok(target) = readlink(&path, Vec::new()) else {
-            return Ok(path);
-        };
-        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
-        path = directory.join(PathBuf::from(std::ffi::OsString::from_vec(
-            target.into_bytes(),
-        )));
+    let path = follow_links(path)?;
+    if ends_in_slash(&path) {
+        return Err(Errno::ISDIR);
     }
-    Err(Errno::LOOP)
+    Ok(path)
 }
 
 /// Returns the reason for which other users may replace the log file if the daemon runs as root and there is one: its

@@ -7,7 +7,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Output, Stdio};
 use tempfile::TempDir;
@@ -208,4 +208,93 @@ fn changed_password_file_keeps_its_owner() {
             (1001, 1002, 0o600)
         );
     }
+}
+
+fn names_in(dir: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// As htpasswd and saslpasswd2 do, and as the daemon reads it.
+#[test]
+fn passwd_changes_the_target_of_a_link() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("real")).unwrap();
+    let (link, target) = (password_file(&dir), dir.path().join("real/users"));
+    symlink("other", &link).unwrap();
+    symlink(&target, dir.path().join("other")).unwrap();
+    let links = names_in(dir.path());
+    for (arguments, users) in [
+        (&["fred"][..], 1),
+        (&["ann"], 2),
+        (&["--delete", "fred"], 1),
+    ] {
+        let output = passwd(&dir, arguments, "pencil\n");
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(read_passwords(&target).unwrap().len(), users);
+        assert_eq!(std::fs::read_link(&link).unwrap(), Path::new("other"));
+        assert_eq!(names_in(dir.path()), links);
+        assert_eq!(names_in(&dir.path().join("real")), ["users"]);
+    }
+    std::fs::remove_file(dir.path().join("other")).unwrap();
+    symlink(&link, dir.path().join("other")).unwrap();
+    let output = passwd(&dir, &["fred"], "pencil\n");
+    let said = stderr_of(&output);
+    assert!(said.contains("Too many levels of symbolic links"), "{said}");
+}
+
+#[test]
+fn passwd_reports_an_invalid_line_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = password_file(&dir);
+    assert!(passwd(&dir, &["fred"], "pencil\n").status.success());
+    let good = std::fs::read_to_string(&file).unwrap();
+    let user = good.lines().last().unwrap();
+    for (line, problem) in [
+        ("ann", "expected USER:SCRAM-SHA-256$"),
+        ("ann:secret", "SCRAM-SHA-256$"),
+        (user, "user \"fred\" already has a line"),
+    ] {
+        let text = format!("{good}\n{line}\n");
+        std::fs::write(&file, &text).unwrap();
+        let number = text.lines().count();
+        for arguments in [&["ann"][..], &["fred"], &["--delete", "fred"]] {
+            let output = passwd(&dir, arguments, "secret\n");
+            assert_eq!(output.status.code(), Some(1), "{line}");
+            let said = stderr_of(&output);
+            let place = format!("eventryd: {}:{number}: ", file.display());
+            assert!(said.starts_with(&place) && said.contains(problem), "{said}");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        }
+    }
+    assert_eq!(names_in(dir.path()), ["passwords"]);
+}
+
+#[test]
+fn passwd_creates_no_directory_of_a_named_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("no/such/passwords");
+    let directory = dir.path().join("no/such");
+    let (mkdir, missing) = (
+        format!(
+            "the directory {0} of the password file does not exist; create it with `mkdir -p {0}`",
+            directory.display()
+        ),
+        format!("the password file {} does not exist", file.display()),
+    );
+    for (arguments, expected) in [(&["fred"][..], mkdir), (&["--delete", "fred"], missing)] {
+        let output = passwd_of(&file, arguments, "pencil\n");
+        assert_eq!(output.status.code(), Some(1));
+        let said = stderr_of(&output);
+        assert!(said.contains(&expected), "{said}");
+        assert_eq!(names_in(dir.path()), [""; 0]);
+    }
+    let output = passwd(&dir, &["--delete", "fred"], "");
+    let said = stderr_of(&output);
+    assert!(said.contains("passwords does not exist"), "{said}");
+    assert_eq!(names_in(dir.path()), [""; 0]);
 }
