@@ -125,7 +125,8 @@ fn unknown_user_gets_the_challenge_of_a_known_one() {
         assert_eq!((salt.len(), &count[..]), (first[0].0.len(), "i=5000"));
     }
     // Another file has another key, and other decoys.
-    let other = password_file(&tempfile::tempdir().unwrap());
+    let other_dir = tempfile::tempdir().unwrap();
+    let other = password_file(&other_dir);
     change_password(&other, "fred", set).unwrap();
     let daemon = daemon_with(&other);
     assert_ne!(salt_of(&daemon, "ann"), first[1]);

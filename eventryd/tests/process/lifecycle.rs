@@ -203,6 +203,9 @@ fn in_the_background_the_command_waits_for_the_end() {
         read("cmdline").contains("--in-background") && has_sigterm("SigCgt:")
     });
     kill_process(daemon.0, Signal::STOP).unwrap();
+    wait_until("the daemon is stopped", || {
+        read("status").contains("\nState:\tT")
+    });
     kill_process(Pid::from_child(&launcher), Signal::TERM).unwrap();
     wait_until("the daemon is signalled", || has_sigterm("ShdPnd:"));
     assert!(launcher.try_wait().unwrap().is_none());
