@@ -109,12 +109,7 @@ fn run(options: &Options) -> Result<ExitCode, ExitError> {
     let is_dry_run = options.check_config || options.print_config;
     if !options.is_launcher() {
         // Before anything is opened. The child of a launcher inherits all files.
-        inherited::close_descriptors_on_exec().map_err(|error| {
-            ExitError::new(
-                3,
-                format!("cannot set close-on-exec on inherited files: {error}"),
-            )
-        })?;
+        inherited::close_descriptors_on_exec();
     }
     let signal_error = |error| ExitError::new(4, format!("cannot catch signals: {error}"));
     let signals = if is_dry_run || options.is_launcher() {

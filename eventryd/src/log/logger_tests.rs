@@ -56,7 +56,7 @@ fn line_has_message_and_escaped_fields() {
         tracing::info!(clients = 1, name, "clients connected");
     });
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log > "2026".to_owned(), "the time of the line: {log}");
+    assert!(log.as_str() > "2026", "the time of the line: {log}");
     assert!(log.contains(": info : log.logger.tests:"), "{log}");
     assert!(
         log.contains(" : clients connected clients=1 name=\"x\\n2026"),
