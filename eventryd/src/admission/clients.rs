@@ -21,14 +21,14 @@
 //! [`ClientAdmission`] only decides: the server reports the ids of clients and the time, and applies the
 //! [`AdmissionStep`]s.
 
-use super::lanes::{LANES, Lane, Waiting, lanes_of};
+use super::lanes::{LANES, Lanes, Waiting, lanes_of};
 use super::peer_load::{EvictionRank, PeerLoad, Stage};
 use super::reserve::Reserve;
 use super::{
     AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, Peer, PendingClient, Scope,
 };
 use eventry::MonotonicTime;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The clients that have a slot, and those that wait for one.
 ///
@@ -74,9 +74,7 @@ pub struct ClientAdmission {
     ended: BTreeMap<u64, Peer>,
     /// Clients that were evicted or rejected and are not gone yet.
     evicted: BTreeSet<u64>,
-    lanes: [Lane; 8],
-    /// The lane and the peer of each waiting client.
-    waiting: BTreeMap<u64, (usize, Peer)>,
+    waiting: Lanes,
     /// Set when no client is admitted any more.
     closed: bool,
 }
@@ -111,8 +109,7 @@ impl ClientAdmission {
             unidentified: BTreeMap::new(),
             ended: BTreeMap::new(),
             evicted: BTreeSet::new(),
-            lanes: Default::default(),
-            waiting: BTreeMap::new(),
+            waiting: Lanes::default(),
             closed: false,
         }
     }
@@ -158,18 +155,17 @@ impl ClientAdmission {
         if self.closed {
             return AdmissionDecision::Reject(id);
         }
-        let lanes = lanes_of(client);
-        let is_first = lanes.iter().all(|lane| self.lanes[*lane].0.is_empty());
+        let mut lanes = lanes_of(client).into_iter();
+        let is_first = lanes.all(|lane| self.waiting.lane(lane).is_empty());
         if is_first && matches!(self.grant(now, client, false, false), Grant::Free) {
             self.admit(Stage::Silent, now, id, client);
             return AdmissionDecision::Admit;
         }
-        let [_, silent] = lanes;
-        self.enqueue(silent, now, id, client.peer);
+        self.waiting.add(now, id, client);
         if self.waiting.len() <= self.limits.max_waiting {
             return AdmissionDecision::Wait;
         }
-        let Some(rejected) = self.reject() else {
+        let Some(rejected) = self.waiting.reject() else {
             return AdmissionDecision::Wait;
         };
         if rejected != id {
@@ -180,13 +176,7 @@ impl ClientAdmission {
 
     /// Records that a waiting client has sent something. Call [`next`](Self::next) afterwards.
     pub fn spoke(&mut self, now: MonotonicTime, id: u64) {
-        let Some(&(lane, peer)) = self.waiting.get(&id) else {
-            return;
-        };
-        if let (false, ..) = LANES[lane] {
-            self.dequeue(id);
-            self.enqueue(lane - 4, now, id, peer);
-        }
+        self.waiting.spoke(now, id);
     }
 
     /// Returns the next step at `now`. Call this until there is none, after any other call and at the time that
@@ -201,7 +191,7 @@ impl ClientAdmission {
             let has_waited = first.since.saturating_add(self.limits.eviction_grace) <= now;
             match self.grant(now, client, speaks, has_waited) {
                 Grant::Free => {
-                    self.dequeue(first.id);
+                    self.waiting.remove(first.id);
                     if speaks {
                         self.admit(Stage::Speaking, now, first.id, client);
                     } else {
@@ -225,11 +215,7 @@ impl ClientAdmission {
     #[must_use]
     pub fn retry_at(&self, now: MonotonicTime) -> Option<MonotonicTime> {
         let grace = self.limits.eviction_grace;
-        let speaking = self
-            .lanes
-            .iter()
-            .zip(LANES)
-            .filter(|(_, (speaks, ..))| *speaks);
+        let speaking = self.waiting.iter().filter(|(_, (speaks, ..))| *speaks);
         let times = speaking.flat_map(|(lane, (_, scope, anonymous))| {
             let loads = [
                 Some(&self.all),
@@ -239,9 +225,9 @@ impl ClientAdmission {
             let overdue = overdue.filter_map(move |load| load.next_overdue(now, grace));
             let waited = lane
                 .fronts()
-                .map(move |first| first.since.saturating_add(grace));
+                .map(move |(_, first)| first.since.saturating_add(grace));
             // Without a waiting client none is evicted.
-            overdue.filter(|_| !lane.0.is_empty()).chain(waited)
+            overdue.filter(|_| !lane.is_empty()).chain(waited)
         });
         times
             .filter(|at| *at > now && *at != MonotonicTime::FAR_FUTURE)
@@ -284,7 +270,7 @@ impl ClientAdmission {
     /// Records that a client with a slot has ended, and only waits for its peer to close the connection. It is the
     /// first to be evicted for a client that has sent something. Call [`next`](Self::next) afterwards.
     pub fn ended(&mut self, id: u64, peer: Peer) {
-        if !self.evicted.contains(&id) && !self.waiting.contains_key(&id) {
+        if !self.evicted.contains(&id) && !self.waiting.contains(id) {
             self.identified(id);
             self.ended.insert(id, peer);
         }
@@ -292,7 +278,7 @@ impl ClientAdmission {
 
     /// Records that a client is gone, with a slot or without.
     pub fn gone(&mut self, id: u64, peer: Peer) {
-        if !self.evicted.remove(&id) && !self.dequeue(id) {
+        if !self.evicted.remove(&id) && !self.waiting.remove(id) {
             self.identified(id);
             self.ended.remove(&id);
             self.all.remove(peer);
@@ -322,26 +308,6 @@ impl ClientAdmission {
         }
         let rank = EvictionRank { stage, since, id };
         self.rank(Unidentified { client, rank });
-    }
-
-    fn enqueue(&mut self, lane: usize, since: MonotonicTime, id: u64, peer: Peer) {
-        let queue = self.lanes[lane].0.entry(peer).or_default();
-        queue.push_back(Waiting { id, since });
-        self.waiting.insert(id, (lane, peer));
-    }
-
-    /// Removes a waiting client; returns `false` if there is no such client.
-    fn dequeue(&mut self, id: u64) -> bool {
-        let Some((lane, peer)) = self.waiting.remove(&id) else {
-            return false;
-        };
-        if let Some(queue) = self.lanes[lane].0.get_mut(&peer) {
-            queue.retain(|waiting| waiting.id != id);
-            if queue.is_empty() {
-                self.lanes[lane].0.remove(&peer);
-            }
-        }
-        true
     }
 
     fn evict(&mut self, id: u64) {
@@ -387,9 +353,9 @@ impl ClientAdmission {
 
     /// Returns the first client of a lane: of the peer with the fewest slots of `load`, the first in the queue.
     fn first_by(&self, lane: usize, load: &PeerLoad) -> Option<(usize, Peer, Waiting)> {
-        let fronts = self.lanes[lane].0.iter();
+        let fronts = self.waiting.lane(lane).fronts();
         fronts
-            .filter_map(|(peer, queue)| Some((lane, *peer, *queue.front()?)))
+            .map(|(peer, first)| (lane, peer, first))
             .min_by_key(|(_, peer, first)| (load.count(*peer), first.since, first.id))
     }
 
@@ -445,25 +411,5 @@ impl ClientAdmission {
         let free = self.limits.reserved(peer.scope()).saturating_sub(held);
         let own = self.all.count(peer);
         free > 0 && (own == 0 || (own < 4 * free && 2 * (own + 1) <= self.all.largest()))
-    }
-
-    /// Removes one waiting client of the peer that has the most of them.
-    fn reject(&mut self) -> Option<u64> {
-        let mut counts: BTreeMap<Peer, usize> = BTreeMap::new();
-        for (peer, queue) in self.lanes.iter().flat_map(|lane| &lane.0) {
-            *counts.entry(*peer).or_default() += queue.len();
-        }
-        let (peer, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-        let of_peer = |speaks| {
-            let lanes = self.lanes.iter().zip(LANES);
-            let lanes = lanes.filter(move |(_, (speaks_here, ..))| *speaks_here == speaks);
-            lanes.filter_map(move |(lane, _)| lane.0.get(&peer))
-        };
-        let order = |waiting: &&Waiting| (waiting.since, waiting.id);
-        let longest_silent = of_peer(false).filter_map(VecDeque::front).min_by_key(order);
-        let last_speaking = || of_peer(true).filter_map(VecDeque::back).max_by_key(order);
-        let rejected = longest_silent.or_else(last_speaking)?.id;
-        self.dequeue(rejected);
-        Some(rejected)
     }
 }
