@@ -81,9 +81,7 @@ impl World {
         let decision = self.clients.arrive(self.now, id, pending);
         assert_eq!(decision == AdmissionDecision::Admit, admitted);
         if let AdmissionDecision::Reject(rejected) = decision {
-            let waiting = &mut self.oracle.waiting;
-            let at = waiting.iter().position(|one| one.id == rejected);
-            let one = waiting.remove(at.expect("the rejected client waits"));
+            let one = self.oracle.reject(rejected);
             if rejected != id {
                 self.clients.gone(rejected, one.pending.peer);
             }
@@ -164,6 +162,7 @@ impl World {
                 None => break,
             }
         }
+        self.oracle.check_order();
         let (served, limit) = (self.clients.served(), self.clients.limits().max_clients);
         assert_eq!(served, self.oracle.clients.len());
         assert_eq!(self.clients.waiting(), self.oracle.waiting.len());
@@ -181,11 +180,7 @@ fn run(from: &mut Unstructured<'_>) -> Result<()> {
     let limits: AdmissionLimits = Limits::arbitrary(from)?.into();
     let mut world = World {
         clients: ClientAdmission::new(limits),
-        oracle: Oracle {
-            limits,
-            clients: Vec::new(),
-            waiting: Vec::new(),
-        },
+        oracle: Oracle::new(limits),
         now: MonotonicTime::ZERO,
         last: 0,
         bound: limits.max_clients,

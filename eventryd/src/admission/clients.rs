@@ -4,9 +4,9 @@
 //! Slots are limited: those of all clients, and those of anonymous clients, local and network ones separately. As
 //! long as there are enough, every client is admitted at once. Otherwise:
 //!
-//! - Pending clients wait in one queue per [`Peer`], and the peer with the fewest slots comes first: many clients
-//!   of one peer wait behind each other, not before those of other peers. Clients that have sent something come
-//!   before silent ones, because clients speak first in this protocol.
+//! - Pending clients wait in one order, whatever their socket (DM-609). Clients that have sent something come before
+//!   silent ones, because clients speak first in this protocol; then the [`Peer`] with the fewest slots comes first, so
+//!   many clients of one peer wait behind each other, not before those of other peers; then the longest wait.
 //! - An *unidentified* client has not authenticated or, where it need not, has made no call. It is evicted for a
 //!   pending client that has sent something once it makes no progress for [`AdmissionLimits::eviction_grace`]: of
 //!   the peer with the most slots first, silent clients first, then the one that stalls for longest. So silence
@@ -21,7 +21,7 @@
 //! [`ClientAdmission`] only decides: the server reports the ids of clients and the time, and applies the
 //! [`AdmissionStep`]s.
 
-use super::lanes::{LANES, Lanes, Waiting, lanes_of};
+use super::lanes::{Candidate, Lane, Lanes};
 use super::peer_load::{EvictionRank, PeerLoad, Stage};
 use super::reserve::Reserve;
 use super::{
@@ -75,6 +75,8 @@ pub struct ClientAdmission {
     /// Clients that were evicted or rejected and are not gone yet.
     evicted: BTreeSet<u64>,
     waiting: Lanes,
+    /// The waiting client for which the last step evicted another one.
+    claimant: Option<u64>,
     /// Set when no client is admitted any more.
     closed: bool,
 }
@@ -110,6 +112,7 @@ impl ClientAdmission {
             ended: BTreeMap::new(),
             evicted: BTreeSet::new(),
             waiting: Lanes::default(),
+            claimant: None,
             closed: false,
         }
     }
@@ -155,9 +158,8 @@ impl ClientAdmission {
         if self.closed {
             return AdmissionDecision::Reject(id);
         }
-        let mut lanes = lanes_of(client).into_iter();
-        let is_first = lanes.all(|lane| self.waiting.lane(lane).is_empty());
-        if is_first && matches!(self.grant(now, client, false, false), Grant::Free) {
+        let has_slot = matches!(self.grant(now, client, false, false), Grant::Free);
+        if has_slot && !self.is_any_admissible(now) {
             self.admit(Stage::Silent, now, id, client);
             return AdmissionDecision::Admit;
         }
@@ -185,24 +187,32 @@ impl ClientAdmission {
         if self.closed {
             return None;
         }
-        for (lane, peer, first) in self.candidates() {
-            let (speaks, _, anonymous) = LANES[lane];
-            let client = PendingClient { peer, anonymous };
-            let has_waited = first.since.saturating_add(self.limits.eviction_grace) <= now;
+        // The slot of an evicted client is for the one that needed it.
+        let claimant = self.claimant.take().and_then(|id| self.waiting.front(id));
+        for candidate in claimant.into_iter().chain(self.candidates()) {
+            let Candidate {
+                id,
+                since,
+                client,
+                speaks,
+                ..
+            } = candidate;
+            let has_waited = since.saturating_add(self.limits.eviction_grace) <= now;
             match self.grant(now, client, speaks, has_waited) {
                 Grant::Free => {
-                    self.waiting.remove(first.id);
+                    self.waiting.remove(id);
                     if speaks {
-                        self.admit(Stage::Speaking, now, first.id, client);
+                        self.admit(Stage::Speaking, now, id, client);
                     } else {
                         // Its time in the queue counts as silence.
-                        self.admit(Stage::Silent, first.since, first.id, client);
+                        self.admit(Stage::Silent, since, id, client);
                     }
-                    return Some(AdmissionStep::Admit(first.id));
+                    return Some(AdmissionStep::Admit(id));
                 }
-                Grant::AfterEviction { id, limit } => {
-                    self.evict(id);
-                    return Some(AdmissionStep::Evict { id, limit });
+                Grant::AfterEviction { id: evicted, limit } => {
+                    self.evict(evicted);
+                    self.claimant = Some(id);
+                    return Some(AdmissionStep::Evict { id: evicted, limit });
                 }
                 Grant::Unavailable => {}
             }
@@ -215,17 +225,18 @@ impl ClientAdmission {
     #[must_use]
     pub fn retry_at(&self, now: MonotonicTime) -> Option<MonotonicTime> {
         let grace = self.limits.eviction_grace;
-        let speaking = self.waiting.iter().filter(|(_, (speaks, ..))| *speaks);
-        let times = speaking.flat_map(|(lane, (_, scope, anonymous))| {
+        let speaking = self.waiting.iter().filter(|lane| lane.speaks);
+        let times = speaking.flat_map(|lane| {
             let loads = [
                 Some(&self.all),
-                anonymous.then_some(&self.anonymous[scope as usize]),
+                lane.anonymous
+                    .then_some(&self.anonymous[lane.scope as usize]),
             ];
             let overdue = loads.into_iter().flatten();
             let overdue = overdue.filter_map(move |load| load.next_overdue(now, grace));
             let waited = lane
                 .fronts()
-                .map(move |(_, first)| first.since.saturating_add(grace));
+                .map(move |first| first.since.saturating_add(grace));
             // Without a waiting client none is evicted.
             overdue.filter(|_| !lane.is_empty()).chain(waited)
         });
@@ -336,27 +347,75 @@ impl ClientAdmission {
         }
     }
 
-    /// Returns the next clients to admit. Of each lane, that is the first client of the peer with the fewest slots of
-    /// that kind; and of the peer with the fewest slots of any kind, which may have a reserved slot when the other
-    /// peer may not.
-    fn candidates(&self) -> Vec<(usize, Peer, Waiting)> {
-        let of_lane = |(lane, (_, scope, anonymous)): (usize, (bool, Scope, bool))| {
-            let loads = [
-                anonymous.then_some(&self.anonymous[scope as usize]),
-                Some(&self.all),
-            ];
-            let loads = loads.into_iter().flatten();
-            loads.filter_map(move |load| self.first_by(lane, load))
-        };
-        LANES.into_iter().enumerate().flat_map(of_lane).collect()
+    /// Tests if a waiting client could be admitted without an eviction.
+    fn is_any_admissible(&self, now: MonotonicTime) -> bool {
+        let mut candidates = self.candidates().into_iter();
+        candidates.any(|Candidate { client, speaks, .. }| {
+            matches!(self.grant(now, client, speaks, false), Grant::Free)
+        })
     }
 
-    /// Returns the first client of a lane: of the peer with the fewest slots of `load`, the first in the queue.
-    fn first_by(&self, lane: usize, load: &PeerLoad) -> Option<(usize, Peer, Waiting)> {
-        let fronts = self.waiting.lane(lane).fronts();
-        fronts
-            .map(|(peer, first)| (lane, peer, first))
-            .min_by_key(|(_, peer, first)| (load.count(*peer), first.since, first.id))
+    /// Returns the next clients to admit, in their order over all lanes (DM-609): those that have sent something, the peer
+    /// with the fewest slots, the longest wait. They are the first ones of each lane: of the peer with the fewest slots of
+    /// that kind; and of the peer with the fewest slots of any kind, which may have a reserved slot when the other peer
+    /// may not.
+    fn candidates(&self) -> Vec<Candidate> {
+        let is_scarce = [false, true].map(|speaks| self.is_any_slot_scarce(speaks));
+        let order = |candidate: &Candidate| {
+            let Candidate {
+                client: PendingClient { peer, anonymous },
+                speaks,
+                turn,
+                ..
+            } = *candidate;
+            let load = if is_scarce[usize::from(speaks)] {
+                self.all.count(peer)
+            } else if anonymous {
+                self.anonymous[peer.scope() as usize].count(peer)
+            } else {
+                // There is a slot for each of these.
+                0
+            };
+            (!speaks, load, turn)
+        };
+        let mut candidates: Vec<_> = self
+            .waiting
+            .iter()
+            .flat_map(|lane| {
+                let of_kind = lane
+                    .anonymous
+                    .then_some(&self.anonymous[lane.scope as usize]);
+                [of_kind, Some(&self.all)]
+                    .into_iter()
+                    .flatten()
+                    .filter_map(move |load| first_by(lane, load))
+            })
+            .collect();
+        candidates.sort_unstable_by_key(order);
+        candidates.dedup_by_key(|candidate| candidate.id);
+        candidates
+    }
+
+    /// Tests if more clients wait for a slot of any kind than there are free ones that are not reserved: those that have
+    /// sent something and, if `speaks` is false, silent ones. An anonymous client counts only if there is an anonymous
+    /// slot for it.
+    fn is_any_slot_scarce(&self, speaks: bool) -> bool {
+        let mut needed = [0; 4];
+        for lane in self.waiting.iter().filter(|lane| lane.speaks || !speaks) {
+            needed[2 * lane.scope as usize + usize::from(lane.anonymous)] += lane.len();
+        }
+        if self.limits.max_anonymous != 0 {
+            for (load, needed) in self
+                .anonymous
+                .iter()
+                .zip(needed.iter_mut().skip(1).step_by(2))
+            {
+                let free = self.limits.max_anonymous.saturating_sub(load.total());
+                *needed = free.min(*needed);
+            }
+        }
+        let free = self.limits.unreserved().saturating_sub(self.all.total());
+        needed.iter().sum::<usize>() > free
     }
 
     /// Finds a slot for a client. No client is evicted for one that is silent.
@@ -412,4 +471,10 @@ impl ClientAdmission {
         let own = self.all.count(peer);
         free > 0 && (own == 0 || (own < 4 * free && 2 * (own + 1) <= self.all.largest()))
     }
+}
+
+/// Returns the first client of a lane: of the peer with the fewest slots of `load`, the first in the queue.
+fn first_by(lane: &Lane, load: &PeerLoad) -> Option<Candidate> {
+    let order = |one: &Candidate| (load.count(one.client.peer), one.turn);
+    lane.fronts().min_by_key(order)
 }

@@ -3,6 +3,7 @@
 #![cfg(not(loom))]
 
 mod oracle;
+mod order;
 mod reserve;
 
 use eventry::MonotonicTime;
@@ -87,7 +88,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..80),
     ) {
         let mut clients = ClientAdmission::new(limits);
-        let mut oracle = Oracle { limits, clients: Vec::new(), waiting: Vec::new() };
+        let mut oracle = Oracle::new(limits);
         let mut now = MonotonicTime::ZERO;
         let mut most = limits.max_clients;
         for (id, step) in (1..).zip(steps) {
@@ -102,14 +103,10 @@ proptest! {
                         AdmissionDecision::Wait => prop_assert!(!admitted),
                         AdmissionDecision::Reject(refused) => {
                             prop_assert!(!admitted);
-                            let one = *oracle.waiting.iter().find(|w| w.id == refused).unwrap();
-                            let count = |peer| oracle.waiting.iter().filter(|w| w.pending.peer == peer).count();
-                            let most = oracle.waiting.iter().map(|w| count(w.pending.peer)).max();
-                            prop_assert_eq!(Some(count(one.pending.peer)), most);
+                            let one = oracle.reject(refused);
                             if refused != id {
                                 clients.gone(refused, one.pending.peer);
                             }
-                            oracle.waiting.retain(|w| w.id != refused);
                         }
                     }
                 }
@@ -162,6 +159,7 @@ proptest! {
                     None => break,
                 }
             }
+            oracle.check_order();
             prop_assert_eq!(clients.waiting(), oracle.waiting.len());
             prop_assert_eq!(clients.served(), oracle.clients.len());
             // The hard limit. A lowered limit closes no identified client.

@@ -9,7 +9,12 @@ use eventryd::admission::{
 pub(crate) struct Oracle {
     pub(crate) limits: AdmissionLimits,
     pub(crate) clients: Vec<Client>,
+    /// In the order of their arrival, or of their first bytes.
     pub(crate) waiting: Vec<Waiting>,
+    /// The waiting client for which the last step evicted another one.
+    claimant: Option<u64>,
+    /// Waiting clients that were passed over in favour of a later one, since the last check.
+    overtaken: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +48,16 @@ enum Kind {
 }
 
 impl Oracle {
+    pub(crate) fn new(limits: AdmissionLimits) -> Oracle {
+        Oracle {
+            limits,
+            clients: Vec::new(),
+            waiting: Vec::new(),
+            claimant: None,
+            overtaken: Vec::new(),
+        }
+    }
+
     fn of(&self, kind: Kind) -> Vec<Client> {
         let counts = |client: &Client| match kind {
             Kind::All => true,
@@ -126,24 +141,47 @@ impl Oracle {
 
     /// Adds a client; returns `true` if it is admitted.
     pub(crate) fn arrive(&mut self, now: MonotonicTime, id: u64, pending: PendingClient) -> bool {
-        let is_like = |waiting: &Waiting| {
-            waiting.pending.anonymous == pending.anonymous
-                && waiting.pending.peer.scope() == pending.peer.scope()
-        };
         let waiting = Waiting {
             id,
             pending,
             since: now,
             speaks: false,
         };
-        let queue_is_empty = !self.waiting.iter().any(is_like);
-        let admitted = queue_is_empty && self.grant(now, waiting) == Some(None);
+        // Clients that wait already come first.
+        let is_free = |waiting: &Waiting| self.grant(now, *waiting) == Some(None);
+        let admitted = is_free(&waiting) && !self.waiting.iter().any(is_free);
         if admitted {
             self.admit(waiting);
         } else {
             self.waiting.push(waiting);
         }
         admitted
+    }
+
+    /// Removes a client that is rejected because too many wait.
+    ///
+    /// # Panics
+    /// If another client is to be rejected.
+    pub(crate) fn reject(&mut self, id: u64) -> Waiting {
+        let waiting = &self.waiting;
+        let at = waiting.iter().position(|one| one.id == id);
+        let rejected = waiting[at.expect("the rejected client waits")];
+        let PendingClient { peer, anonymous } = rejected.pending;
+        let of_peer = |peer| move |one: &&Waiting| one.pending.peer == peer;
+        let count = |peer| waiting.iter().filter(of_peer(peer)).count();
+        let most = waiting.iter().map(|one| count(one.pending.peer)).max();
+        assert_eq!(Some(count(peer)), most, "the peer has the most clients");
+        let of_peer = waiting.iter().filter(of_peer(peer));
+        let of_kind = of_peer.filter(|one| one.pending.anonymous == anonymous);
+        assert!(
+            2 * of_kind.clone().count() >= count(peer),
+            "most of them are of this kind"
+        );
+        let first_silent = of_kind.clone().find(|one| !one.speaks);
+        let expected = first_silent.or(of_kind.last()).map(|one| one.id);
+        assert_eq!(Some(id), expected);
+        self.waiting.retain(|one| one.id != id);
+        rejected
     }
 
     fn admit(&mut self, waiting: Waiting) {
@@ -217,64 +255,131 @@ impl Oracle {
         speaks && left < self.limits.max_clients && free > 0 && is_small
     }
 
-    pub(crate) fn next(&mut self, now: MonotonicTime) -> Option<AdmissionStep> {
-        let queues = [true, false].into_iter().flat_map(|speaks| {
-            [Scope::Local, Scope::Network]
-                .into_iter()
-                .flat_map(move |scope| [true, false].map(|anonymous| (speaks, scope, anonymous)))
-        });
-        for (speaks, scope, anonymous) in queues {
-            let kind = if anonymous {
-                Kind::Anonymous(scope)
+    /// Tests if more of the waiting clients could have a slot, as far as only the number of anonymous ones is limited,
+    /// than there are free ones that are not reserved.
+    fn is_scarce(&self, speaks: bool) -> bool {
+        let waiting = self.waiting.iter().filter(|one| one.speaks || !speaks);
+        let mut needed = waiting.clone().filter(|one| !one.pending.anonymous).count();
+        for scope in [Scope::Local, Scope::Network] {
+            let is_like = |one: &&Waiting| {
+                let PendingClient { peer, anonymous } = one.pending;
+                anonymous && peer.scope() == scope
+            };
+            let anonymous = waiting.clone().filter(is_like).count();
+            let limit = self.limits.max_anonymous;
+            needed += if limit == 0 {
+                anonymous
             } else {
-                Kind::All
+                anonymous.min(limit.saturating_sub(self.of(Kind::Anonymous(scope)).len()))
             };
-            let like = |waiting: &&Waiting| {
-                let PendingClient {
-                    peer,
-                    anonymous: is,
-                } = waiting.pending;
-                is == anonymous && peer.scope() == scope && waiting.speaks == speaks
-            };
-            let queue: Vec<&Waiting> = self.waiting.iter().filter(like).collect();
-            // The first client of each peer, in the order of arrival or of the first bytes.
-            let first_of_peers = queue.iter().filter(|one| {
-                let of_peer = |other: &&&Waiting| other.pending.peer == one.pending.peer;
-                queue
-                    .iter()
-                    .find(of_peer)
-                    .is_some_and(|first| first.id == one.id)
-            });
-            // The peer with the fewest slots of this kind, and the one with the fewest of any kind.
-            let first_by = |kind| {
-                let order =
-                    |one: &&&Waiting| (self.count(kind, one.pending.peer), one.since, one.id);
-                first_of_peers.clone().min_by_key(order).map(|one| **one)
-            };
-            let candidates = [first_by(kind), first_by(Kind::All)];
-            let granted = candidates
-                .into_iter()
-                .flatten()
-                .find_map(|first| Some((first, self.grant(now, first)?)));
-            let Some((first, granted)) = granted else {
-                continue;
-            };
-            match granted {
-                None => {
-                    self.waiting.retain(|waiting| waiting.id != first.id);
-                    let since = if speaks { now } else { first.since };
-                    self.admit(Waiting { since, ..first });
-                    return Some(AdmissionStep::Admit(first.id));
-                }
-                Some(step) => {
-                    let AdmissionStep::Evict { id, .. } = step else {
-                        unreachable!("a grant admits no other client");
-                    };
-                    self.remove(id);
-                    return Some(step);
-                }
-            }
         }
-        None
+        needed > self.unreserved().saturating_sub(self.clients.len())
     }
+
+    /// Returns the waiting client that precedes all others like it, by the number of slots of this kind that its peer has.
+    fn first_like(&self, like: &Waiting, kind: Kind) -> Option<Waiting> {
+        let is_like = |one: &&Waiting| {
+            one.speaks == like.speaks
+                && one.pending.anonymous == like.pending.anonymous
+                && one.pending.peer.scope() == like.pending.peer.scope()
+        };
+        // Of equal ones, this is the first in the list.
+        let order = |one: &&Waiting| self.count(kind, one.pending.peer);
+        self.waiting
+            .iter()
+            .filter(is_like)
+            .min_by_key(order)
+            .copied()
+    }
+
+    /// Returns the next clients to admit, in their order.
+    fn candidates(&self) -> Vec<Waiting> {
+        let is_candidate = |one: &&Waiting| {
+            let kinds = [Some(Kind::All), kind_of(one)].into_iter().flatten();
+            let mut firsts = kinds.map(|kind| self.first_like(one, kind));
+            firsts.any(|first| first.is_some_and(|first| first.id == one.id))
+        };
+        let mut candidates: Vec<_> = self.waiting.iter().filter(is_candidate).copied().collect();
+        // A stable sort: clients with the same key stay in the order of the list.
+        candidates.sort_by_key(|one| {
+            let load = if self.is_scarce(one.speaks) {
+                self.count(Kind::All, one.pending.peer)
+            } else if one.pending.anonymous {
+                self.count(Kind::Anonymous(one.pending.peer.scope()), one.pending.peer)
+            } else {
+                0
+            };
+            (!one.speaks, load)
+        });
+        candidates
+    }
+
+    pub(crate) fn next(&mut self, now: MonotonicTime) -> Option<AdmissionStep> {
+        let claimant = self.claimant.take();
+        let is_claimant = |one: &&Waiting| Some(one.id) == claimant;
+        let claimants: Vec<_> = self.waiting.iter().filter(is_claimant).copied().collect();
+        let candidates = claimants.into_iter().chain(self.candidates());
+        let granted = candidates
+            .into_iter()
+            .find_map(|one| Some((one, self.grant(now, one)?)));
+        let (one, granted) = granted?;
+        let Some(step) = granted else {
+            if Some(one.id) != claimant {
+                self.note_overtaken(now, one);
+            }
+            self.waiting.retain(|waiting| waiting.id != one.id);
+            let since = if one.speaks { now } else { one.since };
+            self.admit(Waiting { since, ..one });
+            return Some(AdmissionStep::Admit(one.id));
+        };
+        let AdmissionStep::Evict { id, .. } = step else {
+            unreachable!("a grant admits no other client");
+        };
+        self.remove(id);
+        self.claimant = Some(one.id);
+        Some(step)
+    }
+
+    /// Notes the clients that could have the slot of `admitted`, and come first whichever kind of slot is counted.
+    fn note_overtaken(&mut self, now: MonotonicTime, admitted: Waiting) {
+        let position = |one: &Waiting| self.waiting.iter().position(|other| other.id == one.id);
+        let precedes = |one: &Waiting, kind| {
+            let order = |one: &Waiting| (self.count(kind, one.pending.peer), position(one));
+            order(one) < order(&admitted)
+        };
+        let is_overtaken = |one: &&Waiting| {
+            let both_anonymous = kind_of(one).filter(|kind| kind_of(&admitted) == Some(*kind));
+            let precedes =
+                precedes(one, Kind::All) && both_anonymous.is_none_or(|kind| precedes(one, kind));
+            let is_first = one.speaks && (precedes || !admitted.speaks);
+            is_first && self.grant(now, **one) == Some(None)
+        };
+        let overtaken = self.waiting.iter().filter(is_overtaken);
+        let overtaken: Vec<_> = overtaken.map(|one| one.id).collect();
+        self.overtaken.extend(overtaken);
+    }
+
+    /// Checks, after the last step, that no client still waits that was overtaken: unless there are slots for all, clients
+    /// are admitted in one order over all kinds of sockets.
+    ///
+    /// # Panics
+    /// If a client is overtaken.
+    pub(crate) fn check_order(&mut self) {
+        let overtaken = std::mem::take(&mut self.overtaken);
+        for one in &self.waiting {
+            let limit = self.limits.max_anonymous;
+            let is_excess =
+                kind_of(one).is_some_and(|kind| limit != 0 && self.of(kind).len() >= limit);
+            assert!(
+                is_excess || !overtaken.contains(&one.id),
+                "{one:?} is overtaken"
+            );
+        }
+    }
+}
+
+/// Returns the kind of anonymous slot that a client needs, if any.
+fn kind_of(waiting: &Waiting) -> Option<Kind> {
+    let PendingClient { peer, anonymous } = waiting.pending;
+    anonymous.then(|| Kind::Anonymous(peer.scope()))
 }

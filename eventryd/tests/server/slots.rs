@@ -4,17 +4,21 @@ use eventryd::driver::MemoryDriver;
 use eventryd::net::{ListenAddress, RunDir, TransportKind};
 use eventryd::server::{Config, Ready, TcpService, TlsService};
 use eventryd::session::Auth;
+use rustls::ClientConnection;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
-use test_support::client::{RawClient, Stream};
+use test_support::client::{RawClient, Stream, connect_from};
 use test_support::in_process::InProcess;
 use test_support::rpc::{AUTH_LIST, message};
 use test_support::timeout::{TIMEOUT, wait_until};
-use test_support::tls::{Tls, Version, client_config, committed_files, handshake};
+use test_support::tls::{Tls, Version, client_config, committed_files, handshake, server_name};
 
 fn start(change: impl FnOnce(&mut Config)) -> (InProcess, Ready, Config, TempDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -138,4 +142,98 @@ fn service_that_rejected_a_client_accepts_again() {
         });
     }
     stop(process, &ready);
+}
+
+/// The clients of a flood, each with one connection at a time.
+const FLOOD: usize = 40;
+
+/// Ends a flood, also if the test fails.
+struct EndFlood<'a>(&'a AtomicBool);
+
+impl Drop for EndFlood<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Sends `request` on a new connection, waits for the first byte of the answer, and connects again, until told to end.
+fn flood<S: Stream>(connect: impl Fn() -> S, request: &[u8], is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        let mut stream = connect();
+        stream.set_timeout(TIMEOUT).unwrap();
+        stream.write_all(request).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+    }
+}
+
+/// Clients of one address or user that connect again and again on one kind of socket do not keep out its clients on
+/// another kind, nor those of other addresses: each is served in its turn.
+#[test]
+fn flood_on_one_socket_blocks_no_other_socket() {
+    for kind in ["tls", "tcp", "unix"] {
+        let (process, ready, config, _dir) = start(|config| {
+            config.max_clients = NonZeroUsize::new(4).unwrap();
+            config.max_anonymous_clients = 0;
+            // No slot is free before its client goes.
+            config.eviction_grace = Duration::MAX;
+            config.tcp = Some(TcpService {
+                address: Some("127.0.0.1".to_owned()),
+                port: "0".to_owned(),
+                auth: Auth::None,
+            });
+            let mut tls = TlsService::new(committed_files());
+            tls.address = Some("127.0.0.1".to_owned());
+            tls.port = "0".to_owned();
+            config.tls = Some(tls);
+        });
+        let tcp = address_of(&ready, TransportKind::Tcp);
+        let tls = address_of(&ready, TransportKind::Tls);
+        let path = config.socket_path();
+        // The handshakes of the flood stay incomplete.
+        let mut hello = Vec::new();
+        let tls_config = client_config(&committed_files(), Version::Tls13, true);
+        let mut connection = ClientConnection::new(tls_config, server_name()).unwrap();
+        connection.write_tls(&mut hello).unwrap();
+        let call = message(AUTH_LIST, 1, &[]);
+        let holders = [(); 4].map(|()| {
+            let mut client = RawClient::connect(&path);
+            client.open();
+            client
+        });
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let end = EndFlood(&is_over);
+            for _ in 0..FLOOD {
+                scope.spawn(|| match kind {
+                    "tls" => flood(|| connect_from(2, tls).unwrap(), &hello, &is_over),
+                    "tcp" => flood(|| connect_from(2, tcp).unwrap(), &call, &is_over),
+                    _ => flood(|| UnixStream::connect(&path).unwrap(), &call, &is_over),
+                });
+            }
+            let waiting = || ready.control.client_counts().waiting;
+            wait_until("the flood waits for slots", || waiting() == FLOOD);
+            // These wait longer than any client of the flood that comes later.
+            let mut plain = [2, 3].map(|last| connect_from(last, tcp).unwrap());
+            let mut encrypted = [2, 3].map(|last| connect_from(last, tls).unwrap());
+            let mut local = UnixStream::connect(&path).unwrap();
+            for stream in &mut plain {
+                stream.write_all(&call).unwrap();
+            }
+            for stream in &mut encrypted {
+                stream.write_all(&hello).unwrap();
+            }
+            local.write_all(&call).unwrap();
+            wait_until("all others wait too", || waiting() == FLOOD + 5);
+            drop(holders);
+            // Each gives up its slot when it is served.
+            for mut stream in plain.into_iter().chain(encrypted) {
+                stream.set_timeout(TIMEOUT).unwrap();
+                stream.read_exact(&mut [0]).unwrap();
+            }
+            local.set_timeout(TIMEOUT).unwrap();
+            local.read_exact(&mut [0]).unwrap();
+            drop(end);
+        });
+        stop(process, &ready);
+    }
 }

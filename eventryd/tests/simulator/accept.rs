@@ -5,9 +5,12 @@ use crate::claims::claim;
 use crate::keepalive::KeepaliveOracle;
 use crate::ledger::LedgerLimits;
 use crate::pipe::Pipe;
+use crate::plan::Service;
 use crate::world::{ServedClient, World, trace};
 use eventry::Events;
-use eventryd::admission::{ACCEPT_BUDGET, AdmissionDecision, AdmissionStep, PendingClient, Scope};
+use eventryd::admission::{
+    ACCEPT_BUDGET, AdmissionDecision, AdmissionStep, Peer, PendingClient, Scope,
+};
 use eventryd::connection::{ClientAuth, Connection};
 use eventryd::server::CallHandler;
 use eventryd::session::SessionConfig;
@@ -86,6 +89,8 @@ impl World {
     fn maybe_speak(&mut self, id: u64) {
         if self.rng.one_in(2) {
             self.admission.clients.spoke(self.now, id);
+            self.speaking.retain(|id| self.waiting.contains_key(id));
+            self.speaking.push(id);
         }
         self.admit_waiting();
     }
@@ -99,14 +104,66 @@ impl World {
 
     /// Admits waiting clients to free slots, and evicts clients for them.
     pub(crate) fn admit_waiting(&mut self) {
+        let mut after_eviction = false;
+        let mut overtaken = Vec::new();
         while let Some(step) = self.admission.clients.next(self.now) {
             trace!(self, "{step:?}");
+            let is_claimant = after_eviction;
+            after_eviction = matches!(step, AdmissionStep::Evict { .. });
             match step {
-                AdmissionStep::Admit(id) => self.admit(id),
+                AdmissionStep::Admit(id) => {
+                    // An evicted client has left its slot to this one.
+                    if !is_claimant {
+                        overtaken.extend(self.overtaken(id));
+                    }
+                    self.admit(id);
+                }
                 AdmissionStep::Evict { id, .. } => self.evict(id),
             }
         }
+        overtaken.retain(|id| self.may_have_slot(*id));
+        claim!(
+            overtaken.is_empty(),
+            "DM-609",
+            "clients {overtaken:?} wait, later ones of their peer do not"
+        );
         self.admit_at = self.admission.clients.retry_at(self.now);
+    }
+
+    /// Returns the clients of the same peer that wait for a longer time than client `id`, which is to be admitted, and
+    /// could have the slot.
+    fn overtaken(&mut self, id: u64) -> Vec<u64> {
+        let (peer, service) = self.peer_of(id).expect("the admitted client waits");
+        let of_peer = |one: &&u64| self.peer_of(**one).is_some_and(|(other, _)| other == peer);
+        let needs_other_kind = |one: &u64| {
+            let other = self.peer_of(*one);
+            other.is_some_and(|(_, other)| other.starts_anonymous() != service.starts_anonymous())
+        };
+        let has_rival = self.speaking.iter().any(needs_other_kind);
+        let earlier = self.speaking.iter().take_while(|one| **one != id);
+        let overtaken: Vec<u64> = earlier
+            .filter(of_peer)
+            .copied()
+            .filter(|one| self.may_have_slot(*one))
+            .collect();
+        self.shared.borrow_mut().counts.in_turn += usize::from(has_rival);
+        overtaken
+    }
+
+    /// Returns the peer and the service of a waiting client.
+    fn peer_of(&self, id: u64) -> Option<(Peer, Service)> {
+        let (service_index, client_index) = self.waiting.get(&id).copied()?;
+        let peer = self.clients[client_index].borrow().peer;
+        Some((peer, self.services[service_index]))
+    }
+
+    /// Tests if a waiting client does not exceed the limit of anonymous clients.
+    fn may_have_slot(&self, id: u64) -> bool {
+        let limit = self.config.admission.max_anonymous;
+        let service = self.peer_of(id).map(|(_, service)| service);
+        service.is_some_and(|service| {
+            !service.starts_anonymous() || limit == 0 || self.anonymous(service.scope) < limit
+        })
     }
 
     fn evict(&mut self, id: u64) {

@@ -47,6 +47,7 @@ situations! {
     half_closed: "half-closed clients answered in full",
     closed: "clients closed by their own request",
     waited: "clients kept waiting",
+    in_turn: "clients admitted while others wait for another kind of slot",
     rejected: "waiting clients rejected",
     evicted: "clients evicted",
     out_of_descriptors: "accepts without a free descriptor",

@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) admission: Admission,
     /// The accepted clients that wait for a slot, with the indexes of service and client.
     pub(crate) waiting: BTreeMap<u64, (usize, usize)>,
+    /// The accepted clients that wait and have sent something, in the order of their first bytes.
+    pub(crate) speaking: Vec<u64>,
     /// The time at which waiting clients are admitted to free slots.
     pub(crate) admit_at: Option<MonotonicTime>,
     pub(crate) deadlines: DeadlineQueue,
@@ -109,6 +111,7 @@ impl World {
             now: MonotonicTime::ZERO.saturating_add(Duration::from_secs(1)),
             admission,
             waiting: BTreeMap::new(),
+            speaking: Vec::new(),
             admit_at: None,
             services,
             backlog: Default::default(),
