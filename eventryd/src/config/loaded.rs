@@ -265,6 +265,18 @@ impl LoadedConfig {
                 "`min_workers` ({min}) exceeds `max_workers` ({max}): {max} workers are started"
             )
         });
+        let (handshake, auth) = (
+            self.settings.unsigned("eventry_handshake_timeout"),
+            self.settings.unsigned("eventry_auth_timeout"),
+        );
+        let is_explicit = self.settings.is_explicit("eventry_handshake_timeout");
+        let exceeds = is_explicit && auth != 0 && handshake > auth;
+        let without_effect = exceeds.then(|| {
+            format!(
+                "`eventry_handshake_timeout` ({handshake}) exceeds `eventry_auth_timeout` ({auth}), which includes the \
+                 handshake: a client has {auth} s for it"
+            )
+        });
         let unused = self
             .settings
             .unused()
@@ -275,6 +287,7 @@ impl LoadedConfig {
             })
             .chain(unused)
             .chain(clipped)
+            .chain(without_effect)
             .collect()
     }
 }

@@ -123,6 +123,25 @@ fn load_reports_all_errors() {
 }
 
 /// DM-703
+/// The authentication includes the handshake, so a longer time for the handshake has no effect.
+#[test]
+fn handshake_timeout_above_auth_timeout_gives_a_warning() {
+    let limits = |handshake: u32, auth: u32| {
+        let text =
+            format!("eventry_handshake_timeout = {handshake}\neventry_auth_timeout = {auth}");
+        loaded(&text).warnings()
+    };
+    let expected = "`eventry_handshake_timeout` (61) exceeds `eventry_auth_timeout` (60), which includes the handshake: a \
+                    client has 60 s for it";
+    assert_eq!(limits(61, 60), [expected]);
+    // Equal limits, and those that are off, have the effect that they seem to have.
+    for (handshake, auth) in [(60, 60), (10, 60), (0, 60), (10, 0), (0, 0)] {
+        assert_eq!(limits(handshake, auth), [""; 0]);
+    }
+    // The default of the handshake is no mistake of the user.
+    assert_eq!(loaded("eventry_auth_timeout = 5").warnings(), [""; 0]);
+}
+
 #[test]
 fn min_workers_above_max_workers_gives_a_warning() {
     assert_eq!(loaded("min_workers = 20").warnings(), [""; 0]);
