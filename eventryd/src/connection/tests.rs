@@ -293,7 +293,7 @@ fn handshake_time_begins_with_the_slot() {
     let expired = |action: &Action| {
         matches!(
             action,
-            Action::Log(Notice::Expired(crate::session::Expiry::Handshake))
+            Action::Log(Notice::Expired(crate::session::Expiry::Handshake { .. }))
         )
     };
     assert!(

@@ -170,8 +170,9 @@ impl Session {
             self.expire(Expiry::Unfinished);
             return;
         }
+        let limit = self.limits.handshake_timeout;
         let limits = [
-            (self.handshake_until(), Expiry::Handshake),
+            (self.handshake_until(), Expiry::Handshake { limit }),
             (self.anonymous_until(), Expiry::Anonymous),
         ];
         let passed = limits

@@ -409,7 +409,12 @@ fn handshake_expires_after_its_own_time_within_the_other() {
         assert!(session.should_close());
         event
     };
-    let (handshake, anonymous) = (Expiry::Handshake, Expiry::Anonymous);
+    let limit = Duration::from_secs(10);
+    let (handshake, anonymous) = (Expiry::Handshake { limit }, Expiry::Anonymous);
+    assert_eq!(
+        handshake.to_string(),
+        "TLS handshake not completed within 10 s (eventry_handshake_timeout)"
+    );
     for (auth, own, end, expiry) in [
         (60, 10, 13, handshake),
         (0, 10, 13, handshake),

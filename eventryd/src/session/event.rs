@@ -141,8 +141,11 @@ pub enum Expiry {
     #[error("not authenticated in time (eventry_auth_timeout)")]
     Anonymous,
     /// The client has not completed the handshake of the transport in time (DM-603).
-    #[error("TLS handshake not completed in time (eventry_handshake_timeout)")]
-    Handshake,
+    #[error("TLS handshake not completed within {} s (eventry_handshake_timeout)", limit.as_secs())]
+    Handshake {
+        /// [`ClientLimits::handshake_timeout`](super::ClientLimits::handshake_timeout).
+        limit: Duration,
+    },
     /// The session has ended, and its last calls have not ended or its last answers were not read in time (DM-809).
     #[error("the end of the session took too long")]
     Unfinished,

@@ -251,7 +251,7 @@ fn stalled_handshake_is_closed_after_its_own_time() {
     kept.set_timeout(Duration::from_millis(1_500)).unwrap();
     assert!(kept.read(&mut [0]).is_err(), "the client is still there");
     let log = daemon.stop().log;
-    let line = "TLS handshake not completed in time (eventry_handshake_timeout); closing";
+    let line = "TLS handshake not completed within 1 s (eventry_handshake_timeout); closing";
     assert_eq!(log.matches(line).count(), 3, "{log}");
     let with_address = format!("{line}; address=127.0.0.1:");
     assert_eq!(log.matches(&with_address).count(), 3, "{log}");

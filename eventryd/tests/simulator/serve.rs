@@ -334,7 +334,7 @@ impl World {
                 );
                 ledger.keepalive.check_anonymous(id);
             }
-            (CloseReason::Over, Some(Expiry::Handshake)) => {
+            (CloseReason::Over, Some(Expiry::Handshake { .. })) => {
                 counts.handshake_timeouts += 1;
                 ledger.keepalive.check_handshake(id, client.handshake > 0);
             }
