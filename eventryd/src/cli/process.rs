@@ -283,6 +283,7 @@ impl Reloader {
             log,
             daemon,
         } = prepared;
+        let read = files_read_text(&daemon.files_read());
         control.commit(daemon);
         self.0.logger.apply(log);
         let mut state = self.0.state.lock();
@@ -302,25 +303,29 @@ impl Reloader {
         }
         if let Some(file) = &self.0.inputs.read_once {
             tracing::warn!(
-                "SIGHUP: {:?} is not a regular file and was read once: its settings stay as they are; passwords, keys, \
-                 certificates and log files were read again",
+                "SIGHUP: {:?} is not a regular file and was read once: its settings stay as they are{read}; log files \
+                 were opened again",
                 file.path
             );
             return;
         }
         match applied.as_str() {
-            "" => {
-                let files = match &new.daemon.tls {
-                    Some(_) => "keys, certificates, revocation lists and passwords",
-                    None => "passwords",
-                };
-                tracing::info!("SIGHUP: the settings are unchanged; {files} were read again");
-            }
+            "" => tracing::info!("SIGHUP: the settings are unchanged{read}"),
             applied => tracing::info!("SIGHUP: in force now: {applied}"),
         }
         if !pending.is_empty() {
             tracing::warn!("SIGHUP: changed, but in force only after a restart: {pending}");
         }
+    }
+}
+
+/// Returns the end of a message about a reload, which names the files that were read: "; keys and certificates were read
+/// again"; an empty text without files.
+fn files_read_text(read: &[&str]) -> String {
+    match read {
+        [] => String::new(),
+        [one] => format!("; {one} were read again"),
+        [first @ .., last] => format!("; {} and {last} were read again", first.join(", ")),
     }
 }
 

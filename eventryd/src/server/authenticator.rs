@@ -29,6 +29,13 @@ pub(super) struct PreparedAuth {
     names: Arc<AccountNames>,
 }
 
+impl PreparedAuth {
+    /// Tests if the password file was read.
+    pub(super) fn has_users(&self) -> bool {
+        self.sasl.is_some()
+    }
+}
+
 impl Authenticator {
     /// Creates the authentication of the services in `config`, with the users of SASL if there is such a service. Reads the
     /// names of accounts.

@@ -20,6 +20,24 @@ pub struct PreparedConfig {
     auth: PreparedAuth,
 }
 
+impl PreparedConfig {
+    /// Returns the kinds of files whose contents were read.
+    #[must_use]
+    pub fn files_read(&self) -> Vec<&'static str> {
+        let mut read = Vec::new();
+        if let Some(tls) = &self.tls {
+            read.extend(["keys", "certificates"]);
+            if tls.has_revocation_list() {
+                read.push("revocation lists");
+            }
+        }
+        if self.auth.has_users() {
+            read.push("passwords");
+        }
+        read
+    }
+}
+
 impl Server {
     /// Loads everything that `config` names. Changes nothing, and may block. `waiting_for` receives the name of each part
     /// before it is read.

@@ -67,7 +67,8 @@ fn configuration_from_a_fifo_is_read_once() {
 
     fs::rename(&log, path("log.1")).unwrap();
     daemon.signal(Signal::HUP);
-    let expected = "a.conf\" is not a regular file and was read once";
+    let expected = "a.conf\" is not a regular file and was read once: its settings stay as they are; log files were \
+                    opened again\n";
     wait_until(expected, || {
         fs::read_to_string(&log)
             .unwrap_or_default()
@@ -75,6 +76,17 @@ fn configuration_from_a_fifo_is_read_once() {
     });
     daemon.connect().open();
     assert_eq!(daemon.stop().status, Some(0));
+}
+
+/// The line about a reload without changes names the files that were read, and no others.
+#[test]
+fn unchanged_reload_names_what_was_read() {
+    for (settings, read) in [("", ""), (SASL, "; passwords were read again")] {
+        let configured = Configured::start(settings);
+        configured.reload(settings);
+        configured.wait_for(&format!("SIGHUP: the settings are unchanged{read}\n"), 1);
+        configured.stop();
+    }
 }
 
 /// DM-1308: the password file is a FIFO, whose writer is late.
