@@ -21,7 +21,8 @@
 //! [`ClientAdmission`] only decides: the server reports the ids of clients and the time, and applies the
 //! [`AdmissionStep`]s.
 
-use super::lanes::{Candidate, Lane, Lanes};
+use super::lanes::{Candidate, Lanes};
+use super::order::Order;
 use super::peer_load::{EvictionRank, PeerLoad, Stage};
 use super::reserve::Reserve;
 use super::{
@@ -355,67 +356,15 @@ impl ClientAdmission {
         })
     }
 
-    /// Returns the next clients to admit, in their order over all lanes (DM-609): those that have sent something, the peer
-    /// with the fewest slots, the longest wait. They are the first ones of each lane: of the peer with the fewest slots of
-    /// that kind; and of the peer with the fewest slots of any kind, which may have a reserved slot when the other peer
-    /// may not.
+    /// Returns the next clients to admit, in their order.
     fn candidates(&self) -> Vec<Candidate> {
-        let is_scarce = [false, true].map(|speaks| self.is_any_slot_scarce(speaks));
-        let order = |candidate: &Candidate| {
-            let Candidate {
-                client: PendingClient { peer, anonymous },
-                speaks,
-                turn,
-                ..
-            } = *candidate;
-            let load = if is_scarce[usize::from(speaks)] {
-                self.all.count(peer)
-            } else if anonymous {
-                self.anonymous[peer.scope() as usize].count(peer)
-            } else {
-                // There is a slot for each of these.
-                0
-            };
-            (!speaks, load, turn)
+        let order = Order {
+            waiting: &self.waiting,
+            all: &self.all,
+            anonymous: &self.anonymous,
+            limits: &self.limits,
         };
-        let mut candidates: Vec<_> = self
-            .waiting
-            .iter()
-            .flat_map(|lane| {
-                let of_kind = lane
-                    .anonymous
-                    .then_some(&self.anonymous[lane.scope as usize]);
-                [of_kind, Some(&self.all)]
-                    .into_iter()
-                    .flatten()
-                    .filter_map(move |load| first_by(lane, load))
-            })
-            .collect();
-        candidates.sort_unstable_by_key(order);
-        candidates.dedup_by_key(|candidate| candidate.id);
-        candidates
-    }
-
-    /// Tests if more clients wait for a slot of any kind than there are free ones that are not reserved: those that have
-    /// sent something and, if `speaks` is false, silent ones. An anonymous client counts only if there is an anonymous
-    /// slot for it.
-    fn is_any_slot_scarce(&self, speaks: bool) -> bool {
-        let mut needed = [0; 4];
-        for lane in self.waiting.iter().filter(|lane| lane.speaks || !speaks) {
-            needed[2 * lane.scope as usize + usize::from(lane.anonymous)] += lane.len();
-        }
-        if self.limits.max_anonymous != 0 {
-            for (load, needed) in self
-                .anonymous
-                .iter()
-                .zip(needed.iter_mut().skip(1).step_by(2))
-            {
-                let free = self.limits.max_anonymous.saturating_sub(load.total());
-                *needed = free.min(*needed);
-            }
-        }
-        let free = self.limits.unreserved().saturating_sub(self.all.total());
-        needed.iter().sum::<usize>() > free
+        order.candidates()
     }
 
     /// Finds a slot for a client. No client is evicted for one that is silent.
@@ -471,10 +420,4 @@ impl ClientAdmission {
         let own = self.all.count(peer);
         free > 0 && (own == 0 || (own < 4 * free && 2 * (own + 1) <= self.all.largest()))
     }
-}
-
-/// Returns the first client of a lane: of the peer with the fewest slots of `load`, the first in the queue.
-fn first_by(lane: &Lane, load: &PeerLoad) -> Option<Candidate> {
-    let order = |one: &Candidate| (load.count(one.client.peer), one.turn);
-    lane.fronts().min_by_key(order)
 }

@@ -8,6 +8,7 @@ mod clients;
 mod decision;
 mod lanes;
 mod limits;
+mod order;
 mod peer;
 mod peer_load;
 mod reserve;
