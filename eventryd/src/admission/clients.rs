@@ -27,6 +27,7 @@ use super::peer_load::{EvictionRank, PeerLoad, Stage};
 use super::reserve::Reserve;
 use super::{
     AdmissionDecision, AdmissionLimit, AdmissionLimits, AdmissionStep, Peer, PendingClient, Scope,
+    Shortage,
 };
 use eventry::MonotonicTime;
 use std::collections::{BTreeMap, BTreeSet};
@@ -244,6 +245,31 @@ impl ClientAdmission {
         times
             .filter(|at| *at > now && *at != MonotonicTime::FAR_FUTURE)
             .min()
+    }
+
+    /// Returns a client that has sent something and waits, with the reason. Returns each client once, and none after [`close`](Self::close). Call this when
+    /// [`next`](Self::next) has returned `None`, until there is none.
+    pub fn next_shortage(&mut self) -> Option<(u64, Shortage)> {
+        let (id, PendingClient { peer, .. }) = self.waiting.take_unreported()?;
+        if self.closed {
+            return None;
+        }
+        let AdmissionLimits {
+            max_clients,
+            max_anonymous,
+            ..
+        } = self.limits;
+        let shortage = if self.has_slot(peer, true, 0) {
+            Shortage::Limit(AdmissionLimit::Anonymous(max_anonymous))
+        } else if self.all.total() < max_clients {
+            Shortage::Reserved {
+                max_clients,
+                reserved: max_clients - self.limits.unreserved(),
+            }
+        } else {
+            Shortage::Limit(AdmissionLimit::Clients(max_clients))
+        };
+        Some((id, shortage))
     }
 
     /// Records progress of an unidentified client. `waits_for_daemon` is true if the daemon has to decide next.

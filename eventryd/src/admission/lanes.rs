@@ -12,6 +12,8 @@ pub(super) struct Lanes {
     places: BTreeMap<u64, (usize, Peer)>,
     /// The turn of the next client that is put into a queue.
     next_turn: u64,
+    /// The clients that have sent something since the last [`take_unreported`](Self::take_unreported).
+    unreported: VecDeque<u64>,
 }
 
 /// The waiting clients that need the same kind of slot, and of which either all or none have sent something: a queue
@@ -65,6 +67,7 @@ impl Default for Lanes {
             lanes: std::array::from_fn(lane),
             places: BTreeMap::new(),
             next_turn: 0,
+            unreported: VecDeque::new(),
         }
     }
 }
@@ -108,6 +111,7 @@ impl Lanes {
             self.remove(id);
             let client = PendingClient { peer, anonymous };
             self.push(lane_of(client, true), now, id, peer);
+            self.unreported.push_back(id);
         }
     }
 
@@ -117,6 +121,17 @@ impl Lanes {
         self.next_turn += 1;
         queue.push_back(Waiting { id, since, turn });
         self.places.insert(id, (lane, peer));
+    }
+
+    /// Returns the next client that has sent something and waits. Returns each client once.
+    pub(super) fn take_unreported(&mut self) -> Option<(u64, PendingClient)> {
+        while let Some(id) = self.unreported.pop_front() {
+            if let Some(&(lane, peer)) = self.places.get(&id) {
+                let anonymous = self.lanes[lane].anonymous;
+                return Some((id, PendingClient { peer, anonymous }));
+            }
+        }
+        None
     }
 
     /// Removes a client; returns `false` if there is no such client.

@@ -83,6 +83,36 @@ impl fmt::Display for AdmissionLimit {
     }
 }
 
+/// The reason why a client waits for a slot, displayed as the end of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// A limit is reached.
+    Limit(AdmissionLimit),
+    /// The remaining slots are reserved for peers with few clients.
+    Reserved {
+        /// [`AdmissionLimits::max_clients`].
+        max_clients: usize,
+        /// The [reserved](AdmissionLimits::reserved) slots of all scopes.
+        reserved: usize,
+    },
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shortage::Limit(limit) => write!(f, "{limit} reached"),
+            Shortage::Reserved {
+                max_clients,
+                reserved,
+            } => write!(
+                f,
+                "max_clients ({max_clients}) reached but for the slots that are reserved for users and addresses with few \
+                 clients ({reserved}); raise max_clients if one user or address needs more"
+            ),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,6 @@ mod services;
 
 pub use clients::ClientAdmission;
 pub use decision::{AdmissionDecision, AdmissionStep, PendingClient};
-pub use limits::{AdmissionLimit, AdmissionLimits, EVICTION_GRACE};
+pub use limits::{AdmissionLimit, AdmissionLimits, EVICTION_GRACE, Shortage};
 pub use peer::{Peer, Scope};
 pub use services::{ACCEPT_BUDGET, Admission};

@@ -1,7 +1,7 @@
 //! The steps of admission control: waiting clients are admitted, others are evicted.
 
 use super::state::Server;
-use crate::admission::{AdmissionLimit, AdmissionStep};
+use crate::admission::{AdmissionLimit, AdmissionStep, Shortage};
 use std::time::Duration;
 
 /// The maximum number of steps in one turn, so that other callbacks are called.
@@ -12,7 +12,7 @@ impl Server {
     pub(super) fn admit_waiting(&self) {
         for _ in 0..STEP_BUDGET {
             match self.next_step() {
-                None => return,
+                None => return self.log_waiting(),
                 Some(AdmissionStep::Admit(id)) => self.drive(id, |client, now| {
                     tracing::debug!("client {id} admitted");
                     client.connection.admit(now);
@@ -32,6 +32,27 @@ impl Server {
             self.admit_after(retry.map(|at| at.saturating_duration_since(now)));
         }
         step
+    }
+
+    /// Logs the clients that have sent something since the last step, and wait.
+    fn log_waiting(&self) {
+        let next = || {
+            let state = &mut *self.state.lock();
+            let (id, shortage) = state.admission.clients.next_shortage()?;
+            Some((id, shortage, state.clients.identity_of(id)))
+        };
+        while let Some((id, shortage, identity)) = next() {
+            let Some(identity) = identity else {
+                continue;
+            };
+            match shortage {
+                // Clients are anonymous for a short time, so most of them do not wait for long.
+                Shortage::Limit(AdmissionLimit::Anonymous(_)) => {
+                    tracing::info!("client {id} waits for a slot: {shortage}; {identity}");
+                }
+                _ => tracing::warn!("client {id} waits for a slot: {shortage}; {identity}"),
+            }
+        }
     }
 
     /// Evicts a client: its slot goes to another one.

@@ -81,6 +81,14 @@ impl Clients {
         }
     }
 
+    /// Returns the identity of a client, unless it is closed or taken out.
+    pub(super) fn identity_of(&self, id: u64) -> Option<Identity> {
+        match self.slots.get(&id)? {
+            Slot::Idle(client) => Some(client.identity().clone()),
+            Slot::Driven => None,
+        }
+    }
+
     pub(super) fn remove(&mut self, id: u64) {
         self.slots.remove(&id);
     }

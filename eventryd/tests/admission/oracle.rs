@@ -172,13 +172,15 @@ impl Oracle {
         let most = waiting.iter().map(|one| count(one.pending.peer)).max();
         assert_eq!(Some(count(peer)), most, "the peer has the most clients");
         let of_peer = waiting.iter().filter(of_peer(peer));
-        let of_kind = of_peer.filter(|one| one.pending.anonymous == anonymous);
+        let mut of_kind = of_peer.filter(|one| one.pending.anonymous == anonymous);
         assert!(
             2 * of_kind.clone().count() >= count(peer),
             "most of them are of this kind"
         );
         let first_silent = of_kind.clone().find(|one| !one.speaks);
-        let expected = first_silent.or(of_kind.last()).map(|one| one.id);
+        let expected = first_silent
+            .or_else(|| of_kind.next_back())
+            .map(|one| one.id);
         assert_eq!(Some(id), expected);
         self.waiting.retain(|one| one.id != id);
         rejected

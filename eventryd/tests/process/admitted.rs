@@ -67,6 +67,39 @@ fn eviction_is_logged_with_limit_reason_and_identity() {
     }
 }
 
+/// The log names the limit for which a client waits, once, also if slots are left that are reserved for others.
+#[test]
+fn waiting_client_is_logged_with_its_limit() {
+    let anonymous = format!("{SASL}max_anonymous_clients = 1\n");
+    let reserved = "max_clients (8) reached but for the slots that are reserved for users and addresses with few clients \
+                    (1); raise max_clients if one user or address needs more";
+    for (settings, held, limit) in [
+        ("max_clients = 8\n", 7, reserved),
+        ("max_clients = 1\n", 1, "max_clients (1) reached"),
+        (&*anonymous, 1, "max_anonymous_clients (1) reached"),
+    ] {
+        let configured = Configured::start(settings);
+        let mut held: Vec<_> = (0..held).map(|_| configured.connect()).collect();
+        for client in &mut held {
+            client.call(AUTH_LIST, &[]);
+        }
+        let mut waiting = configured.connect();
+        // A silent client is not logged.
+        assert!(waiting.is_kept_waiting());
+        assert!(!configured.log().contains("waits for a slot"));
+        let call = message(AUTH_LIST, 1, &[]);
+        waiting.stream.write_all(&call).unwrap();
+        let id = held.len() + 1;
+        let uid = rustix::process::geteuid().as_raw();
+        configured.wait_for(
+            &format!("client {id} waits for a slot: {limit}; uid={uid}"),
+            1,
+        );
+        configured.wait_for("waits for a slot", 1);
+        configured.stop();
+    }
+}
+
 /// Of eight slots one is reserved for networks and one for local clients, also after a reload.
 #[test]
 fn slot_for_networks_stays_reserved_after_a_reload() {
