@@ -18,8 +18,9 @@ pub enum AdmissionDecision {
     Admit,
     /// The client waits; [`ClientAdmission::next`](super::ClientAdmission::next) may find a slot for it.
     Wait,
-    /// Too many clients wait, and the one with this id is to be closed. Its peer has the most waiting clients;
-    /// among these, it is the one that has been silent for longest or, if none is silent, the one that came last.
+    /// Too many clients wait, and the one with this id is to be closed. Its peer has the most waiting clients, and most of
+    /// these are anonymous or not, as it is; among them, it is the one that has been silent for longest or, if none is
+    /// silent, the one that came last.
     /// If it is not the new client, the new client waits, and [`gone`](super::ClientAdmission::gone) is due for the
     /// rejected one.
     Reject(u64),
