@@ -196,6 +196,16 @@ mod tests {
         }
     }
 
+    /// Opening it would wait for a writer.
+    #[test]
+    fn check_file_does_not_open_a_fifo() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let checked = test_support::timeout::bounded("the check", move || check_file(&path));
+        checked.unwrap();
+    }
+
     #[test]
     fn directory_is_no_log_file() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,9 @@
 //! `--check-config` and the start on the same configurations.
 
 use super::check_cases::{RIGHT, WRONG};
+use eventryd::auth::{PasswordChange, change_password};
 use std::fs;
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use test_support::daemon::{Daemon, eventryd, run_to_end};
@@ -63,6 +65,30 @@ fn ended(dir: &Path, arguments: &[String]) -> (Option<i32>, String) {
 fn checked(dir: &Path, text: &str) -> (Option<i32>, String) {
     let check = [&["--check-config".to_owned()], &options(dir, text)[..]].concat();
     ended(dir, &check)
+}
+
+/// Without users no client can authenticate.
+#[test]
+fn password_file_without_users_is_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("p");
+    let text = "eventry_sasl_password_file = 'DIR/p'\nauth_unix_ro = 'sasl'";
+    let warns = || {
+        let (status, said) = checked(dir.path(), text);
+        assert_eq!(status, Some(0), "{said}");
+        said.contains("has no users")
+    };
+    fs::write(&file, "# none\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(warns());
+    for user in ["fred", "ann"] {
+        let password = PasswordChange::Set {
+            password: b"pencil",
+            iterations: NonZeroU32::new(4096).unwrap(),
+        };
+        change_password(&file, user, password).unwrap();
+        assert!(!warns(), "{user}");
+    }
 }
 
 #[test]

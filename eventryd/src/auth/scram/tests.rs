@@ -91,6 +91,13 @@ fn name_with_comma_and_equals_sign_is_unescaped() {
 }
 
 #[test]
+fn longest_name_is_accepted() {
+    let name = "u".repeat(255);
+    let (exchange, _) = start(&format!("n,,n={name},r=x")).unwrap();
+    assert_eq!(exchange.claimed_user(), name);
+}
+
+#[test]
 fn malformed_first_message_is_rejected() {
     let long_name = format!("n,,n={},r=x", "u".repeat(256));
     let long_nonce = format!("n,,n=user,r={}", "x".repeat(1025));
@@ -189,6 +196,12 @@ fn proof_of_another_exchange_is_rejected() {
         with(&format!("{WITHOUT_PROOF},x=y")),
         SaslError::InvalidProof { user }
     );
+
+    // Even a proof for the decoy is refused.
+    let (mut exchange, challenge) = start("n,,n=user,r=x").unwrap();
+    exchange.lookup.is_known = false;
+    let last = proof_for("n,,n=user,r=x", &challenge, "n,,");
+    assert!(exchange.finish(last.as_bytes()).is_err());
 }
 
 #[test]
