@@ -220,7 +220,7 @@ pub const SETTING_GROUPS: &[SettingGroup] = {
                 spec("cert_files", List, Unset("none"), NewConnections, "several certificates of the server; replaces `cert_file`; a client gets the first one whose signature algorithm it supports").with_example("[ \"/etc/pki/libvirt/servercert.pem\" ]"),
                 spec("tls_no_sanity_certificate", Bool, Integer(0), NewConnections, "skips the checks of the server's own certificates"),
                 spec("tls_no_verify_certificate", Bool, Integer(0), NewConnections, "skips the check of client certificates"),
-                spec("tls_no_verify_key_mode", Bool, Integer(0), NewConnections, "serves with a private key that all users can read, instead of refusing it"),
+                spec("tls_no_verify_key_mode", Bool, Integer(0), NewConnections, "serves with a private key that all users can read or replace, instead of refusing it"),
                 spec("tls_strict_purpose", Bool, Integer(0), NewConnections, "rejects client certificates whose extended key usage is serverAuth without clientAuth, instead of logging a warning"),
                 spec("tls_require_current_crl", Bool, Integer(0), NewConnections, "requires a revocation list of each CA in `ca_file`, and rejects the clients of a CA whose list has expired; 0: an expired list applies, and a missing one revokes nothing"),
                 spec("tls_no_verify_address", Bool, Integer(0), OBSOLETE, "skips a check of the client's address"),
