@@ -51,7 +51,11 @@ pub fn eventryd() -> Command {
     let program = std::env::var_os("EVENTRYD").map_or_else(built_for_the_test, PathBuf::from);
     assert!(program.exists(), "{} does not exist", program.display());
     let mut command = Command::new(program);
-    command.env_remove("XDG_RUNTIME_DIR").stdin(Stdio::null());
+    command
+        .env_remove("XDG_RUNTIME_DIR")
+        // For names that do not exist: a name server that does not answer must not delay the tests for long.
+        .env("RES_OPTIONS", "timeout:1 attempts:1")
+        .stdin(Stdio::null());
     command
 }
 
