@@ -137,6 +137,17 @@ fn ended_client_is_the_first_to_be_evicted() {
     let limit = AdmissionLimit::Clients(2);
     let evict = |id| AdmissionStep::Evict { id, limit };
     assert_eq!(fixture.steps(), [evict(ended), AdmissionStep::Admit(quiet)]);
+    // The number of clients at once includes those of the past.
+    assert_eq!(fixture.clients.most_served(), 2);
+    // A waiting client has no slot to give up.
+    let (waiting, _) = fixture.arrive(user(2), false);
+    fixture.clients.ended(waiting, user(2));
+    let (other, _) = fixture.arrive(user(3), true);
+    fixture.clients.spoke(fixture.now, other);
+    assert_eq!(fixture.steps(), []);
+    for (id, peer) in [(waiting, user(2)), (other, user(3))] {
+        fixture.clients.gone(id, peer);
+    }
     // An ended client that goes by itself leaves no trace, and one without a slot is none.
     fixture.clients.gone(ended, user(0));
     fixture.clients.ended(quiet, user(1));
@@ -174,4 +185,29 @@ fn waiting_clients_are_admitted_when_the_limit_grows() {
         fixture.steps();
         assert_eq!(fixture.clients.served(), served);
     }
+}
+
+#[test]
+fn reserved_slot_of_a_client_that_has_left_is_free_after_limits_were_lowered() {
+    let mut fixture = Fixture::new(12, 0);
+    assert_eq!(fill(&mut fixture, user(1)), 10);
+    let reserved = [user(2), address(1)].map(|peer| {
+        let (id, is_admitted) = fixture.arrive_speaking(peer, false);
+        fixture.clients.identified(id);
+        assert!(is_admitted);
+        id
+    });
+    let limits = AdmissionLimits {
+        max_clients: 8,
+        ..fixture.clients.limits()
+    };
+    fixture.clients.set_limits(limits);
+    fixture.clients.gone(reserved[1], address(1));
+    for id in 1..=4 {
+        fixture.clients.gone(id, user(1));
+    }
+    // Six unreserved slots are taken, and the reserved one of users.
+    assert_eq!(fixture.clients.served(), 7);
+    let (_, is_admitted) = fixture.arrive_speaking(address(2), false);
+    assert!(is_admitted);
 }
