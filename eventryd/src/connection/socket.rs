@@ -145,3 +145,53 @@ fn unless_blocked<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<Opti
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    fn transport() -> (SocketTransport, UnixStream) {
+        let (own, peer) = UnixStream::pair().unwrap();
+        own.set_nonblocking(true).unwrap();
+        let socket = Arc::new(Socket::Unix(own));
+        (SocketTransport::new(socket, None), peer)
+    }
+
+    #[test]
+    fn read_tells_nothing_from_bytes_and_the_end() {
+        let (mut transport, mut peer) = transport();
+        let mut read = || {
+            let mut received = Vec::new();
+            let outcome = transport
+                .read(|bytes| received.extend_from_slice(bytes))
+                .unwrap();
+            (outcome.amount, outcome.ended, received)
+        };
+        assert_eq!(read(), (Amount::Nothing, false, Vec::new()));
+        peer.write_all(b"abc").unwrap();
+        assert_eq!(read(), (Amount::Short, false, b"abc".to_vec()));
+        peer.write_all(&[1; READ_SIZE + 1]).unwrap();
+        assert_eq!(read().0, Amount::Full);
+        assert_eq!(read(), (Amount::Short, false, vec![1]));
+        drop(peer);
+        assert_eq!(read(), (Amount::Short, true, Vec::new()));
+    }
+
+    #[test]
+    fn failed_system_call_is_an_error() {
+        let (mut transport, peer) = transport();
+        // With unread input, the end of the peer is a reset.
+        assert_eq!(transport.write(b"unread").unwrap(), 6);
+        drop(peer);
+        assert!(transport.read(|_| ()).is_err());
+        assert!(transport.write(b"x").is_err());
+    }
+
+    #[test]
+    fn full_socket_takes_nothing() {
+        let (mut transport, _peer) = transport();
+        while transport.write(&[0; 65_536]).unwrap() > 0 {}
+        assert_eq!(transport.write(b"x").unwrap(), 0);
+    }
+}

@@ -15,7 +15,12 @@ struct Pipe {
     handshake: Option<Handshake>,
     fails: bool,
     ends: bool,
+    /// Each read fills its buffer.
+    is_full: bool,
     reads: usize,
+    /// Bytes are not sent yet.
+    is_sending: bool,
+    notices: usize,
     /// The transport lingers, and drops input with these results, the last first; then there is none now.
     discarded: Option<Vec<Discarded>>,
 }
@@ -28,7 +33,11 @@ impl Transport for Pipe {
         }
         plaintext(&mem::take(&mut self.arrived));
         Ok(ReadOutcome {
-            amount: Amount::Short,
+            amount: if self.is_full {
+                Amount::Full
+            } else {
+                Amount::Short
+            },
             ended: self.ends,
             handshake: self.handshake.take(),
         })
@@ -45,14 +54,16 @@ impl Transport for Pipe {
     }
 
     fn wants_write(&self) -> bool {
-        false
+        self.is_sending
     }
 
     fn is_open(&self) -> bool {
         self.handshake.is_none()
     }
 
-    fn close_notify(&mut self) {}
+    fn close_notify(&mut self) {
+        self.notices += 1;
+    }
 
     fn begin_linger(&mut self) -> bool {
         self.discarded.is_some()
@@ -156,6 +167,13 @@ fn linger_of_a_denied_client_begins_with_the_decision() {
     pull(&mut connection, at(30));
     assert_eq!(connection.session.state(), SessionState::Denied);
     assert_eq!(connection.watch().deadline, Some(at(35)));
+    connection.transport.room = 1_000;
+    connection.on_ready(Events::WRITABLE, at(31));
+    let actions = pull(&mut connection, at(31));
+    assert!(
+        matches!(actions.last(), Some(Action::Close(CloseReason::Denied))),
+        "{actions:?}"
+    );
 }
 
 /// DM-808: with an earlier time, clients that always have more messages would be first in each turn of the loop.
@@ -402,4 +420,75 @@ fn failed_transport_closes_the_connection() {
     connection.on_ready(Events::READABLE, at(0));
     let actions = pull(&mut connection, at(0));
     assert!(is_closed(&actions), "{actions:?}");
+}
+
+#[test]
+fn close_notifies_the_peer_unless_that_has_happened() {
+    let mut open = connection(&[], 0);
+    open.close();
+    assert_eq!(open.transport.notices, 1);
+    let mut lingering = lingering(&[]);
+    pull(&mut lingering, at(0));
+    lingering.close();
+    assert_eq!(lingering.transport.notices, 0, "the linger has notified it");
+}
+
+/// DM-808
+#[test]
+fn turn_has_a_limited_number_of_reads() {
+    let mut connection = connection(&[], 0);
+    connection.transport.is_full = true;
+    connection.on_ready(Events::READABLE, at(0));
+    pull(&mut connection, at(0));
+    assert_eq!(connection.transport.reads, usize::from(READ_BUDGET));
+}
+
+/// The end waits for bytes of the transport, but not that of a client that broke the protocol.
+#[test]
+fn close_waits_for_the_bytes_of_an_orderly_end() {
+    for breaks in [true, false] {
+        let mut connection = connection(&[Call::ConnectClose(())], 1_000);
+        if breaks {
+            connection.transport.arrived = vec![0xff; 8];
+        }
+        connection.transport.is_sending = true;
+        connection.on_ready(Events::READABLE, at(0));
+        let actions = pull(&mut connection, at(0));
+        assert_eq!(is_closed(&actions), breaks, "{actions:?}");
+        let interest = connection.watch().interest;
+        assert!(
+            interest.contains(Events::WRITABLE | Events::UNCONDITIONAL),
+            "{interest:?}"
+        );
+    }
+}
+
+/// An attempt that is answered in the same turn counts as well.
+#[test]
+fn each_step_of_authentication_is_progress() {
+    let config = SessionConfig {
+        auth: Auth::Polkit,
+        ..SessionConfig::default()
+    };
+    let pipe = Pipe {
+        room: 10_000,
+        ..Pipe::default()
+    };
+    let mut connection = Connection::new(pipe, config, ClientAuth::default(), true);
+    for _ in 0..2 {
+        connection.transport.arrived = frames(&[Call::AuthPolkit(())]);
+        connection.on_ready(Events::READABLE, at(1));
+        let mut advanced = 0;
+        while let Some(action) = connection.next_action(at(1)) {
+            match action {
+                Action::Authenticate(request) => {
+                    let failed = AuthResult::Failed(RemoteError::authentication_failed());
+                    connection.authenticated(request.ticket, failed, at(1));
+                }
+                Action::Progress(ProgressChange::Advanced { .. }) => advanced += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(advanced, 1);
+    }
 }
