@@ -36,6 +36,8 @@ pub mod connection;
 #[cfg(not(loom))]
 pub mod driver;
 #[cfg(not(loom))]
+mod file_kind;
+#[cfg(not(loom))]
 mod kernel_files;
 #[cfg(not(loom))]
 pub mod log;

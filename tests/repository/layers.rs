@@ -41,7 +41,16 @@ const EVENTRYD: Package = Package {
     heading: "The daemon, which uses the library's public interface:",
     folder: "eventryd/src",
     layers: &[
-        (0, &["kernel_files", "sync", "trusted_path", "whole_file"]),
+        (
+            0,
+            &[
+                "file_kind",
+                "kernel_files",
+                "sync",
+                "trusted_path",
+                "whole_file",
+            ],
+        ),
         (1, &["admission", "auth", "output", "worker_pool", "wire"]),
         (2, &["session"]),
         (3, &["log", "net"]),

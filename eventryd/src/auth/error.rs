@@ -98,6 +98,20 @@ pub enum AuthError {
         /// Cause.
         source: PasswordEntryError,
     },
+    /// The password file to change is not a regular file.
+    #[error(
+        "the password file {} is {}{kind}; name a regular file, or a new one, with --file",
+        path.display(),
+        if *is_link { "a symbolic link to " } else { "" }
+    )]
+    NotRegular {
+        /// Path of the file.
+        path: PathBuf,
+        /// Set if the path is a symbolic link to the file.
+        is_link: bool,
+        /// Kind of the file, with an article.
+        kind: &'static str,
+    },
     /// The password file cannot be written.
     #[error("cannot write the password file {}: {source}", path.display())]
     Write {

@@ -2,10 +2,11 @@
 
 use super::passwords::{check_name, edit};
 use super::{AuthError, PasswordEntryError, Passwords, Verifier};
+use crate::file_kind::special_kind;
 use crate::trusted_path::follow_links;
 use crate::whole_file::read_whole;
 use ring::rand::{SecureRandom, SystemRandom};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::num::NonZeroU32;
@@ -81,13 +82,15 @@ fn read_text(file: impl Read) -> io::Result<String> {
 ///
 /// # Errors
 ///
-/// [`AuthError`], also if a line of the file is invalid. The file is unchanged in that case.
+/// - [`AuthError::NotRegular`] if the path leads to anything but a regular file, which `rename` would replace.
+/// - Other [`AuthError`]s, also if a line of the file is invalid. The file is unchanged in that case.
 pub fn change_password(
     path: &Path,
     user: &str,
     change: PasswordChange<'_>,
 ) -> Result<(), AuthError> {
     check_name(user)?;
+    check_kind(path)?;
     let verifier = match change {
         PasswordChange::Set {
             password,
@@ -123,11 +126,28 @@ pub fn change_password(
     changed
 }
 
+/// Checks that a path leads to a regular file or to none. Nothing is opened: the open of a FIFO waits, and that of a device
+/// may have an effect.
+fn check_kind(path: &Path) -> Result<(), AuthError> {
+    // A file that cannot be examined cannot be opened either.
+    let found = fs::metadata(path).ok();
+    let kind = found.and_then(|found| special_kind(FileType::from_raw_mode(found.mode())));
+    let Some(kind) = kind else { return Ok(()) };
+    Err(AuthError::NotRegular {
+        path: path.to_owned(),
+        is_link: path.is_symlink(),
+        kind,
+    })
+}
+
 /// Opens the password file and locks it. With `creates` set, a missing file is created, which is `true` in the result.
 fn open_locked(path: &Path, creates: bool) -> io::Result<(File, bool)> {
     for _ in 0..MAX_ATTEMPTS {
-        let opened = match File::open(path) {
-            Ok(file) => Ok((file, false)),
+        // Without a wait for the other end, if a FIFO has taken the place of the file.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let existing = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
+        let opened = match existing {
+            Ok(file) => Ok((File::from(file), false)),
             Err(error) if creates && error.kind() == io::ErrorKind::NotFound => {
                 let mut new = OpenOptions::new();
                 new.write(true).read(true).create_new(true).mode(0o600);
@@ -139,9 +159,12 @@ fn open_locked(path: &Path, creates: bool) -> io::Result<(File, bool)> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             opened => opened?,
         };
+        let opened = file.metadata()?;
+        if !opened.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
         flock(&file, FlockOperation::LockExclusive)?;
         // The previous holder of the lock has replaced or removed the file.
-        let opened = file.metadata()?;
         let is_same =
             |found: fs::Metadata| (found.dev(), found.ino()) == (opened.dev(), opened.ino());
         if fs::metadata(path).is_ok_and(is_same) {

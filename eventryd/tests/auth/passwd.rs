@@ -2,12 +2,13 @@
 
 use crate::password_file;
 use eventryd::auth::read_passwords;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, makedev, mknodat};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use tempfile::TempDir;
@@ -297,4 +298,57 @@ fn passwd_creates_no_directory_of_a_named_file() {
     let said = stderr_of(&output);
     assert!(said.contains("passwords does not exist"), "{said}");
     assert_eq!(names_in(dir.path()), [""; 0]);
+}
+
+/// Creates entries that are no regular files in `dir`. Returns their names and kinds.
+fn create_special_files(dir: &Path) -> Vec<(&'static str, &'static str)> {
+    let node = |name: &str, kind, device| {
+        let mode = Mode::RUSR | Mode::WUSR;
+        mknodat(CWD, dir.join(name), kind, mode, device)
+    };
+    node("fifo", FileType::Fifo, 0).unwrap();
+    // The socket file stays when the listener is closed.
+    drop(UnixListener::bind(dir.join("socket")).unwrap());
+    std::fs::create_dir(dir.join("directory")).unwrap();
+    let mut created = vec![
+        ("fifo", "a FIFO"),
+        ("socket", "a socket"),
+        ("directory", "a directory"),
+    ];
+    // Like /dev/null. Only root may create it.
+    if node("device", FileType::CharacterDevice, makedev(1, 3)).is_ok() {
+        created.push(("device", "a device"));
+    }
+    created
+}
+
+/// A rename would replace a device such as /dev/null for the whole system.
+#[test]
+fn passwd_refuses_all_but_regular_files() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, kind) in create_special_files(dir.path()) {
+        let file = dir.path().join(name);
+        let link = dir.path().join(format!("to_{name}"));
+        symlink(name, &link).unwrap();
+        let before = file.symlink_metadata().unwrap();
+        let names = names_in(dir.path());
+        for (path, found) in [(&file, "is"), (&link, "is a symbolic link to")] {
+            for arguments in [&["fred"][..], &["--delete", "fred"]] {
+                let output = passwd_of(path, arguments, "pencil\n");
+                assert_eq!(output.status.code(), Some(1), "{name} {arguments:?}");
+                let expected = format!(
+                    "eventryd: the password file {} {found} {kind}; name a regular file, or a new one, with --file\n",
+                    path.display()
+                );
+                assert_eq!(stderr_of(&output), expected);
+                let after = file.symlink_metadata().unwrap();
+                assert_eq!(
+                    (after.ino(), after.mode()),
+                    (before.ino(), before.mode()),
+                    "{name}"
+                );
+                assert_eq!(names_in(dir.path()), names);
+            }
+        }
+    }
 }
