@@ -32,16 +32,26 @@ pub enum NetError {
         pid: Option<u32>,
     },
     /// The pid file could make the daemon write to a file of another user.
-    #[error(
-        "the pid file {} {found}; remove it, or choose another file with --pid-file or \
-         eventry_pid_file",
-        .path.display()
-    )]
+    #[error("the pid file {} {found}; {remedy}", .path.display())]
     UnsafePidFile {
         /// Path of the pid file.
         path: PathBuf,
         /// Kind of the path, as a verb and its object: "is a FIFO".
-        found: &'static str,
+        found: String,
+        /// What to do: "choose another path".
+        remedy: &'static str,
+    },
+    /// A system call on a pid file failed.
+    #[error("cannot {action} the pid file {}: {source}; {remedy}", .path.display())]
+    PidFileIo {
+        /// The failed action, as a verb.
+        action: &'static str,
+        /// Path of the pid file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+        /// What to do: "choose another path".
+        remedy: String,
     },
     /// Another program listens on the socket.
     #[error(

@@ -1,6 +1,7 @@
 //! Pid files, which ensure a single daemon per file and per run directory.
 
 use super::NetError;
+use crate::file_kind::special_kind;
 use crate::kernel_files::{NewEntry, check_creation_in};
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, accessat, fchmod, flock,
@@ -28,8 +29,8 @@ impl PidFile {
     ///
     /// # Errors
     ///
-    /// [`NetError::AlreadyRunning`] if another process holds the lock, [`NetError::Io`] if the file
-    /// cannot be created.
+    /// [`NetError::AlreadyRunning`] if another process holds the lock, otherwise as for
+    /// [`acquire`](PidFile::acquire).
     pub fn acquire_in(run_dir: &Path) -> Result<PidFile, NetError> {
         let locked = PidFile::acquire(&run_dir.join(NAME));
         locked.map_err(|error| match error {
@@ -37,7 +38,7 @@ impl PidFile {
                 run_dir: run_dir.to_owned(),
                 pid,
             },
-            other => other,
+            other => error_in_run_dir(other),
         })
     }
 
@@ -47,7 +48,7 @@ impl PidFile {
     ///
     /// As for [`check`](PidFile::check).
     pub fn check_in(run_dir: &Path) -> Result<(), NetError> {
-        PidFile::check(&run_dir.join(NAME))
+        PidFile::check(&run_dir.join(NAME)).map_err(error_in_run_dir)
     }
 
     /// Locks the pid file `path`, creating it if necessary.
@@ -61,7 +62,7 @@ impl PidFile {
     /// # Errors
     ///
     /// [`NetError::PidFileInUse`] if another process holds the lock, [`NetError::UnsafePidFile`] if
-    /// the rule is broken, [`NetError::Io`] if the file cannot be created.
+    /// the rule is broken, [`NetError::PidFileIo`] if the file cannot be created.
     pub fn acquire(path: &Path) -> Result<PidFile, NetError> {
         for _ in 0..MAX_ATTEMPTS {
             let place = Place::examine(path)?;
@@ -71,7 +72,7 @@ impl PidFile {
             }
         }
         let replaced = io::Error::other("other processes keep replacing it");
-        Err(NetError::io(LOCK, path)(replaced))
+        Err(failed(LOCK, path)(replaced))
     }
 
     /// Checks that [`acquire`](PidFile::acquire) could create or open the file, without a change and
@@ -93,7 +94,7 @@ impl PidFile {
         )
         .and_then(|()| fstatfs(&place.directory))
         .and_then(|found| check_creation_in(found.f_type, NewEntry::File))
-        .map_err(NetError::io(OPEN, path))
+        .map_err(failed(OPEN, path))
     }
 
     /// Locks an open pid file. Returns `None` if the previous holder has removed the file
@@ -111,7 +112,7 @@ impl PidFile {
                 });
             }
             Err(error) => {
-                return Err(NetError::io(LOCK, path)(error));
+                return Err(failed(LOCK, path)(error));
             }
         }
         if !place.holds(&file) {
@@ -122,7 +123,7 @@ impl PidFile {
         let pid = std::process::id();
         file.set_len(0)
             .and_then(|()| writeln!(file, "{pid}"))
-            .map_err(NetError::io("write the pid file", path))?;
+            .map_err(failed("write", path))?;
         Ok(Some(PidFile { place, lock: file }))
     }
 }
@@ -141,10 +142,23 @@ impl Drop for PidFile {
 const NAME: &str = "eventryd.pid";
 
 /// Failed action in the errors of [`Place`].
-const OPEN: &str = "open the pid file";
+const OPEN: &str = "open";
 
 /// Failed action in the errors of the lock.
-const LOCK: &str = "lock the pid file";
+const LOCK: &str = "lock";
+
+/// Kind of a path in an unsafe directory.
+const OPEN_TO_ALL: &str = "is in a directory where every user can replace it";
+
+/// Remedy for the pid file of the configuration. Not its removal: the path may be that of a device of the system.
+const REMEDY: &str = "choose another path in eventry_pid_file (or --pid-file)";
+
+/// Remedy for a run directory.
+const RUN_DIR_REMEDY: &str = "choose another directory with --run-dir or unix_sock_dir";
+
+/// Remedy for a file in a run directory, which has the name of the daemon's own.
+const RUN_DIR_FILE_REMEDY: &str =
+    "move it away, or choose another directory with --run-dir or unix_sock_dir";
 
 /// Mode of the file. A lock needs an open file, whatever it is open for, so a user that can read the file could hold the
 /// lock and prevent a start.
@@ -165,7 +179,7 @@ struct Place {
 
 impl Place {
     fn examine(path: &Path) -> Result<Place, NetError> {
-        let refuse = |found| Err(unsafe_file(path, found));
+        let refuse = |found: &str| Err(unsafe_file(path, found.to_owned()));
         // `file_name` ignores such an end, and the kernel does not.
         let bytes = path.as_os_str().as_bytes();
         if path.file_name().is_some() && (bytes.ends_with(b"/") || bytes.ends_with(b"/.")) {
@@ -180,18 +194,17 @@ impl Place {
             _ => Path::new("."),
         };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory =
-            openat(CWD, directory, flags, Mode::empty()).map_err(NetError::io(OPEN, path))?;
-        let found = fstat(&directory).map_err(NetError::io(OPEN, path))?;
+        let directory = openat(CWD, directory, flags, Mode::empty()).map_err(failed(OPEN, path))?;
+        let found = fstat(&directory).map_err(failed(OPEN, path))?;
         let is_open_to_all = found.st_mode & 0o002 != 0;
         let is_sticky = found.st_mode & 0o1000 != 0;
         if is_open_to_all && !is_sticky {
-            return refuse("is in a directory where every user can replace it");
+            return refuse(OPEN_TO_ALL);
         }
         let file = match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(file) => Some(file),
             Err(Errno::NOENT) => None,
-            Err(error) => return Err(NetError::io(OPEN, path)(error)),
+            Err(error) => return Err(failed(OPEN, path)(error)),
         };
         if let Some(file) = &file {
             check_file(file, is_open_to_all).map_err(|found| unsafe_file(path, found))?;
@@ -208,8 +221,8 @@ impl Place {
     fn open(&self, create: OFlags) -> Result<File, NetError> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | create;
         let file = openat(&self.directory, &self.name, flags, PRIVATE)
-            .map_err(NetError::io(OPEN, &self.path))?;
-        let found = fstat(&file).map_err(NetError::io(OPEN, &self.path))?;
+            .map_err(failed(OPEN, &self.path))?;
+        let found = fstat(&file).map_err(failed(OPEN, &self.path))?;
         check_file(&found, false).map_err(|found| unsafe_file(&self.path, found))?;
         Ok(File::from(file))
     }
@@ -227,35 +240,81 @@ impl Place {
 }
 
 /// Checks that a file can be a pid file; the error says what it is instead.
-fn check_file(file: &Stat, must_be_own: bool) -> Result<(), &'static str> {
-    match FileType::from_raw_mode(file.st_mode) {
-        FileType::RegularFile => {}
-        FileType::Symlink => return Err("is a symbolic link, which is not followed"),
-        FileType::Directory => return Err("is a directory"),
-        FileType::Fifo => return Err("is a FIFO"),
-        FileType::Socket => return Err("is a socket"),
-        _ => return Err("is a device"),
-    }
-    // A file that is removed between two steps has no name.
-    if file.st_nlink > 1 {
-        return Err("has a second name (a hard link)");
-    }
-    if must_be_own && file.st_uid != geteuid().as_raw() {
-        return Err("belongs to another user and is in a directory that all users can write to");
-    }
-    Ok(())
+fn check_file(file: &Stat, must_be_own: bool) -> Result<(), String> {
+    let kind = FileType::from_raw_mode(file.st_mode);
+    let found = match special_kind(kind) {
+        Some(link) if kind == FileType::Symlink => format!("is {link}, which is not followed"),
+        Some(kind) => format!("is {kind}"),
+        // A file that is removed between two steps has no name.
+        None if file.st_nlink > 1 => "has a second name (a hard link)".to_owned(),
+        None if must_be_own && file.st_uid != geteuid().as_raw() => {
+            "belongs to another user and is in a directory that all users can write to".to_owned()
+        }
+        None => return Ok(()),
+    };
+    Err(found)
 }
 
-fn unsafe_file(path: &Path, found: &'static str) -> NetError {
+fn unsafe_file(path: &Path, found: String) -> NetError {
     NetError::UnsafePidFile {
         path: path.to_owned(),
         found,
+        remedy: REMEDY,
+    }
+}
+
+/// Adds the failed action on a pid file to an error of the operating system.
+fn failed<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> NetError {
+    let path = path.to_owned();
+    move |source| {
+        let directory = path.parent().filter(|directory| {
+            !directory.as_os_str().is_empty() && directory.symlink_metadata().is_err()
+        });
+        let remedy = match directory {
+            Some(missing) => {
+                format!("create the directory {}, or {REMEDY}", missing.display())
+            }
+            None => REMEDY.to_owned(),
+        };
+        NetError::PidFileIo {
+            action,
+            source: source.into(),
+            remedy,
+            path,
+        }
+    }
+}
+
+/// Returns an error of the pid file in a run directory, with the options of that directory.
+fn error_in_run_dir(error: NetError) -> NetError {
+    match error {
+        NetError::UnsafePidFile { path, found, .. } => NetError::UnsafePidFile {
+            remedy: match found.as_str() {
+                OPEN_TO_ALL => RUN_DIR_REMEDY,
+                _ => RUN_DIR_FILE_REMEDY,
+            },
+            path,
+            found,
+        },
+        NetError::PidFileIo {
+            action,
+            path,
+            source,
+            ..
+        } => NetError::PidFileIo {
+            action,
+            path,
+            source,
+            remedy: RUN_DIR_REMEDY.to_owned(),
+        },
+        other => other,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{makedev, mknodat};
     use std::fs;
 
     #[test]
@@ -335,21 +394,70 @@ mod tests {
         rustix::fs::mkfifoat(CWD, path("fifo"), Mode::RWXU).unwrap();
         fs::create_dir(path("dir")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
-        for (name, found) in [
-            ("fifo", "a FIFO"),
-            ("dir", "a directory"),
-            ("socket", "a socket"),
-        ] {
-            let error = refused(&path(name));
-            assert!(error.contains(&format!("{name} is {found};")), "{error}");
+        let mut refusals = vec![
+            (path("fifo"), "is a FIFO"),
+            (path("dir"), "is a directory"),
+            (path("socket"), "is a socket"),
+            (path("new/"), "names a directory"),
+            (PathBuf::from("/"), "names no file"),
+        ];
+        // Like /dev/null. Only root may create it.
+        let (kind, mode) = (FileType::CharacterDevice, Mode::RUSR | Mode::WUSR);
+        if mknodat(CWD, path("device"), kind, mode, makedev(1, 3)).is_ok() {
+            refusals.push((path("device"), "is a device"));
         }
-        assert!(refused(Path::new("/dev/null")).contains("is a device"));
-        assert!(refused(Path::new("/")).contains("names no file"));
-        assert!(refused(&path("new/")).contains("names a directory"));
+        for (path, found) in refusals {
+            let expected = format!(
+                "the pid file {} {found}; choose another path in eventry_pid_file (or --pid-file)",
+                path.display()
+            );
+            assert_eq!(refused(&path), expected);
+        }
         for by_kernel in ["/proc/eventry.pid", "/sys/eventry.pid"] {
-            assert!(refused(Path::new(by_kernel)).contains("cannot open the pid file"));
+            let error = refused(Path::new(by_kernel));
+            assert!(error.contains("cannot open the pid file"), "{error}");
+            assert!(
+                error.ends_with("); choose another path in eventry_pid_file (or --pid-file)"),
+                "{error}"
+            );
         }
-        assert!(refused(&path("missing/pid")).contains("cannot open the pid file"));
+        let expected = format!(
+            "cannot open the pid file {}: No such file or directory (os error 2); create the directory {}, or choose \
+             another path in eventry_pid_file (or --pid-file)",
+            path("missing/pid").display(),
+            path("missing").display()
+        );
+        assert_eq!(refused(&path("missing/pid")), expected);
+    }
+
+    /// The setting of the other pid file is no remedy.
+    #[test]
+    fn error_in_the_run_directory_names_its_option() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("eventryd.pid");
+        let refused = |expected: &str| {
+            let expected = format!("the pid file {} {expected}", path.display());
+            let error = PidFile::acquire_in(dir.path()).unwrap_err().to_string();
+            assert_eq!(error, expected);
+            let error = PidFile::check_in(dir.path()).unwrap_err().to_string();
+            assert_eq!(error, expected);
+        };
+        fs::create_dir(&path).unwrap();
+        refused(
+            "is a directory; move it away, or choose another directory with --run-dir or unix_sock_dir",
+        );
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        refused(
+            "is in a directory where every user can replace it; choose another directory with --run-dir or unix_sock_dir",
+        );
+        let missing = PidFile::check_in(&dir.path().join("no"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            missing.ends_with("; choose another directory with --run-dir or unix_sock_dir"),
+            "{missing}"
+        );
     }
 
     #[test]

@@ -20,11 +20,14 @@ fn pid_file_that_is_a_link_is_refused_and_not_written() {
     let (target, link) = (dir.path().join("target"), dir.path().join("eventryd.pid"));
     std::fs::write(&target, "precious").unwrap();
     std::os::unix::fs::symlink(&target, &link).unwrap();
-    for (exit, status) in [(refused_at(&link), 1), (refused(dir.path()), 2)] {
+    for (exit, status, setting) in [
+        (refused_at(&link), 1, "eventry_pid_file"),
+        (refused(dir.path()), 2, "unix_sock_dir"),
+    ] {
         assert_eq!(exit.status, Some(status), "{}", exit.stderr);
         let expected = format!("the pid file {} is a symbolic link", link.display());
         assert!(exit.stderr.contains(&expected), "{}", exit.stderr);
-        assert!(exit.stderr.contains("eventry_pid_file"), "{}", exit.stderr);
+        assert!(exit.stderr.contains(setting), "{}", exit.stderr);
     }
     assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
     assert!(link.is_symlink());
