@@ -48,7 +48,7 @@ impl ConfigLocation {
         match self {
             ConfigLocation::File(path, format) => read(path, *format, occasion)
                 .map(Some)
-                .map_err(|error| read_error(path, &error)),
+                .map_err(|error| read_error(path, &error, occasion)),
             ConfigLocation::Directory(directory) => {
                 let mut found: Option<FoundFile> = None;
                 for (name, format) in DEFAULT_NAMES {
@@ -61,7 +61,7 @@ impl ConfigLocation {
                             found = Some(source);
                         }
                         Err(error) if is_absent(&error) => {}
-                        Err(error) => return Err(read_error(&path, &error)),
+                        Err(error) => return Err(read_error(&path, &error, occasion)),
                     }
                 }
                 Ok(found)
@@ -120,11 +120,29 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-fn read_error(path: &Path, error: &io::Error) -> ConfigError {
+fn read_error(path: &Path, error: &io::Error, occasion: ReadOccasion) -> ConfigError {
+    let remedy = remedy(error.kind(), occasion);
     ConfigError {
         location: path.display().to_string(),
-        message: format!("cannot read the configuration: {error}"),
+        message: format!("cannot read the configuration: {error}; {remedy}"),
         excerpt: None,
+    }
+}
+
+/// Returns what to do about a file that cannot be read. A reload cannot take another file.
+const fn remedy(error: io::ErrorKind, occasion: ReadOccasion) -> &'static str {
+    use io::ErrorKind::{NotFound, PermissionDenied};
+    match (error, occasion) {
+        (NotFound, ReadOccasion::Start) => "create it, or name another file with --config",
+        (NotFound, ReadOccasion::Reload) => "restore it, and reload again",
+        (PermissionDenied, ReadOccasion::Start) => {
+            "make it readable for the daemon, or name another file with --config"
+        }
+        (PermissionDenied, ReadOccasion::Reload) => {
+            "make it readable for the daemon, and reload again"
+        }
+        (_, ReadOccasion::Start) => "name another file with --config",
+        (_, ReadOccasion::Reload) => "replace it, and reload again",
     }
 }
 
@@ -179,13 +197,45 @@ mod tests {
     #[test]
     fn named_file_must_exist() {
         let dir = tempfile::tempdir().unwrap();
-        for path in [dir.path().join("missing"), dir.path().to_owned()] {
-            let error = ConfigLocation::File(path, ConfigFormat::Toml)
-                .read(ReadOccasion::Start)
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains("cannot read the configuration"), "{error}");
+        let (missing, is_directory) = (
+            "No such file or directory (os error 2)",
+            "Is a directory (os error 21)",
+        );
+        for (path, occasion, expected) in [
+            (
+                dir.path().join("missing"),
+                ReadOccasion::Start,
+                format!("{missing}; create it, or name another file with --config"),
+            ),
+            (
+                dir.path().to_owned(),
+                ReadOccasion::Start,
+                format!("{is_directory}; name another file with --config"),
+            ),
+            (
+                dir.path().join("missing"),
+                ReadOccasion::Reload,
+                format!("{missing}; restore it, and reload again"),
+            ),
+        ] {
+            let file = ConfigLocation::File(path, ConfigFormat::Toml);
+            let message = file.read(occasion).unwrap_err().message;
+            let expected = format!("cannot read the configuration: {expected}");
+            assert_eq!(message, expected);
         }
+    }
+
+    #[test]
+    fn remedy_depends_on_the_cause_of_the_read_error() {
+        let denied = io::ErrorKind::PermissionDenied;
+        assert_eq!(
+            remedy(denied, ReadOccasion::Start),
+            "make it readable for the daemon, or name another file with --config"
+        );
+        assert_eq!(
+            remedy(denied, ReadOccasion::Reload),
+            "make it readable for the daemon, and reload again"
+        );
     }
 
     #[test]

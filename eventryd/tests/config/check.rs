@@ -180,10 +180,10 @@ fn check_reports_all_unusable_tls_files() {
     let missing = "No such file or directory (os error 2)";
     // In the order in which the files are read.
     let expected = format!(
-        "eventryd: {shown}/a.conf:5:12: cannot read the certificate revocation list {shown}: Is a directory (os error 21)\n\
-         eventryd: {shown}/a.conf:2:11: cannot read the CA certificate {shown}/ca: {missing}\n\
-         eventryd: {shown}/a.conf:4:12: cannot read the private key {shown}/key: {missing}\n\
-         eventryd: {shown}/a.conf:3:13: cannot read the server certificate {shown}/cert: {missing}\n"
+        "eventryd: {shown}/a.conf:5:12: cannot read the certificate revocation list {shown}: Is a directory (os error 21); set crl_file to another file\n\
+         eventryd: {shown}/a.conf:2:11: cannot read the CA certificate {shown}/ca: {missing}; create it, or set ca_file\n\
+         eventryd: {shown}/a.conf:4:12: cannot read the private key {shown}/key: {missing}; create it, or set key_file (or key_files)\n\
+         eventryd: {shown}/a.conf:3:13: cannot read the server certificate {shown}/cert: {missing}; create it, or set cert_file (or cert_files)\n"
     );
     assert_eq!(stderr, expected);
     // Several certificates, one of which can be read but has no certificate.

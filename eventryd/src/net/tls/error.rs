@@ -11,7 +11,11 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum TlsConfigError {
     /// A file cannot be read.
-    #[error("cannot read the {what} {}: {source}", .path.display())]
+    #[error(
+        "cannot read the {what} {}: {source}; {}",
+        .path.display(),
+        read_remedy(source.kind(), what)
+    )]
     Read {
         /// The expected content, such as "private key".
         what: &'static str,
@@ -125,6 +129,23 @@ impl TlsConfigError {
             "private key" => &["key_files", "key_file", "listen_tls"],
             _ => &["cert_files", "cert_file", "listen_tls"],
         }
+    }
+}
+
+/// Returns what to do about a file that cannot be read.
+fn read_remedy(error: io::ErrorKind, what: &str) -> String {
+    let setting = match what {
+        "CA certificate" => "ca_file",
+        "certificate revocation list" => "crl_file",
+        "private key" => "key_file (or key_files)",
+        _ => "cert_file (or cert_files)",
+    };
+    match error {
+        io::ErrorKind::NotFound => format!("create it, or set {setting}"),
+        io::ErrorKind::PermissionDenied => {
+            format!("make it readable for the daemon, or set {setting}")
+        }
+        _ => format!("set {setting} to another file"),
     }
 }
 
