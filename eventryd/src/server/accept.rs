@@ -79,7 +79,7 @@ impl Server {
         let pending = PendingClient { peer, anonymous };
         let decision = state.admission.arrive(now, index, id, pending);
         if decision == AdmissionDecision::Reject(id) {
-            return self.client_rejected(index, &mut state, id);
+            return self.client_rejected(index, &mut state, id, Some(&client_auth.identity));
         }
         drop(state);
         let admitted = decision == AdmissionDecision::Admit;
@@ -161,8 +161,9 @@ impl Server {
     /// Closes a client that waited for a slot, because too many clients wait.
     fn reject(self: &Arc<Server>, index: usize, id: u64) {
         let mut state = self.state.lock();
-        self.client_rejected(index, &mut state, id);
         let rejected = state.clients.take(id);
+        let identity = rejected.as_ref().map(|client| client.identity());
+        self.client_rejected(index, &mut state, id, identity);
         drop(state);
         if let Some(client) = rejected {
             self.close(client);
@@ -170,11 +171,20 @@ impl Server {
     }
 
     /// Logs a rejection, and suspends the service briefly.
-    fn client_rejected(self: &Arc<Server>, index: usize, state: &mut State, id: u64) {
+    fn client_rejected(
+        self: &Arc<Server>,
+        index: usize,
+        state: &mut State,
+        id: u64,
+        identity: Option<&Identity>,
+    ) {
         if !state.admission.is_draining() {
             let waiting = state.admission.clients.waiting();
+            let identity = identity.map(|identity| format!("; {identity}"));
+            let identity = identity.unwrap_or_default();
             tracing::warn!(
-                "client {id} rejected: {waiting} clients wait already (max_queued_clients), most of them of its peer"
+                "client {id} rejected: {waiting} clients wait already (max_queued_clients), most of them of its \
+                 peer{identity}"
             );
             let pause = state.admission.client_rejected(index);
             self.suspend(index, state, pause);

@@ -314,7 +314,8 @@ fn log(client: &mut Client, notice: &Notice) {
             );
         }
         Notice::Violation(violation) => {
-            tracing::warn!("client {id} broke the protocol: {violation}; closing");
+            let identity = client.identity();
+            tracing::warn!("client {id} broke the protocol: {violation}; closing; {identity}");
         }
         Notice::Expired(expiry @ Expiry::Dead { .. }) => tracing::info!("client {id}: {expiry}"),
         Notice::Expired(expiry) => {

@@ -194,7 +194,11 @@ fn tls_bytes_on_the_plain_port_are_a_length_that_is_too_large() {
     connection.write_tls(&mut stream).unwrap();
     assert_eq!(rest_of(stream), b"");
     let log = daemon.stop().log;
-    assert!(log.contains("broke the protocol"), "{log}");
+    let line = log.lines().find(|line| line.contains("broke the protocol"));
+    assert!(
+        line.is_some_and(|line| line.contains("; closing; address=127.0.0.1:")),
+        "{log}"
+    );
 }
 
 /// A partial record or handshake is closed by the authentication timeout. An accepted client is not affected.

@@ -100,6 +100,29 @@ fn waiting_client_is_logged_with_its_limit() {
     }
 }
 
+/// One client may wait. The next one of its peer takes its place; that of another peer is rejected itself.
+#[test]
+fn rejection_is_logged_with_the_identity_of_the_client() {
+    let configured = Configured::start(
+        "listen_tcp = 1\nauth_tcp = \"none\"\ntcp_port = \"0\"\nlisten_addr = \"127.0.0.1\"\n\
+         max_clients = 1\nmax_queued_clients = 1\nlog_level = 1\n",
+    );
+    let mut served = configured.connect();
+    served.call(AUTH_LIST, &[]);
+    let waiting = configured.connect();
+    configured.wait_for("client 2 connected: ", 1);
+    let next = configured.connect();
+    let rejected = "clients wait already (max_queued_clients), most of them of its peer";
+    let uid = rustix::process::geteuid().as_raw();
+    let expected = format!("client 2 rejected: 1 {rejected}; uid={uid}");
+    configured.wait_for(&expected, 1);
+    let of_network = RawClient::connect_tcp(configured.daemon().addresses("TCP")[0]);
+    let expected = format!("client 4 rejected: 1 {rejected}; address=127.0.0.1:");
+    configured.wait_for(&expected, 1);
+    drop((waiting, next, of_network));
+    configured.stop();
+}
+
 /// Of eight slots one is reserved for networks and one for local clients, also after a reload.
 #[test]
 fn slot_for_networks_stays_reserved_after_a_reload() {
