@@ -19,6 +19,9 @@ const MAX_DIAGNOSTIC_LEN: u64 = 1_024;
 /// Search path of `pkcheck`. The rest of the daemon's environment is not passed on.
 const SEARCH_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Start of the diagnostic of a `pkcheck` that reaches no polkit, or no system bus.
+const NO_AUTHORITY: &str = "Error getting authority:";
+
 /// Environment variable with the address of the system bus, which is passed on if it is set.
 const BUS_ADDRESS: &str = "DBUS_SYSTEM_BUS_ADDRESS";
 
@@ -140,6 +143,9 @@ fn authorization_for(status: ExitStatus, diagnostic: &str) -> Authorization {
         Some(2) => Authorization::NoAgent,
         Some(3) => Authorization::Dismissed,
         _ if diagnostic.is_empty() => Authorization::Failed(format!("pkcheck ended with {status}")),
+        _ if diagnostic.starts_with(NO_AUTHORITY) => Authorization::Failed(format!(
+            "{diagnostic}; polkit may not run: start it, for example with `systemctl start polkit`"
+        )),
         _ => Authorization::Failed(diagnostic.to_owned()),
     }
 }
@@ -243,6 +249,13 @@ mod tests {
             ("exit 2", Authorization::NoAgent),
             ("exit 3", Authorization::Dismissed),
             ("echo no bus >&2; exit 127", failed("no bus")),
+            (
+                "echo 'Error getting authority: no bus' >&2; exit 127",
+                failed(
+                    "Error getting authority: no bus; polkit may not run: start it, for example with \
+                     `systemctl start polkit`",
+                ),
+            ),
             ("exit 126", failed("pkcheck ended with exit status: 126")),
             (
                 "kill -KILL $$",

@@ -75,8 +75,36 @@ impl PolkitAction {
     }
 }
 
+/// Text for the log.
+impl fmt::Display for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Authorization::Granted => "access granted",
+            Authorization::Denied => "access denied by policy",
+            Authorization::Dismissed => "the user dismissed the authentication dialog",
+            Authorization::NoAgent => "the session of the user has no authentication agent",
+            Authorization::Failed(reason) => reason,
+        })
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{},{},{}", self.pid, self.start_time, self.uid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_is_shown_as_its_reason() {
+        let failed = Authorization::Failed("Error getting authority: \u{201c}x\u{201d}".to_owned());
+        assert_eq!(
+            failed.to_string(),
+            "Error getting authority: \u{201c}x\u{201d}"
+        );
+        assert_eq!(Authorization::Denied.to_string(), "access denied by policy");
     }
 }

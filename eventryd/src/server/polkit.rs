@@ -86,7 +86,7 @@ impl Polkit {
         let subject = identity.process.as_ref().and_then(polkit_subject);
         let identity = identity.clone();
         let fail = move |answer: Authorization| {
-            tracing::warn!("client {id} failed to authenticate: polkit: {answer:?}; {identity}");
+            tracing::warn!("client {id} failed to authenticate: polkit: {answer}; {identity}");
             AuthResult::Failed(polkit_error(&answer, action))
         };
         let Some(subject) = subject else {
