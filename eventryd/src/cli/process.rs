@@ -283,7 +283,7 @@ impl Reloader {
             log,
             daemon,
         } = prepared;
-        let read = files_read_text(&daemon.files_read());
+        let read = files_read_text(&daemon.files_read(), new.log.has_files());
         control.commit(daemon);
         self.0.logger.apply(log);
         let mut state = self.0.state.lock();
@@ -303,8 +303,7 @@ impl Reloader {
         }
         if let Some(file) = &self.0.inputs.read_once {
             tracing::warn!(
-                "SIGHUP: {:?} is not a regular file and was read once: its settings stay as they are{read}; log files \
-                 were opened again",
+                "SIGHUP: {:?} is not a regular file and was read once: its settings stay as they are{read}",
                 file.path
             );
             return;
@@ -319,14 +318,18 @@ impl Reloader {
     }
 }
 
-/// Returns the end of a message about a reload, which names the files that were read: "; keys and certificates were read
-/// again"; an empty text without files.
-fn files_read_text(read: &[&str]) -> String {
-    match read {
+/// Returns the end of a message about a reload, which names the files that were read or opened: "; keys and certificates were
+/// read again; log files were opened again"; an empty text without files.
+fn files_read_text(read: &[&str], has_log_files: bool) -> String {
+    let mut text = match read {
         [] => String::new(),
         [one] => format!("; {one} were read again"),
         [first @ .., last] => format!("; {} and {last} were read again", first.join(", ")),
+    };
+    if has_log_files {
+        text.push_str("; log files were opened again");
     }
+    text
 }
 
 fn setting_names(

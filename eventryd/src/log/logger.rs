@@ -41,6 +41,14 @@ pub struct LogConfig {
     pub sockets: LogSockets,
 }
 
+impl LogConfig {
+    /// Returns `true` if one of the outputs is a file.
+    #[must_use]
+    pub fn has_files(&self) -> bool {
+        !file_paths(self).is_empty()
+    }
+}
+
 /// Log of the process. Clones share it.
 #[derive(Clone)]
 pub struct Logger(Arc<Shared>);

@@ -3,7 +3,7 @@
 use crate::configured::{Configured, SASL, set_password};
 use rustix::process::Signal;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::Command;
 use std::thread;
 use test_support::client::RawClient;
@@ -84,9 +84,30 @@ fn unchanged_reload_names_what_was_read() {
     for (settings, read) in [("", ""), (SASL, "; passwords were read again")] {
         let configured = Configured::start(settings);
         configured.reload(settings);
-        configured.wait_for(&format!("SIGHUP: the settings are unchanged{read}\n"), 1);
+        let expected =
+            format!("SIGHUP: the settings are unchanged{read}; log files were opened again\n");
+        configured.wait_for(&expected, 1);
         configured.stop();
     }
+    // The log goes to standard error.
+    let mut daemon = Daemon::start();
+    let mut log = BufReader::new(daemon.take_stderr());
+    daemon.signal(Signal::HUP);
+    let line = bounded("the end of the reload", move || {
+        loop {
+            let mut line = String::new();
+            assert!(log.read_line(&mut line).unwrap() > 0);
+            if line.contains("SIGHUP: ") {
+                return line;
+            }
+        }
+    });
+    assert!(
+        line.ends_with("SIGHUP: the settings are unchanged\n"),
+        "{line}"
+    );
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait_without_reading().status, Some(0));
 }
 
 /// DM-1308: the password file is a FIFO, whose writer is late.
