@@ -14,8 +14,10 @@ use crate::server::{self, ConfigCheck, DaemonError};
 /// All errors, with the location of the setting that causes each; the exit status is that of the
 /// first.
 pub(super) fn check(loaded: &LoadedConfig) -> Result<ConfigCheck, ExitError> {
-    let checked = server::check(&loaded.daemon);
-    let log = log_errors(loaded).into_iter().map(|error| {
+    let mut checked = server::check(&loaded.daemon);
+    let (log_warnings, log_errors) = check_log(loaded);
+    checked.warnings.extend(log_warnings);
+    let log = log_errors.into_iter().map(|error| {
         let cause = loaded.cause(&["log_outputs"]);
         let message = with_location(cause, error.to_string());
         (INVALID_CONFIG_STATUS, message)
@@ -55,13 +57,18 @@ fn with_location(cause: Option<&Origin>, message: String) -> String {
     }
 }
 
-fn log_errors(loaded: &LoadedConfig) -> Vec<SinkError> {
+/// Checks the outputs of the log. Returns their warnings and errors.
+fn check_log(loaded: &LoadedConfig) -> (Vec<String>, Vec<SinkError>) {
     let is_default = !loaded.settings.is_explicit("log_outputs");
-    let outputs = loaded.log.outputs.iter();
-    outputs
-        .filter_map(|output| output.check(&loaded.log.sockets).err())
-        .filter(|error| !(is_default && is_in_new_directory(error)))
-        .collect()
+    let (mut warnings, mut errors) = (Vec::new(), Vec::new());
+    for output in &loaded.log.outputs {
+        match output.check(&loaded.log.sockets) {
+            Ok(warning) => warnings.extend(warning),
+            Err(error) if is_default && is_in_new_directory(&error) => {}
+            Err(error) => errors.push(error),
+        }
+    }
+    (warnings, errors)
 }
 
 /// Returns `true` if a log file is missing because the start has yet to create its directory.

@@ -37,17 +37,18 @@ pub(super) fn open_file(path: &Path) -> io::Result<OpenFile> {
     let (file, created) = opened.map_err(|error| open_error(error, threat.as_deref()))?;
     // The writer of the file has a thread of its own, which may wait.
     fcntl_setfl(&file, OFlags::APPEND)?;
-    let warning = threat.map(|threat| {
-        format!(
-            "the log file {} can be replaced by other users: {threat}; choose another directory in log_outputs",
-            path.display()
-        )
-    });
     Ok(OpenFile {
         file: File::from(file),
         created,
-        warning,
+        warning: threat.map(|threat| warning_of(path, &threat)),
     })
+}
+
+fn warning_of(path: &Path, threat: &str) -> String {
+    format!(
+        "the log file {} can be replaced by other users: {threat}; choose another directory in log_outputs",
+        path.display()
+    )
 }
 
 /// Opens a file, or creates one where the links lead to. Returns the path of a file that it has created.
@@ -87,10 +88,10 @@ fn open_error(error: Errno, threat: Option<&str>) -> io::Error {
     }
 }
 
-/// Checks that [`open_file`] could open or create the file, without a change.
+/// Checks that [`open_file`] could open or create the file, without a change. Returns its warning.
 ///
 /// A FIFO and a device are not opened, which their readers and drivers would see, so one without a reader passes.
-pub(super) fn check_file(path: &Path) -> io::Result<()> {
+pub(super) fn check_file(path: &Path) -> io::Result<Option<String>> {
     let threat = threat_to(path);
     let mut flags = OFlags::PATH | OFlags::CLOEXEC;
     if threat.is_some() {
@@ -107,7 +108,10 @@ pub(super) fn check_file(path: &Path) -> io::Result<()> {
         Err(Errno::NOENT) => check_creation(path),
         Err(error) => Err(error),
     };
-    checked.map_err(|error| open_error(error, threat.as_deref()))
+    match checked {
+        Ok(()) => Ok(threat.map(|threat| warning_of(path, &threat))),
+        Err(error) => Err(open_error(error, threat.as_deref())),
+    }
 }
 
 /// Returns `true` for a final slash after a directory, with which no file is opened for creation.
@@ -191,7 +195,7 @@ mod tests {
             let existed = path.exists();
             let checked = check_file(&path).map_err(text);
             assert_eq!(path.exists(), existed);
-            let opened = open_file(&path).map(drop).map_err(text);
+            let opened = open_file(&path).map(|opened| opened.warning).map_err(text);
             assert_eq!(checked, opened, "{}", path.display());
         }
     }

@@ -64,21 +64,22 @@ impl Default for LogSockets {
 
 impl Output {
     /// Checks that the output could be opened, without a change: a missing log file is not created, and a FIFO or a
-    /// device is not opened.
+    /// device is not opened. Returns the warning that is logged when the output is opened: other users can replace the
+    /// log file.
     ///
     /// # Errors
     ///
     /// [`SinkError::File`] and [`SinkError::Journald`], as when the output is opened.
-    pub fn check(&self, sockets: &LogSockets) -> Result<(), SinkError> {
+    pub fn check(&self, sockets: &LogSockets) -> Result<Option<String>, SinkError> {
         match &self.destination {
             Destination::File(path) => check_file(path).map_err(|source| SinkError::File {
                 path: path.clone(),
                 source,
             }),
             Destination::Journald => journal_socket(&sockets.journal)
-                .map(drop)
+                .map(|_| None)
                 .map_err(SinkError::Journald),
-            Destination::Stderr | Destination::Syslog(_) => Ok(()),
+            Destination::Stderr | Destination::Syslog(_) => Ok(None),
         }
     }
 }

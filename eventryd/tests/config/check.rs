@@ -67,6 +67,32 @@ fn checked(dir: &Path, text: &str) -> (Option<i32>, String) {
     ended(dir, &check)
 }
 
+/// The start logs the same warning. Only root's log files are judged.
+#[test]
+fn log_file_that_others_can_replace_is_a_warning() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    fs::create_dir(dir.join("open")).unwrap();
+    fs::set_permissions(dir.join("open"), fs::Permissions::from_mode(0o777)).unwrap();
+    for (settings, is_unsafe) in [
+        ("log_outputs = '1:file:DIR/open/log'", true),
+        ("log_outputs = '1:file:DIR/log'", false),
+    ] {
+        let (status, stderr) = checked(dir, settings);
+        assert_eq!(status, Some(0), "{stderr}");
+        let warning = format!(
+            "eventryd: warning: the log file {}/open/log can be replaced by other users: ",
+            dir.display()
+        );
+        assert_eq!(stderr.lines().count(), usize::from(is_unsafe), "{stderr}");
+        assert_eq!(stderr.starts_with(&warning), is_unsafe, "{stderr}");
+    }
+    assert!(!dir.join("open/log").exists());
+}
+
 /// Without users no client can authenticate.
 #[test]
 fn password_file_without_users_is_a_warning() {
