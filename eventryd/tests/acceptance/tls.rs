@@ -192,7 +192,12 @@ fn an_old_version_is_refused_with_an_alert() {
     let old = "&tls_priority=LEGACY:-VERS-ALL:%2BVERS-TLS1.1";
     let printed = "TLS handshake failed A TLS fatal alert has been received.";
     let output = list(&daemon, &client, old);
-    assert_refused(&output, printed, daemon, "TLS failed: peer is incompatible");
+    assert_refused(
+        &output,
+        printed,
+        daemon,
+        "TLS 1.2 is needed (peer is incompatible: ",
+    );
 }
 
 /// SASL is required in addition to the certificate (DM-1210).

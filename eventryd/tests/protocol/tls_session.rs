@@ -309,11 +309,62 @@ fn plain_bytes_are_no_tls() {
     for bytes in [
         &b"\0\0\0\x1c\x20\0\x80\x86\0\0\0\x01\0\0\0\x42\0\0\0\0\0\0\0\0\0\0\0\0"[..],
         b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16no TLS",
     ] {
-        let mut session = CONTEXT.accept().unwrap();
-        let received = session.receive(bytes, |_| panic!("plaintext of bytes that are not TLS"));
-        assert!(matches!(received, Err(TlsSessionError::Protocol(_))));
+        let error = error_of(bytes);
+        let start = "TLS failed: the client does not speak TLS (received corrupt message of type ";
+        assert!(error.starts_with(start) && error.ends_with(')'), "{error}");
     }
+}
+
+/// Returns the error of a session after these bytes.
+fn error_of(bytes: &[u8]) -> String {
+    let mut session = CONTEXT.accept().unwrap();
+    let received = session.receive(bytes, |_| panic!("plaintext of bytes that are not TLS"));
+    let error = received.unwrap_err();
+    assert!(matches!(error, TlsSessionError::Protocol(_)), "{error}");
+    error.to_string()
+}
+
+/// Returns a `ClientHello` of TLS 1.1 with these extensions.
+fn old_hello(extensions: &[u8]) -> Vec<u8> {
+    // The random bytes, no session, one cipher suite, no compression.
+    let fixed = [&[7; 32][..], &[0, 0, 2, 0, 0x2f, 1, 0]].concat();
+    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_be_bytes();
+    let body = [&[3, 2], &fixed[..], &length(extensions), extensions].concat();
+    let message = [&[1, 0], &length(&body)[..], &body].concat();
+    [&[0x16, 3, 1], &length(&message)[..], &message].concat()
+}
+
+#[test]
+fn client_of_tls_1_1_is_named_in_plain_words() {
+    let signature_algorithms = [0, 13, 0, 10, 0, 8, 4, 3, 8, 7, 8, 4, 4, 1];
+    for (extensions, expected) in [
+        (
+            &[][..],
+            "the client seems to offer only TLS 1.1 or older; TLS 1.2 is needed (peer is incompatible: \
+             SignatureAlgorithmsExtensionRequired)",
+        ),
+        (
+            &signature_algorithms,
+            "the client offers only TLS 1.1 or older; TLS 1.2 is needed (peer is incompatible: Tls12NotOffered)",
+        ),
+    ] {
+        let error = error_of(&old_hello(extensions));
+        assert_eq!(error, format!("TLS failed: {expected}"));
+    }
+}
+
+/// Bytes that are no record after a handshake do not come from a client without TLS.
+#[test]
+fn corrupt_record_of_a_tls_client_keeps_its_error() {
+    let (_, mut session, _) = opened(Version::Tls13);
+    let received = session.receive(b"GET / HTTP/1.1\r\n\r\n", |_| ());
+    let error = received.unwrap_err().to_string();
+    assert!(
+        error.starts_with("TLS failed: received corrupt message"),
+        "{error}"
+    );
 }
 
 proptest! {

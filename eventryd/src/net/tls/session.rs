@@ -5,8 +5,10 @@ use super::dn::distinguished_name;
 use super::error::quoted;
 use super::verify::TlsPeer;
 use super::{ClientCertError, TlsConfigError, TlsContext, TlsSessionError};
-use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
+use rustls::{
+    InvalidMessage as InvalidMessageError, PeerIncompatible as PeerError, ServerConnection,
+};
 use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
@@ -105,7 +107,7 @@ impl TlsSession {
         let read = self.connection.read_tls(bytes);
         let read = read.map_err(|error| protocol_error(&error))?;
         let processed = self.connection.process_new_packets();
-        processed.map_err(|error| protocol_error(&error))?;
+        processed.map_err(|error| self.describe(&error))?;
         match &self.stage {
             Stage::Handshake(context) if !self.connection.is_handshaking() => {
                 let context = Arc::clone(context);
@@ -133,6 +135,18 @@ impl TlsSession {
         // rustls reads nothing after the client's `close_notify`.
         outcome.ended |= read == 0;
         Ok(())
+    }
+
+    /// Returns an error of rustls, with its cause in plain words if the client lacks what the first message needs.
+    fn describe(&self, error: &rustls::Error) -> TlsSessionError {
+        // Set once the version of the session is chosen.
+        if self.connection.protocol_version().is_some() {
+            return protocol_error(error);
+        }
+        match cause_in_first_message(error) {
+            Some(cause) => TlsSessionError::Protocol(format!("{cause} ({error})")),
+            None => protocol_error(error),
+        }
     }
 
     /// Checks the client's certificate and confirms the connection.
@@ -218,6 +232,30 @@ impl TlsSession {
 fn subject_of(chain: &[CertificateDer<'_>]) -> Option<String> {
     let head = CertificateHead::read(chain.first()?).ok()?;
     distinguished_name(head.subject)
+}
+
+/// Returns the cause of an error in the first message of a client, if it is known.
+const fn cause_in_first_message(error: &rustls::Error) -> Option<&'static str> {
+    use rustls::Error::{InvalidMessage, PeerIncompatible};
+    Some(match error {
+        InvalidMessage(
+            InvalidMessageError::InvalidContentType | InvalidMessageError::UnknownProtocolVersion,
+        ) => "the client does not speak TLS",
+        PeerIncompatible(PeerError::Tls12NotOffered) => {
+            "the client offers only TLS 1.1 or older; TLS 1.2 is needed"
+        }
+        // Examined before the version. Clients of TLS 1.2 may leave it out, but do not.
+        PeerIncompatible(PeerError::SignatureAlgorithmsExtensionRequired) => {
+            "the client seems to offer only TLS 1.1 or older; TLS 1.2 is needed"
+        }
+        PeerIncompatible(PeerError::Tls12NotOfferedOrEnabled) => {
+            "the client offers no version of TLS that the daemon accepts; see tls_priority"
+        }
+        PeerIncompatible(PeerError::SupportedVersionsExtensionRequired) => {
+            "the client does not offer TLS 1.3, and tls_priority excludes TLS 1.2"
+        }
+        _ => return None,
+    })
 }
 
 fn protocol_error(error: &dyn fmt::Display) -> TlsSessionError {
