@@ -286,29 +286,16 @@ fn failed<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(
 }
 
 /// Returns an error of the pid file in a run directory, with the options of that directory.
-fn error_in_run_dir(error: NetError) -> NetError {
-    match error {
-        NetError::UnsafePidFile { path, found, .. } => NetError::UnsafePidFile {
-            remedy: match found.as_str() {
-                OPEN_TO_ALL => RUN_DIR_REMEDY,
-                _ => RUN_DIR_FILE_REMEDY,
-            },
-            path,
-            found,
-        },
-        NetError::PidFileIo {
-            action,
-            path,
-            source,
-            ..
-        } => NetError::PidFileIo {
-            action,
-            path,
-            source,
-            remedy: RUN_DIR_REMEDY.to_owned(),
-        },
-        other => other,
+fn error_in_run_dir(mut error: NetError) -> NetError {
+    match &mut error {
+        NetError::UnsafePidFile { found, remedy, .. } if found == OPEN_TO_ALL => {
+            *remedy = RUN_DIR_REMEDY;
+        }
+        NetError::UnsafePidFile { remedy, .. } => *remedy = RUN_DIR_FILE_REMEDY,
+        NetError::PidFileIo { remedy, .. } => *remedy = RUN_DIR_REMEDY.to_owned(),
+        _ => {}
     }
+    error
 }
 
 #[cfg(test)]

@@ -95,7 +95,8 @@ fn reload_of_a_list_applies_to_new_clients_only() {
     assert!(running.accepts("revoked"), "the list is not read before");
     running.reload();
     running.assert_logged(
-        "SIGHUP: the settings are unchanged; keys, certificates and revocation lists were read again\n",
+        "SIGHUP: the settings are unchanged; keys, certificates and revocation lists were read again; log files \
+         were opened again\n",
     );
     assert!(!running.accepts("revoked"));
     before.call(GET_HOSTNAME, &[]);
