@@ -20,7 +20,7 @@ pub enum AdmissionDecision {
     Wait,
     /// Too many clients wait, and the one with this id is to be closed. Its peer has the most waiting clients, and most of
     /// these are anonymous or not, as it is; among them, it is the one that has been silent for longest or, if none is
-    /// silent, the one that came last.
+    /// silent, the one that has sent its first byte last.
     /// If it is not the new client, the new client waits, and [`gone`](super::ClientAdmission::gone) is due for the
     /// rejected one.
     Reject(u64),

@@ -190,7 +190,7 @@ pub const SETTING_GROUPS: &[SettingGroup] = {
                 spec("unix_sock_ro_perms", Mode, DefaultValue::Text("0777"), Restart, "mode of the read-only socket"),
                 spec("unix_sock_rw_perms", Mode, Unset("0700, with polkit 0777"), Restart, "mode of the read-write socket").with_example("\"0770\""),
                 spec("unix_sock_admin_perms", Mode, DefaultValue::Text("0700"), NO_ADMIN, "mode of the admin socket"),
-                spec("unix_sock_dir", Path, Unset("/run/eventry for root, else $XDG_RUNTIME_DIR/eventry"), Restart, "directory of the Unix sockets; option --run-dir").with_example("\"/run/libvirt\""),
+                spec("unix_sock_dir", Path, Unset("/run/eventry for root, else $XDG_RUNTIME_DIR/eventry or, without that variable, eventry-UID in the temporary directory"), Restart, "directory of the Unix sockets; option --run-dir").with_example("\"/run/libvirt\""),
                 spec("eventry_prefix", Text, DefaultValue::Text("eventry"), Restart, "prefix of the names of the Unix sockets; with `libvirt` clients find them as libvirtd's; option --prefix"),
             ],
         },
@@ -231,7 +231,7 @@ pub const SETTING_GROUPS: &[SettingGroup] = {
         SettingGroup {
             title: "Limits",
             specs: &[
-                spec("max_clients", POSITIVE, Integer(5000), Immediate, "connections at the same time; with 8 or more, 1/32 (at least one) is reserved for users, and with TCP or TLS another 1/32 for addresses, that have few connections (docs/admission.md)"),
+                spec("max_clients", POSITIVE, Integer(5000), Immediate, "connections at the same time; with 8 or more, 1/32 of them (at least one) is reserved for users with few connections, and with TCP or TLS another 1/32 for addresses with few connections (docs/admission.md)"),
                 spec("max_queued_clients", ANY, Integer(1000), Restart, "backlog of each listening socket, and accepted connections that may wait for a free slot; 0 means 30"),
                 spec("max_anonymous_clients", ANY, Integer(20), Immediate, "connections that have not authenticated, separately for local and network sockets; those that make no progress are evicted if others wait; 0: no limit"),
                 spec("max_client_requests", POSITIVE, Integer(5), NewConnections, "calls in progress per connection"),
