@@ -238,6 +238,7 @@ fn rendered_config_shows_origins_and_reads_back() {
     has("eventry_prefix = \"x\"  # option --prefix");
     has("min_workers = 5  # default");
     has("audit_level = 1  # a.conf:3; no effect");
+    has("mdns_adv = 0  # default");
     has("# listen_addr is not set: all addresses");
     assert_eq!(printed.lines().count(), setting_specs().count());
     let again = Virconf::parse(printed.as_bytes()).unwrap();
