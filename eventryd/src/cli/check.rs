@@ -2,12 +2,13 @@
 
 use super::ExitError;
 use super::INVALID_CONFIG_STATUS;
+use super::conflicts::conflicts;
 use crate::config::{LoadedConfig, Origin};
 use crate::log::SinkError;
 use crate::net::RunDir;
 use crate::server::{self, ConfigCheck, DaemonError};
 
-/// Checks the log files and everything that [`server::check`] checks. Returns the result without errors.
+/// Checks that no file has two purposes, the log files, and everything that [`server::check`] checks. Returns the result without errors.
 ///
 /// # Errors
 ///
@@ -15,6 +16,8 @@ use crate::server::{self, ConfigCheck, DaemonError};
 /// first.
 pub(super) fn check(loaded: &LoadedConfig) -> Result<ConfigCheck, ExitError> {
     let mut checked = server::check(&loaded.daemon);
+    let conflicts = conflicts(loaded).into_iter();
+    let conflicts = conflicts.map(|error| (INVALID_CONFIG_STATUS, error.to_string()));
     let (log_warnings, log_errors) = check_log(loaded);
     checked.warnings.extend(log_warnings);
     let log = log_errors.into_iter().map(|error| {
@@ -26,7 +29,7 @@ pub(super) fn check(loaded: &LoadedConfig) -> Result<ConfigCheck, ExitError> {
         .errors
         .iter()
         .map(|error| (error.exit_status(), message(loaded, error)));
-    let errors: Vec<(u8, String)> = log.chain(server).collect();
+    let errors: Vec<(u8, String)> = conflicts.chain(log).chain(server).collect();
     match errors.first() {
         None => Ok(checked),
         Some((status, _)) => Err(ExitError {

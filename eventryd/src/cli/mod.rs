@@ -3,6 +3,7 @@
 
 mod background;
 mod check;
+mod conflicts;
 mod endpoints;
 mod files;
 mod inherited;

@@ -1,5 +1,6 @@
 //! Reload on SIGHUP.
 
+use super::conflicts::{conflicts, log_conflicts};
 use super::files::{ConfigLocation, ReadOccasion};
 use super::reload_schedule::{ReloadRequest, ReloadSchedule};
 use super::service_manager::ServiceManager;
@@ -106,15 +107,24 @@ pub(super) enum ReloadError {
 }
 
 impl ConfigInputs {
-    /// Reads the configuration and everything that it names. Changes nothing, and may block.
+    /// Reads the configuration and everything that it names. Changes nothing, and may block. `started` is the
+    /// configuration at start, whose pid file and sockets stay.
     fn prepare(
         &self,
+        started: &LoadedConfig,
         logger: &Logger,
         control: &Control,
         waiting_for: impl Fn(String),
     ) -> Result<PreparedReload, ReloadError> {
         waiting_for("the configuration".to_owned());
         let loaded = self.load_again().map_err(ReloadError::Config)?;
+        waiting_for("the directories of log files, pid file and sockets".to_owned());
+        let mut conflicts = conflicts(&loaded);
+        conflicts.extend(log_conflicts(&loaded, started));
+        conflicts.dedup();
+        if !conflicts.is_empty() {
+            return Err(ReloadError::Config(conflicts));
+        }
         let daemon = control.prepare(&loaded.daemon, &waiting_for)?;
         // Last, because it creates missing files.
         waiting_for(format!("the log outputs {:?}", loaded.log.outputs));
@@ -193,9 +203,10 @@ impl Reloader {
         let reload = move || {
             let shared = &reloader.0;
             let waiting_for = |name| *part.lock() = name;
-            let prepared = shared
-                .inputs
-                .prepare(&shared.logger, &on_thread, waiting_for);
+            let prepared =
+                shared
+                    .inputs
+                    .prepare(&shared.started, &shared.logger, &on_thread, waiting_for);
             let finisher = reloader.clone();
             // The result of a daemon that has stopped is dropped.
             on_thread.run_on_loop(Duration::ZERO, move |control| {

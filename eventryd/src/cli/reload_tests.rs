@@ -234,6 +234,23 @@ const FAILURES: &[Failure] = &[
     ("log file", |dir| {
         append(dir, "log_outputs = \"1:file:/nowhere/log\"")
     }),
+    ("pid file as log file", |dir| {
+        let (log, pid) = (dir.join("same"), dir.join("link"));
+        let _ = std::os::unix::fs::symlink(&pid, &log);
+        let (log, pid) = (log.display(), pid.display());
+        let text = format!("log_outputs = \"1:file:{log}\"\neventry_pid_file = \"{pid}\"");
+        append(dir, &text);
+    }),
+    ("pid file in use as log file", |dir| {
+        let pid = dir.join("run/eventryd.pid");
+        append(
+            dir,
+            &format!(
+                "log_outputs = \"1:file:{}\"\nunix_sock_dir = \"/run\"",
+                pid.display()
+            ),
+        );
+    }),
     ("log output", |dir| append(dir, "log_outputs = \"1:file\"")),
     ("authority", |dir| spoil(dir, "ca.pem", "nothing")),
     ("certificate", |dir| spoil(dir, "server.pem", "nothing")),

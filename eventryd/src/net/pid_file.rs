@@ -25,6 +25,12 @@ pub struct PidFile {
 }
 
 impl PidFile {
+    /// Returns the path of the pid file in a run directory.
+    #[must_use]
+    pub fn path_in(run_dir: &Path) -> PathBuf {
+        run_dir.join(NAME)
+    }
+
     /// Locks `eventryd.pid` in the run directory.
     ///
     /// # Errors
@@ -32,7 +38,7 @@ impl PidFile {
     /// [`NetError::AlreadyRunning`] if another process holds the lock, otherwise as for
     /// [`acquire`](PidFile::acquire).
     pub fn acquire_in(run_dir: &Path) -> Result<PidFile, NetError> {
-        let locked = PidFile::acquire(&run_dir.join(NAME));
+        let locked = PidFile::acquire(&PidFile::path_in(run_dir));
         locked.map_err(|error| match error {
             NetError::PidFileInUse { pid, .. } => NetError::AlreadyRunning {
                 run_dir: run_dir.to_owned(),
@@ -48,7 +54,7 @@ impl PidFile {
     ///
     /// As for [`check`](PidFile::check).
     pub fn check_in(run_dir: &Path) -> Result<(), NetError> {
-        PidFile::check(&run_dir.join(NAME)).map_err(error_in_run_dir)
+        PidFile::check(&PidFile::path_in(run_dir)).map_err(error_in_run_dir)
     }
 
     /// Locks the pid file `path`, creating it if necessary.

@@ -289,6 +289,35 @@ fn error_of_an_address_of_an_option_names_the_option() {
     }
 }
 
+/// The same files by options. The check and the start say the same.
+#[test]
+fn conflict_of_an_option_names_the_option_and_the_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let pid = dir.path().join("pid").display().to_string();
+    let log = format!("log_outputs = '1:file:{pid}'");
+    for (option, value, text, status, expected) in [
+        (
+            "--pid-file",
+            &*pid,
+            &*log,
+            1,
+            ["`log_outputs`", "option --pid-file"],
+        ),
+    ] {
+        let mut options = options(dir.path(), text);
+        options.extend([option, value].map(str::to_owned));
+        let check = [&["--check-config".to_owned()], &options[..]].concat();
+        let checked = ended(dir.path(), &check);
+        assert_eq!(checked, ended(dir.path(), &options));
+        assert_eq!(checked.0, Some(status), "{}", checked.1);
+        for part in expected {
+            assert!(checked.1.contains(part), "{}", checked.1);
+        }
+        assert_eq!(checked.1.lines().count(), 1, "{}", checked.1);
+    }
+    assert!(!Path::new(&pid).exists());
+}
+
 /// An address that is in use is found by binding alone; the message names the line too.
 #[test]
 fn error_of_a_bound_address_names_the_line() {

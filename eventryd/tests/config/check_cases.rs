@@ -24,6 +24,49 @@ type Wrong = (
 /// `KEYS` for the lines that name valid keys and certificates.
 pub(crate) const WRONG: &[Wrong] = &[
     (
+        "pid file as log file",
+        NOTHING,
+        "eventry_pid_file = 'DIR/same'\nlog_outputs = '1:file:DIR/same'",
+        1,
+        Some(2),
+        "the log file DIR/same (`log_outputs`) and the pid file DIR/same (`eventry_pid_file`) are the same file",
+    ),
+    (
+        "pid file as log file through links",
+        |dir| {
+            symlink(".", dir.join("here")).unwrap();
+            symlink("here/pid", dir.join("log")).unwrap();
+        },
+        "eventry_pid_file = 'DIR/pid'\nlog_outputs = '3:stderr 1:file:DIR/log'",
+        1,
+        Some(2),
+        "the log file DIR/log (`log_outputs`) and the pid file DIR/pid (`eventry_pid_file`) are the same file",
+    ),
+    (
+        "pid file of the run directory as log file",
+        |dir| write(dir, "eventryd.pid", "log"),
+        "unix_sock_dir = 'DIR'\nlog_outputs = '1:file:DIR/eventryd.pid'",
+        1,
+        Some(2),
+        "the log file DIR/eventryd.pid (`log_outputs`) and the pid file DIR/eventryd.pid (`unix_sock_dir`)",
+    ),
+    (
+        "socket as log file",
+        NOTHING,
+        "unix_sock_dir = 'DIR'\nlog_outputs = '1:file:DIR/eventry-sock-ro'",
+        1,
+        Some(2),
+        "and the socket DIR/eventry-sock-ro (`unix_sock_dir`) are the same file",
+    ),
+    (
+        "socket as pid file",
+        NOTHING,
+        "unix_sock_dir = 'DIR'\neventry_pid_file = 'DIR/eventry-sock'",
+        1,
+        Some(2),
+        "the pid file DIR/eventry-sock (`eventry_pid_file`) and the socket DIR/eventry-sock (`unix_sock_dir`)",
+    ),
+    (
         "group",
         NOTHING,
         "\nunix_sock_group = 'no such group'",
