@@ -123,6 +123,24 @@ impl BoundSockets {
             Err(errors)
         }
     }
+
+    /// Returns `true` if two services with the same host and these ports would need one address. Port 0 is a free one,
+    /// and a port that cannot be resolved is that of no service.
+    ///
+    /// ```
+    /// use eventryd::net::BoundSockets;
+    ///
+    /// assert!(BoundSockets::is_same_address(Some("::1"), ["16514", "016514"]));
+    /// assert!(!BoundSockets::is_same_address(Some("::1"), ["16509", "16514"]));
+    /// assert!(!BoundSockets::is_same_address(Some("::1"), ["0", "0"]));
+    /// ```
+    #[must_use]
+    pub fn is_same_address(host: Option<&str>, ports: [&str; 2]) -> bool {
+        let [first, second] = ports.map(|port| resolve(host, port).unwrap_or_default());
+        first
+            .iter()
+            .any(|address| address.port() != 0 && second.contains(address))
+    }
 }
 
 fn family(address: &SocketAddr) -> AddressFamily {

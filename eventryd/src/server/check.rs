@@ -115,6 +115,14 @@ impl ConfigCheck {
         if let Some(TlsService { address, port, .. }) = &config.tls {
             self.address(SocketRole::Tls, address.as_deref(), port);
         }
+        if let (Some(tcp), Some(tls)) = (&config.tcp, &config.tls) {
+            let ports = [&*tcp.port, &*tls.port];
+            if tcp.address == tls.address
+                && BoundSockets::is_same_address(tcp.address.as_deref(), ports)
+            {
+                self.errors.push(DaemonError::SamePort(tls.port.clone()));
+            }
+        }
     }
 
     fn address(&mut self, role: SocketRole, host: Option<&str>, port: &str) {

@@ -56,6 +56,11 @@ pub enum DaemonError {
         /// The cause.
         source: NetError,
     },
+    /// TCP and TLS have the same port.
+    #[error(
+        "`tcp_port` and `tls_port` are both {0}, so only one service could listen; set another port for one of them"
+    )]
+    SamePort(String),
     /// The keys or certificates are not usable.
     #[error(transparent)]
     Tls(TlsConfigError),
@@ -95,6 +100,7 @@ impl DaemonError {
             DaemonError::Signals(_) => 4,
             DaemonError::Network(_)
             | DaemonError::Listen { .. }
+            | DaemonError::SamePort(_)
             | DaemonError::Tls(_)
             | DaemonError::NotConfigured(_)
             | DaemonError::Enable(_) => 6,
@@ -122,6 +128,10 @@ impl DaemonError {
             DaemonError::Listen { source, .. } => {
                 format!("{source}; {}", address_option_remedy(option, source))
             }
+            DaemonError::SamePort(port) => format!(
+                "the port of TCP (`tcp_port`, here {option}) and `tls_port` are both {port}, so only one service could \
+                 listen; give {option} another port, or set another tls_port"
+            ),
             other => other.to_string(),
         }
     }
@@ -155,6 +165,7 @@ impl DaemonError {
             },
             DaemonError::Listen { role, source } => address_settings(*role, source),
             DaemonError::Tls(error) => error.settings(),
+            DaemonError::SamePort(_) => &["tcp_port", "tls_port", "listen_tls"],
             DaemonError::NotConfigured(SocketRole::Tcp) => &["auth_tcp"],
             _ => &[],
         }

@@ -289,12 +289,13 @@ fn error_of_an_address_of_an_option_names_the_option() {
     }
 }
 
-/// The same files by options. The check and the start say the same.
+/// The same files and ports by options. The check and the start say the same.
 #[test]
 fn conflict_of_an_option_names_the_option_and_the_setting() {
     let dir = tempfile::tempdir().unwrap();
     let pid = dir.path().join("pid").display().to_string();
     let log = format!("log_outputs = '1:file:{pid}'");
+    let tls = "listen_tls = 1; KEYS\ntls_port = '17777'";
     for (option, value, text, status, expected) in [
         (
             "--pid-file",
@@ -302,6 +303,16 @@ fn conflict_of_an_option_names_the_option_and_the_setting() {
             &*log,
             1,
             ["`log_outputs`", "option --pid-file"],
+        ),
+        (
+            "--listen-tcp",
+            "127.0.0.1:17777",
+            tls,
+            6,
+            [
+                "eventryd: option --listen-tcp: ",
+                "`tls_port` are both 17777",
+            ],
         ),
     ] {
         let mut options = options(dir.path(), text);

@@ -67,6 +67,15 @@ pub(crate) const WRONG: &[Wrong] = &[
         "the pid file DIR/eventry-sock (`eventry_pid_file`) and the socket DIR/eventry-sock (`unix_sock_dir`)",
     ),
     (
+        "port of both network services",
+        NOTHING,
+        "listen_tcp = 1; auth_tcp = 'none'; listen_tls = 1; listen_addr = '127.0.0.1'; KEYS\ntls_port = '17777'\n\
+         tcp_port = '17777'",
+        6,
+        Some(3),
+        "`tcp_port` and `tls_port` are both 17777",
+    ),
+    (
         "group",
         NOTHING,
         "\nunix_sock_group = 'no such group'",
