@@ -153,15 +153,17 @@ fn children(parent: u32) -> Vec<Pid> {
 
 /// Starts a daemon in the background that waits for its configuration, a FIFO. Returns the command and the daemon.
 fn start_with_fifo(dir: &Path) -> (Child, Background) {
+    start_with_fifo_by(eventryd(), dir)
+}
+
+fn start_with_fifo_by(mut command: Command, dir: &Path) -> (Child, Background) {
     let fifo = dir.join("fifo");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     let kind = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
-    let mut command = in_dir(
-        &dir.join("run"),
-        &["--daemon", "--config", fifo.to_str().unwrap()],
-    );
-    let launcher = command.spawn().unwrap();
+    command.arg("--run-dir").arg(dir.join("run"));
+    command.arg("--daemon").arg("--config").arg(fifo);
+    let launcher = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut started = Vec::new();
     wait_until("the daemon is started", || {
         started = children(launcher.id());
@@ -173,7 +175,8 @@ fn start_with_fifo(dir: &Path) -> (Child, Background) {
 /// The daemon would start later, and its status would be lost.
 #[test]
 fn in_the_background_a_signal_to_the_command_ends_both() {
-    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+    // A terminal that is closed sends SIGHUP.
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP] {
         let dir = tempfile::tempdir().unwrap();
         let (mut launcher, daemon) = start_with_fifo(dir.path());
         kill_process(Pid::from_child(&launcher), signal).unwrap();
@@ -182,6 +185,21 @@ fn in_the_background_a_signal_to_the_command_ends_both() {
         assert!(test_kill_process(daemon.0).is_err(), "the daemon has ended");
         assert!(!dir.path().join("run").exists());
     }
+}
+
+/// As by `nohup`.
+#[test]
+fn in_the_background_an_ignored_hangup_has_no_effect() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("env");
+    command
+        .arg("--ignore-signal=HUP")
+        .arg(eventryd().get_program());
+    let (mut launcher, _daemon) = start_with_fifo_by(command, dir.path());
+    kill_process(Pid::from_child(&launcher), Signal::HUP).unwrap();
+    std::fs::write(dir.path().join("fifo"), "log_outputs = \"1:stderr\"\n").unwrap();
+    let status = bounded("the end of the command", move || launcher.wait().unwrap());
+    assert_eq!(status.code(), Some(0));
 }
 
 /// A daemon that has been signalled may take time to end.
@@ -218,10 +236,14 @@ fn in_the_background_the_command_waits_for_the_end() {
 #[test]
 fn in_the_background_a_start_that_a_signal_ends_fails() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut launcher, daemon) = start_with_fifo(dir.path());
+    let (launcher, daemon) = start_with_fifo(dir.path());
     kill_process(daemon.0, Signal::KILL).unwrap();
-    let status = bounded("the end of the command", move || launcher.wait().unwrap());
-    assert_eq!(status.code(), Some(1));
+    let output = bounded("the end of the command", move || {
+        launcher.wait_with_output().unwrap()
+    });
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "eventryd: ended by signal 9 (SIGKILL) while it started\n";
+    assert_eq!(stderr(&output), expected);
     assert!(!dir.path().join("run").exists());
 }
 
