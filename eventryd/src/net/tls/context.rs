@@ -19,7 +19,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use webpki::{ExpirationPolicy, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, ExpirationPolicy, anchor_from_trusted_cert};
 
 /// The TLS settings of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +177,9 @@ impl TlsContext {
         };
         let mut certificates = Vec::new();
         for (ServerIdentity { chain, key }, of) in server.into_iter().zip(&files.server) {
+            EndEntityCert::try_from(&chain[0]).map_err(|error| {
+                content_error(files::CERTIFICATE, &of.certificate, parse_problem(&error))
+            })?;
             if settings.sanity_checks {
                 // An expired revocation list does not prevent the start, whatever it means for clients.
                 let expired_lists = ExpirationPolicy::Ignore;
@@ -187,6 +190,7 @@ impl TlsContext {
                         content_error(files::REVOCATIONS, list, reason.to_owned())
                     }
                     (error, _) => TlsConfigError::Chain {
+                        remedy: chain_remedy(&error),
                         certificate: of.certificate.clone(),
                         authority: files.ca.clone(),
                         reason: error.to_string(),
@@ -293,7 +297,8 @@ fn dated_anchors(
 ) -> Result<Vec<DatedAnchor>, TlsConfigError> {
     let ca_error = |reason: String| content_error(files::AUTHORITY, path, reason);
     let anchor = |der: &CertificateDer<'_>| {
-        let anchor = anchor_from_trusted_cert(der).map_err(|error| ca_error(error.to_string()))?;
+        let anchor =
+            anchor_from_trusted_cert(der).map_err(|error| ca_error(parse_problem(&error)))?;
         let certificate = Certificate::read(der);
         let certificate =
             certificate.map_err(|_| ca_error(CertCheckError::Malformed.to_string()))?;
@@ -311,6 +316,31 @@ fn encode_sequence(content: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
     super::der::write_element(&mut whole, super::der::tag::SEQUENCE, content);
     whole
+}
+
+/// Returns the reason why rustls-webpki cannot read a certificate, and what to do.
+fn parse_problem(error: &webpki::Error) -> String {
+    match error {
+        webpki::Error::UnsupportedCertVersion => {
+            "it is of X.509 version 1 or 2, and only version 3 is supported; have it signed again as version 3, as \
+             certtool does, and openssl with extensions (`openssl x509 -req -extfile FILE`)"
+                .to_owned()
+        }
+        webpki::Error::UnsupportedCriticalExtension => {
+            "it has a critical extension that eventryd does not know; have it signed again without that extension, or \
+             with one that is not critical"
+                .to_owned()
+        }
+        other => format!("it is malformed ({other}); replace it"),
+    }
+}
+
+/// Returns what to do about a server certificate that cannot be verified.
+fn chain_remedy(error: &ClientCertError) -> &'static str {
+    match error {
+        ClientCertError::UnknownIssuer => "install the certificate of the CA that signed it",
+        _ => "replace the server certificate",
+    }
 }
 
 /// Returns the cause of a key that rustls rejects.

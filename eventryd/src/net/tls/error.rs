@@ -78,8 +78,7 @@ pub enum TlsConfigError {
     },
     /// The server's certificate is not signed by the configured CA.
     #[error(
-        "the server certificate {} cannot be verified with the CA {} in `ca_file`: {reason}; install \
-         the certificate of the CA that signed it",
+        "the server certificate {} cannot be verified with the CA {} in `ca_file`: {reason}; {remedy}",
         .certificate.display(),
         .authority.display()
     )]
@@ -90,6 +89,8 @@ pub enum TlsConfigError {
         authority: PathBuf,
         /// Cause found by the verification of the chain.
         reason: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// A CA has no revocation list although the settings require one.
     #[error(

@@ -1,9 +1,10 @@
-//! Certificates of clients that rustls-webpki does not parse: X.509 version 1, and unknown critical extensions.
+//! Certificates of clients and servers that rustls-webpki does not parse: X.509 version 1, and unknown critical extensions.
 
 use std::fs;
 use std::net::TcpStream;
 use std::path::PathBuf;
-use test_support::daemon::Daemon;
+use std::process::Stdio;
+use test_support::daemon::{Daemon, eventryd, run_to_end};
 use test_support::pki::{CLIENT, CLIENT_CRITICAL, CLIENT_V1, Key, Pki, Tool};
 use test_support::timeout::wait_until;
 use test_support::tls::{Tls, Version, client_config_with, handshake};
@@ -101,6 +102,51 @@ fn client_with_the_key_of_another_is_refused() {
             let stream = fixture.connect(client, "server", version);
             fixture.assert_refused(stream, "TLS failed: invalid peer certificate: BadSignature");
             fs::write(&fixture.log, "").unwrap();
+        }
+    }
+}
+
+/// The message names the certificate and not the key, with and without the checks of certificates.
+#[test]
+fn server_certificate_is_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::new(dir.path(), Tool::Openssl, Key::P256);
+    // A certificate of version 1 has no purpose, and another purpose is only a warning.
+    pki.client("old", CLIENT_V1);
+    pki.client("critical", CLIENT_CRITICAL);
+    let file = dir.path().join("a.conf");
+    let run_dir = dir.path().join("run");
+    for (name, problem) in [
+        (
+            "old",
+            "it is of X.509 version 1 or 2, and only version 3 is supported; have it signed again",
+        ),
+        (
+            "critical",
+            "it has a critical extension that eventryd does not know; have it signed again",
+        ),
+    ] {
+        for more in ["", "tls_no_sanity_certificate = 1\n"] {
+            let text = pki.configuration().replace("server", name) + more;
+            fs::write(&file, text).unwrap();
+            let mut command = eventryd();
+            command.arg("--check-config").arg("--config").arg(&file);
+            command
+                .arg("--run-dir")
+                .arg(&run_dir)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped());
+            let exit = run_to_end(&mut command);
+            assert_eq!(exit.status, Some(6), "{}", exit.stderr);
+            let certificate = pki.path(&format!("{name}cert.pem"));
+            let expected = format!(
+                "no usable server certificate in {}: {problem}",
+                certificate.display()
+            );
+            assert!(exit.stderr.contains(&expected), "{}", exit.stderr);
+            for wrong in ["private key", "CA that signed"] {
+                assert!(!exit.stderr.contains(wrong), "{}", exit.stderr);
+            }
         }
     }
 }
