@@ -6,6 +6,7 @@
 //! with three differences: a number that does not fit 64 bits and a string that is not UTF-8 are
 //! errors, and a file of blanks is empty.
 
+use super::spec::{SettingType, setting_spec};
 use super::text::{ParseError, Position, Setting, SettingValue};
 use std::fmt;
 
@@ -293,7 +294,8 @@ impl<'a> Parser<'a> {
         self.offset += 1;
         self.skip_blanks();
         let value_position = self.position();
-        let value = self.value(0)?;
+        let is_bool = setting_spec(&name).is_some_and(|spec| spec.value_type == SettingType::Bool);
+        let value = self.value(0, is_bool)?;
         Ok(Setting {
             name,
             name_position,
@@ -302,7 +304,8 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn value(&mut self, depth: usize) -> Result<SettingValue, ParseError> {
+    /// Parses a value of a setting, which is a boolean one if `is_bool` is set, or of a list at `depth`.
+    fn value(&mut self, depth: usize, is_bool: bool) -> Result<SettingValue, ParseError> {
         self.skip_blanks();
         match self.peek() {
             Some(b'"' | b'\'') => self.string().map(SettingValue::Text),
@@ -312,7 +315,7 @@ impl<'a> Parser<'a> {
                 let rest = &self.text[self.offset..];
                 let end = rest.iter().position(|byte| !is_name_byte(*byte));
                 let hint = match &rest[..end.unwrap_or(rest.len())] {
-                    b"true" | b"false" => "; use 1 or 0; true and false are TOML",
+                    b"true" | b"false" if is_bool => "; use 1 or 0; true and false are TOML",
                     _ => "",
                 };
                 Err(self.error(format!(
@@ -395,7 +398,7 @@ impl<'a> Parser<'a> {
                     self.offset += 1;
                     return Ok(values);
                 }
-                Some(_) => values.push(self.value(depth + 1)?),
+                Some(_) => values.push(self.value(depth + 1, false)?),
             }
             self.skip_blanks_and_line_ends();
             match self.peek() {

@@ -234,12 +234,16 @@ const ODD: &[(&str, &[u8], Libvirtd, Expected)] = &[
     ),
     (
         "boolean word of TOML",
-        b"listen_tcp = true\nlisten_tls = false # off\nlog_filters = truely\n",
+        b"listen_tcp = true\nlisten_tls = false # off\nlog_filters = truely\n\
+          max_clients = true\nlog_outputs = true\ntls_allowed_dn_list = [ true ]\n",
         REFUSES,
         Err(&[
             "a.conf:1:14: expecting a value: a number, a string in quotes or a list in [ ]; use 1 or 0; true and false are TOML\n1",
             "a.conf:2:14: expecting a value: a number, a string in quotes or a list in [ ]; use 1 or 0; true and false are TOML\n2",
             "a.conf:3:15: expecting a value: a number, a string in quotes or a list in [ ]\n3",
+            "a.conf:4:15: expecting a value: a number, a string in quotes or a list in [ ]\n4",
+            "a.conf:5:15: expecting a value: a number, a string in quotes or a list in [ ]\n5",
+            "a.conf:6:25: expecting a value: a number, a string in quotes or a list in [ ]\n6",
         ]),
     ),
     (
