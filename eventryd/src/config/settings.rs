@@ -68,6 +68,7 @@ impl Settings {
         let path: Arc<Path> = path.into();
         let mut settings = Settings::default();
         let mut errors = Vec::new();
+        let mut first_lines: BTreeMap<&str, u32> = BTreeMap::new();
         for setting in read {
             let Some(spec) = setting_spec(&setting.name) else {
                 let position = setting.name_position;
@@ -86,14 +87,15 @@ impl Settings {
                 continue;
             };
             let origin = Origin::File(Arc::clone(&path), setting.value_position);
-            if let Some(Origin::File(_, first)) = settings.origin(spec.name) {
+            // A line with an invalid value applies too.
+            if let Some(line) = first_lines.get(spec.name) {
                 let reason = format!(
-                    "line {} sets it already; the first line applies, as in libvirt; remove one of them",
-                    first.line
+                    "line {line} sets it already; the first line applies, as in libvirt; remove one of them"
                 );
                 settings.unused.push((setting.name, origin, reason));
                 continue;
             }
+            first_lines.insert(spec.name, setting.value_position.line);
             if let Err(message) = check_value(spec, &setting.value) {
                 let position = setting.value_position;
                 errors.push(ParseError { position, message });
@@ -392,8 +394,9 @@ mod tests {
         let expected = [1, 2].map(|line| (format!("a.conf:{line}"), reason));
         assert_eq!(unused, expected);
         // The first one must be valid, even if a later one is.
-        let (_, said) = read("max_clients = 'x'\nmax_clients = 8");
+        let (settings, said) = read("max_clients = 'x'\nmax_clients = 8");
         assert_eq!(said.len(), 1);
+        assert!(settings.is_rejected("max_clients"));
     }
 
     #[test]

@@ -241,9 +241,13 @@ impl<'a> Parser<'a> {
         if self.peek() == Some(b'#') {
             self.skip_comment();
         } else {
-            settings.push(self.setting()?);
+            let setting = self.setting()?;
             self.skip_blanks();
             self.skip_comment();
+            // Before it, the value may be the start of something else, as in `0x10`.
+            self.separator()?;
+            settings.push(setting);
+            return Ok(());
         }
         self.separator()
     }
