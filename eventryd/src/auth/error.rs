@@ -81,6 +81,12 @@ pub enum AuthError {
         /// Cause.
         source: io::Error,
     },
+    /// The password file is a directory.
+    #[error(
+        "the password file {} is a directory; set eventry_sasl_password_file to a file that `eventryd passwd --file` writes",
+        .0.display()
+    )]
+    IsDirectory(PathBuf),
     /// The mode of the password file gives rights to the group or to others.
     #[error(
         "the password file {} is accessible to its group or to others; run `chmod 600 {}`",

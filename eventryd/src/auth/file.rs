@@ -48,6 +48,7 @@ pub fn default_password_file(directory: &Path) -> PathBuf {
 /// # Errors
 ///
 /// - [`AuthError::Read`] if the file cannot be read, is too long or is not UTF-8.
+/// - [`AuthError::IsDirectory`] if it is a directory.
 /// - [`AuthError::InsecureMode`] if its mode gives any right to the group or to others.
 /// - [`AuthError::InvalidEntry`] for the first invalid line.
 /// - [`AuthError::RandomUnavailable`] if no key for decoy salts can be generated.
@@ -57,7 +58,11 @@ pub fn read_passwords(path: &Path) -> Result<Passwords, AuthError> {
         source,
     };
     let file = File::open(path).map_err(read_error)?;
-    if file.metadata().map_err(read_error)?.mode() & 0o077 != 0 {
+    let found = file.metadata().map_err(read_error)?;
+    if found.is_dir() {
+        return Err(AuthError::IsDirectory(path.to_owned()));
+    }
+    if found.mode() & 0o077 != 0 {
         return Err(AuthError::InsecureMode(path.to_owned()));
     }
     let text = read_text(file).map_err(read_error)?;

@@ -215,6 +215,14 @@ pub(crate) const WRONG: &[Wrong] = &[
         "chmod 600",
     ),
     (
+        "directory of passwords",
+        |dir| fs::create_dir(dir.join("p")).unwrap(),
+        "\neventry_sasl_password_file = 'DIR/p'\nauth_unix_ro = 'sasl'",
+        7,
+        Some(2),
+        "the password file DIR/p is a directory; set eventry_sasl_password_file to a file",
+    ),
+    (
         "pid file is a link",
         |dir| symlink("x", dir.join("pid")).unwrap(),
         "eventry_pid_file = 'DIR/pid'",
