@@ -7,7 +7,7 @@
 //! extension, so the key for the signature of the handshake is read here.
 
 use super::ClientCertError;
-use super::cert_check::{CertCheckError, CertRole, check_certificate};
+use super::cert_check::{CertCheckError, CertRole, TlsSide, check_certificate};
 use super::certificate::{Certificate, CertificateHead};
 use super::dn::distinguished_name;
 use crate::auth::matches_glob;
@@ -243,6 +243,10 @@ impl PeerPolicy {
             }
             webpki::Error::CertNotValidYet { .. } => {
                 ClientCertError::Unsuitable(CertCheckError::NotYetValid)
+            }
+            // The check of a server's own certificate has found this before.
+            webpki::Error::CaUsedAsEndEntity => {
+                ClientCertError::Unsuitable(CertCheckError::IsCa(TlsSide::Client))
             }
             other => ClientCertError::Chain(chain_problem(&other)),
         })

@@ -76,6 +76,13 @@ fn refused_client_is_named_whatever_its_certificate() {
     }
 }
 
+#[test]
+fn authority_is_refused_as_a_client() {
+    let fixture = Fixture::start(Key::P256, "");
+    let text = "client certificate \"CN=CA\" rejected: it is a CA certificate (CA:TRUE), not one for a client";
+    fixture.assert_refused(fixture.connect("ca", "ca", Version::Tls13), text);
+}
+
 /// DM-1204
 #[test]
 fn client_is_accepted_without_any_verification() {
