@@ -188,7 +188,7 @@ fn waiting_clients_are_admitted_when_the_limit_grows() {
 }
 
 #[test]
-fn reserved_slot_of_a_client_that_has_left_is_free_after_limits_were_lowered() {
+fn slot_of_a_reserved_client_is_free_after_lower_limits() {
     let mut fixture = Fixture::new(12, 0);
     assert_eq!(fill(&mut fixture, user(1)), 10);
     let reserved = [user(2), address(1)].map(|peer| {
