@@ -249,3 +249,56 @@ fn address_settings(role: SocketRole, error: &NetError) -> &'static [&'static st
         (_, false) => &["tcp_port", "listen_addr", "listen_tcp"],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn listen(kind: io::ErrorKind) -> DaemonError {
+        DaemonError::Listen {
+            role: SocketRole::Tcp,
+            source: NetError::Listen {
+                address: "192.0.2.1:1".to_owned(),
+                source: kind.into(),
+            },
+        }
+    }
+
+    #[test]
+    fn address_error_of_an_option_names_the_option() {
+        for (kind, remedy) in [
+            (
+                io::ErrorKind::AddrInUse,
+                "stop the program that uses it, or give --x another port",
+            ),
+            (
+                io::ErrorKind::AddrNotAvailable,
+                "give --x an address of this machine, as `ip address` shows them",
+            ),
+            (
+                io::ErrorKind::PermissionDenied,
+                "ports below 1024 need a privilege: give --x another port",
+            ),
+            (io::ErrorKind::Other, "give --x another address"),
+        ] {
+            let message = listen(kind).message_for_option("--x");
+            assert!(message.ends_with(&format!("; {remedy}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn first_setting_is_the_one_to_change() {
+        let unix = |error| DaemonError::Network(error).settings()[0];
+        let longer =
+            |name: usize| PathBuf::from(format!("/{}/{}", "d".repeat(50), "n".repeat(name)));
+        assert_eq!(unix(NetError::PathTooLong(longer(80))), "eventry_prefix");
+        assert_eq!(unix(NetError::PathTooLong(longer(20))), "unix_sock_dir");
+        assert_eq!(unix(NetError::NotASocket("/x".into())), "unix_sock_dir");
+        assert_eq!(listen(io::ErrorKind::AddrInUse).settings()[0], "tcp_port");
+        assert_eq!(
+            listen(io::ErrorKind::AddrNotAvailable).settings()[0],
+            "listen_addr"
+        );
+    }
+}

@@ -52,11 +52,8 @@ pub(super) fn admission_limits(
     let max_clients = config.max_clients.get();
     let max_waiting = (config.max_queued_clients as usize).min((descriptors / 16).max(MIN_WAITING));
     let possible = descriptors.saturating_sub(max_waiting).max(1);
-    if possible < max_clients {
-        tracing::warn!(
-            "max_clients is {max_clients}, but there are descriptors for {possible} only: raise the limit of \
-             open files (LimitNOFILE= of the service), or lower max_clients"
-        );
+    if let Some(warning) = shortage(possible, max_clients) {
+        tracing::warn!("{warning}");
     }
     AdmissionLimits {
         max_clients: max_clients.min(possible),
@@ -80,6 +77,16 @@ pub(super) fn check_limits(config: &Config) -> Result<(), DaemonError> {
         });
     }
     Ok(())
+}
+
+/// Returns the warning about descriptors for fewer clients than configured.
+fn shortage(possible: usize, max_clients: usize) -> Option<String> {
+    (possible < max_clients).then(|| {
+        format!(
+            "max_clients is {max_clients}, but there are descriptors for {possible} only: raise the limit of open \
+             files (LimitNOFILE= of the service), or lower max_clients"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -108,6 +115,14 @@ mod tests {
         // A few clients may wait however few there are.
         assert_eq!(limits(50, 5, 32), (28, 4));
         assert_eq!(limits(50, 3, 32), (29, 3));
+    }
+
+    #[test]
+    fn shortage_is_a_warning() {
+        assert_eq!(shortage(10, 9), None);
+        assert_eq!(shortage(10, 10), None);
+        let warning = shortage(10, 11).unwrap();
+        assert!(warning.starts_with("max_clients is 11, but there are descriptors for 10 only"));
     }
 
     #[test]

@@ -109,7 +109,15 @@ pub(super) const MODULES: &[Module] = &[
         folders: &["eventryd/src/server"],
         floor: 90,
         quick: &["process", "server", "shutdown_grace", "signal_phases"],
-        slow: &[&DAEMON, &AUTH, &SIMULATOR, &ROBUSTNESS, &ACCEPTANCE],
+        slow: &[
+            &DAEMON,
+            &AUTH,
+            &CONFIG,
+            &NETWORK,
+            &SIMULATOR,
+            &ROBUSTNESS,
+            &ACCEPTANCE,
+        ],
     },
     Module {
         name: "connection",
