@@ -189,3 +189,21 @@ fn check_changes_nothing_and_ignores_the_lock() {
     assert_eq!(content, format!("{}\n", std::process::id()));
     drop(held);
 }
+
+#[test]
+fn directory_of_a_pid_file_may_be_the_current_one() {
+    let place = Place::examine(Path::new("no-such-file-of-eventryd")).unwrap();
+    assert!(!place.exists);
+}
+
+/// Opening it would wait for a writer.
+#[test]
+fn fifo_is_no_directory_of_a_pid_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, PRIVATE, 0).unwrap();
+    let examined = test_support::timeout::bounded("the examination", move || {
+        Place::examine(&fifo.join("pid")).map(drop)
+    });
+    assert!(examined.is_err());
+}

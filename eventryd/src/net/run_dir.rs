@@ -54,6 +54,15 @@ impl RunDir {
         }
     }
 
+    /// Returns the mode of a new directory.
+    const fn mode(&self, is_root: bool) -> u32 {
+        match self {
+            RunDir::Public(_) => 0o755,
+            RunDir::Chosen(_) if is_root => 0o755,
+            RunDir::Private(_) | RunDir::Chosen(_) => 0o700,
+        }
+    }
+
     /// Creates the directory and its parents unless they exist.
     ///
     /// # Errors
@@ -62,13 +71,7 @@ impl RunDir {
     /// [`NetError::Io`] if the directory cannot be created.
     pub fn create(&self) -> Result<(), NetError> {
         let path = self.path();
-        let is_root = rustix::process::geteuid().is_root();
-        let mode = match self {
-            RunDir::Public(_) => 0o755,
-            RunDir::Private(_) => 0o700,
-            RunDir::Chosen(_) if is_root => 0o755,
-            RunDir::Chosen(_) => 0o700,
-        };
+        let mode = self.mode(rustix::process::geteuid().is_root());
         let existed = path.is_dir();
         DirBuilder::new()
             .recursive(true)
@@ -136,6 +139,35 @@ fn check_private(path: &Path) -> Result<(), NetError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn default_is_that_of_the_user() {
+        let default = |uid, runtime| {
+            let runtime: Option<&str> = runtime;
+            default_run_dir(uid, runtime.map(Path::new), Path::new("/t"))
+        };
+        let private = |path: &str| RunDir::Private(path.into());
+        assert_eq!(
+            default(0, Some("/run/user/0")),
+            RunDir::Public("/run/eventry".into())
+        );
+        assert_eq!(
+            default(7, Some("/run/user/7")),
+            private("/run/user/7/eventry")
+        );
+        assert_eq!(default(7, Some("user/7")), private("/t/eventry-7"));
+        assert_eq!(default(7, None), private("/t/eventry-7"));
+    }
+
+    #[test]
+    fn new_directory_is_for_all_users_only_if_it_is_root_s() {
+        let modes = |dir: fn(PathBuf) -> RunDir| {
+            [true, false].map(|is_root| dir("/x".into()).mode(is_root))
+        };
+        assert_eq!(modes(RunDir::Public), [0o755, 0o755]);
+        assert_eq!(modes(RunDir::Private), [0o700, 0o700]);
+        assert_eq!(modes(RunDir::Chosen), [0o755, 0o700]);
+    }
 
     #[test]
     fn private_directory_open_to_others_is_refused() {

@@ -211,6 +211,20 @@ mod tests {
         fs::metadata(path).unwrap().mode() & 0o777
     }
 
+    #[test]
+    fn check_refuses_a_long_path_and_another_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("file"), "").unwrap();
+        let _socket = UnixListener::bind(&path("sock"), 0o600, 1).unwrap();
+        assert!(UnixListener::check(&path("new")).is_ok());
+        assert!(UnixListener::check(&path("sock")).is_ok());
+        let long = UnixListener::check(&path(&"x".repeat(120)));
+        assert!(matches!(long, Err(NetError::PathTooLong(_))), "{long:?}");
+        let other = UnixListener::check(&path("file"));
+        assert!(matches!(other, Err(NetError::NotASocket(_))), "{other:?}");
+    }
+
     /// Root may give the socket to any group, other users only to their own.
     #[test]
     fn socket_has_its_group_and_mode() {
