@@ -139,6 +139,8 @@ fn auth_timeout_closes_anonymous_clients_only() {
         assert!(client.is_closed());
     }
     known.open();
+    // The time of a client begins when it is accepted, and not when the daemon starts.
+    log_in(&mut daemon.connect(), "pencil");
     daemon.stop();
 }
 
