@@ -3,7 +3,7 @@
 use super::PRINT_TIMEOUT;
 use crate::net::{ListenAddress, TransportKind};
 use crate::output::{StandardStream, print_in_time};
-use crate::server::{Config, Ready};
+use crate::server::{Config, Endpoint, Ready};
 use crate::session::Access;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,8 +26,14 @@ fn access_name(access: Access) -> &'static str {
 
 /// Prints the addresses that the daemon listens on, and commands to try.
 pub(super) fn print(ready: &Ready) {
+    let text = announcement(&ready.endpoints);
+    // A closed or full standard output is no error.
+    print_in_time(StandardStream::Output, vec![text], PRINT_TIMEOUT);
+}
+
+fn announcement(endpoints: &[Endpoint]) -> String {
     let mut text = format!("eventryd {} listens on\n", env!("CARGO_PKG_VERSION"));
-    for endpoint in &ready.endpoints {
+    for endpoint in endpoints {
         let access = access_name(endpoint.access);
         let _ = match &endpoint.address {
             ListenAddress::Unix(path) => writeln!(text, "  {}  ({access})", path.display()),
@@ -38,7 +44,7 @@ pub(super) fn print(ready: &Ready) {
         };
     }
     text.push_str("Try:\n");
-    for (index, endpoint) in ready.endpoints.iter().enumerate() {
+    for (index, endpoint) in endpoints.iter().enumerate() {
         let uri = match &endpoint.address {
             ListenAddress::Unix(path) if index == 0 => {
                 format!("test+unix:///default?socket={}", uri_path(path))
@@ -52,8 +58,7 @@ pub(super) fn print(ready: &Ready) {
         };
         let _ = writeln!(text, "  virsh -c '{uri}' list --all");
     }
-    // A closed or full standard output is no error.
-    print_in_time(StandardStream::Output, vec![text], PRINT_TIMEOUT);
+    text
 }
 
 /// Returns the addresses of a valid configuration, for `--check-config`.
@@ -112,5 +117,39 @@ mod tests {
     #[test]
     fn uri_path_escapes_special_characters() {
         assert_eq!(uri_path(Path::new("/run/a b&c'd")), "/run/a%20b%26c%27d");
+    }
+
+    #[test]
+    fn announcement_has_an_address_a_line_and_commands_to_try() {
+        let unix = |path: &str, access| Endpoint {
+            address: ListenAddress::Unix(path.into()),
+            transport: TransportKind::Unix,
+            access,
+        };
+        let network = |address: &str, transport| Endpoint {
+            address: ListenAddress::Tcp(address.parse().unwrap()),
+            transport,
+            access: Access::ReadWrite,
+        };
+        let text = announcement(&[
+            unix("/r/sock", Access::ReadWrite),
+            unix("/r/sock-ro", Access::ReadOnly),
+            network("0.0.0.0:1", TransportKind::Tcp),
+            network("[::1]:2", TransportKind::Tls),
+        ]);
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "  /r/sock  (read-write)",
+                "  /r/sock-ro  (read-only)",
+                "  0.0.0.0:1  (read-write, TCP)",
+                "  [::1]:2  (read-write, TLS)",
+                "Try:",
+                "  virsh -c 'test+unix:///default?socket=/r/sock' list --all",
+                "  virsh -c 'test+tcp://127.0.0.1:1/default' list --all",
+                "  virsh -c 'test+tls://[::1]:2/default' list --all",
+            ]
+        );
     }
 }

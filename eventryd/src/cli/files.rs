@@ -162,6 +162,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_a_missing_file_is_absent() {
+        for (kind, expected) in [
+            (io::ErrorKind::NotFound, true),
+            (io::ErrorKind::NotADirectory, true),
+            (io::ErrorKind::PermissionDenied, false),
+            (io::ErrorKind::Other, false),
+        ] {
+            assert_eq!(is_absent(&kind.into()), expected, "{kind}");
+        }
+    }
+
+    #[test]
     fn config_directory_depends_on_uid_and_environment() {
         let path = |text: &str| Some(PathBuf::from(text));
         assert_eq!(

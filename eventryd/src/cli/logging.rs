@@ -48,8 +48,12 @@ fn env_text(name: &'static str) -> Result<Option<String>, String> {
 /// connected to it. In the background it goes to the journal or, if there is none, to a file.
 pub(super) fn default_outputs(in_background: bool) -> Vec<Output> {
     let has_journal = Path::new(JOURNAL_SOCKET).exists();
-    let to_journal = has_journal && (in_background || is_stderr_the_journal());
+    let to_journal = uses_journal(has_journal, in_background, is_stderr_the_journal());
     vec![default_output(to_journal, in_background)]
+}
+
+const fn uses_journal(has_journal: bool, in_background: bool, is_stderr_the_journal: bool) -> bool {
+    has_journal && (in_background || is_stderr_the_journal)
 }
 
 fn default_output(to_journal: bool, in_background: bool) -> Output {
@@ -73,27 +77,34 @@ fn default_output(to_journal: bool, in_background: bool) -> Output {
 /// Creates the directory of the default log file, if one of `outputs` is that file.
 pub(super) fn create_log_directory(outputs: &[Output]) {
     let default = default_log_file();
-    let is_used = outputs
-        .iter()
-        .any(|output| matches!(&output.destination, Destination::File(path) if *path == default));
-    if !is_used {
-        return;
-    }
-    if let Some(directory) = default.parent() {
+    if let Some(directory) = directory_of(&default, outputs) {
         // A failure is reported when the file is opened.
         let _ = std::fs::create_dir_all(directory);
     }
 }
 
+/// Returns the directory of a log file, if one of `outputs` is that file.
+fn directory_of<'a>(file: &'a Path, outputs: &[Output]) -> Option<&'a Path> {
+    let mut outputs = outputs.iter();
+    let is_used = outputs
+        .any(|output| matches!(&output.destination, Destination::File(path) if path == file));
+    file.parent().filter(|_| is_used)
+}
+
 /// Returns the path of the default log file of a daemon in the background.
 fn default_log_file() -> PathBuf {
     let path = |name| env::var_os(name).map(PathBuf::from);
-    let user_cache = path("XDG_CACHE_HOME")
+    let is_root = rustix::process::geteuid().is_root();
+    log_file_of(is_root, path("XDG_CACHE_HOME"), path("HOME"))
+}
+
+fn log_file_of(is_root: bool, cache: Option<PathBuf>, home: Option<PathBuf>) -> PathBuf {
+    let user_cache = cache
         .filter(|path| path.is_absolute())
-        .or_else(|| path("HOME").map(|home| home.join(".cache")))
+        .or_else(|| home.map(|home| home.join(".cache")))
         .filter(|path| path.is_absolute());
     let directory = match user_cache {
-        Some(directory) if !rustix::process::geteuid().is_root() => directory,
+        Some(directory) if !is_root => directory,
         _ => PathBuf::from("/var/log"),
     };
     directory.join("eventry/eventryd.log")
@@ -108,7 +119,12 @@ fn is_stderr_the_journal() -> bool {
     ) else {
         return false;
     };
-    stream == format!("{}:{}", stderr.st_dev, stderr.st_ino)
+    names_file(&stream, stderr.st_dev, stderr.st_ino)
+}
+
+/// Returns `true` if a text such as `8:1234` names the device and the inode of a file.
+fn names_file(text: &str, device: u64, inode: u64) -> bool {
+    text == format!("{device}:{inode}")
 }
 
 #[cfg(test)]
@@ -128,5 +144,51 @@ mod tests {
             panic!("not a file");
         };
         assert!(path.ends_with("eventry/eventryd.log"), "{path:?}");
+    }
+
+    #[test]
+    fn journal_is_used_in_the_background_or_as_standard_error() {
+        for (has_journal, in_background, is_stderr, expected) in [
+            (true, true, false, true),
+            (true, false, true, true),
+            (true, false, false, false),
+            (false, true, true, false),
+        ] {
+            assert_eq!(
+                uses_journal(has_journal, in_background, is_stderr),
+                expected
+            );
+        }
+        assert!(names_file("8:12", 8, 12));
+        for other in ["8:13", "9:12", "8", ""] {
+            assert!(!names_file(other, 8, 12), "{other}");
+        }
+    }
+
+    #[test]
+    fn log_file_of_a_user_is_in_the_cache() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        let of = |is_root, cache, home| log_file_of(is_root, cache, home).display().to_string();
+        let system = "/var/log/eventry/eventryd.log";
+        assert_eq!(of(true, path("/c"), path("/h")), system);
+        assert_eq!(of(false, path("/c"), path("/h")), "/c/eventry/eventryd.log");
+        assert_eq!(
+            of(false, path("c"), path("/h")),
+            "/h/.cache/eventry/eventryd.log"
+        );
+        assert_eq!(of(false, None, path("h")), system);
+        assert_eq!(of(false, None, None), system);
+    }
+
+    #[test]
+    fn directory_is_only_that_of_a_file_in_use() {
+        let file = Path::new("/a/b");
+        let used = |path: &str| {
+            let destination = Destination::File(path.into());
+            let level = Level::Info;
+            directory_of(file, &[Output { level, destination }])
+        };
+        assert_eq!(used("/a/b"), Some(Path::new("/a")));
+        assert_eq!(used("/a/c"), None);
     }
 }
