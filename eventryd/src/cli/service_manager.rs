@@ -89,8 +89,8 @@ impl ServiceManager {
             .writer
             .as_ref()
             .map_or(0, |writer| writer.flush(FLUSH_TIMEOUT));
-        if unsent > 0 {
-            tracing::warn!("{unsent} notifications lost: the service manager did not read them");
+        if let Some(warning) = unsent_text(unsent) {
+            tracing::warn!("{warning}");
         }
     }
 
@@ -99,6 +99,11 @@ impl ServiceManager {
             writer.push(message.into_bytes());
         }
     }
+}
+
+fn unsent_text(unsent: u64) -> Option<String> {
+    (unsent > 0)
+        .then(|| format!("{unsent} notifications lost: the service manager did not read them"))
 }
 
 fn open_writer(name: &OsStr) -> io::Result<OutputWriter> {
@@ -139,6 +144,12 @@ impl OutputTarget for ManagerSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_unsent_notifications_are_a_warning() {
+        assert_eq!(unsent_text(0), None);
+        assert!(unsent_text(2).unwrap().starts_with("2 notifications lost"));
+    }
 
     #[test]
     fn address_is_a_path_or_an_abstract_name() {
