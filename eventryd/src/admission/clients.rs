@@ -247,8 +247,8 @@ impl ClientAdmission {
             .min()
     }
 
-    /// Returns a client that has sent something and waits, with the reason. Returns each client once, and none after [`close`](Self::close). Call this when
-    /// [`next`](Self::next) has returned `None`, until there is none.
+    /// Returns a client that has sent something and waits, with the reason. Returns each client once, and none after
+    /// [`close`](Self::close). Call this when [`next`](Self::next) has returned `None`, until there is none.
     pub fn next_shortage(&mut self) -> Option<(u64, Shortage)> {
         let (id, PendingClient { peer, .. }) = self.waiting.take_unreported()?;
         if self.closed {
