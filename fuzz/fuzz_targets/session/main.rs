@@ -2,8 +2,8 @@
 //! the observable behaviour.
 //!
 //! The same script runs three times over a `Connection`: in one piece, in the pieces that the input selects, and byte by
-//! byte. The answers, the log and the state of the session must be equal after every step. A connection does not panic,
-//! its calls and output are bounded, and it comes to an end.
+//! byte. The answers, the log and the state of the session must be equal after every step, until time passes in which the
+//! client is not read. A connection does not panic, its calls and output are bounded, and it comes to an end.
 
 #![no_main]
 
@@ -14,14 +14,16 @@ mod script;
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
-use play::play;
+use play::{Until, play};
 use script::Script;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(script) = Script::read(&mut Unstructured::new(bytes)) else {
         return;
     };
-    let whole = play(&script, &[usize::MAX]);
-    assert_eq!(play(&script, &script.chunks), whole, "{script:?}");
-    assert_eq!(play(&script, &[1]), whole, "{script:?}");
+    play(&script, &script.chunks, Until::Closed);
+    let whole = play(&script, &[usize::MAX], Until::Unread);
+    for pieces in [&script.chunks[..], &[1]] {
+        assert_eq!(play(&script, pieces, Until::Unread), whole, "{script:?}");
+    }
 });

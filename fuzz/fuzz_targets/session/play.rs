@@ -59,8 +59,18 @@ struct Play {
     observed: Observation,
 }
 
-/// Runs the script until the connection is closed.
-pub(crate) fn play(script: &Script, pieces: &[usize]) -> Observation {
+/// The end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The connection is closed.
+    Closed,
+    /// The time would advance while the client is not read, because it does not read its answers. From there on the
+    /// moment at which it expires depends on the pieces: those that wait in the transport are not heard.
+    Unread,
+}
+
+/// Runs the script until the connection is closed, or as `until` says.
+pub(crate) fn play(script: &Script, pieces: &[usize], until: Until) -> Observation {
     let pipe = Rc::new(RefCell::new(PipeState {
         handshake: script.handshake,
         pieces: pieces.to_vec(),
@@ -90,6 +100,10 @@ pub(crate) fn play(script: &Script, pieces: &[usize]) -> Observation {
         play.received += step.sent.len();
         play.pipe.borrow_mut().unread.extend_from_slice(&step.sent);
         play.run_turns();
+        let is_unread = !play.is_closed && !play.connection.session().wants_read();
+        if until == Until::Unread && is_unread && matches!(step.then, Then::Advance(_)) {
+            break;
+        }
         play.act(step.then);
         play.run_turns();
         play.record_snapshot();
