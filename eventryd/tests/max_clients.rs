@@ -8,9 +8,8 @@
 )]
 
 use eventryd::driver::MemoryDriver;
-use eventryd::net::{ListenAddress, RunDir, TransportKind};
-use eventryd::server::{Config, Control, Ready, TcpService, TlsService};
-use eventryd::session::Auth;
+use eventryd::net::{RunDir, TransportKind};
+use eventryd::server::{Config, Control};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -24,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use test_support::in_process::InProcess;
+use test_support::in_process::{InProcess, address_of, loopback_tcp, loopback_tls};
 use test_support::rpc::{CONNECT_OPEN, GET_HOSTNAME, message, open_arguments};
 use test_support::tls::{Version, client_config, committed_files, server_name};
 
@@ -241,30 +240,14 @@ fn sample(control: &Control, max_clients: usize, is_over: &AtomicBool) -> usize 
     samples
 }
 
-fn address_of(ready: &Ready, transport: TransportKind) -> std::net::SocketAddr {
-    let mut endpoints = ready.endpoints.iter();
-    let found = endpoints.find(|endpoint| endpoint.transport == transport);
-    match found.expect("an endpoint of this transport").address {
-        ListenAddress::Tcp(address) => address,
-        ListenAddress::Unix(_) => panic!("a network endpoint is expected"),
-    }
-}
-
 fn overload(max_clients: usize) {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(RunDir::Chosen(dir.path().to_owned()));
     config.max_clients = NonZeroUsize::new(max_clients).unwrap();
     config.max_anonymous_clients = max_clients.min(20);
     config.max_queued_clients = 4_096;
-    config.tcp = Some(TcpService {
-        address: Some("127.0.0.1".to_owned()),
-        port: "0".to_owned(),
-        auth: Auth::None,
-    });
-    let mut tls = TlsService::new(committed_files());
-    tls.address = Some("127.0.0.1".to_owned());
-    tls.port = "0".to_owned();
-    config.tls = Some(tls);
+    config.tcp = Some(loopback_tcp());
+    config.tls = Some(loopback_tls(committed_files()));
     let daemon = InProcess::start(&config, || Arc::new(MemoryDriver::new()));
     let ready = daemon.ready();
     let clients = 4 * max_clients;

@@ -1,12 +1,11 @@
 //! Slots of the daemon: clients that wait for one, and clients in the handshake of TLS.
 
 use eventryd::driver::MemoryDriver;
-use eventryd::net::{ListenAddress, RunDir, TransportKind};
-use eventryd::server::{Config, Ready, TcpService, TlsService};
-use eventryd::session::Auth;
+use eventryd::net::{RunDir, TransportKind};
+use eventryd::server::{Config, Ready};
 use rustls::ClientConnection;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::num::NonZeroUsize;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 use test_support::client::{RawClient, Stream, connect_from};
-use test_support::in_process::InProcess;
+use test_support::in_process::{InProcess, address_of, loopback_tcp, loopback_tls};
 use test_support::rpc::{AUTH_LIST, message};
 use test_support::timeout::{TIMEOUT, wait_until};
 use test_support::tls::{Tls, Version, client_config, committed_files, handshake, server_name};
@@ -32,15 +31,6 @@ fn start(change: impl FnOnce(&mut Config)) -> (InProcess, Ready, Config, TempDir
 fn stop(process: InProcess, ready: &Ready) {
     ready.shutdown.request();
     process.wait().unwrap();
-}
-
-fn address_of(ready: &Ready, transport: TransportKind) -> SocketAddr {
-    let mut endpoints = ready.endpoints.iter();
-    let found = endpoints.find(|endpoint| endpoint.transport == transport);
-    match found.expect("an endpoint of this transport").address {
-        ListenAddress::Tcp(address) => address,
-        ListenAddress::Unix(_) => panic!("a network endpoint is expected"),
-    }
 }
 
 /// A client that is rejected while it waits is closed, and the one that took its place waits on.
@@ -80,15 +70,8 @@ fn tls_handshake_takes_an_anonymous_slot() {
     let (process, ready, _config, _dir) = start(|config| {
         config.max_anonymous_clients = 1;
         config.eviction_grace = Duration::MAX;
-        config.tcp = Some(TcpService {
-            address: Some("127.0.0.1".to_owned()),
-            port: "0".to_owned(),
-            auth: Auth::None,
-        });
-        let mut tls = TlsService::new(committed_files());
-        tls.address = Some("127.0.0.1".to_owned());
-        tls.port = "0".to_owned();
-        config.tls = Some(tls);
+        config.tcp = Some(loopback_tcp());
+        config.tls = Some(loopback_tls(committed_files()));
     });
     let tls = address_of(&ready, TransportKind::Tls);
     let client = || {
@@ -176,15 +159,8 @@ fn flood_on_one_socket_blocks_no_other_socket() {
             config.max_anonymous_clients = 0;
             // No slot is free before its client goes.
             config.eviction_grace = Duration::MAX;
-            config.tcp = Some(TcpService {
-                address: Some("127.0.0.1".to_owned()),
-                port: "0".to_owned(),
-                auth: Auth::None,
-            });
-            let mut tls = TlsService::new(committed_files());
-            tls.address = Some("127.0.0.1".to_owned());
-            tls.port = "0".to_owned();
-            config.tls = Some(tls);
+            config.tcp = Some(loopback_tcp());
+            config.tls = Some(loopback_tls(committed_files()));
         });
         let tcp = address_of(&ready, TransportKind::Tcp);
         let tls = address_of(&ready, TransportKind::Tls);
