@@ -124,22 +124,21 @@ impl BoundSockets {
         }
     }
 
-    /// Returns `true` if two services with the same host and these ports would need one address. Port 0 is a free one,
-    /// and a port that cannot be resolved is that of no service.
+    /// Returns `true` if two services of one host with these ports would need one address. Port 0 is a free one, and a
+    /// port that cannot be resolved is that of no service. Names of hosts are not looked up.
     ///
     /// ```
     /// use eventryd::net::BoundSockets;
     ///
-    /// assert!(BoundSockets::is_same_address(Some("::1"), ["16514", "016514"]));
-    /// assert!(!BoundSockets::is_same_address(Some("::1"), ["16509", "16514"]));
-    /// assert!(!BoundSockets::is_same_address(Some("::1"), ["0", "0"]));
+    /// assert!(BoundSockets::is_same_port(["16514", "016514"]));
+    /// assert!(!BoundSockets::is_same_port(["16509", "16514"]));
+    /// assert!(!BoundSockets::is_same_port(["0", "0"]));
     /// ```
     #[must_use]
-    pub fn is_same_address(host: Option<&str>, ports: [&str; 2]) -> bool {
-        let [first, second] = ports.map(|port| resolve(host, port).unwrap_or_default());
-        first
-            .iter()
-            .any(|address| address.port() != 0 && second.contains(address))
+    pub fn is_same_port(ports: [&str; 2]) -> bool {
+        let number = |port| Some(resolve(None, port).ok()?.first()?.port());
+        let [first, second] = ports.map(number);
+        first.is_some_and(|number| number != 0) && first == second
     }
 }
 

@@ -117,12 +117,16 @@ impl ConfigCheck {
         }
         if let (Some(tcp), Some(tls)) = (&config.tcp, &config.tls) {
             let ports = [&*tcp.port, &*tls.port];
-            if tcp.address == tls.address
-                && BoundSockets::is_same_address(tcp.address.as_deref(), ports)
-            {
+            let is_valid = !self.has_address_error();
+            if is_valid && tcp.address == tls.address && BoundSockets::is_same_port(ports) {
                 self.errors.push(DaemonError::SamePort(tls.port.clone()));
             }
         }
+    }
+
+    fn has_address_error(&self) -> bool {
+        let mut errors = self.errors.iter();
+        errors.any(|error| matches!(error, DaemonError::Listen { .. }))
     }
 
     fn address(&mut self, role: SocketRole, host: Option<&str>, port: &str) {
