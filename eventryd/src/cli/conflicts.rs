@@ -1,7 +1,6 @@
 //! Files that a configuration uses for two purposes.
 
 use crate::config::{ConfigError, LoadedConfig, Origin};
-use crate::log::Destination;
 use crate::net::PidFile;
 use crate::trusted_path::follow_links;
 use std::fs;
@@ -36,12 +35,7 @@ pub(super) fn conflicts(loaded: &LoadedConfig) -> Vec<ConfigError> {
 /// Returns an error for each log file of `loaded` that is also a file of a daemon with the configuration `running`.
 pub(super) fn log_conflicts(loaded: &LoadedConfig, running: &LoadedConfig) -> Vec<ConfigError> {
     let own = own_files(running);
-    let logs = loaded.log.outputs.iter();
-    let logs = logs.filter_map(|output| match &output.destination {
-        Destination::File(path) => Some(path),
-        _ => None,
-    });
-    let errors = logs.flat_map(|log| {
+    let errors = loaded.log.files().flat_map(|log| {
         let same = own.iter().filter(|file| is_same(file, log));
         same.map(|file| {
             let first = format!("the log file {}", log.display());

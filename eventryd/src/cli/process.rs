@@ -294,7 +294,7 @@ impl Reloader {
             log,
             daemon,
         } = prepared;
-        let read = files_read_text(&daemon.files_read(), new.log.has_files());
+        let read = files_read_text(&daemon.files_read(), new.log.files().next().is_some());
         control.commit(daemon);
         self.0.logger.apply(log);
         let mut state = self.0.state.lock();

@@ -9,7 +9,7 @@ use eventry::MonotonicTime;
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::callsite::Identifier;
@@ -42,10 +42,14 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
-    /// Returns `true` if one of the outputs is a file.
-    #[must_use]
-    pub fn has_files(&self) -> bool {
-        !file_paths(self).is_empty()
+    /// Returns the paths of the log files.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.outputs
+            .iter()
+            .filter_map(|output| match &output.destination {
+                Destination::File(path) => Some(path.as_path()),
+                _ => None,
+            })
     }
 }
 
@@ -95,7 +99,7 @@ impl Logger {
     pub(crate) fn open(config: &LogConfig) -> Result<Logger, SinkError> {
         let files = LogFiles::default();
         let opened = open_sinks(config, &files, &[], &[])?;
-        files.set_in_force(file_paths(config));
+        files.set_in_force(config.files().map(Path::to_owned).collect());
         let state = State {
             level: config.level,
             filters: config.filters.clone(),
@@ -129,7 +133,8 @@ impl Logger {
     /// output has lost are reported, at once or by [`Logger::finish`].
     pub fn apply(&self, prepared: PreparedLogConfig) {
         let PreparedLogConfig { config, sinks } = prepared;
-        self.0.files.set_in_force(file_paths(&config));
+        let paths = config.files().map(Path::to_owned).collect();
+        self.0.files.set_in_force(paths);
         let mut state = self.0.state.lock();
         state.level = config.level;
         state.filters = config.filters;
@@ -208,15 +213,6 @@ impl Logger {
             sink.writer.push(record.message_for(&sink.destination));
         }
     }
-}
-
-/// Returns the paths of the log files.
-fn file_paths(config: &LogConfig) -> Vec<PathBuf> {
-    let path = |output: &Output| match &output.destination {
-        Destination::File(path) => Some(path.clone()),
-        _ => None,
-    };
-    config.outputs.iter().filter_map(path).collect()
 }
 
 fn open_sinks(

@@ -3,7 +3,6 @@
 use super::*;
 use crate::log::Destination;
 use std::cell::Cell;
-use std::path::Path;
 use std::sync::LazyLock;
 use tracing::Dispatch;
 use tracing::subscriber::with_default;
