@@ -1,9 +1,22 @@
-//! Reading of whole files, up to a limit.
+//! Opening of files that may be of any kind, and reading of whole files, up to a limit.
 
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 /// Maximum size of a file that is read as a whole, in bytes: the limit of libvirt for a configuration file.
 pub(crate) const MAX_FILE_SIZE: usize = 10 << 20;
+
+/// Opens a file for reading. A FIFO without a writer does not block the call.
+///
+/// # Errors
+///
+/// Those of the open.
+pub(crate) fn open_without_waiting(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
 
 /// Reads a file to its end.
 ///

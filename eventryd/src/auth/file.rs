@@ -4,9 +4,9 @@ use super::passwords::{check_name, edit};
 use super::{AuthError, PasswordEntryError, Passwords, Verifier};
 use crate::file_kind::special_kind;
 use crate::trusted_path::follow_links;
-use crate::whole_file::read_whole;
+use crate::whole_file::{open_without_waiting, read_whole};
 use ring::rand::{SecureRandom, SystemRandom};
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{FileType, FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::num::NonZeroU32;
@@ -149,10 +149,8 @@ fn check_kind(path: &Path) -> Result<(), AuthError> {
 fn open_locked(path: &Path, creates: bool) -> io::Result<(File, bool)> {
     for _ in 0..MAX_ATTEMPTS {
         // Without a wait for the other end, if a FIFO has taken the place of the file.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let existing = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
-        let opened = match existing {
-            Ok(file) => Ok((File::from(file), false)),
+        let opened = match open_without_waiting(path) {
+            Ok(file) => Ok((file, false)),
             Err(error) if creates && error.kind() == io::ErrorKind::NotFound => {
                 let mut new = OpenOptions::new();
                 new.write(true).read(true).create_new(true).mode(0o600);

@@ -1,7 +1,7 @@
 //! Search and reading of the configuration file.
 
 use crate::config::{ConfigError, ConfigFile, ConfigFormat, MAX_FILE_SIZE};
-use rustix::fs::{Mode, OFlags};
+use crate::whole_file::open_without_waiting;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -104,12 +104,6 @@ fn read(path: &Path, format: ConfigFormat, occasion: ReadOccasion) -> io::Result
     let path = path.to_owned();
     let file = ConfigFile { path, format, text };
     Ok(FoundFile { file, is_regular })
-}
-
-/// Opens a file for reading. A FIFO without a writer does not block the call.
-fn open_without_waiting(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 fn is_absent(error: &io::Error) -> bool {
