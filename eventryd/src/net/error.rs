@@ -38,7 +38,7 @@ pub enum NetError {
         path: PathBuf,
         /// Kind of the path, as a verb and its object: "is a FIFO".
         found: String,
-        /// What to do: "choose another path".
+        /// Next step of the operator: "choose another path".
         remedy: &'static str,
     },
     /// A system call on a pid file failed.
@@ -50,7 +50,7 @@ pub enum NetError {
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
-        /// What to do: "choose another path".
+        /// Next step of the operator: "choose another path".
         remedy: String,
     },
     /// Another program listens on the socket.

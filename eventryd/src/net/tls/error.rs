@@ -89,7 +89,7 @@ pub enum TlsConfigError {
         authority: PathBuf,
         /// Cause found by the verification of the chain.
         reason: String,
-        /// What to do.
+        /// Next step of the operator.
         remedy: &'static str,
     },
     /// A CA has no revocation list although the settings require one.
