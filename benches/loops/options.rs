@@ -10,7 +10,7 @@ Compares the cost of eventry with a bare epoll loop and with the event loops tha
 usage: cargo bench -p eventry --bench loops -- [OPTIONS]
 
   --quick            10 ms per measurement, 3 rounds, without the largest cases: about a minute
-  --rounds N         number of rounds (default 5)
+  --rounds N         number of rounds (default 5, which take about eight minutes)
   --cases W0,W3      only these groups or parts of the names of rows (default: all)
   --peers a,b        only these peers (default: all): eventry, eventry-c, libevent, libuv, glib, tokio
   --list             print the rows and the peers, and end

@@ -39,10 +39,10 @@ fn line(row: &Row, results: &CaseResults, peers: &[Peer]) -> String {
     for (peer, results) in peers.iter().zip(&results.peers) {
         let cell = match &peer.program {
             Err(reason) => reason.split(':').next().unwrap_or("").to_owned(),
-            Ok(_) => cell(&figures(results, row), &floors).map_or_else(String::new, |cell| {
-                let is_subject = peer.name == "eventry";
-                cell.text(row, is_subject)
-            }),
+            Ok(_) if results.iter().all(Option::is_none) => "failed".to_owned(),
+            // Empty for a workload that the peer does not have.
+            Ok(_) => cell(&figures(results, row), &floors)
+                .map_or_else(String::new, |cell| cell.text(row, peer.name == "eventry")),
         };
         text.push_str(&format!(" {cell} |"));
     }

@@ -8,6 +8,10 @@ const CHILDREN: usize = 4;
 /// Position of a timer that is not armed.
 const NOT_ARMED: u32 = u32::MAX;
 
+/// Number of timers for which address space is reserved, so that no growth is measured. Memory is used only as far as
+/// there are timers.
+const RESERVED: usize = 1 << 20;
+
 /// Number of a timer in the list of timers.
 pub(crate) type TimerNumber = u32;
 
@@ -16,7 +20,9 @@ type Callback = Box<dyn FnMut() + Send>;
 /// All timers of a loop. The clock is read once per turn.
 pub(crate) struct Timers {
     heap: Vec<Armed>,
-    timers: Vec<Timer>,
+    /// Index in the heap, by number. Apart from the callbacks, because most changes move several timers.
+    positions: Vec<u32>,
+    callbacks: Vec<Option<Callback>>,
     free: Vec<TimerNumber>,
     now: u64,
 }
@@ -28,35 +34,27 @@ struct Armed {
     number: TimerNumber,
 }
 
-struct Timer {
-    /// Index in the heap.
-    position: u32,
-    callback: Option<Callback>,
-}
-
 impl Timers {
     pub(crate) fn new() -> Timers {
         Timers {
-            heap: Vec::new(),
-            timers: Vec::new(),
+            heap: Vec::with_capacity(RESERVED),
+            positions: Vec::with_capacity(RESERVED),
+            callbacks: Vec::with_capacity(RESERVED),
             free: Vec::new(),
             now: now(),
         }
     }
 
     pub(crate) fn add(&mut self, after: Duration, callback: Callback) -> TimerNumber {
-        let timer = Timer {
-            position: NOT_ARMED,
-            callback: Some(callback),
-        };
         let number = match self.free.pop() {
             Some(number) => {
-                self.timers[number as usize] = timer;
+                self.callbacks[number as usize] = Some(callback);
                 number
             }
             None => {
-                self.timers.push(timer);
-                (self.timers.len() - 1) as TimerNumber
+                self.positions.push(NOT_ARMED);
+                self.callbacks.push(Some(callback));
+                (self.callbacks.len() - 1) as TimerNumber
             }
         };
         self.restart(number, after);
@@ -66,7 +64,7 @@ impl Timers {
     pub(crate) fn restart(&mut self, number: TimerNumber, after: Duration) {
         let deadline = self.now + after.as_nanos() as u64;
         let armed = Armed { deadline, number };
-        match self.timers[number as usize].position {
+        match self.positions[number as usize] {
             NOT_ARMED => {
                 self.heap.push(armed);
                 self.move_up(self.heap.len() - 1, armed);
@@ -77,7 +75,7 @@ impl Timers {
 
     pub(crate) fn remove(&mut self, number: TimerNumber) {
         self.disarm(number);
-        self.timers[number as usize].callback = None;
+        self.callbacks[number as usize] = None;
         self.free.push(number);
     }
 
@@ -101,17 +99,17 @@ impl Timers {
             .filter(|first| first.deadline <= self.now)?;
         let number = first.number;
         self.disarm(number);
-        let callback = self.timers[number as usize].callback.take()?;
+        let callback = self.callbacks[number as usize].take()?;
         Some((number, callback))
     }
 
     pub(crate) fn put_back(&mut self, number: TimerNumber, callback: Callback) {
-        self.timers[number as usize].callback = Some(callback);
+        self.callbacks[number as usize] = Some(callback);
     }
 
     fn disarm(&mut self, number: TimerNumber) {
-        let timer = &mut self.timers[number as usize];
-        let position = std::mem::replace(&mut timer.position, NOT_ARMED) as usize;
+        let position = &mut self.positions[number as usize];
+        let position = std::mem::replace(position, NOT_ARMED) as usize;
         if position == NOT_ARMED as usize {
             return;
         }
@@ -147,20 +145,22 @@ impl Timers {
         loop {
             let first = position * CHILDREN + 1;
             let last = (first + CHILDREN).min(self.heap.len());
-            let children = first..last;
-            let least = children.min_by_key(|&child| self.heap[child].deadline);
-            let Some(least) = least.filter(|&least| self.heap[least].deadline < armed.deadline)
-            else {
+            let children = self.heap.get(first..last).unwrap_or_default();
+            let children = (first..).zip(children);
+            let Some((index, least)) = children.min_by_key(|(_, child)| child.deadline) else {
                 break;
             };
-            self.put(position, self.heap[least]);
-            position = least;
+            if least.deadline >= armed.deadline {
+                break;
+            }
+            self.put(position, *least);
+            position = index;
         }
         self.put(position, armed);
     }
 
     fn put(&mut self, position: usize, armed: Armed) {
         self.heap[position] = armed;
-        self.timers[armed.number as usize].position = position as u32;
+        self.positions[armed.number as usize] = position as u32;
     }
 }
