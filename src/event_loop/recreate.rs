@@ -7,7 +7,8 @@ impl<P: Poller> EventLoop<P> {
     /// Recreates the poller, if it supports that. Every interest in a descriptor is then registered again before the
     /// next wait (EV-1003).
     ///
-    /// If no descriptor is left for a new poller, the stale registrations stay, and the loop detects them again.
+    /// A poller on epoll keeps a descriptor in reserve for this. If it could not replace the last one because no
+    /// descriptor was free, the stale registrations stay, and the loop detects them again.
     #[cold]
     pub(super) fn recreate_poller(&mut self) {
         let mut state = self.registry.lock();

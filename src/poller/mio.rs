@@ -7,9 +7,14 @@
 //! `poll(2)`.
 //!
 //! epoll does not report that a registered descriptor was closed. It reports events of the file until the last
-//! duplicate is closed, and then drops the registration. The next change of the registration fails (EV-1001).
-//! If the handle is removed before that, only a new epoll descriptor ends the registration (EV-1003). The
-//! wake descriptor does not belong to mio, so that a new epoll descriptor can use it.
+//! duplicate is closed, and then drops the registration. The next change of the registration fails, or, if the
+//! number was opened again, does not find the new file, which is then registered (EV-1001, EV-1002). If a
+//! duplicate keeps the old file open, only a new epoll instance ends its registration (EV-1003). One is kept in
+//! reserve, because the process may have no free descriptor when it is needed. The wake descriptor does not belong
+//! to mio, so that every epoll instance can use it.
+//!
+//! A poller has four descriptors: the epoll instance, its duplicate for the registrar, the reserve, and the wake
+//! descriptor.
 
 use super::Source;
 use super::always_ready::AlwaysReady;
@@ -18,12 +23,12 @@ use super::wake_fd::WakeFd;
 use crate::events::Events;
 use crate::id::Token;
 use crate::sync::Mutex;
-use mio::{Poll, Registry};
+use mio::Poll;
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::io::Errno;
+use rustix::io::{DupFlags, Errno, dup3};
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +46,9 @@ const INITIAL_EVENTS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct MioPoller {
     poll: Poll,
+    /// The instance for the next [`recreate`](MioPoller::recreate); `None` after it was used while no descriptor was
+    /// free.
+    reserve: Option<Poll>,
     events: mio::Events,
     /// The number of events returned since the last wait.
     reported: Cell<usize>,
@@ -55,23 +63,26 @@ pub(super) struct MioRegistrar(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// mio's registry, replaced when the poller is recreated. Its lock is taken after the registry's lock, so
-    /// no thread waits for it.
-    registry: Mutex<Registry>,
+    /// A duplicate of the epoll descriptor, because a wait borrows mio's poll. When the poller is recreated, the
+    /// duplicate becomes one of the new instance. Its lock is taken after the registry's lock, so no thread waits
+    /// for it.
+    epoll: Mutex<OwnedFd>,
     always_ready: AlwaysReady,
 }
 
 impl MioPoller {
-    /// Creates a poller with a new epoll descriptor, and registers `wake` with it.
+    /// Creates a poller with `wake` as its only registration.
     pub(super) fn new(wake: &WakeFd) -> io::Result<MioPoller> {
-        let (poll, registry) = new_poll(wake)?;
+        let poll = new_poll(wake)?;
+        let epoll = poll.registry().as_fd().try_clone_to_owned()?;
         Ok(MioPoller {
             poll,
+            reserve: Some(new_poll(wake)?),
             events: mio::Events::with_capacity(INITIAL_EVENTS),
             reported: Cell::new(0),
             always_ready: Vec::new(),
             registrar: MioRegistrar(Arc::new(Shared {
-                registry: Mutex::new(registry),
+                epoll: Mutex::new(epoll),
                 always_ready: AlwaysReady::new(),
             })),
         })
@@ -81,7 +92,8 @@ impl MioPoller {
         &self.registrar
     }
 
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn wait(&mut self, wake: &WakeFd, timeout: Option<Duration>) -> io::Result<()> {
+        self.fill_reserve(wake);
         if self.reported.replace(0) >= self.events.capacity() {
             self.events = mio::Events::with_capacity(self.events.capacity() * 2);
         }
@@ -118,25 +130,40 @@ impl MioPoller {
             .chain(self.always_ready.iter().copied())
     }
 
-    /// Replaces the epoll descriptor by a new one with the single registration of `wake`.
+    /// Replaces the epoll instance by the reserve, whose single registration is `wake`. This needs no free descriptor.
     pub(super) fn recreate(&mut self, wake: &WakeFd) -> io::Result<()> {
+        let new = match self.reserve.take() {
+            Some(reserve) => reserve,
+            None => new_poll(wake)?,
+        };
         let shared = &self.registrar.0;
-        let (poll, registry) = new_poll(wake)?;
-        *shared.registry.lock() = registry;
+        let replaced = dup3(new.registry(), &mut shared.epoll.lock(), DupFlags::CLOEXEC);
+        if let Err(error) = replaced {
+            self.reserve = Some(new);
+            return Err(error.into());
+        }
         shared.always_ready.clear();
-        self.poll = poll;
+        // Closes the old descriptor, so that there is one for the reserve.
+        self.poll = new;
+        self.fill_reserve(wake);
         Ok(())
+    }
+
+    /// Creates the reserve if there is none. If no descriptor is free, each wait tries again.
+    fn fill_reserve(&mut self, wake: &WakeFd) {
+        if self.reserve.is_none() {
+            self.reserve = new_poll(wake).ok();
+        }
     }
 }
 
-/// Creates an epoll descriptor with the single registration of the wake descriptor. It is edge-triggered, so
+/// Creates an epoll instance with the single registration of the wake descriptor. It is edge-triggered, so
 /// that the wake descriptor need not be read. An earlier wake is reported, too.
-fn new_poll(wake: &WakeFd) -> io::Result<(Poll, Registry)> {
+fn new_poll(wake: &WakeFd) -> io::Result<Poll> {
     let poll = Poll::new()?;
-    let registry = poll.registry().try_clone()?;
     let data = EventData::new_u64(WAKE_TOKEN.0 as u64);
-    epoll::add(&registry, wake, data, EventFlags::IN | EventFlags::ET)?;
-    Ok((poll, registry))
+    epoll::add(poll.registry(), wake, data, EventFlags::IN | EventFlags::ET)?;
+    Ok(poll)
 }
 
 impl MioRegistrar {
@@ -146,12 +173,12 @@ impl MioRegistrar {
         token: Token,
         interest: Events,
     ) -> io::Result<()> {
-        let registry = self.0.registry.lock();
+        let epoll = self.0.epoll.lock();
         let (data, flags) = (EventData::new_u64(token.into_bits()), flags_of(interest));
-        let result = match epoll::add(&*registry, source, data, flags) {
+        let result = match epoll::add(&*epoll, source, data, flags) {
             // The descriptor was closed before its removal and opened again, and a duplicate keeps the old
             // registration, which is replaced (EV-1002).
-            Err(Errno::EXIST) => epoll::modify(&*registry, source, data, flags),
+            Err(Errno::EXIST) => epoll::modify(&*epoll, source, data, flags),
             result => result,
         };
         self.record_result(token, interest, result)
@@ -163,9 +190,9 @@ impl MioRegistrar {
         token: Token,
         interest: Events,
     ) -> io::Result<()> {
-        let registry = self.0.registry.lock();
+        let epoll = self.0.epoll.lock();
         let data = EventData::new_u64(token.into_bits());
-        let result = epoll::modify(&*registry, source, data, flags_of(interest));
+        let result = epoll::modify(&*epoll, source, data, flags_of(interest));
         self.record_result(token, interest, result)
     }
 
@@ -174,7 +201,7 @@ impl MioRegistrar {
         shared.always_ready.remove(source.fd());
         // Fails if the descriptor was closed before its removal, or if it is always ready. An always-ready
         // descriptor may have been another file before, which has a registration.
-        let _ = epoll::delete(&*shared.registry.lock(), source);
+        let _ = epoll::delete(&*shared.epoll.lock(), source);
     }
 
     /// Records the result of a registration: a descriptor that epoll does not accept is always ready, and any
@@ -218,4 +245,30 @@ fn events_of(event: &mio::event::Event) -> Events {
         events |= Events::HANGUP;
     }
     events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    // `MioPoller::reserve`: without a free descriptor after its use, it is created by a later wait.
+    #[test]
+    fn wait_fills_an_empty_reserve() {
+        let wake = WakeFd::new().unwrap();
+        let mut poller = MioPoller::new(&wake).unwrap();
+        for _ in 0..2 {
+            let reserved = poller.reserve.as_ref().map(AsRawFd::as_raw_fd);
+            poller.recreate(&wake).unwrap();
+            let used = poller.poll_fd().as_raw_fd();
+            assert_eq!(reserved, Some(used), "the reserve was not used");
+            assert!(poller.reserve.is_some());
+        }
+        poller.reserve = None;
+        poller.wait(&wake, Some(Duration::ZERO)).unwrap();
+        assert!(poller.reserve.is_some());
+        poller.reserve = None;
+        poller.recreate(&wake).unwrap();
+        assert!(poller.reserve.is_some());
+    }
 }

@@ -114,7 +114,7 @@ impl Poller for OsPoller {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         match &mut self.poller {
-            Either::Epoll(poller) => poller.wait(timeout),
+            Either::Epoll(poller) => poller.wait(&self.registrar.0.wake, timeout),
             Either::Poll(poller) => poller.wait(&self.registrar.0.wake, timeout),
         }
     }

@@ -6,9 +6,9 @@ use super::standard_input;
 use crate::support::{AT_ONCE, LONG, R};
 use eventry::{Backend, EventLoop, Events, HandleId};
 use rustix::stdio::dup2_stdin;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write, stdin};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -256,4 +256,43 @@ fn stale_entry_beside_an_unpollable_file_recreates_once() {
         assert_eq!(now, polled, "recreated without a stale registration");
     }
     assert_eq!(called.try_iter().count(), FEW);
+}
+
+/// Returns the epoll descriptors of this process.
+fn epoll_descriptors() -> Vec<RawFd> {
+    let entries = fs::read_dir("/proc/self/fd").unwrap();
+    // Other tests open and close descriptors at the same time.
+    let entries = entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let target = fs::read_link(&path).ok()?;
+        let is_epoll = target.as_os_str() == "anon_inode:[eventpoll]";
+        is_epoll.then(|| path.file_name()?.to_str()?.parse().ok())?
+    });
+    entries.collect()
+}
+
+// EV-1003: no descriptor needs to be free. Several times, because other tests may have had a descriptor with the number
+// of a new one.
+#[test]
+fn recreated_poller_uses_its_reserve() {
+    let _alone = standard_input();
+    let mut event_loop = EventLoop::new().unwrap();
+    let registry = event_loop.registry();
+    let polled = |event_loop: &EventLoop| event_loop.poll_fd().unwrap().as_raw_fd();
+    for _ in 0..5 {
+        let [(first, mut to_first), (second, _held)] = two_pairs();
+        let before = polled(&event_loop);
+        let open = epoll_descriptors();
+        dup2_stdin(&first).unwrap();
+        let id = registry.add_handle(stdin(), R, |_| {}).unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        dup2_stdin(&second).unwrap();
+        let _ = registry.remove_handle(id).unwrap();
+        to_first.write_all(b"x").unwrap();
+        for _ in 0..FEW {
+            event_loop.run_once(AT_ONCE).unwrap();
+        }
+        assert_ne!(polled(&event_loop), before, "not recreated");
+        assert!(open.contains(&polled(&event_loop)), "not the reserve");
+    }
 }
