@@ -113,6 +113,14 @@ impl Model {
         registered.map(|(fd, (_, events))| (*fd, *events)).collect()
     }
 
+    /// Closes `fd` and opens it again as another file, which is not ready. The earlier file has no duplicate, so that
+    /// its registration ends, as with epoll (EV-1002).
+    pub fn reopen(&self, fd: RawFd) {
+        let mut state = self.0.state.lock();
+        state.registered.remove(&fd);
+        state.ready.remove(&fd);
+    }
+
     /// Makes the current registration of `fd` stale: after its end, waits still report it with `events`, as
     /// epoll does if a descriptor is closed before its removal and has a duplicate (EV-1003).
     pub fn add_stale(&self, fd: RawFd, events: Events) {
@@ -289,6 +297,22 @@ mod tests {
         model.set_ready(3, R | changed);
         poller.wait(None).unwrap();
         assert!(poller.ready().eq([(second, changed)]));
+    }
+
+    // `Model::reopen`: the poller does not know the new file until it is registered.
+    #[test]
+    fn reopened_descriptor_is_not_registered() {
+        let (mut poller, model) = ModelPoller::new();
+        let source = ModelSource(3);
+        model.register(&source, Token::new(3, 1), R).unwrap();
+        model.set_ready(3, R);
+        model.reopen(3);
+        assert_eq!(model.registered(), []);
+        let unknown = model.reregister(&source, Token::new(3, 2), R).unwrap_err();
+        assert_eq!(unknown.kind(), io::ErrorKind::NotFound);
+        model.register(&source, Token::new(3, 3), R).unwrap();
+        poller.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(poller.ready().count(), 0, "the new file is not ready");
     }
 
     // `FOR_EVER`: a shorter wait advances the clock unless it ends by an event or a wake.

@@ -163,6 +163,9 @@ mod with_descriptor {
         /// cannot be polled, such as a regular file, is always ready, and keeps the loop from sleeping while its
         /// handle is enabled (EV-1004).
         ///
+        /// If the number was closed and opened again under another handle, both handles are called for the new file
+        /// from now on (EV-1002).
+        ///
         /// Do not close the descriptor before the handle has been removed. If the poller detects a closed
         /// descriptor, every handle on it is called once with [`Events::ERROR`] and disabled.
         /// [`Backend::Poll`](crate::Backend::Poll) detects it in the pending or next wait, unless the number has been

@@ -289,8 +289,12 @@ fn apply<R: Registrar>(registrar: &R, change: Change<'_, R::Source>) -> io::Resu
             ..
         } => registrar
             .reregister(source, token, interest)
-            // The table assumes that a refused descriptor is not registered, so the old registration must end.
-            .inspect_err(|_| registrar.deregister(source)),
+            .inspect_err(|error| {
+                // The table assumes that a refused descriptor is not registered, so the old registration must end.
+                if error.kind() != io::ErrorKind::NotFound {
+                    registrar.deregister(source);
+                }
+            }),
         Change::Deregister { source, .. } => {
             registrar.deregister(source);
             Ok(())

@@ -26,11 +26,18 @@ pub(super) struct Descriptor {
     pub(super) dirty: bool,
 }
 
-/// The difference between the registered interest and the union of the interests of the handles.
+/// The difference between the registration and the union of the interests of the handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Difference {
-    Register { token: Token, interest: Events },
-    Reregister { token: Token, interest: Events },
+    Register {
+        token: Token,
+        interest: Events,
+    },
+    /// The interest may be the registered one.
+    Reregister {
+        token: Token,
+        interest: Events,
+    },
     Deregister,
 }
 
@@ -102,7 +109,20 @@ impl Descriptors {
         }
     }
 
+    /// Marks the registration of `fd` as to be made again, even if the union is the registered interest: the number may
+    /// have been closed and opened again as another file, which the poller does not know (EV-1002).
+    pub(super) fn renew(&mut self, fd: RawFd) {
+        let descriptor = self.entry(fd);
+        if !descriptor.dirty {
+            descriptor.dirty = true;
+            self.dirty.push_back(fd);
+        }
+    }
+
     /// Takes the next difference, and treats the union as the registered interest from then on.
+    ///
+    /// The union of a dirty descriptor equals the registered interest if changes have cancelled each other out. If it
+    /// is not empty, one of them has added or enabled a handle, and the registration is made again.
     pub(super) fn next_difference(&mut self) -> Option<(RawFd, Difference)> {
         while let Some(fd) = self.dirty.pop_front() {
             let descriptor = &mut self.by_fd[index(fd)];
@@ -112,7 +132,7 @@ impl Descriptors {
                 union,
                 ..
             } = *descriptor;
-            if registered_interest == union {
+            if registered_interest.is_empty() && union.is_empty() {
                 continue;
             }
             descriptor.registered_interest = union;
@@ -158,8 +178,19 @@ impl Descriptors {
         descriptor.registered_interest = Events::NONE;
         if !descriptor.dirty {
             descriptor.dirty = true;
-            self.dirty.push_back(fd);
+            // The next difference, so that differences keep their order.
+            self.dirty.push_front(fd);
         }
+    }
+
+    /// Ends the registration of a dirty descriptor, which the poller has lost, so that the pending difference registers
+    /// the descriptor again. Returns `false` if the descriptor is not dirty.
+    pub(super) fn lost_while_dirty(&mut self, fd: RawFd) -> bool {
+        let descriptor = self.entry(fd);
+        if descriptor.dirty {
+            descriptor.registered_interest = Events::NONE;
+        }
+        descriptor.dirty
     }
 
     /// Records that the poller has no registrations any more. All descriptors with an interest are registered again

@@ -42,7 +42,7 @@ pub enum Change<'a, S> {
         /// The union of the interests of its handles. It is not empty.
         interest: Events,
     },
-    /// The interest in a registered descriptor has changed.
+    /// The interest in a registered descriptor has changed, or a handle on it was added or enabled.
     Reregister {
         /// A source of the descriptor.
         source: &'a S,
@@ -79,7 +79,8 @@ impl<S> Change<'_, S> {
 
 impl<P, S> Table<P, S> {
     /// Adds a handle on `fd`, which the poller identifies by `source`. With an empty `interest` the handle is
-    /// disabled.
+    /// disabled. Otherwise the descriptor is registered, or registered again: its number may be another file than the
+    /// one that was registered for other handles (EV-1002).
     ///
     /// The records of descriptors are indexed by number, so the size of the table grows with the largest number:
     /// pass open descriptors only.
@@ -115,6 +116,9 @@ impl<P, S> Table<P, S> {
         });
         self.link(fd, slot);
         self.update_union(fd);
+        if !(interest & Events::ALL).is_empty() {
+            self.descriptors.renew(fd);
+        }
         let table = self.number;
         Ok((
             HandleId(Key {
@@ -128,7 +132,9 @@ impl<P, S> Table<P, S> {
 
     /// Changes the interest of a handle; an empty `interest` disables it (EV-401, EV-402).
     ///
-    /// It applies to all calls that begin from now on, also in the running turn (EV-602…604).
+    /// It applies to all calls that begin from now on, also in the running turn (EV-602…604). If the interest is not
+    /// empty, the descriptor is registered again, as by [`add_handle`](Table::add_handle), and a pending refusal of the
+    /// handle is dropped: the poller decides anew.
     ///
     /// # Errors
     ///
@@ -141,7 +147,15 @@ impl<P, S> Table<P, S> {
         let entry = self.handle_mut(id)?;
         entry.interest = interest & Events::ALL;
         let fd = entry.fd;
+        let is_enabled = !entry.interest.is_empty();
+        let was_refused = is_enabled && std::mem::take(&mut entry.refused);
         self.update_union(fd);
+        if is_enabled {
+            self.descriptors.renew(fd);
+        }
+        if was_refused {
+            self.turn.forget_refusal(id.0.serial.get());
+        }
         Ok(self.effects())
     }
 
@@ -181,6 +195,7 @@ impl<P, S> Table<P, S> {
     /// Takes the next change for the poller; from then on the table treats it as made. Before each sleep the loop
     /// calls this until there is none.
     pub fn next_change(&mut self) -> Option<Change<'_, S>> {
+        self.flushed_serial = self.serials;
         let (fd, difference) = self.descriptors.next_difference()?;
         let entry = self.handles.get(self.descriptors.entry(fd).first);
         // The removal of the last handle deregisters the descriptor at once, so a descriptor with a later change
@@ -237,9 +252,13 @@ impl<P, S> Table<P, S> {
     /// Records that the poller ended a registration by itself, because its descriptor is not open any more; the
     /// descriptor is treated like a [refused](Table::refused) one. The loop calls this before the turn begins.
     /// A token that is no longer registered is ignored.
+    ///
+    /// If a change of the descriptor waits for the poller, its number may have been opened again since the poller
+    /// noticed. The change then registers it, and the poller decides anew.
     pub fn lost(&mut self, token: Token) {
-        if self.descriptors.first_of(token).is_some() {
-            self.refused(token.fd());
+        let fd = token.fd();
+        if self.descriptors.first_of(token).is_some() && !self.descriptors.lost_while_dirty(fd) {
+            self.refused(fd);
         }
     }
 

@@ -97,6 +97,9 @@ pub struct Table<P, S = ()> {
     /// The lowest token of the events that were dropped.
     stale: Option<Token>,
     turn: Turn,
+    /// The latest serial when the poller got the latest change. Later handles may be for other files than the events that
+    /// the poller reports, so they wait for the next change.
+    flushed_serial: u64,
     /// The removed entries that wait for their free call, in the order of removal (EV-710).
     frees: VecDeque<Freed>,
     closed: bool,
@@ -164,6 +167,7 @@ impl<P, S> Table<P, S> {
             armed: 0,
             stale: None,
             turn: Turn::default(),
+            flushed_serial: 0,
             frees: VecDeque::new(),
             closed: false,
             stop: false,

@@ -15,7 +15,8 @@ pub(super) struct Turn {
     now: MonotonicTime,
     /// The number of the latest arming before the turn. Timeouts armed later wait for the next turn (EV-506).
     armed: u64,
-    /// The latest serial before the turn. Handles added later wait for the next turn.
+    /// The latest serial before the poller waited. Handles added later wait for the next turn, because the events may be
+    /// those of another file that had the same number.
     serial: u64,
     /// The reports of the poller about registered descriptors. The handles of a descriptor are looked up when
     /// its report is processed, so handles removed, disabled or replaced since then are skipped (EV-507).
@@ -137,8 +138,8 @@ fn record_stale(least: &mut Option<Token>, stale: Token) {
 impl<P, S> Table<P, S> {
     /// Begins a turn at `now` with the events that the poller reported.
     ///
-    /// This determines the due timeouts and ready handles; entries added later are not called before the next
-    /// turn (EV-506). Events with a token that is no longer registered are dropped.
+    /// This determines the due timeouts and ready handles. Timeouts added later, and handles added after the latest
+    /// [`next_change`](Table::next_change), are not called before the next turn (EV-506, EV-1002). Events with a token that is no longer registered are dropped.
     ///
     /// The calls that an earlier turn left are abandoned: the poller reports a descriptor that is still ready
     /// again, a timeout that is still due is called in this turn, and so is a handle with a pending refusal.
@@ -156,7 +157,7 @@ impl<P, S> Table<P, S> {
         self.turn.armed = self.armed;
         self.deadlines.begin_turn();
         self.turn.frees = None;
-        self.turn.serial = self.serials;
+        self.turn.serial = self.flushed_serial;
         self.turn.clear();
         // Internal iteration: a poller with several backends then selects its backend once.
         ready.into_iter().for_each(|(token, events)| {

@@ -354,7 +354,7 @@ void stop_runner(void)
 
 static const struct test *const groups[] = {
     first_cases, scenarios, handle_cases, timeout_cases, loop_cases, libvirt_interop, removal_cases,
-    extensions, cancel_cases, strict_cases, NULL,
+    reuse_cases, extensions, cancel_cases, strict_cases, NULL,
 };
 
 /* Number of cases started. */

@@ -44,7 +44,7 @@ struct test {
 #define OWN(name, run, expected) { name, run, expected, "eventry-only", NULL }
 
 extern const struct test first_cases[], scenarios[], handle_cases[], timeout_cases[], loop_cases[],
-    libvirt_interop[], removal_cases[], extensions[], cancel_cases[], strict_cases[];
+    libvirt_interop[], removal_cases[], reuse_cases[], extensions[], cancel_cases[], strict_cases[];
 
 /* Removes entries on two threads while a third calls them, for a duration; prints counts. Returns 1 if no call
  * began after its removal had returned. */

@@ -4,9 +4,11 @@ use crate::support::{
     AT_ONCE, E, H, LONG, R, W, add_recording_timeout, log, ms, on_each_backend, os_loop, streams,
 };
 use eventry::{EventLoop, Events};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 /// Returns true if some epoll descriptor of this process watches `fd`. Only epoll shows this; `poll(2)` keeps no
@@ -190,5 +192,27 @@ fn duplicates_of_a_descriptor_are_independent() {
         let _ = registry.remove_handle(id).unwrap();
         event_loop.run_once(AT_ONCE).unwrap();
         assert_eq!(records.take(), ["second"]);
+    });
+}
+
+// EV-302: a process descriptor is readable when its process has ended.
+#[test]
+fn process_descriptor_is_readable_after_the_exit() {
+    on_each_backend(|backend| {
+        let (log, records) = log();
+        let (mut event_loop, registry) = os_loop(backend);
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+        registry
+            .add_handle(process, R, move |event| {
+                log.record(format!("{:?}", event.events));
+            })
+            .unwrap();
+        event_loop.run_once(AT_ONCE).unwrap();
+        assert_eq!(records.take(), [""; 0]);
+        drop(child.stdin.take());
+        let (found, _) = records.next(&mut event_loop);
+        assert_eq!(found, ["READABLE"]);
+        child.wait().unwrap();
     });
 }

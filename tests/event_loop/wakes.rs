@@ -114,22 +114,41 @@ fn a_removal_ends_the_sleep_so_that_the_callback_is_freed() {
     assert_eq!(probe.wakes_and_waits(), (1, 1));
 }
 
-// EV-616: an unchanged mask causes no wake and no call of the poller, also if another handle of the descriptor
-// already has the same interest.
+// EV-616: several updates that leave the union as it was register the descriptor again once, because its number may be
+// another file. An update of a disabled handle that leaves it disabled has no effect.
 #[test]
-fn update_without_a_change_has_no_effect() {
+fn update_without_a_change_only_registers_again() {
     let (mut event_loop, registry, probe) = probe_loop();
     let id = registry.add_source(ModelSource(3), R | W, |_| {}).unwrap();
     let covered = registry.add_source(ModelSource(3), R, |_| {}).unwrap();
+    let disabled = registry
+        .add_source(ModelSource(4), Events::NONE, |_| {})
+        .unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
     assert_eq!(
         probe.calls(),
         [PollerCall::Register(3, R | W), PollerCall::Wait(AT_ONCE)]
     );
+    let other = registry.clone();
     probe.during_a_wait(move || {
-        registry.update_handle(id, R | W).unwrap();
-        registry.update_handle(covered, W).unwrap();
+        other.update_handle(id, R | W).unwrap();
+        other.update_handle(covered, W).unwrap();
+        other.update_handle(covered, W).unwrap();
     });
+    event_loop.run_once(None).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    event_loop.run_once(AT_ONCE).unwrap();
+    assert_eq!(
+        probe.calls(),
+        [
+            PollerCall::Wait(None),
+            PollerCall::Wake,
+            PollerCall::Reregister(3, R | W),
+            PollerCall::Wait(AT_ONCE),
+            PollerCall::Wait(AT_ONCE)
+        ]
+    );
+    registry.update_handle(disabled, Events::NONE).unwrap();
     event_loop.run_once(AT_ONCE).unwrap();
     assert_eq!(probe.calls(), [PollerCall::Wait(AT_ONCE)]);
 }

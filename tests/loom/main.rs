@@ -5,6 +5,8 @@
 
 #[cfg(loom)]
 mod models;
+#[cfg(loom)]
+mod reuse;
 
 #[cfg(loom)]
 fn main() -> std::process::ExitCode {

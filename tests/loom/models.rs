@@ -5,6 +5,9 @@
 //! observations in atomics of the standard library, which are no steps of the program, since loom runs one
 //! thread at a time.
 
+use crate::reuse::{
+    add_reopened_x_remove_old, add_reopened_x_sleep, disable_and_add_reopened_x_sleep,
+};
 use eventry::poller::model::{FOR_EVER, Model as Poller, ModelPoller, ModelSource};
 use eventry::table::Removal;
 use eventry::{EventLoop, Events, Registry, Stopper};
@@ -48,11 +51,14 @@ models! {
     "L11" every_operation_inside_x_outside 150_000,
     "L12" remove_under_the_callbacks_lock 300,
     "L13" add_x_first_call 70,
+    "L14" add_reopened_x_sleep 1,
+    "L14b" add_reopened_x_remove_old 1,
+    "L14c" disable_and_add_reopened_x_sleep 1,
 }
 
-const FD: ModelSource = ModelSource(3);
+pub(crate) const FD: ModelSource = ModelSource(3);
 
-fn new_loop() -> (EventLoop, Registry, Poller) {
+pub(crate) fn new_loop() -> (EventLoop, Registry, Poller) {
     let (poller, model) = ModelPoller::new();
     let event_loop = EventLoop::with_poller(poller);
     let registry = event_loop.registry();
@@ -60,7 +66,7 @@ fn new_loop() -> (EventLoop, Registry, Poller) {
 }
 
 /// Runs one turn that does not wait.
-fn turn(event_loop: &mut EventLoop) {
+pub(crate) fn turn(event_loop: &mut EventLoop) {
     let turned = event_loop.run_once(Some(Duration::ZERO));
     turned.expect("no callback panics");
 }

@@ -13,7 +13,11 @@ impl World {
         Violation::unless(registered, "I3", || {
             format!("{label:?} is called after its removal")
         })?;
-        let old = label.0 < self.turn_began;
+        let is_handle = matches!(
+            entry.map(|entry| entry.kind),
+            Some(EntryKind::Handle { .. })
+        );
+        let old = label.0 < self.turn_began && (!is_handle || label.0 < self.oracle.flushed());
         let rule = "I10";
         Violation::unless(old, rule, || {
             format!("{label:?} is called in the turn in which it was added")
@@ -98,7 +102,7 @@ impl World {
     /// A registration may differ from the union of the handles' interests only until the loop next sleeps,
     /// or if the poller refused the descriptor and the refusal is still to be reported to all its handles.
     fn check_registered_interest(&self) -> Result<(), Violation> {
-        let registered = self.mirror.registered().iter().map(|(fd, ..)| *fd);
+        let registered = self.mirror.registered().iter().map(|own| own.fd);
         for fd in registered.chain(self.oracle.descriptors()) {
             let (interest, right) = (
                 self.mirror.interest(fd),

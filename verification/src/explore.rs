@@ -1,6 +1,7 @@
 //! Breadth-first search over every sequence of ops within bounds, until no new state is found.
 
 use crate::key::Keys;
+use crate::mirror::{File, Registered};
 use crate::op::{FDS, Interval};
 use crate::{Op, Violation, World};
 use eventry::Events;
@@ -25,6 +26,10 @@ pub struct Bounds {
     /// Allows a new poller at any time. The loop recreates its poller only at the start of a turn, but the
     /// table allows it at any time.
     pub recreations: bool,
+    /// Allows registered numbers to be opened again as other files, one of them with a duplicate at a time.
+    pub reopenings: bool,
+    /// Allows the wait to end registrations.
+    pub losses: bool,
     /// Allows a thread to call with an earlier time than the table's.
     pub samples: bool,
     /// Allows to begin a turn before the last one has ended, to fetch a batch during a turn, and to flush
@@ -156,9 +161,11 @@ impl Bounds {
             }
         }
         self.loop_ops(world, &mut ops);
-        if self.recreations && !world.mirror.registered().is_empty() {
+        let has_stale = !world.mirror.stale().is_empty();
+        if self.recreations && (has_stale || !world.mirror.registered().is_empty()) {
             ops.push(Op::Recreate);
         }
+        self.file_ops(world, &mut ops);
         if !world.oracle.is_closed() {
             ops.push(Op::Close);
         }
@@ -185,6 +192,28 @@ impl Bounds {
             interval: *interval,
         };
         ops.extend(self.intervals.iter().map(add));
+    }
+
+    /// Adds the ops that replace or close the files of registered numbers.
+    fn file_ops(&self, world: &World, ops: &mut Vec<Op>) {
+        let registered = world.mirror.registered();
+        let is_duplicated = |own: &Registered| own.file == File::Duplicated;
+        let may_duplicate =
+            world.mirror.stale().is_empty() && !registered.iter().any(is_duplicated);
+        for own in registered {
+            let fd = own.fd;
+            if self.reopenings && own.file == File::Current {
+                let duplicated = false;
+                ops.push(Op::Reopen { fd, duplicated });
+                if may_duplicate {
+                    let duplicated = true;
+                    ops.push(Op::Reopen { fd, duplicated });
+                }
+            }
+            if self.losses && world.has_batch() && !world.lost.contains(&own.token) {
+                ops.push(Op::Lose { fd });
+            }
+        }
     }
 
     /// Adds the ops of the loop.

@@ -195,7 +195,7 @@ impl Form {
     fn number(&mut self, last: &[u8], number: u64) {
         let class = match last {
             b"MonotonicTime" => Class::Time,
-            b"serial" => Class::Serial,
+            b"serial" | b"flushed_serial" => Class::Serial,
             b"armed" => Class::Arming,
             b"Label" => Class::Label,
             b"registration" => Class::Registration,
@@ -220,9 +220,15 @@ impl Form {
                 RunningCall::Timeout(_, label) => form.labelled(1, *label),
             },
         );
-        self.all(world.mirror.registered(), |form, (fd, token, interest)| {
+        self.all(&world.lost, |form, token| form.token(token.into_bits()));
+        self.all(world.mirror.registered(), |form, own| {
+            form.literal(u64::from(own.fd.cast_unsigned()));
+            form.report(&(own.token, own.interest));
+            form.literal(own.file as u64);
+        });
+        self.all(world.mirror.stale(), Form::report);
+        self.all(&world.mirror.unknown_files(), |form, fd| {
             form.literal(u64::from(fd.cast_unsigned()));
-            form.report(&(*token, *interest));
         });
         world.oracle.write_form(self, world.sampled.is_some());
     }

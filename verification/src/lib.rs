@@ -17,6 +17,7 @@ pub mod op;
 pub mod oracle;
 pub mod situations;
 mod violation;
+mod wait;
 pub mod world;
 
 pub use op::Op;

@@ -64,6 +64,19 @@ pub enum Op {
         /// Events for which the descriptors 0, 1, … are ready.
         ready: [Events; FDS],
     },
+    /// The number of a registered descriptor is closed and opened again as another file. Nothing notifies the
+    /// table.
+    Reopen {
+        /// The number.
+        fd: RawFd,
+        /// A duplicate keeps the earlier file open, so that the poller continues to report it.
+        duplicated: bool,
+    },
+    /// The wait that fetched the batch found a registered descriptor closed and ended its registration.
+    Lose {
+        /// The number of the descriptor.
+        fd: RawFd,
+    },
     /// The loop begins a turn with the batch it fetched last.
     Turn,
     /// The loop begins a turn that makes only free calls.
@@ -130,6 +143,13 @@ mod from_bytes {
                 // Rare, since few ops have an effect afterwards.
                 _ if bytes.ratio(1u8, 16)? => Op::Close,
                 _ if bytes.ratio(1u8, 4)? => Op::Recreate,
+                _ if bytes.ratio(1u8, 2)? => Op::Reopen {
+                    fd: bytes.int_in_range(0..=FDS as RawFd - 1)?,
+                    duplicated: bytes.arbitrary()?,
+                },
+                _ if bytes.ratio(1u8, 2)? => Op::Lose {
+                    fd: bytes.int_in_range(0..=FDS as RawFd - 1)?,
+                },
                 _ => Op::Step,
             })
         }

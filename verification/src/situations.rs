@@ -3,6 +3,7 @@
 //! Defects show in rare situations, which a generator must reach. The tests print these counts and fail
 //! below their floors.
 
+use crate::mirror::{File, fd_in};
 use crate::op::Interval;
 use crate::oracle::{Answer, EntryKind, Label};
 use crate::{Op, Violation, World};
@@ -41,6 +42,12 @@ pub struct Situations {
     pub urgent_with_stale_batch: usize,
     /// The poller was recreated while it had registrations.
     pub recreated: usize,
+    /// A handle was added or enabled on a number that had been opened again under another handle.
+    pub used_after_reopening: usize,
+    /// The same, and a duplicate kept the earlier file open.
+    pub used_beside_duplicate: usize,
+    /// A wait ended a registration whose number had been used again meanwhile.
+    pub lost_then_used: usize,
     /// An id was used that no longer names an entry.
     pub stale_ids: usize,
     /// An entry was removed while others were being freed.
@@ -54,6 +61,8 @@ pub struct Situations {
     disabled_by_refusal: Vec<Label>,
     /// Number of stale events in the batch before the op.
     stale_before: usize,
+    /// Number of reopened numbers in use before the op.
+    unknown_before: usize,
 }
 
 /// Changes since the turn began.
@@ -100,6 +109,8 @@ impl Situations {
     }
 
     fn count_before(&mut self, world: &World, op: Op) {
+        let unknown = world.mirror.unknown_files().len();
+        self.unknown_before = unknown;
         let is_due = |label: Option<Label>| {
             usize::from(label.is_some_and(|label| world.oracle().will_call(label)))
         };
@@ -133,6 +144,12 @@ impl Situations {
                 self.late_clock += usize::from(world.sampled.is_some_and(|then| then < world.now));
             }
             Op::Turn if !world.is_in_call() && world.has_batch() => {
+                let lost = world
+                    .lost
+                    .iter()
+                    .filter_map(|token| world.mirror.fd_of(*token));
+                let changed = world.oracle.changed();
+                self.lost_then_used += lost.filter(|fd| changed.contains(fd)).count();
                 self.stale_event_of_reused_descriptor += world.stale_events_of_reused_descriptors();
                 self.seen = Seen::default();
             }
@@ -143,6 +160,15 @@ impl Situations {
     }
 
     fn count_after(&mut self, world: &World, op: Op) {
+        if let Op::AddHandle { .. } | Op::UpdateHandle { .. } = op {
+            let unknown = world.mirror.unknown_files();
+            let used = unknown.len() - self.unknown_before;
+            let registered = world.mirror.registered().iter();
+            let mut registered = registered.filter(|own| own.file == File::Duplicated);
+            let is_duplicated = registered.any(|own| unknown.contains(&own.fd));
+            self.used_after_reopening += used;
+            self.used_beside_duplicate += if is_duplicated { used } else { 0 };
+        }
         if let (Op::Step, Answer::Handle(label, ..)) = (op, world.last())
             && world.is_disabled(*label)
         {
@@ -207,6 +233,9 @@ impl Situations {
             &mut self.refused_then_enabled,
             &mut self.urgent_with_stale_batch,
             &mut self.recreated,
+            &mut self.used_after_reopening,
+            &mut self.used_beside_duplicate,
+            &mut self.lost_then_used,
             &mut self.stale_ids,
             &mut self.removed_while_freeing,
             &mut self.late_clock,
@@ -236,9 +265,7 @@ impl World {
                     && matches!(entry.kind, EntryKind::Handle { fd: own, .. } if own == fd)
             })
         };
-        stale
-            .filter(|(token, _)| is_reused(token.into_bits() as u32 as RawFd))
-            .count()
+        stale.filter(|(token, _)| is_reused(fd_in(*token))).count()
     }
 
     /// Returns the number of events in the batch whose registration has ended.
@@ -289,7 +316,7 @@ impl World {
     }
 }
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 21] = [
     "calls",
     "frees",
     "removed before its call",
@@ -304,6 +331,9 @@ const NAMES: [&str; 18] = [
     "refused, then enabled",
     "registration ended under a batch",
     "poller recreated",
+    "number opened again, then used",
+    "the same beside a duplicate",
+    "lost, and used meanwhile",
     "stale ids",
     "removed while freeing",
     "late clock",

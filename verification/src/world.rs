@@ -2,9 +2,9 @@
 
 use crate::mirror::{Mirror, Source};
 use crate::op::Interval;
-use crate::oracle::{Answer, InterestChange, Label, Oracle};
+use crate::oracle::{Answer, EntryKind, Label, Oracle};
 use crate::{Op, Violation};
-use eventry::table::{Change, DueCall, Effects, Table};
+use eventry::table::{DueCall, Effects, Table};
 use eventry::{Events, HandleId, MonotonicTime, TimeoutId, Token};
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +21,8 @@ pub struct World {
     pub(crate) sampled: Option<MonotonicTime>,
     /// Events fetched from the poller for the next turn.
     pub(crate) batch: Option<Vec<(Token, Events)>>,
+    /// Registrations that the wait ended, because their descriptors were closed.
+    pub(crate) lost: Vec<Token>,
     /// Running call, with its payload.
     pub(crate) running_call: Option<RunningCall>,
     /// Every handle id ever issued, with its label.
@@ -77,6 +79,7 @@ impl World {
             now: MonotonicTime::ZERO,
             sampled: None,
             batch: None,
+            lost: Vec::new(),
             running_call: None,
             handles: Vec::new(),
             timeouts: Vec::new(),
@@ -143,6 +146,15 @@ impl World {
         nth_of(&self.handles, nth).map(|(label, _)| label)
     }
 
+    /// Returns the descriptor of the handle that `nth` of an op selects.
+    #[must_use]
+    pub fn nth_handle_fd(&self, nth: usize) -> Option<RawFd> {
+        match self.oracle.registration(self.nth_handle(nth)?)?.kind {
+            EntryKind::Handle { fd, .. } => Some(fd),
+            EntryKind::Timeout { .. } => None,
+        }
+    }
+
     /// Returns the timeout that `nth` of an op selects.
     #[must_use]
     pub fn nth_timeout(&self, nth: usize) -> Option<Label> {
@@ -174,15 +186,12 @@ impl World {
             Op::UpdateTimeout { nth, interval } => self.update_timeout(nth, interval),
             Op::RemoveTimeout { nth } => self.remove_timeout(nth),
             Op::Flush { refused } => self.flush(refused)?,
-            Op::Poll { ready } => {
-                self.batch = Some(self.mirror.report(&ready));
-                let expected = Answer::Deadline(self.oracle.deadline());
-                (
-                    "I12",
-                    expected,
-                    Answer::Deadline(self.table.next_deadline()),
-                )
+            Op::Poll { ready } => self.poll(&ready),
+            Op::Reopen { fd, duplicated } => {
+                self.mirror.reopen(fd, duplicated);
+                DONE
             }
+            Op::Lose { fd } => self.lose(fd),
             Op::Turn if self.running_call.is_none() => self.begin_turn(),
             Op::Frees if self.running_call.is_none() => {
                 self.stale = None;
@@ -237,6 +246,9 @@ impl World {
         let new = self.handles.iter().all(|(_, issued)| *issued != id);
         Violation::unless(new, "I1", || format!("{id:?} was issued twice"))?;
         self.handles.push((label, id));
+        if !interest.is_empty() {
+            self.mirror.record_use(fd);
+        }
         Ok(("I2", expected, Answer::Added(label)))
     }
 
@@ -249,6 +261,12 @@ impl World {
             self.effects = effects.into();
             Answer::Done
         });
+        let entry = self.oracle.registration(label).map(|entry| entry.kind);
+        if let (Some(EntryKind::Handle { fd, .. }), Answer::Done) = (entry, &answer)
+            && interest != Events::NONE
+        {
+            self.mirror.record_use(fd);
+        }
         ("I2", self.oracle.update_handle(label, interest), answer)
     }
 
@@ -310,67 +328,6 @@ impl World {
             Answer::Removed(removal)
         });
         removal(self.oracle.remove(label), answer)
-    }
-
-    /// Passes the pending changes to the poller, one change per descriptor with its net effect.
-    fn flush(&mut self, refused: u8) -> Result<Comparison, Violation> {
-        let refuses = |fd: RawFd| refused.checked_shr(fd.cast_unsigned()).unwrap_or(0) & 1 == 1;
-        let most = self.oracle.changed().len();
-        let expected = self.oracle.flush(refuses);
-        let mut changes = Vec::new();
-        while changes.len() <= most
-            && let Some(change) = self.table.next_change()
-        {
-            let fd = change.fd();
-            let before = self.mirror.interest(fd);
-            let named = change_source(&change).label;
-            let named = self.oracle.registration(named);
-            // A descriptor is known to be open only as long as its source is registered.
-            let open = named.is_some_and(|entry| entry.registered);
-            Violation::unless(open, "I13", || {
-                format!("the source of {change:?} is removed")
-            })?;
-            self.mirror.apply(&change)?;
-            let after = self.mirror.interest(fd);
-            changes.push(InterestChange { fd, before, after });
-            if after != Events::NONE && refuses(fd) {
-                self.mirror.refuse(fd);
-                self.table.refused(fd);
-            }
-        }
-        Ok(("I13", expected, Answer::Flushed(changes)))
-    }
-
-    fn begin_turn(&mut self) -> Comparison {
-        let Some(batch) = self.batch.take() else {
-            return SKIPPED;
-        };
-        let fresh = batch.iter().filter_map(|(token, events)| {
-            let fd = self.mirror.fd_of(*token)?;
-            Some((fd, *events))
-        });
-        let fresh: Vec<(RawFd, Events)> = fresh.collect();
-        let tokens = batch.iter().map(|(token, _)| *token);
-        let stale = tokens.filter(|token| self.mirror.fd_of(*token).is_none());
-        self.stale = stale.min();
-        self.oracle.begin_turn(self.now, &fresh);
-        self.table.begin_turn(self.now, batch);
-        self.turn_began = self.oracle.added();
-        DONE
-    }
-
-    /// Checks the stale token that the table recorded in the turn that ends now.
-    ///
-    /// If an event of the turn was stale, there must be one. It must not be later than the tokens that were
-    /// stale when the turn began, and it must belong to no registration.
-    fn check_stale(&mut self) -> Result<(), Violation> {
-        let expected = self.stale.take();
-        let named = self.table.take_stale();
-        let is_over = named.is_none_or(|token| self.mirror.fd_of(token).is_none());
-        let is_least = expected.is_none_or(|least| named.is_some_and(|named| named <= least));
-        Violation::unless(is_over && is_least, "I18", || {
-            format!("the recorded stale token is {named:?}, at most {expected:?} expected")
-        })
     }
 
     /// Begins the next call of the table and of the oracle, and compares them. A difference breaks the most
@@ -445,10 +402,10 @@ impl World {
 }
 
 /// The rule, the expected answer, and the answer of the table.
-type Comparison = (&'static str, Answer, Answer);
+pub(crate) type Comparison = (&'static str, Answer, Answer);
 
-const DONE: Comparison = ("I4", Answer::Done, Answer::Done);
-const SKIPPED: Comparison = ("I4", Answer::Skipped, Answer::Skipped);
+pub(crate) const DONE: Comparison = ("I4", Answer::Done, Answer::Done);
+pub(crate) const SKIPPED: Comparison = ("I4", Answer::Skipped, Answer::Skipped);
 
 /// Returns the comparison of a removal: a wrong kind of removal breaks another rule than a wrong success.
 fn removal(expected: Answer, answer: Answer) -> Comparison {
@@ -457,14 +414,6 @@ fn removal(expected: Answer, answer: Answer) -> Comparison {
         (Answer::Removed(_), Answer::Removed(_))
     );
     (if both { "I3" } else { "I2" }, expected, answer)
-}
-
-fn change_source<'a>(change: &Change<'a, Source>) -> &'a Source {
-    match *change {
-        Change::Register { source, .. }
-        | Change::Reregister { source, .. }
-        | Change::Deregister { source, .. } => source,
-    }
 }
 
 fn nth_of<T: Copy>(issued: &[T], nth: usize) -> Option<T> {

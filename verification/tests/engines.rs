@@ -24,6 +24,8 @@ fn two() -> Bounds {
         intervals: vec![Some(0)],
         refusals: true,
         recreations: true,
+        reopenings: false,
+        losses: false,
         samples: false,
         abandon: false,
         depth: usize::MAX,
@@ -31,7 +33,7 @@ fn two() -> Bounds {
 }
 
 /// Bounds of short searches that together detect most defects.
-fn small_searches() -> [Bounds; 4] {
+fn small_searches() -> [Bounds; 5] {
     let two = two();
     let readable = Events::READABLE;
     let late_clocks = Bounds {
@@ -63,7 +65,17 @@ fn small_searches() -> [Bounds; 4] {
         depth: 11,
         ..two.clone()
     };
-    [late_clocks, timeouts, three, reuse]
+    let files = Bounds {
+        interests: vec![Events::NONE, readable],
+        intervals: Vec::new(),
+        refusals: false,
+        recreations: false,
+        reopenings: true,
+        losses: true,
+        depth: 10,
+        ..two.clone()
+    };
+    [late_clocks, timeouts, three, files, reuse]
 }
 
 /// Returns the first violation of the searches, and the ops that lead to it.

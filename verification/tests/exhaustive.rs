@@ -16,17 +16,20 @@ fn bounds(adds: Adds) -> Bounds {
         intervals: vec![None, Some(0), Some(1)],
         refusals: false,
         recreations: false,
+        reopenings: false,
+        losses: false,
         samples: false,
         abandon: false,
         depth: usize::MAX,
     }
 }
 
-/// The same bounds with refused descriptors, recreated pollers, late clocks and abandoned turns.
+/// The same bounds with refused and lost descriptors, recreated pollers, late clocks and abandoned turns.
 fn all(adds: Adds) -> Bounds {
     Bounds {
         refusals: true,
         recreations: true,
+        losses: true,
         samples: true,
         abandon: true,
         ..bounds(adds)
@@ -121,6 +124,22 @@ fn two_entries_match_the_oracle() {
         ..bounds(Adds::Ever(2))
     };
     search("two entries", &two, 150_000, 1_900_000);
+}
+
+#[test]
+fn two_handles_of_reopened_numbers_match_the_oracle() {
+    let handles = Bounds {
+        fds: vec![0],
+        interests: vec![Events::NONE, Events::READABLE, Events::WRITABLE],
+        ready: vec![Events::NONE, Events::READABLE],
+        intervals: Vec::new(),
+        refusals: true,
+        recreations: true,
+        reopenings: true,
+        losses: true,
+        ..bounds(Adds::Ever(2))
+    };
+    search("two handles, numbers reopened", &handles, 1, 1);
 }
 
 #[test]

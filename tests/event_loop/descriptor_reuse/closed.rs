@@ -1,18 +1,12 @@
 //! Descriptors that are closed while they are registered, on `poll(2)`, which treats an `O_PATH` descriptor like a closed
 //! one.
 
-use super::standard_input;
+use super::{standard_input, unpollable};
 use crate::support::{AT_ONCE, LONG, R, W, add_recording_timeout, log, ms, os_loop, streams};
 use eventry::{Backend, Events};
-use rustix::fs::{Mode, OFlags, open};
 use rustix::stdio::dup2_stdin;
 use std::io::{Write, stdin};
-use std::os::fd::OwnedFd;
 use test_support::timeout::bounded;
-
-fn unpollable() -> OwnedFd {
-    open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap()
-}
 
 // EV-1001, EV-1002, EV-908, on `poll(2)` only, since epoll drops a closed descriptor without a report. One test,
 // since there is one standard input.

@@ -13,11 +13,19 @@ mod closed;
 mod epoll;
 mod model;
 mod random;
+mod reopened;
 
+use rustix::fs::{Mode, OFlags, open};
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Locks standard input against other tests.
 fn standard_input() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns a descriptor that both backends treat like a closed one.
+fn unpollable() -> OwnedFd {
+    open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap()
 }

@@ -11,6 +11,7 @@ impl Oracle {
         form.literal(self.closed.into());
         form.all(&self.registrations, |form, entry| {
             form.labelled(entry.freed.into(), entry.label);
+            form.literal((entry.label.0 < self.flushed).into());
             if !entry.freed {
                 form.literal(entry.running.into());
                 let wanted = entry.registered.then_some(&entry.kind);

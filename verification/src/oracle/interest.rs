@@ -22,7 +22,8 @@ pub(super) struct PollerView {
     /// Registered interest in each registered descriptor.
     registered: Vec<(RawFd, Events)>,
     /// Descriptors whose union differed from the registered interest after some op since the loop last
-    /// slept, in the order of their first change. A later op may have restored the registered interest.
+    /// slept, or of which a handle was added or enabled, in the order of their first change. A later op may
+    /// have restored the registered interest.
     changed: Vec<RawFd>,
     /// Descriptor that must be deregistered before the next op.
     urgent: Option<RawFd>,
@@ -33,27 +34,43 @@ impl Oracle {
     /// enabled handle of a refused descriptor is called with an error once.
     pub fn flush(&mut self, refuses: impl Fn(RawFd) -> bool) -> Answer {
         let pending = self.pending();
+        self.flushed = self.added;
         self.poller.changed.clear();
         for change in &pending {
             self.set_registered_interest(change.fd, change.after);
             if change.after == Events::NONE || !refuses(change.fd) {
                 continue;
             }
-            self.set_registered_interest(change.fd, Events::NONE);
-            for entry in self.registrations.iter().filter(|entry| entry.registered) {
-                if matches!(entry.kind, EntryKind::Handle { fd, interest }
-                    if fd == change.fd && interest != Events::NONE)
-                    && !self.refused.contains(&entry.label)
-                {
-                    self.refused.push(entry.label);
-                }
-            }
+            self.refuse(change.fd);
         }
         Answer::Flushed(pending)
     }
 
-    /// Returns the changes that the poller gets when the loop sleeps, in the order of the first changes.
-    /// Descriptors whose union equals the registered interest again are left out.
+    /// Records that the wait ended the registration of `fd`, whose number was closed. If a change of it waits for the
+    /// poller, the number may be open again, and is registered again. Otherwise this is a refusal.
+    pub fn lost(&mut self, fd: RawFd) {
+        if self.poller.changed.contains(&fd) {
+            self.set_registered_interest(fd, Events::NONE);
+        } else {
+            self.refuse(fd);
+        }
+    }
+
+    /// Ends the registration of `fd`, which is reported to every enabled handle.
+    fn refuse(&mut self, refused: RawFd) {
+        self.set_registered_interest(refused, Events::NONE);
+        for entry in self.registrations.iter().filter(|entry| entry.registered) {
+            if matches!(entry.kind, EntryKind::Handle { fd, interest }
+                if fd == refused && interest != Events::NONE)
+                && !self.refused.contains(&entry.label)
+            {
+                self.refused.push(entry.label);
+            }
+        }
+    }
+
+    /// Returns the changes that the poller gets when the loop sleeps, in the order of the first changes. Descriptors
+    /// that are not registered and have no enabled handle again are left out.
     #[must_use]
     pub fn pending(&self) -> Vec<InterestChange> {
         let changed = self.poller.changed.iter();
@@ -62,7 +79,8 @@ impl Oracle {
             before: self.registered_interest(fd),
             after: self.union(fd),
         });
-        all.filter(|change| change.before != change.after).collect()
+        all.filter(|change| change.before != Events::NONE || change.after != Events::NONE)
+            .collect()
     }
 
     /// Takes the descriptor that must be deregistered because of the last op.
@@ -120,7 +138,16 @@ impl Oracle {
         !self.removed.is_empty() || !self.refused.is_empty()
     }
 
-    /// Records that a handle of `fd` was added, updated or removed.
+    /// Records that a handle of `fd` was added or updated with this interest. Unless it is empty, the poller must
+    /// register the number again, since it may be another file.
+    pub(super) fn record_use(&mut self, fd: RawFd, interest: Events) {
+        self.record_change(fd);
+        if interest != Events::NONE && !self.poller.changed.contains(&fd) {
+            self.poller.changed.push(fd);
+        }
+    }
+
+    /// Records that a handle of `fd` was changed or removed.
     pub(super) fn record_change(&mut self, fd: RawFd) {
         if self.registered_interest(fd) != self.union(fd) && !self.poller.changed.contains(&fd) {
             self.poller.changed.push(fd);

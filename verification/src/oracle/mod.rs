@@ -23,6 +23,8 @@ pub struct Oracle {
     registrations: Vec<Registration>,
     /// Number of registrations ever made.
     added: u32,
+    /// Number of them when the poller last got its changes.
+    flushed: u32,
     /// Timeouts in the order in which they were last armed.
     armed: Vec<Label>,
     /// Removed entries that are not freed yet, in the order of removal.
@@ -60,7 +62,7 @@ impl Oracle {
             return Answer::Refused(Refused::NotADescriptor(fd));
         }
         let added = self.add(EntryKind::Handle { fd, interest });
-        self.record_change(fd);
+        self.record_use(fd, interest);
         added
     }
 
@@ -84,7 +86,12 @@ impl Oracle {
             Some(EntryKind::Handle { interest: old, fd }) => {
                 *old = interest;
                 let fd = *fd;
-                self.record_change(fd);
+                self.record_use(fd, interest);
+                if interest != Events::NONE {
+                    // The poller decides anew.
+                    self.refused.retain(|refused| *refused != label);
+                    self.turn.refused.retain(|refused| *refused != label);
+                }
                 Answer::Done
             }
             _ => Answer::NotRegistered,
@@ -133,7 +140,8 @@ impl Oracle {
         registered.filter_map(Registration::deadline).min()
     }
 
-    /// Begins a turn in which the descriptors `reported` are ready.
+    /// Begins a turn in which the descriptors `reported` are ready. Handles that were added after the last flush may
+    /// be for other files than the reports.
     pub fn begin_turn(&mut self, now: MonotonicTime, reported: &[(RawFd, Events)]) {
         let now = self.advance(now);
         let position = |label: Label| self.armed.iter().position(|armed| *armed == label);
@@ -146,7 +154,9 @@ impl Oracle {
         let mut ready = Vec::new();
         for (fd, events) in reported {
             for entry in self.registrations.iter().filter(|entry| entry.registered) {
-                if matches!(entry.kind, EntryKind::Handle { fd: own, .. } if own == *fd) {
+                if matches!(entry.kind, EntryKind::Handle { fd: own, .. } if own == *fd)
+                    && entry.label.0 < self.flushed
+                {
                     ready.push((entry.label, *events));
                 }
             }
@@ -268,6 +278,12 @@ impl Oracle {
     #[must_use]
     pub fn added(&self) -> u32 {
         self.added
+    }
+
+    /// Returns the first label that was not used when the poller last got its changes.
+    #[must_use]
+    pub fn flushed(&self) -> u32 {
+        self.flushed
     }
 
     /// Returns the number of removed entries that are not freed yet.

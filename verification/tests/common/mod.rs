@@ -20,6 +20,14 @@ pub(crate) enum Move {
         disable: bool,
         interest: Events,
     },
+    /// The number of a handle is opened again as another file, and a new handle is added on it.
+    Reopen {
+        nth: usize,
+        duplicated: bool,
+        interest: Events,
+    },
+    /// The wait finds the number of a handle closed, and meanwhile the handle is updated for another file.
+    LoseAndUpdate { nth: usize, interest: Events },
     /// The running handle gets a new interest, and the poller refuses its descriptor during the call.
     RefuseRunning(Events),
     /// The interval of a timeout that the turn is going to call is divided by this number.
@@ -41,9 +49,7 @@ impl Move {
                 disable,
                 interest,
             } => {
-                let label = world.nth_handle(nth);
-                let entry = label.and_then(|label| world.oracle().registration(label));
-                let Some(EntryKind::Handle { fd, .. }) = entry.map(|entry| entry.kind) else {
+                let Some(fd) = world.nth_handle_fd(nth) else {
                     return Vec::new();
                 };
                 let disable = disable.then_some(Op::UpdateHandle {
@@ -53,6 +59,21 @@ impl Move {
                 let replace = [Op::RemoveHandle { nth }, Op::AddHandle { fd, interest }];
                 disable.into_iter().chain(replace).collect()
             }
+            Move::Reopen {
+                nth,
+                duplicated,
+                interest,
+            } => match world.nth_handle_fd(nth) {
+                Some(fd) => vec![
+                    Op::Reopen { fd, duplicated },
+                    Op::AddHandle { fd, interest },
+                ],
+                None => Vec::new(),
+            },
+            Move::LoseAndUpdate { nth, interest } => match world.nth_handle_fd(nth) {
+                Some(fd) => vec![Op::Lose { fd }, Op::UpdateHandle { nth, interest }],
+                None => Vec::new(),
+            },
             Move::RefuseRunning(interest) => {
                 let mut entries = world.oracle().registrations().iter();
                 let running = entries.find(|entry| entry.running).map(|entry| entry.label);
@@ -120,11 +141,21 @@ fn one_move() -> impl Strategy<Value = Move> {
         disable,
         interest,
     });
+    let reopenings = (0..64usize, any::<bool>(), events());
+    let reopenings = reopenings.prop_map(|(nth, duplicated, interest)| Move::Reopen {
+        nth,
+        duplicated,
+        interest,
+    });
+    let losses = (0..64usize, events());
+    let losses = losses.prop_map(|(nth, interest)| Move::LoseAndUpdate { nth, interest });
     let refusals = events().prop_map(Move::RefuseRunning);
     let shortenings = (1..8u64).prop_map(Move::Shorten);
     prop_oneof![
         156 => loops,
         12 => replaces,
+        8 => reopenings,
+        8 => losses,
         18 => refusals,
         22 => shortenings,
         2 => Just(Move::CloseDuringCall),
@@ -145,6 +176,9 @@ fn any_op() -> impl Strategy<Value = Op> {
         3 => (nth.clone(), interval()).prop_map(|(nth, interval)| Op::UpdateTimeout { nth, interval }),
         3 => nth.prop_map(|nth| Op::RemoveTimeout { nth }),
         2 => ready().prop_map(|ready| Op::Poll { ready }),
+        2 => (0..FDS as RawFd, any::<bool>())
+            .prop_map(|(fd, duplicated)| Op::Reopen { fd, duplicated }),
+        2 => (0..FDS as RawFd).prop_map(|fd| Op::Lose { fd }),
         1 => Just(Op::Turn),
         1 => Just(Op::Frees),
         1 => Just(Op::Recreate),
