@@ -51,9 +51,9 @@ models! {
     "L11" every_operation_inside_x_outside 150_000,
     "L12" remove_under_the_callbacks_lock 300,
     "L13" add_x_first_call 70,
-    "L14" add_reopened_x_sleep 1,
-    "L14b" add_reopened_x_remove_old 1,
-    "L14c" disable_and_add_reopened_x_sleep 1,
+    "L14" add_reopened_x_sleep 1_500,
+    "L14b" add_reopened_x_remove_old 6_000,
+    "L14c" disable_and_add_reopened_x_sleep 70_000,
 }
 
 pub(crate) const FD: ModelSource = ModelSource(3);

@@ -18,6 +18,8 @@
 //! next timeout follows from the deadlines of all timeouts, which are part of the digest. The test of the
 //! heap shows this, and the order of the heap is an invariant checked after every op.
 //!
+//! The serial of the latest flush is compared only with those of registered handles. The oracle's part has the results.
+//!
 //! Also left out are the list of all tokens ever used, and the label at which the entries added in the
 //! turn begin. Only checks read them. Without the first, the search can miss a token that repeats after it
 //! has left the state, which a counter of 32 bits does not do in a search. A wrong call that the second
@@ -195,11 +197,11 @@ impl Form {
     fn number(&mut self, last: &[u8], number: u64) {
         let class = match last {
             b"MonotonicTime" => Class::Time,
-            b"serial" | b"flushed_serial" => Class::Serial,
+            b"serial" => Class::Serial,
             b"armed" => Class::Arming,
             b"Label" => Class::Label,
             b"registration" => Class::Registration,
-            b"serials" | b"registrations" => return,
+            b"serials" | b"registrations" | b"flushed_serial" => return,
             _ => Class::Literal,
         };
         self.numbers.push((class, number));

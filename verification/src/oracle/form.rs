@@ -11,11 +11,13 @@ impl Oracle {
         form.literal(self.closed.into());
         form.all(&self.registrations, |form, entry| {
             form.labelled(entry.freed.into(), entry.label);
-            form.literal((entry.label.0 < self.flushed).into());
             if !entry.freed {
                 form.literal(entry.running.into());
                 let wanted = entry.registered.then_some(&entry.kind);
                 form.option(wanted, |form, kind| kind.write_form(form));
+                if let Some(EntryKind::Handle { .. }) = wanted {
+                    form.literal((entry.label.0 < self.flushed).into());
+                }
             }
         });
         form.all(&self.removed, |form, label| form.labelled(0, *label));

@@ -152,14 +152,14 @@ fn one_move() -> impl Strategy<Value = Move> {
     let refusals = events().prop_map(Move::RefuseRunning);
     let shortenings = (1..8u64).prop_map(Move::Shorten);
     prop_oneof![
-        156 => loops,
+        160 => loops,
         12 => replaces,
-        8 => reopenings,
-        8 => losses,
+        4 => reopenings,
+        10 => losses,
         18 => refusals,
-        22 => shortenings,
-        2 => Just(Move::CloseDuringCall),
-        120 => any_op().prop_map(Move::Op),
+        56 => shortenings,
+        3 => Just(Move::CloseDuringCall),
+        135 => any_op().prop_map(Move::Op),
     ]
 }
 
@@ -170,15 +170,15 @@ fn any_op() -> impl Strategy<Value = Op> {
         6 => (fd, events()).prop_map(|(fd, interest)| Op::AddHandle { fd, interest }),
         2 => refused().prop_map(|refused| Op::Flush { refused }),
         4 => (nth.clone(), events()).prop_map(|(nth, interest)| Op::UpdateHandle { nth, interest }),
-        4 => nth.clone().prop_map(|nth| Op::RemoveHandle { nth }),
+        5 => nth.clone().prop_map(|nth| Op::RemoveHandle { nth }),
         2 => Just(Op::Sample),
         4 => interval().prop_map(|interval| Op::AddTimeout { interval }),
         3 => (nth.clone(), interval()).prop_map(|(nth, interval)| Op::UpdateTimeout { nth, interval }),
-        3 => nth.prop_map(|nth| Op::RemoveTimeout { nth }),
+        4 => nth.prop_map(|nth| Op::RemoveTimeout { nth }),
         2 => ready().prop_map(|ready| Op::Poll { ready }),
-        2 => (0..FDS as RawFd, any::<bool>())
+        1 => (0..FDS as RawFd, any::<bool>())
             .prop_map(|(fd, duplicated)| Op::Reopen { fd, duplicated }),
-        2 => (0..FDS as RawFd).prop_map(|fd| Op::Lose { fd }),
+        1 => (0..FDS as RawFd).prop_map(|fd| Op::Lose { fd }),
         1 => Just(Op::Turn),
         1 => Just(Op::Frees),
         1 => Just(Op::Recreate),
