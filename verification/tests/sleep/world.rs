@@ -76,6 +76,8 @@ struct World {
     running: Option<usize>,
     /// A stop of either kind is pending.
     stop: bool,
+    /// A handle was added or updated with an interest since the last wait began. Its number may be another file.
+    is_used: bool,
     /// End of the wait that the loop is in: the outer none is no wait, the inner none a wait without an end.
     asleep: Option<Option<MonotonicTime>>,
     /// Number of wakes of the poller when the wait began.
@@ -133,6 +135,7 @@ impl Harness {
             entries: Vec::new(),
             running: None,
             stop: false,
+            is_used: false,
             asleep: None,
             wakes: 0,
             signalled: false,
@@ -263,7 +266,9 @@ impl Shared {
                     shared.on_handle_call(nth, event.events);
                 });
                 let id = added.expect("the loop exists");
-                self.lock().entries[nth].kind = EntryKind::Handle(id, fd, interest);
+                let mut world = self.lock();
+                world.entries[nth].kind = EntryKind::Handle(id, fd, interest);
+                world.is_used |= !interest.is_empty();
             }
             Act::AddTimeout { interval } => {
                 let (nth, guard) = self.new_entry();
@@ -284,6 +289,7 @@ impl Shared {
                 let updated = registry.update_handle(id, interest);
                 let mut world = self.lock();
                 world.entries[nth].kind = EntryKind::Handle(id, fd, interest);
+                world.is_used |= registered && !interest.is_empty();
                 world.expect(updated.is_ok() == registered, "I2: an update");
             }
             Act::UpdateTimeout { nth, interval } => {
@@ -361,6 +367,7 @@ impl Shared {
         world.waits += 1;
         world.wakes = world.model.wakes();
         world.signalled = false;
+        world.is_used = false;
         if timeout != Some(Duration::ZERO) {
             let now = world.model.now();
             world.asleep = Some(timeout.map(|timeout| now.saturating_add(timeout)));
@@ -479,6 +486,6 @@ impl World {
         }
         wanted.retain(|(_, union)| !union.is_empty());
         wanted.sort_unstable();
-        self.stop || frees || due || wanted != self.model.registered()
+        self.stop || frees || due || self.is_used || wanted != self.model.registered()
     }
 }
