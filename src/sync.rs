@@ -10,15 +10,29 @@ use loom::{sync as imp, thread};
 use std::{sync as imp, thread};
 
 pub(crate) use imp::Arc;
-pub(crate) use imp::atomic::AtomicBool;
-pub(crate) use thread::ThreadId;
+pub(crate) use imp::atomic::{AtomicBool, AtomicU64, fence};
 
 /// Set if the loop checks the invariants of the table after every turn: in debug builds and under loom.
 pub(crate) const CHECKS_INVARIANTS: bool = cfg!(any(debug_assertions, loom));
 
+/// The identity of a running thread. A thread that is started later may have the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ThreadId(#[cfg(loom)] thread::ThreadId, #[cfg(not(loom))] usize);
+
 /// Returns the id of the current thread.
+#[cfg(loom)]
 pub(crate) fn current_thread() -> ThreadId {
-    thread::current().id()
+    ThreadId(thread::current().id())
+}
+
+/// Returns the id of the current thread: the address of one of its variables, because the standard library's id takes
+/// several times as long to read.
+#[cfg(not(loom))]
+pub(crate) fn current_thread() -> ThreadId {
+    std::thread_local! {
+        static MARK: u8 = const { 0 };
+    }
+    MARK.with(|mark| ThreadId(std::ptr::from_ref(mark).addr()))
 }
 
 /// Lets the scheduler run another thread.

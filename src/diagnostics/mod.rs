@@ -28,9 +28,7 @@ pub(crate) type WarningHook = Arc<dyn Fn(&Warning) + Send + Sync>;
 /// The diagnostics of one loop.
 pub(crate) struct Diagnostics {
     limits: WarningLimits,
-    /// The number of changes made to the table.
-    changes: u64,
-    /// The number of changes that had been made when the last call was timed, or the turn began.
+    /// The number of changes of the table that had been made when the last call was timed, or the turn began.
     changes_seen: u64,
     slow: Slow,
     no_progress: NoProgress,
@@ -40,12 +38,24 @@ pub(crate) struct Diagnostics {
     pub(crate) hook: Option<WarningHook>,
 }
 
+/// A call that was timed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// The callback that was called.
+    pub(crate) callback: CallbackId,
+    /// The events that it was called with; none for a timeout.
+    pub(crate) events: Events,
+    /// The number of changes of the table when it returned.
+    pub(crate) changes: u64,
+    /// The time when it returned, or up to one tick earlier.
+    pub(crate) ended: MonotonicTime,
+}
+
 impl Diagnostics {
     /// Creates the diagnostics of a loop whose coarse clock lags by up to `tick`.
     pub(crate) fn new(tick: Duration) -> Diagnostics {
         Diagnostics {
             limits: WarningLimits::default(),
-            changes: 0,
             changes_seen: 0,
             slow: Slow::new(tick),
             no_progress: NoProgress::default(),
@@ -61,14 +71,13 @@ impl Diagnostics {
         self.overdue.limit_changed();
     }
 
-    /// Records a change of the table, with the time if the caller has read the clock. Returns whether a
-    /// [check for overdue work](Diagnostics::check_overdue) is due.
+    /// Records a change of the table, one of `changes` so far, with the time if the caller has read the clock. Returns
+    /// whether a [check for overdue work](Diagnostics::check_overdue) is due.
     #[inline]
-    pub(crate) fn changed(&mut self, now: Option<MonotonicTime>) -> bool {
-        self.changes += 1;
+    pub(crate) fn changed(&mut self, now: Option<MonotonicTime>, changes: u64) -> bool {
         let limit = self.limits.stalled_after;
         let is_due = now.is_some_and(|now| self.overdue.is_check_due(now, limit));
-        is_due || self.changes % CHECK_EVERY == 0
+        is_due || changes % CHECK_EVERY == 0
     }
 
     /// Checks for overdue work at `now`. `deadline` is the time when the first timeout is due, `waits` is true if other
@@ -94,29 +103,36 @@ impl Diagnostics {
         (waited, warning)
     }
 
-    /// Records that a turn has begun at `now`, which is exact.
-    pub(crate) fn turn_began(&mut self, now: MonotonicTime) {
-        self.changes_seen = self.changes;
-        self.slow.turn_began(now);
+    /// Records that a turn has begun at `now`, or up to `lag` later, after so many changes of the table.
+    pub(crate) fn turn_began(&mut self, now: MonotonicTime, lag: Duration, changes: u64) {
+        self.changes_seen = changes;
+        self.slow.turn_began(now.saturating_add(lag));
         self.overdue.turn_began(now, self.limits.stalled_after);
     }
 
-    /// Decides whether the call that is over must be recorded by [`call_ended`](Diagnostics::call_ended).
+    /// Returns the number of the next calls of this turn that must be timed.
     #[inline]
-    pub(crate) fn takes_sample(&mut self) -> bool {
-        self.slow.takes_sample()
+    pub(crate) fn samples_left(&self) -> u32 {
+        self.slow.samples_left()
     }
 
-    /// Records that a callback that was called with `events` has returned at `now` or later.
+    /// Records the next call of the turn, which was timed.
     #[inline]
-    pub(crate) fn call_ended(&mut self, callback: CallbackId, events: Events, now: MonotonicTime) {
-        let seen = std::mem::replace(&mut self.changes_seen, self.changes);
+    pub(crate) fn call_ended(&mut self, sample: Sample) {
+        let Sample {
+            callback,
+            events,
+            changes,
+            ended,
+        } = sample;
+        self.slow.take_sample();
+        let seen = std::mem::replace(&mut self.changes_seen, changes);
         if let CallbackId::Handle(handle) = callback {
-            let changed = seen != self.changes;
+            let changed = seen != changes;
             self.no_progress
                 .called(handle, events, changed, self.slow.began());
         }
-        self.ended(callback, now);
+        self.ended(callback, ended);
     }
 
     /// Records that the drop of removed callbacks begins. `now` may be up to one tick too early.
@@ -139,11 +155,13 @@ impl Diagnostics {
     /// Ends the calls of the turn, and returns the warnings to give. If not all calls were recorded, `now` is read: the
     /// time when they ended, or up to one tick earlier.
     pub(crate) fn turn_ended(&mut self, now: impl FnOnce() -> MonotonicTime) -> Vec<Warning> {
-        let slow = self.slow.turn_ended(now, self.limits.slow_callback);
-        self.warnings.extend(slow);
+        if let Some(slow) = self.slow.turn_ended(now, self.limits.slow_callback) {
+            self.warnings.push(slow);
+        }
         let limit = self.limits.no_progress;
-        let no_progress = self.no_progress.turn_ended(self.slow.began(), limit);
-        self.warnings.extend(no_progress);
+        if let Some(no_progress) = self.no_progress.turn_ended(self.slow.began(), limit) {
+            self.warnings.push(no_progress);
+        }
         std::mem::take(&mut self.warnings)
     }
 

@@ -52,7 +52,7 @@ impl Slow {
         }
     }
 
-    /// Begins a turn at `now`, which is exact.
+    /// Begins a turn at `now`, or up to one tick earlier.
     pub(super) fn turn_began(&mut self, now: MonotonicTime) {
         self.samples_left = self.samples_per_turn;
         self.began = now;
@@ -66,14 +66,16 @@ impl Slow {
         self.began
     }
 
-    /// Decides whether the call that is over is timed.
+    /// Returns the number of calls of this turn that are still to be timed.
     #[inline]
-    pub(super) fn takes_sample(&mut self) -> bool {
-        if self.samples_left == 0 {
-            return false;
-        }
-        self.samples_left -= 1;
-        true
+    pub(super) fn samples_left(&self) -> u32 {
+        self.samples_left
+    }
+
+    /// Counts a call that was timed.
+    #[inline]
+    pub(super) fn take_sample(&mut self) {
+        self.samples_left = self.samples_left.saturating_sub(1);
     }
 
     /// Records that the drop of removed callbacks begins. `now` may be up to one tick too early.

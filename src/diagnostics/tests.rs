@@ -28,6 +28,7 @@ const fn timeout(serial: u64) -> TimeoutId {
 struct Fixture {
     diagnostics: Diagnostics,
     now: MonotonicTime,
+    changes: u64,
 }
 
 impl Fixture {
@@ -38,21 +39,40 @@ impl Fixture {
             ..WarningLimits::default()
         });
         let now = MonotonicTime::from_nanos(1_000_000_000);
-        Fixture { diagnostics, now }
+        Fixture {
+            diagnostics,
+            now,
+            changes: 0,
+        }
+    }
+
+    fn begin_turn(&mut self) {
+        self.diagnostics
+            .turn_began(self.now, Duration::ZERO, self.changes);
+    }
+
+    fn call_ended(&mut self, callback: CallbackId, events: Events, ended: MonotonicTime) {
+        self.diagnostics.call_ended(Sample {
+            callback,
+            events,
+            changes: self.changes,
+            ended,
+        });
     }
 
     /// Runs a turn with these calls, each with its handle, its events, whether it changes the table, and its duration;
     /// returns the warnings.
     fn turn(&mut self, calls: &[(HandleId, Events, bool, Duration)]) -> Vec<Warning> {
-        self.diagnostics.turn_began(self.now);
+        self.begin_turn();
         for (handle, events, changed, took) in calls {
             self.now = self.now.saturating_add(*took);
             if *changed {
-                self.diagnostics.changed(None);
+                self.changes += 1;
+                self.diagnostics.changed(None, self.changes);
             }
-            if self.diagnostics.takes_sample() {
-                let callback = CallbackId::Handle(*handle);
-                self.diagnostics.call_ended(callback, *events, self.now);
+            if self.diagnostics.samples_left() > 0 {
+                let now = self.now;
+                self.call_ended(CallbackId::Handle(*handle), *events, now);
             }
         }
         let now = self.now;
@@ -94,10 +114,10 @@ fn slow_callback_is_reported_with_its_least_duration() {
 #[test]
 fn slow_timeout_and_slow_drop_are_reported() {
     let mut fixture = Fixture::new(10);
-    fixture.diagnostics.turn_began(fixture.now);
+    fixture.begin_turn();
     let late = fixture.now.saturating_add(ms(100));
     let callback = CallbackId::Timeout(timeout(7));
-    fixture.diagnostics.call_ended(callback, Events::NONE, late);
+    fixture.call_ended(callback, Events::NONE, late);
     fixture.diagnostics.free_began(late);
     fixture.diagnostics.free_ended(late.saturating_add(ms(200)));
     let took = ms(100);
@@ -130,10 +150,13 @@ fn slow_turn_without_a_slow_sample_times_all_later_calls() {
 fn longest_turn_is_kept() {
     let mut fixture = Fixture::new(10);
     for (took, longest) in [(30, 30), (20, 30), (31, 31)] {
-        fixture.diagnostics.turn_began(fixture.now);
+        fixture.begin_turn();
+        let before = fixture.now;
         fixture.now = fixture.now.saturating_add(ms(took));
         // More calls than are timed.
-        while fixture.diagnostics.takes_sample() {}
+        for _ in 0..SAMPLES {
+            fixture.call_ended(CallbackId::Timeout(timeout(7)), Events::NONE, before);
+        }
         assert_eq!(fixture.diagnostics.turn_ended(|| fixture.now), []);
         assert_eq!(fixture.diagnostics.longest().turn, ms(longest));
     }
@@ -143,10 +166,10 @@ fn longest_turn_is_kept() {
 #[test]
 fn turn_with_all_calls_timed_ends_with_its_last_call() {
     let mut fixture = Fixture::new(10);
-    fixture.diagnostics.turn_began(fixture.now);
+    fixture.begin_turn();
     let over = fixture.now.saturating_add(ms(20));
     let callback = CallbackId::Timeout(timeout(7));
-    fixture.diagnostics.call_ended(callback, Events::NONE, over);
+    fixture.call_ended(callback, Events::NONE, over);
     assert_eq!(
         fixture
             .diagnostics
@@ -160,7 +183,7 @@ fn turn_with_all_calls_timed_ends_with_its_last_call() {
 #[test]
 fn drop_is_timed_from_its_own_start() {
     let mut fixture = Fixture::new(10);
-    fixture.diagnostics.turn_began(fixture.now);
+    fixture.begin_turn();
     let began = fixture.now.saturating_add(ms(500));
     fixture.diagnostics.free_began(began);
     let over = began.saturating_add(TICK + ms(30));
@@ -175,7 +198,9 @@ fn drop_is_timed_from_its_own_start() {
 #[test]
 fn one_in_many_changes_without_a_time_checks_for_overdue_work() {
     let mut diagnostics = Diagnostics::new(TICK);
-    let checks = (0..1_000).filter(|_| diagnostics.changed(None)).count();
+    let checks = (1..=1_000)
+        .filter(|changes| diagnostics.changed(None, *changes))
+        .count();
     assert_eq!(checks as u64, 1_000 / CHECK_EVERY);
 }
 
@@ -184,14 +209,14 @@ fn a_change_with_a_time_checks_once_the_limit_has_passed() {
     let mut diagnostics = Diagnostics::new(TICK);
     let limit = WarningLimits::default().stalled_after;
     let now = MonotonicTime::from_nanos(1_000_000_000);
-    diagnostics.turn_began(now);
-    assert!(!diagnostics.changed(Some(now.saturating_add(limit))));
+    diagnostics.turn_began(now, Duration::ZERO, 0);
+    assert!(!diagnostics.changed(Some(now.saturating_add(limit)), 1));
     let late = now.saturating_add(limit + TICK);
-    assert!(diagnostics.changed(Some(late)));
+    assert!(diagnostics.changed(Some(late), 1));
     let (waited, warning) = diagnostics.check_overdue(late, Some(now), false, false);
     assert_eq!(warning, Some(Warning::NotRunning { waited }));
     assert_eq!(waited, limit + TICK);
-    assert!(!diagnostics.changed(Some(late)));
+    assert!(!diagnostics.changed(Some(late), 1));
     let again = diagnostics.check_overdue(late, Some(now), false, false);
     assert_eq!(again, (waited, None));
 }

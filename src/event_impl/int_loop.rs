@@ -172,7 +172,7 @@ impl IntLoop {
         let mut event_loop = self.event_loop.try_lock();
         let event_loop = event_loop.as_mut().ok_or(RunDefaultError::AlreadyRunning)?;
         let result = event_loop.run_once(None);
-        self.registry.lock().table.take_stop();
+        self.registry.take_stop_request();
         self.release_panicked(result)
     }
 

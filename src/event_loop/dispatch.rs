@@ -1,134 +1,218 @@
-//! The calls of one turn, which are made one by one, without the lock.
+//! The calls of one turn, which are taken in batches with the lock, and made one by one without it.
+//!
+//! The first call of a batch begins when it is taken. Each other call is published first, and begins unless a thread
+//! has changed an entry of the batch; from then on, the table is asked before each call, with the lock held.
 
 use super::CallbackPanic;
-use crate::events::Events;
+use crate::diagnostics::Sample;
 use crate::id::CallbackId;
 use crate::poller::Poller;
 use crate::registry::{Callback, Next, Registry, State};
 use crate::sync::MutexGuard;
-use crate::table::{DueCall, EntryId};
+use crate::table::{EntryId, FreedEntry, TakenCall};
 use std::any::Any;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The callbacks and sources of removed entries, which are to be dropped.
-pub(super) type Freed<P> = Vec<(Callback<P>, Option<<P as Poller>::Source>)>;
+/// The largest number of calls in a batch.
+const BATCH: usize = 32;
 
-/// The parts of the loop that the calls of a turn use.
-struct Calls<'a, 'b, P: Poller> {
-    registry: &'a Registry<P>,
-    panics: &'b mut Vec<CallbackPanic>,
+/// The calls that are being made. The vectors keep their capacity.
+pub(super) struct Calls<P: Poller> {
+    batch: Vec<TakenCall<Callback<P>>>,
+    /// The callbacks and sources of removed entries, which are to be dropped.
+    freed: Vec<FreedEntry<Callback<P>, P::Source>>,
+    /// The calls of the batch that were timed.
+    samples: Vec<Sample>,
+    panics: Vec<CallbackPanic>,
 }
 
-/// Makes the calls of the turn that has begun, and returns the lock.
-pub(super) fn dispatch<'a, P: Poller>(
-    registry: &'a Registry<P>,
-    freed: &mut Freed<P>,
-    panics: &mut Vec<CallbackPanic>,
-) -> MutexGuard<'a, State<P>> {
-    let mut calls = Calls { registry, panics };
-    let mut state = registry.lock();
-    while let Some(call) = state.table.next_call() {
-        state = match call {
-            DueCall::Handle {
-                id,
-                events,
-                payload,
-                ..
-            } => calls.call(state, id, events, payload),
-            DueCall::Timeout { id, payload } => calls.call(state, id, Events::NONE, payload),
-            DueCall::Free { payload, source } => {
-                // Only free calls are left in the turn. They are taken together, so that the lock is not taken
-                // again for each of them.
-                freed.push((payload, source));
-                while let Some(call) = state.table.next_call() {
-                    let DueCall::Free { payload, source } = call else {
-                        unreachable!("I14: a turn ends with its free calls");
-                    };
-                    freed.push((payload, source));
-                }
-                return calls.free(state, freed);
-            }
+impl<P: Poller> Calls<P> {
+    pub(super) fn new() -> Calls<P> {
+        Calls {
+            batch: Vec::with_capacity(BATCH),
+            freed: Vec::new(),
+            samples: Vec::new(),
+            panics: Vec::new(),
         }
     }
-    state
-}
 
-impl<'a, P: Poller> Calls<'a, '_, P> {
-    /// Calls the callback of an entry without the lock, and then keeps, disables or removes the entry according to the
-    /// returned [`Next`].
-    fn call<I: EntryId>(
+    /// Returns the panics of the callbacks since the last time.
+    pub(super) fn take_panics(&mut self) -> Vec<CallbackPanic> {
+        std::mem::take(&mut self.panics)
+    }
+
+    /// Makes the calls of the turn that has begun. Takes the lock and returns it.
+    pub(super) fn dispatch<'a>(
         &mut self,
+        registry: &'a Registry<P>,
         mut state: MutexGuard<'a, State<P>>,
-        id: I,
-        events: Events,
-        mut callback: Callback<P>,
     ) -> MutexGuard<'a, State<P>> {
-        state.stats.calls += 1;
-        drop(state);
-        let called = catch(|| callback.call(self.registry, id.key(), events));
-        let next = called.unwrap_or_else(|message| {
-            self.panicked(id.into(), message);
-            Next::Remove
-        });
-        let mut state = self.registry.lock();
-        if state.diagnostics.takes_sample() {
-            let now = self.registry.coarse_now();
-            state.diagnostics.call_ended(id.into(), events, now);
+        while state.table.has_calls() {
+            state.table.take_calls(&mut self.batch, BATCH);
+            let Some(first) = self.batch.first() else {
+                break;
+            };
+            registry.published().begin(first.serial());
+            let seen = registry.published().taken_changes();
+            let samples = state.diagnostics.samples_left();
+            drop(state);
+            let calls = self.make_calls(registry, seen, samples as usize);
+            state = registry.lock();
+            state.stats.calls += calls;
+            self.finish(registry, &mut state);
         }
-        let effects = match next {
-            Next::Keep => None,
-            // An error means that the callback has removed its own entry.
-            Next::Disable => id.disable(&mut state.table).ok(),
-            Next::Remove => id.remove(&mut state.table).ok().map(|(_, effects)| effects),
-        };
-        if let Some(effects) = effects {
-            // The loop is awake, and this is its thread, so it needs neither a wake nor a yield.
-            let _ = self.registry.apply(effects);
+        // All free calls of the turn are taken together, so that the lock is not taken again for each of them.
+        if state.table.pending_frees() > 0 {
+            self.freed.extend(iter::from_fn(|| state.table.next_free()));
+            state = self.free(registry, state);
         }
-        id.finish(&mut state.table, callback);
-        self.registry.notify_waiters(&state);
         state
     }
 
-    /// Drops removed callbacks and sources, without the lock.
-    fn free(
-        &mut self,
-        mut state: MutexGuard<'a, State<P>>,
-        freed: &mut Freed<P>,
-    ) -> MutexGuard<'a, State<P>> {
-        let count = freed.len();
-        state.freeing = count;
-        state.diagnostics.free_began(self.registry.coarse_now());
-        drop(state);
-        for (callback, source) in freed.drain(..) {
-            if let Err(message) = catch(|| drop(callback)).and(catch(|| drop(source))) {
-                self.panicked(CallbackId::Free, message);
+    /// Makes the calls of the batch without the lock, and returns the number of those that were made. `seen` is the
+    /// number of changes to taken entries when the batch was taken. The first `samples` calls are timed.
+    fn make_calls(&mut self, registry: &Registry<P>, seen: u64, samples: usize) -> u64 {
+        let mut at = 0;
+        let mut skipped = 0;
+        while at < self.batch.len() {
+            let made = catch_unwind(AssertUnwindSafe(|| {
+                for call in &mut self.batch[at..] {
+                    let is_first = at == 0;
+                    at += 1;
+                    // The first call of a batch has begun already.
+                    let begins = is_first || registry.published().publish(call.serial(), seen);
+                    if !begins && !confirm(registry, call) {
+                        skipped += 1;
+                        continue;
+                    }
+                    let next = call.payload.call(registry, call.key, call.events);
+                    if next != Next::Keep {
+                        apply(registry, call.id(), next);
+                    }
+                    if self.samples.len() < samples {
+                        self.samples.push(sample(registry, call));
+                    }
+                }
+            }));
+            if let Err(panic) = made {
+                let call = &self.batch[at - 1];
+                self.panics.push(CallbackPanic {
+                    callback: call.id(),
+                    message: take_message(panic),
+                });
+                apply(registry, call.id(), Next::Remove);
+                if self.samples.len() < samples {
+                    self.samples.push(sample(registry, call));
+                }
             }
         }
-        let now = self.registry.coarse_now();
-        let mut state = self.registry.lock();
+        registry.published().begin(0);
+        (at - skipped) as u64
+    }
+
+    /// Puts the callbacks of the batch back into the table.
+    #[inline]
+    fn finish(&mut self, registry: &Registry<P>, state: &mut State<P>) {
+        for sample in self.samples.drain(..) {
+            state.diagnostics.call_ended(sample);
+        }
+        for call in self.batch.drain(..) {
+            state.table.finish(call);
+        }
+        registry.notify_waiters(state);
+    }
+
+    /// Drops removed callbacks and sources, without the lock.
+    fn free<'a>(
+        &mut self,
+        registry: &'a Registry<P>,
+        mut state: MutexGuard<'a, State<P>>,
+    ) -> MutexGuard<'a, State<P>> {
+        let count = self.freed.len();
+        state.freeing = count;
+        state.diagnostics.free_began(registry.coarse_now());
+        drop(state);
+        for FreedEntry { payload, source } in self.freed.drain(..) {
+            if let Err(message) = catch(|| drop(payload)).and(catch(|| drop(source))) {
+                self.panics.push(CallbackPanic {
+                    callback: CallbackId::Free,
+                    message,
+                });
+            }
+        }
+        let now = registry.coarse_now();
+        let mut state = registry.lock();
         state.diagnostics.free_ended(now);
         state.freeing = 0;
         state.stats.frees += count as u64;
         state
     }
+}
 
-    #[cold]
-    fn panicked(&mut self, callback: CallbackId, message: String) {
-        self.panics.push(CallbackPanic { callback, message });
+/// Asks the table about the published call, after a change of a taken entry. Returns whether the call must be made.
+#[cold]
+fn confirm<P: Poller>(registry: &Registry<P>, call: &mut TakenCall<Callback<P>>) -> bool {
+    let mut state = registry.lock();
+    let is_due = state.table.confirm(call);
+    registry
+        .published()
+        .begin(if is_due { call.serial() } else { 0 });
+    // The call before is over.
+    registry.notify_waiters(&state);
+    is_due
+}
+
+/// Disables or removes an entry after its call, according to the result of its callback.
+#[cold]
+fn apply<P: Poller>(registry: &Registry<P>, id: CallbackId, next: Next) {
+    match id {
+        CallbackId::Handle(id) => apply_to(registry, id, next),
+        CallbackId::Timeout(id) => apply_to(registry, id, next),
+        CallbackId::Free => {}
+    }
+}
+
+/// Does the same for an entry of one kind. The loop is awake, and this is its thread, so it needs neither a wake nor a
+/// yield.
+fn apply_to<P: Poller, I: EntryId>(registry: &Registry<P>, id: I, next: Next) {
+    let mut state = registry.lock();
+    registry.observe(&mut state, id);
+    // An error means that the callback has removed its own entry.
+    let effects = match next {
+        Next::Keep => None,
+        Next::Disable => id.disable(&mut state.table).ok(),
+        Next::Remove => id.remove(&mut state.table).ok().map(|(_, effects)| effects),
+    };
+    if let Some(effects) = effects {
+        let _ = registry.apply(effects);
+    }
+}
+
+/// Measures the call that is over.
+#[inline]
+fn sample<P: Poller>(registry: &Registry<P>, call: &TakenCall<Callback<P>>) -> Sample {
+    Sample {
+        callback: call.id(),
+        events: call.events,
+        changes: registry.published().changes(),
+        ended: registry.coarse_now(),
     }
 }
 
 /// Calls `call`, and returns the message of a panic as an error.
 fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
-        let message = message_of(&*panic);
-        // The drop of the payload runs code of the user too. A second payload is leaked: its drop may panic again.
-        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-            std::mem::forget(second);
-        }
-        message
-    })
+    catch_unwind(AssertUnwindSafe(call)).map_err(take_message)
+}
+
+/// Returns the message of a panic, and drops its payload.
+fn take_message(panic: Box<dyn Any + Send>) -> String {
+    let message = message_of(&*panic);
+    // The drop of the payload runs code of the user too. A second payload is leaked: its drop may panic again.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(second);
+    }
+    message
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {

@@ -20,18 +20,17 @@ pub use signal::SignalStopper;
 pub use thread::LoopThread;
 
 use crate::diagnostics::{Warning, WarningLimits};
-use crate::poller::{DefaultPoller, Poller};
-use crate::registry::{Registry, trace};
+use crate::poller::{DefaultPoller, Poller, Registrar};
+use crate::registry::{Registry, State, trace};
 use crate::sync::CHECKS_INVARIANTS;
 use crate::table::StaleDetector;
 use crate::time::MonotonicTime;
-use dispatch::{Freed, dispatch};
+use dispatch::Calls;
 use process::Process;
 use std::convert::Infallible;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
 use std::time::Duration;
 
 /// An event loop: waits, and runs the callbacks of one table.
@@ -61,8 +60,8 @@ use std::time::Duration;
 pub struct EventLoop<P: Poller = DefaultPoller> {
     registry: Registry<P>,
     poller: P,
-    /// The callbacks and sources that are being dropped. The vector keeps its capacity.
-    freed: Freed<P>,
+    /// The calls that are being made.
+    calls: Calls<P>,
     process: Process,
     /// Detects stale registrations, which the poller cannot end.
     stale_detector: StaleDetector,
@@ -87,7 +86,7 @@ impl<P: Poller> EventLoop<P> {
         EventLoop {
             registry: Registry::new(poller.registrar().clone()),
             poller,
-            freed: Vec::new(),
+            calls: Calls::new(),
             process: Process::current(),
             stale_detector: StaleDetector::default(),
             panic_policy: PanicPolicy::default(),
@@ -165,38 +164,36 @@ impl<P: Poller> EventLoop<P> {
     }
 
     fn make_turn(&mut self, timeout: Option<Duration>) -> Result<(), RunError> {
-        let mut panics = Vec::new();
-        let stale;
-        {
-            let mut state = self.registry.lock();
-            state.begin_run();
-            state.table.begin_frees();
-            stale = state.table.take_stale();
-        }
+        let mut state = self.registry.lock();
+        state.begin_run();
+        let stale = state.table.take_stale();
         if self.stale_detector.detect(stale) {
+            drop(state);
             self.recreate_poller();
+            state = self.registry.lock();
         }
-        drop(dispatch(&self.registry, &mut self.freed, &mut panics));
+        if state.table.is_busy() {
+            state.table.begin_frees();
+            state = self.calls.dispatch(&self.registry, state);
+        }
         if let Some(hook) = &mut self.before_wait {
+            drop(state);
             hook();
+            state = self.registry.lock();
         }
-        let timeout = self.prepare_to_wait(timeout);
+        let timeout = prepare_to_wait(&self.registry, &self.poller, &mut state, timeout);
+        drop(state);
         trace::wait_began(timeout);
         let waited = self.poller.wait(timeout);
 
         let mut state = self.registry.lock();
         state.table.wake_up();
         if waited.is_ok() {
-            let now = self.registry.now();
             for token in self.poller.lost() {
                 state.table.lost(token);
             }
-            state.table.begin_turn(now, self.poller.ready());
-            state.diagnostics.turn_began(now);
-        }
-        drop(state);
-        if waited.is_ok() {
-            let mut state = dispatch(&self.registry, &mut self.freed, &mut panics);
+            self.begin_calls(&mut state);
+            let mut state = self.calls.dispatch(&self.registry, state);
             let warnings = state.diagnostics.turn_ended(|| self.registry.coarse_now());
             let (turns, calls) = (state.stats.turns, state.stats.calls);
             drop(state);
@@ -207,15 +204,30 @@ impl<P: Poller> EventLoop<P> {
             if let Some(hook) = &mut self.after_dispatch {
                 hook();
             }
+        } else {
+            drop(state);
         }
         if CHECKS_INVARIANTS {
             if let Err(violation) = self.registry.lock().table.check_invariants() {
                 unreachable!("{violation}");
             }
         }
-        let result = self.end_turn(panics);
+        let result = self.end_turn();
         waited.map_err(RunError::Wait)?;
         result
+    }
+
+    /// Determines the calls of the turn. Without an armed timeout, no exact time is needed.
+    fn begin_calls(&self, state: &mut State<P>) {
+        let registrar = self.registry.registrar();
+        let (now, lag) = if state.table.has_armed_timeouts() {
+            (registrar.now(), Duration::ZERO)
+        } else {
+            (registrar.coarse_now(), registrar.coarse_tick())
+        };
+        state.table.begin_turn(now, self.poller.ready());
+        let changes = self.registry.published().changes();
+        state.diagnostics.turn_began(now, lag, changes);
     }
 
     /// Frees removed entries, and the entries removed by these drops, until none is left. Calls no callbacks.
@@ -225,12 +237,15 @@ impl<P: Poller> EventLoop<P> {
     /// [`RunError::CallbackPanicked`] if a drop panicked and the policy is [`PanicPolicy::Stop`]. All other drops are
     /// done nevertheless.
     pub fn drain(&mut self) -> Result<(), RunError> {
-        let mut panics = Vec::new();
-        while self.registry.lock().table.pending_frees() > 0 {
-            self.registry.lock().table.begin_frees();
-            drop(dispatch(&self.registry, &mut self.freed, &mut panics));
+        loop {
+            let mut state = self.registry.lock();
+            if state.table.pending_frees() == 0 {
+                break;
+            }
+            state.table.begin_frees();
+            drop(self.calls.dispatch(&self.registry, state));
         }
-        self.end_turn(panics)
+        self.end_turn()
     }
 
     /// Sets the hook that is called in every turn before the loop waits, for example to process work that callbacks
@@ -283,7 +298,8 @@ impl<P: Poller> EventLoop<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn prepare(&mut self) -> Option<Duration> {
-        self.prepare_to_wait(None)
+        let mut state = self.registry.lock();
+        prepare_to_wait(&self.registry, &self.poller, &mut state, None)
     }
 
     /// Returns the descriptor that is readable when the loop has work, if the poller has one. Call this again after
@@ -292,34 +308,39 @@ impl<P: Poller> EventLoop<P> {
     pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         self.poller.poll_fd()
     }
+}
 
-    /// Applies the changes to the poller, computes how long to wait, and records that the loop sleeps, so that other
-    /// threads wake it for earlier work.
-    fn prepare_to_wait(&mut self, timeout: Option<Duration>) -> Option<Duration> {
-        let mut state = self.registry.lock();
-        state.apply_changes(self.registry.registrar());
-        let stops = state.table.is_stopping() || self.registry.is_signalled();
-        let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
-        if at_once || stops || state.table.is_busy() || self.poller.is_always_ready() {
-            // The loop does not sleep, so no thread needs to wake it, and the clock need not be read.
-            return Some(Duration::ZERO);
-        }
-        let deadline = state.table.next_deadline();
-        if timeout.is_none() && deadline.is_none() {
-            state.table.fall_asleep(None);
-            return None;
-        }
-        let now = self.registry.now();
-        let limit = timeout.map_or(MonotonicTime::FAR_FUTURE, |timeout| {
-            now.saturating_add(timeout)
-        });
-        let until = deadline.map_or(limit, |deadline| deadline.min(limit));
-        let longest = until.saturating_duration_since(now);
-        if !longest.is_zero() {
-            state.table.fall_asleep(Some(until));
-        }
-        Some(longest)
+/// Applies the changes to the poller, computes how long to wait, and records that the loop sleeps, so that other threads
+/// wake it for earlier work.
+#[inline]
+fn prepare_to_wait<P: Poller>(
+    registry: &Registry<P>,
+    poller: &P,
+    state: &mut State<P>,
+    timeout: Option<Duration>,
+) -> Option<Duration> {
+    state.apply_changes(registry.registrar());
+    let stops = state.table.is_stopping() || registry.is_signalled();
+    let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
+    if at_once || stops || state.table.is_busy() || poller.is_always_ready() {
+        // The loop does not sleep, so no thread needs to wake it, and the clock need not be read.
+        return Some(Duration::ZERO);
     }
+    let deadline = state.table.next_deadline();
+    if timeout.is_none() && deadline.is_none() {
+        state.table.fall_asleep(None);
+        return None;
+    }
+    let now = registry.now();
+    let limit = timeout.map_or(MonotonicTime::FAR_FUTURE, |timeout| {
+        now.saturating_add(timeout)
+    });
+    let until = deadline.map_or(limit, |deadline| deadline.min(limit));
+    let longest = until.saturating_duration_since(now);
+    if !longest.is_zero() {
+        state.table.fall_asleep(Some(until));
+    }
+    Some(longest)
 }
 
 impl<P: Poller> Drop for EventLoop<P> {
@@ -350,7 +371,7 @@ impl<P: Poller> Stopper<P> {
         trace::stop_requested();
         let stopped = self
             .registry
-            .change(|state| Ok(((), state.table.request_stop())));
+            .change(|state| Ok(((), self.registry.request_stop(state))));
         stopped.unwrap_or_else(|never: Infallible| match never {});
     }
 }

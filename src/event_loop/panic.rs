@@ -46,8 +46,9 @@ impl<P: Poller> EventLoop<P> {
         self.panic_policy = policy;
     }
 
-    /// Ends a turn in which these callbacks panicked, and applies the policy to them.
-    pub(super) fn end_turn(&self, panics: Vec<CallbackPanic>) -> Result<(), RunError> {
+    /// Ends a turn, and applies the policy to the callbacks that panicked in it.
+    pub(super) fn end_turn(&mut self) -> Result<(), RunError> {
+        let panics = self.calls.take_panics();
         if panics.is_empty() {
             return Ok(());
         }

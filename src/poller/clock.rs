@@ -52,11 +52,8 @@ impl Clock {
 fn from_timespec(time: Timespec) -> MonotonicTime {
     let seconds = time.tv_sec as u64;
     let nanos = time.tv_nsec as u64;
-    MonotonicTime::from_nanos(
-        seconds
-            .saturating_mul(NANOS_PER_SECOND)
-            .saturating_add(nanos),
-    )
+    // Wraps after 584 years.
+    MonotonicTime::from_nanos(seconds.wrapping_mul(NANOS_PER_SECOND).wrapping_add(nanos))
 }
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;

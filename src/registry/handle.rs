@@ -61,7 +61,10 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`]
     pub fn update_handle(&self, id: HandleId, interest: Events) -> Result<(), NotRegistered> {
-        self.change(|state| Ok(((), state.table.update_handle(id, interest)?)))
+        self.change(|state| {
+            self.observe(state, id);
+            Ok(((), state.table.update_handle(id, interest)?))
+        })
     }
 
     /// Removes a handle: no call of its callback begins after this returns (EV-702, EV-703).

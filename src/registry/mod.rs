@@ -9,6 +9,7 @@ mod callback;
 mod error;
 mod handle;
 mod next;
+mod published;
 mod signalled;
 mod stats;
 mod timeout;
@@ -19,6 +20,7 @@ pub(crate) use callback::{Callback, boxed, unboxed};
 pub use error::{AddError, RemoveError};
 pub use handle::HandleEvent;
 pub use next::Next;
+use published::Published;
 pub use stats::Stats;
 pub use timeout::TimeoutEvent;
 
@@ -76,6 +78,9 @@ struct Shared<P: Poller> {
     is_running: atomic::AtomicBool,
     /// True after a signal handler has requested a stop. It is stored without the lock.
     signalled: AtomicBool,
+    /// True if the table may have a stop request, so that a turn without one does not take the lock for it.
+    may_stop: atomic::AtomicBool,
+    published: Published,
 }
 
 /// The data that the lock protects.
@@ -109,6 +114,8 @@ impl<P: Poller> Registry<P> {
                 registrar,
                 is_running: atomic::AtomicBool::new(false),
                 signalled: AtomicBool::new(false),
+                may_stop: atomic::AtomicBool::new(false),
+                published: Published::new(),
             }),
         }
     }
@@ -153,7 +160,9 @@ impl<P: Poller> Registry<P> {
         if pending.woke {
             state.stats.wakes += 1;
         }
-        pending.checks = state.diagnostics.changed(now);
+        pending.checks = state
+            .diagnostics
+            .changed(now, self.shared.published.count());
         pending.yields = pending.yields && state.runner != Some(current_thread());
         drop(state);
         if pending.woke {
@@ -203,13 +212,17 @@ impl<P: Poller> Registry<P> {
 
     /// Removes an entry.
     pub(crate) fn remove<I: EntryId>(&self, id: I) -> Result<Removal, NotRegistered> {
-        let removed = self.change(|state| id.remove(&mut state.table));
+        let removed = self.change(|state| {
+            self.observe(state, id);
+            id.remove(&mut state.table)
+        });
         removed.inspect(|removal| trace::removed(id, removal))
     }
 
     /// Removes an entry and waits until its last call is over.
     pub(crate) fn remove_and_wait<I: EntryId>(&self, id: I) -> Result<(), RemoveError> {
         let removal = self.change(|state| {
+            self.observe(state, id);
             if id.is_in_flight(&state.table) && state.runner == Some(current_thread()) {
                 return Err(RemoveError::WouldDeadlock);
             }
@@ -225,6 +238,19 @@ impl<P: Poller> Registry<P> {
             state.waiters -= 1;
         }
         Ok(())
+    }
+
+    /// Observes which call has begun, before a change of an entry that is taken for a call.
+    #[inline]
+    pub(crate) fn observe<I: EntryId>(&self, state: &mut State<P>, id: I) {
+        if id.is_taken(&state.table) {
+            let published = self.shared.published.count_change();
+            state.table.observe(published);
+        }
+    }
+
+    pub(crate) fn published(&self) -> &Published {
+        &self.shared.published
     }
 
     /// Notifies the threads that wait until a call is over.
@@ -268,6 +294,7 @@ impl<P: Poller> State<P> {
     }
 
     /// Records that the current thread runs the loop.
+    #[inline]
     pub(crate) fn begin_run(&mut self) {
         self.runner = Some(current_thread());
         self.stats.turns += 1;

@@ -81,6 +81,7 @@ impl<P: Poller> Registry<P> {
         let interval = interval.into();
         let now = self.now_for(interval);
         self.change_at(now, |state| {
+            self.observe(state, id);
             let now = now.unwrap_or(MonotonicTime::ZERO);
             Ok(((), state.table.update_timeout(id, now, interval)?))
         })

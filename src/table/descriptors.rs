@@ -99,6 +99,14 @@ impl Descriptors {
         (is_current && !descriptor.registered_interest.is_empty()).then_some(descriptor.first)
     }
 
+    /// Returns the slot of the first handle on a descriptor that was reported.
+    #[inline]
+    pub(super) fn first_on(&self, fd: RawFd) -> u32 {
+        self.by_fd
+            .get(index(fd))
+            .map_or(NONE, |descriptor| descriptor.first)
+    }
+
     /// Sets the union of the interests of the handles on `fd`.
     pub(super) fn set_union(&mut self, fd: RawFd, union: Events) {
         let descriptor = self.entry(fd);
@@ -234,5 +242,5 @@ impl Descriptors {
 /// Converts the number of a descriptor to an index. A negative number gives an index past the end of any vector:
 /// handles with one are refused, but a token that the table did not issue may contain one.
 fn index(fd: RawFd) -> usize {
-    usize::try_from(fd).unwrap_or(usize::MAX)
+    fd as u32 as usize
 }

@@ -77,7 +77,7 @@ impl<P, S> Table<P, S> {
     pub(super) fn effects_of_removal(&mut self, unwatched: Option<u32>) -> Effects<'_, S> {
         let wake = self.wakes();
         Effects {
-            deregister: unwatched.map(|slot| &self.removed_handle(slot).source),
+            deregister: unwatched.map(|slot| self.source(slot)),
             wake,
             yield_to_loop: self.frees.len() % MANY_FREES == 0,
         }

@@ -10,9 +10,6 @@ use std::fmt::Debug;
 ///
 /// The registry and the loop are generic over it, so each operation is selected at compile time.
 pub(crate) trait EntryId: Copy + Debug + Into<CallbackId> {
-    /// Returns the key of the entry.
-    fn key(self) -> Key;
-
     /// Removes the entry.
     fn remove<P, S>(
         self,
@@ -22,18 +19,14 @@ pub(crate) trait EntryId: Copy + Debug + Into<CallbackId> {
     /// Disables the entry: it stays registered and is not called before it is updated.
     fn disable<P, S>(self, table: &mut Table<P, S>) -> Result<Effects<'_, S>, NotRegistered>;
 
-    /// Returns whether a call of the entry runs.
+    /// Returns whether a call of the entry has begun and may still run.
     fn is_in_flight<P, S>(self, table: &Table<P, S>) -> bool;
 
-    /// Takes the payload back after a call.
-    fn finish<P, S>(self, table: &mut Table<P, S>, payload: P);
+    /// Returns whether the entry is taken for a call.
+    fn is_taken<P, S>(self, table: &Table<P, S>) -> bool;
 }
 
 impl EntryId for HandleId {
-    fn key(self) -> Key {
-        self.0
-    }
-
     fn remove<P, S>(
         self,
         table: &mut Table<P, S>,
@@ -49,16 +42,13 @@ impl EntryId for HandleId {
         table.is_handle_in_flight(self)
     }
 
-    fn finish<P, S>(self, table: &mut Table<P, S>, payload: P) {
-        table.finish_handle(self, payload);
+    #[inline]
+    fn is_taken<P, S>(self, table: &Table<P, S>) -> bool {
+        table.is_handle_taken(self)
     }
 }
 
 impl EntryId for TimeoutId {
-    fn key(self) -> Key {
-        self.0
-    }
-
     fn remove<P, S>(
         self,
         table: &mut Table<P, S>,
@@ -75,17 +65,29 @@ impl EntryId for TimeoutId {
         table.is_timeout_in_flight(self)
     }
 
-    fn finish<P, S>(self, table: &mut Table<P, S>, payload: P) {
-        table.finish_timeout(self, payload);
+    #[inline]
+    fn is_taken<P, S>(self, table: &Table<P, S>) -> bool {
+        table.is_timeout_taken(self)
     }
 }
 
 impl<P, S> Table<P, S> {
-    /// Returns whether a call of the entry with this key runs, also if the entry was removed. `entry` is the
+    /// Returns whether the entry with this key is taken for a call, also if the entry was removed. `entry` is the
     /// entry in the slot of the key.
-    pub(super) fn is_in_flight(&self, key: Key, entry: Option<&Lifecycle<P>>) -> bool {
+    #[inline]
+    pub(super) fn is_taken(&self, key: Key, entry: Option<&Lifecycle<P>>) -> bool {
         entry.is_some_and(|entry| {
-            key.table == self.number && entry.serial() == key.serial.get() && entry.is_in_flight()
+            key.table == self.number && entry.serial() == key.serial.get() && entry.is_taken()
         })
+    }
+
+    /// Returns the result of the removal of the entry with this key, which `is_taken` for a call or not.
+    #[inline]
+    pub(super) fn removal(&self, key: Key, is_taken: bool) -> Removal {
+        if is_taken && self.turn.begun.is(key.serial.get()) {
+            Removal::InFlight
+        } else {
+            Removal::Idle
+        }
     }
 }

@@ -11,9 +11,8 @@ use std::os::fd::RawFd;
 
 /// One handle: an interest in one descriptor.
 #[derive(Clone, Debug)]
-pub(super) struct Handle<P, S> {
+pub(super) struct Handle<P> {
     pub(super) lifecycle: Lifecycle<P>,
-    pub(super) source: S,
     pub(super) fd: RawFd,
     /// The interest without unknown bits, so that an interest in unknown bits alone is empty (EV-306).
     pub(super) interest: Events,
@@ -108,12 +107,15 @@ impl<P, S> Table<P, S> {
         let serial = self.next_serial();
         self.handles.insert(Handle {
             lifecycle: Lifecycle::new(serial, payload),
-            source,
             fd,
             interest: interest & Events::ALL,
             refused: false,
             next: NONE,
         });
+        match self.sources.get_mut(slot as usize) {
+            Some(place) => *place = Some(source),
+            None => self.sources.push(Some(source)),
+        }
         self.link(fd, slot);
         self.update_union(fd);
         if !(interest & Events::ALL).is_empty() {
@@ -170,7 +172,8 @@ impl<P, S> Table<P, S> {
         id: HandleId,
     ) -> Result<(Removal, Effects<'_, S>), NotRegistered> {
         let entry = self.handle_mut(id)?;
-        let removal = entry.lifecycle.remove().ok_or(NotRegistered)?;
+        let is_taken = entry.lifecycle.is_taken();
+        entry.lifecycle.remove();
         let (fd, refused) = (entry.fd, entry.refused);
         if refused {
             self.turn.forget_refusal(id.0.serial.get());
@@ -179,17 +182,19 @@ impl<P, S> Table<P, S> {
         self.update_union(fd);
         let unwatched = self.descriptors.end_unwanted(fd).then_some(id.0.slot);
         self.frees.push_back(Freed::Handle(id.0.slot));
+        let removal = self.removal(id.0, is_taken);
         Ok((removal, self.effects_of_removal(unwatched)))
     }
 
-    /// Returns the handle in `slot`, which was removed and waits for its free call.
+    /// Returns the source of the handle in `slot`, which may be removed and wait for its free call.
     ///
     /// # Panics
     ///
     /// If there is no handle in `slot`.
-    pub(super) fn removed_handle(&self, slot: u32) -> &Handle<P, S> {
-        let entry = self.handles.get(slot);
-        entry.expect("I7: a removed handle stays until it is freed")
+    pub(super) fn source(&self, slot: u32) -> &S {
+        let source = self.sources.get(slot as usize);
+        let source = source.and_then(Option::as_ref);
+        source.expect("I7: a handle has its source until it is freed")
     }
 
     /// Takes the next change for the poller; from then on the table treats it as made. Before each sleep the loop
@@ -197,12 +202,9 @@ impl<P, S> Table<P, S> {
     pub fn next_change(&mut self) -> Option<Change<'_, S>> {
         self.flushed_serial = self.serials;
         let (fd, difference) = self.descriptors.next_difference()?;
-        let entry = self.handles.get(self.descriptors.entry(fd).first);
         // The removal of the last handle deregisters the descriptor at once, so a descriptor with a later change
         // has handles.
-        let source = &entry
-            .expect("I13: a descriptor with a change has a handle")
-            .source;
+        let source = self.source(self.descriptors.first_on(fd));
         Some(match difference {
             Difference::Register { token, interest } => Change::Register {
                 source,
@@ -269,7 +271,7 @@ impl<P, S> Table<P, S> {
     }
 
     /// Returns the registered handle with this id.
-    fn handle_mut(&mut self, id: HandleId) -> Result<&mut Handle<P, S>, NotRegistered> {
+    fn handle_mut(&mut self, id: HandleId) -> Result<&mut Handle<P>, NotRegistered> {
         let number = self.number;
         self.handles
             .get_mut(id.0.slot)

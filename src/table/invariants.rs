@@ -51,20 +51,20 @@ impl<P, S> Table<P, S> {
             serials.last().is_none_or(|last| *last <= self.serials),
             "I1: no serial is greater than the latest one issued",
         )?;
-        let running = |running: bool| usize::from(running);
+        let taken = |taken: bool| usize::from(taken);
         let out: usize = self
             .handles
             .iter()
-            .map(|(_, entry)| running(entry.lifecycle.is_in_flight()))
+            .map(|(_, entry)| taken(entry.lifecycle.is_taken()))
             .chain(
                 self.timeouts
                     .iter()
-                    .map(|(_, entry)| running(entry.lifecycle.is_in_flight())),
+                    .map(|(_, entry)| taken(entry.lifecycle.is_taken())),
             )
             .sum();
         holds(
-            out == usize::from(self.turn.outstanding),
-            "I8: only the payload of the outstanding call is out of the table",
+            out == self.turn.taken,
+            "I8: exactly the payloads of the taken calls are out of the table",
         )
     }
 

@@ -9,8 +9,8 @@ use std::num::NonZeroU64;
 /// Two facts make the four states: whether the entry was removed, and whether its payload is in the table.
 ///
 /// ```text
-///            begin                remove
-///   add ──► Idle ─────► Running ────────► Cancelled
+///            take                 remove
+///   add ──► Idle ─────► Taken ──────────► Cancelled
 ///            │  ◄─────     │                  │
 ///            │   finish                       │ finish
 ///            │ remove                         ▼
@@ -20,11 +20,12 @@ use std::num::NonZeroU64;
 ///
 /// | | payload in the table | payload with the loop |
 /// |---|---|---|
-/// | registered | Idle | Running: its callback runs |
-/// | removed | Removed: waits for its free call | Cancelled: its last call runs |
+/// | registered | Idle | Taken: its call runs, or follows unless the entry changes |
+/// | removed | Removed: waits for its free call | Cancelled: its last call may run |
 ///
-/// While the loop has the payload, the table can neither call nor free it. So ownership guarantees that a
-/// callback is never entered twice, never freed while it runs, and freed at most once.
+/// While the loop has the payload, the table can neither hand it out again nor free it. So ownership guarantees that
+/// a callback is never entered twice, never freed while it runs, and freed at most once. [`Begun`](super::begun::Begun)
+/// records which of the taken calls runs.
 #[derive(Clone)]
 pub(super) struct Lifecycle<P> {
     payload: Option<P>,
@@ -80,26 +81,19 @@ impl<P> Lifecycle<P> {
         self.tag.get() & REMOVED == 0
     }
 
-    /// Returns whether a call runs, so that the payload is with the loop.
-    pub(super) fn is_in_flight(&self) -> bool {
+    /// Returns whether the entry is taken for a call, so that its payload is with the loop.
+    #[inline]
+    pub(super) fn is_taken(&self) -> bool {
         self.payload.is_none()
     }
 
-    /// Marks a registered entry as removed. Returns `None` if it was removed before.
-    pub(super) fn remove(&mut self) -> Option<Removal> {
-        if !self.is_registered() {
-            return None;
-        }
+    /// Marks the entry as removed.
+    pub(super) fn remove(&mut self) {
         self.tag |= REMOVED;
-        Some(if self.is_in_flight() {
-            Removal::InFlight
-        } else {
-            Removal::Idle
-        })
     }
 
-    /// Takes the payload out for a call, if the entry is registered and no call of it runs.
-    pub(super) fn begin(&mut self) -> Option<P> {
+    /// Takes the payload out for a call, if the entry is registered and not taken.
+    pub(super) fn take(&mut self) -> Option<P> {
         if self.is_registered() {
             self.payload.take()
         } else {
@@ -111,12 +105,9 @@ impl<P> Lifecycle<P> {
     ///
     /// # Panics
     ///
-    /// If no call was outstanding (I8).
+    /// If the entry was not taken (I8).
     pub(super) fn finish(&mut self, payload: P) {
-        assert!(
-            self.is_in_flight(),
-            "I8: the finished call was not outstanding"
-        );
+        assert!(self.is_taken(), "I8: the finished call was not taken");
         self.payload = Some(payload);
     }
 
@@ -124,15 +115,15 @@ impl<P> Lifecycle<P> {
     ///
     /// # Panics
     ///
-    /// If a call still runs, or the entry was not removed (I5).
+    /// If the entry is taken, or was not removed (I5).
     pub(super) fn into_freed(self) -> P {
-        let is_over = !self.is_registered() && !self.is_in_flight();
+        let is_over = !self.is_registered() && !self.is_taken();
         assert!(
             is_over,
             "I5: an entry was freed before its last call was over"
         );
         self.payload
-            .expect("the payload is in the table while no call runs")
+            .expect("the payload of an entry that is not taken is in the table")
     }
 }
 

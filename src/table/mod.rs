@@ -2,16 +2,17 @@
 //!
 //! [`Table`] is a plain value. Time and readiness are arguments. The consequences of a change are returned as
 //! [`Effects`], the changes for the poller by [`Table::next_change`], and the callbacks to call by
-//! [`Table::next_call`]. The registry makes each operation atomic with one lock, so any interleaving of threads
+//! [`Table::take_calls`]. The registry makes each operation atomic with one lock, so any interleaving of threads
 //! is a sequence of these operations. Sequences can be searched exhaustively, generated and fuzzed without a
 //! thread.
 //!
-//! | | absent | Idle | Running | Cancelled | Removed |
+//! | | absent | Idle | Taken | Cancelled | Removed |
 //! |---|---|---|---|---|---|
 //! | add | → Idle | – | – | – | – |
-//! | update | `NotRegistered` | Idle | Running | `NotRegistered` | `NotRegistered` |
-//! | remove | `NotRegistered` | → Removed, [`Removal::Idle`] | → Cancelled, [`Removal::InFlight`] | `NotRegistered` | `NotRegistered` |
-//! | begin | skip | → Running, payload out | skip | skip | skip |
+//! | update | `NotRegistered` | Idle | Taken | `NotRegistered` | `NotRegistered` |
+//! | remove | `NotRegistered` | → Removed, [`Removal::Idle`] | → Cancelled, [`Removal::InFlight`] if its call has begun | `NotRegistered` | `NotRegistered` |
+//! | take | skip | → Taken, payload out | skip | skip | skip |
+//! | confirm | bug | bug | call, if it is still due | call, if it has begun | bug |
 //! | finish | bug | bug | → Idle | → Removed | bug |
 //! | free | – | – | – | – | → absent, payload out |
 //!
@@ -20,6 +21,8 @@
 //!
 //! The module does not depend on callbacks or on the poller: the type of a payload is up to the caller.
 
+mod begun;
+mod call;
 mod deadlines;
 mod descriptors;
 mod effects;
@@ -34,13 +37,13 @@ mod stale;
 mod timeouts;
 mod turn;
 
+pub use call::{FreedEntry, TakenCall};
 pub use effects::Effects;
 pub(crate) use entry::EntryId;
 pub use handles::Change;
 pub use invariants::Violation;
 pub use lifecycle::Removal;
 pub use stale::StaleDetector;
-pub use turn::DueCall;
 
 use crate::id::{HandleId, TimeoutId, Token};
 use crate::time::MonotonicTime;
@@ -62,7 +65,7 @@ use turn::Turn;
 /// until the entry is freed.
 ///
 /// ```
-/// use eventry::table::{DueCall, Change, Table, Removal};
+/// use eventry::table::{Change, Table, Removal};
 /// use eventry::{Events, MonotonicTime};
 ///
 /// let mut table: Table<&str> = Table::new(0);
@@ -72,21 +75,27 @@ use turn::Turn;
 ///
 /// // The poller reports descriptor 3 as readable.
 /// table.begin_turn(MonotonicTime::ZERO, [(token, Events::READABLE)]);
-/// let Some(DueCall::Handle { id: called, payload, .. }) = table.next_call() else { panic!() };
-/// assert_eq!((called, payload), (id, "three"));
+/// let mut batch = Vec::new();
+/// table.take_calls(&mut batch, 32);
+/// let call = batch.pop().expect("the handle is ready");
+/// assert_eq!((call.id(), call.payload), (id.into(), "three"));
 ///
-/// // It is removed while its callback runs: the last call is in flight, then the entry is freed.
+///
+/// // The first call of a batch has begun. The handle is removed while its callback runs: the last call is in flight,
+/// // then the entry is freed.
 /// let (removal, effects) = table.remove_handle(id).unwrap();
 /// assert_eq!((removal, effects.deregister), (Removal::InFlight, Some(&())));
-/// table.finish_handle(called, payload);
-/// assert!(matches!(table.next_call(), Some(DueCall::Free { payload: "three", .. })));
-/// assert!(table.next_call().is_none());
+/// table.finish(call);
+/// assert_eq!(table.next_free().expect("it was removed").payload, "three");
+/// assert!(table.next_free().is_none());
 /// ```
 #[derive(Clone, Debug)]
 pub struct Table<P, S = ()> {
     number: u32,
     serials: u64,
-    handles: Handles<P, S>,
+    handles: Handles<P>,
+    /// The sources of the handles by slot, apart from what a dispatch reads.
+    sources: Vec<Option<S>>,
     descriptors: Descriptors,
     timeouts: Timeouts<P>,
     deadlines: Deadlines,
@@ -109,7 +118,7 @@ pub struct Table<P, S = ()> {
 }
 
 /// A plain vector, because a handle is looked up for each event that is dispatched.
-type Handles<P, S> = Slots<Handle<P, S>, Vec<Slot<Handle<P, S>>>>;
+type Handles<P> = Slots<Handle<P>, Vec<Slot<Handle<P>>>>;
 
 /// Pages, because there may be a million timeouts and most operations are additions and updates.
 type Timeouts<P> = Slots<Timeout<P>, Pages<Slot<Timeout<P>>>>;
@@ -160,6 +169,7 @@ impl<P, S> Table<P, S> {
             number,
             serials: 0,
             handles: Slots::new(),
+            sources: Vec::new(),
             descriptors: Descriptors::default(),
             timeouts: Slots::new(),
             deadlines: Deadlines::new(timeouts),
@@ -193,18 +203,37 @@ impl<P, S> Table<P, S> {
         self.frees.len()
     }
 
-    /// Returns whether a call of the handle runs, also if the handle was removed.
+    /// Returns whether a call of the handle has begun and may still run, also if the handle was removed.
     #[must_use]
     pub fn is_handle_in_flight(&self, id: HandleId) -> bool {
-        let entry = self.handles.get(id.0.slot);
-        self.is_in_flight(id.0, entry.map(|entry| &entry.lifecycle))
+        self.turn.begun.is(id.0.serial.get()) && self.is_handle_taken(id)
     }
 
-    /// Returns whether a call of the timeout runs, also if the timeout was removed.
+    /// Returns whether a call of the timeout has begun and may still run, also if the timeout was removed.
     #[must_use]
     pub fn is_timeout_in_flight(&self, id: TimeoutId) -> bool {
+        self.turn.begun.is(id.0.serial.get()) && self.is_timeout_taken(id)
+    }
+
+    /// Returns whether the handle is taken for a call, also if it was removed since. Before a change of a taken entry,
+    /// the caller [observes](Table::observe) which call has begun.
+    #[must_use]
+    pub fn is_handle_taken(&self, id: HandleId) -> bool {
+        let entry = self.handles.get(id.0.slot);
+        self.is_taken(id.0, entry.map(|entry| &entry.lifecycle))
+    }
+
+    /// Returns whether the timeout is taken for a call, also if it was removed since.
+    #[must_use]
+    pub fn is_timeout_taken(&self, id: TimeoutId) -> bool {
         let entry = self.timeouts.get(id.0.slot);
-        self.is_in_flight(id.0, entry.map(|entry| &entry.lifecycle))
+        self.is_taken(id.0, entry.map(|entry| &entry.lifecycle))
+    }
+
+    /// Returns whether a timeout is armed, so that a turn needs to know the time.
+    #[must_use]
+    pub fn has_armed_timeouts(&self) -> bool {
+        self.deadlines.len() > 0
     }
 
     /// Returns whether the next turn has work even if the poller reports nothing. The loop must not sleep then.
@@ -215,7 +244,7 @@ impl<P, S> Table<P, S> {
 
     /// Removes every entry and refuses new ones, because the loop is being dropped (EV-714).
     ///
-    /// After [`begin_frees`](Table::begin_frees), [`next_call`](Table::next_call) returns the free calls of the
+    /// After [`begin_frees`](Table::begin_frees), [`next_free`](Table::next_free) returns the free calls of the
     /// removed entries; no callback is called any more. There are no changes for the poller.
     pub fn close(&mut self) {
         self.closed = true;
@@ -242,14 +271,16 @@ impl<P, S> Table<P, S> {
             match freed {
                 Freed::Handle(slot) => {
                     let entry = self.handles.get_mut(slot);
-                    entry.and_then(|entry| entry.lifecycle.remove());
+                    if let Some(entry) = entry {
+                        entry.lifecycle.remove();
+                    }
                 }
                 Freed::Timeout(slot) => {
                     let entry = self.timeouts.get_mut(slot);
-                    entry.and_then(|entry| {
+                    if let Some(entry) = entry {
                         self.deadlines.disarm(&mut entry.alarm);
-                        entry.lifecycle.remove()
-                    });
+                        entry.lifecycle.remove();
+                    }
                 }
             }
             self.frees.push_back(freed);

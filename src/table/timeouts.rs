@@ -87,10 +87,12 @@ impl<P, S> Table<P, S> {
         id: TimeoutId,
     ) -> Result<(Removal, Effects<'_, S>), NotRegistered> {
         let entry = named(&mut self.timeouts, self.number, id)?;
-        let removal = entry.lifecycle.remove().ok_or(NotRegistered)?;
+        let is_taken = entry.lifecycle.is_taken();
+        entry.lifecycle.remove();
         self.deadlines.disarm(&mut entry.alarm);
         self.sweep_deadlines();
         self.frees.push_back(Freed::Timeout(id.0.slot));
+        let removal = self.removal(id.0, is_taken);
         Ok((removal, self.effects_of_removal(None)))
     }
 

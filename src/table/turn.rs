@@ -1,9 +1,12 @@
-//! One turn of the loop: a snapshot of the due timeouts and ready handles, which are then called one by one.
+//! One turn of the loop: a snapshot of the due timeouts and ready handles, which are then taken and called one by one.
 
+use super::begun::Begun;
+use super::call::{CallKind, FreedEntry, TakenCall};
+use super::deadlines::Due;
 use super::slots::NONE;
 use super::{Freed, Table};
 use crate::events::Events;
-use crate::id::{HandleId, TimeoutId, Token};
+use crate::id::{Key, Token};
 use crate::time::MonotonicTime;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -18,6 +21,8 @@ pub(super) struct Turn {
     /// The latest serial before the poller waited. Handles added later wait for the next turn, because the events may be
     /// those of another file that had the same number.
     serial: u64,
+    /// True until no due timeout is left: from then on, timeouts that become due wait for the next turn.
+    has_due_timeouts: bool,
     /// The reports of the poller about registered descriptors. The handles of a descriptor are looked up when
     /// its report is processed, so handles removed, disabled or replaced since then are skipped (EV-507).
     ready: Vec<Report>,
@@ -35,8 +40,10 @@ pub(super) struct Turn {
     pub(super) refusals: usize,
     /// The number of free calls left in this turn; set when no other calls are left.
     frees: Option<usize>,
-    /// True while a call is outstanding.
-    pub(super) outstanding: bool,
+    /// The number of calls that were taken and are not finished.
+    pub(super) taken: usize,
+    /// The one of them that has begun.
+    pub(super) begun: Begun,
 }
 
 /// A descriptor and its pending events.
@@ -53,43 +60,13 @@ pub(super) struct RefusedHandle {
     pub(super) slot: u32,
 }
 
-/// A call to make, with the payload of the entry.
-#[derive(Debug)]
-#[must_use = "the payload is out of the table until the call is finished"]
-pub enum DueCall<P, S = ()> {
-    /// A handle with a ready descriptor. [`finish_handle`](Table::finish_handle) puts the payload back.
-    Handle {
-        /// The handle.
-        id: HandleId,
-        /// The descriptor that it was added with.
-        fd: RawFd,
-        /// The pending events that its interest covers; never empty (EV-310).
-        events: Events,
-        /// Its payload.
-        payload: P,
-    },
-    /// A timeout whose interval has passed. [`finish_timeout`](Table::finish_timeout) puts the payload back.
-    Timeout {
-        /// The timeout.
-        id: TimeoutId,
-        /// Its payload.
-        payload: P,
-    },
-    /// A removed entry whose last call is over. The payload stays with the caller (EV-704).
-    Free {
-        /// The payload of the removed entry.
-        payload: P,
-        /// The source of a removed handle.
-        source: Option<S>,
-    },
-}
-
 impl Default for Turn {
     fn default() -> Turn {
         Turn {
             now: MonotonicTime::ZERO,
             armed: 0,
             serial: 0,
+            has_due_timeouts: false,
             ready: Vec::new(),
             looked_at: 0,
             cursor: NONE,
@@ -97,7 +74,8 @@ impl Default for Turn {
             refused: VecDeque::new(),
             refusals: 0,
             frees: None,
-            outstanding: false,
+            taken: 0,
+            begun: Begun::default(),
         }
     }
 }
@@ -146,16 +124,17 @@ impl<P, S> Table<P, S> {
     ///
     /// # Panics
     ///
-    /// If a call is outstanding.
+    /// If a call was taken and is not finished.
     pub fn begin_turn(
         &mut self,
         now: MonotonicTime,
         ready: impl IntoIterator<Item = (Token, Events)>,
     ) {
-        assert!(!self.turn.outstanding, "I8: a turn began during a call");
+        assert!(self.turn.taken == 0, "I8: a turn began during a call");
         self.turn.now = self.advance(now);
         self.turn.armed = self.armed;
         self.deadlines.begin_turn();
+        self.turn.has_due_timeouts = self.deadlines.may_be_due(self.turn.now);
         self.turn.frees = None;
         self.turn.serial = self.flushed_serial;
         self.turn.clear();
@@ -181,36 +160,51 @@ impl<P, S> Table<P, S> {
     ///
     /// # Panics
     ///
-    /// If a call is outstanding.
+    /// If a call was taken and is not finished.
     pub fn begin_frees(&mut self) {
-        assert!(!self.turn.outstanding, "I8: a turn began during a call");
+        assert!(self.turn.taken == 0, "I8: a turn began during a call");
         self.turn.clear();
         self.turn.refusals = 0;
         self.turn.frees = Some(self.frees.len());
     }
 
-    /// Returns the next call of the turn: due timeouts by deadline, then ready handles in the order reported, then
-    /// handles with a refused descriptor, then removed entries in the order of removal (EV-502, EV-710).
+    /// Appends the next calls of the turn to `batch`, until that has `limit` calls: due timeouts by deadline, then ready
+    /// handles in the order reported, then handles with a refused descriptor (EV-502).
     ///
-    /// Free calls come when no other calls of the turn are left. Entries removed by a free call are freed in the
-    /// next turn, so the number of calls in a turn is bounded.
+    /// The first call, taken while no other one is out, begins at once. Each other one begins when it is made; if a taken
+    /// entry was changed since the batch was taken, it must be [confirmed](Table::confirm) first. The calls are made in the order in
+    /// which they were taken, and all of them are finished, also those that are not made.
     ///
-    /// # Panics
+    /// No call is taken along with one for a refused descriptor. If none is appended although no other call is out, only
+    /// [free calls](Table::next_free) are left in the turn.
+    #[inline]
+    pub fn take_calls(&mut self, batch: &mut Vec<TakenCall<P>>, limit: usize) {
+        if !self.has_calls() {
+            return;
+        }
+        let before = batch.len();
+        if self.turn.has_due_timeouts {
+            self.take_timeouts(batch, limit);
+        }
+        self.take_handles(batch, limit);
+        if self.turn.taken == 0 {
+            if batch.len() == before && limit > before && self.turn.refusals > 0 {
+                batch.extend(self.next_refusal());
+            }
+            if let Some(first) = batch.get(before) {
+                self.turn.begun.begin_first(first.serial());
+            }
+        }
+        self.turn.taken += batch.len() - before;
+    }
+
+    /// Takes a removed entry out of the table, for its free call, in the order of removal (EV-710). Returns `None` if
+    /// other calls of the turn are left or out, or no free call is left.
     ///
-    /// If a call is outstanding.
-    pub fn next_call(&mut self) -> Option<DueCall<P, S>> {
-        assert!(!self.turn.outstanding, "I8: a call began during a call");
-        if self.turn.frees.is_none() {
-            // Three `if`s instead of `or_else`: a call is large, and this is the dispatch path.
-            if let Some(call) = self.next_timeout() {
-                return Some(call);
-            }
-            if let Some(call) = self.next_handle() {
-                return Some(call);
-            }
-            if let Some(call) = self.next_refusal() {
-                return Some(call);
-            }
+    /// Entries removed by a free call are freed in the next turn, so the number of calls in a turn is bounded.
+    pub fn next_free(&mut self) -> Option<FreedEntry<P, S>> {
+        if self.turn.taken > 0 || self.has_calls() {
+            return None;
         }
         let left = self.turn.frees.get_or_insert(self.frees.len());
         *left = left.checked_sub(1)?;
@@ -218,90 +212,137 @@ impl<P, S> Table<P, S> {
         Some(self.free(freed))
     }
 
-    /// Puts the payload back after the callback of a handle has returned.
+    /// Returns whether calls other than free calls may be left in the turn.
+    #[must_use]
+    #[inline]
+    pub fn has_calls(&self) -> bool {
+        let turn = &self.turn;
+        let are_handles_left = turn.cursor != NONE || turn.looked_at < turn.ready.len();
+        turn.frees.is_none() && (turn.has_due_timeouts || are_handles_left || turn.refusals > 0)
+    }
+
+    /// Records that a thread that is about to update or remove a [taken](Table::is_handle_taken) entry has counted the
+    /// change, and has then read `published`: the serial of the entry whose call the loop published last, or 0 if no
+    /// call runs.
+    pub fn observe(&mut self, published: u64) {
+        self.turn.begun.observe(published);
+    }
+
+    /// Asks about a taken call that is to be made now, after a change of a taken entry since the batch was taken. Returns whether it must be made,
+    /// with [`events`](TakenCall::events) according to the present interest (EV-507), and records that it begins.
+    ///
+    /// A call is not made if its handle was removed, disabled or is not ready any more for its interest (EV-601…604),
+    /// or if its timeout was removed, disabled or armed again since (EV-607, EV-609). A call that a removal took for
+    /// begun is always made, so that [`Removal::InFlight`](super::Removal::InFlight) is true.
+    pub fn confirm(&mut self, call: &mut TakenCall<P>) -> bool {
+        let Key { serial, slot, .. } = call.key;
+        let has_begun = self.turn.begun.is(serial.get());
+        let is_due = has_begun
+            || match call.kind {
+                CallKind::Handle { reported } => {
+                    let entry = self.handles.get(slot);
+                    let entry = entry.filter(|entry| entry.lifecycle.is_named_by(serial));
+                    let interest = entry.map_or(Events::NONE, |entry| entry.interest);
+                    call.events = interest.filter_ready(reported);
+                    !call.events.is_empty()
+                }
+                CallKind::Timeout { armed } => {
+                    let entry = self.timeouts.get(slot);
+                    let entry = entry.filter(|entry| entry.lifecycle.is_named_by(serial));
+                    let due = entry.and_then(|entry| entry.alarm.due());
+                    due.is_some_and(|due| due.armed == armed)
+                }
+            };
+        let begun = if is_due { serial.get() } else { 0 };
+        self.turn.begun.begin_confirmed(begun);
+        is_due
+    }
+
+    /// Puts the payload of a taken call back. The callback has returned, or was not called; no call runs.
     ///
     /// # Panics
     ///
-    /// If that call is not outstanding.
-    pub fn finish_handle(&mut self, id: HandleId, payload: P) {
-        self.turn.outstanding = false;
-        let entry = self.handles.get_mut(id.0.slot);
-        entry
-            .filter(|entry| entry.lifecycle.serial() == id.0.serial.get())
-            .expect("I8: the handle of an outstanding call is in the table")
-            .lifecycle
-            .finish(payload);
+    /// If the entry is not taken.
+    #[inline]
+    pub fn finish(&mut self, call: TakenCall<P>) {
+        self.turn.taken = self.turn.taken.saturating_sub(1);
+        self.turn.begun = Begun::default();
+        let Key { serial, slot, .. } = call.key;
+        let lifecycle = match call.kind {
+            CallKind::Handle { .. } => self.handles.get_mut(slot).map(|entry| &mut entry.lifecycle),
+            CallKind::Timeout { .. } => {
+                let entry = self.timeouts.get_mut(slot);
+                entry.map(|entry| &mut entry.lifecycle)
+            }
+        };
+        lifecycle
+            .filter(|lifecycle| lifecycle.serial() == serial.get())
+            .expect("I8: a taken entry is in the table")
+            .finish(call.payload);
     }
 
-    /// Puts the payload back after the callback of a timeout has returned.
-    ///
-    /// # Panics
-    ///
-    /// If that call is not outstanding.
-    pub fn finish_timeout(&mut self, id: TimeoutId, payload: P) {
-        self.turn.outstanding = false;
-        let entry = self.timeouts.get_mut(id.0.slot);
-        entry
-            .filter(|entry| entry.lifecycle.serial() == id.0.serial.get())
-            .expect("I8: the timeout of an outstanding call is in the table")
-            .lifecycle
-            .finish(payload);
-    }
-
-    /// Begins the call of the next due timeout. The timeout is armed again before its call, so that an update inside
-    /// its callback takes precedence (EV-611, EV-803), and from the time of the turn, so that missed periods are
-    /// lost (EV-804).
-    fn next_timeout(&mut self) -> Option<DueCall<P, S>> {
-        if !self.deadlines.may_be_due(self.turn.now) {
-            return None;
+    /// Takes the calls of due timeouts. A timeout is armed again before its call, so that an update inside its callback
+    /// takes precedence (EV-611, EV-803), and from the time of the turn, so that missed periods are lost (EV-804).
+    fn take_timeouts(&mut self, batch: &mut Vec<TakenCall<P>>, limit: usize) {
+        while batch.len() < limit {
+            let first = self.deadlines.first(&mut self.timeouts);
+            let is_due = |due: &Due| due.deadline <= self.turn.now && due.armed <= self.turn.armed;
+            let Some((slot, _)) = first.filter(|(_, due)| is_due(due)) else {
+                self.turn.has_due_timeouts = false;
+                return;
+            };
+            self.deadlines.count_call(self.turn.now, self.armed);
+            let entry = self.timeouts.get_mut(slot);
+            let entry = entry.expect("I12: an armed timeout is in the table");
+            let payload = entry.lifecycle.take();
+            let payload = payload.expect("I12: an armed timeout is registered and idle");
+            entry.arm(slot, self.turn.now, &mut self.armed, &mut self.deadlines);
+            batch.push(TakenCall {
+                key: entry.lifecycle.key(self.number, slot),
+                kind: CallKind::Timeout { armed: self.armed },
+                events: Events::NONE,
+                payload,
+            });
         }
-        let (slot, due) = self.deadlines.first(&mut self.timeouts)?;
-        if due.deadline > self.turn.now || due.armed > self.turn.armed {
-            return None;
-        }
-        self.deadlines.count_call(self.turn.now, self.armed);
-        let entry = self.timeouts.get_mut(slot)?;
-        let payload = entry.lifecycle.begin();
-        let payload = payload.expect("I12: an armed timeout is registered and idle");
-        entry.arm(slot, self.turn.now, &mut self.armed, &mut self.deadlines);
-        self.turn.outstanding = true;
-        let id = TimeoutId(entry.lifecycle.key(self.number, slot));
-        Some(DueCall::Timeout { id, payload })
     }
 
-    /// Begins the call of the next ready handle that is still registered and enabled.
-    fn next_handle(&mut self) -> Option<DueCall<P, S>> {
-        loop {
-            let slot = self.turn.cursor;
+    /// Takes the calls of ready handles that are still registered and enabled.
+    #[inline]
+    fn take_handles(&mut self, batch: &mut Vec<TakenCall<P>>, limit: usize) {
+        let turn = &mut self.turn;
+        let mut slot = turn.cursor;
+        while batch.len() < limit {
             let Some(entry) = self.handles.get_mut(slot) else {
-                let &Report { fd, events } = self.turn.ready.get(self.turn.looked_at)?;
-                self.turn.looked_at += 1;
-                self.turn.cursor = self.descriptors.entry(fd).first;
-                self.turn.events = events;
+                let Some(&Report { fd, events }) = turn.ready.get(turn.looked_at) else {
+                    break;
+                };
+                turn.looked_at += 1;
+                turn.events = events;
+                slot = self.descriptors.first_on(fd);
                 continue;
             };
-            self.turn.cursor = entry.next;
-            let events = entry.interest.filter_ready(self.turn.events);
-            let is_new = entry.lifecycle.serial() > self.turn.serial;
-            if events.is_empty() || is_new {
-                continue;
+            let reported = turn.events;
+            let events = entry.interest.filter_ready(reported);
+            if !events.is_empty() && entry.lifecycle.serial() <= turn.serial {
+                if let Some(payload) = entry.lifecycle.take() {
+                    batch.push(TakenCall {
+                        key: entry.lifecycle.key(self.number, slot),
+                        kind: CallKind::Handle { reported },
+                        events,
+                        payload,
+                    });
+                }
             }
-            if let Some(payload) = entry.lifecycle.begin() {
-                self.turn.outstanding = true;
-                return Some(DueCall::Handle {
-                    id: HandleId(entry.lifecycle.key(self.number, slot)),
-                    fd: entry.fd,
-                    events,
-                    payload,
-                });
-            }
+            slot = entry.next;
         }
+        turn.cursor = slot;
     }
 
-    /// Begins the call of the next handle with a refused descriptor that is still registered and enabled. The
+    /// Takes the call of the next handle with a refused descriptor that is still registered and enabled. The
     /// handle is disabled before its call, so that an update inside its callback takes precedence and registers the
     /// descriptor again.
-    fn next_refusal(&mut self) -> Option<DueCall<P, S>> {
+    #[cold]
+    fn next_refusal(&mut self) -> Option<TakenCall<P>> {
         while let Some(left) = self.turn.refusals.checked_sub(1) {
             self.turn.refusals = left;
             let RefusedHandle { serial, slot } = self.turn.refused.pop_front()?;
@@ -313,15 +354,16 @@ impl<P, S> Table<P, S> {
             if entry.interest.is_empty() {
                 continue;
             }
-            if let Some(payload) = entry.lifecycle.begin() {
+            if let Some(payload) = entry.lifecycle.take() {
                 entry.interest = Events::NONE;
-                let id = HandleId(entry.lifecycle.key(self.number, slot));
+                let key = entry.lifecycle.key(self.number, slot);
                 let fd = entry.fd;
                 self.update_union(fd);
-                self.turn.outstanding = true;
-                return Some(DueCall::Handle {
-                    id,
-                    fd,
+                return Some(TakenCall {
+                    key,
+                    kind: CallKind::Handle {
+                        reported: Events::ERROR,
+                    },
                     events: Events::ERROR,
                     payload,
                 });
@@ -330,13 +372,14 @@ impl<P, S> Table<P, S> {
         None
     }
 
-    /// Takes a removed entry out of the table, for its free call.
-    fn free(&mut self, freed: Freed) -> DueCall<P, S> {
+    /// Takes a removed entry out of the table.
+    fn free(&mut self, freed: Freed) -> FreedEntry<P, S> {
         let (lifecycle, source) = match freed {
             Freed::Handle(slot) => {
                 let entry = self.handles.remove(slot);
                 let entry = entry.expect("I7: a removed handle stays until it is freed");
-                (entry.lifecycle, Some(entry.source))
+                let source = self.sources.get_mut(slot as usize);
+                (entry.lifecycle, source.and_then(Option::take))
             }
             Freed::Timeout(slot) => {
                 let entry = self.timeouts.remove(slot);
@@ -345,6 +388,6 @@ impl<P, S> Table<P, S> {
             }
         };
         let payload = lifecycle.into_freed();
-        DueCall::Free { payload, source }
+        FreedEntry { payload, source }
     }
 }

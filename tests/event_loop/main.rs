@@ -6,6 +6,7 @@
 #![cfg(not(loom))]
 
 mod arguments;
+mod batches;
 mod changes;
 mod descriptor_reuse;
 mod descriptors;

@@ -5,7 +5,7 @@ use crate::support::{
 };
 use eventry::MonotonicTime;
 use eventry::poller::model::ModelSource;
-use eventry::table::{Change, DueCall, NotRegistered, Refused, Removal, Table};
+use eventry::table::{Change, NotRegistered, Refused, Removal, Table, TakenCall};
 use rustix::fs::{Mode, OFlags, open};
 use std::io::{ErrorKind, Read, Write};
 
@@ -113,6 +113,13 @@ fn a_descriptor_that_the_kernel_refuses_is_an_error_once() {
     });
 }
 
+/// Takes one call, although another one may be out.
+fn next_call<P>(table: &mut Table<P>) -> Option<TakenCall<P>> {
+    let mut batch = Vec::new();
+    table.take_calls(&mut batch, 1);
+    batch.pop()
+}
+
 // EV-1001: a poller may detect later that a registration cannot be polled, and reports its token.
 #[test]
 fn a_registration_that_the_poller_lost_is_an_error_once() {
@@ -123,16 +130,10 @@ fn a_registration_that_the_poller_lost_is_an_error_once() {
     };
     table.lost(token);
     table.begin_turn(MonotonicTime::ZERO, []);
-    match table.next_call() {
-        Some(DueCall::Handle {
-            events, payload, ..
-        }) => {
-            assert_eq!(events, E);
-            table.finish_handle(id, payload);
-        }
-        other => panic!("{other:?}"),
-    }
-    assert!(table.next_call().is_none());
+    let call = next_call(&mut table).expect("the handle is called");
+    assert_eq!((call.id(), call.events), (id.into(), E));
+    table.finish(call);
+    assert!(next_call(&mut table).is_none());
     assert!(!table.has_changes(), "the handle is not disabled");
 
     // An enabled handle is registered with a new token, and reports with the old token are ignored.
@@ -143,7 +144,7 @@ fn a_registration_that_the_poller_lost_is_an_error_once() {
     );
     table.lost(token);
     table.begin_turn(MonotonicTime::ZERO, []);
-    assert!(table.next_call().is_none());
+    assert!(next_call(&mut table).is_none());
 }
 
 // Two changes that cancel each other out within a turn cause no call of the poller.
@@ -262,16 +263,13 @@ fn refusal_survives_an_unfinished_turn() {
         assert!(table.is_busy());
         table.begin_turn(MonotonicTime::ZERO, []);
         table.check_invariants().unwrap();
-        let called = table.next_call();
-        let Some(DueCall::Handle { id, payload, .. }) = called else {
-            panic!("{called:?}");
-        };
-        assert_eq!(payload, name);
-        table.finish_handle(id, payload);
+        let call = next_call(&mut table).expect("the handle is called");
+        assert_eq!(call.payload, name);
+        table.finish(call);
     }
     assert!(!table.is_busy());
     table.begin_turn(MonotonicTime::ZERO, []);
-    assert!(table.next_call().is_none());
+    assert!(next_call(&mut table).is_none());
 }
 
 // The removal of a handle drops its pending refusal. Otherwise refusals would accumulate in a loop whose waits
@@ -285,6 +283,9 @@ fn removal_drops_the_pending_refusal() {
     let (removal, _) = table.remove_handle(id).unwrap();
     assert_eq!(removal, Removal::Idle);
     table.begin_frees();
-    assert!(matches!(table.next_call(), Some(DueCall::Free { .. })));
+    assert_eq!(
+        table.next_free().map(|freed| freed.payload),
+        Some("removed")
+    );
     assert!(!table.is_busy());
 }

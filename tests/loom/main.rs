@@ -4,6 +4,10 @@
 //! the daemon. The test has no harness, because each model needs its own process (see `test_support::models`).
 
 #[cfg(loom)]
+mod batches;
+#[cfg(loom)]
+mod inside;
+#[cfg(loom)]
 mod models;
 #[cfg(loom)]
 mod reuse;

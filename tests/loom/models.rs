@@ -5,6 +5,11 @@
 //! observations in atomics of the standard library, which are no steps of the program, since loom runs one
 //! thread at a time.
 
+use crate::batches::{
+    disable_and_remove_x_second_of_a_batch, remove_and_wait_x_second_of_a_batch,
+    remove_x_second_of_a_batch,
+};
+use crate::inside::{handle_operations_inside_x_outside, timeout_operations_inside_x_outside};
 use crate::reuse::{
     add_reopened_x_remove_old, add_reopened_x_sleep, disable_and_add_reopened_x_sleep,
 };
@@ -31,29 +36,33 @@ macro_rules! models {
 }
 
 models! {
-    "L1" remove_x_dispatch 120,
-    "L2" remove_x_remove 60,
-    "L3" add_nearer_deadline_x_sleep 70,
-    "L3b" shorten_deadline_x_sleep 100,
-    "L3c" add_handle_x_sleep 40,
-    "L3d" enable_handle_x_sleep 40,
-    "L4" remove_while_called_x_free 800,
+    "L1" remove_x_dispatch 350,
+    "L2" remove_x_remove 40,
+    "L3" add_nearer_deadline_x_sleep 25,
+    "L3b" shorten_deadline_x_sleep 45,
+    "L3c" add_handle_x_sleep 20,
+    "L3d" enable_handle_x_sleep 20,
+    "L4" remove_while_called_x_free 1_500,
     "L4b" remove_while_asleep_x_free 100,
-    "L4c" remove_timeout_while_asleep_x_free 80,
-    "L5" disable_x_dispatch 60,
-    "L6" stop_x_sleep 30,
+    "L4c" remove_timeout_while_asleep_x_free 40,
+    "L5" disable_x_dispatch 200,
+    "L6" stop_x_sleep 15,
     "L6b" signal_x_sleep 20,
-    "L6c" signal_x_stop 20,
-    "L7" remove_inside_x_remove_outside 60,
-    "L8" add_inside_x_remove_outside 60,
-    "L9" remove_and_wait_x_dispatch 250,
+    "L6c" signal_x_stop 25,
+    "L7" remove_inside_x_remove_outside 120,
+    "L8" add_inside_x_remove_outside 90,
+    "L9" remove_and_wait_x_dispatch 2_800,
     "L10" drop_loop_x_add 20,
-    "L11" every_operation_inside_x_outside 150_000,
-    "L12" remove_under_the_callbacks_lock 300,
-    "L13" add_x_first_call 70,
-    "L14" add_reopened_x_sleep 1_500,
-    "L14b" add_reopened_x_remove_old 6_000,
-    "L14c" disable_and_add_reopened_x_sleep 70_000,
+    "L11" handle_operations_inside_x_outside 45_000,
+    "L11b" timeout_operations_inside_x_outside 15_000,
+    "L12" remove_under_the_callbacks_lock 400,
+    "L13" add_x_first_call 20,
+    "L14" add_reopened_x_sleep 550,
+    "L14b" add_reopened_x_remove_old 5_500,
+    "L14c" disable_and_add_reopened_x_sleep 18_000,
+    "L15" remove_x_second_of_a_batch 1_800,
+    "L16" disable_and_remove_x_second_of_a_batch 20_000,
+    "L17" remove_and_wait_x_second_of_a_batch 19_000,
 }
 
 pub(crate) const FD: ModelSource = ModelSource(3);
@@ -72,7 +81,7 @@ pub(crate) fn turn(event_loop: &mut EventLoop) {
 }
 
 /// Counts its drop, which is the free call of the callback that owns it.
-struct FreeCounter(Arc<AtomicUsize>);
+pub(crate) struct FreeCounter(pub(crate) Arc<AtomicUsize>);
 
 impl Drop for FreeCounter {
     fn drop(&mut self) {
@@ -394,41 +403,6 @@ fn remove_and_wait_x_dispatch() {
     turn(&mut event_loop);
     remover.join().unwrap();
     turn(&mut event_loop);
-}
-
-/// A callback calls every operation while another thread calls operations as well (EV-510, EV-613).
-fn every_operation_inside_x_outside() {
-    let (mut event_loop, registry, model) = new_loop();
-    model.set_ready(FD.0, Events::READABLE);
-    let (stopper, by_signal) = (event_loop.stopper(), event_loop.signal_stopper());
-    let other = ModelSource(FD.0 + 1);
-    let ignore = |_: eventry::registry::TimeoutEvent<'_>| {};
-    let callback = move |event: eventry::registry::HandleEvent<'_, _>| {
-        let (registry, id) = (event.registry, event.id);
-        let called = |_: eventry::registry::HandleEvent<'_, _>| {};
-        let added = registry.add_source(other, Events::READABLE, called);
-        let handle = added.unwrap();
-        let timeout = registry.add_timeout(FOR_EVER, ignore).unwrap();
-        registry.update_handle(handle, Events::WRITABLE).unwrap();
-        registry.update_timeout(timeout, None).unwrap();
-        registry.remove_handle_and_wait(handle).unwrap();
-        assert_eq!(registry.remove_timeout(timeout), Ok(Removal::Idle));
-        let itself = registry.remove_handle_and_wait(id);
-        assert!(itself.is_err(), "a callback must not wait for its own end");
-        assert!(!registry.is_idle());
-        stopper.stop();
-        by_signal.stop();
-    };
-    let id = registry.add_source(FD, Events::READABLE, callback).unwrap();
-    let outside = registry.clone();
-    let thread = thread::spawn(move || {
-        outside.update_handle(id, Events::READABLE).unwrap();
-        let timeout = outside.add_timeout(FOR_EVER, ignore).unwrap();
-        outside.remove_timeout_and_wait(timeout).unwrap();
-    });
-    event_loop.run().unwrap();
-    thread.join().unwrap();
-    assert_eq!(registry.remove_handle(id), Ok(Removal::Idle));
 }
 
 /// A dropped loop frees the entries that were added before; a later addition is refused and returned (EV-714, EV-207).

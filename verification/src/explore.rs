@@ -35,6 +35,8 @@ pub struct Bounds {
     /// Allows to begin a turn before the last one has ended, to fetch a batch during a turn, and to flush
     /// changes while a callback runs. The loop does none of these, but the table allows them.
     pub abandon: bool,
+    /// Largest number of calls that the loop takes at once.
+    pub limit: usize,
     /// Maximum number of ops that lead to a visited state.
     pub depth: usize,
 }
@@ -83,8 +85,9 @@ pub fn explore(bounds: &Bounds) -> SearchResult {
     let mut seen = HashSet::new();
     // For each state, the state and the op from which it was reached first.
     let mut reached: Vec<(usize, Op)> = vec![(0, Op::Close)];
-    let mut frontier = VecDeque::from([(0, 0, World::new())]);
-    seen.insert(keys.of(&World::new()));
+    let empty = World::with_limit(bounds.limit);
+    seen.insert(keys.of(&empty));
+    let mut frontier = VecDeque::from([(0, 0, empty)]);
     let mut found = SearchResult {
         states: 1,
         transitions: 0,
@@ -218,8 +221,12 @@ impl Bounds {
 
     /// Adds the ops of the loop.
     fn loop_ops(&self, world: &World, ops: &mut Vec<Op>) {
-        if world.is_in_call() {
-            ops.push(Op::Finish);
+        if world.has_calls_out() {
+            ops.push(if world.is_in_call() {
+                Op::Finish
+            } else {
+                Op::Step
+            });
             if self.abandon {
                 self.flush_ops(world, ops);
             }

@@ -14,6 +14,12 @@
 //! the position reached; the time and the snapshot of a turn that has begun its free calls; the latest
 //! time passed to the table, unless a thread still holds an earlier one.
 //!
+//! **The record of the call that has begun**, while the last call of a batch runs: it is the published one. A record
+//! that no change has observed is overwritten by the next change. The changes and updates that were seen are left out
+//! then, too.
+//!
+//! **The flag that due timeouts may be left in the turn.** It is true as long as one is.
+//!
 //! **Values that only affect the amount of work:** the heap of deadlines with its superseded nodes. The
 //! next timeout follows from the deadlines of all timeouts, which are part of the digest. The test of the
 //! heap shows this, and the order of the heap is an invariant checked after every op.
@@ -27,7 +33,6 @@
 
 use crate::World;
 use crate::oracle::Label;
-use crate::world::RunningCall;
 use eventry::{Events, MonotonicTime, Token};
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write;
@@ -83,8 +88,7 @@ impl Keys {
         let text = &mut self.text;
         let written = write!(text, "{:?}", world.table);
         written.expect("writing to a string does not fail");
-        self.form
-            .table(text, world.sampled.is_some(), world.stale.is_some());
+        self.form.table(text, world);
         text.clear();
         let written = write!(text, "{:?}{:?}", world.handles, world.timeouts);
         written.expect("writing to a string does not fail");
@@ -134,25 +138,33 @@ impl Keys {
 
 impl Form {
     /// Adds the table's `Debug` form.
-    fn table(&mut self, text: &str, with_latest_time: bool, had_stale: bool) {
+    fn table(&mut self, text: &str, world: &World) {
         let (tables, rest) = split(text, ", deadlines: ");
         let (_, rest) = split(rest, ", now: ");
         let (latest, rest) = split(rest, ", armed: ");
         let (_, rest) = split(rest, ", stale: ");
         let (stale, rest) = split(rest, ", turn: Turn { ");
         // The check needs to know only that a stale token was recorded, not which one.
-        self.literal(u64::from(had_stale && stale.starts_with("Some")));
-        let (snapshot, rest) = split(rest, ", ready: [");
+        let had_stale = world.stale.is_some() && stale.starts_with("Some");
+        self.literal(had_stale.into());
+        let (snapshot, rest) = split(rest, ", has_due_timeouts: ");
+        let (_, rest) = split(rest, ", ready: [");
         let (ready, rest) = split(rest, "], looked_at: ");
         let (looked_at, rest) = split(rest, ", cursor: ");
         let (cursor, rest) = split(rest, ", refused: ");
         let (refused, rest) = split(rest, ", frees: ");
+        let (frees, rest) = split(rest, ", begun: Begun { ");
+        let (begun, rest) = split(rest, " }");
         self.text(refused);
         self.text(tables);
-        if with_latest_time {
+        if world.sampled.is_some() {
             self.text(latest);
         }
-        if rest.starts_with("None") {
+        self.text(frees);
+        if !world.is_in_last_call() && begun.ends_with("true") {
+            self.text(begun);
+        }
+        if frees.starts_with("None") {
             self.text(snapshot);
             if !cursor.starts_with(NO_SLOT) {
                 self.text(cursor);
@@ -215,13 +227,13 @@ impl Form {
         self.option(world.batch.as_ref(), |form, batch| {
             form.all(batch, Form::report)
         });
-        self.option(
-            world.running_call.as_ref(),
-            |form, running_call| match running_call {
-                RunningCall::Handle(_, label) => form.labelled(0, *label),
-                RunningCall::Timeout(_, label) => form.labelled(1, *label),
-            },
-        );
+        // The calls themselves are in the form of the oracle.
+        if world.has_calls_out() && !world.is_in_last_call() {
+            self.number(b"serial", world.published);
+            self.literal(
+                u64::from(world.changes != world.seen) << 1 | u64::from(world.is_published),
+            );
+        }
         self.all(&world.lost, |form, token| form.token(token.into_bits()));
         self.all(world.mirror.registered(), |form, own| {
             form.literal(u64::from(own.fd.cast_unsigned()));
@@ -232,7 +244,7 @@ impl Form {
         self.all(&world.mirror.unknown_files(), |form, fd| {
             form.literal(u64::from(fd.cast_unsigned()));
         });
-        world.oracle.write_form(self, world.sampled.is_some());
+        world.oracle.write_form(self, world);
     }
 
     pub(crate) fn literal(&mut self, number: u64) {

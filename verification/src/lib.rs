@@ -9,6 +9,7 @@
 //! The table is a plain value behind one lock, so the calls of several threads are some sequence of ops.
 //! The lock, the sleep and the wake are checked by the loom models in `tests/loom`.
 
+mod calls;
 mod checks;
 pub mod explore;
 mod key;

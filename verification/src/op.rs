@@ -81,10 +81,11 @@ pub enum Op {
     Turn,
     /// The loop begins a turn that makes only free calls.
     Frees,
-    /// The loop begins the next call of the turn. A free call ends at once, since the table takes no
-    /// further part in it.
+    /// The loop takes the next calls of the turn, of which the first one begins, or begins the call that it has
+    /// published, or skips it. If only free calls are left, it makes the next one, which ends at once, since the table
+    /// takes no further part in it.
     Step,
-    /// The callback that runs returns.
+    /// The callback that runs returns. The loop publishes the next call of the batch, or finishes the batch.
     Finish,
     /// This many nanoseconds pass, also while a callback runs.
     Tick(u64),

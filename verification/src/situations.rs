@@ -56,7 +56,15 @@ pub struct Situations {
     pub late_clock: usize,
     /// The loop was dropped while a callback ran.
     pub closed_in_call: usize,
+    /// The loop asked the table about a published call, because of a change.
+    pub asked: usize,
+    /// A taken call was skipped.
+    pub skipped: usize,
+    /// The entry of a published call was removed before the loop looked for changes.
+    pub removed_after_publication: usize,
     seen: Seen,
+    /// The op asks the table about a published call.
+    asks: bool,
     /// Handles that were disabled by a refusal and not enabled since.
     disabled_by_refusal: Vec<Label>,
     /// Number of stale events in the batch before the op.
@@ -111,6 +119,7 @@ impl Situations {
     fn count_before(&mut self, world: &World, op: Op) {
         let unknown = world.mirror.unknown_files().len();
         self.unknown_before = unknown;
+        self.asks = false;
         let is_due = |label: Option<Label>| {
             usize::from(label.is_some_and(|label| world.oracle().will_call(label)))
         };
@@ -143,7 +152,7 @@ impl Situations {
                 }
                 self.late_clock += usize::from(world.sampled.is_some_and(|then| then < world.now));
             }
-            Op::Turn if !world.is_in_call() && world.has_batch() => {
+            Op::Turn if !world.has_calls_out() && world.has_batch() => {
                 let lost = world
                     .lost
                     .iter()
@@ -153,6 +162,7 @@ impl Situations {
                 self.stale_event_of_reused_descriptor += world.stale_events_of_reused_descriptors();
                 self.seen = Seen::default();
             }
+            Op::Step => self.asks = world.asks(),
             Op::Recreate => self.recreated += usize::from(!world.mirror.registered().is_empty()),
             Op::Close => self.closed_in_call += usize::from(world.is_in_call()),
             _ => {}
@@ -169,11 +179,17 @@ impl Situations {
             self.used_after_reopening += used;
             self.used_beside_duplicate += if is_duplicated { used } else { 0 };
         }
-        if let (Op::Step, Answer::Handle(label, ..)) = (op, world.last())
+        self.asked += usize::from(self.asks);
+        if world.is_published_one_removed() && matches!(world.last(), Answer::Removed(_)) {
+            self.removed_after_publication += 1;
+        }
+        if let (Op::Step, Answer::Taken(calls)) = (op, world.last())
+            && let Some(Answer::Handle(label, ..)) = calls.first()
             && world.is_disabled(*label)
         {
             self.disabled_by_refusal.push(*label);
         }
+        self.skipped += usize::from(self.asks && *world.last() == Answer::Skipped);
         if let (Op::RemoveHandle { nth }, Answer::Removed(_)) = (op, world.last()) {
             self.disabled_by_refusal
                 .retain(|own| Some(*own) != world.nth_handle(nth));
@@ -181,7 +197,7 @@ impl Situations {
         }
         match (op, world.last()) {
             (_, Answer::NotRegistered) => self.stale_ids += 1,
-            (_, Answer::Handle(..) | Answer::Timeout(_)) => self.calls += 1,
+            (_, Answer::Taken(_) | Answer::Handle(..) | Answer::Timeout(_)) => self.calls += 1,
             (_, Answer::Free(_)) => self.frees += 1,
             (
                 Op::UpdateHandle {
@@ -240,6 +256,9 @@ impl Situations {
             &mut self.removed_while_freeing,
             &mut self.late_clock,
             &mut self.closed_in_call,
+            &mut self.asked,
+            &mut self.skipped,
+            &mut self.removed_after_publication,
         ]
     }
 }
@@ -301,6 +320,18 @@ impl World {
         })
     }
 
+    /// Returns true if the next step asks the table about the published call.
+    fn asks(&self) -> bool {
+        self.is_published && self.changes != self.seen
+    }
+
+    /// Returns true if the entry of a published call is removed.
+    fn is_published_one_removed(&self) -> bool {
+        let published = self.published();
+        let entry = published.and_then(|label| self.oracle.registration(label));
+        entry.is_some_and(|entry| !entry.registered)
+    }
+
     /// Returns true if `label` is a disabled handle.
     fn is_disabled(&self, label: Label) -> bool {
         let entry = self.oracle.registration(label);
@@ -316,7 +347,7 @@ impl World {
     }
 }
 
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 24] = [
     "calls",
     "frees",
     "removed before its call",
@@ -338,4 +369,7 @@ const NAMES: [&str; 21] = [
     "removed while freeing",
     "late clock",
     "closed in a call",
+    "asked about a call",
+    "call skipped",
+    "removed after its publication",
 ];

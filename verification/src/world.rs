@@ -4,7 +4,7 @@ use crate::mirror::{Mirror, Source};
 use crate::op::Interval;
 use crate::oracle::{Answer, EntryKind, Label, Oracle};
 use crate::{Op, Violation};
-use eventry::table::{DueCall, Effects, Table};
+use eventry::table::{Effects, Removal, Table, TakenCall};
 use eventry::{Events, HandleId, MonotonicTime, TimeoutId, Token};
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,8 +23,21 @@ pub struct World {
     pub(crate) batch: Option<Vec<(Token, Events)>>,
     /// Registrations that the wait ended, because their descriptors were closed.
     pub(crate) lost: Vec<Token>,
-    /// Running call, with its payload.
-    pub(crate) running_call: Option<RunningCall>,
+    /// Largest number of calls that the loop takes at once.
+    pub(crate) limit: usize,
+    /// Calls that are out, with their payloads: those that are over, then the others.
+    pub(crate) calls: Vec<TakenCall<Label>>,
+    /// Number of the calls that are over.
+    pub(crate) over: usize,
+    /// The loop has published the next call and not looked for changes since.
+    pub(crate) is_published: bool,
+    /// Serial of the entry whose call the loop published, and the counter of changes to taken entries.
+    pub(crate) published: u64,
+    pub(crate) changes: u64,
+    /// Counter of changes when the batch was taken.
+    pub(crate) seen: u64,
+    /// Entries whose removal returned that no call runs and none will begin.
+    pub(crate) idle: Vec<Label>,
     /// Every handle id ever issued, with its label.
     pub(crate) handles: Vec<(Label, HandleId)>,
     /// Every timeout id ever issued, with its label.
@@ -54,13 +67,6 @@ impl From<Effects<'_, Source>> for OwnedEffects {
     }
 }
 
-/// A running call, with the payload that the table handed out.
-#[derive(Clone, Debug)]
-pub(crate) enum RunningCall {
-    Handle(HandleId, Label),
-    Timeout(TimeoutId, Label),
-}
-
 impl Default for World {
     fn default() -> World {
         World::new()
@@ -68,10 +74,17 @@ impl Default for World {
 }
 
 impl World {
-    /// Creates a world with an empty table.
+    /// Creates a world with an empty table, whose loop takes two calls at a time.
     #[must_use]
     pub fn new() -> World {
+        World::with_limit(2)
+    }
+
+    /// Creates a world with an empty table, whose loop takes `limit` calls at a time.
+    #[must_use]
+    pub fn with_limit(limit: usize) -> World {
         World {
+            limit,
             // With this threshold two due timeouts reach the code path for many.
             table: Table::with_gather_threshold(0, 1),
             oracle: Oracle::default(),
@@ -80,7 +93,13 @@ impl World {
             sampled: None,
             batch: None,
             lost: Vec::new(),
-            running_call: None,
+            calls: Vec::new(),
+            over: 0,
+            is_published: false,
+            published: 0,
+            changes: 0,
+            seen: 0,
+            idle: Vec::new(),
             handles: Vec::new(),
             timeouts: Vec::new(),
             turn_began: 0,
@@ -114,7 +133,13 @@ impl World {
     ///
     /// As [`apply`](World::apply); `I16` if an entry is left.
     pub fn wind_up(&mut self) -> Result<(), Violation> {
-        self.apply(Op::Finish)?;
+        while !self.calls.is_empty() {
+            self.apply(if self.is_in_call() {
+                Op::Finish
+            } else {
+                Op::Step
+            })?;
+        }
         self.apply(Op::Close)?;
         self.apply(Op::Frees)?;
         while self.last != Answer::Nothing {
@@ -170,7 +195,25 @@ impl World {
     /// Returns true if a callback runs.
     #[must_use]
     pub fn is_in_call(&self) -> bool {
-        self.running_call.is_some()
+        !self.calls.is_empty() && !self.is_published
+    }
+
+    /// Returns the entry whose call the loop has published without looking for changes since.
+    #[must_use]
+    pub fn published(&self) -> Option<Label> {
+        let call = self.calls.get(self.over).filter(|_| self.is_published);
+        call.map(|call| call.payload)
+    }
+
+    /// Returns true if the last call of a batch runs.
+    pub(crate) fn is_in_last_call(&self) -> bool {
+        self.is_in_call() && self.over + 1 == self.calls.len()
+    }
+
+    /// Returns true if calls were taken and not all of them are over.
+    #[must_use]
+    pub fn has_calls_out(&self) -> bool {
+        !self.calls.is_empty()
     }
 
     fn apply_unguarded(&mut self, op: Op) -> Result<(), Violation> {
@@ -192,15 +235,16 @@ impl World {
                 DONE
             }
             Op::Lose { fd } => self.lose(fd),
-            Op::Turn if self.running_call.is_none() => self.begin_turn(),
-            Op::Frees if self.running_call.is_none() => {
+            Op::Turn if self.calls.is_empty() => self.begin_turn(),
+            Op::Frees if self.calls.is_empty() => {
                 self.stale = None;
                 self.table.begin_frees();
                 self.oracle.begin_frees();
                 DONE
             }
-            Op::Step if self.running_call.is_none() => self.step()?,
-            Op::Finish => self.finish(),
+            Op::Step if self.calls.is_empty() => self.take()?,
+            Op::Step if self.is_published => self.confirm()?,
+            Op::Finish if self.is_in_call() => self.end_call(),
             Op::Tick(by) => {
                 self.now = self.now.saturating_add(Duration::from_nanos(by));
                 DONE
@@ -212,16 +256,25 @@ impl World {
                 DONE
             }
             Op::Close => {
+                if self.has_calls_out() {
+                    self.observe();
+                }
                 self.table.close();
                 self.oracle.close();
                 self.mirror.clear();
                 DONE
             }
-            Op::Turn | Op::Frees | Op::Step => SKIPPED,
+            Op::Turn | Op::Frees | Op::Step | Op::Finish => SKIPPED,
         };
         Violation::unless(expected == answer, rule, || {
             format!("the answer to {op:?} is {answer:?}, {expected:?} expected")
         })?;
+        if let (Op::RemoveHandle { nth }, Answer::Removed(Removal::Idle)) = (op, &answer) {
+            self.idle.extend(self.nth_handle(nth));
+        }
+        if let (Op::RemoveTimeout { nth }, Answer::Removed(Removal::Idle)) = (op, &answer) {
+            self.idle.extend(self.nth_timeout(nth));
+        }
         self.last = answer;
         self.check_after_op()
     }
@@ -256,6 +309,9 @@ impl World {
         let Some((label, id)) = nth_of(&self.handles, nth) else {
             return SKIPPED;
         };
+        if self.table.is_handle_taken(id) {
+            self.observe();
+        }
         let updated = self.table.update_handle(id, interest);
         let answer = updated.map_or(Answer::NotRegistered, |effects| {
             self.effects = effects.into();
@@ -274,6 +330,9 @@ impl World {
         let Some((label, id)) = nth_of(&self.handles, nth) else {
             return SKIPPED;
         };
+        if self.table.is_handle_taken(id) {
+            self.observe();
+        }
         let removed = self.table.remove_handle(id);
         let answer = removed.map_or(Answer::NotRegistered, |(removal, effects)| {
             self.effects = effects.into();
@@ -309,6 +368,9 @@ impl World {
         let Some((label, id)) = nth_of(&self.timeouts, nth) else {
             return SKIPPED;
         };
+        if self.table.is_timeout_taken(id) {
+            self.observe();
+        }
         let updated = self.table.update_timeout(id, now, duration(interval));
         let answer = updated.map_or(Answer::NotRegistered, |effects| {
             self.effects = effects.into();
@@ -322,82 +384,15 @@ impl World {
         let Some((label, id)) = nth_of(&self.timeouts, nth) else {
             return SKIPPED;
         };
+        if self.table.is_timeout_taken(id) {
+            self.observe();
+        }
         let removed = self.table.remove_timeout(id);
         let answer = removed.map_or(Answer::NotRegistered, |(removal, effects)| {
             self.effects = effects.into();
             Answer::Removed(removal)
         });
         removal(self.oracle.remove(label), answer)
-    }
-
-    /// Begins the next call of the table and of the oracle, and compares them. A difference breaks the most
-    /// specific rule that applies.
-    fn step(&mut self) -> Result<Comparison, Violation> {
-        let call = self.table.next_call();
-        match &call {
-            Some(DueCall::Handle {
-                id,
-                events,
-                payload,
-                ..
-            }) => {
-                let label = label_of(&self.handles, *id, *payload)?;
-                self.check_call(label)?;
-                self.check_events(label, *events)?;
-            }
-            Some(DueCall::Timeout { id, payload }) => {
-                self.check_call(label_of(&self.timeouts, *id, *payload)?)?;
-            }
-            Some(DueCall::Free { .. }) | None => {}
-        }
-        // The report of a refusal disables its handle, so this follows the checks of the call.
-        let expected = self.oracle.next_call();
-        let answer = match call {
-            Some(DueCall::Handle {
-                id,
-                fd,
-                events,
-                payload,
-            }) => {
-                self.running_call = Some(RunningCall::Handle(id, payload));
-                Answer::Handle(payload, fd, events)
-            }
-            Some(DueCall::Timeout { id, payload }) => {
-                self.running_call = Some(RunningCall::Timeout(id, payload));
-                Answer::Timeout(payload)
-            }
-            Some(DueCall::Free { payload, source }) => {
-                let own = source.is_none_or(|source| source.label == payload);
-                Violation::unless(own, "I6", || {
-                    format!("{payload:?} was freed with {source:?}")
-                })?;
-                let answer = Answer::Free(payload);
-                Violation::unless(expected == answer, "I5", || {
-                    format!("the call is {answer:?}, {expected:?} expected")
-                })?;
-                answer
-            }
-            None => Answer::Nothing,
-        };
-        if expected == Answer::Nothing && answer == expected {
-            self.check_stale()?;
-        }
-        Ok(("I4", expected, answer))
-    }
-
-    fn finish(&mut self) -> Comparison {
-        match self.running_call.take() {
-            Some(RunningCall::Handle(id, label)) => {
-                self.table.finish_handle(id, label);
-                self.oracle.finish(label);
-            }
-            Some(RunningCall::Timeout(id, label)) => {
-                self.table.finish_timeout(id, label);
-                self.oracle.finish(label);
-            }
-            None => return SKIPPED,
-        }
-        DONE
     }
 }
 
@@ -419,18 +414,6 @@ fn removal(expected: Answer, answer: Answer) -> Comparison {
 fn nth_of<T: Copy>(issued: &[T], nth: usize) -> Option<T> {
     let nth = nth.checked_rem(issued.len())?;
     issued.get(nth).copied()
-}
-
-/// Returns the label for which `id` was issued, which must equal the payload.
-fn label_of<I: PartialEq + Copy + std::fmt::Debug>(
-    issued: &[(Label, I)],
-    id: I,
-    payload: Label,
-) -> Result<Label, Violation> {
-    let own = issued.iter().find(|(_, issued)| *issued == id);
-    let fits = own.is_some_and(|(label, _)| *label == payload);
-    Violation::unless(fits, "I6", || format!("{id:?} was called with {payload:?}"))?;
-    Ok(payload)
 }
 
 fn duration(interval: Interval) -> Option<Duration> {

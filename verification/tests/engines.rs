@@ -28,6 +28,7 @@ fn two() -> Bounds {
         losses: false,
         samples: false,
         abandon: false,
+        limit: 2,
         depth: usize::MAX,
     }
 }

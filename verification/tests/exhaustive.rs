@@ -20,6 +20,7 @@ fn bounds(adds: Adds) -> Bounds {
         losses: false,
         samples: false,
         abandon: false,
+        limit: 2,
         depth: usize::MAX,
     }
 }
@@ -109,6 +110,8 @@ fn a_pair_of_handles_with_refusals_matches_the_oracle() {
     let handles = Bounds {
         refusals: true,
         intervals: Vec::new(),
+        // A refusal is called alone. The other searches have batches.
+        limit: 1,
         ready: vec![Events::NONE, Events::READABLE | Events::HANGUP],
         ..bounds(Adds::Ever(2))
     };
@@ -154,6 +157,8 @@ fn two_handles_at_a_time_match_the_oracle() {
         interests: vec![Events::NONE, Events::READABLE],
         ready: vec![Events::NONE, Events::READABLE | Events::HANGUP],
         intervals: Vec::new(),
+        // The loop looks for the next handle of the descriptor after each call.
+        limit: 1,
         ..all(adds)
     };
     search(

@@ -18,7 +18,7 @@ pub struct Registration {
     pub kind: EntryKind,
     /// The entry has not been removed.
     pub registered: bool,
-    /// A call of the entry has begun and not finished.
+    /// A call of the entry has begun and is not over.
     pub running: bool,
     /// The free call was made.
     pub freed: bool,
@@ -62,6 +62,8 @@ pub enum Answer {
     Deadline(Option<MonotonicTime>),
     /// The changes that the poller gets before the loop sleeps.
     Flushed(Vec<InterestChange>),
+    /// These calls were taken; the first one begins.
+    Taken(Vec<Answer>),
     /// A handle is called.
     Handle(Label, RawFd, Events),
     /// A timeout is called.

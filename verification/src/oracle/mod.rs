@@ -4,6 +4,7 @@
 //! has no index and no sorted structure. It shares no algorithm with the table, so that it does not share
 //! the table's mistakes. It uses neither ids nor tokens: a [`Label`] names a registration permanently.
 
+mod calls;
 mod entry;
 mod form;
 mod interest;
@@ -11,6 +12,7 @@ mod interest;
 pub use entry::{Answer, EntryKind, Label, Registration};
 pub use interest::InterestChange;
 
+use calls::Calls;
 use eventry::table::{Refused, Removal};
 use eventry::{Events, MonotonicTime};
 use interest::PollerView;
@@ -33,6 +35,7 @@ pub struct Oracle {
     /// Handles to which a refusal is still to be reported, in the order of the refusals.
     refused: Vec<Label>,
     turn: Turn,
+    calls: Calls,
     /// Latest time that was passed to the table.
     clock: MonotonicTime,
     closed: bool,
@@ -82,6 +85,7 @@ impl Oracle {
 
     /// Updates a handle.
     pub fn update_handle(&mut self, label: Label, interest: Events) -> Answer {
+        self.record_change_of(label);
         match self.registered(label).map(|entry| &mut entry.kind) {
             Some(EntryKind::Handle { interest: old, fd }) => {
                 *old = interest;
@@ -105,6 +109,7 @@ impl Oracle {
         now: MonotonicTime,
         interval: Option<u64>,
     ) -> Answer {
+        self.record_change_of(label);
         if self.registered(label).is_none() {
             return Answer::NotRegistered;
         }
@@ -116,6 +121,7 @@ impl Oracle {
 
     /// Removes an entry.
     pub fn remove(&mut self, label: Label) -> Answer {
+        self.record_change_of(label);
         let Some(entry) = self.registered(label) else {
             return Answer::NotRegistered;
         };
@@ -178,39 +184,8 @@ impl Oracle {
         self.turn.frees = Some(self.removed.clone());
     }
 
-    /// Begins the next call of the turn.
-    pub fn next_call(&mut self) -> Answer {
-        if self.turn.frees.is_none() {
-            if let Some(label) = pop_front(&mut self.turn.due) {
-                return self.fire(label);
-            }
-            while let Some((label, events)) = pop_front(&mut self.turn.ready) {
-                let Some(entry) = self.registered(label) else {
-                    continue;
-                };
-                let EntryKind::Handle { fd, interest } = entry.kind else {
-                    continue;
-                };
-                let delivered = share(interest, events);
-                if !delivered.is_empty() {
-                    entry.running = true;
-                    return Answer::Handle(label, fd, delivered);
-                }
-            }
-            while let Some(label) = pop_front(&mut self.turn.refused) {
-                self.refused.retain(|refused| *refused != label);
-                if let Some(entry) = self.registered(label)
-                    && let EntryKind::Handle { fd, interest } = &mut entry.kind
-                    && *interest != Events::NONE
-                {
-                    *interest = Events::NONE;
-                    let fd = *fd;
-                    entry.running = true;
-                    self.record_change(fd);
-                    return Answer::Handle(label, fd, Events::ERROR);
-                }
-            }
-        }
+    /// Makes the next free call. There must be no other call in the turn.
+    pub fn next_free(&mut self) -> Answer {
         let frees = self.turn.frees.get_or_insert_with(|| self.removed.clone());
         let Some(label) = pop_front(frees) else {
             return Answer::Nothing;
@@ -220,13 +195,6 @@ impl Oracle {
             entry.freed |= entry.label == label;
         }
         Answer::Free(label)
-    }
-
-    /// Ends the call of `label`.
-    pub fn finish(&mut self, label: Label) {
-        for entry in &mut self.registrations {
-            entry.running &= entry.label != label;
-        }
     }
 
     /// Drops the loop: all entries are removed, oldest first.
@@ -239,6 +207,7 @@ impl Oracle {
         }
         self.turn.due.clear();
         self.turn.ready.clear();
+        self.calls.is_changed = self.has_calls_out();
         self.drop_poller();
     }
 
@@ -302,6 +271,12 @@ impl Oracle {
     #[must_use]
     pub fn will_call(&self, label: Label) -> bool {
         self.turn.due.contains(&label)
+            || self
+                .calls
+                .left
+                .iter()
+                .skip(usize::from(self.calls.has_begun))
+                .any(|call| call.label == label)
             || self.turn.ready.iter().any(|(ready, _)| *ready == label)
             || self.turn.refused.contains(&label)
     }
@@ -333,17 +308,15 @@ impl Oracle {
         Answer::Added(label)
     }
 
-    /// Calls a due timeout. It is due again one interval after the turn's time, unless its callback updates
-    /// or removes it.
-    fn fire(&mut self, label: Label) -> Answer {
+    /// Arms a due timeout whose call is taken: it is due again one interval after the turn's time, unless it is
+    /// updated or removed.
+    fn fire(&mut self, label: Label) {
         let now = self.turn.now;
         if let Some(entry) = self.registered(label)
             && let EntryKind::Timeout { interval, .. } = entry.kind
         {
-            entry.running = true;
             self.arm(label, now, interval);
         }
-        Answer::Timeout(label)
     }
 
     fn arm(&mut self, label: Label, now: MonotonicTime, interval: Option<u64>) {

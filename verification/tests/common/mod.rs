@@ -30,6 +30,8 @@ pub(crate) enum Move {
     LoseAndUpdate { nth: usize, interest: Events },
     /// The running handle gets a new interest, and the poller refuses its descriptor during the call.
     RefuseRunning(Events),
+    /// The entry whose call the loop has published is removed before the loop looks for changes.
+    RemovePublished,
     /// The interval of a timeout that the turn is going to call is divided by this number.
     Shorten(u64),
     /// The loop is dropped while a callback runs, as after a panic.
@@ -87,6 +89,15 @@ impl Move {
                     Op::Flush { refused: u8::MAX },
                 ]
             }
+            Move::RemovePublished => {
+                let published = world.published();
+                let is_published = |label| published.is_some() && label == published;
+                let handle = (0..64).find(|nth| is_published(world.nth_handle(*nth)));
+                let timeout = (0..64).find(|nth| is_published(world.nth_timeout(*nth)));
+                let handle = handle.map(|nth| Op::RemoveHandle { nth });
+                let removal = handle.or(timeout.map(|nth| Op::RemoveTimeout { nth }));
+                removal.into_iter().collect()
+            }
             Move::Shorten(divisor) => {
                 let due = (0..64).filter_map(|nth| {
                     let label = world.nth_timeout(nth)?;
@@ -107,7 +118,9 @@ impl Move {
             Move::CloseDuringCall if world.is_in_call() => vec![Op::Close],
             Move::CloseDuringCall => Vec::new(),
             Move::Loop { .. } if world.is_in_call() => vec![Op::Finish],
-            Move::Loop { .. } if !world.oracle().has_turn_ended() => vec![Op::Step],
+            Move::Loop { .. } if world.has_calls_out() || !world.oracle().has_turn_ended() => {
+                vec![Op::Step]
+            }
             Move::Loop { .. } if world.has_batch() => vec![Op::Turn],
             Move::Loop { ready, refused } => vec![Op::Flush { refused }, Op::Poll { ready }],
         }
@@ -121,7 +134,7 @@ pub(crate) fn moves(longest: usize) -> impl Strategy<Value = Vec<Move>> {
 
 /// Checks one sequence from the empty table to the end of the loop.
 pub(crate) fn check(moves: &[Move]) -> Result<Situations, Violation> {
-    let mut world = World::new();
+    let mut world = World::with_limit(1 + moves.len() % 3);
     let mut situations = Situations::default();
     for step in moves {
         for op in step.ops(&world) {
@@ -157,8 +170,9 @@ fn one_move() -> impl Strategy<Value = Move> {
         4 => reopenings,
         10 => losses,
         18 => refusals,
-        56 => shortenings,
-        3 => Just(Move::CloseDuringCall),
+        60 => shortenings,
+        20 => Just(Move::RemovePublished),
+        4 => Just(Move::CloseDuringCall),
         135 => any_op().prop_map(Move::Op),
     ]
 }
