@@ -130,6 +130,15 @@ pub(super) const STAGES: &[Stage] = &[
         ]]),
     },
     Stage {
+        name: "unbounded",
+        about: "proofs of the table and its dispatch for any number of entries, by two provers each",
+        when: When::Always,
+        figures: Figures::Lines(&[&[
+            (r"^relation: ([0-9]* obligations), (.*)", "$1, $2"),
+            (r"^unbounded: ([0-9]* goals .*)", "$1"),
+        ]]),
+    },
+    Stage {
         name: "fuzz",
         about: "coverage-guided fuzzing, EVENTRY_FUZZ_SECONDS for each target",
         when: When::Deep,
