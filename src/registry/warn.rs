@@ -44,7 +44,7 @@ impl<P: Poller> Registry<P> {
             table, diagnostics, ..
         } = &mut *state;
         let waits = table.is_busy() || table.has_changes();
-        let deadline = table.next_deadline();
+        let deadline = table.next_deadline_until(now);
         let (waited, warning) = diagnostics.check_overdue(now, deadline, waits, is_running);
         drop(state);
         if let Some(warning) = warning {

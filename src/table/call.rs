@@ -23,8 +23,8 @@ pub struct TakenCall<P> {
 pub(super) enum CallKind {
     /// A handle whose descriptor was reported with these events.
     Handle { reported: Events },
-    /// A timeout that was armed again with this number when it was taken.
-    Timeout { armed: u64 },
+    /// A timeout that was armed again when it was taken; the low half of the number of that arming.
+    Timeout { armed: u32 },
 }
 
 /// A removed entry whose last call is over. Its payload stays with the caller (EV-704).

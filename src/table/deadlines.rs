@@ -1,96 +1,118 @@
 //! The armed timeouts, ordered by deadline.
 //!
-//! The order is kept by a heap with lazy correction. To postpone a deadline, which is the most frequent
-//! operation on idle timers, and to disarm a timeout cost O(1) and do not change the heap: a node that is too
+//! The order is kept by a radix tree with lazy correction. To postpone a deadline, which is the most frequent
+//! operation on idle timers, and to disarm a timeout cost O(1) and do not change the tree: a node that is too
 //! early, or superseded, is corrected when it becomes the first one. Superseded nodes are removed before they
 //! outnumber the others.
 //!
-//! When many timeouts are due at once, their nodes are gathered: they are removed from the heap together and
-//! sorted. That is several times cheaper than to remove the first one repeatedly.
+//! A turn begins by moving the nodes that are due out of the tree and sorting them. A timeout that is armed in the turn
+//! gets a node in the tree, so it is not due in this turn.
 
-use super::heap::{Heap, Node};
+use super::radix::{Node, RadixTree};
 use crate::time::MonotonicTime;
 use std::fmt;
 use std::hint::black_box;
 
-/// The deadline of a timeout, and the number of its arming: of two timeouts with the same deadline, the one armed
-/// first comes first.
+/// The deadline of a timeout, and the low 32 bits of the number of its arming: of two timeouts with the same deadline,
+/// the one armed first comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
     pub(super) deadline: MonotonicTime,
-    pub(super) armed: u64,
+    pub(super) armed: u32,
 }
 
 /// The part of a timeout that the order needs.
 #[derive(Clone)]
 pub(super) struct Alarm {
     /// The deadline; valid while the alarm is armed.
-    due: Due,
-    /// The key of the one node that represents the alarm, never later than the deadline; or
-    /// [`MonotonicTime::FAR_FUTURE`] if the alarm is not armed.
-    key: MonotonicTime,
-    /// The number of the arming in that node, which distinguishes it from superseded nodes.
+    deadline: MonotonicTime,
+    /// The number of the latest arming.
+    armed: u32,
+    /// The number of the arming in the one node that represents the alarm, which distinguishes it from superseded nodes;
+    /// or [`UNARMED`]. The key of that node is not later than the deadline.
     node: u32,
 }
+
+/// The number of no arming: of an alarm that no node represents.
+const UNARMED: u32 = 0;
 
 /// A collection of alarms by slot.
 pub(super) trait Alarms {
     fn alarm(&self, slot: u32) -> Option<&Alarm>;
     fn alarm_mut(&mut self, slot: u32) -> Option<&mut Alarm>;
+
+    /// Reads everything that a call needs from the slot, and returns a number that depends on it.
+    fn read(&self, slot: u32) -> u64;
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Deadlines {
-    heap: Heap,
-    /// The gathered nodes, the first one at the end.
-    gathered: Vec<Node>,
-    /// The least number of timeouts that a turn takes from the heap one by one before it gathers the others.
-    gather_threshold: usize,
-    /// The number of timeouts that this turn still takes one by one before it gathers the others.
-    until_gather: usize,
-    /// The index in `gathered` from which on the alarms of the nodes have been read ahead.
-    read_ahead: usize,
+    tree: RadixTree,
+    /// The nodes that were due when the turn began, the first one at the end. The nodes of the timeouts that were taken
+    /// stay until the others are taken: a timeout that its callback disables then needs no other node.
+    due: Vec<Node>,
+    /// The number of the due nodes that were not taken.
+    left: usize,
     /// The number of armed alarms.
     alarms: usize,
 }
 
+/// The number of superseded nodes that are kept with any number of alarms.
+const SLACK: usize = 16;
+
 /// The number of alarms that are read ahead.
 const READ_AHEAD: usize = 16;
 
-/// The latest key of a node. The key after it means that an alarm is not armed.
-pub(super) const LATEST: MonotonicTime = MonotonicTime::from_nanos(u64::MAX - 1);
+/// The number of due nodes for which memory is kept from turn to turn.
+const KEPT: usize = 1024;
+
+/// Returns the number of the arming after the one with this number. No arming has the number that stands for none.
+#[inline]
+pub(super) fn next_arming(armed: u64) -> u64 {
+    let next = armed + 1;
+    next + u64::from(next as u32 == UNARMED)
+}
 
 impl Alarm {
     pub(super) const fn new() -> Alarm {
         Alarm {
-            due: Due {
-                deadline: MonotonicTime::FAR_FUTURE,
-                armed: 0,
-            },
-            key: MonotonicTime::FAR_FUTURE,
-            node: 0,
+            deadline: MonotonicTime::FAR_FUTURE,
+            armed: UNARMED,
+            node: UNARMED,
         }
     }
 
     fn is_armed(&self) -> bool {
-        self.key != MonotonicTime::FAR_FUTURE
+        self.node != UNARMED
     }
 
     /// Returns the deadline if the alarm is armed.
     pub(super) fn due(&self) -> Option<Due> {
-        self.is_armed().then_some(self.due)
+        self.is_armed().then_some(Due {
+            deadline: self.deadline,
+            armed: self.armed,
+        })
     }
 
     fn is_represented_by(&self, node: &Node) -> bool {
-        self.key == node.key && self.node == node.armed
+        self.node == node.armed
+    }
+
+    /// Returns whether the node has the deadline of the latest arming.
+    fn is_current(&self) -> bool {
+        self.node == self.armed
+    }
+
+    /// Returns the deadline of the latest arming.
+    pub(super) fn latest_deadline(&self) -> MonotonicTime {
+        self.deadline
     }
 
     /// Creates the node that represents the alarm from now on.
     fn make_node(&mut self, slot: u32) -> Node {
-        self.key = self.due.deadline.min(LATEST);
-        self.node = self.due.armed as u32;
+        self.node = self.armed;
         Node {
-            key: self.key,
+            key: self.deadline,
             armed: self.node,
             slot,
         }
@@ -105,165 +127,167 @@ impl fmt::Debug for Alarm {
 }
 
 impl Deadlines {
-    /// Creates an empty order. If a turn calls more timeouts than `gather_threshold`, it gathers the others.
-    pub(super) fn new(gather_threshold: usize) -> Deadlines {
+    /// Creates an empty order, which examines up to `longest` nodes for the first one.
+    pub(super) fn new(longest: usize) -> Deadlines {
         Deadlines {
-            heap: Heap::default(),
-            gathered: Vec::new(),
-            gather_threshold,
-            until_gather: 0,
-            read_ahead: 0,
+            tree: RadixTree::new(longest),
+            due: Vec::new(),
+            left: 0,
             alarms: 0,
         }
     }
 
     /// Arms the timeout in `slot`, or changes its deadline if it is armed. Armings must be numbered in ascending
-    /// order.
+    /// order, by [`next_arming`].
+    #[inline]
     pub(super) fn arm(&mut self, slot: u32, alarm: &mut Alarm, due: Due) {
-        alarm.due = due;
         let is_new = !alarm.is_armed();
-        if is_new || due.deadline < alarm.key {
-            self.heap.push(alarm.make_node(slot));
+        let is_nearer = due.deadline < alarm.deadline;
+        (alarm.deadline, alarm.armed) = (due.deadline, due.armed);
+        if is_new || is_nearer {
+            self.tree.push(alarm.make_node(slot));
         }
         self.alarms += usize::from(is_new);
     }
 
     /// Disarms a timeout. Does nothing if it is not armed.
+    #[inline]
     pub(super) fn disarm(&mut self, alarm: &mut Alarm) {
         self.alarms -= usize::from(alarm.is_armed());
-        alarm.key = MonotonicTime::FAR_FUTURE;
+        alarm.node = UNARMED;
     }
 
     /// Returns whether superseded nodes outnumber the others, so that a [`sweep`](Deadlines::sweep) is due.
+    #[inline]
     pub(super) fn needs_sweep(&self) -> bool {
-        self.node_count() > 2 * self.alarms
+        self.tree.len() > 2 * self.alarms + SLACK
     }
 
     /// Removes all superseded nodes. The cost is linear in the number of nodes; at least half as many armings and
     /// disarmings precede each sweep.
     pub(super) fn sweep(&mut self, alarms: &impl Alarms) {
-        let is_current = |node: &Node| {
+        self.tree.retain(|node| {
             let alarm = alarms.alarm(node.slot);
             alarm.is_some_and(|alarm| alarm.is_represented_by(node))
-        };
-        self.heap.retain(|node| is_current(&node));
-        self.gathered.retain(is_current);
-    }
-
-    /// Begins a turn.
-    pub(super) fn begin_turn(&mut self) {
-        self.until_gather = self.gather_threshold + self.heap.len() / 32;
-    }
-
-    /// Counts a call of a timeout that is due at `now`. If this turn has called many, gathers the others that are
-    /// due. `armed` is the number of the latest arming.
-    pub(super) fn count_call(&mut self, now: MonotonicTime, armed: u64) {
-        match self.until_gather.checked_sub(1) {
-            Some(left) => self.until_gather = left,
-            None => {
-                self.gather(now, armed);
-                self.until_gather = usize::MAX;
-            }
-        }
-    }
-
-    fn gather(&mut self, now: MonotonicTime, armed: u64) {
-        let gathered = &mut self.gathered;
-        self.heap.retain(|node| {
-            if node.key <= now {
-                gathered.push(node);
-            }
-            node.key > now
         });
-        gathered.sort_unstable_by_key(|node| node.rank(armed));
-        self.read_ahead = gathered.len();
     }
 
-    /// Returns whether a timeout may be due at `now`. It is fast, because it runs before each call of a turn.
+    /// Begins a turn at `now`. `armed` is the number of the latest arming.
     #[inline]
-    pub(super) fn may_be_due(&self, now: MonotonicTime) -> bool {
-        // No node has a key later than the deadline that it represents.
-        self.heap.least_key() <= now || !self.gathered.is_empty()
-    }
-
-    /// Returns the slot of the timeout that is due first, and its deadline.
-    pub(super) fn first(&mut self, alarms: &mut impl Alarms) -> Option<(u32, Due)> {
-        loop {
-            let node = self.first_node()?;
-            self.read_ahead(alarms);
-            let alarm = alarms.alarm_mut(node.slot);
-            match alarm.filter(|alarm| alarm.is_represented_by(&node)) {
-                None => self.pop_first_node(),
-                Some(alarm) if alarm.due.armed as u32 == node.armed => {
-                    return Some((node.slot, alarm.due));
-                }
-                Some(alarm) => self.replace_first_node(alarm.make_node(node.slot)),
-            }
+    pub(super) fn begin_turn(&mut self, now: MonotonicTime, armed: u64, alarms: &mut impl Alarms) {
+        self.refile_taken(alarms);
+        // Many turns have no due timeout.
+        if self.tree.first().is_some_and(|first| first.key <= now) {
+            self.tree.take_due(now, &mut self.due);
+        }
+        if !self.due.is_empty() {
+            self.correct_due(now, armed, alarms);
         }
     }
 
-    /// Reads the alarms that are needed next in one batch, if there are many. They are scattered in memory, and
-    /// several cache misses at once take no longer than one.
+    /// Corrects the nodes that are due, and sorts them.
+    fn correct_due(&mut self, now: MonotonicTime, armed: u64, alarms: &mut impl Alarms) {
+        let tree = &mut self.tree;
+        self.due.retain_mut(|node| {
+            let alarm = alarms.alarm_mut(node.slot);
+            let Some(alarm) = alarm.filter(|alarm| alarm.is_represented_by(node)) else {
+                return false;
+            };
+            *node = alarm.make_node(node.slot);
+            let is_due = node.key <= now;
+            if !is_due {
+                tree.push(*node);
+            }
+            is_due
+        });
+        self.due.sort_unstable_by_key(|node| node.rank(armed));
+        self.left = self.due.len();
+    }
+
+    /// Takes the first timeout that is due in this turn, and returns its slot and its deadline. The caller arms or disarms
+    /// it.
     #[inline]
-    fn read_ahead(&mut self, alarms: &impl Alarms) {
-        if self.gathered.len() > self.read_ahead || self.gathered.is_empty() {
+    pub(super) fn take_due(&mut self, alarms: &mut impl Alarms) -> Option<(u32, MonotonicTime)> {
+        if self.due.is_empty() {
+            return None;
+        }
+        if self.left % READ_AHEAD == 0 {
+            self.read_ahead(alarms);
+        }
+        let Some(first) = self.first_due(alarms) else {
+            self.refile_taken(alarms);
+            return None;
+        };
+        self.left -= 1;
+        Some(first)
+    }
+
+    /// Moves the nodes of the timeouts that were taken, or were armed again before, back to the tree.
+    fn refile_taken(&mut self, alarms: &mut impl Alarms) {
+        if self.due.len() == self.left {
             return;
         }
-        self.read_ahead = self.gathered.len().saturating_sub(READ_AHEAD);
-        let nodes = &self.gathered[self.read_ahead..];
-        let alarms = nodes.iter().filter_map(|node| alarms.alarm(node.slot));
-        black_box(alarms.fold(0, |read, alarm| read ^ alarm.key.as_nanos()));
+        for node in self.due.drain(self.left..) {
+            let alarm = alarms.alarm_mut(node.slot);
+            if let Some(alarm) = alarm.filter(|alarm| alarm.is_represented_by(&node)) {
+                self.tree.push(alarm.make_node(node.slot));
+            }
+        }
+        self.due.shrink_to(KEPT);
     }
 
-    /// Returns whether the first node is among the gathered ones.
-    fn is_first_gathered(&self) -> bool {
-        let gathered = self.gathered.last();
-        gathered.is_some_and(|gathered| {
-            let first = self.heap.first();
-            first.is_none_or(|first| gathered.is_before(&first))
-        })
+    /// Reads the alarms that are needed next in one batch. They are scattered in memory, and several cache misses at
+    /// once take no longer than one.
+    fn read_ahead(&self, alarms: &impl Alarms) {
+        let next = self.due[..self.left].iter().rev().take(READ_AHEAD);
+        black_box(next.fold(0, |read, node| read ^ alarms.read(node.slot)));
     }
 
-    fn first_node(&self) -> Option<Node> {
-        if self.is_first_gathered() {
-            self.gathered.last().copied()
-        } else {
-            self.heap.first()
+    /// Returns the slot of the first timeout that is due in this turn, and its deadline.
+    #[inline]
+    fn first_due(&mut self, alarms: &impl Alarms) -> Option<(u32, MonotonicTime)> {
+        while let Some(node) = self.due[..self.left].last() {
+            let alarm = alarms.alarm(node.slot);
+            if let Some(alarm) = alarm.filter(|alarm| alarm.is_represented_by(node)) {
+                if alarm.is_current() {
+                    return Some((node.slot, alarm.deadline));
+                }
+            }
+            self.left -= 1;
+        }
+        None
+    }
+
+    /// Returns the first deadline if it is not after `limit`. No node is corrected that is after `limit`.
+    pub(super) fn first_until(
+        &mut self,
+        limit: MonotonicTime,
+        alarms: &mut impl Alarms,
+    ) -> Option<MonotonicTime> {
+        if let Some((_, deadline)) = self.first_due(alarms) {
+            // The others were not due when the turn began, or were armed later.
+            return Some(deadline).filter(|deadline| *deadline <= limit);
+        }
+        self.refile_taken(alarms);
+        loop {
+            let node = self.tree.first().filter(|node| node.key <= limit)?;
+            let alarm = alarms.alarm_mut(node.slot);
+            let alarm = alarm.filter(|alarm| alarm.is_represented_by(&node));
+            let corrected = match alarm {
+                None => None,
+                Some(alarm) if alarm.is_current() => return Some(node.key),
+                Some(alarm) => Some(alarm.make_node(node.slot)),
+            };
+            self.tree.pop_first();
+            if let Some(node) = corrected {
+                self.tree.push(node);
+            }
         }
     }
 
-    fn pop_first_node(&mut self) {
-        if self.is_first_gathered() {
-            self.pop_gathered();
-        } else {
-            self.heap.pop_first();
-        }
-    }
-
-    fn pop_gathered(&mut self) {
-        self.gathered.pop();
-        if self.gathered.is_empty() {
-            // The capacity may be large, and may not be needed again for a long time.
-            self.gathered = Vec::new();
-        }
-    }
-
-    /// Replaces the first node by a later one.
-    fn replace_first_node(&mut self, node: Node) {
-        if self.is_first_gathered() {
-            self.pop_gathered();
-            self.heap.push(node);
-        } else {
-            self.heap.replace_first(node);
-        }
-    }
-
-    fn nodes(&self) -> impl Iterator<Item = Node> {
-        self.heap.iter().chain(self.gathered.iter().copied())
-    }
-
-    fn node_count(&self) -> usize {
-        self.heap.len() + self.gathered.len()
+    /// Returns whether due timeouts are left in the turn, some of which may have been changed since it began.
+    pub(super) fn has_due(&self) -> bool {
+        self.left > 0
     }
 
     pub(super) fn len(&self) -> usize {
@@ -273,17 +297,17 @@ impl Deadlines {
     /// Returns whether the nodes are in order, exactly one of them represents each armed timeout and is not later
     /// than its deadline, and superseded nodes do not outnumber the others.
     pub(super) fn is_consistent(&self, alarms: &impl Alarms) -> bool {
-        let representing = self.nodes().filter(|node| {
+        let Some(nodes) = self.tree.nodes() else {
+            return false;
+        };
+        let representing = nodes.iter().chain(&self.due).filter(|node| {
             let alarm = alarms.alarm(node.slot);
-            alarm.is_some_and(|alarm| {
-                alarm.is_represented_by(node) && alarm.key <= alarm.due.deadline
-            })
+            alarm.is_some_and(|alarm| alarm.is_represented_by(node) && node.key <= alarm.deadline)
         });
-        let pairs = self.gathered.windows(2);
+        let pairs = self.due[..self.left].windows(2);
         representing.count() == self.alarms
-            && self.heap.is_consistent()
             && pairs.into_iter().all(|pair| !pair[0].is_before(&pair[1]))
-            && self.heap.len() + self.gathered.len() <= 2 * self.alarms
+            && self.tree.len() <= 2 * self.alarms + SLACK
     }
 }
 
@@ -301,69 +325,158 @@ mod tests {
         fn alarm_mut(&mut self, slot: u32) -> Option<&mut Alarm> {
             self.get_mut(slot as usize)
         }
+
+        fn read(&self, slot: u32) -> u64 {
+            slot.into()
+        }
     }
 
-    fn due(deadline: u64, armed: u64) -> Due {
+    fn due(deadline: u64, armed: u32) -> Due {
         Due {
             deadline: MonotonicTime::from_nanos(deadline),
             armed,
         }
     }
 
+    fn at(nanos: u64) -> MonotonicTime {
+        MonotonicTime::from_nanos(nanos)
+    }
+
+    fn first(deadlines: &mut Deadlines, alarms: &mut Vec<Alarm>) -> Option<MonotonicTime> {
+        deadlines.first_until(MonotonicTime::FAR_FUTURE, alarms)
+    }
+
+    // EV-506: both were armed before the turn.
+    #[test]
+    fn take_due_returns_timeouts_armed_again_before_the_turn() {
+        let mut alarms = vec![Alarm::new(), Alarm::new()];
+        let mut deadlines = Deadlines::new(1);
+        deadlines.arm(0, &mut alarms[0], due(5, 1));
+        deadlines.arm(1, &mut alarms[1], due(5, 2));
+        deadlines.arm(0, &mut alarms[0], due(5, 3));
+        deadlines.begin_turn(at(5), 3, &mut alarms);
+        assert_eq!(deadlines.take_due(&mut alarms), Some((1, at(5))));
+        deadlines.disarm(&mut alarms[1]);
+        assert_eq!(deadlines.take_due(&mut alarms), Some((0, at(5))));
+        deadlines.disarm(&mut alarms[0]);
+        assert_eq!(deadlines.take_due(&mut alarms), None);
+    }
+
     #[test]
     fn first_returns_a_postponed_timeout_after_the_others() {
         let mut alarms = vec![Alarm::new(), Alarm::new()];
         let mut deadlines = Deadlines::new(1);
-        deadlines.arm(0, &mut alarms[0], due(5, 0));
-        deadlines.arm(1, &mut alarms[1], due(7, 1));
-        deadlines.arm(0, &mut alarms[0], due(9, 2));
-        assert_eq!(deadlines.first(&mut alarms), Some((1, due(7, 1))));
+        deadlines.arm(0, &mut alarms[0], due(5, 1));
+        deadlines.arm(1, &mut alarms[1], due(7, 2));
+        deadlines.arm(0, &mut alarms[0], due(9, 3));
+        assert_eq!(first(&mut deadlines, &mut alarms), Some(at(7)));
         deadlines.disarm(&mut alarms[1]);
-        assert_eq!(deadlines.first(&mut alarms), Some((0, due(9, 2))));
+        assert_eq!(first(&mut deadlines, &mut alarms), Some(at(9)));
     }
 
     #[test]
     fn first_returns_the_latest_representable_deadline() {
         let mut alarms = vec![Alarm::new(), Alarm::new()];
         let mut deadlines = Deadlines::new(1);
-        deadlines.arm(0, &mut alarms[0], due(u64::MAX, 0));
-        deadlines.arm(1, &mut alarms[1], due(u64::MAX - 1, 1));
+        deadlines.arm(0, &mut alarms[0], due(u64::MAX, 1));
+        deadlines.arm(1, &mut alarms[1], due(u64::MAX - 1, 2));
         assert!(deadlines.is_consistent(&alarms));
+        assert_eq!(first(&mut deadlines, &mut alarms), Some(at(u64::MAX - 1)));
         deadlines.disarm(&mut alarms[1]);
-        assert_eq!(deadlines.first(&mut alarms), Some((0, due(u64::MAX, 0))));
+        assert_eq!(first(&mut deadlines, &mut alarms), Some(at(u64::MAX)));
+    }
+
+    #[test]
+    fn next_arming_skips_the_number_of_none() {
+        assert_eq!(next_arming(0), 1);
+        assert_eq!(next_arming(u64::from(u32::MAX) - 1), u64::from(u32::MAX));
+        assert_eq!(next_arming(u64::from(u32::MAX)), (1 << 32) + 1);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Arm(u64),
+        Disarm,
+        BeginTurn(u64),
+        TakeDue(Option<u64>),
+        Peek(u64),
+    }
+
+    /// Returns times that differ in one of all digits.
+    fn time() -> impl Strategy<Value = u64> {
+        (0..60_u64, 0..12_u32).prop_map(|(number, digit)| number << (5 * digit))
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            12 => time().prop_map(Op::Arm),
+            4 => Just(Op::Disarm),
+            1 => time().prop_map(Op::BeginTurn),
+            4 => proptest::option::of(time()).prop_map(Op::TakeDue),
+            2 => time().prop_map(Op::Peek),
+        ]
     }
 
     proptest! {
+        /// Compares the order with a list of deadlines. As in the table, no timeout is armed with a deadline before
+        /// the latest turn, and turns may be abandoned.
         #[test]
         fn the_first_is_the_minimum_over_all_armed(
-            steps in proptest::collection::vec((0u32..40, proptest::option::of(0u64..40), 0u64..200), 0..400)
+            longest in 1..4_usize,
+            ops in proptest::collection::vec((0_u32..40, op()), 0..400),
         ) {
             let mut alarms = vec![Alarm::new(); 40];
-            let mut deadlines = Deadlines::new(1);
+            let mut deadlines = Deadlines::new(longest);
             let mut model = BTreeMap::new();
-            for (armed, (slot, deadline, gather)) in (0..).zip(steps) {
+            let (mut now, mut begun) = (0, 0);
+            for (armed, (slot, op)) in (1..).zip(ops) {
                 let alarm = &mut alarms[slot as usize];
-                match deadline {
-                    Some(deadline) => {
-                        deadlines.arm(slot, alarm, due(deadline, armed));
-                        model.insert(slot, due(deadline, armed));
+                let least = |model: &BTreeMap<u32, Due>, armed: u32| {
+                    let due = model.iter().filter(|(_, due)| due.armed <= armed && due.deadline <= at(now));
+                    due.map(|(slot, due)| (*slot, *due)).min_by_key(|(_, due)| *due)
+                };
+                match op {
+                    Op::Arm(deadline) => {
+                        let due = due(deadline.max(now), armed);
+                        deadlines.arm(slot, alarm, due);
+                        model.insert(slot, due);
                     }
-                    None => {
+                    Op::Disarm => {
                         deadlines.disarm(alarm);
                         model.remove(&slot);
+                    }
+                    Op::BeginTurn(time) => {
+                        (now, begun) = (time.max(now), armed);
+                        deadlines.begin_turn(at(now), armed.into(), &mut alarms);
+                    }
+                    Op::TakeDue(again) => {
+                        let expected = least(&model, begun).map(|(slot, due)| (slot, due.deadline));
+                        prop_assert_eq!(deadlines.take_due(&mut alarms), expected);
+                        if let Some((slot, _)) = expected {
+                            let alarm = &mut alarms[slot as usize];
+                            match again.map(|deadline| due(deadline.max(now), armed)) {
+                                Some(due) => {
+                                    deadlines.arm(slot, alarm, due);
+                                    model.insert(slot, due);
+                                }
+                                None => {
+                                    deadlines.disarm(alarm);
+                                    model.remove(&slot);
+                                }
+                            }
+                        }
+                    }
+                    Op::Peek(limit) => {
+                        let all = model.values().map(|due| due.deadline);
+                        let first = all.min().filter(|first| *first <= at(limit));
+                        prop_assert_eq!(deadlines.first_until(at(limit), &mut alarms), first);
                     }
                 }
                 if deadlines.needs_sweep() {
                     deadlines.sweep(&alarms);
                 }
-                if gather < 40 {
-                    deadlines.gather(MonotonicTime::from_nanos(gather), armed);
-                }
                 prop_assert!(deadlines.is_consistent(&alarms));
                 prop_assert_eq!(deadlines.len(), model.len());
-                let first = model.iter().map(|(slot, due)| (*slot, *due)).min_by_key(|(_, due)| *due);
-                prop_assert_eq!(deadlines.first(&mut alarms), first);
-                prop_assert!(deadlines.is_consistent(&alarms));
                 prop_assert_eq!(alarms[slot as usize].due(), model.get(&slot).copied());
             }
         }

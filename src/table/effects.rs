@@ -96,12 +96,8 @@ impl<P, S> Table<P, S> {
     /// awake from then on.
     #[cold]
     fn must_wake(&mut self, until: Option<MonotonicTime>) -> bool {
-        let deadline = self.next_deadline();
-        let nearer = match (deadline, until) {
-            (Some(deadline), Some(until)) => deadline < until,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
+        let deadline = self.next_deadline_until(until.unwrap_or(MonotonicTime::FAR_FUTURE));
+        let nearer = deadline.is_some_and(|deadline| until.is_none_or(|until| deadline < until));
         let wake = nearer || self.has_changes() || self.stop || self.is_busy();
         if wake {
             self.sleep = Sleep::Awake;

@@ -28,10 +28,9 @@ mod descriptors;
 mod effects;
 mod entry;
 mod handles;
-mod heap;
 mod invariants;
 mod lifecycle;
-mod pages;
+mod radix;
 mod slots;
 mod stale;
 mod timeouts;
@@ -51,8 +50,7 @@ use deadlines::Deadlines;
 use descriptors::Descriptors;
 use effects::Sleep;
 use handles::Handle;
-use pages::Pages;
-use slots::{Slot, Slots};
+use slots::Slots;
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use timeouts::Timeout;
@@ -93,11 +91,11 @@ use turn::Turn;
 pub struct Table<P, S = ()> {
     number: u32,
     serials: u64,
-    handles: Handles<P>,
+    handles: Slots<Handle<P>>,
     /// The sources of the handles by slot, apart from what a dispatch reads.
     sources: Vec<Option<S>>,
     descriptors: Descriptors,
-    timeouts: Timeouts<P>,
+    timeouts: Slots<Timeout<P>>,
     deadlines: Deadlines,
     /// The latest time passed to the table. It never decreases.
     now: MonotonicTime,
@@ -116,12 +114,6 @@ pub struct Table<P, S = ()> {
     stop: bool,
     sleep: Sleep,
 }
-
-/// A plain vector, because a handle is looked up for each event that is dispatched.
-type Handles<P> = Slots<Handle<P>, Vec<Slot<Handle<P>>>>;
-
-/// Pages, because there may be a million timeouts and most operations are additions and updates.
-type Timeouts<P> = Slots<Timeout<P>, Pages<Slot<Timeout<P>>>>;
 
 #[derive(Clone, Copy, Debug)]
 enum Freed {
@@ -154,17 +146,17 @@ impl<P, S> Table<P, S> {
     /// Creates an empty table. `number` distinguishes its ids from those of other tables (EV-1103).
     #[must_use]
     pub fn new(number: u32) -> Table<P, S> {
-        // Sorting is faster than the heap beyond some dozen timeouts.
-        Table::with_gather_threshold(number, 64)
+        // Beyond some dozen nodes, their distribution is faster than repeated searches for the first one.
+        Table::with_longest_leaf(number, 32)
     }
 
-    /// Creates an empty table in which a turn takes at least `timeouts` timeouts from the heap of deadlines
-    /// before it removes and sorts the others that are due.
+    /// Creates an empty table that examines up to `nodes` nodes of the order of deadlines for the first one, before it
+    /// distributes them over smaller leaves.
     ///
-    /// The threshold affects the amount of work only, never the calls: with a low threshold, a small table
-    /// reaches the sorted path.
+    /// The number affects the amount of work only, never the calls: with a low number, a small table distributes its
+    /// deadlines.
     #[must_use]
-    pub fn with_gather_threshold(number: u32, timeouts: usize) -> Table<P, S> {
+    pub fn with_longest_leaf(number: u32, nodes: usize) -> Table<P, S> {
         Table {
             number,
             serials: 0,
@@ -172,7 +164,7 @@ impl<P, S> Table<P, S> {
             sources: Vec::new(),
             descriptors: Descriptors::default(),
             timeouts: Slots::new(),
-            deadlines: Deadlines::new(timeouts),
+            deadlines: Deadlines::new(nodes),
             now: MonotonicTime::ZERO,
             armed: 0,
             stale: None,

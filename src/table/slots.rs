@@ -1,57 +1,52 @@
 //! Storage with stable slot numbers: a vector and a list of vacant slots.
 
-use super::pages::Store;
-use std::marker::PhantomData;
-
-/// Entries in numbered slots, which are stored in a `V`. Vacated slots are reused, the one vacated last first.
+/// Entries in numbered slots. Vacated slots are reused, the one vacated last first.
 #[derive(Clone, Debug)]
-pub(super) struct Slots<T, V> {
-    slots: V,
+pub(super) struct Slots<T> {
+    slots: Vec<Slot<T>>,
     vacant: Option<u32>,
     occupied: usize,
-    entries: PhantomData<T>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Slot<T> {
+enum Slot<T> {
     Vacant { next: Option<u32> },
     Occupied(T),
 }
 
-impl<T, V: Store<Slot<T>>> Slots<T, V> {
-    pub(super) fn new() -> Slots<T, V> {
+impl<T> Slots<T> {
+    pub(super) fn new() -> Slots<T> {
         Slots {
-            slots: V::default(),
+            slots: Vec::new(),
             vacant: None,
             occupied: 0,
-            entries: PhantomData,
         }
     }
 
     /// Returns the slot that the next [`insert`](Slots::insert) uses, or `None` if all slots are occupied.
     pub(super) fn next_slot(&self) -> Option<u32> {
         self.vacant
-            .or_else(|| u32::try_from(self.slots.count()).ok().filter(|n| *n < NONE))
+            .or_else(|| u32::try_from(self.slots.len()).ok().filter(|n| *n < NONE))
     }
 
     /// Stores `entry` in the slot that [`next_slot`](Slots::next_slot) returned.
     pub(super) fn insert(&mut self, entry: T) {
         match self.vacant {
             Some(slot) => {
-                let place = self.slots.element_mut(slot as usize);
+                let place = self.slots.get_mut(slot as usize);
                 let Some(place @ &mut Slot::Vacant { next }) = place else {
                     unreachable!("I1: a slot in the list of vacant slots is vacant")
                 };
                 self.vacant = next;
                 *place = Slot::Occupied(entry);
             }
-            None => self.slots.append(Slot::Occupied(entry)),
+            None => self.slots.push(Slot::Occupied(entry)),
         }
         self.occupied += 1;
     }
 
     pub(super) fn remove(&mut self, slot: u32) -> Option<T> {
-        let place = self.slots.element_mut(slot as usize)?;
+        let place = self.slots.get_mut(slot as usize)?;
         if matches!(place, Slot::Vacant { .. }) {
             return None;
         }
@@ -65,14 +60,14 @@ impl<T, V: Store<Slot<T>>> Slots<T, V> {
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&T> {
-        match self.slots.element(slot as usize) {
+        match self.slots.get(slot as usize) {
             Some(Slot::Occupied(entry)) => Some(entry),
             _ => None,
         }
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        match self.slots.element_mut(slot as usize) {
+        match self.slots.get_mut(slot as usize) {
             Some(Slot::Occupied(entry)) => Some(entry),
             _ => None,
         }
@@ -84,7 +79,7 @@ impl<T, V: Store<Slot<T>>> Slots<T, V> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..)
-            .zip(self.slots.elements())
+            .zip(&self.slots)
             .filter_map(|(number, slot)| match slot {
                 Slot::Occupied(entry) => Some((number, entry)),
                 Slot::Vacant { .. } => None,
@@ -96,16 +91,16 @@ impl<T, V: Store<Slot<T>>> Slots<T, V> {
         let mut count = 0;
         let mut at = self.vacant;
         while let Some(slot) = at {
-            let Some(Slot::Vacant { next }) = self.slots.element(slot as usize) else {
+            let Some(Slot::Vacant { next }) = self.slots.get(slot as usize) else {
                 return None;
             };
             count += 1;
-            if count > self.slots.count() {
+            if count > self.slots.len() {
                 return None;
             }
             at = *next;
         }
-        (count + self.occupied == self.slots.count()).then_some(count)
+        (count + self.occupied == self.slots.len()).then_some(count)
     }
 }
 
@@ -118,7 +113,7 @@ mod tests {
 
     #[test]
     fn insert_reuses_the_slot_vacated_last() {
-        let mut slots = Slots::<_, Vec<_>>::new();
+        let mut slots = Slots::new();
         for entry in 0..3 {
             slots.insert(entry);
         }

@@ -2,7 +2,6 @@
 
 use super::begun::Begun;
 use super::call::{CallKind, FreedEntry, TakenCall};
-use super::deadlines::Due;
 use super::slots::NONE;
 use super::{Freed, Table};
 use crate::events::Events;
@@ -16,8 +15,6 @@ use std::os::fd::RawFd;
 pub(super) struct Turn {
     /// The time when the turn began.
     now: MonotonicTime,
-    /// The number of the latest arming before the turn. Timeouts armed later wait for the next turn (EV-506).
-    armed: u64,
     /// The latest serial before the poller waited. Handles added later wait for the next turn, because the events may be
     /// those of another file that had the same number.
     serial: u64,
@@ -64,7 +61,6 @@ impl Default for Turn {
     fn default() -> Turn {
         Turn {
             now: MonotonicTime::ZERO,
-            armed: 0,
             serial: 0,
             has_due_timeouts: false,
             ready: Vec::new(),
@@ -132,9 +128,9 @@ impl<P, S> Table<P, S> {
     ) {
         assert!(self.turn.taken == 0, "I8: a turn began during a call");
         self.turn.now = self.advance(now);
-        self.turn.armed = self.armed;
-        self.deadlines.begin_turn();
-        self.turn.has_due_timeouts = self.deadlines.may_be_due(self.turn.now);
+        self.deadlines
+            .begin_turn(self.turn.now, self.armed, &mut self.timeouts);
+        self.turn.has_due_timeouts = self.deadlines.has_due();
         self.turn.frees = None;
         self.turn.serial = self.flushed_serial;
         self.turn.clear();
@@ -285,13 +281,14 @@ impl<P, S> Table<P, S> {
     /// takes precedence (EV-611, EV-803), and from the time of the turn, so that missed periods are lost (EV-804).
     fn take_timeouts(&mut self, batch: &mut Vec<TakenCall<P>>, limit: usize) {
         while batch.len() < limit {
-            let first = self.deadlines.first(&mut self.timeouts);
-            let is_due = |due: &Due| due.deadline <= self.turn.now && due.armed <= self.turn.armed;
-            let Some((slot, _)) = first.filter(|(_, due)| is_due(due)) else {
+            let Some((slot, deadline)) = self.deadlines.take_due(&mut self.timeouts) else {
                 self.turn.has_due_timeouts = false;
                 return;
             };
-            self.deadlines.count_call(self.turn.now, self.armed);
+            debug_assert!(
+                deadline <= self.turn.now,
+                "EV-806: a timeout is called early"
+            );
             let entry = self.timeouts.get_mut(slot);
             let entry = entry.expect("I12: an armed timeout is in the table");
             let payload = entry.lifecycle.take();
@@ -299,7 +296,9 @@ impl<P, S> Table<P, S> {
             entry.arm(slot, self.turn.now, &mut self.armed, &mut self.deadlines);
             batch.push(TakenCall {
                 key: entry.lifecycle.key(self.number, slot),
-                kind: CallKind::Timeout { armed: self.armed },
+                kind: CallKind::Timeout {
+                    armed: self.armed as u32,
+                },
                 events: Events::NONE,
                 payload,
             });

@@ -20,9 +20,10 @@
 //!
 //! **The flag that due timeouts may be left in the turn.** It is true as long as one is.
 //!
-//! **Values that only affect the amount of work:** the heap of deadlines with its superseded nodes. The
-//! next timeout follows from the deadlines of all timeouts, which are part of the digest. The test of the
-//! heap shows this, and the order of the heap is an invariant checked after every op.
+//! **Values that only affect the amount of work:** the radix tree of deadlines with its superseded nodes. The
+//! next timeout follows from the deadlines of all timeouts and the due ones of the turn, which are part of the
+//! digest (the latter in the oracle's form). The test of the order shows this, and the places of the nodes are
+//! an invariant checked after every op.
 //!
 //! The serial of the latest flush is compared only with those of registered handles. The oracle's part has the results.
 //!

@@ -85,8 +85,8 @@ impl World {
     pub fn with_limit(limit: usize) -> World {
         World {
             limit,
-            // With this threshold two due timeouts reach the code path for many.
-            table: Table::with_gather_threshold(0, 1),
+            // With this length two timeouts are distributed by their deadlines.
+            table: Table::with_longest_leaf(0, 1),
             oracle: Oracle::default(),
             mirror: Mirror::default(),
             now: MonotonicTime::ZERO,

@@ -137,7 +137,7 @@ mod tests {
         let manifest =
             "[[test]]\nname = \"signals\"\nharness = false\n[[test]]\nname = \"workers\"";
         let files = [
-            "src/table/heap.rs",
+            "src/table/radix.rs",
             "src/table/tests.rs",
             "src/table/mod.rs",
             "tests/signals.rs",
@@ -154,9 +154,9 @@ mod tests {
     fn parse_finds_program_and_name() {
         for (check, target, name) in [
             (
-                "src/table/heap.rs::it",
+                "src/table/radix.rs::it",
                 "--lib",
-                Some("table::heap::tests::it"),
+                Some("table::radix::tests::it"),
             ),
             ("src/table/tests.rs::it", "--lib", Some("table::tests::it")),
             ("src/table/mod.rs::it", "--lib", Some("table::tests::it")),
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn parse_rejects_what_is_not_a_test() {
-        for check in ["src/table/heap.rs", "src/none.rs::it", "Cargo.toml::it"] {
+        for check in ["src/table/radix.rs", "src/none.rs::it", "Cargo.toml::it"] {
             assert!(Test::parse(check, &files()).is_err(), "{check}");
         }
     }

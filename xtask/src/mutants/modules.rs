@@ -418,7 +418,7 @@ mod tests {
     fn module_of_knows_new_and_old_folders() {
         let name = |file| module_of(file).map(|module| module.name);
         assert_eq!(name("src/core/mod.rs"), Some("table"));
-        assert_eq!(name("src/table/heap.rs"), Some("table"));
+        assert_eq!(name("src/table/radix.rs"), Some("table"));
         assert_eq!(name("src/session/answer.rs"), Some("session"));
         assert_eq!(name("eventryd/src/session/a/b.rs"), Some("session"));
         assert_eq!(name("src/wired/mod.rs"), None);

@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn group_of_a_path_is_that_of_its_module_or_package() {
-        assert_eq!(group_of("src/table/heap"), Group::Loop);
+        assert_eq!(group_of("src/table/radix"), Group::Loop);
         assert_eq!(group_of("src/session"), Group::Daemon);
         assert_eq!(group_of("eventryd/src/net/tls"), Group::Daemon);
         assert_eq!(group_of("eventryd/src/driver"), Group::Daemon);
