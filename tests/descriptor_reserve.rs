@@ -1,5 +1,5 @@
-//! Stale registrations of a process that has no free descriptor, in a separate process, because the limit applies to the
-//! process.
+//! Stale registrations of a process that has no free descriptor, in a separate process, because the limit applies to
+//! the process.
 
 #![cfg(not(loom))]
 

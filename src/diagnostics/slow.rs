@@ -1,7 +1,7 @@
 //! The detection of slow callbacks.
 //!
-//! Only the first [`SAMPLES`] calls of each turn are timed, so that the cost is negligible in a turn with many calls. In
-//! a turn with few calls, the wait costs more than the measurements.
+//! Only the first [`SAMPLES`] calls of each turn are timed, so that the cost is negligible in a turn with many calls.
+//! In a turn with few calls, the wait costs more than the measurements.
 
 use super::Warning;
 use crate::time::MonotonicTime;

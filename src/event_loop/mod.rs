@@ -22,7 +22,7 @@ pub use thread::LoopThread;
 use crate::diagnostics::{Warning, WarningLimits};
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::registry::{Registry, State, trace};
-use crate::sync::CHECKS_INVARIANTS;
+use crate::sync::{CHECKS_INVARIANTS, MutexGuard};
 use crate::table::StaleDetector;
 use crate::time::MonotonicTime;
 use dispatch::Calls;
@@ -181,8 +181,7 @@ impl<P: Poller> EventLoop<P> {
             hook();
             state = self.registry.lock();
         }
-        let timeout = prepare_to_wait(&self.registry, &self.poller, &mut state, timeout);
-        drop(state);
+        let timeout = prepare_to_wait(&self.registry, &self.poller, state, timeout);
         trace::wait_began(timeout);
         let waited = self.poller.wait(timeout);
 
@@ -298,8 +297,7 @@ impl<P: Poller> EventLoop<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn prepare(&mut self) -> Option<Duration> {
-        let mut state = self.registry.lock();
-        prepare_to_wait(&self.registry, &self.poller, &mut state, None)
+        prepare_to_wait(&self.registry, &self.poller, self.registry.lock(), None)
     }
 
     /// Returns the descriptor that is readable when the loop has work, if the poller has one. Call this again after
@@ -310,13 +308,13 @@ impl<P: Poller> EventLoop<P> {
     }
 }
 
-/// Applies the changes to the poller, computes how long to wait, and records that the loop sleeps, so that other threads
-/// wake it for earlier work.
+/// Applies the changes to the poller, computes how long to wait, and records that the loop sleeps, so that other
+/// threads wake it for earlier work. Releases the lock.
 #[inline]
-fn prepare_to_wait<P: Poller>(
-    registry: &Registry<P>,
+fn prepare_to_wait<'a, P: Poller>(
+    registry: &'a Registry<P>,
     poller: &P,
-    state: &mut State<P>,
+    mut state: MutexGuard<'a, State<P>>,
     timeout: Option<Duration>,
 ) -> Option<Duration> {
     state.apply_changes(registry.registrar());

@@ -40,8 +40,8 @@ impl Published {
         self.taken_changes.load(Ordering::Relaxed) == seen
     }
 
-    /// Publishes the call that begins, or with 0 that no call runs. Only the loop's thread calls this, with the lock held
-    /// unless no call follows.
+    /// Publishes the call that begins, or with 0 that no call runs. Only the loop's thread calls this, with the lock
+    /// held unless no call follows.
     #[inline]
     pub(crate) fn begin(&self, serial: u64) {
         self.serial.store(serial, Ordering::Release);

@@ -3,8 +3,8 @@
 //! The loop takes several calls at a time and makes them one by one without the table. Before each call it publishes
 //! the serial of the entry, and then reads a counter of the changes to taken entries. If there was none, the call
 //! begins; otherwise the loop asks the table. A thread that changes a taken entry counts the change first and then
-//! reads the published serial, so for each pair of a call and a change, either the loop notices the change or the thread
-//! notices the call.
+//! reads the published serial, so for each pair of a call and a change, either the loop notices the change or the
+//! thread notices the call.
 //!
 //! A thread cannot distinguish a call that has begun from one that has been published and is going to be asked
 //! about. It takes both for begun, and [`Begun`] makes that true: the table then confirms the call even though the

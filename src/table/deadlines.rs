@@ -28,8 +28,8 @@ pub(super) struct Alarm {
     deadline: MonotonicTime,
     /// The number of the latest arming.
     armed: u32,
-    /// The number of the arming in the one node that represents the alarm, which distinguishes it from superseded nodes;
-    /// or [`UNARMED`]. The key of that node is not later than the deadline.
+    /// The number of the arming in the one node that represents the alarm, which distinguishes it from superseded
+    /// nodes; or [`UNARMED`]. The key of that node is not later than the deadline.
     node: u32,
 }
 
@@ -204,8 +204,8 @@ impl Deadlines {
         self.left = self.due.len();
     }
 
-    /// Takes the first timeout that is due in this turn, and returns its slot and its deadline. The caller arms or disarms
-    /// it.
+    /// Takes the first timeout that is due in this turn, and returns its slot and its deadline. The caller arms or
+    /// disarms it.
     #[inline]
     pub(super) fn take_due(&mut self, alarms: &mut impl Alarms) -> Option<(u32, MonotonicTime)> {
         if self.due.is_empty() {

@@ -104,8 +104,8 @@ pub struct Table<P, S = ()> {
     /// The lowest token of the events that were dropped.
     stale: Option<Token>,
     turn: Turn,
-    /// The latest serial when the poller got the latest change. Later handles may be for other files than the events that
-    /// the poller reports, so they wait for the next change.
+    /// The latest serial when the poller got the latest change. Later handles may be for other files than the events
+    /// that the poller reports, so they wait for the next change.
     flushed_serial: u64,
     /// The removed entries that wait for their free call, in the order of removal (EV-710).
     frees: VecDeque<Freed>,

@@ -1,8 +1,8 @@
 //! A radix tree of the deadlines, which is refined only where the first deadline is looked for.
 //!
-//! A leaf is an unordered vector, so an addition takes constant time. Only when the first deadline is wanted, a long first
-//! leaf is distributed over the 64 leaves of a new branch, by the highest digit in which its deadlines differ. A digit
-//! has six bits, so that happens to a node at most eleven times, and to most nodes once or never.
+//! A leaf is an unordered vector, so an addition takes constant time. Only when the first deadline is wanted, a long
+//! first leaf is distributed over the 64 leaves of a new branch, by the highest digit in which its deadlines differ.
+//! A digit has six bits, so that happens to a node at most eleven times, and to most nodes once or never.
 
 use crate::time::MonotonicTime;
 use std::fmt;

@@ -15,8 +15,8 @@ use std::os::fd::RawFd;
 pub(super) struct Turn {
     /// The time when the turn began.
     now: MonotonicTime,
-    /// The latest serial before the poller waited. Handles added later wait for the next turn, because the events may be
-    /// those of another file that had the same number.
+    /// The latest serial before the poller waited. Handles added later wait for the next turn, because the events may
+    /// be those of another file that had the same number.
     serial: u64,
     /// True until no due timeout is left: from then on, timeouts that become due wait for the next turn.
     has_due_timeouts: bool,
@@ -113,7 +113,8 @@ impl<P, S> Table<P, S> {
     /// Begins a turn at `now` with the events that the poller reported.
     ///
     /// This determines the due timeouts and ready handles. Timeouts added later, and handles added after the latest
-    /// [`next_change`](Table::next_change), are not called before the next turn (EV-506, EV-1002). Events with a token that is no longer registered are dropped.
+    /// [`next_change`](Table::next_change), are not called before the next turn (EV-506, EV-1002). Events with a
+    /// token that is no longer registered are dropped.
     ///
     /// The calls that an earlier turn left are abandoned: the poller reports a descriptor that is still ready
     /// again, a timeout that is still due is called in this turn, and so is a handle with a pending refusal.
@@ -164,15 +165,15 @@ impl<P, S> Table<P, S> {
         self.turn.frees = Some(self.frees.len());
     }
 
-    /// Appends the next calls of the turn to `batch`, until that has `limit` calls: due timeouts by deadline, then ready
-    /// handles in the order reported, then handles with a refused descriptor (EV-502).
+    /// Appends the next calls of the turn to `batch`, until that has `limit` calls: due timeouts by deadline, then
+    /// ready handles in the order reported, then handles with a refused descriptor (EV-502).
     ///
-    /// The first call, taken while no other one is out, begins at once. Each other one begins when it is made; if a taken
-    /// entry was changed since the batch was taken, it must be [confirmed](Table::confirm) first. The calls are made in the order in
-    /// which they were taken, and all of them are finished, also those that are not made.
+    /// The first call, taken while no other one is out, begins at once. Each other one begins when it is made; if a
+    /// taken entry was changed since the batch was taken, it must be [confirmed](Table::confirm) first. The calls are
+    /// made in the order in which they were taken, and all of them are finished, also those that are not made.
     ///
-    /// No call is taken along with one for a refused descriptor. If none is appended although no other call is out, only
-    /// [free calls](Table::next_free) are left in the turn.
+    /// No call is taken along with one for a refused descriptor. If none is appended although no other call is out,
+    /// only [free calls](Table::next_free) are left in the turn.
     #[inline]
     pub fn take_calls(&mut self, batch: &mut Vec<TakenCall<P>>, limit: usize) {
         if !self.has_calls() {
@@ -224,8 +225,9 @@ impl<P, S> Table<P, S> {
         self.turn.begun.observe(published);
     }
 
-    /// Asks about a taken call that is to be made now, after a change of a taken entry since the batch was taken. Returns whether it must be made,
-    /// with [`events`](TakenCall::events) according to the present interest (EV-507), and records that it begins.
+    /// Asks about a taken call that is to be made now, after a change of a taken entry since the batch was taken.
+    /// Returns whether it must be made, with [`events`](TakenCall::events) according to the present interest
+    /// (EV-507), and records that it begins.
     ///
     /// A call is not made if its handle was removed, disabled or is not ready any more for its interest (EV-601…604),
     /// or if its timeout was removed, disabled or armed again since (EV-607, EV-609). A call that a removal took for

@@ -1,5 +1,5 @@
-//! Descriptors that are closed while they are registered, on `poll(2)`, which treats an `O_PATH` descriptor like a closed
-//! one.
+//! Descriptors that are closed while they are registered, on `poll(2)`, which treats an `O_PATH` descriptor like a
+//! closed one.
 
 use super::{standard_input, unpollable};
 use crate::support::{AT_ONCE, LONG, R, W, add_recording_timeout, log, ms, os_loop, streams};

@@ -2,8 +2,8 @@
 //!
 //! The loop takes several calls with the lock and makes them without it. The first one begins at once. The
 //! loop publishes each other one when the call before has returned. If no taken entry was changed since the batch was
-//! taken, the call begins in that moment, whatever changes afterwards; otherwise the loop asks, and the present state of
-//! the entry decides.
+//! taken, the call begins in that moment, whatever changes afterwards; otherwise the loop asks, and the present state
+//! of the entry decides.
 
 use super::{Answer, EntryKind, Label, Oracle, pop_front, share};
 use eventry::Events;
