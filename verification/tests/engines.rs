@@ -63,6 +63,8 @@ fn small_searches() -> [Bounds; 5] {
         intervals: Vec::new(),
         refusals: false,
         recreations: false,
+        // The loop looks for the next handle of the descriptor after each call.
+        limit: 1,
         depth: 11,
         ..two.clone()
     };
