@@ -224,7 +224,7 @@ inline dispatch()
 {
 	if
 	:: atomic { deadline == NEAR && entry == Idle ->
-			/* models src/table/turn.rs next_timeout */
+			/* models src/table/turn.rs take_timeouts */
 			entry = Running;
 			deadline = NONE;
 			unlock()
@@ -234,7 +234,7 @@ inline dispatch()
 		assert(!gone);
 		atomic {
 			lock();
-			/* models src/table/turn.rs finish_timeout */
+			/* models src/table/turn.rs finish */
 			if
 #ifdef LOST_CANCEL /* DEFECT */
 			:: entry == Cancelled -> entry = Idle
@@ -248,7 +248,7 @@ inline dispatch()
 	fi;
 	if
 	:: atomic { told && ready ->
-			/* models src/table/turn.rs next_handle */
+			/* models src/table/turn.rs take_handles */
 			unlock()
 		};
 		served = true;
