@@ -49,22 +49,6 @@ pub enum CallbackId {
     Free,
 }
 
-impl HandleId {
-    /// Returns the number of the entry among all entries of its loop, from 1.
-    #[must_use]
-    pub const fn serial(self) -> u64 {
-        self.0.serial.get()
-    }
-}
-
-impl TimeoutId {
-    /// Returns the number of the entry among all entries of its loop, from 1.
-    #[must_use]
-    pub const fn serial(self) -> u64 {
-        self.0.serial.get()
-    }
-}
-
 impl fmt::Display for HandleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "handle {}", self.0)
