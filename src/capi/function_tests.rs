@@ -202,7 +202,6 @@ fn error_of_the_loop_has_its_own_number() {
     assert_eq!(Errno::from(failed(Errno::BADF)), Errno::BADF);
     assert_eq!(Errno::from(io::Error::other("none")), Errno::IO);
     let not_added = |reason| errno_of_not_added((reason, ()));
-    assert_eq!(not_added(NotAdded::IdsExhausted), Errno::NOSPC);
-    let refused = |reason| not_added(NotAdded::Refused(reason));
-    assert_eq!(refused(Refused::Closed), Errno::SHUTDOWN);
+    assert_eq!(not_added(Refused::IdsExhausted), Errno::NOSPC);
+    assert_eq!(not_added(Refused::Closed), Errno::SHUTDOWN);
 }

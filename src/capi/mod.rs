@@ -26,9 +26,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-use crate::event_impl::{
-    self, HandleSource, IntLoop, NotAdded, RegisterError, Registered, RunDefaultError,
-};
+use crate::event_impl::{self, HandleSource, IntLoop, RegisterError, Registered, RunDefaultError};
 use crate::event_loop::RunError;
 use crate::events::Events;
 use crate::id::{HandleId, TimeoutId};
@@ -245,13 +243,13 @@ fn add_timeout(
 
 /// Returns the error number of a failed addition. The pointer still belongs to the caller, so the free
 /// callback is not called (EV-207).
-fn errno_of_not_added<F>((reason, callback): (NotAdded, F)) -> Errno {
+fn errno_of_not_added<F>((reason, callback): (Refused, F)) -> Errno {
     callback::forget(callback);
     match reason {
-        NotAdded::IdsExhausted => Errno::NOSPC,
-        NotAdded::Refused(Refused::NotADescriptor(_)) => Errno::BADF,
-        NotAdded::Refused(Refused::Closed) => Errno::SHUTDOWN,
-        NotAdded::Refused(_) => Errno::NOMEM,
+        Refused::IdsExhausted => Errno::NOSPC,
+        Refused::NotADescriptor(_) => Errno::BADF,
+        Refused::Closed => Errno::SHUTDOWN,
+        _ => Errno::NOMEM,
     }
 }
 

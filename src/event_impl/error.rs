@@ -1,6 +1,5 @@
 //! Errors of the process's event implementation.
 
-use super::NotAdded;
 use crate::event_loop::RunError;
 use crate::table::{NotRegistered, Refused};
 use std::io;
@@ -37,7 +36,7 @@ pub enum ImplError {
     NotRegistered(#[from] NotRegistered),
     /// The loop refused the entry (EV-207).
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(Refused),
     /// All integer ids are in use (EV-204).
     #[error("all integer ids are in use")]
     IdsExhausted,
@@ -67,11 +66,11 @@ pub enum RunDefaultError {
     Run(#[from] RunError),
 }
 
-impl From<NotAdded> for ImplError {
-    fn from(reason: NotAdded) -> ImplError {
+impl From<Refused> for ImplError {
+    fn from(reason: Refused) -> ImplError {
         match reason {
-            NotAdded::IdsExhausted => ImplError::IdsExhausted,
-            NotAdded::Refused(reason) => ImplError::Refused(reason),
+            Refused::IdsExhausted => ImplError::IdsExhausted,
+            reason => ImplError::Refused(reason),
         }
     }
 }

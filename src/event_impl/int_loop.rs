@@ -1,16 +1,15 @@
 //! An event loop whose entries have positive integer ids.
 
 use super::RunDefaultError;
-use super::int_ids::{Entry, IntId, IntIds};
-use crate::event_loop::{EventLoop, RunError, Stopper};
+use crate::event_loop::{EventLoop, Stopper};
 use crate::events::Events;
-use crate::id::CallbackId;
-use crate::poller::{DefaultPoller, Poller, Source as _};
-use crate::registry::{Callback, Inserted, Next, Pending, Registry, boxed, trace, unboxed};
+use crate::id::{HandleId, Key, TimeoutId};
+use crate::poller::{DefaultPoller, Poller};
+use crate::registry::{Inserted, Next, Registry, boxed, unboxed};
 #[cfg(feature = "capi")]
 use crate::registry::{RemoveError, Stats};
 use crate::sync::Mutex;
-use crate::table::{NotRegistered, Refused, Removal};
+use crate::table::{EntryId, EntryName, IntId, NotRegistered, Refused, Removal, int_id_of};
 use std::io;
 use std::time::Duration;
 
@@ -21,31 +20,24 @@ pub(crate) type HandleSource = <DefaultPoller as Poller>::Source;
 #[derive(Debug)]
 pub(crate) struct IntLoop {
     registry: Registry,
+    /// The largest integer id.
+    limit: i32,
     stopper: Stopper,
-    /// Locked before the registry's lock.
-    ids: Mutex<IntIds>,
     /// Locked by the thread that runs the loop. No thread waits for this lock.
     event_loop: Mutex<EventLoop>,
     pid: u32,
-}
-
-/// The reason why an entry was not added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotAdded {
-    /// All integer ids are in use.
-    IdsExhausted,
-    /// The table refused the entry.
-    Refused(Refused),
 }
 
 impl IntLoop {
     /// Creates a loop with integer ids from 1 to `limit`.
     pub(crate) fn new(limit: i32) -> io::Result<IntLoop> {
         let event_loop = EventLoop::new()?;
+        let registry = event_loop.registry();
+        registry.lock().table.assign_int_ids(limit);
         Ok(IntLoop {
-            registry: event_loop.registry(),
+            registry,
+            limit,
             stopper: event_loop.stopper(),
-            ids: Mutex::new(IntIds::new(limit)),
             event_loop: Mutex::new(event_loop),
             pid: std::process::id(),
         })
@@ -59,29 +51,22 @@ impl IntLoop {
 
     /// Adds a handle whose callback is called with the integer id and the events. Returns the callback if the
     /// handle was not added.
-    ///
-    /// The ids are locked during the addition, because another thread may call the callback at once, and the
-    /// callback may use its id.
     pub(crate) fn add_handle<F>(
         &self,
         source: HandleSource,
         interest: Events,
         callback: F,
-    ) -> Result<i32, (NotAdded, F)>
+    ) -> Result<i32, (Refused, F)>
     where
         F: FnMut(i32, Events) + Send + 'static,
     {
-        let fd = source.fd();
-        let (int_id, id) = self.add(
-            callback,
-            |callback, int_id, events| callback(int_id, events),
-            |callback| {
-                self.registry
-                    .insert_handle_deferred(source, interest, callback)
-            },
-        )?;
-        trace::handle_added(id, fd, interest);
-        Ok(int_id)
+        let limit = self.limit;
+        let callback = boxed(callback, move |callback: &mut F, _: &_, key, events| {
+            callback(int_id_of(key.serial.get(), limit), events);
+            Next::Keep
+        });
+        let added = self.registry.insert_handle(source, interest, callback);
+        self.result(added.map(|HandleId(key)| key))
     }
 
     /// Adds a timeout, in the same way as [`add_handle`](IntLoop::add_handle).
@@ -89,49 +74,29 @@ impl IntLoop {
         &self,
         interval: Option<Duration>,
         callback: F,
-    ) -> Result<i32, (NotAdded, F)>
+    ) -> Result<i32, (Refused, F)>
     where
         F: FnMut(i32) + Send + 'static,
     {
-        let (int_id, id) = self.add(
-            callback,
-            |callback, int_id, _| callback(int_id),
-            |callback| self.registry.insert_timeout_deferred(interval, callback),
-        )?;
-        trace::timeout_added(id, interval);
-        Ok(int_id)
-    }
-
-    /// Adds an entry: `insert` adds it to the registry, and `call` calls its callback with the integer id.
-    fn add<I: IntId, S, F: Send + 'static>(
-        &self,
-        callback: F,
-        mut call: impl FnMut(&mut F, i32, Events) + Send + 'static,
-        insert: impl FnOnce(Callback<DefaultPoller>) -> (Inserted<I, S>, Pending),
-    ) -> Result<(i32, I), (NotAdded, F)> {
-        let mut ids = self.ids.lock();
-        let Some(int_id) = ids.next_free() else {
-            return Err((NotAdded::IdsExhausted, callback));
-        };
-        let callback = boxed(callback, move |callback: &mut F, _: &_, _, events| {
-            call(callback, int_id, events);
+        let limit = self.limit;
+        let callback = boxed(callback, move |callback: &mut F, _: &_, key, _| {
+            callback(int_id_of(key.serial.get(), limit));
             Next::Keep
         });
-        let (added, pending) = insert(callback);
-        if let Ok(id) = added {
-            ids.assign(int_id, id.into_entry());
-        }
-        drop(ids);
-        self.registry.finish(pending);
+        let added = self.registry.insert_timeout(interval, callback);
+        self.result(added.map(|TimeoutId(key)| key))
+    }
+
+    /// Returns the integer id of an entry that was added, or the callback of one that was not.
+    fn result<S, F: 'static>(&self, added: Inserted<Key, S>) -> Result<i32, (Refused, F)> {
         match added {
-            Ok(id) => Ok((int_id, id)),
-            Err(error) => Err((NotAdded::Refused(error.reason), unboxed(error.callback))),
+            Ok(key) => Ok(int_id_of(key.serial.get(), self.limit)),
+            Err(error) => Err((error.reason, unboxed(error.callback))),
         }
     }
 
     pub(crate) fn update_handle(&self, int_id: i32, interest: Events) -> Result<(), NotRegistered> {
-        let id = self.ids.lock().get(int_id)?;
-        self.registry.update_handle(id, interest)
+        self.registry.update_named_handle(IntId(int_id), interest)
     }
 
     pub(crate) fn update_timeout(
@@ -139,26 +104,24 @@ impl IntLoop {
         int_id: i32,
         interval: Option<Duration>,
     ) -> Result<(), NotRegistered> {
-        let id = self.ids.lock().get(int_id)?;
-        self.registry.update_timeout(id, interval)
+        self.registry.update_named_timeout(IntId(int_id), interval)
     }
 
     /// Removes the entry of this kind that has the integer id.
-    pub(crate) fn remove<I: IntId>(&self, int_id: i32) -> Result<Removal, NotRegistered> {
-        let id: I = self.ids.lock().remove(int_id)?;
-        self.registry.remove(id)
+    pub(crate) fn remove<I: EntryId>(&self, int_id: i32) -> Result<Removal, NotRegistered>
+    where
+        IntId: EntryName<I>,
+    {
+        self.registry.remove(IntId(int_id))
     }
 
     /// Removes an entry and waits until its last call has returned.
-    ///
-    /// The id is released afterwards, because the entry stays registered if the callback would wait for
-    /// itself.
     #[cfg(feature = "capi")]
-    pub(crate) fn remove_and_wait<I: IntId>(&self, int_id: i32) -> Result<(), RemoveError> {
-        let id: I = self.ids.lock().get(int_id)?;
-        self.registry.remove_and_wait(id)?;
-        self.ids.lock().release(int_id, id.into_entry());
-        Ok(())
+    pub(crate) fn remove_and_wait<I: EntryId>(&self, int_id: i32) -> Result<(), RemoveError>
+    where
+        IntId: EntryName<I>,
+    {
+        self.registry.remove_and_wait(IntId(int_id))
     }
 
     /// Returns the statistics of the loop.
@@ -173,7 +136,7 @@ impl IntLoop {
         let event_loop = event_loop.as_mut().ok_or(RunDefaultError::AlreadyRunning)?;
         let result = event_loop.run_once(None);
         self.registry.take_stop_request();
-        self.release_panicked(result)
+        Ok(result?)
     }
 
     /// Runs turns until the loop is stopped.
@@ -181,8 +144,7 @@ impl IntLoop {
     pub(crate) fn run(&self) -> Result<(), RunDefaultError> {
         let mut event_loop = self.event_loop.try_lock();
         let event_loop = event_loop.as_mut().ok_or(RunDefaultError::AlreadyRunning)?;
-        let result = event_loop.run();
-        self.release_panicked(result)
+        Ok(event_loop.run()?)
     }
 
     /// Makes the current turn, or else the next one, end without waiting for events.
@@ -195,26 +157,12 @@ impl IntLoop {
     pub(crate) fn close(&self) {
         self.registry.lock().table.close();
     }
-
-    /// Releases the integer ids of entries that the loop removed because their callbacks panicked.
-    fn release_panicked(&self, result: Result<(), RunError>) -> Result<(), RunDefaultError> {
-        if let Err(RunError::CallbackPanicked(panics)) = &result {
-            let mut ids = self.ids.lock();
-            for panic in panics {
-                match panic.callback {
-                    CallbackId::Handle(id) => ids.release_entry(Entry::Handle(id)),
-                    CallbackId::Timeout(id) => ids.release_entry(Entry::Timeout(id)),
-                    CallbackId::Free => {}
-                }
-            }
-        }
-        Ok(result?)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event_loop::RunError;
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
 
@@ -228,7 +176,7 @@ mod tests {
         }
     }
 
-    fn add_panicking(event_loop: &IntLoop, kept: Arc<()>) -> Result<i32, NotAdded> {
+    fn add_panicking(event_loop: &IntLoop, kept: Arc<()>) -> Result<i32, Refused> {
         let callback = move |_| {
             let _kept = &kept;
             panic!("on purpose")
@@ -257,7 +205,7 @@ mod tests {
                     .is_ok()
             );
             let full = add_panicking(&event_loop, Arc::clone(&kept));
-            assert_eq!(full, Err(NotAdded::IdsExhausted));
+            assert_eq!(full, Err(Refused::IdsExhausted));
             turn_with_panics(&event_loop, 2);
             assert_eq!(Arc::strong_count(&kept), 1, "each callback is dropped once");
         }
@@ -283,7 +231,7 @@ mod tests {
         assert_eq!(event_loop.update_timeout(1, None), Ok(()));
         assert_eq!(
             add_panicking(&event_loop, Arc::default()),
-            Err(NotAdded::IdsExhausted)
+            Err(Refused::IdsExhausted)
         );
     }
 

@@ -21,11 +21,10 @@
 //! ```
 
 mod error;
-mod int_ids;
 mod int_loop;
 
 pub use error::{AlreadyRegistered, ImplError, RegisterError, RunDefaultError};
-pub(crate) use int_loop::{HandleSource, IntLoop, NotAdded};
+pub(crate) use int_loop::{HandleSource, IntLoop};
 
 use crate::events::Events;
 use crate::id::{HandleId, TimeoutId};

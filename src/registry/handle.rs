@@ -1,12 +1,10 @@
 //! The operations on handles, for any thread.
 
-use super::{
-    AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, boxed, trace, unboxed,
-};
+use super::{AddError, Callback, Inserted, Next, Registry, RemoveError, boxed, trace, unboxed};
 use crate::events::Events;
 use crate::id::{HandleId, Key};
 use crate::poller::{DefaultPoller, Poller, Source};
-use crate::table::{NotRegistered, Removal};
+use crate::table::{EntryName, NotRegistered, Removal};
 use std::os::fd::RawFd;
 
 /// The argument of a handle's callback (EV-310).
@@ -61,7 +59,17 @@ impl<P: Poller> Registry<P> {
     ///
     /// [`NotRegistered`]
     pub fn update_handle(&self, id: HandleId, interest: Events) -> Result<(), NotRegistered> {
+        self.update_named_handle(id, interest)
+    }
+
+    /// Changes the interest of the handle with this name.
+    pub(crate) fn update_named_handle(
+        &self,
+        name: impl EntryName<HandleId>,
+        interest: Events,
+    ) -> Result<(), NotRegistered> {
         self.change(|state| {
+            let id = name.id(&state.table)?;
             self.observe(state, id);
             Ok(((), state.table.update_handle(id, interest)?))
         })
@@ -93,36 +101,20 @@ impl<P: Poller> Registry<P> {
     }
 
     /// Adds a handle. On failure it returns source and callback, to be dropped after the lock has been released.
-    fn insert_handle(
+    pub(crate) fn insert_handle(
         &self,
         source: P::Source,
         interest: Events,
         callback: Callback<P>,
     ) -> Inserted<HandleId, P::Source, P> {
         let fd = source.fd();
-        let (added, pending) = self.insert_handle_deferred(source, interest, callback);
-        self.finish(pending);
-        added.inspect(|id| trace::handle_added(id, fd, interest))
-    }
-
-    /// Does the same for callers that hold a lock of their own. They [finish](Registry::finish) and trace the
-    /// addition after its release.
-    pub(crate) fn insert_handle_deferred(
-        &self,
-        source: P::Source,
-        interest: Events,
-        callback: Callback<P>,
-    ) -> (Inserted<HandleId, P::Source, P>, Pending) {
-        let fd = source.fd();
-        let (added, pending) = self.change_deferred(None, |state| {
-            state.table.add_handle(fd, source, interest, callback)
-        });
-        let added = added.map_err(|(reason, callback, source)| AddError {
+        let added = self.change(|state| state.table.add_handle(fd, source, interest, callback));
+        let added = added.inspect(|id| trace::handle_added(id, fd, interest));
+        added.map_err(|(reason, callback, source)| AddError {
             reason,
             source,
             callback,
-        });
-        (added, pending)
+        })
     }
 }
 

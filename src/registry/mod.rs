@@ -27,7 +27,7 @@ pub use timeout::TimeoutEvent;
 use crate::diagnostics::Diagnostics;
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
-use crate::table::{Change, Effects, EntryId, NotRegistered, Removal, Table};
+use crate::table::{Change, Effects, EntryId, EntryName, NotRegistered, Removal, Table};
 use crate::time::MonotonicTime;
 use std::fmt;
 use std::io;
@@ -139,18 +139,6 @@ impl<P: Poller> Registry<P> {
         now: Option<MonotonicTime>,
         change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
     ) -> Result<T, E> {
-        let (result, pending) = self.change_deferred(now, change);
-        self.finish(pending);
-        result
-    }
-
-    /// Makes one change for a caller that may hold a lock of its own and [finishes](Registry::finish) the change
-    /// later.
-    fn change_deferred<T, E>(
-        &self,
-        now: Option<MonotonicTime>,
-        change: impl FnOnce(&mut State<P>) -> Changed<'_, T, E, P>,
-    ) -> (Result<T, E>, Pending) {
         let mut state = self.lock();
         let mut pending = Pending::default();
         let result = change(&mut state).map(|(result, effects)| {
@@ -168,7 +156,8 @@ impl<P: Poller> Registry<P> {
         if pending.woke {
             self.wake();
         }
-        (result, pending)
+        self.finish(pending);
+        result
     }
 
     /// Applies the effects that require the lock, and returns the others.
@@ -211,22 +200,33 @@ impl<P: Poller> Registry<P> {
     }
 
     /// Removes an entry.
-    pub(crate) fn remove<I: EntryId>(&self, id: I) -> Result<Removal, NotRegistered> {
-        let removed = self.change(|state| {
+    pub(crate) fn remove<I: EntryId>(
+        &self,
+        name: impl EntryName<I>,
+    ) -> Result<Removal, NotRegistered> {
+        let (id, removal) = self.change(|state| {
+            let id = name.id(&state.table)?;
             self.observe(state, id);
-            id.remove(&mut state.table)
-        });
-        removed.inspect(|removal| trace::removed(id, removal))
+            let (removal, effects) = id.remove(&mut state.table)?;
+            Ok(((id, removal), effects))
+        })?;
+        trace::removed(id, removal);
+        Ok(removal)
     }
 
     /// Removes an entry and waits until its last call is over.
-    pub(crate) fn remove_and_wait<I: EntryId>(&self, id: I) -> Result<(), RemoveError> {
-        let removal = self.change(|state| {
+    pub(crate) fn remove_and_wait<I: EntryId>(
+        &self,
+        name: impl EntryName<I>,
+    ) -> Result<(), RemoveError> {
+        let (id, removal) = self.change(|state| {
+            let id = name.id(&state.table)?;
             self.observe(state, id);
             if id.is_in_flight(&state.table) && state.runner == Some(current_thread()) {
                 return Err(RemoveError::WouldDeadlock);
             }
-            Ok(id.remove(&mut state.table)?)
+            let (removal, effects) = id.remove(&mut state.table)?;
+            Ok(((id, removal), effects))
         })?;
         trace::removed(id, removal);
         if removal == Removal::InFlight {

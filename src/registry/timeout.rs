@@ -1,11 +1,9 @@
 //! The operations on timeouts, for any thread.
 
-use super::{
-    AddError, Callback, Inserted, Next, Pending, Registry, RemoveError, boxed, trace, unboxed,
-};
+use super::{AddError, Callback, Inserted, Next, Registry, RemoveError, boxed, trace, unboxed};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
-use crate::table::{NotRegistered, Removal};
+use crate::table::{EntryName, NotRegistered, Removal};
 use crate::time::MonotonicTime;
 use std::time::Duration;
 
@@ -78,9 +76,18 @@ impl<P: Poller> Registry<P> {
         id: TimeoutId,
         interval: impl Into<Option<Duration>>,
     ) -> Result<(), NotRegistered> {
-        let interval = interval.into();
+        self.update_named_timeout(id, interval.into())
+    }
+
+    /// Restarts the interval of the timeout with this name, or disables the timeout.
+    pub(crate) fn update_named_timeout(
+        &self,
+        name: impl EntryName<TimeoutId>,
+        interval: Option<Duration>,
+    ) -> Result<(), NotRegistered> {
         let now = self.now_for(interval);
         self.change_at(now, |state| {
+            let id = name.id(&state.table)?;
             self.observe(state, id);
             let now = now.unwrap_or(MonotonicTime::ZERO);
             Ok(((), state.table.update_timeout(id, now, interval)?))
@@ -113,33 +120,21 @@ impl<P: Poller> Registry<P> {
     }
 
     /// Adds a timeout. On failure it returns the callback, to be dropped after the lock has been released.
-    fn insert_timeout(
+    pub(crate) fn insert_timeout(
         &self,
         interval: Option<Duration>,
         callback: Callback<P>,
     ) -> Inserted<TimeoutId, (), P> {
-        let (added, pending) = self.insert_timeout_deferred(interval, callback);
-        self.finish(pending);
-        added.inspect(|id| trace::timeout_added(id, interval))
-    }
-
-    /// Does the same for callers that hold a lock of their own. They [finish](Registry::finish) and trace the
-    /// addition after its release.
-    pub(crate) fn insert_timeout_deferred(
-        &self,
-        interval: Option<Duration>,
-        callback: Callback<P>,
-    ) -> (Inserted<TimeoutId, (), P>, Pending) {
         let now = self.now_for(interval);
-        let (added, pending) = self.change_deferred(now, |state| {
+        let added = self.change_at(now, |state| {
             let now = now.unwrap_or(MonotonicTime::ZERO);
             state.table.add_timeout(now, interval, callback)
         });
-        let added = added.map_err(|(reason, callback)| AddError {
+        let added = added.inspect(|id| trace::timeout_added(id, interval));
+        added.map_err(|(reason, callback)| AddError {
             reason,
             source: (),
             callback,
-        });
-        (added, pending)
+        })
     }
 }

@@ -26,6 +26,37 @@ pub(crate) trait EntryId: Copy + Debug + Into<CallbackId> {
     fn is_taken<P, S>(self, table: &Table<P, S>) -> bool;
 }
 
+/// The name of an entry of a table: its id, or its integer id.
+pub(crate) trait EntryName<I>: Copy {
+    /// Returns the id of the entry.
+    fn id<P, S>(self, table: &Table<P, S>) -> Result<I, NotRegistered>;
+}
+
+/// The integer id of an entry, in a table that assigns such ids.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IntId(pub(crate) i32);
+
+impl<I: EntryId> EntryName<I> for I {
+    #[inline]
+    fn id<P, S>(self, _: &Table<P, S>) -> Result<I, NotRegistered> {
+        Ok(self)
+    }
+}
+
+impl EntryName<HandleId> for IntId {
+    #[inline]
+    fn id<P, S>(self, table: &Table<P, S>) -> Result<HandleId, NotRegistered> {
+        table.handle_id(self.0)
+    }
+}
+
+impl EntryName<TimeoutId> for IntId {
+    #[inline]
+    fn id<P, S>(self, table: &Table<P, S>) -> Result<TimeoutId, NotRegistered> {
+        table.timeout_id(self.0)
+    }
+}
+
 impl EntryId for HandleId {
     fn remove<P, S>(
         self,

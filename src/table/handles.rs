@@ -104,6 +104,9 @@ impl<P, S> Table<P, S> {
         let Some(slot) = self.handles.next_slot() else {
             return Err((Refused::Full, payload, source));
         };
+        if self.int_ids.is_exhausted() {
+            return Err((Refused::IdsExhausted, payload, source));
+        }
         let serial = self.next_serial();
         self.handles.insert(Handle {
             lifecycle: Lifecycle::new(serial, payload),
@@ -116,6 +119,7 @@ impl<P, S> Table<P, S> {
             Some(place) => *place = Some(source),
             None => self.sources.push(Some(source)),
         }
+        self.int_ids.assign(serial.get(), slot);
         self.link(fd, slot);
         self.update_union(fd);
         if !(interest & Events::ALL).is_empty() {
@@ -178,6 +182,7 @@ impl<P, S> Table<P, S> {
         if refused {
             self.turn.forget_refusal(id.0.serial.get());
         }
+        self.int_ids.release(id.0.serial.get());
         self.unlink(fd, id.0.slot);
         self.update_union(fd);
         let unwatched = self.descriptors.end_unwanted(fd).then_some(id.0.slot);

@@ -28,6 +28,7 @@ mod descriptors;
 mod effects;
 mod entry;
 mod handles;
+mod int_ids;
 mod invariants;
 mod lifecycle;
 mod radix;
@@ -38,8 +39,9 @@ mod turn;
 
 pub use call::{FreedEntry, TakenCall};
 pub use effects::Effects;
-pub(crate) use entry::EntryId;
+pub(crate) use entry::{EntryId, EntryName, IntId};
 pub use handles::Change;
+pub(crate) use int_ids::int_id_of;
 pub use invariants::Violation;
 pub use lifecycle::Removal;
 pub use stale::StaleDetector;
@@ -50,6 +52,7 @@ use deadlines::Deadlines;
 use descriptors::Descriptors;
 use effects::Sleep;
 use handles::Handle;
+use int_ids::IntIds;
 use slots::Slots;
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -91,6 +94,7 @@ use turn::Turn;
 pub struct Table<P, S = ()> {
     number: u32,
     serials: u64,
+    int_ids: IntIds,
     handles: Slots<Handle<P>>,
     /// The sources of the handles by slot, apart from what a dispatch reads.
     sources: Vec<Option<S>>,
@@ -140,6 +144,9 @@ pub enum Refused {
     /// The loop of this table was dropped (EV-714).
     #[error("the event loop is gone")]
     Closed,
+    /// The entries have integer ids, and all of them are in use (EV-204).
+    #[error("all integer ids are in use")]
+    IdsExhausted,
 }
 
 impl<P, S> Table<P, S> {
@@ -160,6 +167,7 @@ impl<P, S> Table<P, S> {
         Table {
             number,
             serials: 0,
+            int_ids: IntIds::default(),
             handles: Slots::new(),
             sources: Vec::new(),
             descriptors: Descriptors::default(),
@@ -278,15 +286,21 @@ impl<P, S> Table<P, S> {
             self.frees.push_back(freed);
         }
         self.deadlines.sweep(&self.timeouts);
+        self.int_ids.clear();
         self.descriptors.clear();
         self.turn.refused.clear();
         self.turn.refusals = 0;
     }
 
-    /// Returns the serial of the next entry. Serials never repeat.
+    /// Returns the serial of the next entry. Serials never repeat. Those whose integer id is in use are left out; there
+    /// must be an id that is not.
     fn next_serial(&mut self) -> NonZeroU64 {
-        self.serials += 1;
-        NonZeroU64::new(self.serials).expect("the incremented counter is not zero")
+        loop {
+            self.serials += 1;
+            if !self.int_ids.is_in_use(self.serials) {
+                return NonZeroU64::new(self.serials).expect("the incremented counter is not zero");
+            }
+        }
     }
 
     /// Returns the latest time passed to the table.

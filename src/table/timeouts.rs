@@ -38,6 +38,9 @@ impl<P, S> Table<P, S> {
         let Some(slot) = self.timeouts.next_slot() else {
             return Err((Refused::Full, payload));
         };
+        if self.int_ids.is_exhausted() {
+            return Err((Refused::IdsExhausted, payload));
+        }
         let serial = self.next_serial();
         let now = self.advance(now);
         let mut entry = Timeout {
@@ -47,6 +50,7 @@ impl<P, S> Table<P, S> {
         };
         entry.arm(slot, now, &mut self.armed, &mut self.deadlines);
         self.timeouts.insert(entry);
+        self.int_ids.assign(serial.get(), slot);
         let table = self.number;
         Ok((
             TimeoutId(Key {
@@ -93,6 +97,7 @@ impl<P, S> Table<P, S> {
         entry.lifecycle.remove();
         self.deadlines.disarm(&mut entry.alarm);
         self.sweep_deadlines();
+        self.int_ids.release(id.0.serial.get());
         self.frees.push_back(Freed::Timeout(id.0.slot));
         let removal = self.removal(id.0, is_taken);
         Ok((removal, self.effects_of_removal(None)))
