@@ -27,7 +27,7 @@
  *
  * ERRORS. A function that fails returns -1 and sets errno:
  *     EINVAL   the id names no entry of that kind; the callback or the structure is NULL
- *     EBADF    the descriptor is negative or not open
+ *     EBADF    the descriptor is negative, or 1048576 or larger and not open
  *     ENOSPC   all 2147483647 ids are in use
  *     ENOMEM   the loop's table is full
  *     EBUSY    the loop is running, on another thread or around the caller
@@ -87,7 +87,8 @@ typedef void (*eventry_free_callback)(void *opaque);
  * ends. `events` without any of the four bits adds the handle disabled; other bits are ignored. Several
  * handles may watch one descriptor, and each gets its own events. A handle that a callback adds is called in
  * the next turn at the earliest. Regular files, directories and /dev/null are always ready and keep the loop
- * from sleeping.
+ * from sleeping. If the descriptor is not open, the callback is called once with ERROR, in the next turn, and the
+ * handle is disabled.
  *
  * The loop does not close the descriptor. It must stay open until the handle is removed, and may be closed as
  * soon as the removal returns.

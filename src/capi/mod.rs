@@ -37,7 +37,7 @@ use callback::{HandleEntry, Opaque, TimeoutEntry};
 use cancel_state::CancelDisabled;
 use errno::Errno;
 use process::event_loop;
-use source::RawSource;
+use source::descriptor;
 pub use stats::{StatsRecord, eventry_stats};
 use std::ffi::{c_int, c_uint, c_void};
 use std::io;
@@ -218,14 +218,14 @@ fn add_handle(
     callback: HandleFunction,
     opaque: Opaque,
 ) -> Result<c_int, Errno> {
-    let Some(source) = RawSource::open(fd) else {
+    let Some(source) = descriptor(fd) else {
         callback::forget(opaque);
         return Err(Errno::BADF);
     };
     let interest = Events::from_bits_truncate(events as u32);
     let entry = HandleEntry::new(callback, fd, opaque);
     let call = move |watch, events| entry.call(watch, events);
-    let added = event_loop.add_handle(HandleSource::new(source), interest, call);
+    let added = event_loop.add_handle(HandleSource::borrowed(source), interest, call);
     added.map_err(errno_of_not_added)
 }
 

@@ -273,7 +273,7 @@ impl EventImpl for IntLoop {
         interest: Events,
         callback: HandleCallback,
     ) -> Result<i32, AddHandleError> {
-        let shared = HandleSource::new(Arc::clone(&source));
+        let shared = HandleSource::from(Arc::clone(&source));
         let added = self.add_handle(shared, interest, callback);
         added.map_err(|(reason, callback)| AddError {
             reason: reason.into(),

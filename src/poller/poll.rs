@@ -193,8 +193,8 @@ impl PollRegistrar {
         let fd = source.fd();
         let mut set = self.0.lock();
         let known = set.registered.get(&fd);
-        if known.is_some_and(|registration| registration.source.ptr_eq(source)) {
-            // The caller has another reference, so this one is not the last.
+        if known.is_some_and(|registration| registration.source.is_kept_by(source)) {
+            // The drop of this reference runs no code of the user.
             set.registered.remove(&fd);
             return;
         }

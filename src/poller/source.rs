@@ -10,12 +10,39 @@ use std::sync::Arc;
 /// If several handles with different sources watch one descriptor, a poller may keep the source of its
 /// registration until the last of these handles is removed.
 #[derive(Clone)]
-pub struct OsSource(Arc<dyn AsFd + Send + Sync>);
+pub struct OsSource(Owner);
+
+/// The owner of an open descriptor.
+#[derive(Clone)]
+enum Owner {
+    Shared(Arc<dyn AsFd + Send + Sync>),
+    /// The descriptor stays open on its own.
+    Borrowed(BorrowedFd<'static>),
+}
 
 impl OsSource {
     /// Creates a source that stays open until its handle is freed.
     pub fn new(source: impl AsFd + Send + Sync + 'static) -> OsSource {
-        OsSource(Arc::new(source))
+        OsSource(Owner::Shared(Arc::new(source)))
+    }
+
+    /// Creates a source from a descriptor that stays open until the process ends, without an allocation.
+    ///
+    /// ```
+    /// use eventry::poller::OsSource;
+    /// use eventry::{EventLoop, Events};
+    /// use std::io::stdin;
+    /// use std::os::fd::AsFd;
+    ///
+    /// let event_loop = EventLoop::new()?;
+    /// // A reference to the standard input that stays valid as long as the process runs.
+    /// let stdin: &'static _ = Box::leak(Box::new(stdin()));
+    /// event_loop.registry().add_source(OsSource::borrowed(stdin.as_fd()), Events::READABLE, |_| {})?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn borrowed(source: BorrowedFd<'static>) -> OsSource {
+        OsSource(Owner::Borrowed(source))
     }
 
     /// Creates a source from a descriptor that is shared already.
@@ -33,18 +60,32 @@ impl OsSource {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn shared<S: AsFd + Send + Sync + 'static>(source: Arc<S>) -> OsSource {
-        OsSource(source)
+        OsSource::from(source as Arc<dyn AsFd + Send + Sync>)
     }
 
-    /// Returns `true` if both refer to one value, so that the drop of one of them does not close it.
-    pub(super) fn ptr_eq(&self, other: &OsSource) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    /// Returns `true` if the drop of this source does not close its descriptor while `other` exists: both refer to one
+    /// value, or this one is borrowed.
+    pub(super) fn is_kept_by(&self, other: &OsSource) -> bool {
+        match (&self.0, &other.0) {
+            (Owner::Shared(source), Owner::Shared(other)) => Arc::ptr_eq(source, other),
+            (Owner::Shared(_), Owner::Borrowed(_)) => false,
+            (Owner::Borrowed(_), _) => true,
+        }
+    }
+}
+
+impl From<Arc<dyn AsFd + Send + Sync>> for OsSource {
+    fn from(source: Arc<dyn AsFd + Send + Sync>) -> OsSource {
+        OsSource(Owner::Shared(source))
     }
 }
 
 impl AsFd for OsSource {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        match &self.0 {
+            Owner::Shared(source) => source.as_fd(),
+            Owner::Borrowed(source) => *source,
+        }
     }
 }
 

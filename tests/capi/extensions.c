@@ -2,6 +2,7 @@
 #include "conformance.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <eventry.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static void never_free(void *opaque)
 static void refusals(void)
 {
     SAY_ERRNO("negative", eventry_add_handle(-1, R, never, NULL, never_free));
-    SAY_ERRNO("closed", eventry_add_handle(12345, R, never, NULL, never_free));
+    SAY_ERRNO("beyond", eventry_add_handle(INT_MAX, R, never, NULL, never_free));
     SAY_ERRNO("null-handle", eventry_add_handle(0, R, NULL, NULL, never_free));
     SAY_ERRNO("null-timeout", eventry_add_timeout(0, NULL, NULL, never_free));
     SAY_ERRNO("unknown-handle", eventry_remove_handle(1999999999));
@@ -204,7 +205,7 @@ static void version(void)
 
 const struct test extensions[] = {
     OWN("errno", refusals,
-        "negative=-1,EBADF closed=-1,EBADF null-handle=-1,EINVAL null-timeout=-1,EINVAL "
+        "negative=-1,EBADF beyond=-1,EBADF null-handle=-1,EINVAL null-timeout=-1,EINVAL "
         "unknown-handle=-1,EINVAL unknown-timeout=-1,EINVAL status=-1,EINVAL status=-1,EINVAL "
         "and-wait=-1,EINVAL and-wait=-1,EINVAL update=0,EINVAL update=0,EINVAL"),
     OWN("other-kind", other_kind, "-1 -1 handle:1 |"),
