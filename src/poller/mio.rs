@@ -1,10 +1,10 @@
-//! The default backend, on `epoll(7)`: mio's poll with level-triggered registrations on mio's epoll
-//! descriptor.
+//! The default backend, on `epoll(7)`: level-triggered registrations and waits on the epoll descriptor of mio's
+//! poll.
 //!
 //! mio itself registers descriptors edge-triggered and with `EPOLLRDHUP`, which it reports as a hang-up. The
 //! event API requires level-triggered readiness and exact hang-ups, so this module calls `epoll_ctl` without
-//! `EPOLLET` and `EPOLLRDHUP`. A half-close is then never reported, and mio's accessors return the events of
-//! `poll(2)`.
+//! `EPOLLET` and `EPOLLRDHUP`. A half-close is then never reported, and the events are those of `poll(2)`. It also
+//! waits by itself: mio waits through the C library, where a system call takes up to a third longer.
 //!
 //! epoll does not report that a registered descriptor was closed. It reports events of the file until the last
 //! duplicate is closed, and then drops the registration. The next change of the registration fails, or, if the
@@ -24,22 +24,23 @@ use crate::events::Events;
 use crate::id::Token;
 use crate::sync::Mutex;
 use mio::Poll;
-use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::io::{DupFlags, Errno, dup3};
-use std::cell::Cell;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The token of the wake descriptor. No registration has it, because its descriptor would be −1.
-const WAKE_TOKEN: mio::Token = mio::Token(usize::MAX);
+const WAKE: u64 = u64::MAX;
 
-// mio stores a token, which has 64 bits, in a `usize`.
-const _: () = assert!(usize::BITS >= 64);
+/// The longest wait: some 24 days. Longer ones are another system call, which older kernels lack.
+const LONGEST_WAIT: Duration = Duration::from_millis(i32::MAX as u64);
 
-/// The initial capacity of a wait, in events. It is doubled after a wait that fills it, so that finally every
-/// ready descriptor is reported in every turn (EV-508).
+/// The capacity of a wait, in events, up to which they are on the stack. The capacity is doubled after a wait that fills
+/// it, so that finally every ready descriptor is reported in every turn (EV-508).
 const INITIAL_EVENTS: usize = 1024;
 
 /// A poller on epoll.
@@ -49,11 +50,10 @@ pub(super) struct MioPoller {
     /// The instance for the next [`recreate`](MioPoller::recreate); `None` after it was used while no descriptor was
     /// free.
     reserve: Option<Poll>,
-    events: mio::Events,
-    /// The number of events returned since the last wait.
-    reported: Cell<usize>,
-    /// The always-ready descriptors of the last wait. Its storage is reused.
-    always_ready: Vec<(Token, Events)>,
+    /// The capacity of the next wait, in events.
+    capacity: usize,
+    /// The events of the last wait. Its storage is reused.
+    ready: Vec<(Token, Events)>,
     registrar: MioRegistrar,
 }
 
@@ -78,9 +78,8 @@ impl MioPoller {
         Ok(MioPoller {
             poll,
             reserve: Some(new_poll(wake)?),
-            events: mio::Events::with_capacity(INITIAL_EVENTS),
-            reported: Cell::new(0),
-            always_ready: Vec::new(),
+            capacity: INITIAL_EVENTS,
+            ready: Vec::new(),
             registrar: MioRegistrar(Arc::new(Shared {
                 epoll: Mutex::new(epoll),
                 always_ready: AlwaysReady::new(),
@@ -92,23 +91,44 @@ impl MioPoller {
         &self.registrar
     }
 
+    #[inline]
     pub(super) fn wait(&mut self, wake: &WakeFd, timeout: Option<Duration>) -> io::Result<()> {
         self.fill_reserve(wake);
-        if self.reported.replace(0) >= self.events.capacity() {
-            self.events = mio::Events::with_capacity(self.events.capacity() * 2);
+        self.ready.clear();
+        // The kernel's events are not `Send`, so they cannot be kept here.
+        let mut on_stack = [const { MaybeUninit::uninit() }; INITIAL_EVENTS];
+        let mut on_heap;
+        let mut space: &mut [MaybeUninit<Event>] = &mut on_stack;
+        if self.capacity > INITIAL_EVENTS {
+            on_heap = Box::new_uninit_slice(self.capacity);
+            space = &mut on_heap;
         }
-        self.always_ready.clear();
-        match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            Err(error) => {
-                self.events.clear();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
+        self.wait_for(space, timeout)?;
+        self.registrar.0.always_ready.append_to(&mut self.ready);
+        Ok(())
+    }
+
+    /// Waits for as many events as there is space for, and appends them to the ready ones.
+    #[inline]
+    fn wait_for(
+        &mut self,
+        space: &mut [MaybeUninit<Event>],
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let timeout = timeout.map(timespec_of);
+        let events = match epoll::wait(self.poll.registry(), space, timeout.as_ref()) {
+            Ok((events, _)) => events,
+            Err(Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if events.len() == self.capacity {
+            self.capacity *= 2;
         }
-        let always_ready = &self.registrar.0.always_ready;
-        always_ready.append_to(&mut self.always_ready);
+        self.ready.extend(events.iter().filter_map(|event| {
+            let (data, flags) = (event.data, event.flags);
+            let is_wake = data.u64() == WAKE;
+            (!is_wake).then(|| (Token::from_bits(data.u64()), events_of(flags)))
+        }));
         Ok(())
     }
 
@@ -121,13 +141,7 @@ impl MioPoller {
     }
 
     pub(super) fn ready(&self) -> impl Iterator<Item = (Token, Events)> {
-        let polled = self.events.iter().filter(|event| {
-            self.reported.set(self.reported.get() + 1);
-            event.token() != WAKE_TOKEN
-        });
-        polled
-            .map(|event| (Token::from_bits(event.token().0 as u64), events_of(event)))
-            .chain(self.always_ready.iter().copied())
+        self.ready.iter().copied()
     }
 
     /// Replaces the epoll instance by the reserve, whose single registration is `wake`. This needs no free descriptor.
@@ -161,7 +175,7 @@ impl MioPoller {
 /// that the wake descriptor need not be read. An earlier wake is reported, too.
 fn new_poll(wake: &WakeFd) -> io::Result<Poll> {
     let poll = Poll::new()?;
-    let data = EventData::new_u64(WAKE_TOKEN.0 as u64);
+    let data = EventData::new_u64(WAKE);
     epoll::add(poll.registry(), wake, data, EventFlags::IN | EventFlags::ET)?;
     Ok(poll)
 }
@@ -229,28 +243,55 @@ fn flags_of(interest: Events) -> EventFlags {
     flags
 }
 
-/// Converts an event of mio. Without `EPOLLRDHUP`, mio's "read closed" is exactly `EPOLLHUP`.
-fn events_of(event: &mio::event::Event) -> Events {
-    let mut events = Events::NONE;
-    if event.is_readable() {
-        events |= Events::READABLE;
+/// Returns the events in the flags of an event of the kernel.
+#[inline]
+fn events_of(flags: EventFlags) -> Events {
+    const _: () = {
+        assert!(EventFlags::IN.bits() == Events::READABLE.bits());
+        assert!(EventFlags::OUT.bits() >> 1 == Events::WRITABLE.bits());
+        assert!(EventFlags::ERR.bits() >> 1 == Events::ERROR.bits());
+        assert!(EventFlags::HUP.bits() >> 1 == Events::HANGUP.bits());
+    };
+    let others = Events::ALL.difference(Events::READABLE).bits();
+    Events::from_bits_retain(flags.bits() & Events::READABLE.bits() | flags.bits() >> 1 & others)
+}
+
+/// Converts a time to wait, at most [`LONGEST_WAIT`].
+fn timespec_of(timeout: Duration) -> Timespec {
+    let timeout = timeout.min(LONGEST_WAIT);
+    Timespec {
+        tv_sec: timeout.as_secs() as i64,
+        tv_nsec: timeout.subsec_nanos().into(),
     }
-    if event.is_writable() {
-        events |= Events::WRITABLE;
-    }
-    if event.is_error() {
-        events |= Events::ERROR;
-    }
-    if event.is_read_closed() {
-        events |= Events::HANGUP;
-    }
-    events
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::fd::AsRawFd;
+
+    #[test]
+    fn events_of_the_kernel_are_those_of_poll() {
+        let all = [
+            (EventFlags::IN, Events::READABLE),
+            (EventFlags::OUT, Events::WRITABLE),
+            (EventFlags::ERR, Events::ERROR),
+            (EventFlags::HUP, Events::HANGUP),
+        ];
+        for (flag, event) in all {
+            assert_eq!(events_of(flag), event);
+            assert_eq!(events_of(EventFlags::all() - flag), Events::ALL - event);
+        }
+    }
+
+    #[test]
+    fn longest_wait_has_milliseconds_of_the_kernel() {
+        let longest = timespec_of(Duration::MAX);
+        assert_eq!(longest, LONGEST_WAIT.try_into().unwrap());
+        assert_eq!(LONGEST_WAIT.as_millis(), i32::MAX as u128);
+        let short = Duration::new(3, 999_999_999);
+        assert_eq!(timespec_of(short), short.try_into().unwrap());
+    }
 
     // `MioPoller::reserve`: without a free descriptor after its use, it is created by a later wait.
     #[test]

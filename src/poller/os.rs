@@ -112,6 +112,7 @@ impl Poller for OsPoller {
         &self.registrar
     }
 
+    #[inline]
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         match &mut self.poller {
             Either::Epoll(poller) => poller.wait(&self.registrar.0.wake, timeout),

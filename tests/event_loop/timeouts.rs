@@ -131,7 +131,7 @@ fn a_timeout_never_fires_early() {
     );
 }
 
-// EV-806, EV-808: mio waits in whole milliseconds. Rounding down would fire the timeout early, or make the loop
+// EV-806, EV-808: epoll waits in whole milliseconds. Rounding down would fire the timeout early, or make the loop
 // spin until the deadline.
 #[test]
 fn a_fraction_of_a_millisecond_neither_fires_early_nor_spins() {
