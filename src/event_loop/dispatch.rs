@@ -72,16 +72,19 @@ impl<P: Poller> Calls<P> {
 
     /// Makes the calls of the batch without the lock, and returns the number of those that were made. `seen` is the
     /// number of changes to taken entries when the batch was taken. The first `samples` calls are timed.
+    #[inline(never)]
     fn make_calls(&mut self, registry: &Registry<P>, seen: u64, samples: usize) -> u64 {
+        let published = registry.published();
+        // The first call of a batch has begun already.
+        let mut has_begun = true;
         let mut at = 0;
         let mut skipped = 0;
         while at < self.batch.len() {
+            let mut calls = self.batch[at..].iter_mut();
             let made = catch_unwind(AssertUnwindSafe(|| {
-                for call in &mut self.batch[at..] {
-                    let is_first = at == 0;
-                    at += 1;
-                    // The first call of a batch has begun already.
-                    let begins = is_first || registry.published().publish(call.serial(), seen);
+                for call in calls.by_ref() {
+                    let begins = has_begun || published.publish(call.serial(), seen);
+                    has_begun = false;
                     if !begins && !confirm(registry, call) {
                         skipped += 1;
                         continue;
@@ -95,6 +98,8 @@ impl<P: Poller> Calls<P> {
                     }
                 }
             }));
+            let left = calls.len();
+            at = self.batch.len() - left;
             if let Err(panic) = made {
                 let call = &self.batch[at - 1];
                 self.panics.push(CallbackPanic {
@@ -107,8 +112,8 @@ impl<P: Poller> Calls<P> {
                 }
             }
         }
-        registry.published().begin(0);
-        (at - skipped) as u64
+        published.begin(0);
+        at as u64 - skipped
     }
 
     /// Puts the callbacks of the batch back into the table.
@@ -117,9 +122,7 @@ impl<P: Poller> Calls<P> {
         for sample in self.samples.drain(..) {
             state.diagnostics.call_ended(sample);
         }
-        for call in self.batch.drain(..) {
-            state.table.finish(call);
-        }
+        state.table.finish_all(&mut self.batch);
         registry.notify_waiters(state);
     }
 

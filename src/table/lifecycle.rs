@@ -101,6 +101,17 @@ impl<P> Lifecycle<P> {
         }
     }
 
+    /// Takes the payload out for a call, if the entry is registered, its serial is at most `serial`, and it is not taken.
+    #[inline]
+    pub(super) fn take_if_added_until(&mut self, serial: u64) -> Option<P> {
+        // The mark of a removed entry makes the tag larger than any serial.
+        if self.tag.get() <= serial {
+            self.payload.take()
+        } else {
+            None
+        }
+    }
+
     /// Puts the payload back after a call.
     ///
     /// # Panics

@@ -261,10 +261,27 @@ impl<P, S> Table<P, S> {
     /// # Panics
     ///
     /// If the entry is not taken.
-    #[inline]
     pub fn finish(&mut self, call: TakenCall<P>) {
         self.turn.taken = self.turn.taken.saturating_sub(1);
         self.turn.begun = Begun::default();
+        self.put_back(call);
+    }
+
+    /// [Finishes](Table::finish) all calls of a batch.
+    ///
+    /// # Panics
+    ///
+    /// If one of the entries is not taken.
+    pub fn finish_all(&mut self, batch: &mut Vec<TakenCall<P>>) {
+        self.turn.taken = self.turn.taken.saturating_sub(batch.len());
+        self.turn.begun = Begun::default();
+        for call in batch.drain(..) {
+            self.put_back(call);
+        }
+    }
+
+    #[inline]
+    fn put_back(&mut self, call: TakenCall<P>) {
         let Key { serial, slot, .. } = call.key;
         let lifecycle = match call.kind {
             CallKind::Handle { .. } => self.handles.get_mut(slot).map(|entry| &mut entry.lifecycle),
@@ -308,24 +325,27 @@ impl<P, S> Table<P, S> {
     }
 
     /// Takes the calls of ready handles that are still registered and enabled.
-    #[inline]
+    #[inline(never)]
     fn take_handles(&mut self, batch: &mut Vec<TakenCall<P>>, limit: usize) {
         let turn = &mut self.turn;
+        let mut reports = turn.ready[turn.looked_at..].iter();
+        let mut reported = turn.events;
         let mut slot = turn.cursor;
-        while batch.len() < limit {
+        batch.reserve(limit.saturating_sub(batch.len()));
+        // The capacity is sufficient for `limit` calls. With the second condition, the compiler leaves out the code that
+        // grows the vector.
+        while batch.len() < limit && batch.len() < batch.capacity() {
             let Some(entry) = self.handles.get_mut(slot) else {
-                let Some(&Report { fd, events }) = turn.ready.get(turn.looked_at) else {
+                let Some(&Report { fd, events }) = reports.next() else {
                     break;
                 };
-                turn.looked_at += 1;
-                turn.events = events;
+                reported = events;
                 slot = self.descriptors.first_on(fd);
                 continue;
             };
-            let reported = turn.events;
             let events = entry.interest.filter_ready(reported);
-            if !events.is_empty() && entry.lifecycle.serial() <= turn.serial {
-                if let Some(payload) = entry.lifecycle.take() {
+            if !events.is_empty() {
+                if let Some(payload) = entry.lifecycle.take_if_added_until(turn.serial) {
                     batch.push(TakenCall {
                         key: entry.lifecycle.key(self.number, slot),
                         kind: CallKind::Handle { reported },
@@ -336,6 +356,8 @@ impl<P, S> Table<P, S> {
             }
             slot = entry.next;
         }
+        turn.looked_at = turn.ready.len() - reports.len();
+        turn.events = reported;
         turn.cursor = slot;
     }
 
