@@ -37,11 +37,11 @@
  * After a success, errno is unspecified. A failed memory allocation and a bug of the library end the process
  * with a message. Callbacks must return: neither longjmp, a C++ exception nor pthread_exit may leave one.
  *
- * CANCELLATION. Every function except eventry_version disables the cancellation of the calling thread
- * (pthread_setcancelstate) and restores its state before it returns. A pthread_cancel of a thread that is inside
- * eventry_run_once or eventry_run therefore does not end the wait, and acts at the first cancellation point after
- * the return; call eventry_stop too. Callbacks and free callbacks also run with cancellation disabled and must
- * leave it disabled. A thread with asynchronous cancellation must not call the library.
+ * CANCELLATION. No function is a cancellation point. eventry_run_once and eventry_run, which call callbacks, disable
+ * the cancellation of the calling thread (pthread_setcancelstate) and restore its state before they return. A
+ * pthread_cancel of a thread that is inside one of them therefore does not end the wait, and acts at the first
+ * cancellation point after the return; call eventry_stop too. Callbacks and free callbacks run with cancellation
+ * disabled and must leave it disabled. A thread with asynchronous cancellation must not call the library.
  *
  * FORK. A child that does not exec has no loop: every function except eventry_version fails with EPERM and
  * does not affect the parent. (A child that was forked before the first call has a loop of its own. A child

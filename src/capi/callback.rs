@@ -1,5 +1,6 @@
 //! Callbacks of C programs, with one allocation each.
 
+use crate::event_impl::IntHandleCallback;
 use crate::events::Events;
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
@@ -22,11 +23,10 @@ pub(super) struct Opaque {
 // SAFETY: the caller permits that the thread that runs the loop passes the pointer to the callbacks.
 unsafe impl Send for Opaque {}
 
-/// The callback of a handle, with its arguments.
+/// The callback of a handle, with its argument.
 #[derive(Debug)]
 pub(super) struct HandleEntry {
     callback: HandleFunction,
-    fd: RawFd,
     opaque: Opaque,
 }
 
@@ -53,18 +53,16 @@ impl Drop for Opaque {
 }
 
 impl HandleEntry {
-    pub(super) fn new(callback: HandleFunction, fd: RawFd, opaque: Opaque) -> HandleEntry {
-        HandleEntry {
-            callback,
-            fd,
-            opaque,
-        }
+    pub(super) fn new(callback: HandleFunction, opaque: Opaque) -> HandleEntry {
+        HandleEntry { callback, opaque }
     }
+}
 
-    pub(super) fn call(&self, watch: i32, events: Events) {
+impl IntHandleCallback for HandleEntry {
+    fn call(&mut self, watch: i32, fd: RawFd, events: Events) {
         let events = events.bits() as c_int;
         // SAFETY: the entry is registered and its free call has not been made, so the caller's promise holds.
-        unsafe { (self.callback)(watch, self.fd, events, self.opaque.pointer) };
+        unsafe { (self.callback)(watch, fd, events, self.opaque.pointer) };
     }
 }
 

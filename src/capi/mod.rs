@@ -140,13 +140,13 @@ pub extern "C" fn eventry_remove_timeout_and_wait(timer: c_int) -> c_int {
 /// Runs one turn and returns 0, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_run_once() -> c_int {
-    call(|it| run_status(it.run_once()))
+    call_to_run(IntLoop::run_once)
 }
 
 /// Runs turns until [`eventry_stop`] and returns 0, or −1.
 #[unsafe(no_mangle)]
 pub extern "C" fn eventry_run() -> c_int {
-    call(|it| run_status(it.run()))
+    call_to_run(IntLoop::run)
 }
 
 /// Makes the current run, or else the next one, return after its turn, and returns 0, or −1.
@@ -196,10 +196,16 @@ const fn parse_decimal(digits: &str) -> c_uint {
     number
 }
 
-/// Calls `work` with the loop of the process and returns its result, or −1 with `errno` set. The thread cannot be
-/// cancelled inside.
-fn call<E: Into<Errno>>(work: impl FnOnce(&IntLoop) -> Result<c_int, E>) -> c_int {
+/// Calls `run` with the loop of the process, as [`call`] does. The thread cannot be cancelled inside, because callbacks
+/// may contain cancellation points.
+fn call_to_run(run: impl FnOnce(&IntLoop) -> Result<(), RunDefaultError>) -> c_int {
     let _cancel_disabled = CancelDisabled::new();
+    call(|event_loop| run_status(run(event_loop)))
+}
+
+/// Calls `work` with the loop of the process and returns its result, or −1 with `errno` set. The library makes its system
+/// calls without the C library, so there is no cancellation point inside.
+fn call<E: Into<Errno>>(work: impl FnOnce(&IntLoop) -> Result<c_int, E>) -> c_int {
     errno::return_value(event_loop().and_then(|event_loop| work(event_loop).map_err(E::into)))
 }
 
@@ -223,9 +229,8 @@ fn add_handle(
         return Err(Errno::BADF);
     };
     let interest = Events::from_bits_truncate(events as u32);
-    let entry = HandleEntry::new(callback, fd, opaque);
-    let call = move |watch, events| entry.call(watch, events);
-    let added = event_loop.add_handle(HandleSource::borrowed(source), interest, call);
+    let entry = HandleEntry::new(callback, opaque);
+    let added = event_loop.add_handle(HandleSource::borrowed(source), interest, entry);
     added.map_err(errno_of_not_added)
 }
 

@@ -1,6 +1,5 @@
 //! Statistics for C callers, in an extensible structure.
 
-use super::cancel_state::CancelDisabled;
 use super::errno::{self, Errno};
 use super::process::event_loop;
 use crate::registry;
@@ -37,7 +36,6 @@ pub struct StatsRecord {
 /// `stats` is null or points to `size` bytes that may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn eventry_stats(stats: *mut StatsRecord, size: usize) -> c_int {
-    let _cancel_disabled = CancelDisabled::new();
     let now = if stats.is_null() {
         Err(Errno::INVAL)
     } else {

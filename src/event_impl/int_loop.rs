@@ -4,13 +4,14 @@ use super::RunDefaultError;
 use crate::event_loop::{EventLoop, Stopper};
 use crate::events::Events;
 use crate::id::{HandleId, Key, TimeoutId};
-use crate::poller::{DefaultPoller, Poller};
+use crate::poller::{Backend, DefaultPoller, Poller};
 use crate::registry::{Inserted, Next, Registry, boxed, unboxed};
 #[cfg(feature = "capi")]
 use crate::registry::{RemoveError, Stats};
 use crate::sync::Mutex;
-use crate::table::{EntryId, EntryName, IntId, NotRegistered, Refused, Removal, int_id_of};
+use crate::table::{CallArguments, EntryId, EntryName, IntId, NotRegistered, Refused, Removal};
 use std::io;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 /// The source of a handle of an [`IntLoop`].
@@ -20,23 +21,31 @@ pub(crate) type HandleSource = <DefaultPoller as Poller>::Source;
 #[derive(Debug)]
 pub(crate) struct IntLoop {
     registry: Registry,
-    /// The largest integer id.
-    limit: i32,
     stopper: Stopper,
     /// Locked by the thread that runs the loop. No thread waits for this lock.
     event_loop: Mutex<EventLoop>,
     pid: u32,
 }
 
+/// The callback of a handle with an integer id.
+pub(crate) trait IntHandleCallback: Send + 'static {
+    /// Calls the callback with the integer id, the descriptor and the events.
+    fn call(&mut self, watch: i32, fd: RawFd, events: Events);
+}
+
+impl<F: FnMut(i32, Events) + Send + 'static> IntHandleCallback for F {
+    fn call(&mut self, watch: i32, _: RawFd, events: Events) {
+        self(watch, events);
+    }
+}
+
 impl IntLoop {
     /// Creates a loop with integer ids from 1 to `limit`.
     pub(crate) fn new(limit: i32) -> io::Result<IntLoop> {
-        let event_loop = EventLoop::new()?;
-        let registry = event_loop.registry();
-        registry.lock().table.assign_int_ids(limit);
+        let poller = DefaultPoller::new(Backend::default())?;
+        let event_loop = EventLoop::with_int_ids(poller, limit);
         Ok(IntLoop {
-            registry,
-            limit,
+            registry: event_loop.registry(),
             stopper: event_loop.stopper(),
             event_loop: Mutex::new(event_loop),
             pid: std::process::id(),
@@ -49,20 +58,18 @@ impl IntLoop {
         self.pid != std::process::id()
     }
 
-    /// Adds a handle whose callback is called with the integer id and the events. Returns the callback if the
-    /// handle was not added.
-    pub(crate) fn add_handle<F>(
+    /// Adds a handle. Returns the callback if the handle was not added.
+    pub(crate) fn add_handle<F: IntHandleCallback>(
         &self,
         source: HandleSource,
         interest: Events,
         callback: F,
-    ) -> Result<i32, (Refused, F)>
-    where
-        F: FnMut(i32, Events) + Send + 'static,
-    {
-        let limit = self.limit;
-        let callback = boxed(callback, move |callback: &mut F, _: &_, key, events| {
-            callback(int_id_of(key.serial.get(), limit), events);
+    ) -> Result<i32, (Refused, F)> {
+        let callback = boxed(callback, |callback: &mut F, registry: &Registry, call| {
+            let CallArguments {
+                key, fd, events, ..
+            } = *call;
+            callback.call(registry.int_id(key), fd, events);
             Next::Keep
         });
         let added = self.registry.insert_handle(source, interest, callback);
@@ -78,9 +85,8 @@ impl IntLoop {
     where
         F: FnMut(i32) + Send + 'static,
     {
-        let limit = self.limit;
-        let callback = boxed(callback, move |callback: &mut F, _: &_, key, _| {
-            callback(int_id_of(key.serial.get(), limit));
+        let callback = boxed(callback, |callback: &mut F, registry: &Registry, call| {
+            callback(registry.int_id(call.key));
             Next::Keep
         });
         let added = self.registry.insert_timeout(interval, callback);
@@ -90,7 +96,7 @@ impl IntLoop {
     /// Returns the integer id of an entry that was added, or the callback of one that was not.
     fn result<S, F: 'static>(&self, added: Inserted<Key, S>) -> Result<i32, (Refused, F)> {
         match added {
-            Ok(key) => Ok(int_id_of(key.serial.get(), self.limit)),
+            Ok(key) => Ok(self.registry.int_id(key)),
             Err(error) => Err((error.reason, unboxed(error.callback))),
         }
     }

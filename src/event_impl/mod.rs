@@ -24,6 +24,8 @@ mod error;
 mod int_loop;
 
 pub use error::{AlreadyRegistered, ImplError, RegisterError, RunDefaultError};
+#[cfg(feature = "capi")]
+pub(crate) use int_loop::IntHandleCallback;
 pub(crate) use int_loop::{HandleSource, IntLoop};
 
 use crate::events::Events;

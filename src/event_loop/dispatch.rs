@@ -89,7 +89,7 @@ impl<P: Poller> Calls<P> {
                         skipped += 1;
                         continue;
                     }
-                    let next = call.payload.call(registry, call.key, call.events);
+                    let next = call.payload.call(registry, &call.arguments);
                     if next != Next::Keep {
                         apply(registry, call.id(), next);
                     }
@@ -197,7 +197,7 @@ fn apply_to<P: Poller, I: EntryId>(registry: &Registry<P>, id: I, next: Next) {
 fn sample<P: Poller>(registry: &Registry<P>, call: &TakenCall<Callback<P>>) -> Sample {
     Sample {
         callback: call.id(),
-        events: call.events,
+        events: call.events(),
         changes: registry.published().changes(),
         ended: registry.coarse_now(),
     }

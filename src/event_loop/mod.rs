@@ -82,8 +82,13 @@ impl<P: Poller> EventLoop<P> {
     /// Creates a loop on the given poller.
     #[must_use]
     pub fn with_poller(poller: P) -> EventLoop<P> {
+        EventLoop::with_int_ids(poller, 0)
+    }
+
+    /// Creates a loop whose entries have integer ids from 1 to `int_ids`, or with 0 none.
+    pub(crate) fn with_int_ids(poller: P, int_ids: i32) -> EventLoop<P> {
         EventLoop {
-            registry: Registry::new(poller.registrar().clone()),
+            registry: Registry::new(poller.registrar().clone(), int_ids),
             poller,
             calls: Calls::new(),
             process: Process::current(),

@@ -1,9 +1,8 @@
 //! Callbacks in the table: each in one box, so that callbacks of any type have the same type there.
 
 use super::{Next, Registry};
-use crate::events::Events;
-use crate::id::Key;
 use crate::poller::Poller;
+use crate::table::CallArguments;
 use std::any::Any;
 
 /// A boxed callback of any type. Its free call is its drop.
@@ -11,9 +10,8 @@ pub(crate) type Callback<P> = Box<dyn Invoke<P>>;
 
 /// A callback that can be called without its type.
 pub(crate) trait Invoke<P: Poller>: Send {
-    /// Calls the callback with the registry, the key of its entry and, for a handle, the events; returns the next
-    /// state of the entry.
-    fn call(&mut self, registry: &Registry<P>, key: Key, events: Events) -> Next;
+    /// Calls the callback with the registry and the arguments of the call; returns the next state of the entry.
+    fn call(&mut self, registry: &Registry<P>, arguments: &CallArguments) -> Next;
 
     /// Returns the callback as it was added.
     fn into_inner(self: Box<Self>) -> Box<dyn Any>;
@@ -30,7 +28,7 @@ pub(crate) fn boxed<P, F, A>(callback: F, adapter: A) -> Callback<P>
 where
     P: Poller,
     F: Send + 'static,
-    A: FnMut(&mut F, &Registry<P>, Key, Events) -> Next + Send + 'static,
+    A: FnMut(&mut F, &Registry<P>, &CallArguments) -> Next + Send + 'static,
 {
     Box::new(Adapted { callback, adapter })
 }
@@ -45,10 +43,10 @@ impl<P, F, A> Invoke<P> for Adapted<F, A>
 where
     P: Poller,
     F: Send + 'static,
-    A: FnMut(&mut F, &Registry<P>, Key, Events) -> Next + Send,
+    A: FnMut(&mut F, &Registry<P>, &CallArguments) -> Next + Send,
 {
-    fn call(&mut self, registry: &Registry<P>, key: Key, events: Events) -> Next {
-        (self.adapter)(&mut self.callback, registry, key, events)
+    fn call(&mut self, registry: &Registry<P>, arguments: &CallArguments) -> Next {
+        (self.adapter)(&mut self.callback, registry, arguments)
     }
 
     fn into_inner(self: Box<Self>) -> Box<dyn Any> {

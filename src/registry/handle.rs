@@ -2,9 +2,9 @@
 
 use super::{AddError, Callback, Inserted, Next, Registry, RemoveError, boxed, trace, unboxed};
 use crate::events::Events;
-use crate::id::{HandleId, Key};
+use crate::id::HandleId;
 use crate::poller::{DefaultPoller, Poller, Source};
-use crate::table::{EntryName, NotRegistered, Removal};
+use crate::table::{CallArguments, EntryName, NotRegistered, Removal};
 use std::os::fd::RawFd;
 
 /// The argument of a handle's callback (EV-310).
@@ -38,9 +38,8 @@ impl<P: Poller> Registry<P> {
         F: FnMut(HandleEvent<'_, RawFd, P>) -> R + Send + 'static,
         R: Into<Next>,
     {
-        let fd = source.fd();
-        let callback = boxed(callback, move |callback: &mut F, registry, key, events| {
-            call(callback, &fd, registry, key, events)
+        let callback = boxed(callback, |callback: &mut F, registry, arguments| {
+            call(callback, &arguments.fd, registry, arguments)
         });
         let added = self.insert_handle(source, interest, callback);
         added.map_err(|error| AddError {
@@ -123,18 +122,16 @@ fn call<P, S, F, R>(
     callback: &mut F,
     source: &S,
     registry: &Registry<P>,
-    key: Key,
-    events: Events,
+    arguments: &CallArguments,
 ) -> Next
 where
     P: Poller,
     F: FnMut(HandleEvent<'_, S, P>) -> R,
     R: Into<Next>,
 {
-    let id = HandleId(key);
     let event = HandleEvent {
-        id,
-        events,
+        id: HandleId(arguments.key),
+        events: arguments.events,
         source,
         registry,
     };
@@ -182,8 +179,8 @@ mod with_descriptor {
         {
             let source = Arc::new(source);
             let kept = Arc::clone(&source);
-            let callback = boxed(callback, move |callback: &mut F, registry, key, events| {
-                call(callback, &kept, registry, key, events)
+            let callback = boxed(callback, move |callback: &mut F, registry, arguments| {
+                call(callback, &kept, registry, arguments)
             });
             let named = OsSource::shared(Arc::clone(&source));
             let added = self.insert_handle(named, interest, callback);

@@ -25,9 +25,10 @@ pub use stats::Stats;
 pub use timeout::TimeoutEvent;
 
 use crate::diagnostics::Diagnostics;
+use crate::id::Key;
 use crate::poller::{DefaultPoller, Poller, Registrar};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, ThreadId, current_thread};
-use crate::table::{Change, Effects, EntryId, EntryName, NotRegistered, Removal, Table};
+use crate::table::{Change, Effects, EntryId, EntryName, NotRegistered, Removal, Table, int_id_of};
 use crate::time::MonotonicTime;
 use std::fmt;
 use std::io;
@@ -74,6 +75,8 @@ struct Shared<P: Poller> {
     /// Notified when a call is over and threads wait for one.
     finished: Condvar,
     registrar: P::Registrar,
+    /// The largest integer id; 0 if the entries have none.
+    int_ids: i32,
     /// True while a thread runs the loop. Only the choice between two warnings depends on it.
     is_running: atomic::AtomicBool,
     /// True after a signal handler has requested a stop. It is stored without the lock.
@@ -97,13 +100,18 @@ pub(crate) struct State<P: Poller> {
 }
 
 impl<P: Poller> Registry<P> {
-    pub(crate) fn new(registrar: P::Registrar) -> Registry<P> {
+    /// Creates a registry whose entries have integer ids from 1 to `int_ids`, or with 0 none.
+    pub(crate) fn new(registrar: P::Registrar, int_ids: i32) -> Registry<P> {
         static LOOPS: AtomicU32 = AtomicU32::new(0);
         let number = LOOPS.fetch_add(1, Ordering::Relaxed);
+        let mut table = Table::new(number);
+        if int_ids > 0 {
+            table.assign_int_ids(int_ids);
+        }
         Registry {
             shared: Arc::new(Shared {
                 state: Mutex::new(State {
-                    table: Table::new(number),
+                    table,
                     runner: None,
                     waiters: 0,
                     freeing: 0,
@@ -112,12 +120,19 @@ impl<P: Poller> Registry<P> {
                 }),
                 finished: Condvar::new(),
                 registrar,
+                int_ids,
                 is_running: atomic::AtomicBool::new(false),
                 signalled: AtomicBool::new(false),
                 may_stop: atomic::AtomicBool::new(false),
                 published: Published::new(),
             }),
         }
+    }
+
+    /// Returns the integer id of the entry with this key.
+    #[inline]
+    pub(crate) fn int_id(&self, key: Key) -> i32 {
+        int_id_of(key.serial.get(), self.shared.int_ids)
     }
 
     /// Takes the lock. No callback is called or freed while it is held.

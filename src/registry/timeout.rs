@@ -3,7 +3,7 @@
 use super::{AddError, Callback, Inserted, Next, Registry, RemoveError, boxed, trace, unboxed};
 use crate::id::TimeoutId;
 use crate::poller::{DefaultPoller, Poller};
-use crate::table::{EntryName, NotRegistered, Removal};
+use crate::table::{CallArguments, EntryName, NotRegistered, Removal};
 use crate::time::MonotonicTime;
 use std::time::Duration;
 
@@ -50,8 +50,8 @@ impl<P: Poller> Registry<P> {
         let interval = interval.into();
         let callback = boxed(
             callback,
-            |callback: &mut F, registry: &Registry<P>, key, _| {
-                let id = TimeoutId(key);
+            |callback: &mut F, registry: &Registry<P>, arguments: &CallArguments| {
+                let id = TimeoutId(arguments.key);
                 callback(TimeoutEvent { id, registry }).into()
             },
         );

@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn check_overdue_counts_changes_that_wait_for_the_poller() {
         let (_poller, model) = ModelPoller::new();
-        let registry: Registry<ModelPoller> = Registry::new(model.clone());
+        let registry: Registry<ModelPoller> = Registry::new(model.clone(), 0);
         registry
             .add_source(ModelSource(3), Events::READABLE, |_| {})
             .unwrap();
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn new_warning_limits_apply_at_once() {
         let (_poller, model) = ModelPoller::new();
-        let registry: Registry<ModelPoller> = Registry::new(model.clone());
+        let registry: Registry<ModelPoller> = Registry::new(model.clone(), 0);
         let (sender, receiver) = std::sync::mpsc::channel();
         let hook = move |warning: &Warning| sender.send(*warning).unwrap();
         registry.set_warning_hook(Arc::new(hook));
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn coarse_now_returns_the_coarse_time_of_the_poller() {
         let (_poller, model) = ModelPoller::new();
-        let registry: Registry<ModelPoller> = Registry::new(model.clone());
+        let registry: Registry<ModelPoller> = Registry::new(model.clone(), 0);
         model.advance(s(7));
         assert_eq!(
             registry.coarse_now(),

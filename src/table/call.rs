@@ -2,6 +2,7 @@
 
 use crate::events::Events;
 use crate::id::{CallbackId, HandleId, Key, TimeoutId};
+use std::os::fd::RawFd;
 
 /// A call that was taken, with the payload of the entry.
 ///
@@ -10,12 +11,19 @@ use crate::id::{CallbackId, HandleId, Key, TimeoutId};
 #[derive(Clone, Debug)]
 #[must_use = "the payload is out of the table until the call is finished"]
 pub struct TakenCall<P> {
-    pub(crate) key: Key,
-    pub(super) kind: CallKind,
-    /// The pending events that the interest of the handle covers, never empty (EV-310); none for a timeout.
-    pub events: Events,
+    pub(crate) arguments: CallArguments,
     /// The payload of the entry.
     pub payload: P,
+}
+
+/// The arguments of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallArguments {
+    pub(crate) key: Key,
+    /// The descriptor of the handle; −1 for a timeout.
+    pub(crate) fd: RawFd,
+    pub(crate) events: Events,
+    pub(super) kind: CallKind,
 }
 
 /// The kind of a call, with the value from which the table finds out later if the call is still due.
@@ -40,16 +48,23 @@ impl<P> TakenCall<P> {
     /// Returns the id of the entry.
     #[must_use]
     pub fn id(&self) -> CallbackId {
-        match self.kind {
-            CallKind::Handle { .. } => HandleId(self.key).into(),
-            CallKind::Timeout { .. } => TimeoutId(self.key).into(),
+        let key = self.arguments.key;
+        match self.arguments.kind {
+            CallKind::Handle { .. } => HandleId(key).into(),
+            CallKind::Timeout { .. } => TimeoutId(key).into(),
         }
+    }
+
+    /// Returns the pending events that the interest of the handle covers, never empty (EV-310); none for a timeout.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.arguments.events
     }
 
     /// Returns the serial of the entry, which the loop publishes before it makes the call.
     #[inline]
     #[must_use]
     pub fn serial(&self) -> u64 {
-        self.key.serial.get()
+        self.arguments.key.serial.get()
     }
 }

@@ -37,6 +37,7 @@ mod stale;
 mod timeouts;
 mod turn;
 
+pub(crate) use call::CallArguments;
 pub use call::{FreedEntry, TakenCall};
 pub use effects::Effects;
 pub(crate) use entry::{EntryId, EntryName, IntId};

@@ -1,7 +1,7 @@
 //! One turn of the loop: a snapshot of the due timeouts and ready handles, which are then taken and called one by one.
 
 use super::begun::Begun;
-use super::call::{CallKind, FreedEntry, TakenCall};
+use super::call::{CallArguments, CallKind, FreedEntry, TakenCall};
 use super::slots::NONE;
 use super::{Freed, Table};
 use crate::events::Events;
@@ -226,13 +226,14 @@ impl<P, S> Table<P, S> {
     }
 
     /// Asks about a taken call that is to be made now, after a change of a taken entry since the batch was taken.
-    /// Returns whether it must be made, with [`events`](TakenCall::events) according to the present interest
+    /// Returns whether it must be made, with the [events](TakenCall::events) according to the present interest
     /// (EV-507), and records that it begins.
     ///
     /// A call is not made if its handle was removed, disabled or is not ready any more for its interest (EV-601…604),
     /// or if its timeout was removed, disabled or armed again since (EV-607, EV-609). A call that a removal took for
     /// begun is always made, so that [`Removal::InFlight`](super::Removal::InFlight) is true.
     pub fn confirm(&mut self, call: &mut TakenCall<P>) -> bool {
+        let call = &mut call.arguments;
         let Key { serial, slot, .. } = call.key;
         let has_begun = self.turn.begun.is(serial.get());
         let is_due = has_begun
@@ -272,18 +273,20 @@ impl<P, S> Table<P, S> {
     /// # Panics
     ///
     /// If one of the entries is not taken.
+    #[inline(never)]
     pub fn finish_all(&mut self, batch: &mut Vec<TakenCall<P>>) {
         self.turn.taken = self.turn.taken.saturating_sub(batch.len());
         self.turn.begun = Begun::default();
-        for call in batch.drain(..) {
+        while let Some(call) = batch.pop() {
             self.put_back(call);
         }
     }
 
     #[inline]
     fn put_back(&mut self, call: TakenCall<P>) {
-        let Key { serial, slot, .. } = call.key;
-        let lifecycle = match call.kind {
+        let CallArguments { key, kind, .. } = call.arguments;
+        let Key { serial, slot, .. } = key;
+        let lifecycle = match kind {
             CallKind::Handle { .. } => self.handles.get_mut(slot).map(|entry| &mut entry.lifecycle),
             CallKind::Timeout { .. } => {
                 let entry = self.timeouts.get_mut(slot);
@@ -313,14 +316,15 @@ impl<P, S> Table<P, S> {
             let payload = entry.lifecycle.take();
             let payload = payload.expect("I12: an armed timeout is registered and idle");
             entry.arm(slot, self.turn.now, &mut self.armed, &mut self.deadlines);
-            batch.push(TakenCall {
+            let arguments = CallArguments {
                 key: entry.lifecycle.key(self.number, slot),
+                fd: -1,
+                events: Events::NONE,
                 kind: CallKind::Timeout {
                     armed: self.armed as u32,
                 },
-                events: Events::NONE,
-                payload,
-            });
+            };
+            batch.push(TakenCall { arguments, payload });
         }
     }
 
@@ -346,12 +350,13 @@ impl<P, S> Table<P, S> {
             let events = entry.interest.filter_ready(reported);
             if !events.is_empty() {
                 if let Some(payload) = entry.lifecycle.take_if_added_until(turn.serial) {
-                    batch.push(TakenCall {
+                    let arguments = CallArguments {
                         key: entry.lifecycle.key(self.number, slot),
-                        kind: CallKind::Handle { reported },
+                        fd: entry.fd,
                         events,
-                        payload,
-                    });
+                        kind: CallKind::Handle { reported },
+                    };
+                    batch.push(TakenCall { arguments, payload });
                 }
             }
             slot = entry.next;
@@ -382,14 +387,14 @@ impl<P, S> Table<P, S> {
                 let key = entry.lifecycle.key(self.number, slot);
                 let fd = entry.fd;
                 self.update_union(fd);
-                return Some(TakenCall {
+                let events = Events::ERROR;
+                let arguments = CallArguments {
                     key,
-                    kind: CallKind::Handle {
-                        reported: Events::ERROR,
-                    },
-                    events: Events::ERROR,
-                    payload,
-                });
+                    fd,
+                    events,
+                    kind: CallKind::Handle { reported: events },
+                };
+                return Some(TakenCall { arguments, payload });
             }
         }
         None

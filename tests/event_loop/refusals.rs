@@ -131,7 +131,7 @@ fn a_registration_that_the_poller_lost_is_an_error_once() {
     table.lost(token);
     table.begin_turn(MonotonicTime::ZERO, []);
     let call = next_call(&mut table).expect("the handle is called");
-    assert_eq!((call.id(), call.events), (id.into(), E));
+    assert_eq!((call.id(), call.events()), (id.into(), E));
     table.finish(call);
     assert!(next_call(&mut table).is_none());
     assert!(!table.has_changes(), "the handle is not disabled");

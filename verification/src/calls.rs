@@ -25,7 +25,7 @@ impl World {
         for call in &self.calls {
             let label = self.label_of(call)?;
             self.check_call(label)?;
-            self.check_events(label, call.events)?;
+            self.check_events(label, call.events())?;
         }
         // A taken refusal disables its handle, so this follows the checks of the calls.
         let expected = Answer::Taken(self.oracle.take_calls(self.limit));
@@ -109,7 +109,7 @@ impl World {
         let kind = self.oracle.registration(label).map(|entry| entry.kind);
         match (kind, call.id()) {
             (Some(EntryKind::Handle { fd, .. }), CallbackId::Handle(_)) => {
-                Answer::Handle(label, fd, call.events)
+                Answer::Handle(label, fd, call.events())
             }
             (_, CallbackId::Timeout(_)) => Answer::Timeout(label),
             _ => Answer::Nothing,
