@@ -9,9 +9,8 @@ use crate::id::CallbackId;
 use crate::poller::Poller;
 use crate::registry::{Callback, Next, Registry, State};
 use crate::sync::MutexGuard;
-use crate::table::{EntryId, FreedEntry, TakenCall};
+use crate::table::{EntryId, FreedEntries, TakenCall};
 use std::any::Any;
-use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The largest number of calls in a batch.
@@ -20,8 +19,8 @@ const BATCH: usize = 32;
 /// The calls that are being made. The vectors keep their capacity.
 pub(super) struct Calls<P: Poller> {
     batch: Vec<TakenCall<Callback<P>>>,
-    /// The callbacks and sources of removed entries, which are to be dropped.
-    freed: Vec<FreedEntry<Callback<P>, P::Source>>,
+    /// The removed entries, which are to be dropped: first their callbacks, then their sources.
+    freed: FreedEntries<Callback<P>, P::Source>,
     /// The calls of the batch that were timed.
     samples: Vec<Sample>,
     panics: Vec<CallbackPanic>,
@@ -31,7 +30,7 @@ impl<P: Poller> Calls<P> {
     pub(super) fn new() -> Calls<P> {
         Calls {
             batch: Vec::with_capacity(BATCH),
-            freed: Vec::new(),
+            freed: FreedEntries::default(),
             samples: Vec::new(),
             panics: Vec::new(),
         }
@@ -64,7 +63,7 @@ impl<P: Poller> Calls<P> {
         }
         // All free calls of the turn are taken together, so that the lock is not taken again for each of them.
         if state.table.pending_frees() > 0 {
-            self.freed.extend(iter::from_fn(|| state.table.next_free()));
+            while state.table.take_free(&mut self.freed) {}
             state = self.free(registry, state);
         }
         state
@@ -132,18 +131,18 @@ impl<P: Poller> Calls<P> {
         registry: &'a Registry<P>,
         mut state: MutexGuard<'a, State<P>>,
     ) -> MutexGuard<'a, State<P>> {
-        let count = self.freed.len();
+        let count = self.freed.payloads.len();
         state.freeing = count;
         state.diagnostics.free_began(registry.coarse_now());
         drop(state);
-        for FreedEntry { payload, source } in self.freed.drain(..) {
-            if let Err(message) = catch(|| drop(payload)).and(catch(|| drop(source))) {
-                self.panics.push(CallbackPanic {
-                    callback: CallbackId::Free,
-                    message,
-                });
-            }
-        }
+        let FreedEntries { payloads, sources } = &mut self.freed;
+        let payloads = payloads.drain(..).map(|payload| catch(|| drop(payload)));
+        let sources = sources.drain(..).map(|source| catch(|| drop(source)));
+        let failed = payloads.chain(sources).filter_map(Result::err);
+        self.panics.extend(failed.map(|message| CallbackPanic {
+            callback: CallbackId::Free,
+            message,
+        }));
         let now = registry.coarse_now();
         let mut state = registry.lock();
         state.diagnostics.free_ended(now);

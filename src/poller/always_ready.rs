@@ -36,6 +36,7 @@ impl AlwaysReady {
     }
 
     /// Removes the registration of a descriptor, if there is one.
+    #[inline]
     pub(super) fn remove(&self, fd: RawFd) {
         if let Some(mut registered) = self.lock_unless_empty() {
             registered.remove(&fd);
@@ -52,6 +53,7 @@ impl AlwaysReady {
     }
 
     /// Appends the events of all registrations to `ready`.
+    #[inline]
     pub(super) fn append_to(&self, ready: &mut Vec<(Token, Events)>) {
         if let Some(registered) = self.lock_unless_empty() {
             let found = registered.values();
@@ -61,6 +63,7 @@ impl AlwaysReady {
     }
 
     /// Returns `true` if a registration has an event, so that a wait must not block.
+    #[inline]
     pub(super) fn is_ready(&self) -> bool {
         self.lock_unless_empty().is_some_and(|registered| {
             let mut interests = registered.values().map(|(_, interest)| *interest);

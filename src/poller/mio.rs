@@ -136,6 +136,7 @@ impl MioPoller {
         self.poll.registry().as_fd()
     }
 
+    #[inline]
     pub(super) fn is_always_ready(&self) -> bool {
         self.registrar.0.always_ready.is_ready()
     }
@@ -181,6 +182,7 @@ fn new_poll(wake: &WakeFd) -> io::Result<Poll> {
 }
 
 impl MioRegistrar {
+    #[inline]
     pub(super) fn register(
         &self,
         source: &OsSource,
@@ -198,6 +200,7 @@ impl MioRegistrar {
         self.record_result(token, interest, result)
     }
 
+    #[inline]
     pub(super) fn reregister(
         &self,
         source: &OsSource,
@@ -210,6 +213,7 @@ impl MioRegistrar {
         self.record_result(token, interest, result)
     }
 
+    #[inline]
     pub(super) fn deregister(&self, source: &OsSource) {
         let shared = &*self.0;
         shared.always_ready.remove(source.fd());
@@ -220,6 +224,7 @@ impl MioRegistrar {
 
     /// Records the result of a registration: a descriptor that epoll does not accept is always ready, and any
     /// other is not, even if it was an always-ready file before (EV-1002, EV-1004).
+    #[inline]
     fn record_result(
         &self,
         token: Token,

@@ -134,6 +134,7 @@ impl Poller for OsPoller {
         }
     }
 
+    #[inline]
     fn is_always_ready(&self) -> bool {
         match &self.poller {
             Either::Epoll(poller) => poller.is_always_ready(),
@@ -160,6 +161,7 @@ impl Poller for OsPoller {
 impl Registrar for OsRegistrar {
     type Source = OsSource;
 
+    #[inline]
     fn register(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
         match &self.0.backend {
             Either::Epoll(registrar) => registrar.register(source, token, interest),
@@ -170,6 +172,7 @@ impl Registrar for OsRegistrar {
         }
     }
 
+    #[inline]
     fn reregister(&self, source: &OsSource, token: Token, interest: Events) -> io::Result<()> {
         match &self.0.backend {
             Either::Epoll(registrar) => registrar.reregister(source, token, interest),
@@ -180,6 +183,7 @@ impl Registrar for OsRegistrar {
         }
     }
 
+    #[inline]
     fn deregister(&self, source: &OsSource) {
         match &self.0.backend {
             Either::Epoll(registrar) => registrar.deregister(source),

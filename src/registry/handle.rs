@@ -107,13 +107,27 @@ impl<P: Poller> Registry<P> {
         callback: Callback<P>,
     ) -> Inserted<HandleId, P::Source, P> {
         let fd = source.fd();
-        let added = self.change(|state| state.table.add_handle(fd, source, interest, callback));
-        let added = added.inspect(|id| trace::handle_added(id, fd, interest));
-        added.map_err(|(reason, callback, source)| AddError {
-            reason,
-            source,
-            callback,
-        })
+        // The arguments take another way than the id, which is then copied once instead of with them.
+        let mut refused = None;
+        let added = self.change(|state| {
+            let added = state.table.add_handle(fd, source, interest, callback);
+            added.map_err(|arguments| refused = Some(arguments))
+        });
+        match added {
+            Ok(id) => {
+                trace::handle_added(id, fd, interest);
+                Ok(id)
+            }
+            Err(()) => {
+                let arguments = refused.take();
+                let (reason, callback, source) = arguments.expect("the arguments are returned");
+                Err(AddError {
+                    reason,
+                    source,
+                    callback,
+                })
+            }
+        }
     }
 }
 

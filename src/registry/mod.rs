@@ -316,6 +316,7 @@ impl<P: Poller> State<P> {
     }
 }
 
+#[inline]
 fn apply<R: Registrar>(registrar: &R, change: Change<'_, R::Source>) -> io::Result<()> {
     match change {
         Change::Register {

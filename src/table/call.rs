@@ -35,13 +35,22 @@ pub(super) enum CallKind {
     Timeout { armed: u32 },
 }
 
-/// A removed entry whose last call is over. Its payload stays with the caller (EV-704).
+/// Removed entries whose last calls are over. Their payloads stay with the caller (EV-704).
 #[derive(Clone, Debug)]
-pub struct FreedEntry<P, S> {
-    /// The payload of the removed entry.
-    pub payload: P,
-    /// The source of a removed handle.
-    pub source: Option<S>,
+pub struct FreedEntries<P, S> {
+    /// The payloads of the entries, in the order of removal.
+    pub payloads: Vec<P>,
+    /// The sources of the handles among them.
+    pub sources: Vec<S>,
+}
+
+impl<P, S> Default for FreedEntries<P, S> {
+    fn default() -> FreedEntries<P, S> {
+        FreedEntries {
+            payloads: Vec::new(),
+            sources: Vec::new(),
+        }
+    }
 }
 
 impl<P> TakenCall<P> {

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::MonotonicTime;
     use crate::events::Events;
-    use crate::table::Refused;
+    use crate::table::{FreedEntries, Refused};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -188,7 +188,7 @@ mod tests {
         }
         if frees {
             table.begin_frees();
-            while table.next_free().is_some() {}
+            while table.take_free(&mut FreedEntries::default()) {}
         }
         Some(entry)
     }

@@ -127,13 +127,15 @@ impl<P> Lifecycle<P> {
     /// # Panics
     ///
     /// If the entry is taken, or was not removed (I5).
-    pub(super) fn into_freed(self) -> P {
+    #[inline]
+    pub(super) fn take_freed(&mut self) -> P {
         let is_over = !self.is_registered() && !self.is_taken();
         assert!(
             is_over,
             "I5: an entry was freed before its last call was over"
         );
         self.payload
+            .take()
             .expect("the payload of an entry that is not taken is in the table")
     }
 }

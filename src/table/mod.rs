@@ -38,7 +38,7 @@ mod timeouts;
 mod turn;
 
 pub(crate) use call::CallArguments;
-pub use call::{FreedEntry, TakenCall};
+pub use call::{FreedEntries, TakenCall};
 pub use effects::Effects;
 pub(crate) use entry::{EntryId, EntryName, IntId};
 pub use handles::Change;
@@ -67,7 +67,7 @@ use turn::Turn;
 /// until the entry is freed.
 ///
 /// ```
-/// use eventry::table::{Change, Table, Removal};
+/// use eventry::table::{Change, FreedEntries, Removal, Table};
 /// use eventry::{Events, MonotonicTime};
 ///
 /// let mut table: Table<&str> = Table::new(0);
@@ -88,8 +88,10 @@ use turn::Turn;
 /// let (removal, effects) = table.remove_handle(id).unwrap();
 /// assert_eq!((removal, effects.deregister), (Removal::InFlight, Some(&())));
 /// table.finish(call);
-/// assert_eq!(table.next_free().expect("it was removed").payload, "three");
-/// assert!(table.next_free().is_none());
+/// let mut freed = FreedEntries::default();
+/// assert!(table.take_free(&mut freed), "it was removed");
+/// assert_eq!(freed.payloads, ["three"]);
+/// assert!(!table.take_free(&mut freed));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Table<P, S = ()> {
@@ -245,7 +247,7 @@ impl<P, S> Table<P, S> {
 
     /// Removes every entry and refuses new ones, because the loop is being dropped (EV-714).
     ///
-    /// After [`begin_frees`](Table::begin_frees), [`next_free`](Table::next_free) returns the free calls of the
+    /// After [`begin_frees`](Table::begin_frees), [`take_free`](Table::take_free) returns the free calls of the
     /// removed entries; no callback is called any more. There are no changes for the poller.
     pub fn close(&mut self) {
         self.closed = true;

@@ -30,33 +30,35 @@ impl<T> Slots<T> {
     }
 
     /// Stores `entry` in the slot that [`next_slot`](Slots::next_slot) returned.
+    #[inline]
     pub(super) fn insert(&mut self, entry: T) {
-        match self.vacant {
-            Some(slot) => {
-                let place = self.slots.get_mut(slot as usize);
-                let Some(place @ &mut Slot::Vacant { next }) = place else {
-                    unreachable!("I1: a slot in the list of vacant slots is vacant")
-                };
-                self.vacant = next;
-                *place = Slot::Occupied(entry);
-            }
-            None => self.slots.push(Slot::Occupied(entry)),
-        }
+        let slot = match self.vacant {
+            Some(slot) => slot as usize,
+            None => self.append(),
+        };
+        let Some(place @ &mut Slot::Vacant { next }) = self.slots.get_mut(slot) else {
+            unreachable!("I1: a slot in the list of vacant slots is vacant")
+        };
+        self.vacant = next;
+        *place = Slot::Occupied(entry);
         self.occupied += 1;
     }
 
-    pub(super) fn remove(&mut self, slot: u32) -> Option<T> {
-        let place = self.slots.get_mut(slot as usize)?;
-        if matches!(place, Slot::Vacant { .. }) {
-            return None;
+    /// Appends a slot that is in no list, and returns its number.
+    #[inline]
+    fn append(&mut self) -> usize {
+        self.slots.push(Slot::Vacant { next: None });
+        self.slots.len() - 1
+    }
+
+    /// Vacates a slot, and drops its entry there. A vacant slot stays as it is.
+    #[inline]
+    pub(super) fn vacate(&mut self, slot: u32) {
+        if let Some(place @ Slot::Occupied(_)) = self.slots.get_mut(slot as usize) {
+            *place = Slot::Vacant { next: self.vacant };
+            self.vacant = Some(slot);
+            self.occupied -= 1;
         }
-        let vacated = Slot::Vacant { next: self.vacant };
-        let Slot::Occupied(entry) = std::mem::replace(place, vacated) else {
-            return None;
-        };
-        self.vacant = Some(slot);
-        self.occupied -= 1;
-        Some(entry)
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&T> {
@@ -117,14 +119,16 @@ mod tests {
         for entry in 0..3 {
             slots.insert(entry);
         }
-        assert_eq!(slots.remove(1), Some(1));
-        assert_eq!(slots.remove(1), None);
+        slots.vacate(1);
+        slots.vacate(1);
+        assert_eq!(slots.get(1), None);
         assert_eq!(slots.vacant_count(), Some(1));
         assert_eq!(slots.next_slot(), Some(1));
         slots.insert(7);
         assert_eq!(slots.get(1), Some(&7));
         assert_eq!(slots.len(), 3);
         assert_eq!(slots.vacant_count(), Some(0));
-        assert_eq!(slots.remove(3), None);
+        slots.vacate(3);
+        assert_eq!(slots.len(), 3);
     }
 }

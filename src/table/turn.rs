@@ -1,7 +1,7 @@
 //! One turn of the loop: a snapshot of the due timeouts and ready handles, which are then taken and called one by one.
 
 use super::begun::Begun;
-use super::call::{CallArguments, CallKind, FreedEntry, TakenCall};
+use super::call::{CallArguments, CallKind, FreedEntries, TakenCall};
 use super::slots::NONE;
 use super::{Freed, Table};
 use crate::events::Events;
@@ -173,7 +173,7 @@ impl<P, S> Table<P, S> {
     /// made in the order in which they were taken, and all of them are finished, also those that are not made.
     ///
     /// No call is taken along with one for a refused descriptor. If none is appended although no other call is out,
-    /// only [free calls](Table::next_free) are left in the turn.
+    /// only [free calls](Table::take_free) are left in the turn.
     #[inline]
     pub fn take_calls(&mut self, batch: &mut Vec<TakenCall<P>>, limit: usize) {
         if !self.has_calls() {
@@ -195,18 +195,25 @@ impl<P, S> Table<P, S> {
         self.turn.taken += batch.len() - before;
     }
 
-    /// Takes a removed entry out of the table, for its free call, in the order of removal (EV-710). Returns `None` if
-    /// other calls of the turn are left or out, or no free call is left.
+    /// Takes a removed entry out of the table, for its free call, in the order of removal (EV-710), and appends it to
+    /// `freed`. Returns `false` if other calls of the turn are left or out, or no free call is left.
     ///
     /// Entries removed by a free call are freed in the next turn, so the number of calls in a turn is bounded.
-    pub fn next_free(&mut self) -> Option<FreedEntry<P, S>> {
+    #[inline]
+    pub fn take_free(&mut self, freed: &mut FreedEntries<P, S>) -> bool {
         if self.turn.taken > 0 || self.has_calls() {
-            return None;
+            return false;
         }
         let left = self.turn.frees.get_or_insert(self.frees.len());
-        *left = left.checked_sub(1)?;
-        let freed = self.frees.pop_front()?;
-        Some(self.free(freed))
+        let Some(rest) = left.checked_sub(1) else {
+            return false;
+        };
+        *left = rest;
+        let Some(next) = self.frees.pop_front() else {
+            return false;
+        };
+        self.free(next, freed);
+        true
     }
 
     /// Returns whether calls other than free calls may be left in the turn.
@@ -401,21 +408,26 @@ impl<P, S> Table<P, S> {
     }
 
     /// Takes a removed entry out of the table.
-    fn free(&mut self, freed: Freed) -> FreedEntry<P, S> {
-        let (lifecycle, source) = match freed {
+    #[inline]
+    fn free(&mut self, next: Freed, freed: &mut FreedEntries<P, S>) {
+        let payload = match next {
             Freed::Handle(slot) => {
-                let entry = self.handles.remove(slot);
+                let entry = self.handles.get_mut(slot);
                 let entry = entry.expect("I7: a removed handle stays until it is freed");
+                let payload = entry.lifecycle.take_freed();
+                self.handles.vacate(slot);
                 let source = self.sources.get_mut(slot as usize);
-                (entry.lifecycle, source.and_then(Option::take))
+                freed.sources.extend(source.and_then(Option::take));
+                payload
             }
             Freed::Timeout(slot) => {
-                let entry = self.timeouts.remove(slot);
+                let entry = self.timeouts.get_mut(slot);
                 let entry = entry.expect("I7: a removed timeout stays until it is freed");
-                (entry.lifecycle, None)
+                let payload = entry.lifecycle.take_freed();
+                self.timeouts.vacate(slot);
+                payload
             }
         };
-        let payload = lifecycle.into_freed();
-        FreedEntry { payload, source }
+        freed.payloads.push(payload);
     }
 }

@@ -5,7 +5,7 @@ use crate::support::{
 };
 use eventry::MonotonicTime;
 use eventry::poller::model::ModelSource;
-use eventry::table::{Change, NotRegistered, Refused, Removal, Table, TakenCall};
+use eventry::table::{Change, FreedEntries, NotRegistered, Refused, Removal, Table, TakenCall};
 use rustix::fs::{Mode, OFlags, open};
 use std::io::{ErrorKind, Read, Write};
 
@@ -283,9 +283,8 @@ fn removal_drops_the_pending_refusal() {
     let (removal, _) = table.remove_handle(id).unwrap();
     assert_eq!(removal, Removal::Idle);
     table.begin_frees();
-    assert_eq!(
-        table.next_free().map(|freed| freed.payload),
-        Some("removed")
-    );
+    let mut freed = FreedEntries::default();
+    assert!(table.take_free(&mut freed));
+    assert_eq!(freed.payloads, ["removed"]);
     assert!(!table.is_busy());
 }

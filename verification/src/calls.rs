@@ -4,7 +4,7 @@ use crate::oracle::{Answer, EntryKind, Label};
 use crate::world::{Comparison, DONE};
 use crate::{Violation, World};
 use eventry::CallbackId;
-use eventry::table::{FreedEntry, TakenCall};
+use eventry::table::{FreedEntries, TakenCall};
 
 impl World {
     /// Counts a change of a taken entry, as a thread does that is about to make it, and reads the published serial.
@@ -37,15 +37,21 @@ impl World {
     }
 
     fn free(&mut self, expected: Answer) -> Result<Comparison, Violation> {
-        let Some(FreedEntry { payload, source }) = self.table.next_free() else {
+        let mut freed = FreedEntries::default();
+        self.table.take_free(&mut freed);
+        let FreedEntries {
+            mut payloads,
+            sources,
+        } = freed;
+        let Some(payload) = payloads.pop() else {
             if expected == Answer::Nothing {
                 self.check_stale()?;
             }
             return Ok(("I4", expected, Answer::Nothing));
         };
-        let own = source.is_none_or(|source| source.label == payload);
+        let own = payloads.is_empty() && sources.iter().all(|source| source.label == payload);
         Violation::unless(own, "I6", || {
-            format!("{payload:?} was freed with {source:?}")
+            format!("{payload:?} was freed with {sources:?} and {payloads:?}")
         })?;
         let answer = Answer::Free(payload);
         Violation::unless(expected == answer, "I5", || {
