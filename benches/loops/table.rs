@@ -5,6 +5,9 @@ use crate::process::Figures;
 use crate::rounds::CaseResults;
 use crate::rows::{Case, Row, Target, Unit, grouped};
 
+/// The peers that have targets, in the order of their figures.
+const SUBJECTS: [&str; 2] = ["eventry", "eventry-c"];
+
 /// Results of one row for one peer.
 struct Cell {
     /// Ratios to the floor, by round, in ascending order.
@@ -14,7 +17,7 @@ struct Cell {
 }
 
 pub(crate) fn print(cases: &[Case], results: &[CaseResults], peers: &[Peer]) -> String {
-    let mut text = String::from("| row | must reach | floor |");
+    let mut text = String::from("| row | must reach (Rust / C) | floor |");
     for peer in peers {
         text.push_str(&format!(" {} |", peer.name));
     }
@@ -42,7 +45,7 @@ fn line(row: &Row, results: &CaseResults, peers: &[Peer]) -> String {
             Ok(_) if results.iter().all(Option::is_none) => "failed".to_owned(),
             // Empty for a workload that the peer does not have.
             Ok(_) => cell(&figures(results, row), &floors)
-                .map_or_else(String::new, |cell| cell.text(row, peer.name == "eventry")),
+                .map_or_else(String::new, |cell| cell.text(row, peer.name)),
         };
         text.push_str(&format!(" {cell} |"));
     }
@@ -67,24 +70,23 @@ fn cell(peer: &[Option<f64>], floors: &[Option<f64>]) -> Option<Cell> {
 }
 
 impl Cell {
-    /// Returns the median value, the median ratio and its range; of the subject of the targets, a missed one too.
-    fn text(&self, row: &Row, is_subject: bool) -> String {
+    /// Returns the median value, the median ratio and its range; for eventry also if the target is missed, which is so
+    /// if no round reaches it.
+    fn text(&self, row: &Row, peer: &str) -> String {
         let (Some(&least), Some(&most)) = (self.ratios.first(), self.ratios.last()) else {
             return String::new();
         };
         let (Some(middle), Some(ratio)) = (median(&self.values), median(&self.ratios)) else {
             return String::new();
         };
-        let is_missed = match row.target {
-            Target::AtMost(limit) => ratio > limit,
-            Target::AtLeast(limit) => ratio < limit,
-            Target::Bytes(limit) => middle > limit,
-        };
-        let missed = if is_subject && is_missed {
-            ", missed"
-        } else {
-            ""
-        };
+        let interface = SUBJECTS.iter().position(|subject| *subject == peer);
+        let is_missed = interface.is_some_and(|interface| match row.target {
+            Target::AtMost(limits) => least > limits[interface],
+            Target::AtLeast(limits) => most < limits[interface],
+            Target::Bytes(limits) => middle > limits[interface],
+            Target::None => false,
+        });
+        let missed = if is_missed { ", missed" } else { "" };
         let middle = value(row.unit, middle);
         format!("{middle}: **{ratio:.2}** ({least:.2}–{most:.2}){missed}")
     }
@@ -111,8 +113,9 @@ fn value(unit: Unit, number: f64) -> String {
 
 fn target(target: Target) -> String {
     match target {
-        Target::AtMost(ratio) => format!("≤ {ratio}"),
-        Target::AtLeast(ratio) => format!("≥ {ratio}"),
-        Target::Bytes(bytes) => format!("{bytes} bytes"),
+        Target::AtMost([rust, c]) => format!("≤ {rust} / {c}"),
+        Target::AtLeast([rust, c]) => format!("≥ {rust} / {c}"),
+        Target::Bytes([rust, c]) => format!("{rust} / {c} bytes"),
+        Target::None => "–".to_owned(),
     }
 }
