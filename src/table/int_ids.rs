@@ -1,6 +1,7 @@
 //! Positive integer ids of entries, as in libvirt's event API.
 
 use super::lifecycle::Lifecycle;
+use super::slots::NONE;
 use super::{NotRegistered, Table};
 use crate::id::{HandleId, TimeoutId};
 use std::collections::HashMap;
@@ -15,8 +16,31 @@ use std::hash::{BuildHasherDefault, Hasher};
 pub(super) struct IntIds {
     /// The largest id; 0 if the entries have none.
     limit: i32,
-    /// The slots of the registered entries.
-    slots: HashMap<i32, u32, BuildHasherDefault<IntIdHasher>>,
+    /// The number of ids in use.
+    count: usize,
+    /// The slots of the registered entries, by the number of the block. A block without an id in use is absent.
+    blocks: HashMap<u32, Block, BuildHasherDefault<BlockHasher>>,
+}
+
+/// The number of ids in a block. Ids that are assigned one after another are in one block, so that most look-ups find
+/// it in the cache. A larger block would take too much memory when only one of its ids stays in use.
+const BLOCK: usize = 16;
+
+/// The slots of consecutive ids, or [`NONE`].
+#[derive(Clone, Debug)]
+struct Block([u32; BLOCK]);
+
+impl Default for Block {
+    fn default() -> Block {
+        Block([NONE; BLOCK])
+    }
+}
+
+/// Returns the number of the block of an id, and the position in the block.
+#[inline]
+fn place_of(int_id: i32) -> (u32, usize) {
+    let int_id = int_id as u32;
+    (int_id / BLOCK as u32, int_id as usize % BLOCK)
 }
 
 /// Returns the integer id of the entry with this serial. The ids end at `limit`.
@@ -33,34 +57,53 @@ impl IntIds {
     /// Returns whether all ids are in use.
     #[inline]
     pub(super) fn is_exhausted(&self) -> bool {
-        self.limit > 0 && self.slots.len() >= self.limit as usize
+        self.limit > 0 && self.count >= self.limit as usize
     }
 
     /// Returns whether an entry has the id that belongs to this serial.
     #[inline]
     pub(super) fn is_in_use(&self, serial: u64) -> bool {
-        !self.slots.is_empty() && self.slots.contains_key(&int_id_of(serial, self.limit))
+        self.count > 0 && self.slot_of(int_id_of(serial, self.limit)).is_some()
     }
 
     /// Assigns its id to the entry with this serial.
     #[inline]
     pub(super) fn assign(&mut self, serial: u64, slot: u32) {
         if self.limit > 0 {
-            self.slots.insert(int_id_of(serial, self.limit), slot);
+            let (block, at) = place_of(int_id_of(serial, self.limit));
+            self.blocks.entry(block).or_default().0[at] = slot;
+            self.count += 1;
         }
+    }
+
+    /// Returns the slot of the entry with this id.
+    #[inline]
+    fn slot_of(&self, int_id: i32) -> Option<u32> {
+        let (block, at) = place_of(int_id);
+        let slot = self.blocks.get(&block)?.0[at];
+        (slot != NONE).then_some(slot)
     }
 
     /// Releases the id of the removed entry with this serial.
     #[inline]
     pub(super) fn release(&mut self, serial: u64) {
-        if self.limit > 0 {
-            self.slots.remove(&int_id_of(serial, self.limit));
+        if self.limit == 0 {
+            return;
+        }
+        let (number, at) = place_of(int_id_of(serial, self.limit));
+        if let Some(block) = self.blocks.get_mut(&number) {
+            block.0[at] = NONE;
+            self.count -= 1;
+            if block.0 == [NONE; BLOCK] {
+                self.blocks.remove(&number);
+            }
         }
     }
 
     /// Releases all ids.
     pub(super) fn clear(&mut self) {
-        self.slots.clear();
+        self.blocks.clear();
+        self.count = 0;
     }
 }
 
@@ -83,7 +126,7 @@ impl<P, S> Table<P, S> {
     /// [`NotRegistered`], also if a timeout has the integer id.
     #[inline]
     pub(crate) fn handle_id(&self, int_id: i32) -> Result<HandleId, NotRegistered> {
-        let slot = *self.int_ids.slots.get(&int_id).ok_or(NotRegistered)?;
+        let slot = self.int_ids.slot_of(int_id).ok_or(NotRegistered)?;
         let lifecycle = self.handles.get(slot).map(|entry| &entry.lifecycle);
         let lifecycle = lifecycle.filter(|lifecycle| self.has_int_id(lifecycle, int_id));
         let lifecycle = lifecycle.ok_or(NotRegistered)?;
@@ -97,7 +140,7 @@ impl<P, S> Table<P, S> {
     /// [`NotRegistered`], also if a handle has the integer id.
     #[inline]
     pub(crate) fn timeout_id(&self, int_id: i32) -> Result<TimeoutId, NotRegistered> {
-        let slot = *self.int_ids.slots.get(&int_id).ok_or(NotRegistered)?;
+        let slot = self.int_ids.slot_of(int_id).ok_or(NotRegistered)?;
         let lifecycle = self.timeouts.get(slot).map(|entry| &entry.lifecycle);
         let lifecycle = lifecycle.filter(|lifecycle| self.has_int_id(lifecycle, int_id));
         let lifecycle = lifecycle.ok_or(NotRegistered)?;
@@ -112,11 +155,11 @@ impl<P, S> Table<P, S> {
     }
 }
 
-/// A hasher of integer ids. They are consecutive, so one multiplication is sufficient.
+/// A hasher of the numbers of blocks. They are consecutive, so one multiplication is sufficient.
 #[derive(Clone, Copy, Debug, Default)]
-struct IntIdHasher(u64);
+struct BlockHasher(u64);
 
-impl Hasher for IntIdHasher {
+impl Hasher for BlockHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -127,8 +170,8 @@ impl Hasher for IntIdHasher {
         }
     }
 
-    fn write_i32(&mut self, int_id: i32) {
-        self.write_u64(u64::from(int_id as u32));
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
     }
 
     fn write_u64(&mut self, value: u64) {
@@ -264,6 +307,21 @@ mod tests {
                 assert_eq!(int_id_of(last + 1, limit), 1);
             }
         }
+    }
+
+    #[test]
+    fn block_without_an_id_in_use_is_removed() {
+        let mut table = table(3 * BLOCK as i32);
+        let last = (1..BLOCK).map(|_| add(&mut table, true).unwrap().0).last();
+        add(&mut table, true).unwrap();
+        assert_eq!(table.int_ids.blocks.len(), 2);
+        assert!(remove(&mut table, BLOCK as i32, true).is_some());
+        assert_eq!(table.int_ids.blocks.len(), 1);
+        for int_id in 1..=last.unwrap() {
+            assert_eq!(table.int_ids.blocks.len(), 1);
+            remove(&mut table, int_id, true);
+        }
+        assert!(table.int_ids.blocks.is_empty());
     }
 
     #[test]
