@@ -26,8 +26,8 @@
 //! - **Never early.** Only an event or a wake ends a wait before its timeout, and the clock does not run
 //!   backwards (EV-806, EV-807).
 //!
-//! [`OsPoller`] is the backend of real programs, with a choice of two [`Backend`]s: `epoll(7)` through mio,
-//! or `poll(2)`. [`model::ModelPoller`] needs no kernel: tests set its time and readiness, and it runs under
+//! [`OsPoller`] is the backend of real programs, with a choice of two [`Backend`]s: `epoll(7)` or `poll(2)`.
+//! [`model::ModelPoller`] needs no kernel: tests set its time and readiness, and it runs under
 //! the loom model checker.
 
 #[cfg(not(loom))]

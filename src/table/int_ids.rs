@@ -290,7 +290,7 @@ mod tests {
 
     // The slot of the timeout is also that of the removed handle, which had the id before.
     #[test]
-    fn id_of_a_removed_handle_that_is_not_freed_belongs_to_its_next_entry() {
+    fn id_of_a_removed_handle_belongs_to_its_next_entry() {
         let mut table = table(1);
         let (int_id, _) = add(&mut table, true).unwrap();
         remove(&mut table, int_id, false).unwrap();

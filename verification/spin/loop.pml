@@ -72,7 +72,7 @@ inline must_wake(wake)
 	fi
 }
 
-/* models src/registry/mod.rs change_deferred
+/* models src/registry/mod.rs change_at
  * models src/registry/mod.rs wake */
 inline begin_change()
 {
