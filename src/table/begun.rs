@@ -48,6 +48,11 @@ impl Begun {
         }
     }
 
+    /// Returns the serial of the entry whose call has begun, or 0, and whether a published serial was observed.
+    pub(super) fn parts(self) -> (u64, bool) {
+        (self.serial, self.is_observed)
+    }
+
     /// Returns whether the call of the entry with this serial has begun and may still run.
     pub(super) fn is(&self, serial: u64) -> bool {
         self.serial == serial

@@ -36,6 +36,7 @@ mod slots;
 mod stale;
 mod timeouts;
 mod turn;
+mod view;
 
 pub(crate) use call::CallArguments;
 pub use call::{FreedEntries, TakenCall};
@@ -46,6 +47,7 @@ pub(crate) use int_ids::int_id_of;
 pub use invariants::Violation;
 pub use lifecycle::Removal;
 pub use stale::StaleDetector;
+pub use view::{EntryView, View};
 
 use crate::id::{HandleId, TimeoutId, Token};
 use crate::time::MonotonicTime;

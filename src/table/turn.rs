@@ -36,7 +36,7 @@ pub(super) struct Turn {
     /// next one.
     pub(super) refusals: usize,
     /// The number of free calls left in this turn; set when no other calls are left.
-    frees: Option<usize>,
+    pub(super) frees: Option<usize>,
     /// The number of calls that were taken and are not finished.
     pub(super) taken: usize,
     /// The one of them that has begun.
