@@ -7,8 +7,8 @@ import z3
 from z3 import And, BoolVal, If, Implies, IntVal, K, Not, Or, Store
 
 from domain import (
-    ASKING, CALLER, CALLING, ENDED, FREED, FREEING, HOME, IDLE, IN_FLIGHT, LOOP, NEXT, NO_ANSWER, OPEN, PUBLISHED,
-    REMOVING, TABLE, TAKING, UPDATING, Flag, Number,
+    ASKING, CALLER, CALLING, CLOSED, ENDED, FREED, FREEING, HOME, IDLE, IN_FLIGHT, LOOKING, LOOP, NEXT, NO_ANSWER,
+    OPEN, PUBLISHED, REMOVING, TABLE, TAKING, UPDATING, Flag, Number,
 )
 
 FIELDS = {
@@ -137,7 +137,8 @@ def invariant(S):
             And(S.out[S.current], S.place[S.current] == S.at - 1, S.running == S.serial[S.current]),
         ),
         "holder_is_taken": Implies(
-            S.lock != OPEN, And(Not(S.removed[S.holder]), S.out[S.holder], S.changes > S.seen)
+            S.lock != OPEN,
+            And(S.changes > S.seen, Or(S.lock == LOOKING, And(Not(S.removed[S.holder]), S.out[S.holder]))),
         ),
         "observed_iff_changed": Implies(
             And(in_batch(S), S.lock == OPEN), S.observed == (S.changes > S.seen)
@@ -235,28 +236,36 @@ def removal(S, answer):
     }
 
 
+def in_flight_of(S):
+    """The call that counts as begun for a thread that has read `running` after its bump.
+
+    It is the first one read since `seen` was set, as long as no other one is published. A call that is published later
+    has not begun, because the loop asks before it.
+    """
+    return If(S.observed, If(S.in_flight == S.running, S.in_flight, IntVal(0)), S.running)
+
+
+def look(S):
+    """The fields that a look at `running` changes."""
+    return {"observed": BoolVal(True), "in_flight": in_flight_of(S), "lock": IntVal(OPEN)}
+
+
 def observation(S):
-    """The fields that an observation of `running` changes: only the first since `seen` was set counts."""
-    return {
-        "observed": BoolVal(True),
-        "in_flight": If(S.observed, S.in_flight, S.running),
-        "changed": Store(S.changed, S.entry, True),
-        "lock": IntVal(OPEN),
-    }
+    """The fields that the look before a change of a taken entry changes."""
+    return {**look(S), "changed": Store(S.changed, S.entry, True)}
 
 
 def answer_of(S):
     """The answer to the removal that holds the lock."""
-    in_flight = If(S.observed, S.in_flight, S.running)
-    return If(in_flight == S.serial[S.entry], IntVal(IN_FLIGHT), IntVal(IDLE))
+    return If(in_flight_of(S) == S.serial[S.entry], IntVal(IN_FLIGHT), IntVal(IDLE))
 
 
-def begin(S):
+def begin(S, entry):
     """The fields that the begin of a call changes."""
     return {
         "step": IntVal(CALLING),
-        "begun": Store(S.begun, S.current, True),
-        "latest": S.serial[S.current],
+        "begun": Store(S.begun, entry, True),
+        "latest": S.serial[entry],
     }
 
 
@@ -265,9 +274,10 @@ def actions(S):
     entry = S.entry
     bump = {"changes": S.changes + 1, "holder": entry}
     is_taken = And(is_open(S), is_id(S), is_named(S), S.out[entry])
+    is_idle = And(is_open(S), is_id(S), is_named(S), Not(S.out[entry]))
     next_entry = {"step": IntVal(NEXT), "at": S.at + 1}
     asks = And(S.step == ASKING, S.lock == OPEN)
-    confirmed = {**begin(S), "in_flight": S.serial[S.current]}
+    confirmed = {**begin(S, S.current), "in_flight": S.serial[S.current]}
     # A removed or updated entry that is still to come would pass the check if `seen` were renewed.
     rest_is_unchanged = S.every(lambda s: Implies(And(S.out[s], S.place[s] > S.at), Not(S.changed[s])))
     is_back = lambda n: And(S.out[S.home[n]], S.serial[S.home[n]] == n)
@@ -281,7 +291,9 @@ def actions(S):
             "payload": Store(S.payload, S.issued + 1, TABLE),
             "young": Store(S.young, S.issued + 1, True),
         }),
-        "remove_idle": (And(is_open(S), is_id(S), is_named(S), Not(S.out[entry])), removal(S, IDLE)),
+        "update_idle": (is_idle, {}),
+        "remove_idle": (is_idle, removal(S, IDLE)),
+        "reject": (And(is_open(S), is_id(S), Not(is_named(S))), {}),
         "bump_to_remove": (is_taken, {**bump, "lock": IntVal(REMOVING)}),
         "bump_to_update": (is_taken, {**bump, "lock": IntVal(UPDATING)}),
         "remove_taken": (
@@ -290,6 +302,16 @@ def actions(S):
         "update_taken": (
             And(S.lock == UPDATING, entry == S.holder),
             {**observation(S), "due": Store(S.due, entry, S.choice)},
+        ),
+        # A look without a change: the entry was removed while it was taken, or all entries are about to be closed.
+        "bump_to_look": (
+            And(is_open(S), in_batch(S)), {"changes": S.changes + 1, "lock": IntVal(LOOKING)}
+        ),
+        "look": (S.lock == LOOKING, look(S)),
+        # The removal of an entry because the loop is dropped, which returns no answer.
+        "close": (
+            And(is_open(S), S.serial[entry] > 0, Not(S.removed[entry]), Implies(S.out[entry], S.observed)),
+            {**removal(S, CLOSED), "changed": Store(S.changed, entry, S.out[entry])},
         ),
         # The loop, under the lock.
         "begin_turn": (And(is_open(S), S.step == HOME), {"turn": S.issued, "young": K(Number, False)}),
@@ -309,25 +331,30 @@ def actions(S):
                 "begun": Store(S.begun, entry, False),
             },
         ),
-        "unlock_batch": (S.step == TAKING, {
-            "step": IntVal(NEXT),
+        # The first call of a batch begins before the lock is released.
+        "unlock_batch": (And(S.step == TAKING, S.out[entry], S.place[entry] == 0), {
+            **begin(S, entry),
             "at": IntVal(0),
+            "current": entry,
+            "running": S.serial[entry],
             "seen": S.changes,
             "observed": BoolVal(False),
-            "in_flight": IntVal(0),
-            "running": IntVal(0),
-            "latest": IntVal(0),
+            "in_flight": S.serial[entry],
         }),
         "confirm": (And(asks, is_confirmed(S)), confirmed),
         "confirm_and_renew": (
             And(asks, is_confirmed(S), rest_is_unchanged),
             {**confirmed, "seen": S.changes, "observed": BoolVal(False)},
         ),
-        "skip": (And(asks, Not(is_confirmed(S))), next_entry),
+        "skip": (
+            And(asks, Not(is_confirmed(S))), {**next_entry, "running": IntVal(0), "in_flight": IntVal(0)}
+        ),
         "finish": (And(S.step == ENDED, S.lock == OPEN), {
             "step": IntVal(HOME),
             "out": K(S.domain.Slot, False),
             "payload": S.by_number(lambda n: If(is_back(n), IntVal(TABLE), S.payload[n])),
+            "observed": BoolVal(False),
+            "in_flight": IntVal(0),
         }),
         "begin_frees": (
             And(is_open(S), S.step == HOME), {"step": IntVal(FREEING), "left": S.tail - S.head}
@@ -343,13 +370,15 @@ def actions(S):
             },
         ),
         "end_frees": (And(is_open(S), S.step == FREEING, S.left == 0), {"step": IntVal(HOME)}),
+        # The table allows a turn to begin before the last one has ended; the loop does not do that.
+        "abandon_frees": (And(is_open(S), S.step == FREEING), {"step": IntVal(HOME), "left": IntVal(0)}),
         # The loop, without the lock.
         "publish": (And(S.step == NEXT, S.out[entry], S.place[entry] == S.at), {
             "current": entry,
             "running": S.serial[entry],
             "step": IntVal(PUBLISHED),
         }),
-        "begin_unchanged": (And(S.step == PUBLISHED, S.changes == S.seen), begin(S)),
+        "begin_unchanged": (And(S.step == PUBLISHED, S.changes == S.seen), begin(S, S.current)),
         "find_change": (And(S.step == PUBLISHED, S.changes != S.seen), {"step": IntVal(ASKING)}),
         "return": (S.step == CALLING, next_entry),
         "end_batch": (
@@ -366,6 +395,13 @@ def promises(S, T):
         "I3_no_call_after_idle": S.answer[current] != IDLE,
         "I5_no_call_after_the_free": S.payload[current] == LOOP,
         "I8_no_call_during_a_call": And(S.step != CALLING, Not(S.begun[S.current])),
+    }
+    begins_first = {
+        "I3_no_call_after_idle": S.answer[serial] == NO_ANSWER,
+        "I4_due": And(S.due[entry], Not(S.removed[entry])),
+        "I5_no_call_after_the_free": S.payload[serial] == LOOP,
+        "I8_no_call_during_a_call": And(S.step != CALLING, Not(S.begun[entry])),
+        "I8_one_call_of_the_batch": every(lambda s: Implies(And(S.out[s], S.place[s] == T.at), s == entry)),
     }
     removes = {
         "I2_removed_once": S.registered[serial],
@@ -389,11 +425,15 @@ def promises(S, T):
         "remove_taken": removes,
         "bump_to_remove": {"I2_removed_if_registered": S.registered[S.serial_of_id]},
         "bump_to_update": {"I2_updated_if_registered": S.registered[S.serial_of_id]},
+        "update_idle": {"I2_updated_if_registered": S.registered[S.serial_of_id]},
+        "reject": {"I2_rejected_unless_registered": Not(S.registered[S.serial_of_id])},
+        "close": {"I2_removed_once": S.registered[serial]},
         "take": {
             "I3_not_taken_after_idle": S.answer[serial] == NO_ANSWER,
             "I6_taken_from_the_table": S.payload[serial] == TABLE,
             "I10_not_added_in_the_turn": Not(S.young[serial]),
         },
+        "unlock_batch": begins_first,
         "publish": {
             "I8_one_call_of_the_batch": every(lambda s: Implies(And(S.out[s], S.place[s] == S.at), s == entry)),
         },

@@ -4,11 +4,11 @@ import z3
 # The steps of the loop.
 HOME, TAKING, NEXT, PUBLISHED, ASKING, CALLING, ENDED, FREEING = range(8)
 # The lock between two actions: free, or held by a thread between its bump of `changes` and its observation.
-OPEN, REMOVING, UPDATING = range(3)
+OPEN, REMOVING, UPDATING, LOOKING = range(4)
 # The place of a payload.
 CALLER, TABLE, LOOP, FREED = range(4)
-# The answer to a removal.
-NO_ANSWER, IDLE, IN_FLIGHT = range(3)
+# The answer to a removal; a removal because the loop is dropped has none.
+NO_ANSWER, IDLE, IN_FLIGHT, CLOSED = range(4)
 
 # Ids and positions that a small domain has.
 NUMBERS = range(6)
