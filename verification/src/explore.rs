@@ -3,6 +3,7 @@
 use crate::key::Keys;
 use crate::mirror::{File, Registered};
 use crate::op::{FDS, Interval};
+use crate::refinement::Steps;
 use crate::{Op, Violation, World};
 use eventry::Events;
 use std::collections::{HashSet, VecDeque};
@@ -37,6 +38,8 @@ pub struct Bounds {
     pub abandon: bool,
     /// Largest number of calls that the loop takes at once.
     pub limit: usize,
+    /// Compares with the relation, too.
+    pub refinement: bool,
     /// Maximum number of ops that lead to a visited state.
     pub depth: usize,
 }
@@ -63,6 +66,8 @@ pub struct SearchResult {
     pub states: usize,
     /// Number of ops applied to them.
     pub transitions: usize,
+    /// Number of steps of these ops that were compared with the relation.
+    pub steps: Steps,
     /// Number of ops that lead to the furthest state.
     pub depth: usize,
     /// Every state within the bounds was visited, independent of its depth.
@@ -85,12 +90,16 @@ pub fn explore(bounds: &Bounds) -> SearchResult {
     let mut seen = HashSet::new();
     // For each state, the state and the op from which it was reached first.
     let mut reached: Vec<(usize, Op)> = vec![(0, Op::Close)];
-    let empty = World::with_limit(bounds.limit);
+    let mut empty = World::with_limit(bounds.limit);
+    if !bounds.refinement {
+        empty = empty.without_refinement();
+    }
     seen.insert(keys.of(&empty));
     let mut frontier = VecDeque::from([(0, 0, empty)]);
     let mut found = SearchResult {
         states: 1,
         transitions: 0,
+        steps: Steps::default(),
         depth: 0,
         fixpoint: true,
         violation: None,
@@ -111,6 +120,7 @@ pub fn explore(bounds: &Bounds) -> SearchResult {
                 found.fixpoint = false;
                 return found;
             }
+            found.steps.add(next.steps().since(world.steps()));
             if let Adds::AtOnce { stale, .. } = bounds.adds {
                 next.forget_freed_except(stale);
             }
@@ -285,7 +295,7 @@ impl Bounds {
 
 impl World {
     /// Drops the freed entries, except those with the latest `stale` ids of each kind.
-    fn forget_freed_except(&mut self, stale: usize) {
+    pub(crate) fn forget_freed_except(&mut self, stale: usize) {
         let freed = |world: &World, label| {
             let entry = world.oracle.registration(label);
             entry.is_none_or(|entry| entry.freed)

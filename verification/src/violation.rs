@@ -24,6 +24,7 @@ pub struct Violation {
     /// - `I17` the loop stays awake exactly if an entry waits to be freed or a refusal to be reported, and
     ///   is woken also if the poller is to get a change
     /// - `I18` a stale event is recorded with its token, and no token of a registration is
+    /// - `refinement` the op is not a sequence of actions of the proved relation
     /// - `invariant` the table's own check of itself failed
     /// - `panic` the table panicked
     ///

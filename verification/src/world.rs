@@ -3,6 +3,7 @@
 use crate::mirror::{Mirror, Source};
 use crate::op::Interval;
 use crate::oracle::{Answer, EntryKind, Label, Oracle};
+use crate::refinement::Twin;
 use crate::{Op, Violation};
 use eventry::table::{Effects, Removal, Table, TakenCall};
 use eventry::{Events, HandleId, MonotonicTime, TimeoutId, Token};
@@ -49,6 +50,8 @@ pub struct World {
     /// Effects that the last op returned.
     pub(crate) effects: OwnedEffects,
     last: Answer,
+    /// The state of the relation, unless only the oracle is compared.
+    pub(crate) twin: Option<Twin>,
 }
 
 /// Effects of a change, with a copy of the source instead of a borrow of the table.
@@ -106,6 +109,22 @@ impl World {
             stale: None,
             effects: OwnedEffects::default(),
             last: Answer::Done,
+            twin: Some(Twin::new(false)),
+        }
+    }
+
+    /// Compares with the oracle only, and not with the relation.
+    #[must_use]
+    pub fn without_refinement(self) -> World {
+        World { twin: None, ..self }
+    }
+
+    /// Records the transitions of the relation, for [`take_transitions`](World::take_transitions).
+    #[must_use]
+    pub fn recording(self) -> World {
+        World {
+            twin: Some(Twin::new(true)),
+            ..self
         }
     }
 
@@ -276,7 +295,13 @@ impl World {
             self.idle.extend(self.nth_timeout(nth));
         }
         self.last = answer;
-        self.check_after_op()
+        self.check_after_op()?;
+        let Some(mut twin) = self.twin.take() else {
+            return Ok(());
+        };
+        let followed = twin.follow(self, op, &self.last);
+        self.twin = Some(twin);
+        followed
     }
 
     fn add_handle(&mut self, fd: RawFd, interest: Events) -> Result<Comparison, Violation> {
@@ -411,7 +436,7 @@ fn removal(expected: Answer, answer: Answer) -> Comparison {
     (if both { "I3" } else { "I2" }, expected, answer)
 }
 
-fn nth_of<T: Copy>(issued: &[T], nth: usize) -> Option<T> {
+pub(crate) fn nth_of<T: Copy>(issued: &[T], nth: usize) -> Option<T> {
     let nth = nth.checked_rem(issued.len())?;
     issued.get(nth).copied()
 }

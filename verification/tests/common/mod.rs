@@ -132,17 +132,22 @@ pub(crate) fn moves(longest: usize) -> impl Strategy<Value = Vec<Move>> {
     proptest::collection::vec(one_move(), 0..longest)
 }
 
-/// Checks one sequence from the empty table to the end of the loop.
-pub(crate) fn check(moves: &[Move]) -> Result<Situations, Violation> {
-    let mut world = World::with_limit(1 + moves.len() % 3);
-    let mut situations = Situations::default();
+/// Applies the moves and counts the situations.
+///
+/// # Errors
+///
+/// As [`World::apply`].
+pub(crate) fn apply(
+    world: &mut World,
+    moves: &[Move],
+    situations: &mut Situations,
+) -> Result<(), Violation> {
     for step in moves {
-        for op in step.ops(&world) {
-            situations.apply(&mut world, op)?;
+        for op in step.ops(world) {
+            situations.apply(world, op)?;
         }
     }
-    world.wind_up()?;
-    Ok(situations)
+    Ok(())
 }
 
 fn one_move() -> impl Strategy<Value = Move> {
@@ -202,7 +207,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn events() -> impl Strategy<Value = Events> {
+pub(crate) fn events() -> impl Strategy<Value = Events> {
     prop_oneof![
         2 => Just(Events::NONE),
         3 => Just(Events::READABLE),
@@ -210,7 +215,7 @@ fn events() -> impl Strategy<Value = Events> {
     ]
 }
 
-fn ready() -> impl Strategy<Value = [Events; FDS]> {
+pub(crate) fn ready() -> impl Strategy<Value = [Events; FDS]> {
     proptest::array::uniform8(events())
 }
 
@@ -219,7 +224,7 @@ fn refused() -> impl Strategy<Value = u8> {
     prop_oneof![5 => Just(0), 1 => any::<u8>()]
 }
 
-fn interval() -> impl Strategy<Value = Interval> {
+pub(crate) fn interval() -> impl Strategy<Value = Interval> {
     prop_oneof![
         1 => Just(None),
         1 => (0..6u64).prop_map(|before| Some(u64::MAX - before)),
