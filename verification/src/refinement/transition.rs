@@ -63,9 +63,9 @@ impl Transition {
         self.before.slots.len().max(self.after.slots.len())
     }
 
-    /// Returns the same transition without differences that do not matter to the relation, so that equal ones are found:
-    /// slots without an entry are left out, serials are replaced by their ranks, counters begin at zero, and stale
-    /// values of both states are zero.
+    /// Returns the same transition without differences that do not matter to the relation, so that equal ones are
+    /// found: slots without an entry are left out, serials are replaced by their ranks, counters begin at zero, and
+    /// stale values of both states are zero.
     #[must_use]
     pub fn canonical(mut self) -> Transition {
         self.leave_slots_out();
@@ -183,9 +183,9 @@ impl Transition {
         }
     }
 
-    /// Returns the transition in JSON, on one line. Fields of a slot are lists over the slots, and fields of a serial are
-    /// lists over the serials from zero to the latest one. The records of a serial that is in no slot are those of a
-    /// freed entry.
+    /// Returns the transition in JSON, on one line. Fields of a slot are lists over the slots, and fields of a serial
+    /// are lists over the serials from zero to the latest one. The records of a serial that is in no slot are those of
+    /// a freed entry.
     #[must_use]
     pub fn json(&self) -> String {
         let (entry, serial, choice) = self.action.parameters();
@@ -266,8 +266,8 @@ const FREED: Slot = Slot {
     ..Slot::VACANT
 };
 
-/// Clears a value of both states if it means nothing in the state before. If it means something in the state after only,
-/// the action has set it there.
+/// Clears a value of both states if it means nothing in the state before. If it means something in the state after
+/// only, the action has set it there.
 fn clear<T: Default>(means: (bool, bool), before: &mut T, after: &mut T) {
     if !means.0 {
         *before = T::default();

@@ -94,17 +94,26 @@ pub(super) const STAGES: &[Stage] = &[
         name: "exhaustive",
         about: "all sequences of table operations up to a length, compared with a simple model",
         when: When::Deep,
-        figures: Figures::Lines(&[&[(r"^(.*: [0-9]* states, [0-9]* transitions), .*", "$1")]]),
+        figures: Figures::Lines(&[&[(
+            r"^(.*: [0-9]* states, [0-9]* transitions), .* ([0-9]* of them actions), .*",
+            "$1, $2",
+        )]]),
     },
     Stage {
         name: "properties",
         about: "long random sequences, compared with the same model; rules of sleep and wake",
         when: When::Deep,
         figures: Figures::Lines(&[
-            &[(
-                r"^(properties|sleep): ([0-9]* cases of up to [0-9]* moves).*",
-                "$1 $2",
-            )],
+            &[
+                (
+                    r"^(properties|sleep): ([0-9]* cases of up to [0-9]* moves).*",
+                    "$1 $2",
+                ),
+                (
+                    r"^(long|bytes|hundreds of entries): ([0-9]* refinement steps), .*",
+                    "$1: $2",
+                ),
+            ],
             &[(r"^ *([0-9]{3,}) ([a-z].*)", "$2 $1")],
         ]),
     },
@@ -135,6 +144,7 @@ pub(super) const STAGES: &[Stage] = &[
         when: When::Always,
         figures: Figures::Lines(&[&[
             (r"^relation: ([0-9]* obligations), (.*)", "$1, $2"),
+            (r"^transitions: (.* refused) .*", "transitions $1"),
             (r"^unbounded: ([0-9]* goals .*)", "$1"),
         ]]),
     },
