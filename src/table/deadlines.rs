@@ -223,10 +223,15 @@ impl Deadlines {
     }
 
     /// Moves the nodes of the timeouts that were taken, or were armed again before, back to the tree.
+    #[inline]
     fn refile_taken(&mut self, alarms: &mut impl Alarms) {
-        if self.due.len() == self.left {
-            return;
+        if self.due.len() > self.left {
+            self.refile(alarms);
         }
+    }
+
+    /// Moves the due nodes after the ones that are left back to the tree.
+    fn refile(&mut self, alarms: &mut impl Alarms) {
         for node in self.due.drain(self.left..) {
             let alarm = alarms.alarm_mut(node.slot);
             if let Some(alarm) = alarm.filter(|alarm| alarm.is_represented_by(&node)) {
