@@ -16,14 +16,40 @@ use std::os::fd::RawFd;
 pub(super) struct Descriptor {
     /// The slot of the first handle on this descriptor; the others follow by [`next`](super::handles::Handle).
     pub(super) first: u32,
-    /// The interest registered with the poller; empty if the descriptor is not registered.
-    registered_interest: Events,
     /// The serial of the latest registration.
     registration: u32,
+    /// The interest registered with the poller; empty if the descriptor is not registered.
+    registered_interest: Packed,
     /// The union of the interests of the handles.
-    union: Events,
+    union: Packed,
     /// True if the descriptor is in the list of dirty descriptors.
     pub(super) dirty: bool,
+}
+
+/// Events in one byte, as there is a record for each descriptor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Packed(u8);
+
+impl Packed {
+    const NONE: Packed = Packed(0);
+
+    fn is_empty(self) -> bool {
+        self == Packed::NONE
+    }
+}
+
+impl From<Events> for Packed {
+    #[inline]
+    fn from(events: Events) -> Packed {
+        Packed((events & Events::ALL).bits() as u8)
+    }
+}
+
+impl From<Packed> for Events {
+    #[inline]
+    fn from(Packed(bits): Packed) -> Events {
+        Events::from_bits_retain(bits.into())
+    }
 }
 
 /// The difference between the registration and the union of the interests of the handles.
@@ -55,9 +81,12 @@ impl fmt::Debug for Descriptor {
         let registration = (!self.registered_interest.is_empty()).then_some(self.registration);
         f.debug_struct("Descriptor")
             .field("first", &self.first)
-            .field("registered_interest", &self.registered_interest)
+            .field(
+                "registered_interest",
+                &Events::from(self.registered_interest),
+            )
             .field("registration", &registration.unwrap_or_default())
-            .field("union", &self.union)
+            .field("union", &Events::from(self.union))
             .field("dirty", &self.dirty)
             .finish()
     }
@@ -67,9 +96,9 @@ impl Default for Descriptor {
     fn default() -> Descriptor {
         Descriptor {
             first: NONE,
-            registered_interest: Events::NONE,
             registration: 0,
-            union: Events::NONE,
+            registered_interest: Packed::NONE,
+            union: Packed::NONE,
             dirty: false,
         }
     }
@@ -109,6 +138,7 @@ impl Descriptors {
 
     /// Sets the union of the interests of the handles on `fd`.
     pub(super) fn set_union(&mut self, fd: RawFd, union: Events) {
+        let union = Packed::from(union);
         let descriptor = self.entry(fd);
         descriptor.union = union;
         if descriptor.registered_interest != union && !descriptor.dirty {
@@ -147,7 +177,7 @@ impl Descriptors {
             self.registrations = self.registrations.wrapping_add(1);
             descriptor.registration = self.registrations;
             let token = Token::new(fd, descriptor.registration);
-            let interest = union;
+            let interest = Events::from(union);
             let difference = if registered_interest.is_empty() {
                 Difference::Register { token, interest }
             } else if union.is_empty() {
@@ -166,7 +196,7 @@ impl Descriptors {
         let descriptor = self.entry(fd);
         let ends = descriptor.union.is_empty() && !descriptor.registered_interest.is_empty();
         if ends {
-            descriptor.registered_interest = Events::NONE;
+            descriptor.registered_interest = Packed::NONE;
         }
         ends
     }
@@ -175,7 +205,7 @@ impl Descriptors {
     /// handle on it.
     pub(super) fn refused(&mut self, fd: RawFd) -> u32 {
         let descriptor = self.entry(fd);
-        descriptor.registered_interest = Events::NONE;
+        descriptor.registered_interest = Packed::NONE;
         descriptor.first
     }
 
@@ -183,7 +213,7 @@ impl Descriptors {
     /// under another token.
     pub(super) fn registration_not_found(&mut self, fd: RawFd) {
         let descriptor = self.entry(fd);
-        descriptor.registered_interest = Events::NONE;
+        descriptor.registered_interest = Packed::NONE;
         if !descriptor.dirty {
             descriptor.dirty = true;
             // The next difference, so that differences keep their order.
@@ -196,7 +226,7 @@ impl Descriptors {
     pub(super) fn lost_while_dirty(&mut self, fd: RawFd) -> bool {
         let descriptor = self.entry(fd);
         if descriptor.dirty {
-            descriptor.registered_interest = Events::NONE;
+            descriptor.registered_interest = Packed::NONE;
         }
         descriptor.dirty
     }
@@ -205,7 +235,8 @@ impl Descriptors {
     /// before the loop next sleeps.
     pub(super) fn forget_registrations(&mut self) {
         for (fd, descriptor) in (0..).zip(&mut self.by_fd) {
-            let was_registered = !std::mem::take(&mut descriptor.registered_interest).is_empty();
+            let was_registered =
+                !std::mem::replace(&mut descriptor.registered_interest, Packed::NONE).is_empty();
             let is_wanted = was_registered && !descriptor.union.is_empty();
             if is_wanted && !descriptor.dirty {
                 descriptor.dirty = true;
@@ -227,8 +258,8 @@ impl Descriptors {
             (
                 fd,
                 descriptor,
-                descriptor.union,
-                descriptor.registered_interest,
+                descriptor.union.into(),
+                descriptor.registered_interest.into(),
             )
         })
     }
@@ -243,4 +274,22 @@ impl Descriptors {
 /// handles with one are refused, but a token that the table did not issue may contain one.
 fn index(fd: RawFd) -> usize {
     fd as u32 as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_takes_twelve_bytes() {
+        assert_eq!(size_of::<Descriptor>(), 12);
+    }
+
+    #[test]
+    fn packed_events_are_the_same_events() {
+        for bits in 0..=Events::ALL.bits() {
+            let events = Events::from_bits_retain(bits);
+            assert_eq!(Events::from(Packed::from(events)), events);
+        }
+    }
 }
