@@ -1,10 +1,10 @@
 //! After `remove` has returned `Removal::Idle`, no call of the callback begins (EV-702).
 //!
-//! One thread adds and removes handles and timeouts that are always ready, as fast as possible, while another thread
+//! Two threads add and remove handles and timeouts that are always ready, as fast as possible, while another thread
 //! runs the loop. A flag is set right after the removal has returned, and the callback checks it first. Under the
 //! same load libvirt's two loops began 10 and 170 such calls in four seconds.
 //!
-//! `EVENTRY_STRICT_SECONDS` sets the duration on each backend.
+//! `EVENTRY_STRICT_SECONDS` sets the duration on each backend, `EVENTRY_STRICT_THREADS` the number of removing threads.
 
 #![cfg(not(loom))]
 #![allow(
@@ -76,9 +76,10 @@ impl Drop for Entry {
     }
 }
 
-/// Numbers of removals by result.
+/// The registrations of one thread, and the numbers of their removals by result.
 #[derive(Default)]
 struct Removals {
+    registrations: Vec<Arc<Registration>>,
     idle: u64,
     in_flight: u64,
 }
@@ -128,15 +129,43 @@ struct Cycle {
 
 #[test]
 fn no_call_begins_after_a_removal_has_returned_idle() {
-    let seconds = std::env::var("EVENTRY_STRICT_SECONDS").map_or(4, |text| {
-        text.parse().expect("EVENTRY_STRICT_SECONDS is a number")
-    });
+    let setting = |name, default| {
+        let text = std::env::var(name);
+        text.map_or(default, |text| text.parse().expect(name))
+    };
+    let seconds = setting("EVENTRY_STRICT_SECONDS", 4);
+    let threads = setting("EVENTRY_STRICT_THREADS", 2);
     for backend in [Backend::Epoll, Backend::Poll] {
-        stress(backend, Duration::from_secs(seconds));
+        stress(backend, Duration::from_secs(seconds), threads);
     }
 }
 
-fn stress(backend: Backend, length: Duration) {
+/// Adds and removes entries until `end`.
+fn remove_often(
+    registry: &Registry,
+    ready: &Arc<OwnedFd>,
+    counts: &Arc<Counts>,
+    end: Instant,
+) -> Removals {
+    let mut removals = Removals::default();
+    for number in 0.. {
+        let Cycle {
+            registration,
+            removal,
+        } = cycle(registry, ready, counts, number);
+        removals.registrations.push(registration);
+        match removal {
+            Removal::Idle => removals.idle += 1,
+            Removal::InFlight => removals.in_flight += 1,
+        }
+        if number % 64 == 0 && Instant::now() >= end {
+            break;
+        }
+    }
+    removals
+}
+
+fn stress(backend: Backend, length: Duration, threads: u64) {
     let counts = Arc::new(Counts::default());
     let mut event_loop = EventLoop::builder().backend(backend).build().unwrap();
     let registry = event_loop.registry();
@@ -147,50 +176,42 @@ fn stress(backend: Backend, length: Duration) {
     });
 
     let ready = Arc::new(eventfd(1, EventfdFlags::NONBLOCK).unwrap());
-    let mut registrations = Vec::new();
-    let mut removals = Removals::default();
     let end = Instant::now() + length;
-    for number in 0.. {
-        let Cycle {
-            registration,
-            removal,
-        } = cycle(&registry, &ready, &counts, number);
-        registrations.push(registration);
-        match removal {
-            Removal::Idle => removals.idle += 1,
-            Removal::InFlight => removals.in_flight += 1,
-        }
-        if number % 64 == 0 && Instant::now() >= end {
-            break;
-        }
-    }
+    let removals: Vec<Removals> = thread::scope(|scope| {
+        let remove = || remove_often(&registry, &ready, &counts, end);
+        let removers: Vec<_> = (0..threads).map(|_| scope.spawn(remove)).collect();
+        let results = removers.into_iter().map(|remover| remover.join().unwrap());
+        results.collect()
+    });
     stopper.stop();
     let mut event_loop = bounded("the loop that was stopped", || runner.join().unwrap());
     event_loop.run_once(Some(Duration::ZERO)).unwrap();
 
-    let cycles = registrations.len() as u64;
+    let all = || removals.iter().flat_map(|each| &each.registrations);
+    let cycles = all().count() as u64;
+    let idle: u64 = removals.iter().map(|each| each.idle).sum();
+    let in_flight: u64 = removals.iter().map(|each| each.in_flight).sum();
     let called = counts.called.load(Ordering::SeqCst);
     let late = counts.late.load(Ordering::SeqCst);
     println!(
-        "strict removal: {backend:?}: {cycles} cycles in {length:?}, {called} calls, {} removals during a \
-         call, {late} calls began after a removal had returned Idle",
-        removals.in_flight
+        "strict removal: {backend:?}: {threads} threads, {cycles} cycles in {length:?}, {called} calls, {in_flight} \
+         removals during a call, {late} calls began after a removal had returned Idle"
     );
     assert_eq!(late, 0);
     assert_eq!(counts.freed_too_early.load(Ordering::SeqCst), 0);
     let freed_once =
         |registration: &&Arc<Registration>| registration.freed.load(Ordering::SeqCst) == 1;
     assert_eq!(
-        registrations.iter().filter(freed_once).count() as u64,
+        all().filter(freed_once).count() as u64,
         cycles,
         "each callback is dropped exactly once"
     );
-    assert_eq!(removals.idle + removals.in_flight, cycles);
+    assert_eq!(idle + in_flight, cycles);
     let floor = FLOOR_PER_SECOND * length.as_millis() as u64 / 1_000;
     assert!(cycles >= floor, "{cycles} cycles");
     assert!(called > 0, "no entry was called");
     assert!(
-        removals.in_flight > 0 || cfg!(debug_assertions),
+        in_flight > 0 || cfg!(debug_assertions),
         "no removal coincided with a running call"
     );
 }

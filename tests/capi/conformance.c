@@ -1,5 +1,5 @@
 /* Runs the cases on one or both implementations: conformance eventry|libvirt|both [CASE...]
- * or only strict removal: conformance strict SECONDS */
+ * or only strict removal: conformance strict SECONDS THREADS */
 #include "conformance.h"
 
 #include <errno.h>
@@ -428,7 +428,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (strcmp(which, "strict") == 0) {
         api = &eventry_api;
-        return argc == 3 && strict_for(atof(argv[2]) * 1e3) ? 0 : 1;
+        return argc == 4 && strict_for(atof(argv[2]) * 1e3, atoi(argv[3])) ? 0 : 1;
     }
     if (pthread_create(&watchdog, NULL, watch, NULL) != 0 || pthread_detach(watchdog) != 0)
         abort();

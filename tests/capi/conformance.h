@@ -46,9 +46,9 @@ struct test {
 extern const struct test first_cases[], scenarios[], handle_cases[], timeout_cases[], loop_cases[],
     libvirt_interop[], removal_cases[], reuse_cases[], extensions[], cancel_cases[], strict_cases[];
 
-/* Removes entries on two threads while a third calls them, for a duration; prints counts. Returns 1 if no call
+/* Removes entries on some threads while another one calls them, for a duration; prints counts. Returns 1 if no call
  * began after its removal had returned. */
-int strict_for(double milliseconds);
+int strict_for(double milliseconds, int threads);
 
 /* An entry of a case: a handle or a timeout. */
 struct entry {

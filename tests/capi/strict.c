@@ -1,7 +1,7 @@
 /*
  * Strict removal: no call begins after a removal has returned 0.
  *
- * Two threads add and remove handles and timeouts that are always ready while a third runs the loop. Each
+ * Some threads add and remove handles and timeouts that are always ready while another one runs the loop. Each
  * registration has a flag, which its remover sets after the removal has returned and its callback reads first.
  * With eventry a removal that returns 1 does not set the flag, because one last call is running, and every
  * other removal waits until that call has returned.
@@ -15,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Minimum number of cycles. */
-enum { REMOVERS = 2, FLOOR_PER_MS = 25 };
+/* Minimum number of cycles, and limits of the number of threads that remove. */
+enum { FLOOR_PER_MS = 25, REMOVERS = 2, MAX_REMOVERS = 64 };
 
 /* A registration, shared by its remover and the loop, and freed by the last user. */
 struct cycle {
@@ -130,10 +130,10 @@ static void *remove_often(void *opaque)
     return NULL;
 }
 
-/* Runs two removers for a duration, and returns their results together. */
-static struct remover stress(const char *name, double milliseconds)
+/* Runs removers for a duration, and returns their results together. */
+static struct remover stress(const char *name, double milliseconds, int threads)
 {
-    struct remover removers[REMOVERS], sum = { 0 };
+    struct remover removers[MAX_REMOVERS], sum = { 0 };
     int at;
 
     memset(removers, 0, sizeof(removers));
@@ -143,12 +143,12 @@ static struct remover stress(const char *name, double milliseconds)
         abort();
     start_runner();
     until = now_ms() + milliseconds;
-    for (at = 0; at < REMOVERS; at++) {
+    for (at = 0; at < threads; at++) {
         removers[at].random = at;
         if (pthread_create(&removers[at].thread, NULL, remove_often, &removers[at]) != 0)
             abort();
     }
-    for (at = 0; at < REMOVERS; at++) {
+    for (at = 0; at < threads; at++) {
         struct remover *it = &removers[at];
         pthread_join(it->thread, NULL);
         sum.cycles += it->cycles;
@@ -162,14 +162,18 @@ static struct remover stress(const char *name, double milliseconds)
     check(frees == sum.cycles, "each was freed once");
     close(ends[0]);
     close(ends[1]);
-    printf("%s: %s: %d cycles in %.1f s, %d calls, %d removals met one, %d waited, %d late starts\n", name,
-           api->name, sum.cycles, (now_ms() - until + milliseconds) / 1e3, calls, sum.in_flight, sum.waited, late);
+    printf("%s: %s: %d threads, %d cycles in %.1f s, %d calls, %d removals met one, %d waited, %d late starts\n", name,
+           api->name, threads, sum.cycles, (now_ms() - until + milliseconds) / 1e3, calls, sum.in_flight, sum.waited, late);
     return sum;
 }
 
-int strict_for(double milliseconds)
+int strict_for(double milliseconds, int threads)
 {
-    struct remover sum = stress("strict removal", milliseconds);
+    struct remover sum;
+
+    if (threads < 1 || threads > MAX_REMOVERS)
+        return 0;
+    sum = stress("strict removal", milliseconds, threads);
 
     return late == 0 && sum.still_running == 0 && calls > 0 && sum.in_flight > 0 && sum.waited > 0 &&
            frees == sum.cycles && sum.cycles >= FLOOR_PER_MS * milliseconds;
@@ -177,7 +181,7 @@ int strict_for(double milliseconds)
 
 static void strict(void)
 {
-    struct remover sum = stress("strict", 300);
+    struct remover sum = stress("strict", 300, REMOVERS);
 
     say("late=%d still-running=%d", late, sum.still_running);
     say("called=%d idle=%d waited=%d", calls > 0, sum.idle > 0, sum.waited > 0);
@@ -187,7 +191,7 @@ static void strict(void)
 static void an(void)
 {
     until_late = 1;
-    stress("AN", strcmp(api->name, "eventry") == 0 ? 500 : 30000);
+    stress("AN", strcmp(api->name, "eventry") == 0 ? 500 : 30000, REMOVERS);
     until_late = 0;
     say("late=%s", late ? "some" : "none");
 }

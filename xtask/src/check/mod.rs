@@ -90,6 +90,12 @@ const SETTINGS: &[Setting] = &[
         about: "seconds of the stage strict",
     },
     Setting {
+        name: "EVENTRY_STRICT_THREADS",
+        default: "2",
+        deep: "4",
+        about: "threads that remove in the stage strict",
+    },
+    Setting {
         name: "EVENTRY_STRESS_SECONDS",
         default: "3",
         deep: "3",
