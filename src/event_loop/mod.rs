@@ -294,11 +294,12 @@ impl<P: Poller> EventLoop<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn prepare(&mut self) -> Option<Duration> {
-        prepare_to_wait(&self.registry, &self.poller, self.registry.lock(), None)
+        let limit = self.poller.longest_wait();
+        prepare_to_wait(&self.registry, &self.poller, self.registry.lock(), limit)
     }
 
     /// Returns the descriptor that is readable when the loop has work, if the poller has one. Call this again after
-    /// every turn: if the loop recreates the poller, the descriptor changes (EV-1003).
+    /// every turn: if the loop recreates the poller, or cannot, the descriptor changes (EV-1003).
     #[must_use]
     pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         self.poller.poll_fd()

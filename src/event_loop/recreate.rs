@@ -8,7 +8,8 @@ impl<P: Poller> EventLoop<P> {
     /// next wait (EV-1003).
     ///
     /// A poller on epoll keeps a descriptor in reserve for this. If it could not replace the last one because no
-    /// descriptor was free, the stale registrations stay, and the loop detects them again.
+    /// descriptor was free, the stale registrations stay, and the loop detects them again. So that it does not spin,
+    /// the poller pauses before it reports them again.
     #[cold]
     pub(super) fn recreate_poller(&mut self) {
         let mut state = self.registry.lock();

@@ -10,14 +10,17 @@
 //! duplicate is closed, and then drops the registration. The next change of the registration fails, or, if the
 //! number was opened again, does not find the new file, which is then registered (EV-1001, EV-1002). If a
 //! duplicate keeps the old file open, only a new epoll instance ends its registration (EV-1003). One is kept in
-//! reserve, because the process may have no free descriptor when it is needed. The wake descriptor does not belong
-//! to mio, so that every epoll instance can use it.
+//! reserve, because the process may have no free descriptor when it is needed. If an instance cannot be replaced
+//! nevertheless, the waits [pause](super::pause). The wake descriptor does not belong to mio, so that every epoll
+//! instance can use it.
 //!
 //! A poller has four descriptors: the epoll instance, its duplicate for the registrar, the reserve, and the wake
 //! descriptor.
 
 use super::Source;
 use super::always_ready::AlwaysReady;
+use super::clock::Clock;
+use super::pause::Pause;
 use super::source::OsSource;
 use super::wake_fd::WakeFd;
 use crate::events::Events;
@@ -50,6 +53,8 @@ pub(super) struct MioPoller {
     /// The instance for the next [`recreate`](MioPoller::recreate); `None` after it was used while no descriptor was
     /// free.
     reserve: Option<Poll>,
+    /// Begins when the epoll instance cannot be replaced.
+    pause: Pause,
     /// The capacity of the next wait, in events.
     capacity: usize,
     /// The events of the last wait. Its storage is reused.
@@ -78,6 +83,7 @@ impl MioPoller {
         Ok(MioPoller {
             poll,
             reserve: Some(new_poll(wake)?),
+            pause: Pause::default(),
             capacity: INITIAL_EVENTS,
             ready: Vec::new(),
             registrar: MioRegistrar(Arc::new(Shared {
@@ -92,8 +98,34 @@ impl MioPoller {
     }
 
     #[inline]
-    pub(super) fn wait(&mut self, wake: &WakeFd, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn wait(
+        &mut self,
+        wake: &WakeFd,
+        clock: &Clock,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        if self.reserve.is_none() || self.pause.has_begun() {
+            return self.wait_after_failure(wake, clock, timeout);
+        }
+        self.wait_for_ready(timeout)
+    }
+
+    /// Waits after a reserve could not be filled, or the epoll instance could not be replaced.
+    #[cold]
+    #[inline(never)]
+    fn wait_after_failure(
+        &mut self,
+        wake: &WakeFd,
+        clock: &Clock,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
         self.fill_reserve(wake);
+        let timeout = self.pause.wait(wake, clock.now(), timeout);
+        self.wait_for_ready(timeout)
+    }
+
+    #[inline]
+    fn wait_for_ready(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.ready.clear();
         // The kernel's events are not `Send`, so they cannot be kept here.
         let mut on_stack = [const { MaybeUninit::uninit() }; INITIAL_EVENTS];
@@ -132,8 +164,21 @@ impl MioPoller {
         Ok(())
     }
 
-    pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
-        self.poll.registry().as_fd()
+    /// Returns the epoll descriptor; during a pause, in which it is always readable, the wake descriptor.
+    pub(super) fn poll_fd<'a>(&'a self, wake: &'a WakeFd) -> BorrowedFd<'a> {
+        if self.pause.has_begun() {
+            wake.as_fd()
+        } else {
+            self.poll.registry().as_fd()
+        }
+    }
+
+    /// Returns the rest of the pause.
+    pub(super) fn longest_wait(&self, clock: &Clock) -> Option<Duration> {
+        if self.pause.has_begun() {
+            return self.pause.rest(clock.now());
+        }
+        None
     }
 
     #[inline]
@@ -146,7 +191,16 @@ impl MioPoller {
     }
 
     /// Replaces the epoll instance by the reserve, whose single registration is `wake`. This needs no free descriptor.
-    pub(super) fn recreate(&mut self, wake: &WakeFd) -> io::Result<()> {
+    /// If it fails, a pause begins.
+    pub(super) fn recreate(&mut self, wake: &WakeFd, clock: &Clock) -> io::Result<()> {
+        let result = self.replace(wake);
+        if result.is_err() {
+            self.pause.begin(clock.now());
+        }
+        result
+    }
+
+    fn replace(&mut self, wake: &WakeFd) -> io::Result<()> {
         let new = match self.reserve.take() {
             Some(reserve) => reserve,
             None => new_poll(wake)?,
@@ -301,20 +355,20 @@ mod tests {
     // `MioPoller::reserve`: without a free descriptor after its use, it is created by a later wait.
     #[test]
     fn wait_fills_an_empty_reserve() {
-        let wake = WakeFd::new().unwrap();
+        let (wake, clock) = (WakeFd::new().unwrap(), Clock::new());
         let mut poller = MioPoller::new(&wake).unwrap();
         for _ in 0..2 {
             let reserved = poller.reserve.as_ref().map(AsRawFd::as_raw_fd);
-            poller.recreate(&wake).unwrap();
-            let used = poller.poll_fd().as_raw_fd();
+            poller.recreate(&wake, &clock).unwrap();
+            let used = poller.poll_fd(&wake).as_raw_fd();
             assert_eq!(reserved, Some(used), "the reserve was not used");
             assert!(poller.reserve.is_some());
         }
         poller.reserve = None;
-        poller.wait(&wake, Some(Duration::ZERO)).unwrap();
+        poller.wait(&wake, &clock, Some(Duration::ZERO)).unwrap();
         assert!(poller.reserve.is_some());
         poller.reserve = None;
-        poller.recreate(&wake).unwrap();
+        poller.recreate(&wake, &clock).unwrap();
         assert!(poller.reserve.is_some());
     }
 }

@@ -40,6 +40,8 @@ pub mod model;
 #[cfg(not(loom))]
 mod os;
 #[cfg(not(loom))]
+mod pause;
+#[cfg(not(loom))]
 mod poll;
 #[cfg(not(loom))]
 mod source;
@@ -91,6 +93,12 @@ pub trait Poller: Send + Sized + 'static {
         None
     }
 
+    /// Returns the longest time after which a program that waits for [`poll_fd`](Poller::poll_fd) has to run a turn,
+    /// whether the descriptor is readable or not; `None` if there is no limit.
+    fn longest_wait(&self) -> Option<Duration> {
+        None
+    }
+
     /// Returns `true` if a registered descriptor is always ready, which [`poll_fd`](Poller::poll_fd) does not
     /// show: a wait must not sleep.
     fn is_always_ready(&self) -> bool {
@@ -115,7 +123,8 @@ pub trait Poller: Send + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// Errors of the operating system; all registrations are kept then.
+    /// Errors of the operating system; all registrations are kept then. So that the loop does not spin, the following
+    /// waits may report ready descriptors some milliseconds late.
     fn recreate(&mut self) -> io::Result<bool> {
         Ok(false)
     }

@@ -114,9 +114,10 @@ impl Poller for OsPoller {
 
     #[inline]
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let shared = &*self.registrar.0;
         match &mut self.poller {
-            Either::Epoll(poller) => poller.wait(&self.registrar.0.wake, timeout),
-            Either::Poll(poller) => poller.wait(&self.registrar.0.wake, timeout),
+            Either::Epoll(poller) => poller.wait(&shared.wake, &shared.clock, timeout),
+            Either::Poll(poller) => poller.wait(&shared.wake, timeout),
         }
     }
 
@@ -129,7 +130,14 @@ impl Poller for OsPoller {
 
     fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.poller {
-            Either::Epoll(poller) => Some(poller.poll_fd()),
+            Either::Epoll(poller) => Some(poller.poll_fd(&self.registrar.0.wake)),
+            Either::Poll(_) => None,
+        }
+    }
+
+    fn longest_wait(&self) -> Option<Duration> {
+        match &self.poller {
+            Either::Epoll(poller) => poller.longest_wait(&self.registrar.0.clock),
             Either::Poll(_) => None,
         }
     }
@@ -150,8 +158,9 @@ impl Poller for OsPoller {
     }
 
     fn recreate(&mut self) -> io::Result<bool> {
+        let shared = &*self.registrar.0;
         match &mut self.poller {
-            Either::Epoll(poller) => poller.recreate(&self.registrar.0.wake)?,
+            Either::Epoll(poller) => poller.recreate(&shared.wake, &shared.clock)?,
             Either::Poll(_) => return Ok(false),
         }
         Ok(true)
