@@ -359,6 +359,41 @@ static void dup_of_one(void)
     close(copy->fd);
 }
 
+/* Handles on the standard descriptors, which are sockets for the time of the case. */
+static void standard(void)
+{
+    static const char *const names[] = { "0:", "1:", "2:" };
+    struct entry *it[3];
+    int saved[3], fd, unchanged = 0;
+
+    fflush(stdout);
+    for (fd = 0; fd < 3; fd++) {
+        int ends[2];
+        saved[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (saved[fd] < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0 || dup2(ends[0], fd) != fd)
+            abort();
+        close(ends[0]);
+        it[fd] = on_fd(names[fd], fd, R);
+        it[fd]->peer = ends[1];
+    }
+    logs_calls = 1;
+    for (fd = 0; fd < 3; fd++) {
+        feed(it[fd]);
+        turn();
+        take(it[fd]);
+    }
+    logs_calls = 0;
+    for (fd = 0; fd < 3; fd++)
+        drop(it[fd]);
+    settle();
+    for (fd = 0; fd < 3; fd++) {
+        unchanged += fcntl(fd, F_GETFL) == O_RDWR && fcntl(fd, F_GETFD) == 0;
+        dup2(saved[fd], fd);
+        close(saved[fd]);
+    }
+    say("unchanged=%d", unchanged);
+}
+
 const struct test handle_cases[] = {
     SAME("A", a, "a=3/1 b=3/2"),
     SAME("B", b, "a=3/1 b=3/1"),
@@ -386,5 +421,6 @@ const struct test handle_cases[] = {
     SAME("AJ", aj, "busy=100/2 fed=100/1"),
     DIFFERS("AR", ar, "a:1 b:1 c:1 | a:1 b:1 c:1 |", "EV-503", "a:1 b:1 c:1 | b:1 c:1 a:1 |"),
     SAME("dup", dup_of_one, "copy:1 |"),
+    SAME("standard", standard, "0:1 | 1:1 | 2:1 | unchanged=3"),
     { 0 },
 };
