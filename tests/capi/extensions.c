@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <eventry.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -148,6 +149,76 @@ static void forks(void)
     say("parent=%d", it->calls);
 }
 
+static int load_ends, load_calls;
+
+static void count_load(int watch, int fd, int events, void *opaque)
+{
+    (void)fd, (void)events, (void)opaque;
+    eventry_update_handle(watch, 0);
+    __atomic_add_fetch(&load_calls, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Adds handles that are ready, and removes each after its call. */
+static void *load(void *opaque)
+{
+    const struct entry *ready = opaque;
+    int added = 0;
+
+    while (!__atomic_load_n(&load_ends, __ATOMIC_SEQ_CST)) {
+        int id = eventry_add_handle(ready->fd, R, count_load, NULL, NULL);
+        check(wait_until(&load_calls, ++added), "a handle was not lost");
+        check(eventry_remove_handle_and_wait(id) == 0, "a handle was removed");
+    }
+    return NULL;
+}
+
+/* In a forked child: executes a program if the functions refuse it, or ends, without the exit of the C library. */
+static void end_child(int id, int executes)
+{
+    int refused;
+
+    alarm(TIMEOUT_MS / 1000); /* a function that is not refused may wait for a lock forever */
+    errno = 0;
+    refused = eventry_remove_handle(id) == -1 && errno == EPERM;
+    errno = 0;
+    refused &= eventry_stop() == -1 && errno == EPERM;
+    if (refused && executes)
+        execlp("true", "true", (char *)NULL);
+    else if (refused)
+        raise(SIGKILL);
+    _exit(1);
+}
+
+static void forks_of_a_busy_process(void)
+{
+    struct entry *it = on_pipe("it", R), *ready = on_pipe("ready", 0);
+    int fork_count, executed = 0, killed = 0, lost = 0, status;
+    pthread_t changes;
+
+    it->then = take;
+    feed(ready);
+    load_ends = load_calls = 0;
+    start_runner();
+    if (pthread_create(&changes, NULL, load, ready) != 0)
+        abort();
+    /* Ends with the first child that was not refused. */
+    for (fork_count = 0; fork_count < 100 && executed + killed == fork_count; fork_count++) {
+        pid_t child;
+        feed(it);
+        child = fork();
+        if (child == 0)
+            end_child(it->id, fork_count % 2);
+        waitpid(child, &status, 0);
+        executed += WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+        lost += !wait_until(&it->calls, fork_count + 1);
+    }
+    __atomic_store_n(&load_ends, 1, __ATOMIC_SEQ_CST);
+    pthread_join(changes, NULL);
+    stop_runner();
+    say("executed=%d killed=%d lost=%d calls=%d", executed, killed, lost, it->calls);
+}
+
 static struct eventry_stats now(void)
 {
     struct eventry_stats stats;
@@ -212,6 +283,7 @@ const struct test extensions[] = {
     OWN("stop", stop, "run=0 stop=0 run_once=0 latched=0 quiet callback=0 latched=0 quiet"),
     OWN("nesting", nesting, "run_once=-1,EBUSY run=-1,EBUSY"),
     OWN("fork", forks, "child=0 parent=1"),
+    OWN("fork-busy", forks_of_a_busy_process, "executed=50 killed=50 lost=0 calls=100"),
     OWN("stats", stats,
         "added=1,1 called=1 turned=1 removed=1 freed=1 woken=1 short=1 long=0,9 null=-1,EINVAL"),
     OWN("version", version, "1 1"),

@@ -10,19 +10,25 @@ use eventry::event_impl::{
     self, ImplError, RegisterError, Registered, RunDefaultError, register_default_impl,
     run_default_impl, stop_default_impl,
 };
-use eventry::{EventLoop, Events, RunError};
-use std::io::{self, Error, Write};
+use eventry::{Backend, EventLoop, Events, Registry, RunError};
+use rustix::event::{EventfdFlags, eventfd};
+use std::io::{self, Error, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
+use test_support::timeout::{TIMEOUT, wait_until};
 
 /// Report of the child for success; no error number of a fork or an execution.
 const RIGHT: i32 = 99;
 /// Report of the child for failure.
 const WRONG: i32 = 98;
+/// The number of children of a busy process on each backend.
+const FORKS: usize = 100;
 
 /// Passes a copy of `owned` to `child` in a forked child; returns the report and the parent's copy.
 fn in_a_child<T: Send + 'static>(owned: T, child: fn(T) -> i32) -> (Option<i32>, T) {
@@ -33,8 +39,8 @@ fn in_a_child<T: Send + 'static>(owned: T, child: fn(T) -> i32) -> (Option<i32>,
         Err(Error::from_raw_os_error(owned.map_or(WRONG, child)))
     };
     let mut command = Command::new("/");
-    // SAFETY: no other thread of this process holds a lock that the child needs: the only other thread, if any,
-    // sleeps in its loop.
+    // SAFETY: no other thread of this process holds a lock that the child needs: other threads only use a loop, whose
+    // lock the child does not take, and the memory allocator, which the C library keeps usable in a child.
     unsafe { command.pre_exec(run) };
     let reported = command.spawn().unwrap_err().raw_os_error();
     let owned = shared.lock().unwrap().take();
@@ -94,6 +100,90 @@ fn a_loops_thread_is_not_waited_for_in_the_child() {
     });
     assert_eq!(reported, Some(RIGHT));
     thread.join().unwrap();
+}
+
+/// Starts a program in a forked child, which has copies of the loop's descriptors until then.
+fn execute() {
+    let mut command = Command::new("true");
+    // SAFETY: the function does nothing.
+    unsafe { command.pre_exec(|| Ok(())) };
+    assert!(command.status().unwrap().success());
+}
+
+/// Adds a handle and a timeout that are ready, and removes them after a call of each, until `is_over` is set.
+fn add_and_remove(registry: &Registry, is_over: &AtomicBool) {
+    let ready = Arc::new(eventfd(1, EventfdFlags::empty()).unwrap());
+    while !is_over.load(Ordering::Relaxed) {
+        let (sender, called) = channel();
+        let of_timeout = sender.clone();
+        let handle = registry.add_handle(Arc::clone(&ready), Events::READABLE, move |event| {
+            event
+                .registry
+                .update_handle(event.id, Events::NONE)
+                .unwrap();
+            sender.send("handle").unwrap();
+        });
+        let timeout = registry.add_timeout(Duration::ZERO, move |event| {
+            event.registry.update_timeout(event.id, None).unwrap();
+            of_timeout.send("timeout").unwrap();
+        });
+        let calls = [(); 2].map(|()| called.recv_timeout(TIMEOUT));
+        assert!(
+            calls.contains(&Ok("handle")),
+            "a handle was lost: {calls:?}"
+        );
+        assert!(
+            calls.contains(&Ok("timeout")),
+            "a timeout was lost: {calls:?}"
+        );
+        let _ = registry.remove_handle(handle.unwrap()).unwrap();
+        let _ = registry.remove_timeout(timeout.unwrap()).unwrap();
+    }
+}
+
+// EV-1105: half of the children execute a program, and the others end after they were refused.
+fn forks_of_a_busy_process_lose_nothing() {
+    for backend in [Backend::Epoll, Backend::Poll] {
+        let event_loop = EventLoop::builder().backend(backend).build().unwrap();
+        let registry = event_loop.registry();
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let (sender, served) = channel();
+        registry
+            .add_handle(near, Events::READABLE, move |event| {
+                let mut near: &UnixStream = event.source;
+                near.read_exact(&mut [0]).unwrap();
+                sender.send(()).unwrap();
+            })
+            .unwrap();
+        let mut runner = event_loop.spawn("events").unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&is_over);
+        let changed = registry.clone();
+        let changes = thread::spawn(move || add_and_remove(&changed, &ends));
+        for number in 0..FORKS {
+            far.write_all(b"x").unwrap();
+            if number % 2 == 0 {
+                execute();
+            } else {
+                let (reported, parents) = in_a_child(runner, |runner| {
+                    let refused = matches!(runner.join(), Err(RunError::ForkedChild));
+                    if refused { RIGHT } else { WRONG }
+                });
+                assert_eq!(reported, Some(RIGHT), "{backend:?}");
+                runner = parents;
+            }
+            let event = served.recv_timeout(TIMEOUT);
+            assert_eq!(event, Ok(()), "{backend:?}: an event was lost");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        changes.join().unwrap();
+        wait_until("only the first handle is left", || {
+            let stats = registry.stats();
+            (stats.handles, stats.timeouts) == (1, 0)
+        });
+        runner.join().unwrap();
+        assert_eq!(served.try_iter().count(), 0, "{backend:?}");
+    }
 }
 
 /// Registers the default implementation for the first time and uses it once.
@@ -174,4 +264,5 @@ pub(crate) fn run() {
     a_run_in_the_child_is_refused();
     a_loop_dropped_in_the_child_still_works_in_the_parent();
     a_loops_thread_is_not_waited_for_in_the_child();
+    forks_of_a_busy_process_lose_nothing();
 }
