@@ -1,5 +1,6 @@
 //! Closing and deregistration of descriptors, and descriptors that cannot be polled.
 
+use crate::descriptor_reuse::standard_input;
 use crate::support::{
     AT_ONCE, E, H, LONG, R, W, add_recording_timeout, log, ms, on_each_backend, os_loop, streams,
 };
@@ -198,6 +199,7 @@ fn duplicates_of_a_descriptor_are_independent() {
 // EV-302: a process descriptor is readable when its process has ended.
 #[test]
 fn process_descriptor_is_readable_after_the_exit() {
+    let _alone = standard_input();
     on_each_backend(|backend| {
         let (log, records) = log();
         let (mut event_loop, registry) = os_loop(backend);

@@ -19,8 +19,9 @@ use rustix::fs::{Mode, OFlags, open};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks standard input against other tests.
-fn standard_input() -> MutexGuard<'static, ()> {
+/// Locks standard input against other tests, also against those that start a process: it has a copy of the descriptor at
+/// first, which keeps the file open.
+pub(crate) fn standard_input() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
