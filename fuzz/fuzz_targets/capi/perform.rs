@@ -134,20 +134,25 @@ fn perform(step: Step) {
     }
 }
 
+/// The number from which on a descriptor must be open.
+const CHECKED_FROM: RawFd = 1 << 20;
+
 fn add_handle(fd: Fd, events: c_int, shape: Shape) {
-    let (number, is_open) = match fd {
-        Fd::Raw(number) => (number, false),
+    let number = match fd {
+        Fd::Raw(number) => number,
         Fd::Nth(nth) => match with_world(|world| world.descriptors.nth(nth)) {
-            Some(number) => (number, true),
+            Some(number) => number,
             None => return,
         },
     };
+    // Other numbers that are not open are accepted, and called with ERROR.
+    let is_refused = !(0..CHECKED_FROM).contains(&number);
     let interest = events & 15;
     let kind = Kind::Handle {
         fd: number,
         interest,
     };
-    add(kind, shape, (!is_open).then_some(EBADF), |opaque| {
+    add(kind, shape, is_refused.then_some(EBADF), |opaque| {
         let callback = callbacks::handle_callback(shape);
         let free = callbacks::free_callback(shape);
         // SAFETY: the pointer is valid until the free callback, or its last call, is over. Steps may
