@@ -3,7 +3,7 @@
  *
  *     misuse opaque    frees a callback's memory while it is registered: reported in C code
  *     misuse stats     reads the statistics into freed memory: reported in the library
- *     misuse leak      removes a registration and leaks its memory
+ *     misuse leak      removes registrations and leaks their memory
  */
 #include <eventry.h>
 #include <stdio.h>
@@ -38,8 +38,12 @@ int main(int argc, char **argv)
         free(stats);
         eventry_stats(stats, sizeof(*stats));
     } else if (strcmp(which, "leak") == 0) {
-        add(0);
-        eventry_run_once();
+        /* Old copies of a few pointers may be left where the sanitizer searches: in padding, or on the stack. */
+        int at;
+        for (at = 0; at < 16; at++) {
+            add(0);
+            eventry_run_once();
+        }
     } else {
         fprintf(stderr, "usage: %s opaque|stats|leak\n", argv[0]);
         return 2;
