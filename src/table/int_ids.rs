@@ -3,7 +3,7 @@
 use super::lifecycle::Lifecycle;
 use super::slots::NONE;
 use super::{NotRegistered, Table};
-use crate::id::{HandleId, TimeoutId};
+use crate::id::{HandleId, Key, TimeoutId};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -126,11 +126,8 @@ impl<P, S> Table<P, S> {
     /// [`NotRegistered`], also if a timeout has the integer id.
     #[inline]
     pub(crate) fn handle_id(&self, int_id: i32) -> Result<HandleId, NotRegistered> {
-        let slot = self.int_ids.slot_of(int_id).ok_or(NotRegistered)?;
-        let lifecycle = self.handles.get(slot).map(|entry| &entry.lifecycle);
-        let lifecycle = lifecycle.filter(|lifecycle| self.has_int_id(lifecycle, int_id));
-        let lifecycle = lifecycle.ok_or(NotRegistered)?;
-        Ok(HandleId(lifecycle.key(self.number, slot)))
+        let lifecycle = |slot| self.handles.get(slot).map(|entry| &entry.lifecycle);
+        self.key_of(int_id, lifecycle).map(HandleId)
     }
 
     /// Returns the id of the registered timeout with this integer id.
@@ -140,18 +137,25 @@ impl<P, S> Table<P, S> {
     /// [`NotRegistered`], also if a handle has the integer id.
     #[inline]
     pub(crate) fn timeout_id(&self, int_id: i32) -> Result<TimeoutId, NotRegistered> {
-        let slot = self.int_ids.slot_of(int_id).ok_or(NotRegistered)?;
-        let lifecycle = self.timeouts.get(slot).map(|entry| &entry.lifecycle);
-        let lifecycle = lifecycle.filter(|lifecycle| self.has_int_id(lifecycle, int_id));
-        let lifecycle = lifecycle.ok_or(NotRegistered)?;
-        Ok(TimeoutId(lifecycle.key(self.number, slot)))
+        let lifecycle = |slot| self.timeouts.get(slot).map(|entry| &entry.lifecycle);
+        self.key_of(int_id, lifecycle).map(TimeoutId)
     }
 
-    /// Returns whether the entry is registered and has the integer id. The slots of handles and timeouts are numbered
-    /// apart, so the slot of an id may also be that of an entry of the other kind, or of a removed one that had the id.
+    /// Returns the key of the registered entry with this integer id, of the kind whose entries `lifecycle` finds by slot.
+    ///
+    /// The slots of handles and timeouts are numbered apart, so the slot of an id may also be that of an entry of the
+    /// other kind, or of a removed one that had the id.
     #[inline]
-    fn has_int_id(&self, lifecycle: &Lifecycle<P>, int_id: i32) -> bool {
-        lifecycle.is_registered() && int_id_of(lifecycle.serial(), self.int_ids.limit) == int_id
+    fn key_of<'a>(
+        &'a self,
+        int_id: i32,
+        lifecycle: impl FnOnce(u32) -> Option<&'a Lifecycle<P>>,
+    ) -> Result<Key, NotRegistered> {
+        let slot = self.int_ids.slot_of(int_id).ok_or(NotRegistered)?;
+        let lifecycle = lifecycle(slot).filter(|lifecycle| {
+            lifecycle.is_registered() && int_id_of(lifecycle.serial(), self.int_ids.limit) == int_id
+        });
+        Ok(lifecycle.ok_or(NotRegistered)?.key(self.number, slot))
     }
 }
 
