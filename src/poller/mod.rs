@@ -93,8 +93,8 @@ pub trait Poller: Send + Sized + 'static {
         None
     }
 
-    /// Returns the longest time after which a program that waits for [`poll_fd`](Poller::poll_fd) has to run a turn,
-    /// whether the descriptor is readable or not; `None` if there is no limit.
+    /// Returns the longest time that a program may wait for [`poll_fd`](Poller::poll_fd) before it runs a turn; `None` if
+    /// there is no limit.
     fn longest_wait(&self) -> Option<Duration> {
         None
     }
