@@ -100,8 +100,10 @@ fn run_embedded_turn(event_loop: &mut EventLoop) {
     event_loop.run_once(Some(Duration::ZERO)).unwrap();
 }
 
-/// Adds a handle; returns a receiver of its calls and the other end of its socket.
-fn add_near(event_loop: &EventLoop) -> (Receiver<()>, UnixStream) {
+/// Creates a loop on epoll with a handle; returns it with a receiver of the calls and the other end of the socket.
+fn loop_with_near() -> (EventLoop, Receiver<()>, UnixStream) {
+    let builder = EventLoop::builder().backend(Backend::Epoll);
+    let event_loop = builder.build().unwrap();
     let (near, far) = UnixStream::pair().unwrap();
     let (sender, served) = channel();
     event_loop
@@ -112,19 +114,15 @@ fn add_near(event_loop: &EventLoop) -> (Receiver<()>, UnixStream) {
             sender.send(()).unwrap();
         })
         .unwrap();
-    (served, far)
+    (event_loop, served, far)
 }
 
 // EV-1003: the loop keeps a descriptor for a new epoll instance, and does so again after it was used.
 #[test]
 fn stale_registrations_end_without_a_free_descriptor() {
     let _running = begin();
-    let mut event_loop = EventLoop::builder()
-        .backend(Backend::Epoll)
-        .build()
-        .unwrap();
+    let (mut event_loop, served, mut far) = loop_with_near();
     let other = UnixStream::pair().unwrap().0;
-    let (served, mut far) = add_near(&event_loop);
     let mut pairs = [(); 3].map(|()| UnixStream::pair().unwrap());
     let _files = fill();
     // A pair stays open: closed, it would leave a free descriptor.
@@ -143,12 +141,8 @@ fn stale_registrations_end_without_a_free_descriptor() {
 #[test]
 fn stale_registration_without_a_reserve_does_not_spin() {
     let _running = begin();
-    let mut event_loop = EventLoop::builder()
-        .backend(Backend::Epoll)
-        .build()
-        .unwrap();
+    let (mut event_loop, served, mut far) = loop_with_near();
     let other = UnixStream::pair().unwrap().0;
-    let (served, mut far) = add_near(&event_loop);
     let mut pairs = [(); 3].map(|()| UnixStream::pair().unwrap());
     let _files = fill();
     let [first, second, third] = &mut pairs;
@@ -190,12 +184,8 @@ fn stale_registration_without_a_reserve_does_not_spin() {
 #[test]
 fn stale_registration_with_a_limit_of_0_does_not_spin() {
     let _running = begin();
-    let mut event_loop = EventLoop::builder()
-        .backend(Backend::Epoll)
-        .build()
-        .unwrap();
+    let (mut event_loop, served, mut far) = loop_with_near();
     let other = UnixStream::pair().unwrap().0;
-    let (served, mut far) = add_near(&event_loop);
     let mut pair = UnixStream::pair().unwrap();
     make_stale(&mut event_loop, &other, &mut pair);
     limit_descriptors(0);
