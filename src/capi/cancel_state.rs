@@ -5,9 +5,8 @@ use std::ffi::c_int;
 
 /// Disables the cancellation of the current thread, as long as it exists.
 ///
-/// A callback may reach a cancellation point. `pthread_cancel` would unwind the frames of this library there, which ends the
-/// process. A cancellation that was requested meanwhile acts at the next
-/// cancellation point after the drop.
+/// A callback may reach a cancellation point. `pthread_cancel` would unwind the frames of this library there, which ends
+/// the process. A cancellation that was requested meanwhile acts at the next cancellation point after the drop.
 #[derive(Debug)]
 pub(super) struct CancelDisabled {
     /// The state before.
